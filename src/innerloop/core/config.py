@@ -1,0 +1,100 @@
+"""Learners and models as JSON, and back without running foreign code.
+
+Importing what a file names is code execution, so only dataclasses of `Learner` and `Model`, and functions, are resolved,
+only from `innerloop.` or a prefix the caller allows, and only if they were defined there themselves.
+"""
+
+import importlib
+import inspect
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.model import Model
+
+Json = dict[str, Any] | list[Any] | str | int | float | bool | None
+
+
+def encode(value: Any) -> Json:
+    """Plain JSON that `decode` turns back into an equal value.
+
+    Raises:
+        InputError: A callable or object that cannot be found again by its name.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple):
+        return {"tuple": [encode(v) for v in value]}
+    if isinstance(value, list):
+        return [encode(v) for v in value]
+    if isinstance(value, Learner | Model) and is_dataclass(value):
+        entries = {f.name: encode(getattr(value, f.name)) for f in fields(value)}
+        return {"class": _name(type(value)), "fields": entries}
+    if callable(value):
+        return {"callable": _name(value)}
+    raise InputError(f"a {type(value).__name__} cannot be saved in a config: use numbers, strings, tuples, models, functions")
+
+
+def decode(value: Json, allow: Sequence[str] = ()) -> Any:
+    """The inverse of `encode`.
+
+    Args:
+        value: Parsed JSON; untrusted.
+        allow: Module prefixes besides `innerloop.` whose classes and functions may be imported.
+
+    Raises:
+        InputError: A name outside the allowed modules, or one that does not exist, or fields that do not fit.
+    """
+    if isinstance(value, list):
+        return [decode(v, allow) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"tuple"}:
+        return tuple(decode(v, allow) for v in value["tuple"])
+    if set(value) == {"callable"}:
+        found = _resolve(value["callable"], allow)
+        if not (inspect.isfunction(found) or inspect.isclass(found)):
+            raise InputError(f"'{value['callable']}' is not a function")
+        return found
+    if set(value) == {"class", "fields"}:
+        found = _resolve(value["class"], allow)
+        if not (inspect.isclass(found) and issubclass(found, Learner | Model) and is_dataclass(found)):
+            raise InputError(f"'{value['class']}' is not a learner or a model")
+        try:
+            return found(**{k: decode(v, allow) for k, v in value["fields"].items()})
+        except (TypeError, AttributeError) as error:
+            raise InputError(f"the fields of '{value['class']}' do not fit this version: {error}") from error
+    raise InputError(f"not a config: expected 'class' and 'fields', got {sorted(value)}")
+
+
+def _name(found: Any) -> str:
+    module, name = getattr(found, "__module__", None), getattr(found, "__qualname__", None)
+    if not module or not name or "<" in name or "." in name or module == "__main__":
+        raise InputError(
+            f"{name or found!r} cannot be found again by its name: define it at the top of an importable module, "
+            "not as a lambda, in a function or in a script"
+        )
+    return f"{module}:{name}"
+
+
+def _resolve(name: Any, allow: Sequence[str]) -> Any:
+    module, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
+    prefixes = ("innerloop", *allow)
+    if not _under(module, prefixes):
+        raise InputError(
+            f"this file names '{name}', outside of {', '.join(p + '.' for p in prefixes)}: loading it would run foreign "
+            f"code. If you trust it, pass allow=('{module.partition('.')[0]}',)"
+        )
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"'{name}' does not exist in this version: {error}") from error
+    if not _under(getattr(found, "__module__", None) or "", prefixes):
+        raise InputError(f"'{name}' is defined elsewhere: {getattr(found, '__module__', None)}")
+    return found
+
+
+def _under(module: str, prefixes: Sequence[str]) -> bool:
+    return any(module == p.rstrip(".") or module.startswith(p.rstrip(".") + ".") for p in prefixes)

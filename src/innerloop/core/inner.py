@@ -1,0 +1,63 @@
+"""What gradient learners share: inner steps, and weights that were adapted by them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic
+
+from torch import Tensor
+
+from innerloop.core import tree
+from innerloop.core.gradient import value_and_grad
+from innerloop.core.learner import Carry, EpisodicClassifier, Unrolled
+from innerloop.core.model import Model
+from innerloop.core.types import Batch, Metrics, Params
+
+Loss = Callable[[Params], tuple[Tensor, Metrics]]
+
+
+def descend(
+    weights: Params, loss: Loss, rate: float | Tensor | Params, first_order: bool = False
+) -> tuple[Params, Tensor]:
+    """One step of gradient descent, `w - rate * grad loss(w)`.
+
+    Args:
+        weights: Fast weights.
+        loss: Scalar function of them, and nothing else.
+        rate: A number, or one tensor per weight (Meta-SGD).
+        first_order: Treat the gradient as a constant.
+
+    Returns:
+        The weights after the step, and the loss before it.
+    """
+    gradient, value, _ = value_and_grad(loss, weights, create_graph=not first_order)
+    if isinstance(rate, dict):
+        return tree.map(lambda w, g, a: w - a * g, weights, gradient, rate), value
+    return tree.map(lambda w, g: w - rate * g, weights, gradient), value
+
+
+@dataclass(frozen=True, kw_only=True)
+class FastWeights(EpisodicClassifier[Params], Unrolled[Params, Carry], Generic[Carry]):
+    """A learner whose adapted state is the weights of `model`, with the support's batch-norm statistics.
+
+    Transductive, the statistics stay out and `predict` uses those of the rows it is given.
+    """
+
+    model: Model
+    """x -> outputs of a task."""
+    inner_steps: int = 1
+    """Steps in training and, unless replaced, in testing."""
+
+    def init(self, seed: int) -> Params:
+        return self.model.init(seed)
+
+    def with_statistics(self, weights: Params, support: Batch) -> Params:
+        """`weights` as `predict` wants them."""
+        return weights if self.transductive else self.model.with_statistics(weights, support.x, support.mask)
+
+    def predict(self, params: Params, adapted: Params, x: Tensor | dict[str, Tensor]) -> Tensor:
+        return self.model.apply(adapted, x)
+
+    def support_loss(self, support: Batch) -> Loss:
+        """The objective on the support as a function of the weights; batch norms see the real rows."""
+        x, y, mask = support.x, support.y, support.mask
+        return lambda weights: (self.objective(self.model.apply(weights, x, mask), y, mask), {})

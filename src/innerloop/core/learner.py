@@ -1,0 +1,109 @@
+"""What an algorithm is: `init`, `adapt`, `predict`, `loss`, written for one task and pure."""
+
+import abc
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, TypeVar
+
+from torch import Tensor
+
+from innerloop.core import objectives
+from innerloop.core.types import Batch, Episode, Metrics, Params
+
+Adapted = TypeVar("Adapted")
+Carry = TypeVar("Carry")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner(abc.ABC, Generic[Adapted]):
+    """Learning to learn, for ONE task; the engine vectorises it. Fields are hyper-parameters.
+
+    Subclasses are frozen, keyword-only dataclasses. Every method is pure and can be traced by `vmap`: fixed iteration
+    counts, no `.item()`, nothing constructed inside `adapt`, no draw from torch's generator.
+    """
+
+    exact_gradient: ClassVar[bool] = True
+    """Whether the gradient of `loss` is its exact derivative (first-order learners: False)."""
+    incremental: ClassVar[bool] = False
+    """Whether `update` exists and equals `adapt` on both batches together."""
+    stochastic: ClassVar[bool] = False
+    """Whether `adapt` reads `support.key`."""
+
+    transductive: bool = False
+    """Whether predictions may use the query batch's statistics; tables say which."""
+
+    @abc.abstractmethod
+    def init(self, seed: int) -> Params:
+        """Meta-parameters, a function of `seed` alone."""
+
+    @abc.abstractmethod
+    def adapt(self, params: Params, support: Batch) -> Adapted:
+        """What is known after seeing the support. The query set is no argument: it cannot leak."""
+
+    @abc.abstractmethod
+    def predict(self, params: Params, adapted: Adapted, x: Tensor | dict[str, Tensor]) -> Tensor:
+        """[n, ways] logits, or [n, d] means, for [n, ...] inputs."""
+
+    @abc.abstractmethod
+    def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
+        """A scalar whose gradient with respect to `params` is the meta-gradient, and what to log."""
+
+    def update(self, params: Params, adapted: Adapted, more: Batch) -> Adapted:
+        """`adapt` of the earlier support and `more` together, for learners with `incremental = True`."""
+        raise TypeError(f"{type(self).__name__} is not incremental: adapt again on all examples")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodicClassifier(Learner[Adapted]):
+    """A learner trained by its own use: adapt to the support, be scored on the query (Vinyals et al. 2016).
+
+    With `objective=regression` the same holds for float targets.
+    """
+
+    objective: objectives.Objective = field(default=objectives.classification)
+    """`(outputs, y, mask) -> scalar` of the query set, and of the support for learners that descend on it."""
+
+    def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
+        support, query = episode
+        outputs = self.predict(params, self.adapt(params, support), query.x)
+        return self.objective(outputs, query.y, query.mask), {"score": score(outputs, query)}
+
+
+class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
+    """A learner whose adaptation is a fold, so that anyone can look in between its steps.
+
+    `adapt` is `finish` of `inner_steps` times `advance` from `start`.
+    """
+
+    inner_steps: int
+
+    @abc.abstractmethod
+    def start(self, params: Params, support: Batch) -> Carry:
+        """The state before the first step."""
+
+    @abc.abstractmethod
+    def advance(self, params: Params, carry: Carry, support: Batch) -> tuple[Carry, Tensor]:
+        """One inner step, and the support loss it stepped down from (which costs nothing)."""
+
+    @abc.abstractmethod
+    def finish(self, params: Params, carry: Carry, support: Batch) -> Adapted:
+        """What a state predicts with."""
+
+    def unroll(self, params: Params, support: Batch) -> Carry:
+        """The state after all inner steps."""
+        carry = self.start(params, support)
+        for _ in range(self.inner_steps):
+            carry, _ = self.advance(params, carry, support)
+        return carry
+
+    def adapt(self, params: Params, support: Batch) -> Adapted:
+        return self.finish(params, self.unroll(params, support), support)
+
+
+def score(outputs: Tensor, query: Batch) -> Tensor:
+    """The score of a task, without a graph."""
+    return objectives.score(outputs.detach(), query.y, query.mask)
+
+
+def mask_absent(logits: Tensor, classes: Tensor | None) -> Tensor:
+    """[n, ways] logits with those of labels the task lacks at `objectives.ABSENT`."""
+    return logits if classes is None else logits.masked_fill(~classes, objectives.ABSENT)

@@ -1,0 +1,158 @@
+"""Networks as pure functions: an ordinary `nn.Module`, wrapped so that its tensors are arguments."""
+
+import abc
+import copy
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from innerloop.core import norm
+from innerloop.core.errors import InputError
+from innerloop.core.types import Params
+
+_SEED_OF_BUFFERS = 0
+
+
+@dataclass(frozen=True)
+class Model(abc.ABC):
+    """A network without its tensors. Subclasses are frozen dataclasses of sizes with one method, `build`.
+
+    Batch, instance and layer norms of the built module are replaced (see `core.norm`); other buffers (positional codes,
+    frozen statistics) stay on the module, follow the device of `x`, and are never meta-learned.
+    """
+
+    @abc.abstractmethod
+    def build(self) -> nn.Module:
+        """A fresh module, drawing its initial weights from torch's global generator."""
+
+    def init(self, seed: int) -> Params:
+        """Initial parameters, a function of `seed` alone."""
+        return {k: p.detach().clone() for k, p in self._fresh(seed).named_parameters()}
+
+    def apply(self, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
+        """The network's outputs for [n, ...] inputs.
+
+        Args:
+            params: As from `init`; with the entries of `with_statistics`, batch norms use those.
+            x: Inputs; a dict is passed as keyword arguments.
+            mask: [n] bool, the rows whose statistics count; None: all.
+        """
+        return self._call(self._twin(x), params, x, mask)
+
+    def with_statistics(self, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None = None) -> Params:
+        """`params` with the batch-norm statistics of these rows added, replacing older ones."""
+        twin = self._twin(x)
+        norms = {name: m for name, m in twin.named_modules() if isinstance(m, norm.BatchNorm)}
+        if not norms:
+            return params
+        plain = {k: v for k, v in params.items() if not k.endswith(norm.STATISTICS)}
+        found: Params = {}
+        for module in norms.values():
+            module.observed = {}
+        try:
+            self._call(twin, plain, x, mask)
+            for name, module in norms.items():
+                prefix = f"{name}." if name else ""
+                found |= {prefix + k: v for k, v in (module.observed or {}).items()}
+        finally:
+            for module in norms.values():
+                module.observed = None
+        return plain | found
+
+    def buffers(self) -> Params:
+        """Tensors of the network that are not learned; saved beside the parameters."""
+        return {k: b.detach() for k, b in self._skeleton().named_buffers()}
+
+    def load_buffers(self, buffers: Params) -> None:
+        """Restore what `buffers` returned, in every thread."""
+        for k, b in self._skeleton().named_buffers():
+            b.copy_(buffers[k])
+
+    def _call(self, twin: nn.Module, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None) -> Tensor:
+        tensors = dict(params)
+        if mask is not None:
+            for name, m in twin.named_modules():
+                if isinstance(m, norm.BatchNorm):
+                    tensors[f"{name}.mask" if name else "mask"] = mask
+        if isinstance(x, dict):
+            return functional_call(twin, tensors, (), x)
+        return functional_call(twin, tensors, (x,))
+
+    def _fresh(self, seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return norm.replace(self.build())
+
+    def _skeleton(self) -> nn.Module:
+        """The one module whose buffers are real; built once, shared by the twins."""
+        state = self.__dict__
+        if "_module" not in state:
+            with _BUILDING:
+                if "_module" not in state:
+                    module = self._fresh(_SEED_OF_BUFFERS).requires_grad_(False)
+                    _refuse(module)
+                    object.__setattr__(self, "_module", module)
+                    object.__setattr__(self, "_local", threading.local())
+        return state["_module"]
+
+    def _twin(self, x: Tensor | dict[str, Tensor]) -> nn.Module:
+        """This thread's shallow copy: `functional_call` swaps tensors on the module, so threads must not share one."""
+        skeleton = self._skeleton()
+        local = self.__dict__["_local"]
+        device = (next(iter(x.values())) if isinstance(x, dict) else x).device
+        if getattr(local, "device", None) != device:
+            local.twin, local.device = _shallow(skeleton), device
+            for module in local.twin.modules():
+                for name, buffer in module._buffers.items():
+                    module._buffers[name] = None if buffer is None else buffer.to(device)
+        return local.twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
+        return self  # immutable, as far as anyone can tell
+
+
+_BUILDING = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Module(Model):
+    """Anyone's `nn.Module`: `Module(lambda: nn.Linear(4, 2))`.
+
+    Saving a run needs a factory that has a name: a function or class of an importable module.
+    """
+
+    factory: Callable[[], nn.Module]
+
+    def build(self) -> nn.Module:
+        return self.factory()
+
+
+def _shallow(module: nn.Module) -> nn.Module:
+    """The same tensors on new module objects."""
+    twin = copy.copy(module)
+    twin._parameters = dict(module._parameters)
+    twin._buffers = dict(module._buffers)
+    twin._modules = {k: None if m is None else _shallow(m) for k, m in module._modules.items()}
+    return twin
+
+
+def _refuse(module: nn.Module) -> None:
+    for name, m in module.named_modules():
+        if isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0:
+            raise InputError(
+                f"'{name}' is {type(m).__name__}(p={m.p}): it draws from torch's generator, so its noise would depend on "
+                "how the tasks are scheduled. Use p=0."
+            )
+        if isinstance(m, nn.RNNBase | nn.RNNCellBase):
+            raise InputError(
+                f"'{name}' is {type(m).__name__}: native recurrent cells have no double backward under vmap. "
+                "Write the cell out from linear layers."
+            )

@@ -1,0 +1,53 @@
+"""Losses and scores over masked rows; safe under `vmap`, never NaN on padding or absent classes."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Objective = Callable[..., Tensor]
+"""`(outputs, y, mask=None) -> scalar`."""
+
+ABSENT = -1e4
+"""Logit of a class that the task does not have: exp underflows to 0, gradients stay finite."""
+
+
+def weights(y: Tensor, mask: Tensor | None = None) -> Tensor:
+    """[n] bool, the rows that count: real ones, and for classes the labelled ones."""
+    real = torch.ones(y.shape[0], dtype=torch.bool, device=y.device) if mask is None else mask
+    return real if y.is_floating_point() else real & (y >= 0)
+
+
+def mean(values: Tensor, rows: Tensor) -> Tensor:
+    """Mean of [n] values over the rows that count; 0 where there are none."""
+    rows = rows.to(values.dtype)
+    return (values * rows).sum() / rows.sum().clamp_min(1)
+
+
+def membership(y: Tensor, ways: int, mask: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
+    """[n, ways] 1 where row i is a counted example of class j (`one_hot` raises on -1, or is silently 0 under vmap)."""
+    hot = y[:, None] == torch.arange(ways, device=y.device)  # [n, ways]
+    return (hot & weights(y, mask)[:, None]).to(dtype)
+
+
+def classification(logits: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of [n, ways] logits with [n] classes over the rows that count."""
+    log_p = torch.log_softmax(logits, -1)
+    return mean(-(log_p * membership(y, logits.shape[-1], mask, logits.dtype)).sum(-1), weights(y, mask))
+
+
+def regression(outputs: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean squared error of [n, d] outputs over the rows that count, averaged over d."""
+    return mean((outputs - y).square().flatten(1).mean(-1), weights(y, mask))
+
+
+def score(outputs: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+    """What a table reports: accuracy for classes, mean squared error for float targets."""
+    if y.is_floating_point():
+        return regression(outputs, y, mask)
+    return mean((outputs.argmax(-1) == y).to(outputs.dtype), weights(y, mask))
+
+
+def normalize(x: Tensor, eps: float = 1e-6) -> Tensor:
+    """Rows of unit length; finite second derivatives at 0."""
+    return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + eps**2)

@@ -1,0 +1,7 @@
+"""How learners are run: meta-gradients, meta-training, run folders."""
+
+from innerloop.engine.checkpoint import load
+from innerloop.engine.step import meta_gradient
+from innerloop.engine.train import Interrupted, TrainConfig, meta_train
+
+__all__ = ["Interrupted", "TrainConfig", "load", "meta_gradient", "meta_train"]

@@ -1,0 +1,110 @@
+"""Run folders: what a run was (`config.json`), what it learned (`params.safetensors`), where it stopped (`state.pt`)."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from innerloop.core import config, files
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.model import Model
+from innerloop.core.types import Params
+
+VERSION = 1
+_BUFFERS = "buffers."
+
+
+def load(run: str | Path, allow: Sequence[str] = ()) -> tuple[Learner, Params]:
+    """The learner and the meta-parameters of a run folder; runs no code that the folder brings.
+
+    Args:
+        run: The folder.
+        allow: Module prefixes besides `innerloop.` that its config may name.
+
+    Raises:
+        InputError: Not a run, of another version, or naming foreign classes.
+    """
+    run = Path(run)
+    learner = config.decode(read_config(run)["learner"], allow)
+    try:
+        tensors = safetensors.torch.load_file(run / "params.safetensors")
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{run} has no readable params.safetensors ({error}): train first, or restore it") from error
+    restore_buffers(learner, tensors)
+    return learner, {k: v for k, v in tensors.items() if not k.startswith(_BUFFERS)}
+
+
+def read_config(run: str | Path) -> dict[str, Any]:
+    """`config.json` of a run: `version`, `learner`, `train` and `record`.
+
+    Raises:
+        InputError: It is missing, broken, or of another version.
+    """
+    path = Path(run) / "config.json"
+    try:
+        found = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"{run} is not a run folder: {path.name} is missing ({error.strerror})") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    version = found.get("version") if isinstance(found, dict) else None
+    if version != VERSION:
+        raise InputError(f"{path} is of version {version}, this release reads version {VERSION}: train again")
+    return found
+
+
+def write_config(run: Path, learner: Learner, train: dict[str, Any], record: dict[str, Any]) -> None:
+    """Write what rebuilds everything."""
+    entries = {"version": VERSION, "learner": config.encode(learner), "train": train, "record": record}
+    files.write(run / "config.json", json.dumps(entries, indent=2) + "\n")
+
+
+def save_params(run: Path, learner: Learner, params: Params) -> None:
+    """Write `params.safetensors`, with the networks' buffers beside the parameters."""
+    tensors = {k: v.detach().contiguous() for k, v in (params | buffers(learner)).items()}
+    files.write(run / "params.safetensors", safetensors.torch.save(tensors))
+
+
+def save_state(run: Path, state: dict[str, Any]) -> None:
+    """Write `state.pt`, from which a run goes on."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    files.write(run / "state.pt", file.getvalue())
+
+
+def read_state(run: Path) -> dict[str, Any] | None:
+    """What `save_state` wrote, or None before the first checkpoint."""
+    path = run / "state.pt"
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} cannot be read ({error}): remove it to start again, keeping params.safetensors") from error
+
+
+def buffers(learner: Learner) -> Params:
+    """Tensors of the learner's networks that are not learned, named for a file."""
+    found = {}
+    for field, model in _models(learner).items():
+        found |= {f"{_BUFFERS}{field}.{k}": v for k, v in model.buffers().items()}
+    return found
+
+
+def restore_buffers(learner: Learner, tensors: Params) -> None:
+    """The inverse of `buffers`."""
+    for field, model in _models(learner).items():
+        prefix = f"{_BUFFERS}{field}."
+        mine = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        if mine:
+            model.load_buffers(mine)
+
+
+def _models(learner: Learner) -> dict[str, Model]:
+    return {k: v for k, v in vars(learner).items() if isinstance(v, Model)}

@@ -1,0 +1,69 @@
+"""Implicit MAML: Rajeswaran, Finn, Kakade, Levine, NeurIPS 2019, https://arxiv.org/abs/1909.04630.
+
+Adaptation minimises the support loss plus a pull `decay / 2 |w - params|^2` towards the initialisation; the meta-gradient
+depends on where it ended, not on the path, so memory does not grow with the steps.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from innerloop.core import tree
+from innerloop.core.gradient import grad, value_and_grad
+from innerloop.core.inner import FastWeights, descend
+from innerloop.core.learner import score
+from innerloop.core.linalg import conjugate_gradient, dot
+from innerloop.core.types import Batch, Episode, Metrics, Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class IMAML(FastWeights[Params]):
+    """Equation 6: the meta-gradient is `(I + H / decay)^-1 g`, H the support's Hessian and g the query's gradient at the
+    adapted weights, solved by conjugate gradients. Where H makes the matrix indefinite, the search stops at the last point
+    of positive curvature. Exact only at the minimum of the inner problem.
+    """
+
+    exact_gradient = False
+
+    inner_lr: float = 0.5
+    """Step size on the regularised mean support loss."""
+    inner_steps: int = 16
+    decay: float = 2.0
+    """Strength of the pull (the paper's lambda)."""
+    cg_steps: int = 5
+    """Iterations of conjugate gradients."""
+
+    def start(self, params: Params, support: Batch) -> Params:
+        return tree.map(Tensor.detach, params)
+
+    def advance(self, params: Params, carry: Params, support: Batch) -> tuple[Params, Tensor]:
+        anchor, loss = tree.map(Tensor.detach, params), self.support_loss(support)
+
+        def pulled(weights: Params) -> tuple[Tensor, Metrics]:
+            offset = tree.map(Tensor.sub, weights, anchor)
+            return loss(weights)[0] + 0.5 * self.decay * dot(offset, offset), {}
+
+        return descend(carry, pulled, self.inner_lr, first_order=True)
+
+    def finish(self, params: Params, carry: Params, support: Batch) -> Params:
+        return self.with_statistics(carry, support)
+
+    def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
+        support, query = episode
+        weights = tree.map(Tensor.detach, self.unroll(params, support))
+
+        def query_loss(weights: Params) -> tuple[Tensor, Metrics]:
+            outputs = self.predict(params, self.with_statistics(weights, support), query.x)
+            return self.objective(outputs, query.y, query.mask), {"score": score(outputs, query)}
+
+        gradient, value, metrics = value_and_grad(query_loss, weights, create_graph=False)
+        support_loss = self.support_loss(support)
+
+        def matvec(v: Params) -> Params:
+            slope = grad(lambda w: dot(grad(lambda u: support_loss(u)[0], w), v), weights, create_graph=False)
+            return tree.map(lambda v, hv: v + hv / self.decay, v, slope)
+
+        gradient = tree.map(Tensor.detach, conjugate_gradient(matvec, gradient, self.cg_steps))
+        # Straight through: the value of the query loss, the implicit gradient.
+        through = tree.map(lambda p: p - p.detach(), params)
+        return value + dot(through, gradient), metrics

@@ -1,0 +1,83 @@
+"""Reptile: Nichol, Achiam, Schulman 2018, https://arxiv.org/abs/1803.02999.
+
+Adaptation is ordinary training on the support from a learned initialisation, which meta-training moves towards where
+adaptation went; there is no query set in training.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from innerloop.core import random, tree
+from innerloop.core.gradient import value_and_grad
+from innerloop.core.inner import FastWeights
+from innerloop.core.linalg import dot
+from innerloop.core.types import Batch, Episode, Metrics, Params
+
+_BETA2, _EPS = 0.999, 1e-8
+
+
+class Trained(NamedTuple):
+    """Weights in training."""
+
+    weights: Params
+    second: Params
+    """Adam's second moments."""
+    step: Tensor  # [] int64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reptile(FastWeights[Trained]):
+    """The gradient of `0.5 |params - adapted|^2`, adapted held constant, is the paper's direction: descend on it by SGD whose
+    rate (the paper's epsilon, from 1) is annealed linearly to 0. Adam's moments start afresh with every task.
+    """
+
+    exact_gradient = False
+
+    inner_lr: float = 1e-3
+    inner_steps: int = 5
+    inner_optimizer: Literal["adam", "sgd"] = "adam"
+    """Adam with beta1 = 0, as in the paper, or plain SGD."""
+    inner_batch: int | None = None
+    """Examples drawn from the support for each step; None: all of them."""
+
+    @property
+    def stochastic(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner_batch is not None
+
+    def start(self, params: Params, support: Batch) -> Trained:
+        weights = tree.map(Tensor.detach, params)
+        device = next(iter(weights.values())).device
+        return Trained(weights, tree.map(torch.zeros_like, weights), torch.zeros((), dtype=torch.int64, device=device))
+
+    def advance(self, params: Params, carry: Trained, support: Batch) -> tuple[Trained, Tensor]:
+        rows = self._minibatch(carry.step, support)
+        gradient, value, _ = value_and_grad(self.support_loss(rows), carry.weights, create_graph=False)
+        step, second = carry.step + 1, carry.second
+        if self.inner_optimizer == "adam":
+            second = tree.map(lambda s, g: _BETA2 * s + (1 - _BETA2) * g.square(), second, gradient)
+            bias = -torch.expm1(step.double() * math.log(_BETA2))
+            gradient = tree.map(lambda g, s: g / ((s / bias.to(s.dtype)).sqrt() + _EPS), gradient, second)
+        weights = tree.map(lambda w, g: w - self.inner_lr * g, carry.weights, gradient)
+        return Trained(tree.map(Tensor.detach, weights), tree.map(Tensor.detach, second), step), value
+
+    def finish(self, params: Params, carry: Trained, support: Batch) -> Params:
+        return self.with_statistics(carry.weights, support)
+
+    def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
+        adapted = self.unroll(params, episode.support).weights
+        offset = tree.map(lambda p, w: p - w.detach(), params, adapted)
+        return 0.5 * dot(offset, offset), {}
+
+    def _minibatch(self, step: Tensor, support: Batch) -> Batch:
+        n = support.y.shape[0]
+        if self.inner_batch is None or self.inner_batch >= n:
+            return support
+        if support.key is None:
+            raise ValueError("minibatches of the support need support.key")
+        rows = random.permutation(random.fold(support.key, step), n)[: self.inner_batch]
+        picked = tree.slice(Batch(support.x, support.y, support.mask), rows)
+        return picked._replace(classes=support.classes, key=support.key)

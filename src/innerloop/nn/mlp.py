@@ -1,0 +1,45 @@
+"""Multilayer perceptron, and its special case without hidden layers."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import nn
+
+from innerloop.core.model import Model
+
+
+@dataclass(frozen=True)
+class MLP(Model):
+    """Linear layers with ReLU (or tanh) between: [n, ...] -> [n, outputs]; inputs are flattened.
+
+    The default is the sinusoid network of Finn et al. 2017.
+    """
+
+    inputs: int = 1
+    hidden: tuple[int, ...] = (40, 40)
+    outputs: int = 1
+    activation: str = "relu"
+    """`relu` or `tanh`."""
+
+    def build(self) -> nn.Module:
+        layers: list[nn.Module] = [nn.Flatten()]
+        for m, n in pairwise((self.inputs, *self.hidden, self.outputs)):
+            layers += [nn.Linear(m, n), {"relu": nn.ReLU, "tanh": nn.Tanh}[self.activation]()]
+        return nn.Sequential(*layers[:-1])
+
+
+@dataclass(frozen=True)
+class Linear(Model):
+    """A linear head: [n, inputs] -> [n, outputs]."""
+
+    inputs: int = 64
+    outputs: int = 5
+    zero: bool = False
+    """Start from zero instead of torch's default."""
+
+    def build(self) -> nn.Module:
+        head = nn.Linear(self.inputs, self.outputs)
+        if self.zero:
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+        return head

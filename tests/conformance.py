@@ -1,0 +1,215 @@
+"""What every learner must satisfy. Inherit, and set `learner`: `class TestANIL(Conformance): learner = ...`.
+
+No branch on a name: what is special about a learner is declared by its class attributes.
+"""
+
+import copy
+import json
+import os
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from innerloop.core import config, tree
+from innerloop.core.learner import Learner
+from innerloop.core.types import Batch, Episode, Params
+from innerloop.engine import TrainConfig, checkpoint, meta_gradient, meta_train
+from innerloop.engine.plan import Plan
+from innerloop.engine.step import validation_scores
+from tests.problems import INPUTS, NeedlesInNoise
+
+REFERENCES = Path(__file__).parent / "references"
+
+
+class Conformance:
+    """Inherited by the test of every learner."""
+
+    learner: Learner
+    training: Any = NeedlesInNoise(dtype=torch.float32)
+    """What `meta_train` gets in the toy problem."""
+    train = TrainConfig(steps=150, meta_batch_size=8, meta_lr=1e-2, plan="vmap")
+    gain = 0.15
+    """Accuracy that meta-training must add on unseen tasks; 0 for a learner that has nothing to train."""
+
+    @pytest.fixture
+    def params(self) -> Params:
+        return {k: v.double() for k, v in self.learner.init(0).items()}
+
+    @pytest.fixture
+    def episodes(self) -> Episode:
+        return NeedlesInNoise().episodes(0, 5)
+
+    def test_init_is_a_function_of_its_seed(self):
+        a, b, c = self.learner.init(3), self.learner.init(3), self.learner.init(4)
+        assert all(torch.equal(a[k], b[k]) for k in a)
+        assert not a or any(not torch.equal(a[k], c[k]) for k in a)
+        assert all(v.grad_fn is None and not v.requires_grad for v in a.values())
+
+    def test_nothing_is_mutated_and_no_global_randomness_drawn(self, params, episodes):
+        before, state = copy.deepcopy((params, episodes)), torch.get_rng_state()
+        meta_gradient(self.learner, params, episodes, "loop")
+        validation_scores(self.learner, params, episodes)
+        assert torch.equal(state, torch.get_rng_state())
+        for (path, new), old in zip(tree.items((params, episodes)), tree.flatten(before), strict=True):
+            assert torch.equal(new, old), path
+
+    @pytest.mark.parametrize("plan", [Plan("vmap", 5), Plan("vmap", 2), Plan("vmap", 1), Plan("threads", threads=2)], ids=str)
+    def test_every_plan_gives_the_loops_gradient(self, params, episodes, plan):
+        expected, metrics = meta_gradient(self.learner, params, episodes, "loop")
+        found, found_metrics = meta_gradient(self.learner, params, episodes, plan)
+        assert distance(found, expected) < 1e-8
+        assert metrics.keys() == found_metrics.keys()
+        assert all(torch.allclose(metrics[k], found_metrics[k]) for k in metrics)
+
+    def test_meta_gradient_is_the_derivative_of_the_loss(self, params, episodes):
+        gradient, _ = meta_gradient(self.learner, params, episodes, "loop")
+        assert all(bool(g.isfinite().all()) for g in gradient.values())
+        if not params:
+            return
+        assert norm(gradient) > 0
+        generator = torch.Generator().manual_seed(0)
+        v = {k: torch.randn(p.shape, generator=generator, dtype=p.dtype) for k, p in params.items()}
+        slope = sum((gradient[k] * v[k]).sum() for k in v)
+        up, down = (self._loss({k: p + h * v[k] for k, p in params.items()}, episodes) for h in (1e-6, -1e-6))
+        error = abs((up - down) / 2e-6 - slope) / (abs(slope) + 1e-3 * norm(gradient))
+        if self.learner.exact_gradient:
+            assert error < 1e-5
+        else:
+            assert error > 1e-5, "declares exact_gradient = False, yet it is exact"
+
+    def test_support_order_does_not_matter(self, params, episodes):
+        if self.learner.stochastic:
+            pytest.skip("stochastic: its minibatches are drawn by position")
+        support, query = tree.slice(episodes, 0)
+        order = torch.randperm(len(support.y), generator=torch.Generator().manual_seed(0))
+        shuffled = support._replace(x=support.x[order], y=support.y[order])
+        assert close(self._predict(params, shuffled, query.x), self._predict(params, support, query.x))
+
+    def test_a_prediction_does_not_depend_on_the_other_queries(self, params, episodes):
+        support, query = tree.slice(episodes, 0)
+        whole = self._predict(params, support, query.x)
+        alone = torch.cat([self._predict(params, support, row[None]) for row in query.x])
+        assert close(whole, alone)
+        assert not whole.requires_grad
+
+    def test_padding_changes_nothing(self, params, episodes):
+        support, query = tree.slice(episodes, 0)
+        padded = padding(support), padding(query)
+        if not self.learner.stochastic:
+            assert close(self._predict(params, padded[0], query.x), self._predict(params, support, query.x))
+            loss = self.learner.loss(params, Episode(support, query))[0]
+            assert close(self.learner.loss(params, Episode(*padded))[0], loss)
+
+    def test_a_class_without_examples_stays_finite(self, params, episodes):
+        support, query = tree.slice(episodes, 0)
+        present = support.y != 2
+        support = support._replace(mask=present, classes=torch.tensor([True, True, False]))
+        gradient, metrics = meta_gradient(
+            self.learner, params, tree.stack([Episode(support, query._replace(mask=query.y != 2, classes=support.classes))])
+        )
+        assert metrics["loss"].isfinite()
+        assert all(bool(g.isfinite().all()) for g in gradient.values())
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_dtype_is_kept(self, dtype):
+        params = {k: v.to(dtype) for k, v in self.learner.init(0).items()}
+        episode = tree.slice(NeedlesInNoise(dtype=dtype).episodes(0, 1), 0)
+        assert self._predict(params, episode.support, episode.query.x).dtype == dtype
+        assert self.learner.loss(params, episode)[0].dtype == dtype
+
+    def test_config_pickle_and_checkpoint_round_trip(self, params, episodes, tmp_path):
+        support, query = tree.slice(episodes, 0)
+        expected = self._predict(params, support, query.x)
+        again = config.decode(json.loads(json.dumps(config.encode(self.learner))), allow=("tests",))
+        assert again == self.learner
+        checkpoint.write_config(tmp_path, self.learner, {}, {})
+        checkpoint.save_params(tmp_path, self.learner, params)
+        loaded, loaded_params = checkpoint.load(tmp_path, allow=("tests",))
+        pickled = pickle.loads(pickle.dumps(self.learner))
+        for learner, weights in ((again, params), (loaded, loaded_params), (pickled, params)):
+            with torch.no_grad():
+                assert torch.equal(learner.predict(weights, learner.adapt(weights, support), query.x), expected)
+
+    def test_threads_do_not_disturb_each_other(self, params, episodes):
+        def answer(i: int) -> Tensor:
+            support, query = tree.slice(episodes, i % 5)
+            return self._predict(params, support, query.x)
+
+        expected = [answer(i) for i in range(5)]
+        with ThreadPoolExecutor(4) as pool:
+            assert all(torch.equal(found, expected[i % 5]) for i, found in enumerate(pool.map(answer, range(40))))
+
+    def test_it_learns_what_needs_learning(self):
+        unseen = NeedlesInNoise(seed=1, queries=10, dtype=torch.float32).episodes(0, 100)
+        before = validation_scores(self.learner, self.learner.init(0), unseen).mean()
+        after = validation_scores(self.learner, meta_train(self.learner, self.training, self.train), unseen).mean()
+        assert after >= before + self.gain
+        assert after > 1 / 3 + 0.05
+
+    def test_golden_reference(self, params, episodes):
+        gradient, metrics = meta_gradient(self.learner, params, episodes, "loop")
+        support, query = tree.slice(episodes, 0)
+        found = {
+            "loss": metrics["loss"].item(),
+            "gradient": {k: v.norm().item() for k, v in gradient.items()},
+            "predictions": self._predict(params, support, query.x).tolist(),
+        }
+        path = REFERENCES / f"{type(self).__name__.removeprefix('Test').lower()}.json"
+        if os.environ.get("INNERLOOP_WRITE_REFERENCES"):
+            path.write_text(json.dumps(found, indent=1) + "\n")
+        expected = json.loads(path.read_text())
+        assert found["loss"] == pytest.approx(expected["loss"], rel=1e-9)
+        assert found["gradient"] == {k: pytest.approx(v, rel=1e-7, abs=1e-12) for k, v in expected["gradient"].items()}
+        assert close(torch.tensor(found["predictions"]), torch.tensor(expected["predictions"]), 1e-6)
+
+    def _predict(self, params: Params, support: Batch, x: Any) -> Tensor:
+        with torch.no_grad():
+            return self.learner.predict(params, self.learner.adapt(params, support), x)
+
+    def _loss(self, params: Params, episodes: Episode) -> float:
+        with torch.no_grad():
+            losses = [self.learner.loss(params, tree.slice(episodes, i))[0] for i in range(tree.length(episodes))]
+        return float(torch.stack(losses).mean())
+
+
+class TransductiveConformance(Conformance):
+    """For a learner whose inductive form already passed: with `transductive=True`, queries may see each other."""
+
+    def test_a_prediction_does_not_depend_on_the_other_queries(self, params, episodes):
+        support, query = tree.slice(episodes, 0)
+        learner = replace(self.learner, transductive=True)
+        with torch.no_grad():
+            adapted = learner.adapt(params, support)
+            whole = learner.predict(params, adapted, query.x)
+            half = learner.predict(params, adapted, query.x[: len(query.y) // 2])
+        assert not close(whole[: len(half)], half), "transductive, yet nothing depends on the query batch"
+        super().test_a_prediction_does_not_depend_on_the_other_queries(params, episodes)
+
+
+def padding(batch: Batch) -> Batch:
+    """Three more rows that do not count."""
+    x: Any = batch.x
+    return batch._replace(
+        x=torch.cat([x, torch.zeros(3, INPUTS, dtype=x.dtype)]),
+        y=torch.cat([batch.y, torch.tensor([0, 1, -1])]),
+        mask=torch.arange(len(batch.y) + 3) < len(batch.y),
+    )
+
+
+def close(a: Tensor, b: Tensor, tolerance: float = 1e-9) -> bool:
+    return torch.allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def norm(params: Params) -> float:
+    return float(sum(v.square().sum() for v in params.values())) ** 0.5
+
+
+def distance(a: Params, b: Params) -> float:
+    """Relative to the length of `b`."""
+    return norm({k: a[k] - b[k] for k in b}) / (norm(b) + 1e-300)

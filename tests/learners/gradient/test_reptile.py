@@ -1,0 +1,81 @@
+from dataclasses import replace
+
+import torch
+
+from innerloop.core import tree
+from innerloop.core.model import Module
+from innerloop.core.types import Batch
+from innerloop.engine import TrainConfig, meta_gradient
+from innerloop.learners.gradient.reptile import Reptile
+from tests.conformance import Conformance, TransductiveConformance
+from tests.problems import NeedlesInNoise, classifier, half_squares, quadratics, solved, vector
+
+OUTER = TrainConfig(steps=150, meta_batch_size=8, meta_lr=1.0, optimizer="sgd", schedule="linear", plan="vmap")
+
+
+class TestReptile(TransductiveConformance):
+    learner = Reptile(model=Module(classifier), inner_lr=0.1, inner_steps=6)
+    train = OUTER
+    gain = 0.1
+
+
+class TestReptileMinibatches(Conformance):
+    learner = Reptile(model=Module(classifier), inner_lr=0.2, inner_steps=6, inner_batch=5, inner_optimizer="sgd")
+    train = OUTER
+    gain = 0.1
+
+
+def test_quadratics_have_the_closed_form_direction():
+    """`t - t_K = (I - (I - rate A)^K)(t - c)` (Nichol et al. 2018), whatever the query holds."""
+    theta = torch.tensor([0.5, -1.0, 2.0, 0.3], dtype=torch.float64)
+    learner = Reptile(
+        model=Module(vector), objective=half_squares, inner_lr=0.2, inner_steps=3, inner_optimizer="sgd"
+    )
+    episodes = quadratics(3)
+    expected = torch.zeros(4, dtype=torch.float64)
+    for i in range(3):
+        a, c = solved(tree.slice(episodes, i).support)
+        m = torch.linalg.matrix_power(torch.eye(4, dtype=torch.float64) - 0.2 * a, 3)
+        expected += (theta - c - m @ (theta - c)) / 3
+    for episodes_ in (episodes, episodes._replace(query=tree.map(torch.zeros_like, episodes.query))):
+        found, _ = meta_gradient(learner, {"weight": theta[None]}, episodes_, "loop")
+        assert (found["weight"][0] - expected).norm() / expected.norm() < 1e-10
+
+
+def test_one_step_is_joint_training():
+    """With k = 1 the direction is the rate times the mean gradient over tasks."""
+    learner = Reptile(model=Module(vector), objective=half_squares, inner_lr=0.2, inner_steps=1, inner_optimizer="sgd")
+    theta = torch.ones(1, 4, dtype=torch.float64)
+    episodes = quadratics(3)
+    found, _ = meta_gradient(learner, {"weight": theta}, episodes, "loop")
+    slopes = [a @ (theta[0] - c) for a, c in (solved(tree.slice(episodes, i).support) for i in range(3))]
+    assert torch.allclose(found["weight"][0], 0.2 * torch.stack(slopes).mean(0), atol=1e-12)
+
+
+def test_inner_adam_is_torchs_with_beta1_zero():
+    learner = Reptile(model=Module(classifier), inner_lr=0.01, inner_steps=4, transductive=True)
+    params = {k: v.double() for k, v in learner.init(0).items()}
+    support = tree.slice(NeedlesInNoise().episodes(0, 1), 0).support
+    leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
+    adam = torch.optim.Adam(leaves.values(), lr=0.01, betas=(0.0, 0.999))
+    for _ in range(4):
+        adam.zero_grad()
+        learner.objective(learner.model.apply(leaves, support.x), support.y).backward()
+        adam.step()
+    adapted = learner.adapt(params, support)
+    # A bias before a norm has gradient 1e-17, which Adam turns into full steps: compare what it predicts.
+    x = NeedlesInNoise().episodes(9, 1).query.x[0]
+    with torch.no_grad():
+        assert torch.allclose(learner.model.apply(adapted, x), learner.model.apply(leaves, x), atol=1e-9)
+
+
+def test_minibatches_come_from_the_key_alone():
+    learner = replace(TestReptileMinibatches.learner, transductive=True)
+    params = learner.init(0)
+    support = tree.slice(NeedlesInNoise(dtype=torch.float32).episodes(0, 1), 0).support
+    first, again = learner.adapt(params, support), learner.adapt(params, support)
+    other = learner.adapt(params, support._replace(key=torch.tensor(7)))
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert any(not torch.equal(first[k], other[k]) for k in first)
+    whole = replace(learner, inner_batch=None).adapt(params, Batch(support.x, support.y))
+    assert all(v.isfinite().all() for v in whole.values()), "without minibatches no key is needed"

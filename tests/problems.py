@@ -1,0 +1,81 @@
+"""Small tasks with known answers, on which every learner is checked."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from innerloop.core import random, tree
+from innerloop.core.types import Batch, Episode
+
+INPUTS, FEATURES = 8, 6
+
+
+def encoder() -> nn.Module:
+    """Smooth, so that finite differences hold, and normalised, so that statistics matter.
+
+    No bias before the norm: its gradient is rounding, which Adam would turn into full steps.
+    """
+    return nn.Sequential(nn.Linear(INPUTS, FEATURES, bias=False), nn.BatchNorm1d(FEATURES), nn.Tanh(), nn.Linear(FEATURES, FEATURES))
+
+
+def classifier() -> nn.Module:
+    return nn.Sequential(encoder(), nn.Tanh(), nn.Linear(FEATURES, 3))
+
+
+def vector() -> nn.Module:
+    return nn.Linear(4, 1, bias=False)
+
+
+def half_squares(outputs: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+    """`0.5 |outputs - y|^2`: with `vector`, the quadratic task `0.5 (t - c)' A (t - c)`, A = x'x and y = x c."""
+    return 0.5 * (outputs - y).square().sum()
+
+
+@dataclass(frozen=True)
+class NeedlesInNoise:
+    """Classes that differ in two of eight inputs; the other six are louder noise, so distances must be learned."""
+
+    ways: int = 3
+    shots: int = 4
+    queries: int = 5
+    seed: int = 0
+    dtype: torch.dtype = torch.float64
+    fixed: bool = False
+    """The same classes in every task, without a support: plain classification."""
+
+    def episodes(self, first: int, count: int) -> Episode:
+        return tree.stack([self._episode(random.mix(self.seed, i)) for i in range(first, first + count)])
+
+    def describe(self) -> dict[str, object]:
+        return {"kind": "needles", "ways": self.ways, "shots": self.shots, "queries": self.queries, "seed": self.seed}
+
+    def _episode(self, key: Tensor) -> Episode:
+        means = 2.5 * random.normal(random.fold(random.mix(9, 9) if self.fixed else key, 0), (self.ways, 2), self.dtype)
+        support = self._batch(random.fold(key, 1), means, 0 if self.fixed else self.shots)
+        return Episode(support, self._batch(random.fold(key, 2), means, self.queries))
+
+    def _batch(self, key: Tensor, means: Tensor, each: int) -> Batch:
+        y = torch.arange(self.ways).repeat(each)
+        noise = random.normal(key, (len(y), INPUTS), self.dtype)
+        scale = torch.tensor([0.3] * 2 + [3.0] * (INPUTS - 2), dtype=self.dtype)
+        x = noise * scale + torch.cat([means[y], torch.zeros(len(y), INPUTS - 2, dtype=self.dtype)], 1)
+        return Batch(x, y, classes=torch.ones(self.ways, dtype=torch.bool), key=key)
+
+
+def quadratics(tasks: int, seed: int = 0) -> Episode:
+    """Support and query losses `0.5 (t - c)' A (t - c)` and `0.5 (t - e)' B (t - e)` in four dimensions, for `vector`."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def batch() -> Batch:
+        x = torch.randn(tasks, 6, 4, generator=generator, dtype=torch.float64) / 3
+        return Batch(x, x @ torch.randn(tasks, 4, 1, generator=generator, dtype=torch.float64))
+
+    return Episode(batch(), batch())
+
+
+def solved(batch: Batch) -> tuple[Tensor, Tensor]:
+    """A and c of the quadratic of one task."""
+    x: Any = batch.x
+    return x.T @ x, torch.linalg.lstsq(x, batch.y).solution[:, 0]
