@@ -59,7 +59,9 @@ class Conformance:
         for (path, new), old in zip(tree.items((params, episodes)), tree.flatten(before), strict=True):
             assert torch.equal(new, old), path
 
-    @pytest.mark.parametrize("plan", [Plan("vmap", 5), Plan("vmap", 2), Plan("vmap", 1), Plan("threads", threads=2)], ids=str)
+    @pytest.mark.parametrize(
+        "plan", [Plan("vmap", 5), Plan("vmap", 2), Plan("vmap", 1), Plan("threads", threads=2)], ids=str
+    )
     def test_every_plan_gives_the_loops_gradient(self, params, episodes, plan):
         expected, metrics = meta_gradient(self.learner, params, episodes, "loop")
         found, found_metrics = meta_gradient(self.learner, params, episodes, plan)
@@ -111,7 +113,9 @@ class Conformance:
         present = support.y != 2
         support = support._replace(mask=present, classes=torch.tensor([True, True, False]))
         gradient, metrics = meta_gradient(
-            self.learner, params, tree.stack([Episode(support, query._replace(mask=query.y != 2, classes=support.classes))])
+            self.learner,
+            params,
+            tree.stack([Episode(support, query._replace(mask=query.y != 2, classes=support.classes))]),
         )
         assert metrics["loss"].isfinite()
         assert all(bool(g.isfinite().all()) for g in gradient.values())

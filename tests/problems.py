@@ -17,7 +17,9 @@ def encoder() -> nn.Module:
 
     No bias before the norm: its gradient is rounding, which Adam would turn into full steps.
     """
-    return nn.Sequential(nn.Linear(INPUTS, FEATURES, bias=False), nn.BatchNorm1d(FEATURES), nn.Tanh(), nn.Linear(FEATURES, FEATURES))
+    return nn.Sequential(
+        nn.Linear(INPUTS, FEATURES, bias=False), nn.BatchNorm1d(FEATURES), nn.Tanh(), nn.Linear(FEATURES, FEATURES)
+    )
 
 
 def classifier() -> nn.Module:
@@ -65,7 +67,7 @@ class NeedlesInNoise:
 
 
 def quadratics(tasks: int, seed: int = 0) -> Episode:
-    """Support and query losses `0.5 (t - c)' A (t - c)` and `0.5 (t - e)' B (t - e)` in four dimensions, for `vector`."""
+    """For `vector`: support and query losses `0.5 (t - c)' A (t - c)` and `0.5 (t - e)' B (t - e)`."""
     generator = torch.Generator().manual_seed(seed)
 
     def batch() -> Batch:

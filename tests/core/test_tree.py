@@ -26,7 +26,15 @@ def test_stack_slice_and_axes_fit_vmap():
 
 def test_items_and_rebuild_are_inverse():
     leaves = dict(tree.items(episode(3)))
-    assert list(leaves) == ["support.x.a", "support.x.b", "support.y", "query.x.a", "query.x.b", "query.y", "query.mask"]
+    assert list(leaves) == [
+        "support.x.a",
+        "support.x.b",
+        "support.y",
+        "query.x.a",
+        "query.x.b",
+        "query.y",
+        "query.mask",
+    ]
     again = tree.rebuild(episode(0), leaves)
     assert torch.equal(again.query.x["a"], episode(3).query.x["a"])
     with pytest.raises(KeyError):

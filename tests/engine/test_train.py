@@ -66,7 +66,9 @@ def test_the_best_validation_is_kept_and_patience_ends_a_run(tmp_path):
 
 def test_schedules():
     config = TrainConfig(steps=100, meta_lr=2.0, schedule_every=30)
-    rate = {s: [round(replace(config, schedule=s).rate(t), 6) for t in (0, 50, 99)] for s in ("constant", "linear", "step")}
+    rate = {
+        s: [round(replace(config, schedule=s).rate(t), 6) for t in (0, 50, 99)] for s in ("constant", "linear", "step")
+    }
     assert rate == {"constant": [2, 2, 2], "linear": [2, 1, 0.02], "step": [2, 1, 0.25]}
     assert replace(config, schedule="cosine").rate(50) == pytest.approx(1.0)
 
@@ -188,7 +190,7 @@ import sys
 from innerloop.engine import Interrupted
 from tests.engine.test_train import train
 try:
-    train(sys.argv[1], steps=int(sys.argv[2]))
+    train(sys.argv[1], steps=int(sys.argv[2]), validate_every=20)
 except Interrupted as stop:
     print("saved", stop.step)
     sys.exit(130)
@@ -196,28 +198,31 @@ except Interrupted as stop:
 
 
 def start(run: Path, steps: int) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(run), str(steps)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", SCRIPT, str(run), str(steps)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
-def wait_for(path: Path) -> None:
-    for _ in range(3000):
-        if path.exists():
+def wait_for_growth(path: Path) -> None:
+    """Until the process has started and written once more."""
+    before = path.stat().st_size if path.exists() else 0
+    for _ in range(6000):
+        if path.exists() and path.stat().st_size != before:
             return
-        time.sleep(0.02)
-    raise AssertionError(f"{path} did not appear")
+        time.sleep(0.01)
+    raise AssertionError(f"{path} did not change")
 
 
 @pytest.mark.slow
 def test_killed_again_and_again_equals_unbroken(tmp_path):
     """A real process, `kill -9` at random moments, until it ends by itself."""
-    steps, moments = 400, random.Random(0)
-    expected = train(tmp_path / "unbroken", steps=steps)
+    steps, moments = 500, random.Random(0)
+    expected = train(tmp_path / "unbroken", steps=steps, validate_every=20)
     kills = 0
     while True:
         process = start(tmp_path / "run", steps)
-        wait_for(tmp_path / "run" / "state.pt")
+        wait_for_growth(tmp_path / "run" / "metrics.jsonl")
         try:
-            process.wait(timeout=3.0 + moments.random() * 1.5 if kills < 5 else None)
+            process.wait(timeout=0.2 + moments.random() if kills < 5 else None)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -232,11 +237,11 @@ def test_killed_again_and_again_equals_unbroken(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_save_and_leave(tmp_path, number):
-    expected = train(tmp_path / "unbroken", steps=3000, checkpoint_every=1000)
-    process = start(tmp_path / "run", 3000)
-    wait_for(tmp_path / "run" / "state.pt")
+    expected = train(tmp_path / "unbroken", steps=600, validate_every=20)
+    process = start(tmp_path / "run", 600)
+    wait_for_growth(tmp_path / "run" / "metrics.jsonl")
     process.send_signal(number)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130 and said.startswith("saved")
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == int(said.split()[1])
-    assert same(train(tmp_path / "run", steps=3000), expected)
+    assert same(train(tmp_path / "run", steps=600, validate_every=20), expected)

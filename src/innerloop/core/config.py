@@ -1,7 +1,7 @@
 """Learners and models as JSON, and back without running foreign code.
 
-Importing what a file names is code execution, so only dataclasses of `Learner` and `Model`, and functions, are resolved,
-only from `innerloop.` or a prefix the caller allows, and only if they were defined there themselves.
+Importing what a file names is code execution, so only dataclasses of `Learner` and `Model`, and functions, are
+resolved, only from `innerloop.` or a prefix the caller allows, and only if they were defined there themselves.
 """
 
 import importlib
@@ -34,7 +34,9 @@ def encode(value: Any) -> Json:
         return {"class": _name(type(value)), "fields": entries}
     if callable(value):
         return {"callable": _name(value)}
-    raise InputError(f"a {type(value).__name__} cannot be saved in a config: use numbers, strings, tuples, models, functions")
+    raise InputError(
+        f"a {type(value).__name__} cannot be saved in a config: use numbers, strings, tuples, models, functions"
+    )
 
 
 def decode(value: Json, allow: Sequence[str] = ()) -> Any:
@@ -84,8 +86,8 @@ def _resolve(name: Any, allow: Sequence[str]) -> Any:
     prefixes = ("innerloop", *allow)
     if not _under(module, prefixes):
         raise InputError(
-            f"this file names '{name}', outside of {', '.join(p + '.' for p in prefixes)}: loading it would run foreign "
-            f"code. If you trust it, pass allow=('{module.partition('.')[0]}',)"
+            f"this file names '{name}', outside of {', '.join(p + '.' for p in prefixes)}: loading it would run "
+            f"foreign code. If you trust it, pass allow=('{module.partition('.')[0]}',)"
         )
     try:
         found = getattr(importlib.import_module(module), attribute)

@@ -40,8 +40,8 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"cannot write {path}: {error.strerror or error}. What was there before is unchanged; free some space or choose "
-            "another folder"
+            f"cannot write {path}: {error.strerror or error}. What was there before is unchanged; free some space "
+            "or choose another folder"
         ) from error
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack as _peek  # pyright: ignore[reportMissingModuleSource]
 
 from innerloop.core import tree
 from innerloop.core.types import Params
@@ -12,13 +13,14 @@ from innerloop.core.types import Params
 
 def transformed() -> bool:
     """Whether a `torch.func` transform or the compiler is tracing this thread."""
-    return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
+    return torch.compiler.is_compiling() or _peek() is not None
 
 
 def grad(f: Callable[[Params], Tensor], params: Params, create_graph: bool = True) -> Params:
     """Gradient of the scalar `f` at `params`.
 
-    `torch.autograd.grad` in a plain loop (`torch.func.grad` is twice as slow there), `torch.func.grad` under a transform.
+    `torch.autograd.grad` in a plain loop (`torch.func.grad` is twice as slow there), `torch.func.grad` under a
+    transform.
 
     Args:
         f: Scalar function of the parameters.
@@ -32,7 +34,11 @@ def grad(f: Callable[[Params], Tensor], params: Params, create_graph: bool = Tru
 def value_and_grad(
     f: Callable[[Params], tuple[Tensor, Any]], params: Params, create_graph: bool = True
 ) -> tuple[Params, Tensor, Any]:
-    """As `grad`, of `f` returning `(value, auxiliary tree)`; returns `(gradient, value, auxiliary)`, the last two detached."""
+    """As `grad`, of `f` returning `(value, auxiliary tree)`.
+
+    Returns:
+        The gradient, and the value and the auxiliary tree, both detached.
+    """
     if transformed():
         grads, (value, aux) = torch.func.grad(lambda p: _paired(f(p)), has_aux=True)(params)
         if not create_graph:

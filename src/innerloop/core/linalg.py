@@ -17,8 +17,8 @@ def dot(a: Params, b: Params) -> Tensor:
 def conjugate_gradient(matvec: Callable[[Params], Params], b: Params, steps: int, tolerance: float = 1e-10) -> Params:
     """Approximate `A^-1 b` for symmetric A (Hestenes and Stiefel 1952), starting from 0.
 
-    The residual's direction of non-positive curvature (`p^T A p <= 0`) ends the search at the last safe point: from there
-    on every step length is 0, so the iteration count stays fixed and the result finite.
+    The residual's direction of non-positive curvature (`p^T A p <= 0`) ends the search at the last safe point: from
+    there on every step length is 0, so the iteration count stays fixed and the result finite.
 
     Args:
         matvec: `v -> A v`.

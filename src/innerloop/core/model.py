@@ -148,8 +148,8 @@ def _refuse(module: nn.Module) -> None:
     for name, m in module.named_modules():
         if isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0:
             raise InputError(
-                f"'{name}' is {type(m).__name__}(p={m.p}): it draws from torch's generator, so its noise would depend on "
-                "how the tasks are scheduled. Use p=0."
+                f"'{name}' is {type(m).__name__}(p={m.p}): it draws from torch's generator, so its noise would "
+                "depend on how the tasks are scheduled. Use p=0."
             )
         if isinstance(m, nn.RNNBase | nn.RNNCellBase):
             raise InputError(

@@ -1,8 +1,9 @@
 """Normalisation layers written out with `var_mean`.
 
-`grad(vmap(grad(...)))` through the native batch, instance and layer norm returns a silently wrong meta-gradient on torch
-2.13 (relative error 0.61, 0.80 and 0.095 in float64), so `Model` replaces them by these, which have the same parameter
-names. Batch statistics come from the real rows at hand, or from `running_mean` and `running_var` where `Params` has them.
+`grad(vmap(grad(...)))` through the native batch, instance and layer norm returns a silently wrong meta-gradient on
+torch 2.13 (relative error 0.61, 0.80 and 0.095 in float64), so `Model` replaces them by these, which have the same
+parameter names. Batch statistics come from the real rows at hand, or from `running_mean` and `running_var` where
+`Params` has them.
 """
 
 import torch

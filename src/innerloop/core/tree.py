@@ -66,7 +66,7 @@ def stack(trees: Sequence[Any]) -> Any:
 
 
 def axes(tree: Any) -> Any:
-    """vmap's `in_dims` for a stacked tree: 0 for every leaf, None where there is none."""
+    """The `in_dims` of vmap for a stacked tree: 0 for every leaf, None where there is none."""
     return map(lambda _: 0, tree)
 
 

@@ -1,4 +1,4 @@
-"""Run folders: what a run was (`config.json`), what it learned (`params.safetensors`), where it stopped (`state.pt`)."""
+"""Run folders: what a run was (`config.json`), learned (`params.safetensors`), and where it stopped (`state.pt`)."""
 
 import io
 import json
@@ -86,7 +86,9 @@ def read_state(run: Path) -> dict[str, Any] | None:
     try:
         return torch.load(path, weights_only=True)
     except Exception as error:
-        raise InputError(f"{path} cannot be read ({error}): remove it to start again, keeping params.safetensors") from error
+        raise InputError(
+            f"{path} cannot be read ({error}): remove it to start again, keeping params.safetensors"
+        ) from error
 
 
 def buffers(learner: Learner) -> Params:

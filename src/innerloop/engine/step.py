@@ -23,8 +23,8 @@ def meta_gradient(
         params: Meta-parameters.
         episodes: Tasks, stacked along a leading axis.
         plan: `loop` (one task after another; memory flat in the number of tasks), `vmap` (chunks of tasks at once),
-            `threads` (tasks over Python threads, one intra-op thread each) or `auto`: the fastest of them here, timed once
-            for each learner and shape. A `Plan` pins the chunk as well.
+            `threads` (tasks over Python threads, one intra-op thread each) or `auto`: the fastest of them here, timed
+            once for each learner and shape. A `Plan` pins the chunk as well.
 
     Returns:
         The meta-gradient, and `loss` beside the learner's own metrics.

@@ -42,7 +42,7 @@ class TrainConfig:
     clip: float | None = None
     """Largest norm of the meta-gradient; None: not clipped."""
     validate_every: int = 0
-    """Steps between scores on meta-validation episodes; 0: never, and the last parameters are kept instead of the best."""
+    """Steps between scores on meta-validation episodes, of which the best is kept; 0: never, the last is kept."""
     validation_episodes: int = 100
     patience: int = 0
     """Stop after this many validations without a new best; 0: never."""
@@ -126,8 +126,8 @@ def meta_train(
                 bar.best(f"validation {scores['mean']:.4g}")
             bar.advance(metrics | {"tasks/s": speed})
             if training.step % config.checkpoint_every == 0 or training.finished or stopped():
+                log.flush()  # before the checkpoint: lines past it are dropped, lines before it must be there
                 training.save()
-                log.flush()
             if stopped() and not training.finished:
                 raise Interrupted(training.step)
     if run is not None and not (run / "params.safetensors").exists():

@@ -1,4 +1,4 @@
-"""Conv-4, the field's small image network: four blocks of conv 3x3, batch norm, ReLU (Vinyals et al. 2016, Finn et al. 2017)."""
+"""Conv-4, the field's small image network: four blocks of conv 3x3, batch norm, ReLU (Vinyals 2016, Finn 2017)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,8 +14,8 @@ class Conv4(Model):
     """[n, channels, size, size] -> [n, outputs], or [n, features] when `outputs` is None (an encoder).
 
     With `pool="max"` each block ends in 2x2 max-pooling and the features are flattened (Matching and Prototypical
-    Networks); with `pool="stride"` the convolutions have stride 2 and the features are averaged over space (the Omniglot
-    network of Finn et al.). The 64-channel Omniglot encoder has 111,936 parameters.
+    Networks); with `pool="stride"` the convolutions have stride 2 and the features are averaged over space (the
+    Omniglot network of Finn et al.). The 64-channel Omniglot encoder has 111,936 parameters.
     """
 
     channels: int = 1
@@ -33,7 +33,9 @@ class Conv4(Model):
 
     def build(self) -> nn.Module:
         if self.pool == "max" and self.size < 16:
-            raise InputError(f"four max-pools need pictures of at least 16 x 16, got {self.size} x {self.size}: pool='stride'")
+            raise InputError(
+                f"four max-pools need pictures of at least 16 x 16, got {self.size} x {self.size}: pool='stride'"
+            )
         blocks: list[nn.Module] = []
         inputs = self.channels
         for _ in range(4):

@@ -12,8 +12,8 @@ from innerloop.core.model import Model
 class ResNet12(Model):
     """[n, channels, size, size] -> [n, outputs], or [n, widths[-1]] when `outputs` is None.
 
-    Four residual blocks of three 3x3 convolutions, LeakyReLU(0.1), max-pool 2, then the mean over space. The default widths
-    are those of MetaOptNet and RFS; (64, 128, 256, 512) is the other one in use.
+    Four residual blocks of three 3x3 convolutions, LeakyReLU(0.1), max-pool 2, then the mean over space. The default
+    widths are those of MetaOptNet and RFS; (64, 128, 256, 512) is the other one in use.
     """
 
     channels: int = 3

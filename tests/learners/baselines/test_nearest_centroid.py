@@ -30,5 +30,7 @@ def test_pictures_are_flattened():
     support, query = tree.slice(NeedlesInNoise().episodes(0, 1), 0)
     learner = NearestCentroid()
     flat = learner.predict({}, learner.adapt({}, support), query.x)
-    square = learner.predict({}, learner.adapt({}, support._replace(x=support.x.reshape(-1, 2, 4))), query.x.reshape(-1, 2, 4))
+    square = learner.predict(
+        {}, learner.adapt({}, support._replace(x=support.x.reshape(-1, 2, 4))), query.x.reshape(-1, 2, 4)
+    )
     assert torch.equal(flat, square)

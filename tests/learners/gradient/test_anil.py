@@ -14,7 +14,7 @@ class TestANIL(TransductiveConformance):
 
 
 def test_gradient_through_the_closed_form_head():
-    """On a linear encoder and a quadratic loss, K head steps are `h_K = c + (I - rate F'F)^K (h - c)`, F the features."""
+    """On a linear encoder and a quadratic loss, K head steps are `h_K = c + (I - rate F'F)^K (h - c)`."""
     learner = ANIL(
         encoder=MLP(inputs=4, hidden=(), outputs=3),
         head=Linear(inputs=3, outputs=1),

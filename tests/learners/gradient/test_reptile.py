@@ -28,9 +28,7 @@ class TestReptileMinibatches(Conformance):
 def test_quadratics_have_the_closed_form_direction():
     """`t - t_K = (I - (I - rate A)^K)(t - c)` (Nichol et al. 2018), whatever the query holds."""
     theta = torch.tensor([0.5, -1.0, 2.0, 0.3], dtype=torch.float64)
-    learner = Reptile(
-        model=Module(vector), objective=half_squares, inner_lr=0.2, inner_steps=3, inner_optimizer="sgd"
-    )
+    learner = Reptile(model=Module(vector), objective=half_squares, inner_lr=0.2, inner_steps=3, inner_optimizer="sgd")
     episodes = quadratics(3)
     expected = torch.zeros(4, dtype=torch.float64)
     for i in range(3):

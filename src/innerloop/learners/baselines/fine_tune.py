@@ -35,9 +35,10 @@ class Training(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class FineTune(EpisodicClassifier[NewHead], Unrolled[NewHead, Training]):
-    """`loss` is plain classification of the query over all meta-training classes (`tasks.BatchSampler`), the support unused.
+    """`loss` is plain classification of the query over all meta-training classes (`tasks.BatchSampler`).
 
-    Parameters: `encoder.*` and `head.*`, the pre-training classifier, which adaptation replaces by a new head from zero.
+    Parameters: `encoder.*` and `head.*`, the pre-training classifier, which adaptation replaces by a new head from
+    zero.
     """
 
     encoder: Model

@@ -1,4 +1,4 @@
-"""Nearest centroid: the baseline below which nothing was learned (Rocchio 1971; Chen et al. 2019 for its place in tables).
+"""Nearest centroid, the baseline below which nothing was learned: Rocchio 1971.
 
 Adaptation is the mean of every class, over raw inputs or the features of an encoder that was not meta-trained.
 """

@@ -1,7 +1,7 @@
 """Implicit MAML: Rajeswaran, Finn, Kakade, Levine, NeurIPS 2019, https://arxiv.org/abs/1909.04630.
 
-Adaptation minimises the support loss plus a pull `decay / 2 |w - params|^2` towards the initialisation; the meta-gradient
-depends on where it ended, not on the path, so memory does not grow with the steps.
+Adaptation minimises the support loss plus a pull `decay / 2 |w - params|^2` towards the initialisation; the
+meta-gradient depends on where it ended, not on the path, so memory does not grow with the steps.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,10 @@ from innerloop.core.types import Batch, Episode, Metrics, Params
 
 @dataclass(frozen=True, kw_only=True)
 class IMAML(FastWeights[Params]):
-    """Equation 6: the meta-gradient is `(I + H / decay)^-1 g`, H the support's Hessian and g the query's gradient at the
-    adapted weights, solved by conjugate gradients. Where H makes the matrix indefinite, the search stops at the last point
-    of positive curvature. Exact only at the minimum of the inner problem.
+    """Equation 6: the meta-gradient is `(I + H / decay)^-1 g`, solved by conjugate gradients.
+
+    H is the support's Hessian and g the query's gradient, both at the adapted weights. Where H makes the matrix
+    indefinite, the search stops at the last point of positive curvature. Exact only at the inner problem's minimum.
     """
 
     exact_gradient = False

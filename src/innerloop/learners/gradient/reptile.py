@@ -31,8 +31,10 @@ class Trained(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Reptile(FastWeights[Trained]):
-    """The gradient of `0.5 |params - adapted|^2`, adapted held constant, is the paper's direction: descend on it by SGD whose
-    rate (the paper's epsilon, from 1) is annealed linearly to 0. Adam's moments start afresh with every task.
+    """The gradient of `0.5 |params - adapted|^2`, adapted held constant, is the paper's direction.
+
+    Descend on it by SGD whose rate (the paper's epsilon, from 1) is annealed linearly to 0. Adam's moments start afresh
+    with every task; in the paper's code the second ones persist from task to task.
     """
 
     exact_gradient = False

@@ -1,0 +1,49 @@
+# Every target makes what it needs; `make help` lists them.
+PYTHON ?= python3
+# Where your registry serves CUDA builds of torch by default, a CPU-only one is smaller:
+#   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help quickstart test test-slow lint format docs bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+quickstart: $(READY) ## meta-train, test and adapt on embedded data: four minutes
+	$(BIN)/innerloop quickstart
+
+test: $(READY) ## the tests, without the slow ones
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(READY) ## the slow tests: short trainings, kill -9, real data where it is at hand
+	$(BIN)/python -m pytest -n 2 -m slow
+
+lint: $(READY) ## style, types, spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/codespell src tests docs benchmarks README.md CHANGELOG.md CONTRIBUTING.md
+
+format: $(READY) ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY) ## build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+bench: $(READY) ## measure the engine; rewrites benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.engine
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) site dist .pytest_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) -e '.[dev]'
+	@touch $@

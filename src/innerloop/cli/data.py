@@ -1,0 +1,37 @@
+"""`innerloop data <name>`."""
+
+from dataclasses import dataclass, field
+
+import tyro
+from rich.table import Table
+
+from innerloop.cli.options import Common, emit, parse, say
+from innerloop.recipes.description import DescribeOptions, describe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Options of `innerloop data`."""
+
+    name: tyro.conf.Positional[str]
+    """A data set (see `innerloop list`), a folder with a sub-folder of pictures for each class, or an .npz file."""
+    what: DescribeOptions = field(default_factory=DescribeOptions)
+    common: Common = field(default_factory=Common)
+
+
+def run(argv: list[str]) -> int:
+    """Draw, download or read a data set, and say what is in it and how hard it is."""
+    options = parse(Command, argv, "data", run.__doc__ or "")
+    found = describe(options.name, options.what, options.common.data_root)
+    if options.common.json:
+        emit(found.to_json())
+        return 0
+    table = Table("split", "classes", "examples", "a class", "groups")
+    for name, split in found.splits.items():
+        groups = ", ".join(f"{group} {n}" for group, n in split["groups"].items())
+        each = f"{split['fewest']}" if split["fewest"] == split["most"] else f"{split['fewest']} to {split['most']}"
+        table.add_row(name, f"{split['classes']:,}", f"{split['examples']:,}", each, groups)
+    say(f"{found.dataset}: examples of shape {list(found.shape)}")
+    say(table)
+    say(f"difficulty: {found.difficulty.learner} {found.difficulty}")
+    return 0

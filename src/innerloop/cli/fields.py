@@ -1,0 +1,68 @@
+"""Options made from a learner's own fields, with their docstrings as help."""
+
+import ast
+import inspect
+import textwrap
+from dataclasses import dataclass, field, make_dataclass
+from typing import Annotated, Any, get_type_hints
+
+import tyro
+
+from innerloop.cli.options import Common
+from innerloop.engine import TrainConfig
+from innerloop.recipes import NetworkOptions, Options, TaskOptions, defaults
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """Where the run is kept."""
+
+    out: str | None = None
+    """Run folder; asked for again, the run goes on from its last checkpoint. None: runs/<learner>."""
+
+
+def train_command(learner: str, data: str) -> Any:
+    """An instance of a dataclass with all options of `innerloop train <learner>`, at their defaults."""
+    from innerloop.recipes.defaults import learner_class
+
+    usual = defaults(learner, data)
+    cls = learner_class(learner)
+    hints, docs = get_type_hints(cls), field_docs(cls)
+    hyper = [
+        (k, Annotated[hints[k], tyro.conf.arg(help=docs.get(k, ""))], field(default=v)) for k, v in usual.fields.items()
+    ]
+    hyper_options = make_dataclass(cls.__name__, hyper, kw_only=True, frozen=True)
+    hyper_options.__doc__ = inspect.getdoc(cls)
+    parts = {
+        "task": usual.task,
+        "learner": hyper_options(),
+        "network": usual.network,
+        "train": usual.train,
+        "output": OutputOptions(),
+        "common": Common(),
+    }
+    kinds = [(k, type(v), field(default=v)) for k, v in parts.items()]
+    return make_dataclass("TrainCommand", kinds, kw_only=True, frozen=True)()
+
+
+def chosen(learner: str, parsed: Any) -> Options:
+    """What a parsed `train_command` says."""
+    task, network, train = parsed.task, parsed.network, parsed.train
+    assert isinstance(task, TaskOptions) and isinstance(network, NetworkOptions) and isinstance(train, TrainConfig)
+    return Options(learner=learner, task=task, network=network, fields=dict(vars(parsed.learner)), train=train)
+
+
+def field_docs(cls: type) -> dict[str, str]:
+    """The string below each annotated field, of a class and those it is derived from."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__[:-1]):
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        except (OSError, TypeError):  # built in, or without source
+            continue
+        lines = body.body if isinstance(body, ast.ClassDef) else []
+        for line, below in zip(lines, lines[1:], strict=False):
+            doc = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
+            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(doc, str):
+                found[line.target.id] = " ".join(doc.split())
+    return found

@@ -1,0 +1,29 @@
+"""`innerloop list`."""
+
+from dataclasses import dataclass, field
+
+from rich.table import Table
+
+from innerloop.cli.options import Common, emit, parse, say
+from innerloop.recipes.contents import data_sets, learners
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Options of `innerloop list`."""
+
+    common: Common = field(default_factory=Common)
+
+
+def run(argv: list[str]) -> int:
+    """The learners and the data sets there are."""
+    options = parse(Command, argv, "list", run.__doc__ or "")
+    if options.common.json:
+        emit({"learners": learners(), "data": data_sets()})
+        return 0
+    for title, entries in (("learner", learners()), ("data set", data_sets())):
+        table = Table(title, "what it is")
+        for name, about in entries.items():
+            table.add_row(name, about)
+        say(table)
+    return 0

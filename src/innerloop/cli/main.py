@@ -1,0 +1,64 @@
+"""`innerloop <verb> ...`: finds the verb, runs it, turns errors into one message and an exit status.
+
+0: done. 1: it failed, or an audit found something. 2: something impossible was asked for. 130: interrupted.
+"""
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from innerloop.core.errors import InnerloopError, InputError
+
+VERBS = {
+    "quickstart": "train, test, adapt and predict on embedded data: the whole library in four minutes",
+    "train": "meta-train a learner, or go on with a run",
+    "test": "meta-test a run on unseen tasks, beside the honest baselines",
+    "audit": "look for the mistakes that make numbers in meta-learning wrong",
+    "adapt": "teach a run new classes from a folder of a few pictures each",
+    "predict": "name the class of pictures, with what `adapt` wrote",
+    "data": "draw, download or read a data set, and describe it",
+    "list": "the learners and the data sets there are",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if words else 2
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"innerloop {version('innerloop')}")
+        return 0
+    try:
+        if words[0] not in VERBS:
+            from innerloop.recipes.nearest import nearest
+
+            raise InputError(f"there is no command '{words[0]}'{nearest(words[0], VERBS)}")
+        return importlib.import_module(f"innerloop.cli.{words[0]}").run(words[1:])
+    except InnerloopError as error:
+        print(f"innerloop: {error}", file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt as stop:  # the engine saved the run first and says so
+        said = f"{stop}; the same command resumes" if str(stop) else "interrupted"
+        print(f"innerloop: {said}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `| head` has read enough
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as leaving:  # --help and usage errors of a verb
+        return leaving.code if isinstance(leaving.code, int) else 2
+
+
+def _usage() -> str:
+    verbs = "\n".join(f"  {verb:<11} {said}" for verb, said in VERBS.items())
+    return f"usage: innerloop <command> ...\n\nLearn from a handful of examples.\n\n{verbs}\n\n`innerloop <command> --help` says more."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""What verbs share: reading options, and saying things to people or to machines."""
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import tyro
+from rich.console import Console
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Options of every command."""
+
+    data_root: str | None = None
+    """Folder of data sets; None: the environment's INNERLOOP_DATA, else where downloads are kept."""
+    json: bool = False
+    """Print JSON on standard output, and everything else on standard error."""
+
+
+def parse(cls: type[T], argv: list[str], verb: str, description: str, default: T | None = None) -> T:
+    """Read options into a dataclass; a usage error leaves with status 2, `--help` with 0."""
+    settings = (tyro.conf.OmitArgPrefixes,)
+    return tyro.cli(cls, args=argv, prog=f"innerloop {verb}", description=description, default=default, config=settings)
+
+
+def emit(value: Any) -> None:
+    """One JSON value, on one line of standard output."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def say(*what: Any, aside: bool = False) -> None:
+    """Text or tables for people.
+
+    Args:
+        what: Anything rich prints.
+        aside: On standard error, because standard output is for a machine.
+    """
+    Console(stderr=aside, highlight=False, soft_wrap=True, file=None if aside else sys.stdout).print(*what, markup=False)

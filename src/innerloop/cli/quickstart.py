@@ -1,0 +1,45 @@
+"""`innerloop quickstart`."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+from rich.table import Table
+
+from innerloop.cli.options import Common, emit, parse, say
+from innerloop.recipes.quickstart import Quickstart, QuickstartOptions, quickstart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Options of `innerloop quickstart`."""
+
+    what: QuickstartOptions = field(default_factory=QuickstartOptions)
+    common: Common = field(default_factory=Common)
+
+
+def run(argv: list[str]) -> int:
+    """Train ProtoNet and MAML, test both beside pixels, learn five new characters, and name pictures of them."""
+    options = parse(Command, argv, "quickstart", run.__doc__ or "")
+    found = quickstart(options.what, options.common.data_root, partial(say, aside=True))
+    if options.common.json:
+        emit(found.to_json())
+    else:
+        _show(found, options.what)
+    return 0
+
+
+def _show(found: Quickstart, options: QuickstartOptions) -> None:
+    for data, rows in found.tables:
+        conditions = rows[0].result.conditions
+        table = Table("learner", "accuracy", "against pixels", "trained", "a task", title=f"{data}: {conditions}")
+        for row in rows:
+            trained = "" if row.trained is None else f"{row.trained:.0f} s"
+            table.add_row(row.name, row.result.number, row.difference, trained, f"{1000 * row.result.seconds_per_task:.1f} ms")
+        say(table)
+    say("± is a 95% interval over tasks; differences are paired, task by task")
+    examples = ", ".join(f"{name} ({n})" for name, n in found.adapted["examples"].items())
+    say(f"new characters learned in {found.adapted['seconds']:.2f} s, from so many pictures: {examples}")
+    say(f"{found.right} of {len(found.answers)} further pictures of them are named rightly")
+    say("reports: " + ", ".join(map(str, found.reports)))
+    say(f"next: innerloop adapt {options.out}/protonet <your pictures> --out mine.fewshot")
+    say(f"{found.seconds:.0f} s in all")

@@ -1,0 +1,51 @@
+"""`innerloop train <learner>`."""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from innerloop.cli.fields import chosen, train_command
+from innerloop.cli.options import emit, parse, say
+from innerloop.learners import catalogue
+from innerloop.recipes import build
+from innerloop.recipes.measuring import report
+
+
+@dataclass
+class _Data:
+    data: str = "kanji"
+
+
+def run(argv: list[str]) -> int:
+    """Meta-train a learner, or go on with a run."""
+    if not argv or argv[0].startswith("-"):
+        print(_usage(), file=sys.stdout if argv and argv[0] in ("-h", "--help") else sys.stderr)
+        return 0 if argv and argv[0] in ("-h", "--help") else 2
+    learner = argv[0].replace("-", "_")
+    # Defaults depend on what is learned: regression has its own.
+    data = tyro.cli(_Data, args=argv[1:], return_unknown_args=True, add_help=False)[0].data
+    usual = train_command(learner, data)
+    parsed = parse(type(usual), argv[1:], f"train {argv[0]}", _about(learner), usual)
+    made = build(chosen(learner, parsed), parsed.common.data_root)
+    out, start = Path(parsed.output.out or f"runs/{learner}"), time.perf_counter()
+    made.meta_train(out)
+    page, seconds = report(out), time.perf_counter() - start
+    if parsed.common.json:
+        emit({"run": str(out), "learner": learner, "steps": made.config.steps, "seconds": seconds, "report": str(page)})
+    else:
+        say(f"{learner}: {made.config.steps} steps, {seconds:.0f} s, kept in {out} (report: {page})")
+        say(f"next: innerloop test {out}")
+    return 0
+
+
+def _about(learner: str) -> str:
+    module = sys.modules[catalogue()[learner].__module__]
+    return (module.__doc__ or "").strip()
+
+
+def _usage() -> str:
+    lines = "\n".join(f"  {name:<18} {_about(name).partition(chr(10))[0]}" for name in catalogue())
+    return f"usage: innerloop train <learner> [options]\n\n{lines}\n\n`innerloop train <learner> --help` lists its options."

@@ -1,0 +1,99 @@
+"""Looks for the mistakes that make a number in meta-learning wrong while everything seems to work."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from innerloop.core import tree
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.types import Params, Sampler
+from innerloop.evaluate import check_data, check_learner
+from innerloop.evaluate.check import Check
+from innerloop.tasks import Pool, Splits
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was checked, and whether all of it held."""
+
+    learner: str
+    checks: tuple[Check, ...]
+    seconds: float
+    """Wall time of the whole audit."""
+
+    @property
+    def passed(self) -> bool:
+        """No check failed; those that were only reported do not count."""
+        return all(check.passed is not False for check in self.checks)
+
+    def __str__(self) -> str:
+        failed = sum(check.passed is False for check in self.checks)
+        end = "passed" if self.passed else f"{failed} of {len(self.checks)} checks failed"
+        return "\n".join([*map(str, self.checks), f"{self.learner}: {end} in {self.seconds:.1f} s"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "learner": self.learner,
+            "passed": self.passed,
+            "seconds": self.seconds,
+            "checks": [check._asdict() for check in self.checks],
+        }
+
+
+def audit(
+    learner: Learner,
+    params: Params | None = None,
+    sampler: Sampler | None = None,
+    splits: Splits | Mapping[str, Pool] | None = None,
+    *,
+    episodes: int = 32,
+    seed: int = 0,
+) -> Audit:
+    """Check a learner, the episodes it is fed, and the splits they come from.
+
+    Exactness and independence are checked in float64 on the model as it is; the input is left as it was.
+
+    Args:
+        learner: The algorithm, with its real model.
+        params: Meta-parameters; None: `learner.init(seed)`. What was learned by heart shows after training.
+        sampler: Where episodes come from; None leaves out the checks that need any.
+        splits: Pools by name; None leaves out the checks of splits.
+        episodes: For the checks that count; the gradient needs only the first two.
+        seed: Of random directions and permutations.
+
+    Raises:
+        InputError: Neither a sampler nor splits were given, or the episodes have no support.
+    """
+    if sampler is None and splits is None:
+        raise InputError("an audit needs a sampler, or splits, or both: there is nothing to look at")
+    start = time.perf_counter()
+    params = learner.init(seed) if params is None else params
+    checks: list[Callable[[], Check]] = []
+    if sampler is not None:
+        device = next(iter(params.values())).device if params else "cpu"
+        drawn = tree.map(lambda leaf: leaf.to(device), sampler.episodes(0, episodes))
+        if drawn.support.y.shape[1] == 0:
+            raise InputError("these episodes have no support: audit with those that the learner adapts to")
+        two, few = (tree.slice(drawn, slice(0, n)) for n in (2, 4))
+        checks += [
+            lambda: check_learner.meta_gradient_check(learner, params, two, seed),
+            lambda: check_learner.query_independence(learner, params, few),
+            lambda: check_learner.label_permutation(learner, params, drawn, seed),
+            lambda: check_data.label_order(sampler),
+            lambda: check_data.disjoint_episodes(drawn),
+        ]
+    if splits is not None:
+        pools = _pools(splits)
+        checks += [lambda: check_data.class_overlap(pools), lambda: check_data.duplicate_images(pools)]
+    found = tuple(check() for check in checks)
+    return Audit(type(learner).__name__, found, time.perf_counter() - start)
+
+
+def _pools(splits: Splits | Mapping[str, Pool]) -> Mapping[str, Pool]:
+    pools = splits.pools() if isinstance(splits, Splits) else splits
+    if len(pools) < 2:
+        raise InputError(f"splits need at least two pools to compare, got {', '.join(pools) or 'none'}")
+    return pools

@@ -1,0 +1,210 @@
+"""Checks of a learner: its meta-gradient, what a prediction depends on, and whether it knows its labels by heart."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from innerloop.core import random, tree
+from innerloop.core.learner import Learner, Unrolled
+from innerloop.core.linalg import dot
+from innerloop.core.objectives import weights
+from innerloop.core.types import Batch, Episode, Params
+from innerloop.engine import meta_gradient
+from innerloop.evaluate.check import Check
+from innerloop.evaluate.interval import interval
+from innerloop.evaluate.meta_test import score
+
+GRADIENT_TOLERANCE = 1e-4
+"""Relative. Central differences in float64 agree to 3e-8 on Conv-4-64 over Omniglot with 1 and 5 inner steps; a
+detached inner loop is off by 3e-1, also at inner_lr 0.01. Larger models round more coarsely, hence the room."""
+INDEPENDENCE_TOLERANCE = 1e-6
+"""Relative to the spread of the outputs, in float64, where the batch size moves them by 1e-12."""
+T_LIMIT = 6.0
+"""Of Student's t: chance exceeds it once in a million with 30 tasks."""
+_DIRECTIONS = 4
+_EPSILONS = (1e-6, 1e-7, 1e-8)
+
+
+def meta_gradient_check(learner: Learner, params: Params, episodes: Episode, seed: int) -> Check:
+    """The engine's meta-gradient against central differences of the loss in float64, and its plans against each other.
+
+    ReLU and max-pooling have kinks, and an inner gradient through them jumps where a unit switches on, so a difference
+    across one is wrong however exact the gradient. They are rare within a small enough step: every direction keeps its
+    best of three step sizes, and half of the directions may be lost to kinks. Half of the directions move every entry
+    alike, the others every tensor alike, which lets a small one be seen.
+
+    Args:
+        learner: With its real model.
+        params: Where the gradient is taken.
+        episodes: Two or more; differences are taken on the first.
+        seed: Of the directions.
+    """
+    name = "meta-gradient"
+    if not params:
+        return Check(name, None, None, "there are no meta-parameters to differentiate")
+    params, episodes = _double(params), _double(episodes)
+    apart = _plans_apart(learner, params, episodes)
+    if apart is not None and apart > GRADIENT_TOLERANCE:
+        said = f"by loop and by vmap they are {apart:.1e} apart: an operation mixes tasks, or is wrong under vmap"
+        return Check(name, False, apart, said)
+    aside = "" if apart is not None else "; vmap cannot trace this learner"
+    one = tree.slice(episodes, slice(0, 1))
+    gradient = meta_gradient(learner, params, one, plan="loop")[0]
+    gap = _gap(learner, params, one, gradient, seed)
+    if not learner.exact_gradient:
+        said = f"declared first order or approximate: {gap:.1e} away from the derivative of its loss"
+        return Check(name, None, gap, said + aside)
+    if gap == 0 and not any(g.any() for g in gradient.values()):
+        return Check(name, False, gap, "the loss does not depend on the meta-parameters: they cannot be learned")
+    if gap > GRADIENT_TOLERANCE:
+        said = (
+            f"it is {gap:.1e} away from finite differences (at most {GRADIENT_TOLERANCE:.0e}): look for detach, "
+            "no_grad, .data or a copied parameter in the inner loop, or declare exact_gradient = False"
+        )
+        return Check(name, False, gap, said)
+    order = "order 2, verified" if _through_steps(learner, params, one) else "verified"
+    said = f"{order} on {sum(v.numel() for v in params.values()):,} parameters, {gap:.1e} from finite differences"
+    return Check(name, True, gap, said + aside)
+
+
+def query_independence(learner: Learner, params: Params, episodes: Episode) -> Check:
+    """A query predicted alone, against the same query predicted in its batch."""
+    name = "query independence"
+    params, episodes = _double(params), _double(episodes)
+    worst = 0.0
+    with torch.no_grad():
+        for episode in _tasks(episodes):
+            adapted = learner.adapt(params, episode.support)
+            together = learner.predict(params, adapted, episode.query.x)  # [n, ways]
+            rows = weights(episode.query.y, episode.query.mask).nonzero().flatten()
+            spread = together[rows].std().clamp_min(1e-12) if len(rows) > 1 else together[rows].abs().max()
+            for i in rows[:: max(1, len(rows) // 4)].tolist():
+                alone = learner.predict(params, adapted, tree.slice(episode.query.x, slice(i, i + 1)))[0]
+                moved = ((alone - together[i]).abs().max() / spread).item()
+                worst = max(worst, moved if moved == moved else float("inf"))
+    if learner.transductive:
+        return Check(name, None, worst, f"declared transductive: other queries move a prediction by {worst:.1e}")
+    if worst > INDEPENDENCE_TOLERANCE:
+        said = (
+            f"other queries move a prediction by {worst:.1e} of the outputs' spread: batch-norm statistics of the "
+            "query, or an operation over its rows. Use the support's statistics, or declare transductive=True"
+        )
+        return Check(name, False, worst, said)
+    return Check(name, True, worst, f"a query alone and in its batch differ by {worst:.1e}")
+
+
+def label_permutation(learner: Learner, params: Params, episodes: Episode, seed: int) -> Check:
+    """Scores of episodes against those of the same episodes with their labels permuted, paired.
+
+    A single episode may move (MAML's head has fixed outputs); the mean must not.
+    """
+    name = "label permutation"
+    if episodes.query.y.is_floating_point():
+        return Check(name, None, None, "the targets are no classes")
+    moved = []
+    with torch.no_grad():
+        for index, episode in enumerate(_tasks(episodes)):
+            before, after = (_score(learner, params, e) for e in (episode, _permuted(episode, seed, index)))
+            moved.append(after - before)
+    mean, ci95 = interval(moved)
+    deviation = ci95 / 1.96
+    t = 0.0 if mean == 0 else abs(mean) / deviation if deviation > 0 else float("inf")
+    said = f"the score moves by {100 * mean:+.1f} ± {100 * ci95:.1f} points over {len(moved)} episodes"
+    if t > T_LIMIT or mean != mean:
+        said += ": the learner has tied classes to labels. The sampler must draw a new order for every episode"
+    return Check(name, t <= T_LIMIT and mean == mean, t, said)
+
+
+def _plans_apart(learner: Learner, params: Params, episodes: Episode) -> float | None:
+    """Relative distance of the meta-gradients by loop and by vmap; None where vmap cannot trace the learner."""
+    loop = meta_gradient(learner, params, episodes, plan="loop")[0]
+    try:
+        vmap = meta_gradient(learner, params, episodes, plan="vmap")[0]
+    except RuntimeError:
+        return None
+    size = dot(loop, loop).sqrt().item()
+    offset = tree.map(Tensor.sub, vmap, loop)
+    return dot(offset, offset).sqrt().item() / size if size > 0 else 0.0
+
+
+def _through_steps(learner: Learner, params: Params, episodes: Episode) -> bool:
+    """Whether the loss passes through inner steps: one more of them changes it."""
+    if not isinstance(learner, Unrolled) or not any(f.name == "inner_steps" for f in dataclasses.fields(learner)):
+        return False
+    more = dataclasses.replace(learner, inner_steps=learner.inner_steps + 1)
+    return _loss(more, params, episodes) != _loss(learner, params, episodes)
+
+
+def _gap(learner: Learner, params: Params, episodes: Episode, gradient: Params, seed: int) -> float:
+    """Relative error of `gradient`: for each of two kinds of direction the median, of these the larger."""
+    medians = []
+    entries = sum(v.numel() for v in params.values())
+    for kind, scale in enumerate((lambda p: entries**-0.5, lambda p: p.numel() ** -0.5)):
+        scales = {k: scale(v) for k, v in params.items()}  # directions of length about 1 in all, or in every tensor
+        # The size of a derivative along such a direction, so that one near zero does not make an error look large.
+        typical = sum((scales[k] * g).square().sum().item() for k, g in gradient.items()) ** 0.5
+        errors = []
+        for number in range(_DIRECTIONS):
+            direction = _direction(params, scales, seed, _DIRECTIONS * kind + number)
+            claimed = sum((gradient[k] * v).sum().item() for k, v in direction.items())
+            errors.append(min(_errors(learner, params, episodes, direction, claimed, typical)))
+        medians.append(sorted(errors)[_DIRECTIONS // 2 - 1])
+    return max(medians)
+
+
+def _errors(
+    learner: Learner, params: Params, episodes: Episode, direction: Params, claimed: float, typical: float
+) -> Iterator[float]:
+    for eps in _EPSILONS if learner.exact_gradient else _EPSILONS[:1]:
+        up, down = (
+            _loss(learner, tree.map(lambda p, v, e=e: p + e * v, params, direction), episodes) for e in (eps, -eps)
+        )
+        measured = (up - down) / (2 * eps)
+        size = max(abs(measured), abs(claimed), typical)
+        error = abs(measured - claimed) / size if size > 0 else 0.0
+        yield error if error == error else float("inf")
+        if error <= GRADIENT_TOLERANCE / 100:
+            return
+
+
+def _loss(learner: Learner, params: Params, episodes: Episode) -> float:
+    with torch.no_grad():
+        losses = [learner.loss(params, episode)[0] for episode in _tasks(episodes)]
+    return torch.stack(losses).mean().item()
+
+
+def _direction(params: Params, scales: dict[str, float], seed: int, number: int) -> Params:
+    key = random.mix(seed, number)
+    return {
+        k: scales[k] * random.normal(random.fold(key, i), v.shape, v.dtype).to(v.device)
+        for i, (k, v) in enumerate(params.items())
+    }
+
+
+def _score(learner: Learner, params: Params, episode: Episode) -> float:
+    outputs = learner.predict(params, learner.adapt(params, episode.support), episode.query.x)
+    return score(outputs, episode).item()
+
+
+def _permuted(episode: Episode, seed: int, index: int) -> Episode:
+    classes = episode.support.classes
+    ways = int(episode.support.y.max()) + 1 if classes is None else len(classes)
+    order = random.permutation(random.mix(seed, index), ways).to(episode.support.y.device)  # old label -> new label
+    return Episode(*(_relabel(batch, order) for batch in episode))
+
+
+def _relabel(batch: Batch, order: Tensor) -> Batch:
+    y = torch.where(batch.y >= 0, order[batch.y.clamp_min(0)], batch.y)
+    classes = None if batch.classes is None else batch.classes[order.argsort()]
+    return batch._replace(y=y, classes=classes)
+
+
+def _tasks(episodes: Episode) -> Iterator[Episode]:
+    for i in range(tree.length(episodes)):
+        yield tree.slice(episodes, i)
+
+
+def _double(values: Params | Episode):
+    return tree.map(lambda v: v.detach().double() if v.is_floating_point() else v, values)

@@ -1,0 +1,157 @@
+"""The plots of a report, as SVG text that takes the page's text colour."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from innerloop.evaluate.result import Point, Result
+
+_INK = "#010203"  # stands for the page's text colour
+_COLOURS = ("#2f7fc1", "#d9822b", "#5a9e4b", "#b0559b", "#8a7a5c", "#4aa3a2")  # legible on white and on black
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+_BINS = 200
+
+Series = list[tuple[float, float]]
+
+
+def learning(name: str, training: Series, label: str, validation: Sequence[Point] = (), percent: bool = False) -> str:
+    """A quantity against the step: every bin's mean faint, smoothed strong, validation with its intervals.
+
+    Args:
+        name: Unique on the page.
+        training: Steps and values.
+        label: Of the vertical axis.
+        validation: Means with intervals, if there are any.
+        percent: Multiply by 100.
+    """
+    factor = 100 if percent else 1
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes()
+        if training:
+            binned = _binned([(x, factor * y) for x, y in training])
+            steps = [x for x, _ in binned]
+            axes.plot(steps, [y for _, y in binned], color=_COLOURS[0], alpha=0.3, linewidth=1)
+            axes.plot(
+                steps, _smoothed([y for _, y in binned]), color=_COLOURS[0], linewidth=2, label="training, smoothed"
+            )
+        if validation:
+            _whiskers(axes, validation, factor, "validation", _COLOURS[1])
+        axes.set_xlabel("meta-training step")
+        axes.set_ylabel(label)
+        axes.legend(frameon=False, fontsize=10)
+        return _svg(figure, name)
+
+
+def adaptation(name: str, curve: Sequence[Point], metric: str) -> str:
+    """Score against inner steps."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes()
+        _whiskers(axes, curve, 100 if metric == "accuracy" else 1, None, _COLOURS[0])
+        axes.set_xlabel("inner steps")
+        axes.set_ylabel(axis_label(metric))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return _svg(figure, name)
+
+
+def results(name: str, rows: Sequence[Result], chance: float | None) -> str:
+    """One dot with its interval a learner, the first on top."""
+    metric = rows[0].protocol.metric
+    factor = 100 if metric == "accuracy" else 1
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(0.9 + 0.42 * len(rows))
+        for i, row in enumerate(rows):
+            mean, ci95 = factor * row.mean, factor * row.ci95
+            colour = _COLOURS[0] if i == 0 else _COLOURS[4]
+            axes.errorbar(mean, i, xerr=ci95, fmt="o" if i == 0 else "s", color=colour, capsize=4, markersize=7)
+        if chance is not None:
+            axes.axvline(factor * chance, color=_INK, linewidth=1, linestyle=":", alpha=0.6)
+            axes.text(factor * chance, -0.62, "chance", ha="center", fontsize=9)
+        axes.set_yticks(range(len(rows)), [row.learner for row in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.grid(axis="x", color=_INK, alpha=0.12)
+        if metric == "accuracy":
+            low = min(factor * (row.mean - row.ci95) for row in rows if row.ci95 == row.ci95) if len(rows) > 1 else 0
+            axes.set_xlim(0 if chance is not None or low < 30 else low - 5, 101)
+        axes.set_xlabel(axis_label(metric))
+        return _svg(figure, name)
+
+
+def function(name: str, support: Series, truth: Series, predicted: Series) -> str:
+    """A one-dimensional regression task: what was seen, what was asked, what was answered."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes()
+        axes.plot(*zip(*sorted(truth), strict=True), "-", color=_COLOURS[4], linewidth=1.5, label="truth")
+        axes.plot(*zip(*sorted(predicted), strict=True), "x", color=_COLOURS[1], label="predicted")
+        axes.plot(*zip(*support, strict=True), "o", color=_COLOURS[0], markersize=7, label="support")
+        axes.legend(frameon=False, fontsize=10)
+        axes.set_xlabel("x")
+        axes.set_ylabel("y")
+        return _svg(figure, name)
+
+
+def axis_label(metric: str) -> str:
+    """Name and unit of a metric."""
+    return "accuracy (%)" if metric == "accuracy" else "mean squared error"
+
+
+def _axes(height: float = 2.9) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.8, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _whiskers(axes: Axes, points: Sequence[Point], factor: float, label: str | None, colour: str) -> None:
+    axes.errorbar(
+        [p.step for p in points],
+        [factor * p.mean for p in points],
+        yerr=[factor * p.ci95 if p.ci95 == p.ci95 else 0.0 for p in points],
+        fmt="o-",
+        color=colour,
+        capsize=3,
+        markersize=4,
+        label=label,
+    )
+
+
+def _binned(values: Series) -> Series:
+    """At most `_BINS` means of neighbouring values."""
+    size = -(-len(values) // _BINS)
+    groups = [values[i : i + size] for i in range(0, len(values), size)]
+    return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
+
+
+def _smoothed(values: list[float]) -> list[float]:
+    """Means over a centred window of a tenth of the run, narrower at its ends."""
+    half = len(values) // 20
+    windows = [values[max(0, i - min(i, half)) : i + min(half, len(values) - 1 - i, i) + 1] for i in range(len(values))]
+    return [sum(w) / len(w) for w in windows]
+
+
+def _svg(figure: Figure, name: str) -> str:
+    """The drawing without XML prologue and fixed size; its ids begin with `name`, so that several fit on a page."""
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    return text.replace("<svg", '<svg aria-hidden="true"', 1).replace(_INK, "currentColor")

@@ -1,0 +1,137 @@
+"""Episodes to look at: the support by class, some queries, and what the learner said about them."""
+
+import base64
+import io
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from matplotlib.image import imsave
+from torch import Tensor
+
+from innerloop.core import tree
+from innerloop.core.learner import Learner
+from innerloop.core.objectives import weights
+from innerloop.core.types import Batch, Episode, Params, Sampler
+from innerloop.evaluate import figures
+from innerloop.tasks import EpisodeSampler
+
+_QUERIES = 10
+_DARK = 0.35  # mean brightness under which one-channel pictures are shown as dark strokes on white
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One example as the page shows it."""
+
+    uri: str
+    """PNG as a data URI."""
+    truth: str
+    said: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Whether the learner named the true class."""
+        return self.said == self.truth
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One episode: pictures by class, or a drawing of a regression task."""
+
+    title: str
+    support: tuple[tuple[str, tuple[Picture, ...]], ...] = ()
+    """Class names with their examples."""
+    queries: tuple[Picture, ...] = ()
+    drawing: str = ""
+
+
+def gallery(learner: Learner, params: Params, sampler: Sampler, episodes: int) -> list[Shown]:
+    """The first meta-test episodes, not chosen ones; empty where inputs are neither pictures nor single numbers."""
+    device = next(iter(params.values())).device if params else "cpu"
+    stacked = tree.map(lambda leaf: leaf.to(device), sampler.episodes(0, episodes))
+    classes = _class_names(sampler, episodes)
+    shown = []
+    for i in range(episodes):
+        episode: Episode = tree.slice(stacked, i)
+        with torch.no_grad():
+            outputs = learner.predict(params, learner.adapt(params, episode.support), episode.query.x)
+        one = _show(episode, outputs, classes[i] if classes else None, i)
+        if one is not None:
+            shown.append(one)
+    return shown
+
+
+def _show(episode: Episode, outputs: Tensor, names: Sequence[str] | None, index: int) -> Shown | None:
+    x, y = episode.support.x, episode.support.y
+    if isinstance(x, dict):
+        return None
+    if y.is_floating_point():
+        return _regression(episode, outputs, index) if x[0].numel() == 1 and y[0].numel() == 1 else None
+    if x.dim() != 4 or x.shape[1] not in (1, 3):
+        return None
+    return _pictures(episode, outputs, names, index)
+
+
+def _pictures(episode: Episode, outputs: Tensor, names: Sequence[str] | None, index: int) -> Shown:
+    support, query = episode
+    said, rows = outputs.argmax(-1), _rows(query)[:_QUERIES]
+    inverted = support.x.shape[1] == 1 and float(support.x.mean()) < _DARK  # pyright: ignore[reportAttributeAccessIssue]
+    # Episode labels are arbitrary: letters, so that nobody takes them for digits in the pictures.
+    label = [_letter(i) for i in range(outputs.shape[1])]
+
+    def picture(batch: Batch, row: int, answer: str = "") -> Picture:
+        return Picture(_png(batch.x[row], inverted), label[int(batch.y[row])], answer)  # pyright: ignore[reportArgumentType]
+
+    groups = []
+    for j in sorted({int(support.y[i]) for i in _rows(support)}):
+        called = f"{label[j]} · {names[j]}" if names else label[j]
+        groups.append((called, tuple(picture(support, i) for i in _rows(support) if int(support.y[i]) == j)))
+    queries = tuple(picture(query, i, label[int(said[i])]) for i in rows)
+    right = sum(q.right for q in queries)
+    title = f"Episode {index}: {right} of the {len(queries)} queries shown are right"
+    return Shown(title, tuple(groups), queries)
+
+
+def _regression(episode: Episode, outputs: Tensor, index: int) -> Shown:
+    def points(batch: Batch, y: Tensor) -> figures.Series:
+        x = batch.x.flatten().tolist()  # pyright: ignore[reportAttributeAccessIssue]
+        values = y.flatten().tolist()
+        return [(x[i], values[i]) for i in _rows(batch)]
+
+    support, query = episode
+    drawing = figures.function(
+        f"task{index}", points(support, support.y), points(query, query.y), points(query, outputs)
+    )
+    return Shown(f"Episode {index}: {len(_rows(support))} examples seen", drawing=drawing)
+
+
+def _rows(batch: Batch) -> list[int]:
+    return weights(batch.y, batch.mask).nonzero().flatten().tolist()
+
+
+def _class_names(sampler: Sampler, episodes: int) -> list[list[str]] | None:
+    """Names of the drawn classes in label order, where the sampler knows them."""
+    if not isinstance(sampler, EpisodeSampler):
+        return None
+    return [
+        [sampler.pool.names[c] if c >= 0 else "" for c in row] for row in sampler.draw(0, episodes).classes.tolist()
+    ]
+
+
+def _letter(i: int) -> str:
+    letters = string.ascii_uppercase
+    return letters[i] if i < len(letters) else f"{letters[i // len(letters) - 1]}{letters[i % len(letters)]}"
+
+
+def _png(x: Tensor, inverted: bool) -> str:
+    """[channels, height, width] from 0 to 1, or of any range, as a data URI."""
+    values = x.detach().float().cpu()
+    low, high = min(0.0, values.min().item()), max(1.0, values.max().item())
+    values = (values - low) / (high - low)
+    values = 1 - values if inverted else values
+    pixels = (values * 255).round().to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
+    file = io.BytesIO()
+    imsave(file, pixels, format="png")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

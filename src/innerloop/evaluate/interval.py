@@ -1,0 +1,50 @@
+"""The one formula for an interval: tasks are the unit, never their queries."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from innerloop.core.errors import InputError
+
+Z95 = 1.96
+
+
+class Interval(NamedTuple):
+    """A mean and the half-width of its 95% confidence interval."""
+
+    mean: float
+    ci95: float
+    """NaN when there is one score: it says nothing about the spread."""
+
+
+def interval(scores: Tensor | Sequence[float]) -> Interval:
+    """Mean over tasks, and `1.96 std(ddof=1) / sqrt(tasks)`, in float64.
+
+    One NaN among the scores makes both NaN: a task that failed is never left out silently.
+
+    Args:
+        scores: [tasks] one number per task.
+
+    Raises:
+        InputError: There is no score, or more than one axis.
+    """
+    values = torch.as_tensor(scores, dtype=torch.float64)
+    if values.dim() != 1 or len(values) == 0:
+        raise InputError(f"an interval needs one score per task, got shape {tuple(values.shape)}")
+    if len(values) == 1:
+        return Interval(values.item(), float("nan"))
+    return Interval(values.mean().item(), (Z95 * values.std(correction=1) / len(values) ** 0.5).item())
+
+
+def difference(scores: Tensor | Sequence[float], reference: Tensor | Sequence[float]) -> Interval:
+    """`scores - reference` task by task: far narrower than the two intervals apart, since hard tasks are hard for both.
+
+    Raises:
+        InputError: The two were not measured on the same number of tasks.
+    """
+    ours, theirs = (torch.as_tensor(s, dtype=torch.float64) for s in (scores, reference))
+    if ours.shape != theirs.shape:
+        raise InputError(f"paired scores need the same tasks, got {len(ours)} and {len(theirs)}")
+    return interval(ours - theirs)

@@ -1,0 +1,193 @@
+"""`report.html`: what a run did, in one file that needs nothing else."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from innerloop.core import files
+from innerloop.core.learner import Learner
+from innerloop.core.types import Params, Sampler
+from innerloop.engine.checkpoint import load, read_config
+from innerloop.evaluate import figures
+from innerloop.evaluate.compare import Comparison, compare
+from innerloop.evaluate.gallery import gallery
+from innerloop.evaluate.result import Point, Result, spell
+
+
+class Plot(NamedTuple):
+    """A drawing and what it shows, in words."""
+
+    svg: Markup
+    alt: str
+    caption: str
+
+
+class Table(NamedTuple):
+    """Results under one protocol."""
+
+    comparison: Comparison
+    plot: Plot
+
+
+def write_report(
+    run: str | Path,
+    results: Sequence[Result] | None = None,
+    *,
+    sampler: Sampler | None = None,
+    learner: Learner | None = None,
+    params: Params | None = None,
+    command: str | None = None,
+    title: str | None = None,
+    episodes: int = 3,
+    allow: Sequence[str] = (),
+) -> Path:
+    """Write `report.html` into a run folder. What the run does not have is left out.
+
+    Args:
+        run: The run folder, with `config.json`, and `metrics.jsonl` if it was trained.
+        results: The first is the headline, the others stand beside it; None: every `test-*.json` of the folder.
+        sampler: Of meta-test episodes, for the gallery; None leaves it out.
+        learner: For the gallery; None: as the run saved it.
+        params: Its meta-parameters; None: as the run saved them.
+        command: What to type to do all this again; None: `command` of the run's record, if it has one.
+        title: Of the page; None: the learner and its data.
+        episodes: How many the gallery shows.
+        allow: Module prefixes besides `innerloop.` that the run may name, as in `engine.load`.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: Not a run folder, or it cannot be written.
+    """
+    run = Path(run)
+    config = read_config(run)
+    record = dict(config.get("record") or {})
+    command = command or record.pop("command", None)
+    results = _saved(run) if results is None else list(results)
+    shown = []
+    if sampler is not None:
+        if learner is None or params is None:
+            saved, tensors = load(run, allow)
+            learner, params = learner or saved, tensors if params is None else params
+        shown = gallery(learner, params, sampler, episodes)
+    settings = {"learner": config["learner"], "training": config.get("train"), "tasks": record}
+    name = config["learner"]["class"].rpartition(":")[2]
+    head = results[0] if results else None
+    html = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=title or (f"{head.learner}, {head.protocol.task}" if head else name),
+            head=head,
+            chance=_chance(head) if head else None,
+            spell=spell,
+            learning=_learning(run / "metrics.jsonl", head.protocol.metric if head else None),
+            tables=[_table(group, i) for i, group in enumerate(_by_protocol(results))],
+            curves=[_curve(r, r.curve, i) for i, r in enumerate(results) if r.curve and len(r.curve) > 1],
+            gallery=shown,
+            Markup=Markup,
+            sections=[(key, _flat(value)) for key, value in settings.items() if value],
+            command=command,
+        )
+    )
+    path = run / "report.html"
+    files.write(path, html)
+    return path
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("innerloop.evaluate"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _saved(run: Path) -> list[Result]:
+    """Results of the folder: the run's own first, newest first, then labelled baselines."""
+    paths = sorted(run.glob("test-*.json"), key=lambda p: (p.stem.count("-") > 1, -p.stat().st_mtime, p.name))
+    return [Result.load(path) for path in paths]
+
+
+def _by_protocol(results: Sequence[Result]) -> list[list[Result]]:
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.protocol.hash, []).append(result)
+    return list(groups.values())
+
+
+def _table(group: Sequence[Result], index: int) -> Table:
+    comparison = compare(*group)
+    alt = "; ".join(f"{r.learner}: {r.number}" for r in group)
+    svg = figures.results(f"results{index}", group, _chance(group[0]))
+    return Table(comparison, Plot(Markup(svg), alt, "Mean and 95% interval over episodes."))
+
+
+def _curve(result: Result, points: Sequence[Point], index: int) -> Plot:
+    metric = result.protocol.metric
+    svg = figures.adaptation(f"curve{index}", points, metric)
+    alt = "; ".join(f"after {p.step} steps {spell(p.mean, p.ci95, metric)}" for p in (points[0], points[-1]))
+    return Plot(Markup(svg), f"{result.learner}: {alt}", f"{result.learner} ({result.protocol.task}): {alt}.")
+
+
+def _learning(path: Path, metric: str | None) -> list[Plot]:
+    """Loss and score against the step, from `metrics.jsonl`; a broken last line (a killed run) is left out."""
+    training: list[dict[str, Any]] = []
+    validation: list[Point] = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            entry = json.loads(line)
+            step = entry["step"]
+        except (ValueError, KeyError, TypeError):
+            continue
+        if "validation" in entry:
+            validation.append(Point(step, entry["validation"]["mean"], entry["validation"]["ci95"]))
+        elif "loss" in entry:
+            training.append(entry)
+    plots = []
+    losses = [(e["step"], e["loss"]) for e in training]
+    if losses:
+        last = losses[-1]
+        alt = f"meta-training loss, {losses[0][1]:.3g} at step {losses[0][0]} and {last[1]:.3g} at step {last[0]}"
+        plots.append(Plot(Markup(figures.learning("loss", losses, "loss on queries")), alt, "Loss on the query sets."))
+    scores = [(e["step"], e["score"]) for e in training if "score" in e]
+    if scores or validation:
+        metric = metric or ("accuracy" if all(0 <= y <= 1 for _, y in scores) else "mse")
+        label = figures.axis_label(metric)
+        svg = figures.learning("score", scores, label, validation, metric == "accuracy")
+        parts = [f"training {_value(scores[-1][1], metric)} at step {scores[-1][0]}"] if scores else []
+        parts += [f"validation {spell(validation[-1].mean, validation[-1].ci95, metric)}"] if validation else []
+        caption = f"{label.capitalize()} on queries" + (", validation with 95% intervals." if validation else ".")
+        plots.append(Plot(Markup(svg), f"{label}: {', '.join(parts)}", caption))
+    return plots
+
+
+def _value(value: float, metric: str) -> str:
+    """A value without an interval."""
+    return f"{100 * value:.1f}%" if metric == "accuracy" else f"{value:.3g}"
+
+
+def _chance(result: Result) -> float | None:
+    ways = result.protocol.sampler.get("ways")
+    return 1 / ways if isinstance(ways, int) and result.protocol.metric == "accuracy" else None
+
+
+def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Names and values of nested JSON; the encodings of `core.config` read as Python would write them."""
+    if isinstance(value, Mapping) and set(value) == {"class", "fields"}:
+        own = [(prefix or "class", value["class"].rpartition(":")[2])]
+        return own + [row for k, v in value["fields"].items() for row in _flat(v, f"{prefix}.{k}" if prefix else k)]
+    if isinstance(value, Mapping) and set(value) == {"callable"}:
+        return [(prefix, value["callable"].rpartition(":")[2])]
+    if isinstance(value, Mapping) and set(value) == {"tuple"}:
+        return [(prefix, ", ".join(map(str, value["tuple"])))]
+    if isinstance(value, Mapping):
+        return [row for k, v in value.items() for row in _flat(v, f"{prefix}.{k}" if prefix else str(k))]
+    return [(prefix, "none" if value is None else str(value))]

@@ -1,0 +1,146 @@
+"""What a meta-test found, kept with the score of every episode."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from innerloop.core import files
+from innerloop.core.errors import InputError
+from innerloop.evaluate.interval import interval
+from innerloop.evaluate.protocol import Protocol
+
+
+class Point(NamedTuple):
+    """Mean score after so many inner steps."""
+
+    step: int
+    mean: float
+    ci95: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """Scores of one learner under one protocol."""
+
+    learner: str
+    """How tables call it."""
+    protocol: Protocol
+    scores: Tensor
+    """[episodes] float64 on the CPU: accuracy from 0 to 1, or mean squared error."""
+    seconds_per_task: float
+    """Wall time to adapt and predict, without drawing the episode."""
+    curve: tuple[Point, ...] | None = None
+    """Scores after 0, 1, ... inner steps, for learners that have any."""
+
+    @property
+    def mean(self) -> float:
+        """Mean over episodes."""
+        return interval(self.scores).mean
+
+    @property
+    def ci95(self) -> float:
+        """Half-width of the 95% confidence interval over episodes."""
+        return interval(self.scores).ci95
+
+    @property
+    def number(self) -> str:
+        """Such as "95.3 ± 0.4%", or "0.41 ± 0.03 mean squared error"."""
+        return spell(self.mean, self.ci95, self.protocol.metric)
+
+    @property
+    def conditions(self) -> str:
+        """Such as "600 episodes, inductive, 5-way 1-shot omniglot test"."""
+        count = self.protocol.episodes
+        parts = [f"{count} episode{'s' * (count != 1)}", self.protocol.normalisation, self.protocol.task]
+        return ", ".join(p for p in parts if p)
+
+    def __str__(self) -> str:
+        return f"{self.number} ({self.conditions})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, all scores included."""
+        return {
+            "learner": self.learner,
+            "mean": _finite(self.mean),
+            "ci95": _finite(self.ci95),
+            "hash": self.protocol.hash,
+            "protocol": self.protocol.to_json(),
+            "seconds_per_task": self.seconds_per_task,
+            "curve": None if self.curve is None else [[p.step, p.mean, _finite(p.ci95)] for p in self.curve],
+            "scores": self.scores.tolist(),
+        }
+
+    def save(self, run: str | Path, label: str = "") -> Path:
+        """Write `test-<protocol hash>.json`, whole or not at all.
+
+        Args:
+            run: The run folder.
+            label: Keeps a baseline beside the run's own result: `test-<protocol hash>-<label>.json`.
+
+        Returns:
+            The file.
+        """
+        path = Path(run) / f"test-{self.protocol.hash}{'-' * bool(label)}{label}.json"
+        files.write(path, json.dumps(self.to_json(), allow_nan=False) + "\n")
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Result":
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: The file is missing or not a result, or its protocol was edited after the measurement.
+        """
+        try:
+            content = json.loads(Path(path).read_text())
+            result = cls(
+                learner=content["learner"],
+                protocol=Protocol.from_json(content["protocol"]),
+                scores=torch.tensor(content["scores"], dtype=torch.float64),
+                seconds_per_task=content["seconds_per_task"],
+                curve=_curve(content["curve"]),
+            )
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is not a test result of this version ({error!r}): run the test again") from error
+        if result.protocol.hash != content["hash"] or len(result.scores) != result.protocol.episodes:
+            raise InputError(f"{path} does not hold what its protocol says: run the test again")
+        return result
+
+
+def spell(mean: float, ci95: float, metric: str, sign: bool = False) -> str:
+    """A mean with its interval as tables print it; digits follow the interval.
+
+    Args:
+        mean: Between 0 and 1 for accuracies.
+        ci95: Half-width; NaN is said in words.
+        metric: `accuracy` or `mse`.
+        sign: Write the plus of a difference, and its unit as points.
+    """
+    if metric == "accuracy":
+        mean, ci95 = 100 * mean, 100 * ci95
+        unit, digits = (" points" if sign else "%"), 2 if 0 < ci95 < 0.1 else 1
+    else:
+        unit = "" if sign else " mean squared error"
+        scale = ci95 if math.isfinite(ci95) and ci95 > 0 else abs(mean)
+        digits = max(0, 1 - math.floor(math.log10(scale))) if scale > 0 else 3
+    value = f"{mean:+.{digits}f}" if sign else f"{mean:.{digits}f}"
+    if math.isnan(ci95):
+        return f"{value}{unit} (one episode: no interval)"
+    return f"{value} ± {ci95:.{digits}f}{unit}"
+
+
+def _curve(points: list[list[Any]] | None) -> tuple[Point, ...] | None:
+    if points is None:
+        return None
+    return tuple(Point(step, mean, math.nan if ci95 is None else ci95) for step, mean, ci95 in points)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,74 @@
+"""A data set in figures: its splits, and how hard its tasks are for someone who learned nothing."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from innerloop.evaluate import Result, meta_test
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.tasks import EpisodeSampler, Pool
+from innerloop.tasks.datasets import load
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribeOptions:
+    """What to find out about a data set."""
+
+    cut: str | None = None
+    """How the classes are split, where a data set has several ways (omniglot: lake, vinyals, maml)."""
+    ways: int = 5
+    """Classes of the tasks whose difficulty is measured; fewer where there are not as many."""
+    episodes: int = 600
+    """Tasks to measure the difficulty on."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Description:
+    """What `describe` found."""
+
+    dataset: str
+    shape: tuple[int, ...]
+    """Of one example."""
+    splits: dict[str, dict[str, Any]]
+    """Per split: classes, examples, the fewest and the most of a class, groups with their classes, hash of the class names."""
+    difficulty: Result
+    """Nearest centroid of raw inputs, 1 shot, on the meta-test classes."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        found = self.difficulty
+        hardness = {"mean": found.mean, "ci95": found.ci95, "protocol": found.protocol.to_json(), "hash": found.protocol.hash}
+        return {"dataset": self.dataset, "shape": list(self.shape), "splits": self.splits, "pixels": hardness}
+
+
+def describe(data: str, options: DescribeOptions, data_root: str | Path | None = None) -> Description:
+    """Load a data set, drawing or downloading it if need be, and look at it.
+
+    Args:
+        data: A name or a path, as `tasks.datasets.load` takes it.
+        options: What to find out.
+        data_root: Where data sets lie.
+    """
+    splits = load(data, data_root, options.cut)
+    queries = min(15, int(splits.test.counts.min()) - 1)
+    ways = min(options.ways, len(splits.test))
+    sampler = EpisodeSampler(pool=splits.test, ways=ways, shots=1, queries=queries, seed=77)
+    difficulty = meta_test(NearestCentroid(), {}, sampler, options.episodes, name="nearest centroid of raw inputs")
+    return Description(
+        dataset=splits.train.dataset,
+        shape=splits.train.shape,
+        splits={name: _figures(pool) for name, pool in splits.pools().items()},
+        difficulty=difficulty,
+    )
+
+
+def _figures(pool: Pool) -> dict[str, Any]:
+    return {
+        "classes": len(pool),
+        "examples": int(pool.counts.sum()),
+        "fewest": int(pool.counts.min()),
+        "most": int(pool.counts.max()),
+        "groups": dict(Counter(pool.groups)),
+        "class_hash": pool.class_hash,
+    }

@@ -1,0 +1,203 @@
+"""A trained run on unseen tasks, beside the honest baselines."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.types import Params, Sampler
+from innerloop.engine import load as load_run
+from innerloop.engine.checkpoint import read_config
+from innerloop.evaluate import Comparison, Result, compare, meta_test
+from innerloop.evaluate.report import write_report
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.recipes.options import SINUSOID
+from innerloop.recipes.record import command
+from innerloop.serve.rehearsal import outputs
+from innerloop.tasks import EpisodeSampler, Pool, Sinusoid, image_folder
+from innerloop.tasks.datasets import load, names
+from innerloop.tasks.pool import base_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaTestOptions:
+    """Which unseen tasks, and how they are met."""
+
+    data: str | None = None
+    """As in training; None: what the run was trained on."""
+    cut: str | None = None
+    """How the classes are split, where a data set has several ways; None: as in training."""
+    split: Literal["test", "validation", "train"] = "test"
+    """Which classes. A folder that the run was not trained on is taken whole."""
+    ways: int | None = None
+    """Classes of a task; None: as the run says."""
+    shots: int | None = None
+    """Labelled examples of each class; None: as the run says."""
+    queries: int = 15
+    """Scored examples of each class."""
+    episodes: int = 600
+    """How many tasks; the interval shrinks with their root."""
+    seed: int = 77
+    """Of the tasks. Results can be compared for one seed only."""
+    transductive: bool = False
+    """Let a prediction use the other queries' batch statistics: flattering, and said in the result."""
+    steps: int | None = None
+    """Inner steps; None: as in training."""
+    baselines: bool = True
+    """Also test pixels (nearest centroid) and the same learner without training, on the same tasks."""
+
+
+class Tested(NamedTuple):
+    """The run's result, the baselines', and the files they are in."""
+
+    result: Result
+    comparison: Comparison
+    """With paired differences to the weakest honest baseline, where baselines were asked for."""
+    file: Path
+    report: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, without the scores of the episodes, which are in the files."""
+        ours = _without_scores(self.result)
+        rows = self.comparison.rows
+        others = [_without_scores(row.result) for row in rows if row.result is not self.result]
+        difference = rows[-1].difference if len(rows) > 1 else None
+        against = {} if difference is None else {"against": rows[0].result.learner, "difference": difference._asdict()}
+        return ours | against | {"baselines": others, "file": str(self.file), "report": str(self.report)}
+
+
+def measure(
+    run: str | Path,
+    options: MetaTestOptions,
+    data_root: str | Path | None = None,
+    allow: tuple[str, ...] = (),
+) -> Tested:
+    """Meta-test a run folder, keep the scores in it, and refresh its report.
+
+    Args:
+        run: The folder.
+        options: Which tasks.
+        data_root: Where data sets lie.
+        allow: Module prefixes besides `innerloop.` that the run may name.
+
+    Raises:
+        InputError: Not a run; tasks that its learner cannot take; classes that it was trained on.
+    """
+    run = Path(run)
+    config = read_config(run)
+    learner, params = load_run(run, allow)
+    learner = _changed(learner, options)
+    sampler = unseen(config, options, data_root)
+    _check_fit(learner, params, config, sampler)
+    result = meta_test(learner, params, sampler, options.episodes)
+    file = result.save(run)
+    others = []
+    if options.baselines:
+        for label, baseline, start, name in _baselines(learner, config["train"]["seed"], sampler):
+            others.append(meta_test(baseline, start, sampler, options.episodes, name=name, curve=False))
+            others[-1].save(run, label)
+    report = write_report(run, sampler=sampler, learner=learner, params=params, command=command(config), allow=allow)
+    return Tested(result, compare(*[*others, result]), file, report)
+
+
+def unseen(config: dict[str, Any], options: MetaTestOptions, data_root: str | Path | None = None) -> Sampler:
+    """The tasks that a run is tested on.
+
+    Args:
+        config: The run's `config.json`.
+        options: Which tasks.
+        data_root: Where data sets lie.
+    """
+    made = config.get("record") or {}
+    task = made.get("task") or {}
+    data = options.data or task.get("data")
+    if data is None:
+        raise InputError("this run does not say what it was trained on: give --data")
+    shots = options.shots or task.get("shots", 1)
+    if data == SINUSOID:
+        return Sinusoid(shots=shots, queries=options.queries, seed=3 * options.seed + 2)
+    pool = _pool(data, options, made, data_root)
+    return EpisodeSampler(
+        pool=pool, ways=options.ways or task.get("ways", 5), shots=shots, queries=options.queries, seed=options.seed
+    )
+
+
+def _pool(data: str, options: MetaTestOptions, made: dict[str, Any], data_root: str | Path | None) -> Pool:
+    task = made.get("task") or {}
+    trained_on, cut = task.get("data"), options.cut
+    if data == trained_on:
+        splits = load(data, data_root, cut or task.get("cut"))
+    elif data not in names() and Path(data).expanduser().is_dir():
+        return image_folder(data, **(made.get("preprocessing") or {}))
+    else:
+        splits = load(data, data_root, cut)
+    pool = splits.pools()[options.split]
+    if options.split != "train" and pool.dataset == made.get("dataset") and (data, cut or task.get("cut")) != (
+        trained_on,
+        task.get("cut"),
+    ):
+        _refuse_seen(pool, load(trained_on, data_root, task.get("cut")).train)
+    return pool
+
+
+def _refuse_seen(pool: Pool, trained: Pool) -> None:
+    """Two ways of cutting one data set put classes of one's training into the other's test."""
+    seen = set(map(base_name, trained.names))
+    shared = sorted({base for base in map(base_name, pool.names) if base in seen})
+    if shared:
+        raise InputError(
+            f"{len(shared)} of the {len(pool)} classes of {pool.dataset} ({pool.split}) were trained on, such as '{shared[0]}': "
+            "the number would not be about new classes. Test with the cut that the run was trained with"
+        )
+
+
+def _changed(learner: Learner, options: MetaTestOptions) -> Learner:
+    changes: dict[str, Any] = {"transductive": options.transductive}
+    if options.steps is not None:
+        if "inner_steps" not in {f.name for f in fields(learner)}:
+            raise InputError(f"{type(learner).__name__} has no inner steps: leave out --steps {options.steps}")
+        if options.steps < 0:
+            raise InputError(f"steps must not be negative, got {options.steps}")
+        changes["inner_steps"] = options.steps
+    return replace(learner, **changes)
+
+
+def _check_fit(learner: Learner, params: Params, config: dict[str, Any], sampler: Sampler) -> None:
+    """Shapes and ways that the run's network cannot take, said before any work."""
+    if not isinstance(sampler, EpisodeSampler):
+        return
+    shape, trained = sampler.pool.shape, (config.get("record") or {}).get("shape")
+    if trained is not None and list(shape) != trained:
+        raise InputError(
+            f"the run was trained on examples of shape {trained}; those of {sampler.pool.dataset} have {list(shape)}: choose data of "
+            "the same shape, or train on these"
+        )
+    ways = sampler.ways if isinstance(sampler.ways, int) else sampler.ways[1]
+    found = outputs(learner, params, shape, ways)
+    if found != ways:
+        raise InputError(
+            f"{type(learner).__name__} was meta-trained to tell {found} classes apart, not {ways}: test with --ways {found}, or "
+            f"train it with --ways {ways}"
+        )
+
+
+def _baselines(learner: Learner, seed: int, sampler: Sampler) -> Iterator[tuple[str, Learner, Params, str]]:
+    """Label of the file, learner, parameters, name in tables."""
+    mode = {"transductive": learner.transductive}
+    if isinstance(sampler, EpisodeSampler):
+        picture = len(sampler.pool.shape) == 3
+        yield "pixels", NearestCentroid(**mode), {}, "pixels, nearest centroid" if picture else "raw inputs, nearest centroid"
+    start = learner.init(seed)
+    if start:
+        yield "untrained", learner, start, f"{type(learner).__name__}, untrained"
+
+
+def report(run: str | Path) -> Path:
+    """Write the report of a run as it is: after training there are no results yet."""
+    return write_report(run, command=command(read_config(run)))
+
+
+def _without_scores(result: Result) -> dict[str, Any]:
+    return {k: v for k, v in result.to_json().items() if k != "scores"}

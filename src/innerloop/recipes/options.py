@@ -1,0 +1,56 @@
+"""What a person may choose about a run; the command line is made from these."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from innerloop.engine import TrainConfig
+
+SINUSOID = "sinusoid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """What a task is."""
+
+    data: str = "kanji"
+    """A data set (see `innerloop list`), a folder with a sub-folder of pictures for each class, an .npz file, or `sinusoid`."""
+    cut: str | None = None
+    """How the classes are split for training and testing, where a data set has several ways (omniglot: lake, vinyals, maml)."""
+    ways: int = 5
+    """Classes of a task, in meta-testing and, unless `train_ways` says otherwise, in meta-training."""
+    shots: int = 1
+    """Labelled examples of each class."""
+    queries: int = 5
+    """Examples of each class that a meta-training task is scored on."""
+    train_ways: int | None = None
+    """Classes of a meta-training task, for learners that take any number; None: as `ways`."""
+    train_shots: int | None = None
+    """Labelled examples of each class in meta-training; None: as `shots`."""
+    batch_size: int = 64
+    """Examples a step, for learners that are trained on plain batches of all classes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """The network inside the learner."""
+
+    network: Literal["auto", "conv4", "resnet12", "mlp", "none"] = "auto"
+    """auto: conv4 for pictures from 16 x 16, mlp for anything else. none: raw inputs, for learners that can do without."""
+    width: int = 64
+    """Channels of conv4, units of the hidden layers of mlp, channels of the first block of resnet12."""
+    pool: Literal["auto", "max", "stride"] = "auto"
+    """Of conv4. max: 2x2 max-pooling, flattened; stride: strided convolutions, averaged over space; auto: max
+    for encoders, stride for networks that are adapted whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Everything that decides a run."""
+
+    learner: str
+    """Name in `learners.catalogue()`."""
+    task: TaskOptions = field(default_factory=TaskOptions)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
+    fields: dict[str, Any] = field(default_factory=dict)
+    """Hyper-parameters of the learner that differ from its own defaults."""
+    train: TrainConfig = field(default_factory=TrainConfig)

@@ -1,0 +1,203 @@
+"""The whole library once, on data that need no download: train, test, adapt, predict."""
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from innerloop.core import files
+from innerloop.evaluate import Comparison, Result, compare
+from innerloop.recipes.adapting import adapt, predictions
+from innerloop.recipes.build import build
+from innerloop.recipes.defaults import defaults
+from innerloop.recipes.measuring import MetaTestOptions, Tested, measure
+from innerloop.recipes.options import Options
+from innerloop.tasks import Pool, cache
+from innerloop.tasks.datasets import load
+
+_SHOTS = (1, 2, 3, 1, 2)
+"""Pictures of each new character that are learned from."""
+_HELD_OUT = 4
+"""Further pictures of each, to be sorted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuickstartOptions:
+    """How much to do; the defaults take less than four minutes on two cores."""
+
+    out: str = "runs/quickstart"
+    """Folder of the two runs and the pictures; finished runs in it are not trained again."""
+    data: str = "kanji"
+    """Data set, as in `innerloop train`."""
+    ways: int = 5
+    """Classes of a task."""
+    width: int = 32
+    """Channels of the networks."""
+    protonet_steps: int = 400
+    """Meta-steps of two 20-way tasks."""
+    maml_steps: int = 250
+    """Meta-steps of eight tasks."""
+    episodes: int = 600
+    """Unseen tasks that everything is tested on."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Row:
+    """One line of the table."""
+
+    name: str
+    result: Result
+    difference: str
+    """Paired, to pixels."""
+    trained: float | None
+    """Seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quickstart:
+    """What was found."""
+
+    tables: tuple[tuple[str, tuple[Row, ...]], ...]
+    """By data set."""
+    right: int
+    """Held-out pictures that were named rightly."""
+    answers: tuple[dict[str, Any], ...]
+    """As of `recipes.adapting.predictions`, with `truth`."""
+    adapted: dict[str, Any]
+    """As of `recipes.adapting.adapt`."""
+    reports: tuple[Path, ...]
+    seconds: float
+    """Wall time of everything."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        rows = [
+            {
+                "data": data,
+                "name": row.name,
+                "mean": row.result.mean,
+                "ci95": row.result.ci95,
+                "episodes": row.result.protocol.episodes,
+                "mode": row.result.protocol.normalisation,
+                "against_pixels": row.difference,
+                "train_seconds": row.trained,
+                "seconds_per_task": row.result.seconds_per_task,
+            }
+            for data, table in self.tables
+            for row in table
+        ]
+        answers = {"right": self.right, "of": len(self.answers), "answers": list(self.answers), "adapted": self.adapted}
+        return {"rows": rows, "pictures": answers, "reports": [str(p) for p in self.reports], "seconds": self.seconds}
+
+
+def quickstart(
+    options: QuickstartOptions, data_root: str | Path | None = None, told: Callable[[str], None] = lambda _: None
+) -> Quickstart:
+    """Run it.
+
+    Args:
+        options: How much to do.
+        data_root: Where Omniglot may lie; it is tested on only where it does.
+        told: Called with what is being done.
+    """
+    start, out = time.perf_counter(), Path(options.out)
+    files.writable(out)
+    seconds: dict[str, float] = {}
+    for name, steps in (("protonet", options.protonet_steps), ("maml", options.maml_steps)):
+        run = build(_options(name, steps, options), data_root)
+        told(f"meta-training {name} on {options.data}: {steps} steps of {run.config.meta_batch_size} tasks")
+        begin = time.perf_counter()
+        run.meta_train(out / name)
+        seconds[name] = time.perf_counter() - begin
+
+    told(f"testing on {options.episodes} tasks of classes that neither has seen")
+    tests = MetaTestOptions(episodes=options.episodes)
+    tables, reports = [], []
+    # The newest result heads the report: the data that were trained on come last.
+    places = [*(["omniglot"] if _has_omniglot(data_root) and options.data == "kanji" else []), options.data]
+    for data in places:
+        chosen = replace(tests, data=data)
+        tested = {name: measure(out / name, chosen, data_root) for name in ("maml", "protonet")}
+        reports = [t.report for t in tested.values()]
+        tables.insert(0, (data, _rows(tested, seconds)))
+
+    told("learning five new characters from a few pictures each")
+    truth = write_pictures(load(options.data, data_root).test, out / "characters", out / "unsorted")
+    adapted = adapt(out / "protonet", out / "characters", out / "characters.fewshot")
+    found = predictions(out / "characters.fewshot", [str(out / "unsorted")])
+    answers = tuple(answer | {"truth": truth[Path(answer["path"]).name]} for answer in found)
+    return Quickstart(
+        tables=tuple(tables),
+        right=sum(answer["class"] == answer["truth"] for answer in answers),
+        answers=answers,
+        adapted=adapted,
+        reports=tuple(reversed(reports)),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def write_pictures(pool: Pool, labelled: Path, unsorted: Path) -> dict[str, str]:
+    """Write a few classes as ordinary dark-on-white pictures: some in a sub-folder for each class, others unsorted.
+
+    Args:
+        pool: Of grey pictures; some of its classes are taken.
+        labelled: Folder to write the sub-folders to.
+        unsorted: Folder of the others.
+
+    Returns:
+        The class of every unsorted file.
+    """
+    count, truth = min(len(_SHOTS), len(pool)), {}
+    for i in range(count):
+        index = i * len(pool) // count
+        name = pool.names[index].rpartition("/")[2]
+        for j, picture in enumerate(pool.data[index, : _SHOTS[i] + _HELD_OUT]):
+            if j < _SHOTS[i]:
+                path = labelled / name / f"{j + 1}.png"
+            else:
+                path = unsorted / f"{len(truth) + 1:02d}.png"
+                truth[path.name] = name
+            _write_png(path, 255 - picture)
+    return truth
+
+
+def _write_png(path: Path, picture: Tensor) -> None:
+    """[1, size, size] uint8, four times as large."""
+    from PIL import Image
+
+    found, content = Image.fromarray(picture[0].numpy()), io.BytesIO()
+    found.resize((4 * found.width, 4 * found.height), Image.Resampling.BICUBIC).save(content, format="png")
+    files.write(path, content.getvalue())
+
+
+def _options(name: str, steps: int, options: QuickstartOptions) -> Options:
+    usual = defaults(name, options.data)
+    # Pinned, so that two people get the same numbers: threads is the fastest for both on a few cores.
+    pinned: dict[str, Any] = {"steps": steps, "plan": "threads", "schedule": "cosine"}
+    if name == "protonet":
+        pinned["meta_batch_size"] = 2
+    return replace(
+        usual,
+        task=replace(usual.task, ways=options.ways),
+        network=replace(usual.network, width=options.width),
+        train=replace(usual.train, **pinned),
+    )
+
+
+def _rows(tested: dict[str, Tested], seconds: dict[str, float]) -> tuple[Row, ...]:
+    pixels, *others = [row.result for row in tested["protonet"].comparison.rows]
+    comparison: Comparison = compare(pixels, *others[:-1], tested["maml"].result, others[-1])
+    trained = {id(tested[name].result): seconds[name] for name in tested}
+    return tuple(
+        Row(name=row.cells[0], result=row.result, difference=row.cells[2], trained=trained.get(id(row.result)))
+        for row in comparison.rows
+    )
+
+
+def _has_omniglot(data_root: str | Path | None) -> bool:
+    root = cache.data_root(data_root)
+    return any((folder / f"images_background{end}").exists() for folder in (root, root / "omniglot") for end in ("", ".zip"))

@@ -1,0 +1,1 @@
+"""Learners put to work."""

@@ -1,0 +1,28 @@
+"""A learner run once on a stand-in support, to see what its adapted state and its outputs look like."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from innerloop.core import random
+from innerloop.core.learner import Learner
+from innerloop.core.types import Batch, Params
+
+
+def support(x: Tensor, y: Tensor, ways: int) -> Batch:
+    """The one way in which labelled rows become a support here, so that a rehearsal has the structure of the real thing."""
+    return Batch(x, y, classes=torch.ones(ways, dtype=torch.bool), key=random.mix(0, 0))
+
+
+@torch.no_grad()
+def rehearse(learner: Learner, params: Params, shape: tuple[int, ...], ways: int) -> Any:
+    """What `learner.adapt` returns for one blank example of each class."""
+    return learner.adapt(params, support(torch.zeros(ways, *shape), torch.arange(ways), ways))
+
+
+@torch.no_grad()
+def outputs(learner: Learner, params: Params, shape: tuple[int, ...], ways: int) -> int:
+    """How many classes the learner answers with when it is asked for `ways`: fewer or more if its network decides."""
+    adapted = rehearse(learner, params, shape, ways)
+    return learner.predict(params, adapted, torch.zeros(1, *shape)).shape[-1]

@@ -1,0 +1,71 @@
+"""Where data lie, and where arrays that cost time to make are kept: the user's cache folder, never a data root."""
+
+import io
+import os
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from innerloop.core import files
+from innerloop.core.errors import InputError
+
+Arrays = dict[str, np.ndarray]
+
+
+def folder() -> Path:
+    """Where made arrays are kept: `INNERLOOP_CACHE`, or the user's cache folder."""
+    named = os.environ.get("INNERLOOP_CACHE")
+    if named:
+        return Path(named).expanduser()
+    from platformdirs import user_cache_dir
+
+    return Path(user_cache_dir("innerloop"))
+
+
+def data_root(root: Path | str | None = None) -> Path:
+    """Where data sets are looked for: the argument, else `INNERLOOP_DATA`, else `data` in the user's cache folder."""
+    named = root if root is not None else os.environ.get("INNERLOOP_DATA")
+    return Path(named).expanduser() if named else folder() / "data"
+
+
+def cached(name: str, make: Callable[[], Arrays]) -> Arrays:
+    """Read arrays from the cache, or make and keep them.
+
+    A cache that cannot be written costs the time again next time, nothing else; a damaged file is made anew.
+
+    Args:
+        name: Of the file, with everything in it that the arrays depend on (version, hash of the sources).
+        make: Makes the arrays.
+    """
+    path = folder() / f"{name}.npz"
+    found = _read(path)
+    if found is not None:
+        return found
+    arrays = make()
+    try:
+        write(path, arrays)
+    except InputError as error:
+        warnings.warn(f"not kept for next time: {error}", stacklevel=2)
+    return arrays
+
+
+def write(path: Path, arrays: Arrays) -> None:
+    """Replace `path` by these arrays, whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]
+    files.write(path, content.getvalue())
+
+
+def _read(path: Path) -> Arrays | None:
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return dict(found)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None

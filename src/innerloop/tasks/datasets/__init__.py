@@ -1,0 +1,53 @@
+"""Data sets, one module each: a function of the module's name that takes a root and returns `Splits`."""
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+
+from innerloop.core.errors import InputError
+from innerloop.tasks.pool import Splits
+
+_GIVEN_A_PATH = ("arrays", "folder")
+
+
+def names() -> list[str]:
+    """Of all data sets, as the field writes them."""
+    return [m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name not in _GIVEN_A_PATH]
+
+
+def load(name_or_path: str | Path, root: Path | str | None = None, split: str | None = None) -> Splits:
+    """Read a data set by name, a folder of classes or an `.npz` file by path.
+
+    Args:
+        name_or_path: One of `names()`, or a path. A name wins over a folder of the same name; write `./name` for
+            that.
+        root: The data root.
+        split: Which way of cutting, where a data set has several.
+
+    Raises:
+        InputError: There is neither such a data set nor such a path, or no such split.
+    """
+    given = str(name_or_path)
+    if given.replace("_", "-") in names():
+        module = given.replace("-", "_")
+        return _call(module, root, split)
+    path = Path(given).expanduser()
+    if path.is_dir():
+        return _call("folder", path, split)
+    if path.is_file():
+        return _call("arrays", path, split)
+    near = difflib.get_close_matches(given, names(), 1, 0.5)
+    hint = f"Did you mean '{near[0]}'? " if near else ""
+    raise InputError(f"there is no data set and no path '{given}'. {hint}The data sets are {', '.join(names())}")
+
+
+def _call(module: str, root: Path | str | None, split: str | None) -> Splits:
+    read: Callable[..., Splits] = getattr(importlib.import_module(f"{__name__}.{module}"), module)
+    if split is None:
+        return read(root)
+    if "split" not in inspect.signature(read).parameters:
+        raise InputError(f"{module.replace('_', '-')} is cut in one way only; leave out the split '{split}'")
+    return read(root, split=split)

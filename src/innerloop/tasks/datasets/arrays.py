@@ -1,0 +1,64 @@
+"""Any labelled array: an `.npz` file with `x` [n, ...] and `y` [n]."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from innerloop.core.errors import InputError
+from innerloop.tasks.pool import Pool, Splits, default_sizes, from_rows, split_classes
+
+
+def arrays(root: Path | str | None = None, seed: int = 0) -> Splits:
+    """Read a file and cut its classes 60/20/20 by a seeded shuffle.
+
+    Args:
+        root: The `.npz` file.
+        seed: Of the shuffle.
+
+    Raises:
+        InputError: As `npz`, or there are fewer than three classes.
+    """
+    if root is None:
+        raise InputError("arrays need the path of an .npz file with x [n, ...] and y [n]")
+    pool = npz(root)
+    return split_classes(pool, default_sizes(len(pool)), seed)
+
+
+def npz(path: Path | str) -> Pool:
+    """Read all classes of a file.
+
+    Args:
+        path: Of an `.npz` with `x`: uint8 pictures [n, channels, height, width] or [n, height, width], or numbers
+            [n, ...]; and `y`: [n] labels, numbers or words.
+
+    Raises:
+        InputError: It is not such a file, or `x` holds NaN or infinite values.
+    """
+    file = Path(path).expanduser()
+    try:
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            raise KeyError("x")
+        with found:
+            x, y = (np.asarray(found[name]) for name in ("x", "y"))
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {file}") from error
+    except (KeyError, IndexError) as error:
+        raise InputError(f"{file} must hold arrays named x and y: np.savez('{file.name}', x=x, y=y)") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{file} is not an .npz of plain arrays ({error}); pickled objects are not read") from error
+    if y.ndim != 1 or x.ndim < 2 or len(x) != len(y) or len(y) == 0:
+        raise InputError(f"{file}: x must be [n, ...] and y [n], n at least 1; got {list(x.shape)} and {list(y.shape)}")
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise InputError(f"{file}: y holds NaN or infinite labels; remove those rows")
+    if x.dtype.kind not in "uif":
+        raise InputError(f"{file}: x must hold numbers, got {x.dtype}")
+    rows = torch.from_numpy(np.ascontiguousarray(x if x.dtype == np.uint8 else x.astype(np.float32)))
+    pictures = rows.dtype == torch.uint8 and rows.ndim in (3, 4)
+    rows = rows[:, None] if pictures and rows.ndim == 3 else rows
+    names, labels = np.unique(y, return_inverse=True)
+    square = pictures and rows.shape[-1] == rows.shape[-2] and rows.shape[1] in (1, 3)
+    preprocessing = {"size": rows.shape[-1], "channels": rows.shape[1], "ink": "auto"} if square else None
+    return from_rows(rows, labels.tolist(), [str(n) for n in names], dataset=file.stem, preprocessing=preprocessing)

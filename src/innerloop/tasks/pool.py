@@ -1,0 +1,260 @@
+"""Classes to draw tasks from: one array of `[classes, instances, ...]`, and splits of it that share no class."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from innerloop.core import random
+from innerloop.core.errors import InputError
+
+_ROTATIONS = ("rot090", "rot180", "rot270")
+_SHORT = 16
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pool:
+    """The classes of one split of one data set, with all their examples.
+
+    Raises:
+        InputError: Shapes, counts and names do not fit together, a name occurs twice, or a value is not finite.
+    """
+
+    data: Tensor
+    """[classes, instances, ...] uint8 (pictures: [..., channels, height, width], 255 is 1.0) or floating point."""
+    counts: Tensor
+    """[classes] int64, how many instances are real; the rest is padding."""
+    names: tuple[str, ...]
+    """One a class, unique: what a class is called, and what makes it the same class in another split."""
+    groups: tuple[str, ...] = ()
+    """One a class, such as the alphabet or script; empty: none are known."""
+    dataset: str = "arrays"
+    split: str = "all"
+    preprocessing: dict[str, Any] | None = None
+    """How a picture file becomes a row, as keyword arguments of `image_folder`; None: rows were never pictures."""
+
+    def __post_init__(self) -> None:
+        classes = len(self.names)
+        if self.data.ndim < 3 or len(self.data) != classes or self.counts.shape != (classes,):
+            raise InputError(
+                f"{self.dataset}: data [classes, instances, ...], counts [classes] and names must agree; got data "
+                f"{list(self.data.shape)}, counts {list(self.counts.shape)} and {classes} names"
+            )
+        if self.groups and len(self.groups) != classes:
+            raise InputError(
+                f"{self.dataset}: {classes} classes have {len(self.groups)} groups; give one each, or none"
+            )
+        if self.data.dtype != torch.uint8 and not self.data.is_floating_point():
+            raise InputError(f"{self.dataset}: data must be uint8 or floating point, got {self.data.dtype}")
+        twice = [name for name, count in Counter(self.names).items() if count > 1]
+        if twice:
+            times = self.names.count(twice[0])
+            raise InputError(f"{self.dataset}: class '{twice[0]}' occurs {times} times; names must be unique")
+        outside = ((self.counts < 1) | (self.counts > self.data.shape[1])).nonzero().flatten().tolist()
+        if outside:
+            i = outside[0]
+            raise InputError(
+                f"{self.dataset}: class '{self.names[i]}' has {int(self.counts[i])} examples; every class needs at "
+                f"least one, and the data have room for {self.data.shape[1]}"
+            )
+        self._check_finite()
+
+    def __len__(self) -> int:
+        """How many classes there are."""
+        return len(self.names)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example."""
+        return tuple(self.data.shape[2:])
+
+    @property
+    def class_hash(self) -> str:
+        """Short sha256 of the class names in order: equal for two pools that mean the same classes."""
+        return hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:_SHORT]
+
+    def take(self, indices: Iterable[int], split: str | None = None) -> "Pool":
+        """The pool of some classes, in the order given.
+
+        Args:
+            indices: Of classes.
+            split: Name of the new pool's split; None keeps it.
+
+        Raises:
+            InputError: There is no such class.
+        """
+        index = [int(i) for i in indices]
+        wrong = [i for i in index if not 0 <= i < len(self)]
+        if wrong:
+            raise InputError(f"{self.dataset} has classes 0 to {len(self) - 1}; there is no class {wrong[0]}")
+        rows = torch.tensor(index, dtype=torch.int64)
+        return replace(
+            self,
+            data=self.data[rows],
+            counts=self.counts[rows],
+            names=tuple(self.names[i] for i in index),
+            groups=tuple(self.groups[i] for i in index) if self.groups else (),
+            split=self.split if split is None else split,
+        )
+
+    def rotated(self) -> "Pool":
+        """Every class and, as three new ones named `<name>/rot090` and so on, its rotations counter-clockwise.
+
+        Raises:
+            InputError: The examples are not square pictures, or there are rotated classes already.
+        """
+        if len(self.shape) != 3 or self.shape[1] != self.shape[2]:
+            raise InputError(f"{self.dataset}: only square pictures can be rotated; examples are {list(self.shape)}")
+        if any(base_name(name) != name for name in self.names):
+            raise InputError(f"{self.dataset}: the classes are rotated already")
+        turned = [self.data.rot90(k, dims=(-2, -1)) for k in range(4)]
+        return replace(
+            self,
+            data=torch.cat(turned),
+            counts=self.counts.repeat(4),
+            names=self.names + tuple(f"{name}/{turn}" for turn in _ROTATIONS for name in self.names),
+            groups=self.groups * 4,
+        )
+
+    def without_rotations(self) -> "Pool":
+        """The classes that `rotated` started from."""
+        return self.take(i for i, name in enumerate(self.names) if base_name(name) == name)
+
+    def as_float(self, rows: Tensor) -> Tensor:
+        """Rows of `data` as a model takes them: uint8 becomes float32 in [0, 1], anything else stays."""
+        return rows / 255 if rows.dtype == torch.uint8 else rows
+
+    def _check_finite(self) -> None:
+        if not self.data.is_floating_point():
+            return
+        wrong = ~torch.isfinite(self.data).flatten(2).all(-1)  # [classes, instances]
+        if wrong.any():
+            i, j = wrong.nonzero()[0].tolist()
+            raise InputError(
+                f"{self.dataset}: {int(wrong.sum())} examples hold NaN or infinite values, the first is example {j} of "
+                f"class '{self.names[i]}'; remove or fill them (padding must be finite too)"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Splits:
+    """Three pools that share no class: what is trained on, chosen with, and tested on.
+
+    Raises:
+        InputError: A class, or a rotation of it, is in two of them.
+    """
+
+    train: Pool
+    validation: Pool
+    test: Pool
+
+    def __post_init__(self) -> None:
+        check_disjoint(self.pools())
+
+    def pools(self) -> dict[str, Pool]:
+        """The pools by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def base_name(name: str) -> str:
+    """The name of the class that a rotated class came from."""
+    base, _, last = name.rpartition("/")
+    return base if last in _ROTATIONS else name
+
+
+def check_disjoint(pools: Mapping[str, Pool]) -> None:
+    """Refuse pools that share a class; a rotation counts as the class it came from.
+
+    Raises:
+        InputError: Two pools do.
+    """
+    owner: dict[str, str] = {}
+    for split, pool in pools.items():
+        for name in dict.fromkeys(map(base_name, pool.names)):
+            if name in owner:
+                raise InputError(
+                    f"{pool.dataset}: class '{name}' is in both {owner[name]} and {split}; splits must share no class, "
+                    "or the test is not of new ones"
+                )
+            owner[name] = split
+
+
+def split_classes(pool: Pool, sizes: Mapping[str, int], seed: int = 0) -> Splits:
+    """Cut a pool into splits by a seeded shuffle of its classes.
+
+    Args:
+        pool: All classes.
+        sizes: How many classes go to `train`, `validation` and `test`.
+        seed: Of the shuffle.
+
+    Raises:
+        InputError: The sizes ask for more classes than there are.
+    """
+    if sum(sizes.values()) > len(pool) or min(sizes.values()) < 1:
+        asked = " + ".join(f"{size} {name}" for name, size in sizes.items())
+        need = sum(sizes.values())
+        raise InputError(f"{pool.dataset} has {len(pool)} classes; {asked} need {need}, at least one each")
+    order = random.permutation(random.mix(seed, 0), len(pool)).tolist()
+    pools, start = {}, 0
+    for name, size in sizes.items():
+        pools[name] = pool.take(sorted(order[start : start + size]), split=name)
+        start += size
+    return Splits(**pools)
+
+
+def default_sizes(classes: int) -> dict[str, int]:
+    """A 60/20/20 cut of `classes`, at least one each.
+
+    Raises:
+        InputError: There are fewer than three.
+    """
+    if classes < 3:
+        raise InputError(f"{classes} classes cannot be cut into train, validation and test; at least 3 are needed")
+    part = max(1, classes // 5)
+    return {"train": classes - 2 * part, "validation": part, "test": part}
+
+
+def from_rows(
+    x: Tensor,
+    y: Sequence[int],
+    names: Sequence[str],
+    *,
+    groups: Sequence[str] = (),
+    dataset: str = "arrays",
+    split: str = "all",
+    preprocessing: dict[str, Any] | None = None,
+) -> Pool:
+    """Sort labelled rows into a pool, padding classes with fewer examples by zeros.
+
+    Args:
+        x: [n, ...] the rows, in any order.
+        y: [n] the class of each, an index into `names`.
+        names: Of the classes.
+        groups: As in `Pool`.
+        dataset: As in `Pool`.
+        split: As in `Pool`.
+        preprocessing: As in `Pool`.
+
+    Raises:
+        InputError: As `Pool`.
+    """
+    labels = torch.as_tensor(y, dtype=torch.int64)
+    counts = torch.bincount(labels, minlength=len(names))
+    order = labels.argsort(stable=True)
+    slot = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[order]]
+    x = x[:, None] if x.ndim == 1 else x
+    data = torch.zeros(len(names), int(counts.max()) if len(names) else 0, *x.shape[1:], dtype=x.dtype)
+    data[labels[order], slot] = x[order]
+    return Pool(
+        data=data,
+        counts=counts,
+        names=tuple(names),
+        groups=tuple(groups),
+        dataset=dataset,
+        split=split,
+        preprocessing=preprocessing,
+    )

@@ -1,0 +1,20 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("innerloop", deadline=None, print_blob=True)
+settings.load_profile("innerloop")
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real data sets; tests that need it are skipped where there is none."""
+    named = os.environ.get("INNERLOOP_DATA")
+    root = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+    if not (root / "omniglot").is_dir():
+        pytest.skip(f"no data sets in {root}: set INNERLOOP_DATA to the folder that holds omniglot/")
+    return root

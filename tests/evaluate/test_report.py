@@ -1,0 +1,116 @@
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from innerloop.core import objectives
+from innerloop.engine import checkpoint
+from innerloop.evaluate import meta_test
+from innerloop.evaluate.report import write_report
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.learners.gradient.maml import MAML
+from innerloop.nn.mlp import MLP
+from innerloop.tasks import EpisodeSampler, Sinusoid
+from tests.evaluate import tiny
+
+
+class Page(HTMLParser):
+    """Checks nesting, and collects attributes and text."""
+
+    void = frozenset({"meta", "img", "br", "link"})
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words += data
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    learner = tiny.maml()
+    checkpoint.write_config(tmp_path, learner, {"steps": 30}, {"command": "innerloop train maml --data <blobs>"})
+    checkpoint.save_params(tmp_path, learner, learner.init(0))
+    lines = [{"step": i, "loss": 1 / i, "score": 1 - 1 / i, "tasks_per_second": 9.0} for i in range(1, 31)]
+    lines.insert(20, {"step": 20, "validation": {"mean": 0.8, "ci95": 0.01, "episodes": 50}})
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 3')
+    return tmp_path
+
+
+def test_whole_report(run: Path):
+    learner, params = checkpoint.load(run)
+    meta_test(learner, params, tiny.sampler(), 6).save(run)
+    meta_test(NearestCentroid(), {}, tiny.sampler(), 6, name="pixels <raw>").save(run, "pixels")
+    page = Page(write_report(run, sampler=tiny.sampler(), episodes=2).read_text())
+    for words in (
+        "Results",
+        "Adaptation",
+        "Episodes",
+        "Meta-training",
+        "Protocol",
+        "Settings",
+        "Do it again",
+        "pixels <raw>",
+    ):
+        assert words in page.words
+    assert "innerloop train maml --data <blobs>" in page.words
+    assert page.words.index("MAML") < page.words.index("pixels")
+    assert "test/0" in page.words  # names of classes
+    assert {"✓ right", "✗ wrong"} & {w.strip() for w in page.words.splitlines()}
+
+
+def test_it_is_self_contained_and_described(run: Path):
+    learner, params = checkpoint.load(run)
+    results = [meta_test(learner, params, tiny.sampler(), 4)]
+    page = Page(write_report(run, results, sampler=tiny.sampler()).read_text())
+    ids = [a["id"] for _, a in page.seen if "id" in a]
+    assert len(ids) == len(set(ids))
+    for tag, attributes in page.seen:
+        assert tag not in ("script", "link", "iframe")
+        source = attributes.get("src") or attributes.get("href") or attributes.get("xlink:href") or "#"
+        assert source.startswith(("data:", "#"))
+        assert tag != "img" or attributes.get("alt")
+        assert attributes.get("role") != "img" or attributes.get("aria-label")
+
+
+def test_what_is_missing_is_left_out(run: Path):
+    (run / "metrics.jsonl").unlink()
+    page = Page(write_report(run).read_text())
+    assert "has not been meta-tested" in page.words
+    for words in ("Meta-training", "Episodes", "Protocol", "Results"):
+        assert words not in page.words
+
+
+def test_regression(tmp_path: Path):
+    learner = MAML(model=MLP(), inner_lr=0.01, inner_steps=2, objective=objectives.regression)
+    checkpoint.write_config(tmp_path, learner, {}, {})
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 3.0}\n{"step": 2, "loss": 2.5}\n')
+    sampler, params = Sinusoid(shots=5, queries=10), learner.init(0)
+    result = meta_test(learner, params, sampler, 4)
+    page = Page(write_report(tmp_path, [result], sampler=sampler, learner=learner, params=params).read_text())
+    assert "mean squared error" in page.words and "Lower is better" in page.words and "examples seen" in page.words
+
+
+def test_protocols_are_apart(run: Path):
+    results = [meta_test(NearestCentroid(), {}, tiny.sampler(ways=w), 3) for w in (5, 3)]
+    uneven = EpisodeSampler(pool=tiny.pool(), ways=(2, 5), shots=(1, 3), queries=3)
+    results.append(meta_test(NearestCentroid(), {}, uneven, 3))
+    words = Page(write_report(run, results, sampler=uneven).read_text()).words
+    assert "5-way 1-shot" in words and "3-way 1-shot" in words

@@ -1,0 +1,83 @@
+"""The house rules, read off the source: who may import whom, and what an algorithm needs."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {
+    "core": {"core"},
+    "learners": {"learners", "core"},
+    "nn": {"nn", "core"},
+    "tasks": {"tasks", "core"},
+    "engine": {"engine", "core"},
+    "evaluate": {"evaluate", "engine", "tasks", "core"},
+    "recipes": {"recipes", "serve", "evaluate", "learners", "nn", "tasks", "engine", "core"},
+    "serve": {"serve", "engine", "evaluate", "learners", "nn", "tasks", "core"},
+    "cli": {"cli", "serve", "recipes", "evaluate", "engine", "learners", "nn", "tasks", "core"},
+}
+MAX_LINES = 400
+
+
+def imports(file: Path) -> set[str]:
+    """Modules of this package that a file imports, anywhere in it, as `layer.module...`."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("innerloop.relative-imports-are-not-used")
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name.removeprefix("innerloop.") for name in found if name.startswith("innerloop.")}
+
+
+def violations(root: Path) -> list[str]:
+    """What breaks the rules in the checkout at `root`."""
+    source, found = root / "src" / "innerloop", []
+    table = (root / "docs" / "algorithms.md").read_text()
+    for file in sorted(source.rglob("*.py")):
+        place = file.relative_to(source)
+        if len(file.read_text().splitlines()) > MAX_LINES:
+            found.append(f"{place} is longer than {MAX_LINES} lines")
+        if len(place.parts) == 1:
+            continue
+        layer, me = place.parts[0], ".".join(place.with_suffix("").parts)
+        for name in imports(file):
+            if name.split(".")[0] not in MAY_IMPORT.get(layer, set()):
+                found.append(f"{place} imports {name}")
+            if layer == "learners" and name.startswith("learners.") and not name.startswith(me):
+                found.append(f"{place} imports another learner, {name}")
+        if layer == "learners" and file.name != "__init__.py":
+            if not (root / "tests" / place.parent / f"test_{file.name}").exists():
+                found.append(f"{place} has no tests/{place.parent}/test_{file.name}")
+            if f"| `{file.stem}` |" not in table:
+                found.append(f"{place} has no row in docs/algorithms.md")
+    return found
+
+
+def test_the_house_rules_hold():
+    assert violations(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "said"),
+    [
+        ("core/x.py", "from innerloop.nn.mlp import MLP", "imports nn.mlp.MLP"),
+        ("tasks/x.py", "import innerloop.learners.gradient.maml", "imports learners.gradient.maml"),
+        ("engine/x.py", "def f():\n    from innerloop.evaluate import audit", "imports evaluate.audit"),
+        ("learners/gradient/x.py", "from innerloop.learners.gradient.maml import MAML", "imports another learner"),
+        ("learners/gradient/x.py", "", "has no row in docs/algorithms.md"),
+        ("learners/gradient/x.py", "", "has no tests/learners/gradient/test_x.py"),
+        ("nn/x.py", "\n" * (MAX_LINES + 1), "is longer than"),
+        ("nn/x.py", "from . import mlp", "relative-imports"),
+    ],
+)
+def test_a_planted_violation_is_found(tmp_path, place, line, said):
+    file = tmp_path / "src" / "innerloop" / place
+    file.parent.mkdir(parents=True)
+    file.write_text(line)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "algorithms.md").write_text("| `maml` |")
+    assert any(said in found for found in violations(tmp_path))
