@@ -27,6 +27,14 @@ def test_nothing_counted_is_zero_not_nan():
     assert torch.autograd.grad(loss, logits)[0].abs().sum() == 0
 
 
+def test_a_score_of_broken_outputs_is_not_chance():
+    outputs = torch.zeros(3, 2)
+    outputs[1] = torch.nan
+    y = torch.zeros(3, dtype=torch.int64)
+    assert objectives.score(outputs, y).isnan()
+    assert objectives.score(outputs, y, torch.tensor([True, False, True])) == 1, "other rows may hold anything"
+
+
 def test_unlabelled_rows_are_no_members_under_vmap_either():
     y = torch.tensor([[0, -1, 2], [1, 1, -1]])
     found = torch.vmap(lambda y: objectives.membership(y, 3))(y)

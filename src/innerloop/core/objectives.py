@@ -42,10 +42,17 @@ def regression(outputs: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor
 
 
 def score(outputs: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
-    """What a table reports: accuracy for classes, mean squared error for float targets."""
+    """What a table reports: accuracy for classes, mean squared error for float targets.
+
+    NaN where a counted row is not finite: an argmax over NaN is class 0, which would pass for chance.
+    """
+    rows = weights(y, mask)
     if y.is_floating_point():
-        return regression(outputs, y, mask)
-    return mean((outputs.argmax(-1) == y).to(outputs.dtype), weights(y, mask))
+        value = regression(outputs, y, mask)
+    else:
+        value = mean((outputs.argmax(-1) == y).to(outputs.dtype), rows)
+    broken = ~outputs.isfinite().flatten(1).all(1) & rows
+    return torch.where(broken.any(), torch.nan, value)
 
 
 def normalize(x: Tensor, eps: float = 1e-6) -> Tensor:

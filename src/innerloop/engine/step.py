@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from innerloop.core import objectives, tree
-from innerloop.core.learner import Learner
+from innerloop.core import tree
+from innerloop.core.learner import Learner, score
 from innerloop.core.types import Episode, Metrics, Params
 from innerloop.engine.plan import Plan, choose
 
@@ -42,14 +42,11 @@ def pick(learner: Learner, params: Params, episodes: Episode) -> Plan:
 def validation_scores(learner: Learner, params: Params, episodes: Episode) -> Tensor:
     """[tasks] score of every task after adaptation (accuracy, or mean squared error), without a graph."""
     with torch.no_grad():
-        scores = [_score(learner, params, tree.slice(episodes, i)) for i in range(tree.length(episodes))]
-    return torch.stack(scores)
+        return torch.stack([_score(learner, params, tree.slice(episodes, i)) for i in range(tree.length(episodes))])
 
 
 def _score(learner: Learner, params: Params, episode: Episode) -> Tensor:
-    query = episode.query
-    outputs = learner.predict(params, learner.adapt(params, episode.support), query.x)
-    return objectives.score(outputs, query.y, query.mask)
+    return score(learner.predict(params, learner.adapt(params, episode.support), episode.query.x), episode.query)
 
 
 def _loop(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> tuple[Params, Metrics]:

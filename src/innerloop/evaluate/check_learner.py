@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 
 from innerloop.core import random, tree
-from innerloop.core.learner import Learner, Unrolled
+from innerloop.core.learner import Learner, Unrolled, score
 from innerloop.core.linalg import dot
 from innerloop.core.objectives import weights
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import meta_gradient
 from innerloop.evaluate.check import Check
 from innerloop.evaluate.interval import interval
-from innerloop.evaluate.meta_test import score
 
 GRADIENT_TOLERANCE = 1e-4
 """Relative. Central differences in float64 agree to 3e-8 on Conv-4-64 over Omniglot with 1 and 5 inner steps; a
@@ -185,7 +184,7 @@ def _direction(params: Params, scales: dict[str, float], seed: int, number: int)
 
 def _score(learner: Learner, params: Params, episode: Episode) -> float:
     outputs = learner.predict(params, learner.adapt(params, episode.support), episode.query.x)
-    return score(outputs, episode).item()
+    return score(outputs, episode.query).item()
 
 
 def _permuted(episode: Episode, seed: int, index: int) -> Episode:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from innerloop.core import objectives, tree
 from innerloop.core.errors import FailedError, InputError
-from innerloop.core.learner import Learner, Unrolled
+from innerloop.core.learner import Learner, Unrolled, score
 from innerloop.core.types import Episode, Params, Sampler
 from innerloop.engine.plan import cores
 from innerloop.evaluate.interval import interval
@@ -110,24 +110,12 @@ def meta_test(
     )
 
 
-def score(outputs: Tensor, episode: Episode) -> Tensor:
-    """[] score of predictions for the query rows that count; NaN where one of them is not finite.
-
-    An argmax over NaN is class 0, which would pass for chance.
-    """
-    query = episode.query
-    counted = objectives.weights(query.y, query.mask)  # [n]
-    broken = ~outputs.isfinite().flatten(1).all(1) & counted  # [n]
-    value = objectives.score(outputs, query.y, query.mask)
-    return torch.where(broken.any() | ~counted.any(), torch.nan, value)
-
-
 @torch.no_grad()
 def _task(learner: Learner, params: Params, episode: Episode, steps: list[int]) -> _Task:
     support, query = episode
     start = time.perf_counter()
     outputs = learner.predict(params, learner.adapt(params, support), query.x)
-    value = score(outputs, episode).item()  # waits for the device
+    value = score(outputs, query).item()  # waits for the device
     seconds = time.perf_counter() - start
     if not objectives.weights(query.y, query.mask).any():
         raise InputError("an episode has no labelled query: there is nothing to score")
@@ -137,7 +125,7 @@ def _task(learner: Learner, params: Params, episode: Episode, steps: list[int]) 
     for step in range(learner.inner_steps):
         if step in steps:
             outputs = learner.predict(params, learner.finish(params, carry, support), query.x)
-            values.append(score(outputs, episode).item())
+            values.append(score(outputs, query).item())
         carry, _ = learner.advance(params, carry, support)
     return _Task(value, seconds, [*values, value])
 
