@@ -4,6 +4,7 @@ import ast
 import inspect
 import textwrap
 from dataclasses import dataclass, field, make_dataclass
+from itertools import pairwise
 from typing import Annotated, Any, get_type_hints
 
 import tyro
@@ -61,7 +62,7 @@ def field_docs(cls: type) -> dict[str, str]:
         except (OSError, TypeError):  # built in, or without source
             continue
         lines = body.body if isinstance(body, ast.ClassDef) else []
-        for line, below in zip(lines, lines[1:], strict=False):
+        for line, below in pairwise(lines):
             doc = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(doc, str):
                 found[line.target.id] = " ".join(doc.split())

@@ -57,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _usage() -> str:
     verbs = "\n".join(f"  {verb:<11} {said}" for verb, said in VERBS.items())
-    return f"usage: innerloop <command> ...\n\nLearn from a handful of examples.\n\n{verbs}\n\n`innerloop <command> --help` says more."
+    start = "usage: innerloop <command> ...\n\nLearn from a handful of examples."
+    return f"{start}\n\n{verbs}\n\n`innerloop <command> --help` says more."
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ class Common:
 def parse(cls: type[T], argv: list[str], verb: str, description: str, default: T | None = None) -> T:
     """Read options into a dataclass; a usage error leaves with status 2, `--help` with 0."""
     settings = (tyro.conf.OmitArgPrefixes,)
-    return tyro.cli(cls, args=argv, prog=f"innerloop {verb}", description=description, default=default, config=settings)
+    given: Any = tyro.MISSING_NONPROP if default is None else default
+    return tyro.cli(cls, args=argv, prog=f"innerloop {verb}", description=description, default=given, config=settings)
 
 
 def emit(value: Any) -> None:
@@ -39,4 +40,6 @@ def say(*what: Any, aside: bool = False) -> None:
         what: Anything rich prints.
         aside: On standard error, because standard output is for a machine.
     """
-    Console(stderr=aside, highlight=False, soft_wrap=True, file=None if aside else sys.stdout).print(*what, markup=False)
+    Console(stderr=aside, highlight=False, soft_wrap=True, file=None if aside else sys.stdout).print(
+        *what, markup=False
+    )

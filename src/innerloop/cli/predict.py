@@ -21,7 +21,7 @@ class Command:
 
 
 def run(argv: list[str]) -> int:
-    """Name the class of pictures. With --json, one JSON object a line: path, class, and the probability of every class."""
+    """Name the class of pictures. With --json, one object a line: path, class, probability of every class."""
     options = parse(Command, argv, "predict", run.__doc__ or "")
     found = list(predictions(options.file, list(options.pictures)))
     if options.common.json:

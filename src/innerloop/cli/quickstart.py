@@ -33,8 +33,9 @@ def _show(found: Quickstart, options: QuickstartOptions) -> None:
         conditions = rows[0].result.conditions
         table = Table("learner", "accuracy", "against pixels", "trained", "a task", title=f"{data}: {conditions}")
         for row in rows:
+            each = f"{1000 * row.result.seconds_per_task:.1f} ms"
             trained = "" if row.trained is None else f"{row.trained:.0f} s"
-            table.add_row(row.name, row.result.number, row.difference, trained, f"{1000 * row.result.seconds_per_task:.1f} ms")
+            table.add_row(row.name, row.result.number, row.difference, trained, each)
         say(table)
     say("± is a 95% interval over tasks; differences are paired, task by task")
     examples = ", ".join(f"{name} ({n})" for name, n in found.adapted["examples"].items())

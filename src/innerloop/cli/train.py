@@ -48,4 +48,5 @@ def _about(learner: str) -> str:
 
 def _usage() -> str:
     lines = "\n".join(f"  {name:<18} {_about(name).partition(chr(10))[0]}" for name in catalogue())
-    return f"usage: innerloop train <learner> [options]\n\n{lines}\n\n`innerloop train <learner> --help` lists its options."
+    end = "`innerloop train <learner> --help` lists its options."
+    return f"usage: innerloop train <learner> [options]\n\n{lines}\n\n{end}"

@@ -87,7 +87,8 @@ def results(name: str, rows: Sequence[Result], chance: float | None) -> str:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="x", color=_INK, alpha=0.12)
         if metric == "accuracy":
-            low = min(factor * (row.mean - row.ci95) for row in rows if row.ci95 == row.ci95) if len(rows) > 1 else 0
+            known = (factor * (row.mean - row.ci95) for row in rows if row.ci95 == row.ci95)
+            low = min(known, default=0.0) if len(rows) > 1 else 0.0
             axes.set_xlim(0 if chance is not None or low < 30 else low - 5, 101)
         axes.set_xlabel(axis_label(metric))
         return _svg(figure, name)

@@ -25,7 +25,8 @@ def adapt(run: str | Path, pictures: str | Path, out: str | Path, allow: tuple[s
     classifier.fit_folder(pictures)
     seconds = time.perf_counter() - start
     classifier.save(out)
-    return {"file": str(out), "examples": classifier.examples_, "seconds": seconds, "learner": type(classifier.learner).__name__}
+    made = {"file": str(out), "examples": classifier.examples_, "seconds": seconds}
+    return made | {"learner": type(classifier.learner).__name__}
 
 
 def predictions(file: str | Path, pictures: list[str], allow: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:

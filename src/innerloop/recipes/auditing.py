@@ -10,9 +10,9 @@ from innerloop.evaluate import Audit, audit
 from innerloop.learners import catalogue
 from innerloop.recipes.build import build
 from innerloop.recipes.defaults import defaults
+from innerloop.recipes.measuring import MetaTestOptions, unseen
 from innerloop.recipes.nearest import nearest
 from innerloop.recipes.options import SINUSOID
-from innerloop.recipes.measuring import MetaTestOptions, unseen
 from innerloop.tasks import EpisodeSampler
 from innerloop.tasks.datasets import load
 
@@ -29,7 +29,8 @@ def audit_learner(name: str, data: str = "kanji", data_root: str | Path | None =
     run = build(replace(usual, task=replace(usual.task, train_ways=None)), data_root)
     sampler = run.train
     if run.splits is not None:  # plain batches have no support: audit what the learner is used for
-        sampler = EpisodeSampler(pool=run.splits.train, ways=usual.task.ways, shots=usual.task.shots, queries=usual.task.queries)
+        task = usual.task
+        sampler = EpisodeSampler(pool=run.splits.train, ways=task.ways, shots=task.shots, queries=task.queries)
     return audit(run.learner, None, sampler, run.splits)
 
 
@@ -43,7 +44,9 @@ def audit_run(run: str | Path, data_root: str | Path | None = None, allow: tuple
     return audit(learner, params, sampler, splits)
 
 
-def audit_any(subject: str, data: str = "kanji", data_root: str | Path | None = None, allow: tuple[str, ...] = ()) -> Audit:
+def audit_any(
+    subject: str, data: str = "kanji", data_root: str | Path | None = None, allow: tuple[str, ...] = ()
+) -> Audit:
     """Audit what a person named: a run folder, or a learner.
 
     Raises:

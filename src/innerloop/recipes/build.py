@@ -1,6 +1,6 @@
 """Options into a run."""
 
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from innerloop.core.learner import Learner
 from innerloop.core.objectives import regression
 from innerloop.nn.mlp import MLP, Linear
 from innerloop.recipes.defaults import entry, hyper_parameters, learner_class
-from innerloop.recipes.networks import features, network
 from innerloop.recipes.nearest import nearest
+from innerloop.recipes.networks import features, network
 from innerloop.recipes.options import SINUSOID, Options
 from innerloop.recipes.record import record
 from innerloop.recipes.run import Run
@@ -40,15 +40,16 @@ def classification(options: Options, data_root: str | Path | None = None) -> Run
     has = {f.name for f in fields(learner_class(options.learner))}
     if task.train_ways not in (None, task.ways) and not row.batches and has & {"model", "head"}:
         raise InputError(
-            f"{options.learner} learns a network with one output for each of {task.ways} classes, so it trains with the ways it "
-            f"is tested with: leave out --train-ways {task.train_ways}, or take a learner for any number of classes (protonet)"
+            f"{options.learner} learns a network with one output for each of {task.ways} classes, so it trains "
+            f"with the ways it is tested with: leave out --train-ways {task.train_ways}, or take a learner for any "
+            "number of classes (protonet)"
         )
     shots = task.shots if task.train_shots is None else task.train_shots
     if row.batches:
         train = BatchSampler(pool=splits.train, batch_size=task.batch_size, seed=options.train.seed)
     else:
         ways = task.train_ways or task.ways
-        if ways == row.task.get("train_ways"):  # a default is no promise: data with fewer classes train with all they have
+        if ways == row.task.get("train_ways"):  # a default gives way to data with fewer classes
             ways = max(min(ways, len(splits.train)), task.ways)
         train = EpisodeSampler(pool=splits.train, ways=ways, shots=shots, queries=task.queries, seed=options.train.seed)
     validation = None
@@ -70,7 +71,9 @@ def sinusoid(options: Options) -> Run:
     """MAML's sinusoids: regression of [1] on [1]; three streams of tasks that never meet."""
     cls, task = learner_class(options.learner), options.task
     if "model" not in {f.name for f in fields(cls)}:
-        raise InputError(f"{options.learner} tells classes apart; sinusoids are regression: try maml, meta_sgd or reptile")
+        raise InputError(
+            f"{options.learner} tells classes apart; sinusoids are regression: try maml, meta_sgd or reptile"
+        )
     make = partial(Sinusoid, shots=task.shots if task.train_shots is None else task.train_shots, queries=task.queries)
     values: dict[str, Any] = {**options.fields, "model": MLP(hidden=(40, 40)), "objective": regression}
     return Run(
@@ -96,9 +99,10 @@ def _learner(options: Options, shape: tuple[int, ...], outputs: int) -> Learner:
         values["model"] = network(shape, outputs, options.network)
     if "encoder" in has and options.network.network != "none":
         values["encoder"] = network(shape, None, options.network)
+    needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
+    if "encoder" in needed and "encoder" not in values:
+        raise InputError(f"{options.learner} needs a network: choose conv4, resnet12 or mlp")
     if "head" in has:
-        if "encoder" not in values:
-            raise InputError(f"{options.learner} needs a network: choose conv4, resnet12 or mlp")
         values["head"] = Linear(inputs=features(values["encoder"]), outputs=outputs)
     try:
         return cls(**values)

@@ -31,14 +31,15 @@ class Description:
     shape: tuple[int, ...]
     """Of one example."""
     splits: dict[str, dict[str, Any]]
-    """Per split: classes, examples, the fewest and the most of a class, groups with their classes, hash of the class names."""
+    """Per split: classes, examples, the fewest and the most of a class, classes by group, hash of the class names."""
     difficulty: Result
     """Nearest centroid of raw inputs, 1 shot, on the meta-test classes."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         found = self.difficulty
-        hardness = {"mean": found.mean, "ci95": found.ci95, "protocol": found.protocol.to_json(), "hash": found.protocol.hash}
+        hardness = {"mean": found.mean, "ci95": found.ci95, "hash": found.protocol.hash}
+        hardness |= {"protocol": found.protocol.to_json()}
         return {"dataset": self.dataset, "shape": list(self.shape), "splits": self.splits, "pixels": hardness}
 
 

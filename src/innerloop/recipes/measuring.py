@@ -60,11 +60,11 @@ class Tested(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without the scores of the episodes, which are in the files."""
-        ours = _without_scores(self.result)
-        rows = self.comparison.rows
+        ours, rows = _without_scores(self.result), list(self.comparison.rows)
         others = [_without_scores(row.result) for row in rows if row.result is not self.result]
-        difference = rows[-1].difference if len(rows) > 1 else None
-        against = {} if difference is None else {"against": rows[0].result.learner, "difference": difference._asdict()}
+        difference, against = rows[-1].difference, {}
+        if difference is not None:
+            against = {"against": rows[0].result.learner, "difference": difference._asdict()}
         return ours | against | {"baselines": others, "file": str(self.file), "report": str(self.report)}
 
 
@@ -126,19 +126,14 @@ def unseen(config: dict[str, Any], options: MetaTestOptions, data_root: str | Pa
 
 def _pool(data: str, options: MetaTestOptions, made: dict[str, Any], data_root: str | Path | None) -> Pool:
     task = made.get("task") or {}
-    trained_on, cut = task.get("data"), options.cut
-    if data == trained_on:
-        splits = load(data, data_root, cut or task.get("cut"))
-    elif data not in names() and Path(data).expanduser().is_dir():
+    own = data == task.get("data")
+    cut = options.cut or (task.get("cut") if own else None)
+    if not own and data not in names() and Path(data).expanduser().is_dir():
         return image_folder(data, **(made.get("preprocessing") or {}))
-    else:
-        splits = load(data, data_root, cut)
-    pool = splits.pools()[options.split]
-    if options.split != "train" and pool.dataset == made.get("dataset") and (data, cut or task.get("cut")) != (
-        trained_on,
-        task.get("cut"),
-    ):
-        _refuse_seen(pool, load(trained_on, data_root, task.get("cut")).train)
+    pool = load(data, data_root, cut).pools()[options.split]
+    cut_otherwise = not own or cut != task.get("cut")
+    if options.split != "train" and cut_otherwise and task and pool.dataset == made.get("dataset"):
+        _refuse_seen(pool, load(task["data"], data_root, task.get("cut")).train)
     return pool
 
 
@@ -148,8 +143,8 @@ def _refuse_seen(pool: Pool, trained: Pool) -> None:
     shared = sorted({base for base in map(base_name, pool.names) if base in seen})
     if shared:
         raise InputError(
-            f"{len(shared)} of the {len(pool)} classes of {pool.dataset} ({pool.split}) were trained on, such as '{shared[0]}': "
-            "the number would not be about new classes. Test with the cut that the run was trained with"
+            f"{len(shared)} of the {len(pool)} classes of {pool.dataset} ({pool.split}) were trained on, such as "
+            f"'{shared[0]}': the number would not be about new classes. Test with the cut that the run was trained with"
         )
 
 
@@ -171,24 +166,24 @@ def _check_fit(learner: Learner, params: Params, config: dict[str, Any], sampler
     shape, trained = sampler.pool.shape, (config.get("record") or {}).get("shape")
     if trained is not None and list(shape) != trained:
         raise InputError(
-            f"the run was trained on examples of shape {trained}; those of {sampler.pool.dataset} have {list(shape)}: choose data of "
-            "the same shape, or train on these"
+            f"the run was trained on examples of shape {trained}; those of {sampler.pool.dataset} have {list(shape)}: "
+            "choose data of the same shape, or train on these"
         )
     ways = sampler.ways if isinstance(sampler.ways, int) else sampler.ways[1]
     found = outputs(learner, params, shape, ways)
     if found != ways:
         raise InputError(
-            f"{type(learner).__name__} was meta-trained to tell {found} classes apart, not {ways}: test with --ways {found}, or "
-            f"train it with --ways {ways}"
+            f"{type(learner).__name__} was meta-trained to tell {found} classes apart, not {ways}: test with --ways "
+            f"{found}, or train it with --ways {ways}"
         )
 
 
 def _baselines(learner: Learner, seed: int, sampler: Sampler) -> Iterator[tuple[str, Learner, Params, str]]:
     """Label of the file, learner, parameters, name in tables."""
-    mode = {"transductive": learner.transductive}
     if isinstance(sampler, EpisodeSampler):
-        picture = len(sampler.pool.shape) == 3
-        yield "pixels", NearestCentroid(**mode), {}, "pixels, nearest centroid" if picture else "raw inputs, nearest centroid"
+        raw = "pixels" if len(sampler.pool.shape) == 3 else "raw inputs"
+        pixels = NearestCentroid(transductive=learner.transductive)
+        yield "pixels", pixels, {}, f"{raw}, nearest centroid"
     start = learner.init(seed)
     if start:
         yield "untrained", learner, start, f"{type(learner).__name__}, untrained"

@@ -13,9 +13,9 @@ class TaskOptions:
     """What a task is."""
 
     data: str = "kanji"
-    """A data set (see `innerloop list`), a folder with a sub-folder of pictures for each class, an .npz file, or `sinusoid`."""
+    """A data set (see `innerloop list`), a folder with a sub-folder of pictures for each class, or an .npz file."""
     cut: str | None = None
-    """How the classes are split for training and testing, where a data set has several ways (omniglot: lake, vinyals, maml)."""
+    """How classes are split for training and testing, where there are several ways (omniglot: lake, vinyals, maml)."""
     ways: int = 5
     """Classes of a task, in meta-testing and, unless `train_ways` says otherwise, in meta-training."""
     shots: int = 1
@@ -35,7 +35,7 @@ class NetworkOptions:
     """The network inside the learner."""
 
     network: Literal["auto", "conv4", "resnet12", "mlp", "none"] = "auto"
-    """auto: conv4 for pictures from 16 x 16, mlp for anything else. none: raw inputs, for learners that can do without."""
+    """auto: conv4 for pictures from 16 x 16, mlp for anything else. none: raw inputs, where a learner can."""
     width: int = 64
     """Channels of conv4, units of the hidden layers of mlp, channels of the first block of resnet12."""
     pool: Literal["auto", "max", "stride"] = "auto"

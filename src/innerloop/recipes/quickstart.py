@@ -37,7 +37,7 @@ class QuickstartOptions:
     """Classes of a task."""
     width: int = 32
     """Channels of the networks."""
-    protonet_steps: int = 400
+    protonet_steps: int = 500
     """Meta-steps of two 20-way tasks."""
     maml_steps: int = 250
     """Meta-steps of eight tasks."""
@@ -179,7 +179,7 @@ def _options(name: str, steps: int, options: QuickstartOptions) -> Options:
     # Pinned, so that two people get the same numbers: threads is the fastest for both on a few cores.
     pinned: dict[str, Any] = {"steps": steps, "plan": "threads", "schedule": "cosine"}
     if name == "protonet":
-        pinned["meta_batch_size"] = 2
+        pinned |= {"meta_batch_size": 2, "meta_lr": 5e-3}
     return replace(
         usual,
         task=replace(usual.task, ways=options.ways),
@@ -200,4 +200,6 @@ def _rows(tested: dict[str, Tested], seconds: dict[str, float]) -> tuple[Row, ..
 
 def _has_omniglot(data_root: str | Path | None) -> bool:
     root = cache.data_root(data_root)
-    return any((folder / f"images_background{end}").exists() for folder in (root, root / "omniglot") for end in ("", ".zip"))
+    return any(
+        (folder / f"images_background{end}").exists() for folder in (root, root / "omniglot") for end in ("", ".zip")
+    )

@@ -19,7 +19,11 @@ def record(options: Options, train: Pool | None) -> dict[str, Any]:
         options: Of the run.
         train: The meta-training classes, where there are any.
     """
-    entries: dict[str, Any] = {"learner": options.learner, "task": asdict(options.task), "network": asdict(options.network)}
+    entries: dict[str, Any] = {
+        "learner": options.learner,
+        "task": asdict(options.task),
+        "network": asdict(options.network),
+    }
     if train is not None:
         entries |= {
             "dataset": train.dataset,

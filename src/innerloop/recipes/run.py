@@ -19,7 +19,7 @@ class Run:
     train: Sampler
     """Meta-training tasks."""
     test: Callable[[], Sampler]
-    """Makes the sampler of unseen tasks; it refuses where there are too few classes, which training need not care about."""
+    """Makes the sampler of unseen tasks; it refuses where there are too few classes, which is no matter in training."""
     config: TrainConfig
     record: dict[str, Any]
     """Plain JSON kept with the run: where its tasks came from."""

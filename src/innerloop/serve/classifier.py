@@ -85,7 +85,7 @@ class FewShotClassifier:
         made.classes_, made.examples_, made._adapted = np.asarray(task.classes), task.examples, task.adapted
         return made
 
-    def fit(self, X: Examples, y: Sequence[Any] | np.ndarray | Tensor) -> "FewShotClassifier":  # noqa: N803
+    def fit(self, X: Examples, y: Sequence[Any] | np.ndarray | Tensor) -> "FewShotClassifier":
         """Learn from labelled examples; classes may have different numbers of them. Forgets what it knew before.
 
         Args:
@@ -99,7 +99,9 @@ class FewShotClassifier:
         rows, preprocessing = self._rows(X, fitting=True)
         labels = np.asarray(y)
         if labels.shape != (len(rows),):
-            raise InputError(f"X has {len(rows)} examples and y shape {list(labels.shape)}; give one label for each example")
+            raise InputError(
+                f"X has {len(rows)} examples and y shape {list(labels.shape)}; give one label for each example"
+            )
         if labels.dtype.kind == "f":
             raise InputError("y holds fractions; classes are strings or integers")
         classes, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -126,7 +128,7 @@ class FewShotClassifier:
         self._preprocessing = pool.preprocessing  # whether strokes are dark was decided on all of them
         return self
 
-    def predict_proba(self, X: Examples) -> np.ndarray:  # noqa: N803
+    def predict_proba(self, X: Examples) -> np.ndarray:
         """[n, classes] probability of every class, in the order of `classes_`."""
         self._check_fitted()
         rows, _ = self._rows(X, fitting=False)
@@ -136,9 +138,10 @@ class FewShotClassifier:
         found = torch.cat(logits)[:, : len(self.classes_)] if logits else torch.zeros(0, len(self.classes_))
         return torch.softmax(found.double(), -1).numpy()
 
-    def predict(self, X: Examples) -> np.ndarray:  # noqa: N803
+    def predict(self, X: Examples) -> np.ndarray:
         """[n] the most probable class of every example."""
-        return self.classes_[self.predict_proba(X).argmax(-1)]
+        best = self.predict_proba(X).argmax(-1)
+        return self.classes_[best]
 
     def read(self, path: str | Path) -> Pictures:
         """A picture, or those that lie directly in a folder, as `predict` takes them.
@@ -168,14 +171,15 @@ class FewShotClassifier:
         fewshot.write(Path(path), task)
         return Path(path)
 
-    def _rows(self, X: Examples, fitting: bool) -> tuple[Tensor, dict[str, Any] | None]:  # noqa: N803
+    def _rows(self, X: Examples, fitting: bool) -> tuple[Tensor, dict[str, Any] | None]:
         """Examples as the learner takes them, and how further pictures are to be read."""
         preprocessing = self._preprocessing
         if isinstance(X, str | Path):
             raise InputError(f"X is one path; give a list of pictures, or use fit_folder('{X}')")
         if not isinstance(X, np.ndarray | Tensor) and len(X) and all(isinstance(p, str | Path) for p in X):
             reading = self._reading()
-            rows = torch.stack([read_image(p, **{**reading, "ink": "light"}) for p in X])  # pyright: ignore[reportArgumentType]
+            as_they_are = reading | {"ink": "light"}
+            rows = torch.stack([read_image(path, **as_they_are) for path in X])  # pyright: ignore[reportArgumentType]
             if reading["ink"] == "auto" and reading["channels"] == 1:
                 reading["ink"] = decide_ink(rows)
             rows = 255 - rows if reading["ink"] == "dark" else rows
@@ -206,18 +210,18 @@ class FewShotClassifier:
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "classes_"):
-            raise InputError("nothing was learned yet: call fit first, or load a file that `save` or `innerloop adapt` wrote")
+            raise InputError("nothing was learned yet: call fit first, or load a file that `save` wrote")
 
     def _check_ways(self, shape: tuple[int, ...], ways: int) -> None:
         most = outputs(self.learner, self.params, shape, ways)
         if most < ways:
             raise InputError(
-                f"{type(self.learner).__name__} was meta-trained to tell {most} classes apart, and these are {ways}: train it with "
-                f"ways={ways}, or take a learner for any number of classes (protonet, fine_tune, nearest_centroid)"
+                f"{type(self.learner).__name__} was meta-trained to tell {most} classes apart, and these are {ways}: "
+                f"train it with ways={ways}, or take a learner for any number of classes, such as protonet or fine_tune"
             )
 
 
-def _tensor(X: Any) -> Tensor:  # noqa: N803
+def _tensor(X: Any) -> Tensor:
     try:
         return X.detach().cpu() if isinstance(X, Tensor) else torch.as_tensor(np.asarray(X))
     except (TypeError, ValueError) as error:

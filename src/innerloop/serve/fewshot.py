@@ -1,7 +1,7 @@
 """One portable file for an adapted task: what learned, what it learned, what the classes are called.
 
-A safetensors file: tensors `params.*`, `adapted.*` and `buffers.*`, and in its metadata, under `innerloop`, JSON with the
-version, the learner (`core.config`), class names and preprocessing. Reading it runs no code that it brings.
+A safetensors file: tensors `params.*`, `adapted.*` and `buffers.*`, and in its metadata, under `innerloop`, JSON with
+the version, the learner (`core.config`), class names and preprocessing. Reading it runs no code that it brings.
 """
 
 import json
@@ -19,7 +19,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params
 from innerloop.engine import checkpoint
-from innerloop.serve.rehearsal import rehearse
+from innerloop.serve.rehearsal import answers, rehearse
 
 VERSION = 1
 _KEY = "innerloop"
@@ -92,6 +92,8 @@ def read(path: Path, allow: Sequence[str] = ()) -> Task:
         checkpoint.restore_buffers(learner, tensors)
         structure = rehearse(learner, params, shape, len(classes))
         adapted = tree.rebuild(structure, tensors, "adapted.")
+        if answers(learner, params, adapted, shape) < len(classes):
+            raise ValueError(f"it has fewer answers than its {len(classes)} classes")
         preprocessing, examples = about["preprocessing"], dict(about["examples"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path} is damaged or was written by another release ({error}): adapt again") from error
@@ -110,11 +112,14 @@ def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[_KEY])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}: write it with `innerloop adapt`") from error
     except (OSError, safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is not an adapted task, or is damaged ({error}): write it with `innerloop adapt`") from error
+        raise InputError(
+            f"{path} is not an adapted task, or is damaged ({error}): write it with `innerloop adapt`"
+        ) from error
     if not isinstance(about, dict):
         raise InputError(f"{path} is not an adapted task: write one with `innerloop adapt`")
     return about, tensors

@@ -11,7 +11,7 @@ from innerloop.core.types import Batch, Params
 
 
 def support(x: Tensor, y: Tensor, ways: int) -> Batch:
-    """The one way in which labelled rows become a support here, so that a rehearsal has the structure of the real thing."""
+    """The one way in which labelled rows become a support here: a rehearsal has the structure of the real thing."""
     return Batch(x, y, classes=torch.ones(ways, dtype=torch.bool), key=random.mix(0, 0))
 
 
@@ -22,7 +22,11 @@ def rehearse(learner: Learner, params: Params, shape: tuple[int, ...], ways: int
 
 
 @torch.no_grad()
+def answers(learner: Learner, params: Params, adapted: Any, shape: tuple[int, ...]) -> int:
+    """How many classes an adapted learner answers with."""
+    return learner.predict(params, adapted, torch.zeros(1, *shape)).shape[-1]
+
+
 def outputs(learner: Learner, params: Params, shape: tuple[int, ...], ways: int) -> int:
     """How many classes the learner answers with when it is asked for `ways`: fewer or more if its network decides."""
-    adapted = rehearse(learner, params, shape, ways)
-    return learner.predict(params, adapted, torch.zeros(1, *shape)).shape[-1]
+    return answers(learner, params, rehearse(learner, params, shape, ways), shape)

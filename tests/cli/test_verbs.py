@@ -1,0 +1,150 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from innerloop.cli.main import VERBS, main
+from innerloop.learners import catalogue
+from tests.cli.conftest import SMALL
+
+
+def printed(capsys) -> list:
+    """The JSON values on standard output, one a line."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    assert "usage: innerloop" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("learner", catalogue())
+@pytest.mark.parametrize("data", ["kanji", "sinusoid"])
+def test_help_documents_every_hyper_parameter_without_drawing_data(learner, data, capsys):
+    from innerloop.recipes.defaults import hyper_parameters
+
+    assert main(["train", learner, "--data", data, "--help"]) == 0
+    said = capsys.readouterr().out
+    for name in [*hyper_parameters(catalogue()[learner]), "meta_lr", "width", "ways", "out"]:
+        assert f"--{name.replace('_', '-')}" in said
+
+
+def test_help_is_there_before_torch_is():
+    code = "import sys; from innerloop.cli.main import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_usage(capsys):
+    assert main([]) == 2 and main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(verb in said for verb in VERBS)
+    assert main(["train"]) == 2 and main(["test"]) == 2
+    assert main(["train", "protonet", "--stepz", "3"]) == 2
+    assert "--steps" in capsys.readouterr().err
+    assert main(["train", "protonet", "--steps", "many"]) == 2
+    assert main(["train", "protonet", "--meta-batch-size", "0"]) == 2
+
+
+def test_a_run_goes_from_training_to_answers(run, pictures, tmp_path, capsys):
+    assert main(["train", "protonet", *SMALL, "--out", str(run), "--json"]) == 0, "a finished run is left as it is"
+    assert printed(capsys)[0]["run"] == str(run)
+
+    assert main(["test", str(run), "--episodes", "10", "--json"]) == 0
+    (found,) = printed(capsys)
+    assert 0 <= found["mean"] <= 1 and found["protocol"]["sampler"]["ways"] == 3
+    assert [b["learner"] for b in found["baselines"]] == ["pixels, nearest centroid", "ProtoNet, untrained"]
+    assert (run / f"test-{found['hash']}.json").exists() and "innerloop train protonet" in (
+        run / "report.html"
+    ).read_text()
+
+    assert main(["adapt", str(run), str(pictures), "--out", str(tmp_path / "mine.fewshot"), "--json"]) == 0
+    assert printed(capsys)[0]["examples"] == {"bar": 1, "post": 2}
+
+    file = str(tmp_path / "mine.fewshot")
+    assert main(["predict", file, str(pictures / "bar"), str(pictures / "post" / "1.png"), "--json"]) == 0
+    first, second = printed(capsys)
+    assert first["path"].endswith("0.png") and first["class"] == "bar" and second["class"] == "post"
+    assert sum(first["probabilities"].values()) == pytest.approx(1)
+    assert main(["predict", file, str(pictures / "bar")]) == 0
+    assert "bar" in capsys.readouterr().out
+
+
+def test_how_a_run_is_tested_can_be_changed(run, capsys):
+    changes = [
+        "--transductive",
+        "--ways",
+        "2",
+        "--shots",
+        "3",
+        "--queries",
+        "4",
+        "--split",
+        "validation",
+        "--no-baselines",
+    ]
+    assert main(["test", str(run), "--episodes", "5", "--json", *changes]) == 0
+    (found,) = printed(capsys)
+    sampler = found["protocol"]["sampler"]
+    assert (sampler["ways"], sampler["shots"], sampler["queries"], sampler["split"]) == (2, 3, 4, "validation")
+    assert found["protocol"]["normalisation"] == "transductive" and found["baselines"] == []
+    assert main(["test", str(run), "--episodes", "5"]) == 0
+    assert "±" in capsys.readouterr().out
+
+
+def test_a_folder_is_tested_whole(run, pictures, capsys):
+    words = ["--data", str(pictures), "--ways", "2", "--shots", "1", "--queries", "1", "--episodes", "3"]
+    assert main(["test", str(run), *words]) == 2, "bar has one picture"
+    assert "'bar' has 1" in capsys.readouterr().err
+    (pictures / "bar" / "1.png").write_bytes((pictures / "bar" / "0.png").read_bytes())
+    assert main(["test", str(run), *words, "--json"]) == 0
+    assert printed(capsys)[0]["protocol"]["sampler"]["dataset"] == "pictures"
+
+
+def test_regression(tmp_path, capsys):
+    out = str(tmp_path / "s")
+    assert main(["train", "maml", "--data", "sinusoid", "--steps", "2", "--out", out]) == 0
+    capsys.readouterr()
+    assert main(["test", out, "--episodes", "4", "--steps", "3", "--json"]) == 0
+    (found,) = printed(capsys)
+    assert found["protocol"]["metric"] == "mse" and len(found["curve"]) == 4
+
+
+def test_audit(run, capsys, monkeypatch):
+    assert main(["audit", str(run), "--json"]) == 0
+    assert printed(capsys)[0]["passed"]
+
+    from innerloop.learners.metric.protonet import ProtoNet
+
+    honest = ProtoNet.predict
+
+    def peeking(self, params, adapted, x):
+        return honest(self, params, adapted, x) + x.mean()
+
+    monkeypatch.setattr(ProtoNet, "predict", lambda self, p, a, x: peeking(self, p, a, x) * (1 + x.mean()))
+    assert main(["audit", "protonet", "--data", "digits"]) == 1
+    assert "FAIL" in capsys.readouterr().out
+
+
+def test_data_and_list(capsys):
+    assert main(["data", "digits", "--episodes", "10", "--json"]) == 0
+    (found,) = printed(capsys)
+    assert found["splits"]["test"]["classes"] == 3 and 0 < found["pixels"]["mean"] < 1
+    assert main(["data", "digits", "--episodes", "10"]) == 0
+    assert main(["list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(found["learners"]) == set(catalogue()) and "kanji" in found["data"]
+    assert main(["list"]) == 0
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    from innerloop.engine import Interrupted
+    from innerloop.recipes.run import Run
+
+    def stopped(self, out=None):
+        raise Interrupted(7)
+
+    monkeypatch.setattr(Run, "meta_train", stopped)
+    assert main(["train", "protonet", *SMALL, "--out", str(tmp_path / "r")]) == 130
+    assert "saved at step 7; the same command resumes" in capsys.readouterr().err

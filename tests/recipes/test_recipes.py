@@ -1,0 +1,107 @@
+import json
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from innerloop.cli.fields import chosen, train_command
+from innerloop.cli.options import parse
+from innerloop.core.errors import InputError
+from innerloop.engine.checkpoint import read_config
+from innerloop.learners import catalogue
+from innerloop.recipes import build, defaults
+from innerloop.recipes.build import with_fields
+from innerloop.recipes.measuring import MetaTestOptions, measure
+from innerloop.recipes.quickstart import QuickstartOptions, quickstart
+from innerloop.recipes.record import command
+from innerloop.tasks import BatchSampler
+
+
+def small(name, **train):
+    usual = defaults(name, "digits")
+    changed = {"steps": 2, "plan": "loop"} | train
+    network = replace(usual.network, width=4)
+    return replace(usual, task=replace(usual.task, ways=2), network=network, train=replace(usual.train, **changed))
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_every_learner_has_a_run_that_trains_and_tests(name, tmp_path):
+    run = build(small(name))
+    params = run.meta_train(tmp_path)
+    assert (params == {}) == (name == "nearest_centroid")
+    assert run.record == json.loads(json.dumps(run.record)), "plain JSON, or a resumed run differs from itself"
+    assert run.test().describe()["split"] == "test"
+    tested = measure(tmp_path, MetaTestOptions(episodes=3))
+    assert tested.report.exists() and 0 <= tested.result.mean <= 1
+
+
+def test_plain_pre_training_has_an_output_for_every_class():
+    run = build(small("fine_tune"))
+    assert isinstance(run.train, BatchSampler) and run.learner.head.outputs == len(run.splits.train)
+
+
+def test_an_untrained_encoder_is_a_baseline(tmp_path):
+    usual = small("nearest_centroid", steps=0)
+    run = build(replace(usual, network=replace(usual.network, network="mlp")))
+    assert set(run.meta_train(tmp_path)) == set(run.learner.encoder.init(0))
+
+
+def test_more_ways_in_training_only_as_far_as_there_are_classes():
+    usual = small("protonet")
+    assert usual.task.train_ways == 20
+    assert build(usual).train.ways == 5, "a default gives way"
+    with pytest.raises(InputError, match="9 ways need 9 classes"):
+        build(replace(usual, task=replace(usual.task, train_ways=9)))
+
+
+def test_the_three_sinusoid_streams_never_meet():
+    run = build(
+        replace(defaults("maml", "sinusoid"), train=replace(defaults("maml", "sinusoid").train, validate_every=1))
+    )
+    seeds = {run.train.seed, run.validation.seed, run.test().seed}
+    assert len(seeds) == 3
+
+
+def test_unknown_hyper_parameters_are_refused():
+    with pytest.raises(InputError, match="did you mean 'inner_lr'"):
+        build(with_fields(small("maml"), inner_rate=1.0))
+
+
+@pytest.mark.parametrize("name", ["maml", "reptile", "protonet"])
+def test_the_command_in_the_report_makes_the_same_run(name, tmp_path):
+    fields = {"inner_steps": 2, "transductive": False} if name == "maml" else {}
+    options = with_fields(small(name, clip=1.5, seed=3), **fields)
+    run = build(options)
+    run.meta_train(tmp_path)
+    words = shlex.split(command(read_config(tmp_path)) or "")
+    assert words[:3] == ["innerloop", "train", name]
+    usual = train_command(name, "digits")
+    again = build(chosen(name, parse(type(usual), words[3:], "train", "", usual)))
+    assert (again.learner, again.config, again.record) == (run.learner, run.config, run.record)
+
+
+def test_classes_of_training_are_no_test(tmp_path, data_root):
+    usual = small("nearest_centroid")
+    options = replace(usual, task=replace(usual.task, data="omniglot", cut="vinyals"))
+    build(options, data_root).meta_train(tmp_path)
+    with pytest.raises(InputError, match="were trained on"):
+        measure(tmp_path, MetaTestOptions(cut="lake", episodes=2), data_root)
+    assert not list(tmp_path.glob("test-*"))
+
+
+def test_quickstart(tmp_path):
+    options = QuickstartOptions(
+        out=str(tmp_path), data="digits", ways=3, width=4, protonet_steps=2, maml_steps=2, episodes=5
+    )
+    said = []
+    found = quickstart(options, tmp_path, said.append)
+    ((data, rows),) = found.tables
+    assert data == "digits" and [row.name for row in rows] == [
+        "pixels, nearest centroid",
+        "ProtoNet, untrained",
+        "MAML",
+        "ProtoNet",
+    ]
+    assert len(said) == 4 and len(found.answers) == 12 and 0 <= found.right <= 12
+    assert all(path.exists() for path in found.reports) and (tmp_path / "characters.fewshot").exists()
+    assert json.loads(json.dumps(found.to_json()))["pictures"]["of"] == 12
