@@ -37,7 +37,7 @@ class QuickstartOptions:
     """Classes of a task."""
     width: int = 32
     """Channels of the networks."""
-    protonet_steps: int = 500
+    protonet_steps: int = 700
     """Meta-steps of two 20-way tasks."""
     maml_steps: int = 250
     """Meta-steps of eight tasks."""
