@@ -1,6 +1,8 @@
 """How the engine's plans compare on the same meta-batches: `make bench`, or `python -m benchmarks.engine`.
 
-Contenders take turns, so that all meet the same noise; quoted are medians and ratios to the loop of the same run.
+Contenders take turns; quoted are medians and ratios to the loop of the same run. Turns do not cancel a busy machine:
+the loop's own threads wait for each other where other processes hold the cores, which flatters every other plan many
+times over. So what the others used meanwhile is measured and written beside the ratios.
 """
 
 import argparse
@@ -27,6 +29,8 @@ from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP
 from innerloop.tasks import Sinusoid
 
+BUSY = 0.1
+"""Share of the machine's cores in use by others above which the ratios mean nothing."""
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
 
@@ -73,6 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="counted rounds of each workload")
     rounds = parser.parse_args().rounds
+    start, before = time.perf_counter(), elsewhere()
     lines = [
         "# Results",
         "",
@@ -93,8 +98,28 @@ def main() -> None:
             cells.append(f"{middle:.3g} [{low:.3g} to {high:.3g}], {1e3 * base / middle:.2f}x")
         lines.append(f"| {title} | {' | '.join(cells)} |")
         print(lines[-1])
+    lines[4:4] = [noise(before, elsewhere(), time.perf_counter() - start), ""]
+    print(lines[4])
     RESULTS.write_text("\n".join(lines) + "\n")
     print(f"written to {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}")
+
+
+def elsewhere() -> float | None:
+    """CPU seconds since boot of all but this process, stolen ones included; None where the system does not tell."""
+    if not os.path.exists("/proc/stat"):
+        return None
+    ticks = [int(value) for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    idle, waiting, mine = ticks[3], ticks[4], os.times()
+    return (sum(ticks) - idle - waiting) / os.sysconf("SC_CLK_TCK") - mine.user - mine.system
+
+
+def noise(before: float | None, after: float | None, seconds: float) -> str:
+    """What other processes did in the `seconds` between two readings of `elsewhere`, as a sentence."""
+    if before is None or after is None:
+        return "How busy the machine was otherwise is not known."
+    share = max(0.0, after - before) / (seconds * (os.cpu_count() or 1))
+    said = f"Other processes used {share:.0%} of the processor meanwhile"
+    return f"**{said}: quote none of these ratios, measure again on an idle machine.**" if share > BUSY else f"{said}."
 
 
 def processor() -> str:
