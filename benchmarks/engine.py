@@ -1,8 +1,8 @@
 """How the engine's plans compare on the same meta-batches: `make bench`, or `python -m benchmarks.engine`.
 
-Contenders take turns; quoted are medians and ratios to the loop of the same run. Turns do not cancel a busy machine:
-the loop's own threads wait for each other where other processes hold the cores, which flatters every other plan many
-times over. So what the others used meanwhile is measured and written beside the ratios.
+Contenders take turns; quoted are medians and ratios to the loop of the same run. Turns do not cancel a busy machine,
+which moves the ratios many times over in either direction: what other processes used meanwhile is measured and written
+beside them.
 """
 
 import argparse
