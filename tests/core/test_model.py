@@ -115,6 +115,18 @@ def test_threads_have_their_own_twin():
             assert torch.equal(found, expected[i % 4])
 
 
+def test_the_first_use_may_be_under_a_transform():
+    params = Conv4(width=4).init(0)
+    x = torch.randn(3, 2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+
+    def loss(params, x):
+        return Conv4(width=4).apply(params, x).square().sum()
+
+    found = torch.vmap(torch.func.grad(loss), in_dims=(None, 0))(params, x)
+    expected = torch.func.grad(loss)(params, x[0])
+    assert all(torch.allclose(found[k][0], expected[k], atol=1e-4) for k in expected)
+
+
 def test_pickles_carry_the_fields_only():
     model = Conv4(width=4)
     size = len(pickle.dumps(model))

@@ -4,6 +4,7 @@ import abc
 import copy
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -92,12 +93,14 @@ class Model(abc.ABC):
         """The one module whose buffers are real; built once, shared by the twins."""
         state = self.__dict__
         if "_module" not in state:
+            # The first use may be under a transform, which refuses to draw weights; transforms are per thread.
+            with ThreadPoolExecutor(1) as elsewhere:
+                module = elsewhere.submit(lambda: self._fresh(_SEED_OF_BUFFERS).requires_grad_(False)).result()
+            _refuse(module)
             with _BUILDING:
                 if "_module" not in state:
-                    module = self._fresh(_SEED_OF_BUFFERS).requires_grad_(False)
-                    _refuse(module)
-                    object.__setattr__(self, "_module", module)
                     object.__setattr__(self, "_local", threading.local())
+                    object.__setattr__(self, "_module", module)
         return state["_module"]
 
     def _twin(self, x: Tensor | dict[str, Tensor]) -> nn.Module:
@@ -119,7 +122,7 @@ class Model(abc.ABC):
         return self  # immutable, as far as anyone can tell
 
 
-_BUILDING = threading.RLock()
+_BUILDING = threading.Lock()
 
 
 @dataclass(frozen=True)
