@@ -95,7 +95,7 @@ def main() -> None:
         cells = []
         for name in NAMES:
             low, middle, high = (1e3 * f(seconds[name]) for f in (min, statistics.median, max))
-            cells.append(f"{middle:.3g} [{low:.3g} to {high:.3g}], {1e3 * base / middle:.2f}x")
+            cells.append(f"{middle:,.1f} [{low:,.1f} to {high:,.1f}], {1e3 * base / middle:.2f}x")
         lines.append(f"| {title} | {' | '.join(cells)} |")
         print(lines[-1])
     lines[4:4] = [noise(before, elsewhere(), time.perf_counter() - start), ""]
