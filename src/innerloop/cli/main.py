@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from innerloop.core.errors import InnerloopError, InputError
 
 VERBS = {
-    "quickstart": "train, test, adapt and predict on embedded data: the whole library in four minutes",
+    "quickstart": "train, test, adapt and predict on embedded data: the whole library in three minutes",
     "train": "meta-train a learner, or go on with a run",
     "test": "meta-test a run on unseen tasks, beside the honest baselines",
     "audit": "look for the mistakes that make numbers in meta-learning wrong",

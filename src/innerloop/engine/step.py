@@ -1,5 +1,6 @@
 """The hot path: the meta-gradient of a stack of tasks, however it is run."""
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -98,7 +99,7 @@ def _chunk(learner: Learner, params: Params, episodes: Episode) -> tuple[Params,
     return grads, tree.map(Tensor.detach, metrics)
 
 
-def _mean(parts, tasks: int | None = None) -> tuple[Params, Metrics]:
+def _mean(parts: Iterable[tuple[Params, Metrics]], tasks: int | None = None) -> tuple[Params, Metrics]:
     """Mean of per-task results, or of sums over chunks when `tasks` is given; added in order."""
     total, count = None, 0
     for part in parts:
