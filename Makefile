@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-quickstart: $(READY) ## meta-train, test and adapt on embedded data: four minutes
+quickstart: $(READY) ## meta-train, test and adapt on embedded data: some three minutes
 	$(BIN)/innerloop quickstart
 
 test: $(READY) ## the tests, without the slow ones
