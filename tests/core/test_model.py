@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import nn
 
-from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.nn.conv4 import Conv4
 
@@ -135,9 +134,12 @@ def test_pickles_carry_the_fields_only():
     assert pickle.loads(pickle.dumps(model)) == model
 
 
-@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.Dropout2d(0.1), nn.LSTM(3, 3), nn.GRUCell(3, 3)], ids=str)
-def test_layers_that_would_go_wrong_are_refused(layer):
-    model = Module(lambda: nn.Sequential(layer))
-    with pytest.raises(InputError, match="'0' is "):
-        model.apply({}, torch.zeros(1, 3))
-    assert Module(lambda: nn.Sequential(nn.Dropout(0.0))).apply({}, torch.ones(1, 3)).tolist() == [[1, 1, 1]]
+def test_a_network_that_a_factory_hands_out_stays_as_it_is():
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).eval()
+    model = Module(lambda: net)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    params = model.init(0)
+    model.apply({k: v + 1 for k, v in params.items()}, torch.ones(2, 3))
+    assert isinstance(net[1], nn.BatchNorm1d) and not net[1].training
+    assert all(p.requires_grad for p in net.parameters())
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())

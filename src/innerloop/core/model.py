@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from innerloop.core import norm
-from innerloop.core.errors import InputError
+from innerloop.core import guards, norm
 from innerloop.core.types import Params
 
 _SEED_OF_BUFFERS = 0
@@ -23,8 +22,9 @@ _SEED_OF_BUFFERS = 0
 class Model(abc.ABC):
     """A network without its tensors. Subclasses are frozen dataclasses of sizes with one method, `build`.
 
-    Batch, instance and layer norms of the built module are replaced (see `core.norm`); other buffers (positional codes,
-    frozen statistics) stay on the module, follow the device of `x`, and are never meta-learned.
+    Batch, instance and layer norms of the built module are replaced (see `core.norm`), and what cannot be
+    differentiated twice is routed around or refused (`core.guards`); other buffers (positional codes, frozen
+    statistics) stay on the module, follow the device of `x`, and are never meta-learned.
     """
 
     @abc.abstractmethod
@@ -80,14 +80,16 @@ class Model(abc.ABC):
             for name, m in twin.named_modules():
                 if isinstance(m, norm.BatchNorm):
                     tensors[f"{name}.mask" if name else "mask"] = mask
-        if isinstance(x, dict):
-            return functional_call(twin, tensors, (), x)
-        return functional_call(twin, tensors, (x,))
+        positional, named = ((), x) if isinstance(x, dict) else ((x,), None)
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            with guards.math_attention:
+                return functional_call(twin, tensors, positional, named)
+        return functional_call(twin, tensors, positional, named)
 
     def _fresh(self, seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return norm.replace(self.build())
+            return norm.replace(guards.prepare(self.build()))
 
     def _skeleton(self) -> nn.Module:
         """The one module whose buffers are real; built once, shared by the twins."""
@@ -96,7 +98,6 @@ class Model(abc.ABC):
             # The first use may be under a transform, which refuses to draw weights; transforms are per thread.
             with ThreadPoolExecutor(1) as elsewhere:
                 module = elsewhere.submit(lambda: self._fresh(_SEED_OF_BUFFERS).requires_grad_(False)).result()
-            _refuse(module)
             with _BUILDING:
                 if "_module" not in state:
                     object.__setattr__(self, "_local", threading.local())
@@ -135,7 +136,8 @@ class Module(Model):
     factory: Callable[[], nn.Module]
 
     def build(self) -> nn.Module:
-        return self.factory()
+        # The factory may hand out one and the same network, which must stay as it is.
+        return copy.deepcopy(self.factory())
 
 
 def _shallow(module: nn.Module) -> nn.Module:
@@ -145,17 +147,3 @@ def _shallow(module: nn.Module) -> nn.Module:
     twin._buffers = dict(module._buffers)
     twin._modules = {k: None if m is None else _shallow(m) for k, m in module._modules.items()}
     return twin
-
-
-def _refuse(module: nn.Module) -> None:
-    for name, m in module.named_modules():
-        if isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0:
-            raise InputError(
-                f"'{name}' is {type(m).__name__}(p={m.p}): it draws from torch's generator, so its noise would "
-                "depend on how the tasks are scheduled. Use p=0."
-            )
-        if isinstance(m, nn.RNNBase | nn.RNNCellBase):
-            raise InputError(
-                f"'{name}' is {type(m).__name__}: native recurrent cells have no double backward under vmap. "
-                "Write the cell out from linear layers."
-            )
