@@ -33,7 +33,7 @@ class Conformance:
     learner: Learner
     training: Any = NeedlesInNoise(dtype=torch.float32)
     """What `meta_train` gets in the toy problem."""
-    train = TrainConfig(steps=150, meta_batch_size=8, meta_lr=1e-2, plan="vmap")
+    train = TrainConfig(steps=150, meta_batch_size=8, meta_lr=1e-2, plan="replay")
     gain = 0.15
     """Accuracy that meta-training must add on unseen tasks; 0 for a learner that has nothing to train."""
 
@@ -60,7 +60,19 @@ class Conformance:
             assert torch.equal(new, old), path
 
     @pytest.mark.parametrize(
-        "plan", [Plan("vmap", 5), Plan("vmap", 2), Plan("vmap", 1), Plan("threads", threads=2)], ids=str
+        "plan",
+        [
+            Plan("vmap", 5),
+            Plan("vmap", 2),
+            Plan("vmap", 1),
+            Plan("threads", threads=2),
+            Plan("threads", 2, threads=2, layout="mixed"),
+            Plan("loop", layout="mixed"),
+            Plan("loop", layout="channels_last"),
+            Plan("loop", recompute=True),
+            Plan("replay", 3),
+        ],
+        ids=str,
     )
     def test_every_plan_gives_the_loops_gradient(self, params, episodes, plan):
         expected, metrics = meta_gradient(self.learner, params, episodes, "loop")

@@ -110,5 +110,11 @@ def test_unknown_plans_are_refused():
     learner = MAML(model=Module(classifier))
     with pytest.raises(InputError, match="no plan 'fast'"):
         meta_gradient(learner, learner.init(0), NeedlesInNoise().episodes(0, 1), "fast")
-    with pytest.raises(InputError, match="at least 1 task"):
-        Plan("vmap", chunk=0)
+    with pytest.raises(InputError, match="must not be negative"):
+        Plan("vmap", chunk=-1)
+    with pytest.raises(InputError, match="one task at a time"):
+        Plan("loop", chunk=2)
+    with pytest.raises(InputError, match="task by task"):
+        Plan("vmap", recompute=True)
+    with pytest.raises(InputError, match="does not declare low_precision"):
+        meta_gradient(learner, learner.init(0), NeedlesInNoise().episodes(0, 1), Plan("loop", precision="bfloat16"))

@@ -103,8 +103,14 @@ class Broken:
         return {}
 
 
+@pytest.fixture
+def step_by_step(monkeypatch):
+    """Episodes are drawn when their step comes, so that a sampler fails there."""
+    monkeypatch.setattr("innerloop.engine.feed._STEPS", 1)
+
+
 @pytest.mark.parametrize("at", [1, 4, 17])
-def test_resumed_equals_unbroken(tmp_path, at):
+def test_resumed_equals_unbroken(tmp_path, at, step_by_step):
     expected = train(tmp_path / "unbroken")
     with pytest.raises(KeyError):
         meta_train(LEARNER, Broken(at), CONFIG, tmp_path / "run", validation=replace(TASKS, seed=5))
@@ -112,7 +118,7 @@ def test_resumed_equals_unbroken(tmp_path, at):
     assert lines(tmp_path / "run") == lines(tmp_path / "unbroken")
 
 
-def test_not_finite_stops_with_step_learner_and_causes(tmp_path):
+def test_not_finite_stops_with_step_learner_and_causes(tmp_path, step_by_step):
     with pytest.raises(FailedError, match=r"MAML: .* step 6 .*inner_lr") as error:
         meta_train(LEARNER, Broken(6, poison=True), replace(CONFIG, validate_every=0), tmp_path)
     assert error.value.code == 1

@@ -9,6 +9,8 @@ import tyro
 
 from innerloop.cli.fields import chosen, train_command
 from innerloop.cli.options import emit, parse, say
+from innerloop.core.errors import InnerloopError
+from innerloop.engine import Interrupted, distributed
 from innerloop.learners import catalogue
 from innerloop.recipes import build
 from innerloop.recipes.measuring import report
@@ -20,10 +22,20 @@ class _Data:
 
 
 def run(argv: list[str]) -> int:
-    """Meta-train a learner, or go on with a run."""
+    """Meta-train a learner, or go on with a run; under `torchrun`, as one of several processes."""
+    try:
+        with distributed.hushed():
+            return _run(argv)
+    except (InnerloopError, Interrupted) as error:
+        if distributed.mine_to_say(error):
+            raise
+        return error.code if isinstance(error, InnerloopError) else 130
+
+
+def _run(argv: list[str]) -> int:
     if not argv or argv[0].startswith("-"):
         print(_usage(), file=sys.stdout if argv and argv[0] in ("-h", "--help") else sys.stderr)
-        return 0 if argv and argv[0] in ("-h", "--help") else 2
+        sys.exit(0 if argv and argv[0] in ("-h", "--help") else 2)
     learner = argv[0].replace("-", "_")
     # Defaults depend on what is learned: regression has its own.
     data = tyro.cli(_Data, args=argv[1:], return_unknown_args=True, add_help=False)[0].data
@@ -32,6 +44,8 @@ def run(argv: list[str]) -> int:
     made = build(chosen(learner, parsed), parsed.common.data_root)
     out, start = Path(parsed.output.out or f"runs/{learner}"), time.perf_counter()
     made.meta_train(out)
+    if distributed.join().rank > 0:
+        return 0
     page, seconds = report(out), time.perf_counter() - start
     if parsed.common.json:
         emit({"run": str(out), "learner": learner, "steps": made.config.steps, "seconds": seconds, "report": str(page)})

@@ -6,7 +6,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from torch import Tensor
 
-from innerloop.core import objectives
+from innerloop.core import objectives, recompute
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 Adapted = TypeVar("Adapted")
@@ -27,6 +27,8 @@ class Learner(abc.ABC, Generic[Adapted]):
     """Whether `update` exists and equals `adapt` on both batches together."""
     stochastic: ClassVar[bool] = False
     """Whether `adapt` reads `support.key`."""
+    low_precision: ClassVar[bool] = False
+    """Whether bfloat16 is accurate enough for it; second-order gradients lose a fifth of themselves there."""
 
     transductive: bool = False
     """Whether predictions may use the query batch's statistics; tables say which."""
@@ -63,8 +65,11 @@ class EpisodicClassifier(Learner[Adapted]):
     """`(outputs, y, mask) -> scalar` of the query set, and of the support for learners that descend on it."""
 
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
-        support, query = episode
-        outputs = self.predict(params, self.adapt(params, support), query.x)
+        return self.query_loss(params, self.adapt(params, episode.support), episode.query)
+
+    def query_loss(self, params: Params, adapted: Adapted, query: Batch) -> tuple[Tensor, Metrics]:
+        """The second half of `loss`; where that is not overridden, the engine may run the halves differently."""
+        outputs = self.predict(params, adapted, query.x)
         return self.objective(outputs, query.y, query.mask), {"score": score(outputs, query)}
 
 
@@ -91,8 +96,9 @@ class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
     def unroll(self, params: Params, support: Batch) -> Carry:
         """The state after all inner steps."""
         carry = self.start(params, support)
+        advance = recompute.wrap(lambda params, carry: self.advance(params, carry, support))
         for _ in range(self.inner_steps):
-            carry, _ = self.advance(params, carry, support)
+            carry, _ = advance(params, carry)
         return carry
 
     def adapt(self, params: Params, support: Batch) -> Adapted:

@@ -3,11 +3,13 @@
 `grad(vmap(grad(...)))` through the native batch, instance and layer norm returns a silently wrong meta-gradient on
 torch 2.13 (relative error 0.61, 0.80 and 0.095 in float64), so `Model` replaces them by these, which have the same
 parameter names. Batch statistics come from the real rows at hand, or from `running_mean` and `running_var` where
-`Params` has them.
+`Params` has them. Outside of a transform the native batch norm is right, and several times faster.
 """
 
 import torch
 from torch import Tensor, nn
+
+from innerloop.core.gradient import transformed
 
 STATISTICS = ("running_mean", "running_var")
 
@@ -30,6 +32,8 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         mean, var = self.running_mean, self.running_var
         if mean is None or var is None:
+            if self.mask is None and self.observed is None and not transformed():
+                return torch.batch_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
             mean, var = _statistics(x, self.mask)
         if self.observed is not None:
             self.observed.update(running_mean=mean, running_var=var)
@@ -40,7 +44,7 @@ class BatchNorm(nn.Module):
         if self.bias is not None:
             shift = shift + self.bias
         shape = (1, -1, *[1] * (x.dim() - 2))
-        return x * scale.view(shape) + shift.view(shape)
+        return torch.addcmul(shift.view(shape), x, scale.view(shape))
 
 
 class InstanceNorm(nn.Module):

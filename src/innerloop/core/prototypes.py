@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from innerloop.core.errors import InputError
@@ -30,5 +31,10 @@ def centroids(features: Tensor, support: Batch) -> Centroids:
 
 
 def squared_distance(x: Tensor, y: Tensor) -> Tensor:
-    """[n, m] squared Euclidean distances of [n, d] and [m, d]; its derivatives are finite at 0."""
-    return x.square().sum(-1)[:, None] - 2 * x @ y.T + y.square().sum(-1)[None, :]
+    """[n, m] squared Euclidean distances of [n, d] and [m, d]; its derivatives are finite at 0.
+
+    In float32 at least: in bfloat16 the difference of large squares would be noise.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        x, y = (v.float() if v.dtype == torch.bfloat16 else v for v in (x, y))
+        return x.square().sum(-1)[:, None] - 2 * x @ y.T + y.square().sum(-1)[None, :]

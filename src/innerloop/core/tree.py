@@ -1,6 +1,6 @@
 """Nested NamedTuples, tuples, dicts and None, with tensors as leaves. Nobody indexes leaves by hand."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -53,6 +53,12 @@ def rebuild(tree: Any, leaves: dict[str, Tensor], prefix: str = "") -> Any:
     """
     paths = iter([path for path, _ in items(tree)])
     return map(lambda _: leaves[f"{prefix}{next(paths)}"], tree)
+
+
+def unflatten(tree: Any, leaves: Iterable[Any]) -> Any:
+    """The inverse of `flatten`: the structure of `tree` with other leaves."""
+    following = iter(leaves)
+    return map(lambda _: next(following), tree)
 
 
 def slice(tree: Any, index: Any) -> Any:

@@ -23,8 +23,9 @@ class Log:
             files.write(self.path, "".join(f"{line}\n" for line in kept))
 
     def add(self, **entry: Any) -> None:
-        """Keep a line for the next `flush`."""
-        self.lines.append(json.dumps(entry))
+        """Keep a line for the next `flush`; without a folder there is none."""
+        if self.path is not None:
+            self.lines.append(json.dumps(entry))
 
     def flush(self) -> None:
         """Bring the lines to the file."""
@@ -51,8 +52,8 @@ class Bar:
 
 
 @contextlib.contextmanager
-def progress(name: str, done: int, total: int) -> Iterator[Bar]:
-    """A bar on standard error, with the time left; silent where that is no terminal."""
+def progress(name: str, done: int, total: int, shown: bool = True) -> Iterator[Bar]:
+    """A bar on standard error, with the time left; silent where that is no terminal, or not `shown`."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -61,8 +62,8 @@ def progress(name: str, done: int, total: int) -> Iterator[Bar]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[said]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
-        yield Bar(shown, shown.add_task(name, total=total, completed=done, said=""))
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as drawn:
+        yield Bar(drawn, drawn.add_task(name, total=total, completed=done, said=""))
 
 
 def _step(line: str) -> float:

@@ -1,75 +1,97 @@
-"""Which way of running a learner is fastest here: timed, not guessed."""
+"""The ways of running a learner. Which of them is fastest here is found by `engine.choose`."""
 
 import os
-import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import torch
 
-from innerloop.core import tree
 from innerloop.core.errors import InputError
-from innerloop.core.learner import Learner
-from innerloop.core.types import Episode, Params
 
-NAMES = ("loop", "vmap", "threads")
-_PROBE_TASKS = 8
-_HOPELESS = 4.0
-_CHOSEN: dict[Any, "Plan"] = {}
+NAMES = ("loop", "threads", "vmap", "replay", "compile")
+Name = Literal["loop", "threads", "vmap", "replay", "compile"]
+Layout = Literal["contiguous", "channels_last", "mixed"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A pinned way of running: see `engine.meta_gradient`."""
+    """A pinned way of running; it changes no meta-gradient beyond float rounding, except in bfloat16."""
 
     name: str
-    chunk: int = 8
-    """Tasks at once under vmap; memory grows with it."""
+    """loop: one task after another. threads: chunks of tasks over Python threads, one intra-op thread each. vmap:
+    chunks of tasks at once. replay: a vmapped chunk, traced once, its operators called without Python's overhead.
+    compile: the same trace, compiled. The last two hold the meta-optimizer as well where one chunk holds all tasks."""
+    chunk: int = 0
+    """Tasks at once under vmap; memory grows with it. 1: no vmap. 0: 1 for loop and threads, else as many as there
+    are."""
     threads: int = 0
-    """Python threads; 0: as many as this process may use cores."""
+    """Python threads that take chunks; 0: for threads as many as this process may use cores, else 1."""
+    layout: Layout = "contiguous"
+    """Of pictures in memory. mixed: the support as it is, the query in channels last and apart from the graph of the
+    inner steps, through which its gradient is then pulled back."""
+    precision: Precision = "float32"
+    """bfloat16: autocast, for learners that declare `low_precision`."""
+    recompute: bool = False
+    """Throw away the graph of every inner step, and make it again in the backward pass."""
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
             raise InputError(f"there is no plan '{self.name}': use auto, {', '.join(NAMES)}")
-        if self.chunk < 1:
-            raise InputError(f"a chunk holds at least 1 task, got {self.chunk}")
-        if self.threads < 1:
-            object.__setattr__(self, "threads", cores())
+        if self.chunk < 0 or self.threads < 0:
+            raise InputError(f"chunk and threads must not be negative, got {self.chunk} and {self.threads}")
+        if self.recompute and (self.traced or self.name == "vmap" or self.chunk > 1):
+            raise InputError("recompute works task by task: with the plans loop and threads, and without a chunk")
+        if self.chunk == 0 and self.name in ("loop", "threads"):
+            object.__setattr__(self, "chunk", 1)
+        if self.name == "loop" and self.chunk > 1:
+            raise InputError(f"the plan loop runs one task at a time, got chunk={self.chunk}: use vmap or threads")
+        if self.threads == 0:
+            object.__setattr__(self, "threads", cores() if self.name == "threads" else 1)
+
+    @property
+    def traced(self) -> bool:
+        """Whether operators are recorded once and called again."""
+        return self.name in ("replay", "compile")
+
+    def __str__(self) -> str:
+        said = [self.name]
+        if self.chunk > 1:
+            said.append(f"{self.chunk} tasks at once")
+        if self.threads > 1:
+            said.append(f"{self.threads} threads")
+        said += [self.layout.replace("_", " ")] if self.layout != "contiguous" else []
+        said += [self.precision] if self.precision != "float32" else []
+        said += ["recomputing inner steps"] if self.recompute else []
+        return ", ".join(said)
 
 
 def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores this process may use: its share where torchrun started several on this host."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    beside = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, here // int(beside)) if beside.isdecimal() and int(beside) else here
 
 
-def choose(learner: Learner, params: Params, episodes: Episode, run: Mapping[str, Callable]) -> Plan:
-    """The fastest plan on the first tasks of `episodes`, remembered for the shapes.
-
-    Each is timed twice and counts with its better time, unless the first one was hopeless. A learner that `vmap` cannot
-    trace (data-dependent control flow) runs without it.
-    """
-    shapes = tuple((path, leaf.shape, leaf.dtype) for path, leaf in tree.items((params, episodes)))
-    key = (learner, shapes, torch.get_num_threads())
-    if key not in _CHOSEN:
-        probe = tree.slice(episodes, slice(0, _PROBE_TASKS))
-        # Threads first: where other processes keep the cores busy, the loop's own threads wait for each other.
-        candidates = ([Plan("threads")] if cores() > 1 else []) + [Plan("vmap"), Plan("loop")]
-        timed: dict[Plan, float] = {}
-        for plan in candidates:
-            timed[plan] = _seconds(run[plan.name], learner, params, probe, plan)
-            if timed[plan] < _HOPELESS * min(timed.values()):
-                timed[plan] = min(timed[plan], _seconds(run[plan.name], learner, params, probe, plan))
-        _CHOSEN[key] = min(timed, key=timed.__getitem__)
-    return _CHOSEN[key]
+def free_memory(device: torch.device) -> int:
+    """Bytes that may still be taken on a device; where nobody tells, 4 GiB."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    found = [_limit_left("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"), _available()]
+    return min((n for n in found if n is not None), default=4 << 30)
 
 
-def _seconds(run: Callable, learner: Learner, params: Params, episodes: Episode, plan: Plan) -> float:
-    start = time.perf_counter()
+def _limit_left(limit: str, used: str) -> int | None:
     try:
-        run(learner, params, episodes, plan)
-    except RuntimeError:
-        if plan.name != "vmap":
-            raise
-        return float("inf")
-    return time.perf_counter() - start
+        with open(limit) as most, open(used) as now:
+            return int(most.read()) - int(now.read())
+    except (OSError, ValueError):  # no such limit, or "max"
+        return None
+
+
+def _available() -> int | None:
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None

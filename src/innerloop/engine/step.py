@@ -1,15 +1,20 @@
 """The hot path: the meta-gradient of a stack of tasks, however it is run."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from innerloop.core import tree
+from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner, score
 from innerloop.core.types import Episode, Metrics, Params
-from innerloop.engine.plan import Plan, choose
+from innerloop.engine import piece, trace
+from innerloop.engine.plan import Plan
+
+Run = Callable[[Episode], piece.Sums]
 
 
 def meta_gradient(
@@ -23,21 +28,35 @@ def meta_gradient(
         learner: The algorithm.
         params: Meta-parameters.
         episodes: Tasks, stacked along a leading axis.
-        plan: `loop` (one task after another; memory flat in the number of tasks), `vmap` (chunks of tasks at once),
-            `threads` (tasks over Python threads, one intra-op thread each) or `auto`: the fastest of them here, timed
-            once for each learner and shape. A `Plan` pins the chunk as well.
+        plan: `loop`, `threads`, `vmap`, `replay`, `compile` (see `engine.plan.Plan`), or `auto`: the fastest of them
+            here, timed once for each learner and shape. A `Plan` pins chunk, threads and memory layout as well.
 
     Returns:
         The meta-gradient, and `loss` beside the learner's own metrics.
+
+    Raises:
+        InputError: There is no such plan, or it cannot run this learner.
     """
     if not isinstance(plan, Plan):
-        plan = pick(learner, params, episodes) if plan == "auto" else Plan(plan)
-    return _RUN[plan.name](learner, params, episodes, plan)
+        plan = _auto(learner, params, episodes) if plan == "auto" else Plan(plan)
+    if plan.precision != "float32" and not learner.low_precision:
+        raise InputError(f"{type(learner).__name__} does not declare low_precision: use precision='float32'")
+    tasks = tree.length(episodes)
+    chunk = plan.chunk or tasks
+    parts = [tree.slice(episodes, slice(i, i + chunk)) for i in range(0, tasks, chunk)]
+    if plan.traced:
+        # Traced by this thread: the workers only call what is there.
+        runs = {tree.length(part): trace.recorded(learner, params, part, plan) for part in (parts[0], parts[-1])}
 
+        def run(part: Episode) -> piece.Sums:
+            return runs[tree.length(part)](params, part)
+    else:
 
-def pick(learner: Learner, params: Params, episodes: Episode) -> Plan:
-    """The plan that `auto` stands for."""
-    return choose(learner, params, episodes, _RUN)
+        def run(part: Episode) -> piece.Sums:
+            return piece.sums(learner, params, part, plan)
+
+    grads, metrics = _spread(run, parts, plan.threads) if plan.threads > 1 else _total(map(run, parts))
+    return tree.map(lambda leaf: (leaf / tasks).contiguous(), grads), tree.map(lambda leaf: leaf / tasks, metrics)
 
 
 def validation_scores(learner: Learner, params: Params, episodes: Episode) -> Tensor:
@@ -50,62 +69,34 @@ def _score(learner: Learner, params: Params, episode: Episode) -> Tensor:
     return score(learner.predict(params, learner.adapt(params, episode.support), episode.query.x), episode.query)
 
 
-def _loop(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> tuple[Params, Metrics]:
-    return _mean(_task(learner, params, episodes, i) for i in range(tree.length(episodes)))
+def _auto(learner: Learner, params: Params, episodes: Episode) -> Plan:
+    from innerloop.engine.choose import choose  # it times `meta_gradient`
+
+    return choose(learner, params, episodes).plan
 
 
-def _threads(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> tuple[Params, Metrics]:
-    intra_op = torch.get_num_threads()
+def _spread(run: Run, parts: list[Episode], threads: int) -> piece.Sums:
+    """Over Python threads, one intra-op thread each; added in the order of the tasks."""
+    intra_op, grad = torch.get_num_threads(), torch.is_grad_enabled()
     autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
-    def work(i: int) -> tuple[Params, Metrics]:
-        # Neither the thread count nor autocast is inherited by a worker.
+    def work(part: Episode) -> piece.Sums:
+        # Neither the thread count, nor the grad mode, nor autocast is inherited by a worker.
         torch.set_num_threads(1)
-        with torch.autocast("cpu", enabled=autocast[0], dtype=autocast[1]):
-            return _task(learner, params, episodes, i)
+        with torch.set_grad_enabled(grad), torch.autocast("cpu", enabled=autocast[0], dtype=autocast[1]):
+            return run(part)
 
     try:
-        with ThreadPoolExecutor(plan.threads) as pool:
-            return _mean(pool.map(work, range(tree.length(episodes))))  # added in task order
+        return _total(_workers(threads).map(work, parts))
     finally:
         torch.set_num_threads(intra_op)
 
 
-def _vmap(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> tuple[Params, Metrics]:
-    tasks = tree.length(episodes)
-    chunks = (tree.slice(episodes, slice(i, i + plan.chunk)) for i in range(0, tasks, plan.chunk))
-    return _mean((_chunk(learner, params, chunk) for chunk in chunks), tasks)
+@functools.cache
+def _workers(threads: int) -> ThreadPoolExecutor:
+    """Kept: a new thread would make its own twin of every network again."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="tasks")
 
 
-def _task(learner: Learner, params: Params, episodes: Episode, index: int) -> tuple[Params, Metrics]:
-    leaves = {k: v.detach().requires_grad_() for k, v in params.items()}
-    with torch.enable_grad():
-        loss, metrics = learner.loss(leaves, tree.slice(episodes, index))
-        if leaves and loss.requires_grad:
-            found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
-        else:
-            found = [torch.zeros_like(v) for v in leaves.values()]
-    return dict(zip(leaves, found, strict=True)), {"loss": loss.detach()} | tree.map(Tensor.detach, metrics)
-
-
-def _chunk(learner: Learner, params: Params, episodes: Episode) -> tuple[Params, Metrics]:
-    """Sums over the tasks of a chunk."""
-
-    def total(params: Params) -> tuple[Tensor, Metrics]:
-        losses, metrics = torch.vmap(learner.loss, in_dims=(None, tree.axes(episodes)))(params, episodes)
-        return losses.sum(), {"loss": losses.sum()} | tree.map(Tensor.sum, metrics)
-
-    grads, metrics = torch.func.grad(total, has_aux=True)({k: v.detach() for k, v in params.items()})
-    return grads, tree.map(Tensor.detach, metrics)
-
-
-def _mean(parts: Iterable[tuple[Params, Metrics]], tasks: int | None = None) -> tuple[Params, Metrics]:
-    """Mean of per-task results, or of sums over chunks when `tasks` is given; added in order."""
-    total, count = None, 0
-    for part in parts:
-        total = part if total is None else tree.map(torch.add, total, part)
-        count += 1
-    return tree.map(lambda leaf: leaf / (tasks or count), total)
-
-
-_RUN = {"loop": _loop, "vmap": _vmap, "threads": _threads}
+def _total(parts: Iterable[piece.Sums]) -> piece.Sums:
+    return functools.reduce(lambda a, b: tree.map(torch.add, a, b), parts)

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,10 +18,13 @@ from innerloop.core import files
 from innerloop.core.config import encode
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
-from innerloop.core.types import Metrics, Params, Sampler
-from innerloop.engine import checkpoint, plan
+from innerloop.core.types import Episode, Metrics, Params, Sampler
+from innerloop.engine import checkpoint, distributed, plan
+from innerloop.engine.choose import choose
+from innerloop.engine.feed import Feed
 from innerloop.engine.log import Log, progress
-from innerloop.engine.step import meta_gradient, pick, validation_scores
+from innerloop.engine.step import meta_gradient, validation_scores
+from innerloop.engine.whole import WholeStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +52,35 @@ class TrainConfig:
     """Stop after this many validations without a new best; 0: never."""
     checkpoint_every: int = 100
     """Steps between checkpoints."""
-    plan: Literal["auto", "loop", "vmap", "threads"] = "auto"
-    """How tasks are run; see `engine.meta_gradient`."""
-    chunk: int = 8
-    """Tasks at once under `vmap`."""
+    plan: Literal["auto", "loop", "threads", "vmap", "replay", "compile"] = "auto"
+    """How tasks are run: `auto` times them and says what it chose; see `docs/scale.md`."""
+    chunk: int | None = None
+    """Tasks at once; None: as the plan has it."""
+    threads: int | None = None
+    """Python threads that take tasks; None: as the plan has it."""
+    layout: Literal["contiguous", "channels_last", "mixed"] | None = None
+    """Of pictures in memory; None: as the plan has it. mixed: support contiguous, query in channels last."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: autocast, for learners that declare `low_precision`."""
+    recompute: bool = False
+    """Make the graph of an inner step again in the backward pass: memory stays flat in inner steps."""
 
     def __post_init__(self) -> None:
-        for name in ("meta_batch_size", "checkpoint_every", "validation_episodes", "schedule_every", "chunk"):
+        for name in ("meta_batch_size", "checkpoint_every", "validation_episodes", "schedule_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("chunk", "threads"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, or left out, got {getattr(self, name)}")
         for name in ("steps", "validate_every", "patience"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
+
+    @property
+    def pins(self) -> dict[str, Any]:
+        """The fields of a `Plan` that were asked for."""
+        given = {"chunk": self.chunk, "threads": self.threads, "layout": self.layout, "precision": self.precision}
+        return {k: v for k, v in given.items() if v is not None} | ({"recompute": True} if self.recompute else {})
 
     def rate(self, step: int) -> float:
         """The meta-rate of a step."""
@@ -91,6 +112,9 @@ def meta_train(
 ) -> Params:
     """Meta-train, or go on with the run in `out`: a resumed run equals an unbroken one bit for bit.
 
+    Under `torchrun`, every process takes its share of each meta-batch and the first one keeps the run; see
+    `docs/scale.md`.
+
     Args:
         learner: The algorithm.
         sampler: Meta-training tasks; step s takes episodes `s * meta_batch_size ..`.
@@ -105,19 +129,42 @@ def meta_train(
     Raises:
         InputError: `out` cannot be written, or holds another run.
         FailedError: The loss became NaN or infinite.
-        Interrupted: SIGINT or SIGTERM; saved first.
+        Interrupted: SIGINT or SIGTERM, in any process; saved first.
+        LostError: Another process of the job is gone.
     """
     if config.validate_every and validation is None:
         raise InputError(f"validate_every={config.validate_every} needs a validation sampler")
-    run = None if out is None else Path(out)
+    with distributed.join() as world:
+        return _train(learner, sampler, config, None if out is None else Path(out), validation, record or {}, world)
+
+
+def _train(
+    learner: Learner,
+    sampler: Sampler,
+    config: TrainConfig,
+    run: Path | None,
+    validation: Sampler | None,
+    record: dict[str, Any],
+    world: distributed.World,
+) -> Params:
     if run is not None:
-        _open(run, learner, config, record or {})
-    training = _Training(learner, config, run)
-    log = Log(run, training.step)
-    with _stop_signals() as stopped, progress(type(learner).__name__, training.step, config.steps) as bar:
+        world.first(lambda: _open(run, learner, config, record))
+    training = _Training(learner, config, run, world)
+    if config.meta_batch_size < world.size and world.rank == 0:
+        idle = f"{world.size - config.meta_batch_size} of {world.size} processes"
+        print(f"innerloop: {idle} have nothing to do in a meta-batch of {config.meta_batch_size}", file=sys.stderr)
+    feed = Feed(sampler, config.meta_batch_size)
+    log = Log(run if world.rank == 0 else None, training.step)
+
+    def keep() -> None:
+        log.flush()  # before the checkpoint: lines past it are dropped, lines before it must be there
+        training.save()
+
+    name, shown = type(learner).__name__, world.rank == 0
+    with _stop_signals() as stopped, progress(name, training.step, config.steps, shown) as bar:
         while not training.finished:
             started = time.perf_counter()
-            metrics = training.advance(sampler)
+            metrics, stop = training.advance(feed, stopped)
             speed = config.meta_batch_size / (time.perf_counter() - started)
             log.add(step=training.step, **metrics, tasks_per_second=round(speed, 1))
             if config.validate_every and training.step % config.validate_every == 0 and validation is not None:
@@ -125,32 +172,34 @@ def meta_train(
                 log.add(step=training.step, validation=scores)
                 bar.best(f"validation {scores['mean']:.4g}")
             bar.advance(metrics | {"tasks/s": speed})
-            if training.step % config.checkpoint_every == 0 or training.finished or stopped():
-                log.flush()  # before the checkpoint: lines past it are dropped, lines before it must be there
-                training.save()
-            if stopped() and not training.finished:
+            if training.step % config.checkpoint_every == 0 or training.finished or stop:
+                world.first(keep)  # nobody leaves before it is done: torchrun would end the others
+            if stop and not training.finished:
                 raise Interrupted(training.step)
-    if run is not None and not (run / "params.safetensors").exists():
-        training.save()
+    if run is not None:
+        world.first(lambda: None if (run / "params.safetensors").exists() else training.save())
     return training.result
 
 
 class _Training:
     """Everything that changes while a run trains, and nothing else."""
 
-    def __init__(self, learner: Learner, config: TrainConfig, run: Path | None):
-        self.learner, self.config, self.run = learner, config, run
+    def __init__(self, learner: Learner, config: TrainConfig, run: Path | None, world: distributed.World):
+        self.learner, self.config, self.run, self.world = learner, config, run, world
         self.params = {k: v.requires_grad_() for k, v in learner.init(config.seed).items()}
         self.step, self.waited = 0, 0
         self.best: dict[str, Any] | None = None
-        self.plan: plan.Plan | None = None if config.plan == "auto" else plan.Plan(config.plan, config.chunk)
+        self.plan: plan.Plan | None = None if config.plan == "auto" else plan.Plan(config.plan, **config.pins)
+        self.whole: WholeStep | None = None
         leaves = list(self.params.values())
         # An optimizer refuses an empty list: a learner without parameters (raw inputs) trains by standing still.
         make = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[config.optimizer]
         self.optimizer = make(leaves, lr=config.meta_lr) if leaves else None
-        state = None if run is None else checkpoint.read_state(run)
+        # Only the first process needs to see the folder.
+        state = None if run is None else world.first(lambda: checkpoint.read_state(run))
         if state is not None:
             self._restore(state)
+        world.level(leaves)  # the same seed may draw other numbers on another machine
 
     @property
     def finished(self) -> bool:
@@ -159,22 +208,47 @@ class _Training:
 
     @property
     def result(self) -> Params:
+        self.settle()
         params = self.params if self.best is None else self.best["params"]
         return {k: v.detach() for k, v in params.items()}
 
-    def advance(self, sampler: Sampler) -> dict[str, float]:
-        """One meta-step; returns what to log."""
-        size = self.config.meta_batch_size
-        episodes = sampler.episodes(self.step * size, size)
+    def advance(self, feed: Feed, stopped: Callable[[], bool]) -> tuple[dict[str, float], bool]:
+        """One meta-step; returns what to log, and whether any process was asked to stop."""
+        size, self.world.step = self.config.meta_batch_size, self.step
+        mine = self.world.share(size)
+        # A process without tasks runs one that does not count, so that it knows the names of the metrics.
+        tasks = mine or range(1)
+        episodes = feed.episodes(self.step, tasks)
         if self.plan is None:
-            self.plan = pick(self.learner, self.params, episodes)
+            self.plan = self._pick(episodes)
+        if self.whole is None and self.world.size == 1 and self.optimizer and WholeStep.possible(self.plan, size):
+            self.whole = WholeStep(self.learner, self.params, self.optimizer, self.plan, self.config.clip)
+        if self.whole is not None:
+            metrics, taken = self.whole(episodes, self.config.rate(self.step))
+            if not taken:
+                raise FailedError(self._diverged(metrics))
+            self.step += 1
+            return {k: float(v) for k, v in metrics.items()}, stopped()
         gradient, metrics = meta_gradient(self.learner, self.params, episodes, self.plan)
+        gradient, metrics, stop = self.world.mean(gradient, metrics, len(mine) / size, stopped())
         found = {k: float(v) for k, v in metrics.items()}
         if not math.isfinite(found["loss"]) or not all(bool(g.isfinite().all()) for g in gradient.values()):
             raise FailedError(self._diverged(metrics))
         self.descend(gradient)
         self.step += 1
-        return found
+        return found, stop
+
+    def _pick(self, episodes: Episode) -> plan.Plan:
+        steps = self.config.steps - self.step
+        chosen = self.world.first(lambda: choose(self.learner, self.params, episodes, steps, **self.config.pins))
+        if self.world.rank == 0:
+            print(f"innerloop: {chosen.said}", file=sys.stderr)
+        return chosen.plan
+
+    def settle(self) -> None:
+        """Bring what a recorded step holds to the parameters and the optimizer, before anyone looks at them."""
+        if self.whole is not None:
+            self.whole.store()
 
     def descend(self, gradient: Params) -> None:
         if self.optimizer is None:
@@ -189,8 +263,13 @@ class _Training:
 
     def validate(self, sampler: Sampler) -> dict[str, float]:
         """Score meta-validation episodes and keep the parameters if they are the best so far."""
-        episodes = sampler.episodes(0, self.config.validation_episodes)
+        count = self.config.validation_episodes
+        mine = self.world.share(count)
+        tasks = mine or range(1)
+        episodes = sampler.episodes(tasks.start, len(tasks))
+        self.settle()
         scores = validation_scores(self.learner, self.params, episodes)
+        scores = self.world.gather(scores[: len(mine)], mine, count)
         mean = float(scores.mean())
         better = float("-inf") if math.isnan(mean) else (-mean if _lower_is_better(episodes.query.y) else mean)
         if self.best is None or better > self.best["score"]:
@@ -204,6 +283,7 @@ class _Training:
     def save(self) -> None:
         if self.run is None:
             return
+        self.settle()
         state = {
             "step": self.step,
             "waited": self.waited,
@@ -211,6 +291,7 @@ class _Training:
             "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
             "best": self.best,
             "plan": None if self.plan is None else asdict(self.plan),
+            "world_size": self.world.size,
         }
         checkpoint.save_state(self.run, state)
         checkpoint.save_params(self.run, self.learner, self.result)
@@ -222,7 +303,8 @@ class _Training:
                 leaf.copy_(state["params"][name])
         if self.optimizer is not None:
             self.optimizer.load_state_dict(state["optimizer"])
-        self.plan = None if state["plan"] is None else plan.Plan(**state["plan"])
+        if state["plan"] is not None and state.get("world_size", 1) == self.world.size:
+            self.plan = plan.Plan(**state["plan"])  # with other shares, other plans are good
 
     def _diverged(self, metrics: Metrics) -> str:
         kept = "nothing was saved" if self.run is None else f"the last good checkpoint is in {self.run}"
@@ -242,7 +324,7 @@ def _open(run: Path, learner: Learner, config: TrainConfig, record: dict[str, An
         return
     found = checkpoint.read_config(run)
     ignored = set() if config.schedule in ("cosine", "linear") else {"steps"}
-    ignored |= {"checkpoint_every"}
+    ignored |= {"checkpoint_every", "plan", "chunk", "threads", "layout", "recompute"}  # rounding apart, no difference
     pairs = {"learner": (found["learner"], encode(learner)), "record": (found["record"], record)}
     pairs |= {k: (found["train"].get(k), v) for k, v in train.items() if k not in ignored}
     for name, (old, new) in pairs.items():

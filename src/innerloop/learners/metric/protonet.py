@@ -26,6 +26,8 @@ class Prototypes(NamedTuple):
 class ProtoNet(EpisodicClassifier[Prototypes]):
     """Logits are negative squared Euclidean distances (equation 2), neither scaled nor rooted."""
 
+    low_precision = True
+
     encoder: Model
     """x -> features [n, d]."""
 

@@ -1,0 +1,214 @@
+"""Which way of running a learner is fastest here: timed on the first real tasks, not guessed."""
+
+import time
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from innerloop.core import tree
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.types import Episode, Params
+from innerloop.engine import step, trace
+from innerloop.engine.piece import splits
+from innerloop.engine.plan import Plan, cores, free_memory
+
+_PROBE_TASKS, _PROBE_BYTES = 16, 64 << 20
+"""Plans are timed on so many tasks, or as many as keep so many bytes for the backward pass: all of small ones."""
+_CHUNK = 8
+_HOPELESS = 4.0
+"""Times slower than the best at its first call: not timed again."""
+_TOLERANCE = {torch.float32: 2e-2, torch.float64: 1e-6}
+"""Relative distance to the loop's gradient. In float32 one ReLU that falls to the other side of 0 costs 1e-3."""
+_SMALL = 0.2
+"""Seconds of a vmapped probe below which Python's part of the work is worth recording away."""
+_COMPILING = 0.05
+"""Seconds to compile one operator, roughly: once for the trial, once with the meta-optimizer."""
+_GAIN = 0.3
+"""Part of the time that compiling can be expected to save."""
+_CHOSEN: "dict[Any, Choice]" = {}
+
+
+class Choice(NamedTuple):
+    """A plan, and a line that says why."""
+
+    plan: Plan
+    said: str
+
+
+def choose(learner: Learner, params: Params, episodes: Episode, steps: int = 0, **pins: Any) -> Choice:
+    """The fastest plan on the first tasks of `episodes`, remembered for the shapes.
+
+    Not chosen is what cannot run the learner, whose gradient is not the loop's, or that needs more memory than half of
+    what is free.
+
+    Args:
+        learner: The algorithm.
+        params: Meta-parameters.
+        episodes: Tasks, stacked along a leading axis.
+        steps: How many more of these meta-steps there will be; compiling must be worth it. 0: never compile.
+        pins: Fields of `Plan` that every candidate has.
+    """
+    key = (learner, trace.shapes((params, episodes)), torch.get_num_threads(), steps > 0, tuple(pins.items()))
+    if key not in _CHOSEN:
+        _CHOSEN[key] = _choose(learner, params, episodes, steps, pins)
+    return _CHOSEN[key]
+
+
+def _choose(learner: Learner, params: Params, episodes: Episode, steps: int, pins: dict[str, Any]) -> Choice:
+    each = max(1, _saved_bytes(learner, params, episodes))
+    probe = tree.slice(episodes, slice(0, max(_PROBE_TASKS, _PROBE_BYTES // each)))
+    count, tasks = tree.length(probe), tree.length(episodes)
+    room = free_memory(episodes.support.y.device) // 2 // each
+    if room < 1:
+        plan = Plan("loop", recompute=True)
+        return Choice(plan, f"plan: {plan}: the graph of one task would fill half of the free memory")
+    loop = Plan("loop", precision=pins.get("precision", "float32"))
+    trial = _Trial(learner, params, probe, loop)
+    for plan in _pinned(_eager(learner, probe, min(count, room), max(1, min(cores(), room))), pins):
+        trial.time(plan)
+    if not trial.seconds:
+        raise InputError(f"no plan runs {type(learner).__name__} with {pins}: {'; '.join(trial.dropped.values())}")
+    vmap = trial.seconds.get(_pin(Plan("vmap", chunk=min(count, room)), pins) or loop)
+    if vmap is not None and vmap < _SMALL:
+        for plan in _pinned([Plan("replay", chunk=min(count, room))], pins):
+            trial.time(plan)
+    eager = trial.best
+    for plan in _pinned([replace(eager, name="compile", threads=eager.threads, recompute=False)], pins):
+        # A graph of several tasks of pictures takes minutes to compile and gains nothing over that of one.
+        plan = replace(plan, chunk=1) if plan.layout == "mixed" else plan
+        if steps and _GAIN * steps * trial.seconds[eager] * tasks / count > _COMPILING * trial.operators(plan):
+            trial.time(plan)
+    return Choice(_scaled(trial.best, count, tasks, room), _said(trial, count))
+
+
+def _eager(learner: Learner, probe: Episode, chunk: int, threads: int) -> Iterator[Plan]:
+    """Candidates that need no preparation."""
+    pictures = any(leaf.ndim == 5 for _, leaf in tree.items(probe.query.x))  # [tasks, n, channels, height, width]
+    # Threads first: where other processes keep the cores busy, the loop's own threads wait for each other.
+    for plan in ([Plan("threads", threads=threads)] if threads > 1 else []) + [Plan("loop")]:
+        yield plan
+        if pictures:
+            yield replace(plan, layout="channels_last")
+            if splits(learner):
+                yield replace(plan, layout="mixed")
+    yield Plan("vmap", chunk=chunk)
+    each = min(_CHUNK, -(-tree.length(probe) // threads), max(1, chunk // threads))
+    if pictures and splits(learner) and each > 1:
+        name = "threads" if threads > 1 else "vmap"
+        yield Plan(name, chunk=each, threads=threads, layout="mixed")
+
+
+def _pinned(plans: Any, pins: dict[str, Any]) -> Iterator[Plan]:
+    """The plans with their fields pinned, each once; those that then make no sense are left out."""
+    yield from dict.fromkeys(plan for plan in (_pin(p, pins) for p in plans) if plan is not None)
+
+
+def _pin(plan: Plan, pins: dict[str, Any]) -> Plan | None:
+    try:
+        return replace(plan, **pins)
+    except InputError:
+        return None
+
+
+def _scaled(plan: Plan, count: int, tasks: int, room: int) -> Plan:
+    """A plan for all tasks from one for the probe: what took the probe at once takes as much as there is room for."""
+    whole = plan.chunk == count and count < tasks and plan.layout != "mixed"
+    return replace(plan, chunk=min(tasks, room)) if whole else plan
+
+
+class _Trial:
+    """Times of plans on the same tasks, and why some have none."""
+
+    def __init__(self, learner: Learner, params: Params, probe: Episode, loop: Plan):
+        self.learner, self.params, self.probe, self.loop = learner, params, probe, loop
+        self.seconds: dict[Plan, float] = {}
+        self.dropped: dict[Plan, str] = {}
+        self._expected: Params | None = None
+
+    @property
+    def best(self) -> Plan:
+        return min(self.seconds, key=self.seconds.__getitem__)
+
+    def time(self, plan: Plan) -> None:
+        """Twice, counting the better one, unless the first was hopeless."""
+        try:
+            if plan.traced:
+                self._run(plan)  # recorded and compiled before the clock starts
+            seconds, found = self._run(plan)
+        except Exception as error:
+            # The loop is the judge: an error of the learner itself is raised there. Everything else that may go wrong
+            # (no compiler, no memory, an operator that cannot be traced) is a reason not to choose this plan.
+            if plan == self.loop:
+                raise
+            self.dropped[plan] = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            return
+        apart = self._apart(found)
+        if apart > _TOLERANCE.get(next(iter(found.values())).dtype if found else torch.float32, 2e-2):
+            self.dropped[plan] = f"its gradient is {apart:.1e} from the loop's"
+            return
+        if seconds < _HOPELESS * min(self.seconds.values(), default=seconds):
+            seconds = min(seconds, self._run(plan)[0])
+        self.seconds[plan] = seconds
+
+    def operators(self, plan: Plan) -> int:
+        """How large the graph of a compiled plan is."""
+        part = tree.slice(self.probe, slice(0, plan.chunk or None))
+        try:
+            return trace.recorded(self.learner, self.params, part, replace(plan, name="replay")).operators
+        except InputError:
+            return 1 << 30
+
+    def _run(self, plan: Plan) -> tuple[float, Params]:
+        _synchronize(self.probe)
+        start = time.perf_counter()
+        found = step.meta_gradient(self.learner, self.params, self.probe, plan)[0]
+        _synchronize(self.probe)
+        return time.perf_counter() - start, found
+
+    def _apart(self, found: Params) -> float:
+        if self._expected is None:
+            self._expected = step.meta_gradient(self.learner, self.params, self.probe, self.loop)[0]
+        size = sum(float(v.square().sum()) for v in self._expected.values()) ** 0.5
+        gap = sum(float((found[k] - v).square().sum()) for k, v in self._expected.items()) ** 0.5
+        return gap / size if size > 0 else gap
+
+
+def _said(trial: _Trial, count: int) -> str:
+    best, loop = trial.best, trial.loop
+    faster = f", {trial.seconds[loop] / trial.seconds[best]:.1f}x the loop" if loop in trial.seconds else ""
+    tried = f"{len(trial.seconds)} plans timed on {count} tasks"
+    dropped = "".join(f"; not {plan}: {why}" for plan, why in trial.dropped.items())
+    return f"plan: {best}{faster} ({tried}{dropped})"
+
+
+class _Saved:
+    """A tensor that some graph holds."""
+
+    def __init__(self, value: Tensor):
+        self.value = value
+
+
+def _saved_bytes(learner: Learner, params: Params, episodes: Episode) -> int:
+    """What the graph of one task keeps for the backward pass."""
+    held: weakref.WeakSet[_Saved] = weakref.WeakSet()
+
+    def pack(value: Tensor) -> _Saved:
+        held.add(saved := _Saved(value))
+        return saved
+
+    leaves = {k: v.detach().requires_grad_() for k, v in params.items()}
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.value):
+        loss = learner.loss(leaves, tree.slice(episodes, 0))
+    storages = {s.data_ptr(): s.nbytes() for s in (saved.value.untyped_storage() for saved in held)}
+    del loss  # alive until here, and its graph with it
+    return sum(storages.values())
+
+
+def _synchronize(probe: Episode) -> None:
+    if probe.support.y.device.type == "cuda":
+        torch.cuda.synchronize()

@@ -1,0 +1,53 @@
+import torch
+
+from innerloop.core import tree
+from innerloop.engine.feed import Feed
+from innerloop.tasks import Sinusoid
+
+
+class Counting:
+    """A sampler that remembers what it was asked for."""
+
+    def __init__(self):
+        self.calls = []
+
+    def episodes(self, first, count):
+        self.calls.append((first, count))
+        return Sinusoid().episodes(first, count)
+
+    def describe(self):
+        return {}
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(tree.flatten(a), tree.flatten(b), strict=True))
+
+
+def test_steps_get_their_own_episodes_in_whatever_order():
+    feed = Feed(Sinusoid(), 5)
+    for step in (0, 1, 2, 70, 3, 500, 501, 0):
+        assert same(feed.episodes(step, range(5)), Sinusoid().episodes(5 * step, 5))
+
+
+def test_small_episodes_are_drawn_many_steps_at_a_time():
+    sampler = Counting()
+    feed = Feed(sampler, 5)
+    for step in range(65):
+        feed.episodes(step, range(5))
+    assert sampler.calls == [(0, 5), (5, 320)]
+
+
+def test_large_ones_are_drawn_step_by_step(monkeypatch):
+    monkeypatch.setattr("innerloop.engine.feed._BYTES", 1)
+    sampler = Counting()
+    feed = Feed(sampler, 5)
+    for step in range(3):
+        feed.episodes(step, range(5))
+    assert sampler.calls == [(0, 5), (5, 5), (10, 5)]
+
+
+def test_a_process_draws_only_its_share():
+    sampler = Counting()
+    found = Feed(sampler, 5).episodes(7, range(3, 5))
+    assert sampler.calls == [(38, 2)]
+    assert same(found, Sinusoid().episodes(38, 2))

@@ -1,0 +1,187 @@
+import dataclasses
+
+import pytest
+import torch
+
+from innerloop.core import tree
+from innerloop.core.objectives import regression
+from innerloop.core.recompute import recomputing
+from innerloop.core.types import Batch, Episode
+from innerloop.engine import TrainConfig, choose, meta_gradient, meta_train, step
+from innerloop.engine.plan import Plan
+from innerloop.learners.gradient.maml import MAML
+from innerloop.learners.gradient.reptile import Reptile
+from innerloop.learners.metric.protonet import ProtoNet
+from innerloop.nn.conv4 import Conv4
+from innerloop.nn.mlp import MLP
+from innerloop.tasks import Sinusoid
+from tests.conformance import distance
+
+REGRESSION = MAML(model=MLP(hidden=(8, 8)), inner_lr=0.01, inner_steps=2, objective=regression)
+SMALL = Conv4(width=4, size=16, outputs=3, pool="stride")
+
+
+def pictures(tasks: int, dtype: torch.dtype = torch.float64) -> Episode:
+    generator = torch.Generator().manual_seed(0)
+
+    def batch(rows: int) -> Batch:
+        y = torch.arange(rows).expand(tasks, -1) % 3
+        x = torch.randn(tasks, rows, 1, 16, 16, generator=generator, dtype=dtype)
+        return Batch(x, y, classes=torch.ones(tasks, 3, dtype=torch.bool))
+
+    return Episode(batch(6), batch(9))
+
+
+@pytest.fixture(autouse=True)
+def nothing_chosen_yet(monkeypatch):
+    monkeypatch.setattr(choose, "_CHOSEN", {})
+
+
+@pytest.mark.parametrize("transductive", [False, True])
+@pytest.mark.parametrize(
+    "learner",
+    [
+        MAML(model=SMALL, inner_steps=2),
+        Reptile(model=SMALL, inner_optimizer="sgd"),
+        ProtoNet(encoder=Conv4(width=4, size=16, outputs=None)),
+    ],
+    ids=lambda learner: type(learner).__name__,
+)
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan("loop", layout="channels_last"),
+        Plan("loop", layout="mixed"),
+        Plan("threads", 2, threads=2, layout="mixed"),
+        Plan("vmap", layout="mixed"),
+        Plan("replay", 1, threads=2, layout="mixed"),
+        Plan("replay"),
+    ],
+    ids=str,
+)
+def test_memory_layouts_change_no_gradient(learner, transductive, plan):
+    learner = dataclasses.replace(learner, transductive=transductive)
+    params = {k: v.double() for k, v in learner.init(0).items()}
+    expected, metrics = meta_gradient(learner, params, pictures(5), "loop")
+    found, found_metrics = meta_gradient(learner, params, pictures(5), plan)
+    assert distance(found, expected) < 1e-10
+    assert all(torch.allclose(found_metrics[k], metrics[k]) for k in metrics)
+    assert all(g.is_contiguous() for g in found.values())
+
+
+def test_channels_last_reaches_the_convolution_even_with_one_channel(monkeypatch):
+    seen = []
+    convolve = torch.conv2d
+    monkeypatch.setattr(torch.nn.functional, "conv2d", lambda x, *rest: seen.append(x.stride()) or convolve(x, *rest))
+    learner = MAML(model=SMALL)
+    meta_gradient(learner, learner.init(0), pictures(1, torch.float32), Plan("loop", layout="channels_last"))
+    assert seen[0] == (256, 1, 16, 1)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_a_recorded_meta_step_is_the_ordinary_one(optimizer, clip):
+    def trained(plan):
+        config = TrainConfig(steps=7, meta_lr=0.01, optimizer=optimizer, clip=clip, schedule="cosine", plan=plan)
+        return meta_train(REGRESSION, Sinusoid(seed=1), config)
+
+    assert distance(trained("replay"), trained("loop")) < 1e-5
+
+
+def test_a_resumed_recorded_run_equals_an_unbroken_one(tmp_path):
+    short, long = (TrainConfig(steps=n, checkpoint_every=3, plan="replay") for n in (5, 9))
+    whole = meta_train(REGRESSION, Sinusoid(), long, out=tmp_path / "whole")
+    meta_train(REGRESSION, Sinusoid(), short, out=tmp_path / "parts")
+    parts = meta_train(REGRESSION, Sinusoid(), long, out=tmp_path / "parts")
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_a_run_may_go_on_with_another_plan(tmp_path):
+    whole = meta_train(REGRESSION, Sinusoid(), TrainConfig(steps=8, plan="loop"))
+    for steps, plan in ((3, "replay"), (6, "vmap"), (8, "replay")):
+        parts = meta_train(REGRESSION, Sinusoid(), TrainConfig(steps=steps, plan=plan), out=tmp_path)
+    assert distance(parts, whole) < 1e-5
+
+
+def test_recomputed_inner_steps_keep_the_carried_state_alone():
+    params = MAML(model=SMALL).init(0)
+
+    def kept(steps: int) -> int:
+        with recomputing():
+            return choose._saved_bytes(MAML(model=SMALL, inner_steps=steps), params, pictures(1, torch.float32))
+
+    each = (kept(21) - kept(1)) / 20
+    assert each < 1.1 * sum(v.nbytes for v in params.values())
+
+
+def test_auto_says_what_it_chose(capsys):
+    meta_train(REGRESSION, Sinusoid(), TrainConfig(steps=2))
+    said = capsys.readouterr().err
+    assert "plan: " in said and "plans timed on" in said
+
+
+def test_auto_refuses_a_plan_with_another_gradient(monkeypatch):
+    right = step.meta_gradient
+
+    def wrong(learner, params, episodes, plan):
+        gradient, metrics = right(learner, params, episodes, plan)
+        return (tree.map(lambda g: 2 * g, gradient) if plan.name == "vmap" else gradient), metrics
+
+    monkeypatch.setattr(step, "meta_gradient", wrong)
+    params, episodes = REGRESSION.init(0), Sinusoid().episodes(0, 8)
+    found = choose.choose(REGRESSION, params, episodes)
+    assert found.plan.name != "vmap"
+    assert "from the loop's" in found.said
+
+
+def test_auto_recomputes_where_one_task_does_not_fit(monkeypatch):
+    monkeypatch.setattr(choose, "free_memory", lambda device: 1000)
+    found = choose.choose(REGRESSION, REGRESSION.init(0), Sinusoid().episodes(0, 8))
+    assert found.plan == Plan("loop", recompute=True)
+
+
+def test_auto_batches_no_more_tasks_than_fit(monkeypatch):
+    params, episodes = REGRESSION.init(0), Sinusoid().episodes(0, 8)
+    each = choose._saved_bytes(REGRESSION, params, episodes)
+    monkeypatch.setattr(choose, "free_memory", lambda device: 2 * 3 * each)
+    tried = []
+
+    def timed(trial, plan):
+        tried.append(plan)
+        trial.seconds[plan] = 1.0
+
+    monkeypatch.setattr(
+        choose._Trial, "time", lambda self, plan: tried.append(plan) or self.seconds.update({plan: 1.0})
+    )
+    choose.choose(REGRESSION, params, episodes)
+    assert max(plan.chunk for plan in tried) == 3
+    assert max(plan.threads for plan in tried) <= 3
+
+
+def test_what_is_pinned_stays():
+    found = choose.choose(REGRESSION, REGRESSION.init(0), Sinusoid().episodes(0, 8), chunk=2)
+    assert found.plan.chunk == 2
+
+
+def test_low_precision_is_declared_and_pinned():
+    learner = ProtoNet(encoder=Conv4(width=8, size=16, outputs=None))
+    params, episodes = learner.init(0), pictures(2, torch.float32)
+    expected = meta_gradient(learner, params, episodes, "loop")[0]
+    found = meta_gradient(learner, params, episodes, Plan("loop", precision="bfloat16"))[0]
+    assert 1e-4 < distance(found, expected) < 0.5
+    assert all(g.dtype == torch.float32 for g in found.values())
+
+
+@pytest.mark.slow
+def test_a_compiled_step_is_the_ordinary_one():
+    params, episodes = {k: v.double() for k, v in REGRESSION.init(0).items()}, Sinusoid().episodes(0, 4)
+    episodes = tree.map(lambda v: v.double() if v.is_floating_point() else v, episodes)
+    expected = meta_gradient(REGRESSION, params, episodes, "loop")[0]
+    assert distance(meta_gradient(REGRESSION, params, episodes, "compile")[0], expected) < 1e-10
+    compiled, plain = (meta_train(REGRESSION, Sinusoid(), TrainConfig(steps=5, plan=p)) for p in ("compile", "loop"))
+    assert distance(compiled, plain) < 1e-5
+    learner, batch = MAML(model=SMALL), pictures(3)
+    params = {k: v.double() for k, v in learner.init(0).items()}
+    expected = meta_gradient(learner, params, batch, "loop")[0]
+    plan = Plan("compile", 1, threads=2, layout="mixed")
+    assert distance(meta_gradient(learner, params, batch, plan)[0], expected) < 1e-10
