@@ -36,6 +36,18 @@ def test_help_is_there_before_torch_is():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
+def test_memory_is_kept_before_torch_is_there():
+    code = """
+import sys
+from innerloop.cli.main import main
+from innerloop.core import allocator
+seen = []
+allocator.keep_memory = lambda: seen.append("torch" in sys.modules)
+sys.exit(main(["list", "--help"]) or seen != [False])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
 def test_usage(capsys):
     assert main([]) == 2 and main(["--help"]) == 0
     said = capsys.readouterr().out
@@ -125,6 +137,20 @@ def test_audit(run, capsys, monkeypatch):
     monkeypatch.setattr(ProtoNet, "predict", lambda self, p, a, x: peeking(self, p, a, x) * (1 + x.mean()))
     assert main(["audit", "protonet", "--data", "digits"]) == 1
     assert "FAIL" in capsys.readouterr().out
+
+
+def test_audit_of_a_network_of_ones_own(run, capsys):
+    small = ["--data", "digits", "--ways", "3", "--plans", "vmap", "--json"]
+    assert main(["audit", "tests.recipes.own:Net", *small]) == 0
+    (found,) = printed(capsys)
+    rows = {check["name"]: check for check in found["checks"]}
+    assert rows["meta-gradient"]["details"]["order"] == 2 and rows["meta-gradient"]["figure"] < 1e-4
+    assert rows["plan vmap"]["passed"] and rows["plan vmap"]["details"]["milliseconds"] > 0
+    assert main(["audit", "tests.recipes.own:Detached", *small]) == 1
+    assert main(["audit", "tests.recipes.own:features", *small]) == 2
+    assert "--learner protonet" in capsys.readouterr().err
+    assert main(["audit", str(run), "--ways", "3"]) == 2
+    assert "leave out --ways" in capsys.readouterr().err
 
 
 def test_data_and_list(capsys):

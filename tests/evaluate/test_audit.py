@@ -4,14 +4,16 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from innerloop.core import tree
+from innerloop.core import norm, tree
 from innerloop.core.errors import InputError
 from innerloop.core.inner import descend
+from innerloop.core.model import Module
 from innerloop.core.objectives import regression
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.evaluate import Check, audit
+from innerloop.evaluate.check_plans import PLANS, plan_checks
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.metric.protonet import ProtoNet, Prototypes
@@ -23,7 +25,7 @@ from tests.evaluate import tiny
 
 
 def check(name: str, **arguments) -> Check:
-    return {c.name: c for c in audit(**arguments).checks}[name]
+    return {c.name: c for c in audit(**{"plans": ()} | arguments).checks}[name]
 
 
 def splits() -> Splits:
@@ -34,20 +36,20 @@ def splits() -> Splits:
 def test_honest_code_passes(learner):
     found = audit(learner, sampler=tiny.sampler(), splits=splits(), episodes=16)
     assert found.passed, str(found)
-    assert len(found.checks) == 7
+    assert len(found.checks) == 7 + (0 if isinstance(learner, NearestCentroid) else len(PLANS))
     assert found.to_json()["passed"] and "passed" in str(found)
 
 
 def test_uneven_tasks_pass():
     sampler = EpisodeSampler(pool=tiny.pool(), ways=(3, 5), shots=(1, 2), queries=3)
-    assert audit(tiny.protonet(), sampler=sampler, episodes=16).passed
+    assert audit(tiny.protonet(), sampler=sampler, episodes=16, plans=("vmap",)).passed
 
 
 def test_regression_passes():
     learner = MAML(model=MLP(), inner_lr=0.01, objective=regression)
-    found = audit(learner, sampler=Sinusoid(shots=5, queries=5), episodes=4)
+    found = audit(learner, sampler=Sinusoid(shots=5, queries=5), episodes=4, plans=())
     assert found.passed
-    assert [c.passed for c in found.checks] == [True, True, None, None, True]
+    assert [c.passed for c in found.checks] == [True, True, True, None, None, True]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +67,112 @@ def test_a_detached_inner_loop_fails():
     sampler = tiny.sampler()
     found = check("meta-gradient", learner=Detached(model=model, inner_lr=0.1), sampler=sampler, episodes=4)
     assert found.passed is False and found.figure is not None and found.figure > 1e-2
+    assert "first order only" in found.explanation and found.details == {"order": 1}
     exact = check("meta-gradient", learner=MAML(model=model, inner_lr=0.1), sampler=sampler, episodes=4)
-    assert exact.passed and "order 2, verified" in exact.explanation
+    assert exact.passed and "order 2, verified" in exact.explanation and exact.details == {"order": 2}
     assert "order 2" not in check("meta-gradient", learner=tiny.protonet(), sampler=sampler, episodes=4).explanation
 
 
 def test_a_declared_first_order_learner_is_reported():
     found = check("meta-gradient", learner=tiny.maml(first_order=True), sampler=tiny.sampler(), episodes=4)
-    assert found.passed is None and found.figure is not None and found.figure > 1e-2
+    assert found.passed is None and found.figure is not None and found.figure > 1e-2 and found.details == {"order": 1}
+
+
+def blobs(net: type[nn.Module]) -> MAML:
+    return MAML(model=Module(net), inner_lr=0.1)
+
+
+class Plain(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(tiny.SIZE**2, 8), nn.Tanh(), nn.Linear(8, 5))
+
+
+class Branching(Plain):
+    """Looks at a value, which vmap cannot."""
+
+    def forward(self, x):
+        return super().forward(x) if x.sum() > 0 else super().forward(-x)
+
+
+class Noisy(Plain):
+    """Draws from torch's generator."""
+
+    def forward(self, x):
+        return super().forward(nn.functional.dropout(x))
+
+
+class Tanh(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x.tanh())
+        return x.tanh()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, slope):
+        return slope * (1 - ctx.saved_tensors[0].square())
+
+
+class Once(Plain):
+    """Its second derivative is silently that of a constant."""
+
+    def forward(self, x):
+        return self[3](Tanh.apply(self[1](self[0](x))))
+
+
+class Cut(Plain):
+    """Its first layer is cut off."""
+
+    def forward(self, x):
+        return self[3](super().forward(x).detach() @ self[3].weight)
+
+
+def plans(net: type[nn.Module]) -> dict[str, Check]:
+    found = audit(blobs(net), sampler=tiny.sampler(), episodes=4)
+    return {c.name: c for c in found.checks}
+
+
+def test_every_plan_is_measured_against_the_loop():
+    rows = [check for name, check in plans(Plain).items() if name.startswith("plan ")]
+    assert [row.name for row in rows] == [f"plan {name}" for name in PLANS]
+    for row in rows:
+        assert row.passed and row.figure is not None and row.figure < 1e-12, row
+        assert row.details is not None and row.details["milliseconds"] > 0 and row.details["ratio_to_loop"] > 0
+    with pytest.raises(InputError, match="no plan 'fast'"):
+        audit(tiny.maml(), sampler=tiny.sampler(), episodes=4, plans=("loop", "fast"))
+
+
+def test_a_plan_that_cannot_run_a_network_is_noted():
+    found = plans(Branching)
+    assert found["meta-gradient"].passed and found["plan loop"].passed and found["plan threads"].passed
+    assert found["plan vmap"].passed is None and "torch.where" in found["plan vmap"].explanation
+
+
+def test_a_network_that_draws_from_the_global_generator_fails():
+    found = plans(Noisy)
+    assert found["plan loop"].passed is False and "torch's generator" in found["plan loop"].explanation
+    assert "plan vmap" not in found, "there is nothing to compare it with"
+
+
+@pytest.mark.parametrize("net", [Once, Cut])
+def test_a_network_whose_gradient_is_cut_fails(net):
+    found = plans(net)["meta-gradient"]
+    assert found.passed is False and found.figure is not None and found.figure > 1e-2
+
+
+def test_a_plan_that_is_wrong_fails(monkeypatch):
+    """A native batch norm under `grad(vmap(grad))`: the trap that `core.norm` keeps `Model` out of."""
+
+    class Normed(Plain):
+        def __init__(self):
+            super().__init__()
+            self.insert(2, nn.BatchNorm1d(8, track_running_stats=False))
+
+    monkeypatch.setattr(norm, "replace", lambda module: module)
+    tasks, learner = tiny.sampler().episodes(0, 2), blobs(Normed)
+    loop, vmap = plan_checks(learner, learner.init(0), tasks, tasks, ("vmap",))
+    assert loop.passed
+    assert vmap.passed is False and "Do not use this plan" in vmap.explanation
 
 
 @pytest.mark.parametrize("pool", ["max", "stride"])

@@ -1,3 +1,4 @@
+import hashlib
 from collections import Counter
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
 from innerloop.tasks import BatchSampler, EpisodeSampler
+from innerloop.tasks.rate import episodes_per_second
 
 from .pools import pictures, tagged
 
@@ -69,6 +71,29 @@ def test_an_episode_depends_on_seed_and_index_only(sampler, first, offset):
     alone = sampler.episodes(first + offset, 1)
     for a, b in zip(tree.flatten(tree.slice(together, slice(offset, offset + 1))), tree.flatten(alone), strict=True):
         assert torch.equal(a, b)
+
+
+def test_episodes_are_frozen_for_ever():
+    """Stored results and published numbers were measured on these."""
+    digest = hashlib.sha256()
+    for options in ({"ways": 5, "shots": 1, "queries": 15}, {"ways": (2, 5), "shots": (1, 3), "queries": 2}):
+        for counts in ([20] * 30, [20, 25, 18, 30, 25, 19, 18]):
+            sampler = EpisodeSampler(pool=tagged(counts, 30), seed=-5, **options)
+            for path, leaf in tree.items(sampler.episodes(2**32 - 2, 4)):
+                digest.update(path.encode() + leaf.numpy().tobytes())
+    digest.update(BatchSampler(pool=tagged([3, 9, 5]), batch_size=33, seed=3).episodes(7, 2).query.y.numpy().tobytes())
+    assert digest.hexdigest()[:16] == "b8315f9a2dcf2e77"
+
+
+def test_episodes_come_out_where_the_pool_is():
+    pool = pictures(9, 12).to("meta")
+    for sampler in (
+        EpisodeSampler(pool=pool, ways=3, shots=2, queries=2),
+        EpisodeSampler(pool=pool, ways=(2, 3), shots=2, queries=2),
+        BatchSampler(pool=pool, batch_size=4),
+    ):
+        for path, leaf in tree.items(sampler.episodes(0, 2)):
+            assert leaf.device.type == "meta", path
 
 
 def test_global_generator_is_left_alone():
@@ -169,3 +194,8 @@ def test_batches_have_global_labels_and_no_support():
     assert sampler.describe()["kind"] == "batches"
     with pytest.raises(InputError, match="batch_size"):
         BatchSampler(pool=pool, batch_size=0)
+
+
+def test_the_rate_of_a_sampler_can_be_measured():
+    sampler = EpisodeSampler(pool=pictures(9, 12), ways=3, shots=1, queries=2)
+    assert episodes_per_second(sampler, 4, 0.01) > 10

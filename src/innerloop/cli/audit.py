@@ -1,11 +1,11 @@
-"""`innerloop audit <learner|run>`."""
+"""`innerloop audit <run|learner|package.module:attribute>`."""
 
 from dataclasses import dataclass, field
 
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.auditing import audit_any
+from innerloop.recipes.auditing import AuditOptions, audit_any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,16 +13,15 @@ class Command:
     """Options of `innerloop audit`."""
 
     subject: tyro.conf.Positional[str]
-    """Run folder, or name of a learner."""
-    data: str = "kanji"
-    """For a learner: the data set of its tasks."""
+    """Run folder, name of a learner, or a network of your own as mypackage.nets:MyNet. Naming one runs its code."""
+    what: AuditOptions = field(default_factory=AuditOptions)
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
-    """Check the meta-gradient, what predictions depend on, the episodes and the splits; status 1 when one fails."""
+    """Check the meta-gradient, every plan, what predictions depend on, episodes and splits; status 1 if one fails."""
     options = parse(Command, argv, "audit", run.__doc__ or "")
-    found = audit_any(options.subject, options.data, options.common.data_root)
+    found = audit_any(options.subject, options.what, options.common.data_root)
     if options.common.json:
         emit(found.to_json())
     else:

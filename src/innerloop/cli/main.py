@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from innerloop.core import allocator
 from innerloop.core.errors import InnerloopError, InputError
 
 VERBS = {
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from innerloop.recipes.nearest import nearest
 
             raise InputError(f"there is no command '{words[0]}'{nearest(words[0], VERBS)}")
+        allocator.keep_memory()  # before torch is there
         return importlib.import_module(f"innerloop.cli.{words[0]}").run(words[1:])
     except InnerloopError as error:
         print(f"innerloop: {error}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Looks for the mistakes that make a number in meta-learning wrong while everything seems to work."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
 from innerloop.evaluate import check_data, check_learner
 from innerloop.evaluate.check import Check
+from innerloop.evaluate.check_plans import PLANS, plan_checks
 from innerloop.tasks import Pool, Splits
 
 
@@ -51,6 +52,7 @@ def audit(
     *,
     episodes: int = 32,
     seed: int = 0,
+    plans: Sequence[str] = PLANS,
 ) -> Audit:
     """Check a learner, the episodes it is fed, and the splits they come from.
 
@@ -63,6 +65,7 @@ def audit(
         splits: Pools by name; None leaves out the checks of splits.
         episodes: For the checks that count; the gradient needs only the first two.
         seed: Of random directions and permutations.
+        plans: Ways of running to compare with the loop, from `engine.plan.NAMES`.
 
     Raises:
         InputError: Neither a sampler nor splits were given, or the episodes have no support.
@@ -71,7 +74,7 @@ def audit(
         raise InputError("an audit needs a sampler, or splits, or both: there is nothing to look at")
     start = time.perf_counter()
     params = learner.init(seed) if params is None else params
-    checks: list[Callable[[], Check]] = []
+    checks: list[Callable[[], Iterable[Check]]] = []
     if sampler is not None:
         device = next(iter(params.values())).device if params else "cpu"
         drawn = tree.map(lambda leaf: leaf.to(device), sampler.episodes(0, episodes))
@@ -79,16 +82,17 @@ def audit(
             raise InputError("these episodes have no support: audit with those that the learner adapts to")
         two, few = (tree.slice(drawn, slice(0, n)) for n in (2, 4))
         checks += [
-            lambda: check_learner.meta_gradient_check(learner, params, two, seed),
-            lambda: check_learner.query_independence(learner, params, few),
-            lambda: check_learner.label_permutation(learner, params, drawn, seed),
-            lambda: check_data.label_order(sampler),
-            lambda: check_data.disjoint_episodes(drawn),
+            lambda: [check_learner.meta_gradient_check(learner, params, two, seed)],
+            lambda: plan_checks(learner, params, two, few, plans),
+            lambda: [check_learner.query_independence(learner, params, few)],
+            lambda: [check_learner.label_permutation(learner, params, drawn, seed)],
+            lambda: [check_data.label_order(sampler)],
+            lambda: [check_data.disjoint_episodes(drawn)],
         ]
     if splits is not None:
         pools = _pools(splits)
-        checks += [lambda: check_data.class_overlap(pools), lambda: check_data.duplicate_images(pools)]
-    found = tuple(check() for check in checks)
+        checks += [lambda: [check_data.class_overlap(pools), check_data.duplicate_images(pools)]]
+    found = tuple(row for check in checks for row in check())
     return Audit(type(learner).__name__, found, time.perf_counter() - start)
 
 

@@ -1,6 +1,6 @@
 """What an audit is made of."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Check(NamedTuple):
@@ -12,6 +12,8 @@ class Check(NamedTuple):
     figure: float | None
     """What was measured; the explanation says in which unit."""
     explanation: str
+    details: dict[str, Any] | None = None
+    """What else was found, as plain JSON values."""
 
     def __str__(self) -> str:
         mark = {True: "ok  ", False: "FAIL", None: "note"}[self.passed]

@@ -1,59 +1,189 @@
-"""An audit of a learner with default networks, or of a run with its own."""
+"""An audit of a learner with default networks, of a network of one's own inside a learner, or of a run."""
 
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from innerloop.core import tree
 from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.model import Model
+from innerloop.core.objectives import regression
+from innerloop.core.types import Sampler
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import read_config
 from innerloop.evaluate import Audit, audit
+from innerloop.evaluate.check_plans import PLANS, reason
 from innerloop.learners import catalogue
 from innerloop.recipes.build import build
-from innerloop.recipes.defaults import defaults
+from innerloop.recipes.defaults import defaults, learner_class
+from innerloop.recipes.importing import find, is_import_path
 from innerloop.recipes.measuring import MetaTestOptions, unseen
 from innerloop.recipes.nearest import nearest
 from innerloop.recipes.options import SINUSOID
-from innerloop.tasks import EpisodeSampler
+from innerloop.tasks import EpisodeSampler, Sinusoid, Splits
 from innerloop.tasks.datasets import load
 
 
-def audit_learner(name: str, data: str = "kanji", data_root: str | Path | None = None) -> Audit:
+@dataclass(frozen=True, kw_only=True)
+class AuditOptions:
+    """What is audited, and on which tasks; a run is audited on its own."""
+
+    data: str | None = None
+    """The data set of the tasks; None: kanji."""
+    ways: int | None = None
+    """Classes of a task; None: 5."""
+    shots: int | None = None
+    """Labelled examples of each class; None: 1."""
+    queries: int | None = None
+    """Scored examples of each class; None: 5."""
+    learner: str = "maml"
+    """For a network: the learner that holds it. maml needs one output a class, protonet takes any features."""
+    inner_lr: float = 0.1
+    """For a network in a learner that descends: its step size."""
+    inner_steps: int = 2
+    """For a network in a learner that descends: how many steps."""
+    plans: tuple[str, ...] = PLANS
+    """Ways of running that are compared with the loop; compile may take minutes."""
+
+
+def audit_any(
+    subject: str,
+    options: AuditOptions | None = None,
+    data_root: str | Path | None = None,
+    allow: tuple[str, ...] = (),
+) -> Audit:
+    """Audit what a person named: a run folder, a learner, or the import path of a network or learner of one's own.
+
+    Raises:
+        InputError: It is none of these, or does not fit the tasks.
+    """
+    options = AuditOptions() if options is None else options
+    if Path(subject).is_dir():
+        return audit_run(subject, options, data_root, allow)
+    if subject in catalogue():
+        return audit_learner(subject, options, data_root)
+    if is_import_path(subject):
+        return audit_own(subject, options, data_root)
+    raise InputError(
+        f"there is no run folder and no learner '{subject}' (a network of your own is named as "
+        f"package.module:attribute){nearest(subject, catalogue())}"
+    )
+
+
+def audit_learner(name: str, options: AuditOptions | None = None, data_root: str | Path | None = None) -> Audit:
     """Audit a learner before any training, on the tasks that its recipe would train on.
 
     Args:
         name: In the catalogue.
-        data: As in training.
+        options: Which tasks.
         data_root: Where data sets lie.
     """
-    usual = defaults(name, data)
-    run = build(replace(usual, task=replace(usual.task, train_ways=None)), data_root)
+    options = AuditOptions() if options is None else options
+    usual = defaults(name, options.data or "kanji")
+    task = replace(usual.task, train_ways=None, **_given(options, "ways", "shots", "queries"))
+    run = build(replace(usual, task=task), data_root)
     sampler = run.train
     if run.splits is not None:  # plain batches have no support: audit what the learner is used for
-        task = usual.task
         sampler = EpisodeSampler(pool=run.splits.train, ways=task.ways, shots=task.shots, queries=task.queries)
-    return audit(run.learner, None, sampler, run.splits)
+    return audit(run.learner, None, sampler, run.splits, plans=options.plans)
 
 
-def audit_run(run: str | Path, data_root: str | Path | None = None, allow: tuple[str, ...] = ()) -> Audit:
-    """Audit a trained run: its learner and network as they are, its tasks, the splits of its data."""
+def audit_run(
+    run: str | Path,
+    options: AuditOptions | None = None,
+    data_root: str | Path | None = None,
+    allow: tuple[str, ...] = (),
+) -> Audit:
+    """Audit a trained run: its learner and network as they are, its tasks, the splits of its data.
+
+    Raises:
+        InputError: Other tasks were asked for.
+    """
+    options = AuditOptions() if options is None else options
+    given = _given(options, "data", "ways", "shots", "queries")
+    if given:
+        raise InputError(f"a run is audited on tasks like its own: leave out {', '.join(f'--{k}' for k in given)}")
     config = read_config(run)
     learner, params = load_run(run, allow)
     sampler = unseen(config, MetaTestOptions(), data_root)
     task = config["record"]["task"]
     splits = None if task["data"] == SINUSOID else load(task["data"], data_root, task["cut"])
-    return audit(learner, params, sampler, splits)
+    return audit(learner, params, sampler, splits, plans=options.plans)
 
 
-def audit_any(
-    subject: str, data: str = "kanji", data_root: str | Path | None = None, allow: tuple[str, ...] = ()
-) -> Audit:
-    """Audit what a person named: a run folder, or a learner.
+def audit_own(path: str, options: AuditOptions | None = None, data_root: str | Path | None = None) -> Audit:
+    """Audit a network of one's own inside a learner, or a learner of one's own.
+
+    Args:
+        path: `package.module:attribute`; importing it runs its code.
+        options: Which tasks, and which learner holds a network.
+        data_root: Where data sets lie.
 
     Raises:
-        InputError: It is neither.
+        InputError: It cannot be imported, or its outputs do not fit the learner and the tasks.
     """
-    if Path(subject).is_dir():
-        return audit_run(subject, data_root, allow)
-    if subject in catalogue():
-        return audit_learner(subject, data, data_root)
-    raise InputError(f"there is no run folder and no learner '{subject}'{nearest(subject, catalogue())}")
+    options = AuditOptions() if options is None else options
+    found = find(path)
+    sampler, splits = _tasks(options, data_root)
+    learner = found if isinstance(found, Learner) else _around(found, path, options, sampler)
+    return audit(learner, None, sampler, splits, plans=options.plans)
+
+
+def _tasks(options: AuditOptions, data_root: str | Path | None) -> tuple[Sampler, Splits | None]:
+    if options.data == SINUSOID:
+        return Sinusoid(**_given(options, "shots", "queries")), None
+    splits = load(options.data or "kanji", data_root)
+    sizes: dict[str, Any] = {"ways": 5, "shots": 1, "queries": 5} | _given(options, "ways", "shots", "queries")
+    return EpisodeSampler(pool=splits.train, **sizes), splits
+
+
+def _given(options: AuditOptions, *names: str) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
+def _around(model: Model, path: str, options: AuditOptions, sampler: Sampler) -> Learner:
+    """The learner that holds a network."""
+    cls = learner_class(options.learner)
+    has = {f.name for f in fields(cls)}
+    field = "model" if "model" in has else "encoder" if "encoder" in has and "head" not in has else None
+    if field is None:
+        raise InputError(f"{options.learner} holds no single network: choose maml, reptile or protonet")
+    _check_outputs(model, path, options, sampler, features=field == "encoder")
+    values: dict[str, Any] = {k: getattr(options, k) for k in ("inner_lr", "inner_steps") if k in has}
+    if options.data == SINUSOID:
+        values["objective"] = regression
+    return cls(**{field: model, **values})
+
+
+def _check_outputs(model: Model, path: str, options: AuditOptions, sampler: Sampler, features: bool) -> None:
+    support = tree.slice(sampler.episodes(0, 1), 0).support
+    rows, shape = len(support.y), list(support.x.shape[1:])
+    wanted = 1 if options.data == SINUSOID else len(support.classes)
+    params = model.init(0)
+    if not params:
+        raise InputError(f"'{path}' has no parameters: there is nothing to adapt")
+    try:
+        with torch.no_grad():
+            outputs = model.apply(params, support.x)
+    except Exception as error:  # whatever a stranger's network raises
+        raise InputError(
+            f"'{path}' cannot take {rows} examples of shape {shape} ({reason(error)}): choose its data with --data, or "
+            "give a network for these"
+        ) from error
+    if not isinstance(outputs, torch.Tensor):
+        raise InputError(f"'{path}' returns {type(outputs).__name__}; it must return one tensor of outputs")
+    given = list(outputs.shape)
+    if features and (len(given) != 2 or given[0] != rows):
+        raise InputError(f"'{path}' returns {given} for {rows} examples; {options.learner} needs [{rows}, features]")
+    if not features and given != [rows, wanted]:
+        advice = f"end it with a layer of {wanted} outputs"
+        if len(given) == 2 and options.data != SINUSOID:
+            advice += f", audit tasks of {given[1]} classes with --ways {given[1]}, or if these are features, use "
+            advice += "--learner protonet"
+        raise InputError(
+            f"'{path}' returns {given} for {rows} examples; {options.learner} needs one output a class, [{rows}, "
+            f"{wanted}]: {advice}"
+        )

@@ -1,14 +1,16 @@
 """Tasks drawn from a pool of classes: N ways, K shots, Q queries; episode `i` is a function of `(seed, i)` alone."""
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from innerloop.core import random
 from innerloop.core.errors import InputError
 from innerloop.core.types import Batch, Episode
+from innerloop.tasks import draws
 from innerloop.tasks.pool import Pool
 
 _DRAW = 0x5EED0D0A
@@ -71,47 +73,34 @@ class EpisodeSampler:
         Returns:
             Support x [count, ways * shots, ...] in the order of the labels, query x [count, ways * queries, ...]
             shuffled, both float32 in [0, 1] for pictures; y int64; `classes` [count, ways]; `mask` only where tasks
-            may be uneven.
+            may be uneven. All on the device of the pool's data.
         """
-        drawn = self.draw(first, count)
-        key = _keys(self.seed, first, count)
-        ways = drawn.classes.shape[1]
-        owner = drawn.classes[:, :, None]
-        label = torch.arange(ways)[:, None].expand(count, -1, 1)
-        label = torch.where(owner < 0, -1, label)
-
-        shuffle = random.permutation(random.fold(random.fold(key, _DRAW), 3), ways * self.queries)
-        support_y = torch.where(drawn.support < 0, -1, label).flatten(1)  # [count, ways * shots]
-        query_y = torch.where(drawn.query < 0, -1, label).flatten(1).gather(1, shuffle)
-        instances = [drawn.support.flatten(1), drawn.query.flatten(1).gather(1, shuffle)]
-        owners = [owner.expand_as(drawn.support).flatten(1), owner.expand_as(drawn.query).flatten(1).gather(1, shuffle)]
-        classes, instance = torch.cat(owners, 1), torch.cat(instances, 1)  # [count, rows]
-
-        rows = self.pool.data[classes.clamp_min(0), instance.clamp_min(0)]  # the one gather
-        if self._uneven:
-            rows[instance < 0] = 0
-        supports = support_y.shape[1]
-        present = drawn.classes >= 0
+        key, drawn = draws.keys(self.seed, first, count), self.draw(first, count)
+        classes, support, query = (part.numpy() for part in drawn)
+        ways, queries = classes.shape[1], self.queries
+        label = np.where(classes < 0, -1, np.arange(ways))[..., None]  # [count, ways, 1]
+        shuffle = draws.permutation(draws.fold(draws.fold(key, _DRAW), 3), ways * queries)
         return Episode(
-            self._batch(rows[:, :supports], support_y, present, key),
-            self._batch(rows[:, supports:], query_y, present, random.fold(key, _QUERY)),
+            self._batch(classes[..., None], label, support, None, key),
+            self._batch(classes[..., None], label, query, shuffle, draws.fold(key, _QUERY)),
         )
 
     def draw(self, first: int, count: int) -> Draw:
         """What `episodes(first, count)` consists of, as indices into the pool."""
-        key = random.fold(_keys(self.seed, first, count), _DRAW)
-        low, ways = _range(self.ways)
-        classes = _choose(random.fold(key, 0), torch.full((count,), len(self.pool)), len(self.pool), ways)
-        real = _between(random.fold(key, 4), low, ways)  # [count]
-        absent = torch.arange(ways) >= real[:, None]
-
-        low, shots = _range(self.shots)
-        each = random.fold(random.fold(key, 1)[:, None], torch.arange(ways))  # [count, ways] keys
-        instances = _choose(each, self.pool.counts[classes], self.pool.data.shape[1], shots + self.queries)
-        instances = instances.masked_fill(absent[..., None], -1)
-        real = _between(random.fold(random.fold(key, 2)[:, None], torch.arange(ways)), low, shots)  # [count, ways]
-        support = instances[..., :shots].masked_fill(torch.arange(shots) >= real[..., None], -1)
-        return Draw(classes.masked_fill(absent, -1), support, instances[..., shots:])
+        key = draws.fold(draws.keys(self.seed, first, count), _DRAW)
+        (least_ways, ways), (least_shots, shots) = _range(self.ways), _range(self.shots)
+        position = np.arange(ways)
+        classes = draws.choose(draws.fold(key, 0), len(self.pool), ways)
+        each = draws.fold(draws.fold(key, 1)[:, None], position)  # [count, ways] keys
+        room, k = self.pool.data.shape[1], shots + self.queries
+        instances = draws.choose(each, room, k, self._counts[classes] if self._ragged else None)
+        support, query = instances[..., :shots], instances[..., shots:]
+        if self._uneven:
+            absent = position >= draws.between(draws.fold(key, 4), least_ways, ways)[:, None]
+            classes, query = np.where(absent, -1, classes), np.where(absent[..., None], -1, query)
+            given = draws.between(draws.fold(draws.fold(key, 2)[:, None], position), least_shots, shots)
+            support = np.where(absent[..., None] | (np.arange(shots) >= given[..., None]), -1, support)
+        return Draw(*(torch.from_numpy(np.ascontiguousarray(part)) for part in (classes, support, query)))
 
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`; a range is a list [low, high]."""
@@ -132,8 +121,39 @@ class EpisodeSampler:
     def _uneven(self) -> bool:
         return any(low != high for low, high in map(_range, (self.ways, self.shots)))
 
-    def _batch(self, rows: Tensor, y: Tensor, present: Tensor, key: Tensor) -> Batch:
-        return Batch(self.pool.as_float(rows), y, y >= 0 if self._uneven else None, present, key)
+    @functools.cached_property
+    def _counts(self) -> np.ndarray:
+        return self.pool.counts.numpy()
+
+    @functools.cached_property
+    def _ragged(self) -> bool:
+        """Whether classes have different numbers of examples."""
+        return bool((self._counts < self.pool.data.shape[1]).any())
+
+    def _batch(
+        self, owner: np.ndarray, label: np.ndarray, instance: np.ndarray, order: np.ndarray | None, key: np.ndarray
+    ) -> Batch:
+        """Rows by their class and instance, in the order given.
+
+        Args:
+            owner: [count, ways, 1] classes; -1: there is none.
+            label: [count, ways, 1] likewise.
+            instance: [count, ways, n]; -1: there is none.
+            order: [count, ways * n] a permutation, or None.
+            key: [count] of the batches.
+        """
+        real = instance >= 0
+        rows = np.where(real, owner * self.pool.data.shape[1] + instance, 0).reshape(len(owner), -1)
+        y = np.where(real, label, -1).reshape(rows.shape)
+        if order is not None:
+            rows, y = np.take_along_axis(rows, order, 1), np.take_along_axis(y, order, 1)
+        x = self.pool.rows(torch.from_numpy(rows))
+        parts = (y, y >= 0, owner[..., 0] >= 0)
+        labels, mask, present = (torch.from_numpy(part).to(x.device) for part in parts)
+        if not self._uneven:
+            return Batch(x, labels, None, present, draws.tensor(key).to(x.device))
+        x[~mask] = 0
+        return Batch(x, labels, mask, present, draws.tensor(key).to(x.device))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -153,20 +173,18 @@ class BatchSampler:
 
     def episodes(self, first: int, count: int) -> Episode:
         """Batches `first .. first + count - 1`, stacked: support x [count, 0, ...], query x [count, size, ...]."""
-        key = _keys(self.seed, first, count)
+        key = draws.keys(self.seed, first, count)
         classes, instances = self.draw(first, count)
-        x = self.pool.as_float(self.pool.data[classes, instances])
-        present = torch.ones(count, len(self.pool), dtype=torch.bool)
-        return Episode(
-            Batch(x[:, :0], classes[:, :0], classes=present, key=key),
-            Batch(x, classes, classes=present, key=random.fold(key, _QUERY)),
-        )
+        x = self.pool.rows(classes * self.pool.data.shape[1] + instances)
+        y, present = classes.to(x.device), torch.ones(count, len(self.pool), dtype=torch.bool, device=x.device)
+        own, other = (draws.tensor(k).to(x.device) for k in (key, draws.fold(key, _QUERY)))
+        return Episode(Batch(x[:, :0], y[:, :0], classes=present, key=own), Batch(x, y, classes=present, key=other))
 
     def draw(self, first: int, count: int) -> tuple[Tensor, Tensor]:
         """The class and the instance of every row, both [count, batch_size]."""
-        key = random.fold(_keys(self.seed, first, count), _DRAW)
+        key = draws.fold(draws.keys(self.seed, first, count), _DRAW)
         ends = self.pool.counts.cumsum(0)
-        row = (random.bits(key, (self.batch_size,)) * int(ends[-1])) >> 32
+        row = torch.from_numpy(draws.bits(key, self.batch_size).astype(np.int64)) * int(ends[-1]) >> 32
         classes = torch.searchsorted(ends, row, right=True)
         return classes, row - (ends - self.pool.counts)[classes]
 
@@ -184,30 +202,6 @@ class BatchSampler:
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
-
-
-def _keys(seed: int, first: int, count: int) -> Tensor:
-    return random.mix(seed, torch.arange(first, first + count))  # [count]
-
-
-def _choose(key: Tensor, among: Tensor, size: int, k: int) -> Tensor:
-    """`k` of `0 .. among-1` in random order without replacement, [*key.shape, k]; the position breaks ties.
-
-    Args:
-        key: [...] keys.
-        among: [...] how many there are to choose from, at most `size`.
-        size: Static bound of `among`.
-        k: At most the least `among`.
-    """
-    position = torch.arange(size)
-    order = (random.bits(key, (size,)) << size.bit_length()) | position
-    order = order.masked_fill(position >= among[..., None], torch.iinfo(torch.int64).max)
-    return order.topk(k, largest=False, sorted=True).indices
-
-
-def _between(key: Tensor, low: int, high: int) -> Tensor:
-    """A uniform number of `low .. high` for each key."""
-    return low + ((random.bits(key, ()) * (high - low + 1)) >> 32)
 
 
 def _range(value: int | tuple[int, int]) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -120,13 +121,40 @@ class Pool:
             groups=self.groups * 4,
         )
 
+    def to(self, device: torch.device | str) -> "Pool":
+        """The pool with its data on a device: its episodes are gathered, made floats and handed out there."""
+        return replace(self, data=self.data.to(device))
+
     def without_rotations(self) -> "Pool":
         """The classes that `rotated` started from."""
         return self.take(i for i, name in enumerate(self.names) if base_name(name) == name)
 
+    def rows(self, index: Tensor) -> Tensor:
+        """Examples as a model takes them, [*index.shape, ...]: one gather, and one conversion on the data's device.
+
+        Args:
+            index: `class * instances + instance` of each.
+        """
+        flat, index = self.data.flatten(0, 1), index.to(self.data.device)
+        if flat.dtype == torch.uint8 and flat.device.type == "cpu":
+            # One thread: a gather is too short for several, which wait for each other where cores are busy. The mode
+            # matters only because NumPy's default would copy the result once more.
+            taken = torch.empty((index.numel(), *self.shape), dtype=torch.uint8)
+            np.take(flat.numpy(), index.flatten().numpy(), axis=0, out=taken.numpy(), mode="wrap")
+        else:
+            taken = flat.index_select(0, index.flatten())
+        return self.as_float(taken).view(*index.shape, *self.shape)
+
     def as_float(self, rows: Tensor) -> Tensor:
         """Rows of `data` as a model takes them: uint8 becomes float32 in [0, 1], anything else stays."""
-        return rows / 255 if rows.dtype == torch.uint8 else rows
+        if rows.dtype != torch.uint8:
+            return rows
+        if rows.device.type != "cpu":
+            return rows / 255
+        # The same numbers in half of the time: torch divides a copy in float32, NumPy small pieces of it.
+        found = torch.empty_like(rows, dtype=torch.float32)
+        np.divide(rows.numpy(), np.float32(255), out=found.numpy(), dtype=np.float32)
+        return found
 
     def _check_finite(self) -> None:
         if not self.data.is_floating_point():

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from innerloop.core import random
 from innerloop.core.errors import InputError
 from innerloop.core.types import Batch, Episode
+from innerloop.tasks import draws
 
 _AMPLITUDE = (0.1, 5.0)
 _PHASE = (0.0, math.pi)
@@ -32,20 +32,21 @@ class Sinusoid:
 
     def episodes(self, first: int, count: int) -> Episode:
         """Episodes `first .. first + count - 1`, stacked: x and y [count, shots or queries, 1] float32."""
-        key = random.mix(self.seed, torch.arange(first, first + count))
+        key, rows = draws.keys(self.seed, first, count), self.shots + self.queries
+        apart = draws.fold(key, _DRAW)
         amplitude, phase = (v[:, None, None] for v in self.draw(first, count))
-        x = _scale(random.uniform(random.fold(random.fold(key, _DRAW), 1), (self.shots + self.queries, 1)), _X)
+        x = _scale(torch.from_numpy(draws.uniform(draws.fold(apart, 1), rows))[..., None], _X)
         y = amplitude * torch.sin(x - phase)
         s = self.shots
         return Episode(
-            Batch(x[:, :s].contiguous(), y[:, :s].contiguous(), key=key),
-            Batch(x[:, s:].contiguous(), y[:, s:].contiguous(), key=random.fold(key, _DRAW)),
+            Batch(x[:, :s].contiguous(), y[:, :s].contiguous(), key=draws.tensor(key)),
+            Batch(x[:, s:].contiguous(), y[:, s:].contiguous(), key=draws.tensor(apart)),
         )
 
     def draw(self, first: int, count: int) -> tuple[Tensor, Tensor]:
         """Amplitudes and phases, both [count]: what the tasks are."""
-        key = random.mix(self.seed, torch.arange(first, first + count))
-        u = random.uniform(random.fold(random.fold(key, _DRAW), 0), (2,))  # [count, 2]
+        key = draws.fold(draws.keys(self.seed, first, count), _DRAW)
+        u = torch.from_numpy(draws.uniform(draws.fold(key, 0), 2))  # [count, 2]
         return _scale(u[:, 0], _AMPLITUDE), _scale(u[:, 1], _PHASE)
 
     def describe(self) -> dict[str, object]:

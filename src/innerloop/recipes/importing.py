@@ -1,0 +1,95 @@
+"""A network or learner of one's own, named on the command line as `package.module:attribute`."""
+
+import importlib
+import inspect
+import operator
+import os
+import sys
+from typing import Any
+
+from torch import nn
+
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.model import Model, Module
+from innerloop.recipes.nearest import nearest
+
+
+def is_import_path(subject: str) -> bool:
+    """Whether this reads as `module:attribute`."""
+    module, colon, attribute = subject.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), *attribute.split(".")))
+
+
+def find(path: str) -> Model | Learner:
+    """Import what a path names, which runs its module's code; the current directory is searched first.
+
+    Args:
+        path: Of an `nn.Module` class that needs no arguments, a function that returns an `nn.Module`, an `nn.Module`
+            (it stays as it is), a `Model` or a `Learner`.
+
+    Raises:
+        InputError: It cannot be imported, or is none of these.
+    """
+    module, _, attribute = path.partition(":")
+    found = _attribute(_import(module), attribute, path)
+    if isinstance(found, Model | Learner):
+        return found
+    if isinstance(found, nn.Module):
+        return Module(lambda: found)
+    if not callable(found):
+        raise InputError(
+            f"'{path}' is of type {type(found).__name__}: name an nn.Module, a class of it, or a function that "
+            "returns one"
+        )
+    made = _call(found, path)
+    if isinstance(made, Model | Learner):
+        return made
+    if not isinstance(made, nn.Module):
+        raise InputError(f"'{path}' returns {type(made).__name__}; it must return an nn.Module")
+    factory: Any = found
+    return Module(factory)
+
+
+def _import(name: str) -> Any:
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` does, and for good: what was imported may import more later
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise InputError(
+            f"cannot import '{name}' ({type(error).__name__}: {error}). Searched were {here} and the installed packages"
+        ) from error
+
+
+def _attribute(module: Any, name: str, path: str) -> Any:
+    try:
+        return operator.attrgetter(name)(module)
+    except AttributeError:
+        own = [k for k, v in vars(module).items() if isinstance(v, nn.Module) or inspect.isclass(v)]
+        near = nearest(name, own) if own else ""
+        raise InputError(f"'{path}' does not exist: {module.__name__} has no '{name}'{near}") from None
+
+
+def _call(factory: Any, path: str) -> Any:
+    """What the factory makes.
+
+    Raises:
+        InputError: It needs arguments.
+    """
+    try:
+        needed = [
+            p.name
+            for p in inspect.signature(factory).parameters.values()
+            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
+    except (TypeError, ValueError):  # built in
+        needed = []
+    if needed:
+        name = path.rpartition(":")[2].rpartition(".")[2]
+        raise InputError(
+            f"'{path}' needs {', '.join(needed)}: write a function without arguments beside it that returns the "
+            f"network, such as `def small(): return {name}(...)`, and name that"
+        )
+    return factory()

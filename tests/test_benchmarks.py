@@ -1,0 +1,93 @@
+"""The benchmarks' own arithmetic; nothing here is timed, and no peer is needed."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import report, results
+from benchmarks.__main__ import WORKLOADS, picked
+from benchmarks.claim import Claim, Workload
+from benchmarks.contest import Contender, Rules, compete
+
+OURS, THEIRS = Contender(name="ours", make="tests.test_benchmarks:work"), Contender(name="theirs", make="a:b")
+CLAIM = Claim(said="theirs", ours="ours", others=("theirs", "absent"), least=2, aim=4)
+WORKLOAD = Workload(name="W", title="work", contenders=(OURS, THEIRS), claims=(CLAIM,))
+
+
+def facts(*seconds: float, **more: object) -> dict[str, object]:
+    plain = {"plan": "", "allocator": "default", "threads": None, "said": "", "ready": 0.0, "value": 1.0, "peak": 1e6}
+    return plain | {"seconds": list(seconds), "values": []} | more
+
+
+def row(**contenders: object) -> results.Row:
+    about = {"processor": "some", "cores": "2", "torch": "2"}
+    head = {"date": "2026-01-01", "machine": about, "command": "c", "elsewhere": 0.0, "flops": 1e9, "sgemm": 1e11}
+    return head | {"contenders": contenders}
+
+
+def test_ratios_are_paired_by_round() -> None:
+    found = results.ratio(row(ours=facts(1, 2, 1), theirs=facts(3, 4, 5)), WORKLOAD, CLAIM)
+    assert found is not None
+    assert (found.theirs, found.found) == ("theirs", results.Spread(2, 3, 5))
+    assert results.reached(CLAIM, found.found) == "yes"
+
+
+def test_memory_and_time_are_to_be_at_most() -> None:
+    claim = Claim(said="", ours="ours", others=("theirs",), least=1.3, aim=1.1, what="memory")
+    found = results.ratio(row(ours=facts(1, peak=120), theirs=facts(1, peak=100)), WORKLOAD, claim)
+    assert found is not None
+    assert results.reached(claim, found.found) == "yes"
+    assert results.reached(claim, results.Spread(1, 1.4, 2)) == "**no**"
+
+
+def test_a_report_says_why_a_peer_is_missing(tmp_path: Path) -> None:
+    place = tmp_path / "RESULTS.md"
+    report.write({"W": row(ours=facts(1), theirs={"error": "not installed", **facts()})}, (WORKLOAD,), place)
+    assert "not installed" in place.read_text()
+
+
+def test_a_loss_that_differs_is_told(tmp_path: Path) -> None:
+    place = tmp_path / "RESULTS.md"
+    report.write({"W": row(ours=facts(1), theirs=facts(1, value=1.5))}, (WORKLOAD,), place)
+    assert "another loss" in place.read_text()
+
+
+def test_a_race_counts_only_who_arrives() -> None:
+    found = row(ours=facts(1, 2, values=[0.5, 0.95]), theirs=facts(4, 5, values=[0.5, 0.8]))
+    assert results.speed(found, "ours", 0.9) == results.Spread(3, 3, 3)
+    assert results.speed(found, "theirs", 0.9) is None
+
+
+def test_contenders_take_turns_and_failures_are_told() -> None:
+    lost = Contender(name="lost", make="benchmarks.nowhere:nothing")
+    work = Contender(name="work", make="tests.test_benchmarks:work", threads=1)
+    found = compete((lost, work), Rules(rounds=2, budget=60), lambda said: None)
+    assert "ModuleNotFoundError" in found["contenders"]["lost"]["error"]
+    assert len(found["contenders"]["work"]["seconds"]) == 2
+    json.dumps(found)
+
+
+def work() -> object:
+    from benchmarks.child import Work
+
+    return Work(run=lambda: 1.0, single=True)
+
+
+def test_workloads_are_named_once_and_claims_name_contenders() -> None:
+    assert len({w.name for w in WORKLOADS}) == len(WORKLOADS)
+    for workload in WORKLOADS:
+        names = {c.name for c in workload.contenders}
+        assert len(names) == len(workload.contenders)
+        for claim in workload.claims:
+            assert claim.missing or {claim.ours, *claim.others, *claim.alternatives} <= names, workload.name
+        assert workload.flops in names | {""}
+
+
+def test_only_takes_groups_and_names() -> None:
+    assert [w.name for w in picked("w3")] == ["W3.1", "W3.5"]
+    assert [w.name for w in picked("W1.5")] == ["W1.5"]
+    with pytest.raises(SystemExit, match="no workload w9"):
+        picked("W9")
