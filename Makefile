@@ -7,6 +7,9 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The peers' own environment; what to measure: make bench BENCH_ARGS='--only W3 --rounds 5'
+BENCH := .venv-bench
+BENCH_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: help quickstart test test-slow lint format docs bench clean
@@ -36,14 +39,21 @@ format: $(READY) ## let ruff rewrite what it can
 docs: $(READY) ## build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: $(READY) ## measure the engine; rewrites benchmarks/RESULTS.md
-	$(BIN)/python -m benchmarks.engine
+bench: $(BENCH)/.ready ## measure us against the peers: some 25 minutes on an idle machine; rewrites benchmarks/RESULTS.md
+	$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) site dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) site dist .pytest_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
 	$(PIP) -e '.[dev]'
+	@touch $@
+
+$(BENCH)/.ready: pyproject.toml constraints.txt benchmarks/peers/requirements.txt benchmarks/peers/install.py
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' constraints.txt)"
+	$(BENCH)/bin/python -m pip install --quiet -c constraints.txt -e '.[images]'
+	$(BENCH)/bin/python benchmarks/peers/install.py
 	@touch $@

@@ -135,6 +135,7 @@ def replaced_forward() -> nn.Module:
     return module
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize(
     ("factory", "said"),
     [

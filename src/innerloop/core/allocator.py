@@ -9,11 +9,16 @@ import ctypes
 import os
 import sys
 
-_MMAP_THRESHOLD, _TOP_PAD, _TRIM_THRESHOLD = -3, -2, -1  # of mallopt(3)
+_MMAP_THRESHOLD = -3  # of mallopt(3), as in _OPTIONS
 _LARGEST = 2**31 - 1
-_TWO_HEAPS = 128 << 20  # threads have heaps of 64 MiB, and return an empty one unless so much is to be spare
-_LARGEST_BEFORE_2_35 = 32 << 20  # older versions refuse to keep larger blocks
-_OWN_CHOICE = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_MAX_")
+_LARGEST_ONCE = 32 << 20  # older versions refuse a higher threshold
+_OPTIONS = (
+    (-1, _LARGEST),  # M_TRIM_THRESHOLD
+    (-2, 64 << 20),  # M_TOP_PAD: grow in larger pieces
+)
+_OWN_CHOICE = tuple(
+    f"MALLOC_{name}" for name in ("MMAP_THRESHOLD_", "TRIM_THRESHOLD_", "TOP_PAD_", "MMAP_MAX_", "ARENA_MAX")
+)
 _OTHER_ALLOCATORS = ("mallctl", "tc_malloc", "mi_malloc")
 """A function each of jemalloc, tcmalloc and mimalloc, which come by LD_PRELOAD."""
 
@@ -35,6 +40,6 @@ def keep_memory() -> bool:
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "gnu_get_libc_version") or any(hasattr(libc, name) for name in _OTHER_ALLOCATORS):
         return False
-    mapped = any(libc.mallopt(_MMAP_THRESHOLD, most) == 1 for most in (_LARGEST, _LARGEST_BEFORE_2_35))
-    kept = [libc.mallopt(*option) == 1 for option in ((_TRIM_THRESHOLD, _LARGEST), (_TOP_PAD, _TWO_HEAPS))]
-    return mapped and all(kept)
+    mapped = any(libc.mallopt(_MMAP_THRESHOLD, most) == 1 for most in (_LARGEST, _LARGEST_ONCE))
+    others = [libc.mallopt(*option) == 1 for option in _OPTIONS]
+    return mapped and all(others)

@@ -42,7 +42,13 @@ def items(tree: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 
 def flatten(tree: Any) -> list[Tensor]:
     """Leaves in the order of `items`."""
-    return [leaf for _, leaf in items(tree)]
+    if tree is None:
+        return []
+    if isinstance(tree, dict):
+        return [leaf for child in tree.values() for leaf in flatten(child)]
+    if isinstance(tree, tuple):
+        return [leaf for child in tree for leaf in flatten(child)]
+    return [tree]
 
 
 def rebuild(tree: Any, leaves: dict[str, Tensor], prefix: str = "") -> Any:

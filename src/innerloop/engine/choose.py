@@ -20,8 +20,8 @@ from innerloop.engine.plan import Plan, cores, free_memory
 _PROBE_TASKS, _PROBE_BYTES = 16, 64 << 20
 """Plans are timed on so many tasks, or as many as keep so many bytes for the backward pass: all of small ones."""
 _CHUNK = 8
-_HOPELESS = 4.0
-"""Times slower than the best at its first call: not timed again."""
+_COLD = 2.0
+"""Seconds of a first call that may be imports: longer ones are not timed again."""
 _TOLERANCE = {torch.float32: 2e-2, torch.float64: 1e-6}
 """Relative distance to the loop's gradient. In float32 one ReLU that falls to the other side of 0 costs 1e-3."""
 _SMALL = 0.2
@@ -135,7 +135,7 @@ class _Trial:
         return min(self.seconds, key=self.seconds.__getitem__)
 
     def time(self, plan: Plan) -> None:
-        """Twice, counting the better one, unless the first was hopeless."""
+        """Twice where the first call was short, counting the better one."""
         try:
             if plan.traced:
                 self._run(plan)  # recorded and compiled before the clock starts
@@ -151,7 +151,7 @@ class _Trial:
         if apart > _TOLERANCE.get(next(iter(found.values())).dtype if found else torch.float32, 2e-2):
             self.dropped[plan] = f"its gradient is {apart:.1e} from the loop's"
             return
-        if seconds < _HOPELESS * min(self.seconds.values(), default=seconds):
+        if seconds < _COLD:
             seconds = min(seconds, self._run(plan)[0])
         self.seconds[plan] = seconds
 

@@ -20,7 +20,13 @@ Sums = tuple[Params, Metrics]
 
 
 def sums(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> Sums:
-    """Over the stacked tasks of `episodes`, all at once under vmap where there are several."""
+    """Over the stacked tasks of `episodes`, all at once under vmap where there are several.
+
+    Raises:
+        InputError: The plan cannot run this learner.
+    """
+    if plan.precision != "float32" and not learner.low_precision:
+        raise InputError(f"{type(learner).__name__} does not declare low_precision: use precision='float32'")
     params = {k: v.detach() for k, v in params.items()}
     if plan.layout == "channels_last":
         params = tree.map(_channels_last, params)

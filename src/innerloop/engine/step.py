@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from innerloop.core import tree
-from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner, score
 from innerloop.core.types import Episode, Metrics, Params
 from innerloop.engine import piece, trace
@@ -39,8 +38,6 @@ def meta_gradient(
     """
     if not isinstance(plan, Plan):
         plan = _auto(learner, params, episodes) if plan == "auto" else Plan(plan)
-    if plan.precision != "float32" and not learner.low_precision:
-        raise InputError(f"{type(learner).__name__} does not declare low_precision: use precision='float32'")
     tasks = tree.length(episodes)
     chunk = plan.chunk or tasks
     parts = [tree.slice(episodes, slice(i, i + chunk)) for i in range(0, tasks, chunk)]
@@ -76,18 +73,23 @@ def _auto(learner: Learner, params: Params, episodes: Episode) -> Plan:
 
 
 def _spread(run: Run, parts: list[Episode], threads: int) -> piece.Sums:
-    """Over Python threads, one intra-op thread each; added in the order of the tasks."""
+    """Over Python threads, one intra-op thread each; every one adds what it found, in the order of the tasks.
+
+    If the calling thread added, its own intra-op threads would spin beside the workers.
+    """
     intra_op, grad = torch.get_num_threads(), torch.is_grad_enabled()
     autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
-    def work(part: Episode) -> piece.Sums:
+    def work(mine: list[Episode]) -> piece.Sums:
         # Neither the thread count, nor the grad mode, nor autocast is inherited by a worker.
         torch.set_num_threads(1)
         with torch.set_grad_enabled(grad), torch.autocast("cpu", enabled=autocast[0], dtype=autocast[1]):
-            return run(part)
+            return _total(map(run, mine))
 
+    each = -(-len(parts) // threads)
+    shares = [parts[i : i + each] for i in range(0, len(parts), each)]
     try:
-        return _total(_workers(threads).map(work, parts))
+        return _total(list(_workers(threads).map(work, shares)))
     finally:
         torch.set_num_threads(intra_op)
 

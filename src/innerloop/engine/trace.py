@@ -4,21 +4,23 @@ For small networks the interpreter, the transforms and the dispatch of gradients
 learner does with a piece cannot depend on the data (`vmap` demands the same), so one recording serves all.
 """
 
-import functools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch._inductor
 from rich.console import Console
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from innerloop.core import tree
+from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Episode, Params
 from innerloop.engine import piece
 from innerloop.engine.plan import Plan
+from innerloop.engine.simplify import simplify
 
 _KEPT = 16
 _RECORDED: "OrderedDict[Any, Recorded]" = OrderedDict()
@@ -46,12 +48,12 @@ class Recorded:
         with torch.enable_grad():
             # Fake: shapes only. A network's own buffers are real.
             make = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)
-            graph = piece.vmapped(lambda: make(*leaves))
+            graph = simplify(piece.vmapped(lambda: make(*leaves)))
         self.operators = len(graph.graph.nodes)
         self._run = _compiled(graph, leaves, plan.threads) if plan.name == "compile" else graph
 
     def __call__(self, *trees: Any) -> Any:
-        with torch.no_grad():
+        with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():  # what autograd would look at costs a tenth
             return tree.unflatten(self._shape, self._run(*tree.flatten(trees)))
 
 
@@ -79,14 +81,18 @@ def shapes(values: Any) -> tuple[Any, ...]:
 def _compiled(graph: torch.fx.GraphModule, leaves: list[Tensor], threads: int) -> Callable[..., Any]:
     """By inductor, called once so that it is ready; with one intra-op thread where Python threads will call it."""
     options: dict[str, Any] = {"cpp_wrapper": True} if _on_cpu(leaves) else {"triton.cudagraphs": True}
-    run = torch.compile(graph, backend="inductor", dynamic=False, fullgraph=True, options=options)
     intra_op = torch.get_num_threads()
     with Console(stderr=True).status(f"compiling {len(graph.graph.nodes):,} operators"):
         try:
             if threads > 1:
                 torch.set_num_threads(1)
             with torch.no_grad():
-                piece.vmapped(functools.partial(run, *leaves))
+                # Not `torch.compile`: its guards cost as much as a small step, and are not made for threads.
+                run = torch._inductor.compile(graph, [*leaves], options=options)
+                run(*leaves)
+        except Exception as error:  # whatever is missing or wrong in the compiler, other plans do not need it
+            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"this step cannot be compiled here ({line}): use another plan, such as replay") from error
         finally:
             torch.set_num_threads(intra_op)
     return run

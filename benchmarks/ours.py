@@ -1,0 +1,103 @@
+"""Our side, as `meta_train` runs it: a plan, and one whole meta-step with its optimizer."""
+
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.child import Work
+from benchmarks.problems import META_LR, PROBLEMS
+from innerloop.core import tree
+from innerloop.core.learner import Learner
+from innerloop.core.types import Episode, Params
+from innerloop.engine import meta_gradient
+from innerloop.engine.choose import choose
+from innerloop.engine.plan import Plan
+from innerloop.engine.whole import WholeStep
+from innerloop.learners.gradient.maml import MAML
+from innerloop.learners.gradient.reptile import Reptile
+from innerloop.learners.metric.protonet import ProtoNet
+
+LONG = 100_000
+"""Steps of a run for which compiling is worth it."""
+
+
+def maml(
+    problem: str,
+    tasks: int,
+    steps: int = 1,
+    first_order: bool = False,
+    transductive: bool = True,
+    plan: dict[str, Any] | None = None,
+) -> Work:
+    """Peers use the query's own batch statistics, so `transductive` is the same arithmetic."""
+    found = PROBLEMS[problem]
+    learner = MAML(
+        model=found.model,
+        inner_lr=found.inner_lr,
+        inner_steps=steps,
+        first_order=first_order,
+        objective=found.objective,
+        transductive=transductive,
+    )
+    return _work(learner, found.episodes(tasks), plan, LONG if problem == "sinusoid" else 0)
+
+
+def reptile(problem: str, tasks: int, steps: int, plan: dict[str, Any] | None = None) -> Work:
+    found = PROBLEMS[problem]
+    learner = Reptile(
+        model=found.model, inner_lr=found.inner_lr, inner_steps=steps, inner_optimizer="sgd", transductive=True
+    )
+    return _work(learner, found.episodes(tasks), plan, 0, "sgd")
+
+
+def protonet(problem: str, tasks: int = 1, plan: dict[str, Any] | None = None) -> Work:
+    found = PROBLEMS[problem]
+    return _work(ProtoNet(encoder=found.model, transductive=True), found.episodes(tasks), plan, 0)
+
+
+class Steps:
+    """Meta-steps on the same tasks, each as `innerloop.engine.train` has it."""
+
+    def __init__(self, learner: Learner, episodes: Episode, plan: Plan, optimizer: str = "adam"):
+        self.learner, self.episodes, self.plan = learner, episodes, plan
+        self.params: Params = {k: v.requires_grad_() for k, v in learner.init(0).items()}
+        make = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[optimizer]
+        self.optimizer = make(self.params.values(), lr=META_LR)
+        self.whole = None
+        if WholeStep.possible(plan, tree.length(episodes)):
+            self.whole = WholeStep(learner, self.params, self.optimizer, plan)
+
+    def __call__(self) -> float:
+        if self.whole is not None:
+            metrics, _ = self.whole(self.episodes, META_LR)
+            return float(metrics["loss"])
+        gradient, metrics = meta_gradient(self.learner, self.params, self.episodes, self.plan)
+        if not all(bool(g.isfinite().all()) for g in gradient.values()):
+            raise FloatingPointError("the meta-gradient is not finite")
+        for name, leaf in self.params.items():
+            leaf.grad = gradient[name]
+        self.optimizer.step()
+        return float(metrics["loss"])
+
+
+def chosen(
+    learner: Learner, params: Params, episodes: Episode, plan: dict[str, Any] | None, long: int = 0
+) -> tuple[Plan, str]:
+    """The plan asked for, or the engine's own choice, and what to say of it."""
+    if plan is not None:
+        return Plan(**plan), ""
+    choice = choose(learner, params, episodes, long)
+    return choice.plan, str(choice.plan)
+
+
+def _work(learner: Learner, episodes: Episode, plan: dict[str, Any] | None, long: int, optimizer: str = "adam") -> Work:
+    pinned, said = chosen(learner, learner.init(0), episodes, plan, long)
+
+    def flops() -> float:
+        one = tree.slice(episodes, slice(0, 1))
+        with FlopCounterMode(display=False) as counter:
+            meta_gradient(learner, learner.init(0), one, Plan("loop"))
+        return float(counter.get_total_flops() * tree.length(episodes))
+
+    return Work(run=Steps(learner, episodes, pinned, optimizer), said=said, flops=flops)
