@@ -88,7 +88,7 @@ def _compiled(graph: torch.fx.GraphModule, leaves: list[Tensor], threads: int) -
                 torch.set_num_threads(1)
             with torch.no_grad():
                 # Not `torch.compile`: its guards cost as much as a small step, and are not made for threads.
-                run = torch._inductor.compile(graph, [*leaves], options=options)
+                run: Any = torch._inductor.compile(graph, [*leaves], options=options)
                 run(*leaves)
         except Exception as error:  # whatever is missing or wrong in the compiler, other plans do not need it
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
