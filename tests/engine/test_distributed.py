@@ -149,7 +149,8 @@ class Job:
 
     def disturb(self, rank: int, number: signal.Signals) -> None:
         deadline = time.monotonic() + MINUTE
-        while not (self.run / "metrics.jsonl").exists():
+        # What a checkpoint writes last.
+        while not (self.run / "params.safetensors").exists():
             assert time.monotonic() < deadline and self.process.poll() is None, self.process.communicate()
             time.sleep(0.05)
         os.kill(int((self.folder / f"{rank}.pid").read_text()), number)
