@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -123,7 +123,8 @@ class Child:
             part.wait()
             for pipe in (part.stdin, part.stdout, self._errors):
                 if pipe is not None:
-                    pipe.close()
+                    with suppress(BrokenPipeError):  # it was dead before, with a command unread
+                        pipe.close()
 
     def _answers(self) -> list[dict[str, Any]]:
         found = []

@@ -134,7 +134,7 @@ WORKLOADS = (
         ),
         unit="s",
         rounds=60,
-        budget=200,
+        budget=700,
         target=TARGET,
         same=False,
         note=f"The same network, initial parameters, rates and episodes on both sides, sampled by ours. Validated "

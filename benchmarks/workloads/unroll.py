@@ -140,6 +140,10 @@ _LOOP, _OURS = "benchmarks.workloads.unroll:plain", "benchmarks.workloads.unroll
 _PLANS = tuple(
     Contender(name=name, make=_OURS, options=_SIZES | {"plan": {"name": name}}, threads=1, plan=name)
     for name in ("vmap", "replay", "compile")
+) + (
+    Contender(
+        name="compile, 2 threads", make=_OURS, options=_SIZES | {"plan": {"name": "compile"}}, threads=2, plan="compile"
+    ),
 )
 WORKLOADS = (
     Workload(
@@ -157,7 +161,7 @@ WORKLOADS = (
                 said="a plain loop with LSTMCell",
                 ours="compile",
                 others=("loop over problems, LSTMCell",),
-                alternatives=("vmap", "replay"),
+                alternatives=("vmap", "replay", "compile, 2 threads"),
                 least=18,
                 aim=30,
             ),
@@ -165,7 +169,7 @@ WORKLOADS = (
                 said="JAX scan",
                 ours="compile",
                 others=("JAX scan",),
-                alternatives=("vmap", "replay"),
+                alternatives=("vmap", "replay", "compile, 2 threads"),
                 least=1.5,
                 aim=2,
             ),

@@ -15,6 +15,7 @@ import torch
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.model import Module
 from innerloop.engine import TrainConfig, load, meta_train
+from innerloop.engine.checkpoint import steps_done
 from innerloop.learners.gradient.maml import MAML
 from tests.problems import NeedlesInNoise, classifier
 
@@ -71,6 +72,18 @@ def test_schedules():
     }
     assert rate == {"constant": [2, 2, 2], "linear": [2, 1, 0.02], "step": [2, 1, 0.25]}
     assert replace(config, schedule="cosine").rate(50) == pytest.approx(1.0)
+
+
+def test_a_budget_of_processor_time_ends_a_run_and_its_schedule(tmp_path):
+    config = TrainConfig(steps=10**9, cpu_minutes=2, schedule="linear", meta_lr=1.0)
+    assert [config.rate(0, spent) for spent in (0, 60, 120, 180)] == pytest.approx([1, 0.5, 0, 0], abs=1e-6)
+    spent = []
+    for minutes in (2e-3, 8e-3):
+        train(tmp_path, steps=10**9, cpu_minutes=minutes, schedule="constant")
+        state = torch.load(tmp_path / "state.pt", weights_only=True)
+        spent.append(state["cpu_seconds"])
+        assert 60 * minutes <= state["cpu_seconds"] < 60 * minutes + 10 and state["step"] == steps_done(tmp_path)
+    assert spent[1] > spent[0]
 
 
 def test_gradients_are_clipped():
@@ -163,7 +176,7 @@ def test_an_unwritable_folder_is_refused_before_training(tmp_path):
         train(tmp_path / "file" / "run")
 
 
-@pytest.mark.parametrize("field", ["steps", "meta_batch_size", "checkpoint_every", "chunk", "patience"])
+@pytest.mark.parametrize("field", ["steps", "meta_batch_size", "checkpoint_every", "chunk", "patience", "cpu_minutes"])
 def test_impossible_numbers_are_refused(field):
     with pytest.raises(InputError, match=field):
         TrainConfig(**{field: -1})

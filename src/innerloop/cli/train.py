@@ -11,6 +11,7 @@ from innerloop.cli.fields import chosen, train_command
 from innerloop.cli.options import emit, parse, say
 from innerloop.core.errors import InnerloopError
 from innerloop.engine import Interrupted, distributed
+from innerloop.engine.checkpoint import steps_done
 from innerloop.learners import catalogue
 from innerloop.recipes import build
 from innerloop.recipes.measuring import report
@@ -46,11 +47,11 @@ def _run(argv: list[str]) -> int:
     made.meta_train(out)
     if distributed.join().rank > 0:
         return 0
-    page, seconds = report(out), time.perf_counter() - start
+    page, seconds, steps = report(out), time.perf_counter() - start, steps_done(out)
     if parsed.common.json:
-        emit({"run": str(out), "learner": learner, "steps": made.config.steps, "seconds": seconds, "report": str(page)})
+        emit({"run": str(out), "learner": learner, "steps": steps, "seconds": seconds, "report": str(page)})
     else:
-        say(f"{learner}: {made.config.steps} steps, {seconds:.0f} s, kept in {out} (report: {page})")
+        say(f"{learner}: {steps} steps, {seconds:.0f} s, kept in {out} (report: {page})")
         say(f"next: innerloop test {out}")
     return 0
 

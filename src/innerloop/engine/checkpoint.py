@@ -91,6 +91,12 @@ def read_state(run: Path) -> dict[str, Any] | None:
         ) from error
 
 
+def steps_done(run: Path) -> int:
+    """How many meta-steps a run took; fewer than were asked for where its budget or patience ended first."""
+    state = read_state(run)
+    return 0 if state is None else state["step"]
+
+
 def buffers(learner: Learner) -> Params:
     """Tensors of the learner's networks that are not learned, named for a file."""
     found = {}

@@ -33,6 +33,9 @@ class TrainConfig:
 
     steps: int = 1000
     """Meta-steps."""
+    cpu_minutes: float | None = None
+    """Stop earlier, once so much processor time is spent, on all threads together; None: never. Budgets for a fair
+    comparison: the number of steps then depends on the machine."""
     meta_batch_size: int = 4
     """Tasks a meta-step; their gradients are averaged, in chunks where the plan says so."""
     meta_lr: float = 1e-3
@@ -41,7 +44,7 @@ class TrainConfig:
     """Of the initial parameters."""
     optimizer: Literal["adam", "sgd"] = "adam"
     schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
-    """Of the meta-rate: to zero at the last step by a cosine or a line, or halved every `schedule_every` steps."""
+    """Of the meta-rate: to zero at the end by a cosine or a line, or halved every `schedule_every` steps."""
     schedule_every: int = 2000
     clip: float | None = None
     """Largest norm of the meta-gradient; None: not clipped."""
@@ -75,6 +78,8 @@ class TrainConfig:
         for name in ("steps", "validate_every", "patience"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.cpu_minutes is not None and not self.cpu_minutes > 0:
+            raise InputError(f"cpu_minutes must be more than 0, or left out, got {self.cpu_minutes}")
 
     @property
     def pins(self) -> dict[str, Any]:
@@ -82,9 +87,15 @@ class TrainConfig:
         given = {"chunk": self.chunk, "threads": self.threads, "layout": self.layout, "precision": self.precision}
         return {k: v for k, v in given.items() if v is not None} | ({"recompute": True} if self.recompute else {})
 
-    def rate(self, step: int) -> float:
+    def done(self, step: int, spent: float) -> float:
+        """How much of the training is done, from 0 to 1, after so many steps and seconds of processor time."""
+        by_steps = step / self.steps if self.steps else 1.0
+        by_time = 0.0 if self.cpu_minutes is None else spent / (60 * self.cpu_minutes)
+        return min(1.0, max(by_steps, by_time))
+
+    def rate(self, step: int, spent: float = 0.0) -> float:
         """The meta-rate of a step."""
-        done = step / max(self.steps, 1)
+        done = self.done(step, spent)
         factor = {
             "constant": 1.0,
             "cosine": 0.5 * (1 + math.cos(math.pi * done)),
@@ -149,6 +160,8 @@ def _train(
 ) -> Params:
     if run is not None:
         world.first(lambda: _open(run, learner, config, record))
+    if world.size > 1 and config.cpu_minutes is not None:
+        raise InputError("cpu_minutes is the budget of one process: leave it out under torchrun, or start without it")
     training = _Training(learner, config, run, world)
     if config.meta_batch_size < world.size and world.rank == 0:
         idle = f"{world.size - config.meta_batch_size} of {world.size} processes"
@@ -189,6 +202,7 @@ class _Training:
         self.params = {k: v.requires_grad_() for k, v in learner.init(config.seed).items()}
         self.step, self.waited = 0, 0
         self.best: dict[str, Any] | None = None
+        self.spent, self.started = 0.0, time.process_time()
         self.plan: plan.Plan | None = None if config.plan == "auto" else plan.Plan(config.plan, **config.pins)
         self.whole: WholeStep | None = None
         leaves = list(self.params.values())
@@ -204,7 +218,7 @@ class _Training:
     @property
     def finished(self) -> bool:
         patience = self.config.patience
-        return self.step >= self.config.steps or (patience > 0 and self.waited >= patience)
+        return self.config.done(self.step, self.spent) >= 1 or (patience > 0 and self.waited >= patience)
 
     @property
     def result(self) -> Params:
@@ -214,6 +228,7 @@ class _Training:
 
     def advance(self, feed: Feed, stopped: Callable[[], bool]) -> tuple[dict[str, float], bool]:
         """One meta-step; returns what to log, and whether any process was asked to stop."""
+        self.spent = time.process_time() - self.started
         size, self.world.step = self.config.meta_batch_size, self.step
         mine = self.world.share(size)
         # A process without tasks runs one that does not count, so that it knows the names of the metrics.
@@ -224,7 +239,7 @@ class _Training:
         if self.whole is None and self.world.size == 1 and self.optimizer and WholeStep.possible(self.plan, size):
             self.whole = WholeStep(self.learner, self.params, self.optimizer, self.plan, self.config.clip)
         if self.whole is not None:
-            metrics, taken = self.whole(episodes, self.config.rate(self.step))
+            metrics, taken = self.whole(episodes, self.config.rate(self.step, self.spent))
             if not taken:
                 raise FailedError(self._diverged(metrics))
             self.step += 1
@@ -258,7 +273,7 @@ class _Training:
         if self.config.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.params.values(), self.config.clip)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.rate(self.step)
+            group["lr"] = self.config.rate(self.step, self.spent)
         self.optimizer.step()
 
     def validate(self, sampler: Sampler) -> dict[str, float]:
@@ -292,12 +307,15 @@ class _Training:
             "best": self.best,
             "plan": None if self.plan is None else asdict(self.plan),
             "world_size": self.world.size,
+            "cpu_seconds": self.spent,
         }
         checkpoint.save_state(self.run, state)
         checkpoint.save_params(self.run, self.learner, self.result)
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.waited, self.best = state["step"], state["waited"], state["best"]
+        self.spent = state.get("cpu_seconds", 0.0)
+        self.started -= self.spent
         with torch.no_grad():
             for name, leaf in self.params.items():
                 leaf.copy_(state["params"][name])
@@ -323,7 +341,7 @@ def _open(run: Path, learner: Learner, config: TrainConfig, record: dict[str, An
         checkpoint.write_config(run, learner, train, record)
         return
     found = checkpoint.read_config(run)
-    ignored = set() if config.schedule in ("cosine", "linear") else {"steps"}
+    ignored = set() if config.schedule in ("cosine", "linear") else {"steps", "cpu_minutes"}
     ignored |= {"checkpoint_every", "plan", "chunk", "threads", "layout", "recompute"}  # rounding apart, no difference
     pairs = {"learner": (found["learner"], encode(learner)), "record": (found["record"], record)}
     pairs |= {k: (found["train"].get(k), v) for k, v in train.items() if k not in ignored}
