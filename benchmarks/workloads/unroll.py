@@ -138,12 +138,13 @@ _SIZES = {"problems": PROBLEMS, "length": LENGTH}
 _ONE, _ALL = _SIZES | {"together": False}, _SIZES | {"together": True}
 _LOOP, _OURS = "benchmarks.workloads.unroll:plain", "benchmarks.workloads.unroll:ours"
 _PLANS = tuple(
-    Contender(name=name, make=_OURS, options=_SIZES | {"plan": {"name": name}}, threads=1, plan=name)
-    for name in ("vmap", "replay", "compile")
-) + (
-    Contender(
-        name="compile, 2 threads", make=_OURS, options=_SIZES | {"plan": {"name": "compile"}}, threads=2, plan="compile"
-    ),
+    Contender(name=name, make=_OURS, options=_SIZES | {"plan": {"name": plan}}, threads=threads, plan=plan)
+    for name, plan, threads in (
+        ("vmap", "vmap", 1),
+        ("replay", "replay", 1),
+        ("compile", "compile", 1),
+        ("compile, 2 threads", "compile", 2),
+    )
 )
 WORKLOADS = (
     Workload(
