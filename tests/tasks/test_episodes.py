@@ -1,5 +1,6 @@
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,12 +23,16 @@ def samplers(draw):
     shots = draw(st.integers(1, min(counts) - 1))
     low_ways = draw(st.none() | st.integers(1, ways))
     low_shots = draw(st.none() | st.integers(1, shots))
+    queries = draw(st.integers(1, min(counts) - shots))
+    unlabelled = draw(st.integers(0, min(counts) - shots - queries))
     return EpisodeSampler(
         pool=tagged(counts, 10),
         ways=ways if low_ways is None else (low_ways, ways),
         shots=shots if low_shots is None else (low_shots, shots),
-        queries=draw(st.integers(1, min(counts) - shots)),
+        queries=queries,
         seed=draw(st.integers(0, 2**40)),
+        unlabelled=unlabelled,
+        distractors=draw(st.integers(0, len(counts) - ways)) if unlabelled else 0,
     )
 
 
@@ -43,12 +48,18 @@ def test_every_episode_is_a_task(sampler, first):
     stacked, drawn = sampler.episodes(first, 3), sampler.draw(first, 3)
     for i in range(3):
         episode = tree.slice(stacked, i)
-        support, query = rows(episode.support), rows(episode.query)
+        given, query = rows(episode.support), rows(episode.query)
+        support, unlabelled = ([row for row in given if (row[2] < 0) == hidden] for hidden in (False, True))
         classes = [int(c) for c in drawn.classes[i] if c >= 0]
+        others = drawn.distractors[i].tolist()
+        assert not set(classes) & set(others) and len(others) == sampler.distractors
+        assert Counter(c for c, *_ in unlabelled) == {
+            c: sampler.unlabelled for c in classes + others if sampler.unlabelled
+        }
         assert len(set(classes)) == len(classes)
         assert {label: c for c, _, label in support} == dict(enumerate(classes))  # labels are the order drawn
         assert {label: c for c, _, label in query} == dict(enumerate(classes))
-        every = [(c, j) for c, j, _ in support + query]
+        every = [(c, j) for c, j, _ in given + query]
         assert len(set(every)) == len(every)  # support and query are disjoint, nothing twice
         assert all(0 <= j < int(sampler.pool.counts[c]) for c, j in every)
         assert set(Counter(label for *_, label in query).values()) == {sampler.queries}
@@ -83,6 +94,56 @@ def test_episodes_are_frozen_for_ever():
                 digest.update(path.encode() + leaf.numpy().tobytes())
     digest.update(BatchSampler(pool=tagged([3, 9, 5]), batch_size=33, seed=3).episodes(7, 2).query.y.numpy().tobytes())
     assert digest.hexdigest()[:16] == "b8315f9a2dcf2e77"
+
+
+def test_unlabelled_examples_leave_the_rest_of_an_episode_alone():
+    plain = EpisodeSampler(pool=tagged([20] * 30), ways=(3, 5), shots=(1, 2), queries=3, seed=4)
+    more = replace(plain, unlabelled=4, distractors=2)
+    (support, query), (given, asked) = plain.episodes(7, 6), more.episodes(7, 6)
+    for a, b in zip(tree.flatten(query), tree.flatten(asked), strict=True):
+        assert torch.equal(a, b)
+    n = support.y.shape[1]
+    assert given.mask is not None and support.mask is not None
+    assert torch.equal(given.x[:, :n], support.x) and torch.equal(given.mask[:, :n], support.mask)
+    assert given.y.shape == (6, n + 4 * 7) and (given.y[:, n:] == -1).all()
+    assert (given.mask[:, n:].sum(1) == 4 * (2 + (plain.draw(7, 6).classes >= 0).sum(1))).all()
+    order = given.x[0, n:][given.mask[0, n:]][:, 0]
+    assert not torch.equal(order, order[order.argsort(stable=True)]), "their order tells nothing of their class"
+
+
+def lettered(sizes: list[int], **options: Any) -> EpisodeSampler:
+    """A sampler of a pool whose group `g` has `sizes[g]` classes."""
+    pool = tagged([6] * sum(sizes))
+    groups = tuple(f"group{g}" for g, size in enumerate(sizes) for _ in range(size))
+    return EpisodeSampler(pool=replace(pool, groups=groups), **({"shots": 1, "queries": 2} | options))
+
+
+def test_episodes_within_one_group():
+    sampler = lettered([4, 2, 6, 3], ways=3, within=1.0)
+    group = torch.tensor([0] * 4 + [1] * 2 + [2] * 6 + [3] * 3)
+    drawn = group[sampler.draw(0, 3000).classes]
+    assert (drawn == drawn[:, :1]).all()
+    assert (torch.bincount(drawn[:, 0], minlength=4) / 3000).tolist() == pytest.approx(
+        [1 / 3, 0, 1 / 3, 1 / 3], abs=0.04
+    )
+    classes = sampler.draw(0, 3000).classes
+    assert (torch.bincount(classes[drawn[:, 0] == 2].flatten())[6:12] / 500).tolist() == pytest.approx([1] * 6, rel=0.2)
+    mixed, apart = (
+        replace(sampler, within=0.5).draw(0, 3000).classes,
+        replace(sampler, within=0.0).draw(0, 3000).classes,
+    )
+    same = (mixed == classes).all(1)
+    assert 0.45 < same.float().mean() < 0.56 and torch.equal(mixed[~same], apart[~same])
+    others = lettered([4, 2, 6, 3], ways=3, within=1.0, unlabelled=1, distractors=3).draw(0, 50)
+    assert set(group[torch.cat([others.classes, others.distractors], 1)].flatten().tolist()) == {2}
+
+
+def test_a_rotated_group_is_a_group_of_its_own():
+    pool = pictures(3, 4).rotated()
+    drawn = EpisodeSampler(pool=pool, ways=3, shots=1, queries=1, within=1.0).draw(0, 200).classes
+    assert (drawn // 3 == drawn[:, :1] // 3).all() and len(set(drawn[:, 0].tolist())) == 12
+    with pytest.raises(InputError, match="none of more than 3"):
+        EpisodeSampler(pool=pool, ways=4, shots=1, queries=1, within=0.5)
 
 
 def test_episodes_come_out_where_the_pool_is():
@@ -167,7 +228,18 @@ def test_impossible_episodes_are_refused():
         EpisodeSampler(pool=pool, ways=2, shots=(1, 2), queries=20)
     with pytest.raises(InputError, match="3 ways need 3 classes"):
         EpisodeSampler(pool=pool, ways=3, shots=1, queries=1)
+    with pytest.raises(InputError, match="2 shots and 6 queries and 3 unlabelled need 11 examples"):
+        EpisodeSampler(pool=pool, ways=2, shots=2, queries=6, unlabelled=3)
+    with pytest.raises(InputError, match="2 ways and 1 distractors need 3 classes"):
+        EpisodeSampler(pool=pool, ways=2, shots=1, queries=1, unlabelled=1, distractors=1)
+    with pytest.raises(InputError, match="has no groups"):
+        EpisodeSampler(pool=pool, ways=2, shots=1, queries=1, within=0.5)
     wrong: dict[str, Any]
+    for wrong in ({"unlabelled": -1}, {"distractors": -1}, {"within": 1.5}, {"within": float("nan")}):
+        with pytest.raises(InputError, match="must not be negative"):
+            EpisodeSampler(**({"pool": pool, "ways": 2, "shots": 1, "queries": 1} | wrong))
+    with pytest.raises(InputError, match="distractors without unlabelled"):
+        EpisodeSampler(pool=tagged([5] * 9), ways=2, shots=1, queries=1, distractors=3)
     for wrong in ({"ways": 0}, {"shots": 0}, {"queries": 0}, {"shots": (3, 2)}):
         with pytest.raises(InputError, match="at least 1"):
             EpisodeSampler(**({"pool": pool, "ways": 2, "shots": 1, "queries": 1} | wrong))
@@ -177,6 +249,9 @@ def test_describe_is_plain():
     about = EpisodeSampler(pool=tagged([5, 5], split="test"), ways=2, shots=1, queries=3, seed=4).describe()
     assert about["dataset"] == "tagged" and about["split"] == "test" and len(str(about["class_hash"])) == 16
     assert (about["ways"], about["shots"], about["queries"], about["seed"]) == (2, 1, 3, 4)
+    assert not {"unlabelled", "distractors", "within"} & set(about), "hashes of stored results stay"
+    about = lettered([3, 3], ways=2, within=0.5, unlabelled=1, distractors=1).describe()
+    assert (about["unlabelled"], about["distractors"], about["within"]) == (1, 1, 0.5)
 
 
 def test_batches_have_global_labels_and_no_support():

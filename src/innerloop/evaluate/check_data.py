@@ -13,7 +13,7 @@ from torch import Tensor
 from innerloop.core import tree
 from innerloop.core.types import Episode, Sampler
 from innerloop.evaluate.check import Check
-from innerloop.tasks import Pool
+from innerloop.tasks import Pool, UnsupervisedSampler
 from innerloop.tasks.pool import base_name
 
 SHARED_ROWS = 1e-3
@@ -31,18 +31,24 @@ def label_order(sampler: Sampler) -> Check:
     """Whether every class gets every label: chi-square of class x label over many episodes, at p < 1e-6.
 
     The sampler draws from only a few of its classes, so that each is seen with each label often enough, and their
-    examples are replaced by the number of the class: the episodes themselves tell which class has which label.
+    examples are replaced by the number of the class: the episodes themselves tell which class has which label. They
+    become one group, since a few classes are not enough for more.
     """
     name = "label order"
     pool = getattr(sampler, "pool", None)
     if not isinstance(pool, Pool) or not is_dataclass(sampler):
         return Check(name, None, None, "the sampler draws no classes from a pool")
+    if isinstance(sampler, UnsupervisedSampler):
+        return Check(name, None, None, "labels are those of pictures, in the order they were drawn")
     ways = len(tree.flatten(sampler.episodes(0, 1).support.classes)[0][0])
     if ways < 2:
         return Check(name, None, None, "one way has one order")
-    few = pool.take(range(min(len(pool), ways + _SPARE_CLASSES)))
+    wanted = ways + getattr(sampler, "distractors", 0) + _SPARE_CLASSES
+    few = pool.take(range(min(len(pool), wanted)))
     numbers = torch.arange(len(few), dtype=torch.float32)[:, None, None].expand(-1, few.data.shape[1], 1)
-    numbered: Any = replace(sampler, pool=replace(few, data=numbers))  # pyright: ignore[reportArgumentType]
+    names = tuple(map(str, range(len(few))))
+    few = replace(few, data=numbers, names=names, groups=("",) * len(few))
+    numbered: Any = replace(sampler, pool=few)  # pyright: ignore[reportArgumentType]
     classes = _classes_by_label(numbered.episodes(0, _EPISODES), ways)
     z = _chi_square(classes)
     if z > Z_LIMIT:

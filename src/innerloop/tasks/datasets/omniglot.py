@@ -5,11 +5,13 @@ Pictures become grey before they are shrunk to 28 x 28 with LANCZOS (shrinking 1
 strokes are 1, and the mean pixel is 0.0840.
 """
 
+import functools
 import hashlib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal
 
@@ -106,6 +108,44 @@ def omniglot_runs(root: Path | str | None = None) -> Episode:
         raise InputError(f"there is no all_runs.zip in {_listed(folders)}; get it from {url}")
     with _opened(path) as archive:
         return tree.stack([_run(archive, f"run{i:02d}", i) for i in range(1, _RUNS + 1)])
+
+
+@dataclass(frozen=True, eq=False)
+class OneShotRuns:
+    """`omniglot_runs` as a sampler: episode `i` is run `i + 1`, and there are no more than 20."""
+
+    root: Path | str | None = None
+    """As in `omniglot_runs`."""
+
+    def episodes(self, first: int, count: int) -> Episode:
+        """Runs `first + 1 .. first + count`, stacked.
+
+        Raises:
+            InputError: There are no such runs.
+        """
+        if first < 0 or first + count > len(self):
+            raise InputError(f"the one-shot test has episodes 0 to {len(self) - 1}, not {first} to {first + count - 1}")
+        return tree.slice(self._runs, slice(first, first + count))
+
+    def __len__(self) -> int:
+        """How many runs there are."""
+        return _RUNS
+
+    def describe(self) -> dict[str, object]:
+        """See `innerloop.core.types.Sampler`."""
+        return {
+            "kind": "one-shot runs",
+            "dataset": "omniglot",
+            "split": "one-shot runs",
+            "shape": [1, SIZE, SIZE],
+            "ways": _RUN_CLASSES,
+            "shots": 1,
+            "queries": 1,
+        }
+
+    @functools.cached_property
+    def _runs(self) -> Episode:
+        return omniglot_runs(self.root)
 
 
 def _cut(whole: Pool, split: Split) -> dict[str, list[int]]:
