@@ -66,6 +66,21 @@ class NeedlesInNoise:
         return Batch(x, y, classes=torch.ones(self.ways, dtype=torch.bool), key=key)
 
 
+@dataclass(frozen=True)
+class HalfLabelled:
+    """Tasks of a sampler whose support shows only every second label."""
+
+    sampler: Any
+
+    def episodes(self, first: int, count: int) -> Episode:
+        support, query = self.sampler.episodes(first, count)
+        shown = torch.arange(support.y.shape[1]) // self.sampler.ways % 2 == 0
+        return Episode(support._replace(y=torch.where(shown, support.y, -1)), query)
+
+    def describe(self) -> dict[str, object]:
+        return {**self.sampler.describe(), "labelled": 0.5}
+
+
 def quadratics(tasks: int, seed: int = 0) -> Episode:
     """For `vector`: support and query losses `0.5 (t - c)' A (t - c)` and `0.5 (t - e)' B (t - e)`."""
     generator = torch.Generator().manual_seed(seed)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic
 
+import torch
 from torch import Tensor
 
 from innerloop.core import tree
@@ -23,16 +24,32 @@ def descend(
     Args:
         weights: Fast weights.
         loss: Scalar function of them, and nothing else.
-        rate: A number, or one tensor per weight (Meta-SGD).
+        rate: A number, or tensors by the name of the weight (Meta-SGD); weights without one stay as they are.
         first_order: Treat the gradient as a constant.
 
     Returns:
         The weights after the step, and the loss before it.
     """
-    gradient, value, _ = value_and_grad(loss, weights, create_graph=not first_order)
+    moving = {k: weights[k] for k in rate} if isinstance(rate, dict) else weights
+    gradient, value, _ = value_and_grad(lambda w: loss(weights | w), moving, create_graph=not first_order)
     if isinstance(rate, dict):
-        return tree.map(lambda w, g, a: w - a * g, weights, gradient, rate), value
+        return weights | tree.map(lambda w, g, a: w - a * g, moving, gradient, rate), value
     return tree.map(lambda w, g: w - rate * g, weights, gradient), value
+
+
+def per_step(weights: Params, steps: int, value: float, each: bool = False) -> Params:
+    """Meta-parameters for the steps of every weight: [steps], or where `each` entry has its own [steps, ...]."""
+    return tree.map(lambda w: torch.full((steps, *(w.shape if each else ())), value, dtype=w.dtype), weights)
+
+
+def at_step(rows: Params, step: Tensor) -> Params:
+    """The rows of step number `step` ([] int64), from 0; past the last, the last ones."""
+    return tree.map(lambda r: r.index_select(0, step.clamp(max=r.shape[0] - 1)[None])[0], rows)
+
+
+def first_step(weights: Params) -> Tensor:
+    """[] int64 0, where the weights are."""
+    return torch.zeros((), dtype=torch.int64, device=next(iter(weights.values())).device)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,10 @@
 """What an algorithm is: `init`, `adapt`, `predict`, `loss`, written for one task and pure."""
 
 import abc
+import functools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 from torch import Tensor
 
@@ -49,6 +51,22 @@ class Learner(abc.ABC, Generic[Adapted]):
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
         """A scalar whose gradient with respect to `params` is the meta-gradient, and what to log."""
 
+    def complete(self, params: Params, tasks: Iterable[Episode]) -> Params:
+        """`params` with what is computed from meta-training tasks once it is trained, where a learner has such things.
+
+        Args:
+            params: As trained; what is computed here is not trained on from.
+            tasks: A few of them, always the same.
+        """
+        return params
+
+    def at(self, done: float) -> Self:
+        """The learner that meta-training uses once this share of it, from 0 to 1, is done: what is annealed.
+
+        Only `loss` may differ between them, and few of them: a recorded or compiled plan is made anew for each.
+        """
+        return self
+
     def update(self, params: Params, adapted: Adapted, more: Batch) -> Adapted:
         """`adapt` of the earlier support and `more` together, for learners with `incremental = True`."""
         raise TypeError(f"{type(self).__name__} is not incremental: adapt again on all examples")
@@ -79,6 +97,9 @@ class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
     `adapt` is `finish` of `inner_steps` times `advance` from `start`.
     """
 
+    additive: ClassVar[bool] = False
+    """Whether `loss` is the sum of what `advance` returns, so that a gradient estimator may cut it into pieces."""
+
     inner_steps: int
 
     @abc.abstractmethod
@@ -93,13 +114,22 @@ class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
     def finish(self, params: Params, carry: Carry, support: Batch) -> Adapted:
         """What a state predicts with."""
 
-    def unroll(self, params: Params, support: Batch) -> Carry:
-        """The state after all inner steps."""
+    def ended(self, carry: Carry, support: Batch) -> Tensor:
+        """[] bool, whether training is done with this task at this state; for learners that are `additive`."""
+        raise TypeError(f"{type(self).__name__} is not additive: its loss cannot be cut into pieces")
+
+    def trajectory(self, params: Params, support: Batch) -> Iterator[Carry]:
+        """The state before the first inner step, and after every one."""
         carry = self.start(params, support)
+        yield carry
         advance = recompute.wrap(lambda params, carry: self.advance(params, carry, support))
         for _ in range(self.inner_steps):
             carry, _ = advance(params, carry)
-        return carry
+            yield carry
+
+    def unroll(self, params: Params, support: Batch) -> Carry:
+        """The state after all inner steps."""
+        return functools.reduce(lambda _, carry: carry, self.trajectory(params, support))
 
     def adapt(self, params: Params, support: Batch) -> Adapted:
         return self.finish(params, self.unroll(params, support), support)

@@ -1,4 +1,4 @@
-"""Linear algebra with fixed iteration counts, over flat dicts of tensors."""
+"""Linear algebra with fixed iteration counts: over flat dicts of tensors, and linear models in closed form."""
 
 from collections.abc import Callable
 
@@ -43,3 +43,34 @@ def conjugate_gradient(matvec: Callable[[Params], Params], b: Params, steps: int
         p = tree.map(lambda r, p, b=beta: r + b * p, r, p)
         rr = rr_next
     return x
+
+
+def with_ones(x: Tensor) -> Tensor:
+    """[..., n, d + 1]: a column of ones, whose weight is the bias, behind [..., n, d]."""
+    return torch.cat([x, torch.ones_like(x[..., :1])], -1)
+
+
+def ridge(x: Tensor, y: Tensor, decay: float | Tensor) -> Tensor:
+    """The minimiser W of `|x W - y|^2 + decay |W|^2`, by the smaller of two systems of equations.
+
+    Primal, `(x'x + decay)^-1 x'y`, or by Woodbury's identity dual, `x'(x x' + decay)^-1 y`. A row of zeros in x weighs
+    nothing. Where decay is less than the rounding errors of the system it is raised to them, so that equal rows have
+    a finite answer.
+
+    Args:
+        x: [..., n, d].
+        y: [..., n, k].
+        decay: Positive.
+
+    Returns:
+        [..., d, k].
+    """
+    n, d = x.shape[-2:]
+    gram = x @ x.mT if n < d else x.mT @ x
+    rounding = 2 * torch.finfo(x.dtype).eps * x.square().sum((-2, -1))[..., None, None]
+    identity = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
+    # Never singular, so it need not be checked, which would wait for the device.
+    factor = torch.linalg.cholesky_ex(gram + (decay + rounding) * identity).L
+    half = torch.linalg.solve_triangular(factor, y if n < d else x.mT @ y, upper=False)
+    solved = torch.linalg.solve_triangular(factor.mT, half, upper=True)
+    return x.mT @ solved if n < d else solved

@@ -65,6 +65,11 @@ class Model(abc.ABC):
                 module.observed = None
         return plain | found
 
+    def norm_weights(self) -> frozenset[str]:
+        """Names of the scales and shifts of batch norms."""
+        norms = [(name, m) for name, m in self._skeleton().named_modules() if isinstance(m, norm.BatchNorm)]
+        return frozenset(f"{name}.{k}" if name else k for name, m in norms for k, _ in m.named_parameters())
+
     def buffers(self) -> Params:
         """Tensors of the network that are not learned; saved beside the parameters."""
         return {k: b.detach() for k, b in self._skeleton().named_buffers()}

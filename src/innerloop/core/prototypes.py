@@ -1,4 +1,4 @@
-"""Class means and distances, which metric learners and centroid baselines share."""
+"""Class means, and comparisons of examples with classes and with each other, which metric learners share."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from innerloop.core.errors import InputError
-from innerloop.core.objectives import membership
+from innerloop.core.objectives import membership, normalize, weights
 from innerloop.core.types import Batch
 
 
@@ -23,11 +23,25 @@ def centroids(features: Tensor, support: Batch) -> Centroids:
     Raises:
         InputError: The batch does not say how many classes there are.
     """
-    if support.classes is None:
-        raise InputError("a support set of classes needs `classes` ([ways] bool): its length is the number of ways")
-    member = membership(support.y, support.classes.shape[0], support.mask, features.dtype)  # [n, ways]
+    member = membership(support.y, ways(support), support.mask, features.dtype)  # [n, ways]
     counts = member.sum(0)
     return Centroids((member.T @ features) / counts.clamp_min(1)[:, None], counts)
+
+
+def ways(support: Batch) -> int:
+    """How many classes a support tells apart.
+
+    Raises:
+        InputError: The batch does not say.
+    """
+    if support.classes is None:
+        raise InputError("a support set of classes needs `classes` ([ways] bool): its length is the number of ways")
+    return support.classes.shape[0]
+
+
+def labels(support: Batch) -> Tensor:
+    """[n] class of every row that counts, and -1 for padding and the unlabelled."""
+    return torch.where(weights(support.y, support.mask), support.y, -1)
 
 
 def squared_distance(x: Tensor, y: Tensor) -> Tensor:
@@ -36,5 +50,40 @@ def squared_distance(x: Tensor, y: Tensor) -> Tensor:
     In float32 at least: in bfloat16 the difference of large squares would be noise.
     """
     with torch.autocast(x.device.type, enabled=False):
-        x, y = (v.float() if v.dtype == torch.bfloat16 else v for v in (x, y))
+        x, y = precise(x), precise(y)
         return x.square().sum(-1)[:, None] - 2 * x @ y.T + y.square().sum(-1)[None, :]
+
+
+def cosine(x: Tensor, y: Tensor) -> Tensor:
+    """[n, m] cosines of the angles between [n, d] and [m, d], 0 for a zero vector; in float32 at least."""
+    with torch.autocast(x.device.type, enabled=False):
+        return normalize(precise(x)) @ normalize(precise(y)).T
+
+
+def precise(x: Tensor) -> Tensor:
+    """In float32, if it came in bfloat16."""
+    return x.float() if x.dtype == torch.bfloat16 else x
+
+
+def vote(scores: Tensor, labels: Tensor, ways: int) -> Tensor:
+    """Log-probabilities of classes when every example votes for its own with weight exp(score), over all weights.
+
+    Every class is summed relative to its own largest score, so that nothing underflows however far apart they are.
+
+    Args:
+        scores: [n, m] of m labelled examples for each of n queries.
+        labels: [m] their classes; -1 has no vote.
+        ways: Number of classes.
+
+    Returns:
+        [n, ways]; huge and negative, but finite, for classes without examples.
+    """
+    lowest = torch.finfo(scores.dtype).min
+    member = membership(labels, ways, dtype=scores.dtype)  # [m, ways]
+    counts = member.sum(0)
+    scores = scores.masked_fill(member.sum(1) == 0, lowest)
+    index = labels.clamp(0, ways - 1).expand_as(scores)
+    none = scores.detach().new_full((1, ways), lowest).expand(scores.shape[0], ways)
+    top = none.scatter_reduce(1, index, scores.detach(), "amax")  # [n, ways]
+    sums = (scores - top.gather(1, index)).exp() @ member  # at least 1 where there is an example
+    return torch.log_softmax(torch.where(counts > 0, sums, 1).log() + top, -1)

@@ -1,15 +1,30 @@
+import numpy as np
+import pytest
 import torch
 from sklearn.neighbors import NearestCentroid
 
 from innerloop.core import tree
+from innerloop.core.errors import InputError
 from innerloop.core.model import Module
+from innerloop.core.objectives import ABSENT
+from innerloop.core.types import Batch
 from innerloop.learners.metric.protonet import ProtoNet
 from tests.conformance import TransductiveConformance
 from tests.problems import NeedlesInNoise, encoder
 
+DISTANCES = ("squared_euclidean", "cosine", "mahalanobis")
+
 
 class TestProtoNet(TransductiveConformance):
     learner = ProtoNet(encoder=Module(encoder))
+
+
+class TestProtoNetCosine(TransductiveConformance):
+    learner = ProtoNet(encoder=Module(encoder), distance="cosine")
+
+
+class TestProtoNetMahalanobis(TransductiveConformance):
+    learner = ProtoNet(encoder=Module(encoder), distance="mahalanobis")
 
 
 def test_it_is_the_papers_linear_classifier_and_scikit_learns_nearest_centroid():
@@ -28,8 +43,49 @@ def test_it_is_the_papers_linear_classifier_and_scikit_learns_nearest_centroid()
         assert (logits.argmax(-1).numpy() == oracle).all()
 
 
-def test_an_absent_class_is_never_predicted():
-    learner = TestProtoNet.learner
+@torch.no_grad()
+@pytest.mark.parametrize("distance", ["cosine", "mahalanobis"])
+def test_the_other_distances_are_their_formulas(distance):
+    learner = ProtoNet(encoder=Module(encoder), distance=distance)
+    params = {k: v.double() for k, v in learner.init(0).items()}
+    support, query = tree.slice(NeedlesInNoise().episodes(0, 1), 0)
+    keep = torch.arange(12) != 1  # classes of 4, 3 and 4 examples
+    adapted = learner.adapt(params, support._replace(mask=keep))
+    f, y = learner.encoder.apply(adapted.encoder, support.x)[keep].numpy(), support.y[keep].numpy()
+    g = learner.encoder.apply(adapted.encoder, query.x).numpy()
+    expected = np.zeros((len(g), 3))
+    for k in range(3):
+        own = f[y == k]
+        mean, share = own.mean(0), len(own) / (len(own) + 1)
+        if distance == "cosine":
+            expected[:, k] = 10 * g @ mean / np.linalg.norm(g, axis=1) / np.linalg.norm(mean)
+        else:
+            q = share * np.cov(own.T) + (1 - share) * np.cov(f.T) + np.eye(f.shape[1])
+            expected[:, k] = -0.5 * np.einsum("nd,de,ne->n", g - mean, np.linalg.inv(q), g - mean)
+    assert np.allclose(learner.predict(params, adapted, query.x).numpy(), expected, atol=1e-9)
+
+
+def test_options_that_make_no_sense_are_refused():
+    with pytest.raises(InputError, match="there is no distance 'euclidean'"):
+        ProtoNet(encoder=Module(encoder), distance="euclidean")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="temperature must be more than 0, got 0"):
+        ProtoNet(encoder=Module(encoder), distance="cosine", temperature=0)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("x", [torch.zeros(4, 2), torch.ones(4, 2), torch.ones(1, 2)], ids=["zero", "equal", "one"])
+def test_equal_examples_and_a_single_one_stay_finite(distance, x):
+    learner = ProtoNet(encoder=Module(torch.nn.Flatten), distance=distance)
+    params = learner.init(0)
+    y = torch.tensor([0, 1, 1, 0])[: len(x)]
+    adapted = learner.adapt(params, Batch(x, y, classes=torch.ones(3, dtype=torch.bool)))
+    logits = learner.predict(params, adapted, torch.tensor([[0.5, 2.0]]))
+    assert logits.isfinite().all() and logits[0, 2] == ABSENT
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_an_absent_class_is_never_predicted(distance):
+    learner = ProtoNet(encoder=Module(encoder), distance=distance)
     support, query = tree.slice(NeedlesInNoise(dtype=torch.float32).episodes(0, 1), 0)
     params = learner.init(0)
     adapted = learner.adapt(params, support._replace(mask=support.y != 1))

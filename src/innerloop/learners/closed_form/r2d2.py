@@ -1,0 +1,72 @@
+"""R2-D2, ridge regression as base learner: Bertinetto et al., ICLR 2019, https://arxiv.org/abs/1805.08136.
+
+Adaptation is ridge regression of the one-hot labels on the features, in closed form and differentiated through.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from innerloop.core import tree
+from innerloop.core.errors import InputError
+from innerloop.core.learner import EpisodicClassifier, mask_absent
+from innerloop.core.linalg import ridge, with_ones
+from innerloop.core.model import Model
+from innerloop.core.objectives import membership, weights
+from innerloop.core.prototypes import ways
+from innerloop.core.types import Batch, Params
+
+
+class Regression(NamedTuple):
+    """A linear model of the labels."""
+
+    weight: Tensor  # [d + 1, ways], the last row is the bias
+    present: Tensor  # [ways] bool
+    encoder: Params
+    """With the support's statistics unless transductive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class R2D2(EpisodicClassifier[Regression]):
+    """Logits are the regression's outputs, scaled and shifted by learned numbers.
+
+    Its weights, the bias among them, minimise `sum_i |x_i W - y_i|^2 + decay |W|^2`: scikit-learn's
+    `Ridge(alpha=decay, fit_intercept=False)` with a column of ones. The authors' code divides by n within the sum, so
+    that its lambda is n times as much here.
+
+    Parameters: `encoder.*`, `log_scale`, `bias` (which no softmax sees), and `log_decay` where it is learned.
+    """
+
+    encoder: Model
+    """x -> features [n, d]."""
+    decay: float = 1.0
+    """The paper's lambda, at first if it is learned."""
+    learn_decay: bool = False
+    scale: float = 10.0
+    """What outputs are multiplied by at first, as in the authors' code for Omniglot; learned."""
+
+    def __post_init__(self) -> None:
+        if not (self.decay > 0 and self.scale > 0):
+            raise InputError(f"decay and scale must be more than 0, got {self.decay} and {self.scale}")
+
+    def init(self, seed: int) -> Params:
+        params = tree.join(encoder=self.encoder.init(seed))
+        params |= {"log_scale": torch.tensor(math.log(self.scale)), "bias": torch.tensor(0.0)}
+        return params | ({"log_decay": torch.tensor(math.log(self.decay))} if self.learn_decay else {})
+
+    def adapt(self, params: Params, support: Batch) -> Regression:
+        encoder = tree.part(params, "encoder")
+        if not self.transductive:
+            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
+        features = self.encoder.apply(encoder, support.x, support.mask)
+        member = membership(support.y, ways(support), support.mask, features.dtype)  # [n, ways]
+        x = with_ones(features) * weights(support.y, support.mask)[:, None]
+        decay = params["log_decay"].exp() if self.learn_decay else self.decay
+        return Regression(ridge(x, member, decay), member.sum(0) > 0, encoder)
+
+    def predict(self, params: Params, adapted: Regression, x: Tensor | dict[str, Tensor]) -> Tensor:
+        outputs = with_ones(self.encoder.apply(adapted.encoder, x)) @ adapted.weight
+        return mask_absent(params["log_scale"].exp() * outputs + params["bias"], adapted.present)

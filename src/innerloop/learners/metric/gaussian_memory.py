@@ -1,0 +1,121 @@
+"""Kernel regression over learned embeddings: Nadaraya, On estimating regression, 1964, https://doi.org/10.1137/1109020.
+
+Adaptation is writing the labelled embeddings into a memory that may grow; a query reads it with a Gaussian kernel.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from innerloop.core import tree
+from innerloop.core.errors import InputError
+from innerloop.core.learner import EpisodicClassifier, mask_absent
+from innerloop.core.model import Model
+from innerloop.core.prototypes import labels, squared_distance, vote, ways
+from innerloop.core.types import Batch, Params
+
+
+class Memory(NamedTuple):
+    """Slots of remembered embeddings, a fixed number of them, and how to make further ones."""
+
+    embeddings: Tensor  # [capacity, d]
+    labels: Tensor  # [capacity], -1: an empty slot
+    ages: Tensor  # [capacity], larger for what was written later, -1: empty
+    classes: Tensor  # [ways] bool, True; its length is the number of ways
+    encoder: Params
+    """With the first support's statistics unless transductive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianMemory(EpisodicClassifier[Memory]):
+    """Logits are the logarithms of the classes' shares of `sum_i exp(-|f(x) - m_i|^2 / sigma^2)`.
+
+    Parameters: `encoder.*` and `log_sigma`.
+
+    `update` embeds what it adds with the batch-norm statistics of the first support, so that what is remembered stays
+    valid and costs nothing. It equals `adapt` to both together with these statistics, and exactly for an encoder
+    without batch norm.
+    """
+
+    incremental: ClassVar[bool] = True
+
+    encoder: Model
+    """x -> features [n, d]."""
+    sigma: float = 4.0
+    """Width of the kernel at first, in units of the features; learned."""
+    capacity: int = 1024
+    """Slots; when they are full, the oldest is overwritten."""
+
+    def __post_init__(self) -> None:
+        if not self.sigma > 0 or self.capacity < 1:
+            raise InputError(f"sigma must be more than 0 and capacity at least 1, got {self.sigma} and {self.capacity}")
+
+    def init(self, seed: int) -> Params:
+        return tree.join(encoder=self.encoder.init(seed)) | {"log_sigma": torch.tensor(math.log(self.sigma))}
+
+    def adapt(self, params: Params, support: Batch) -> Memory:
+        if len(support.y) > self.capacity:
+            raise InputError(
+                f"a support of {len(support.y)} examples does not fit a memory of {self.capacity}: raise the capacity"
+            )
+        encoder = tree.part(params, "encoder")
+        if not self.transductive:
+            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
+        features = self.encoder.apply(encoder, support.x, support.mask)
+        none = torch.full((self.capacity,), -1, device=features.device)
+        classes = torch.ones(ways(support), dtype=torch.bool, device=features.device)
+        empty = Memory(features.new_zeros(self.capacity, features.shape[1]), none, none, classes, encoder)
+        return write(empty, features, labels(support))
+
+    def update(self, params: Params, adapted: Memory, more: Batch) -> Memory:
+        """Write more examples; a longer `classes` makes room for new ones."""
+        if more.classes is not None and len(more.classes) > len(adapted.classes):
+            adapted = adapted._replace(classes=torch.ones_like(more.classes))
+        return write(adapted, self.encoder.apply(adapted.encoder, more.x, more.mask), labels(more))
+
+    def predict(self, params: Params, adapted: Memory, x: Tensor | dict[str, Tensor]) -> Tensor:
+        features = self.encoder.apply(adapted.encoder, x)
+        scores = -squared_distance(features, adapted.embeddings) * (-2 * params["log_sigma"]).exp()
+        number = torch.arange(len(adapted.classes), device=features.device)
+        present = (adapted.labels[:, None] == number).any(0)
+        return mask_absent(vote(scores, adapted.labels, len(adapted.classes)), present)
+
+
+def write(memory: Memory, embeddings: Tensor, labels: Tensor) -> Memory:
+    """The memory after n more rows, in their order: each goes to an empty slot, else to the oldest.
+
+    Args:
+        memory: Stays as it is.
+        embeddings: [n, d].
+        labels: [n] classes; rows with -1 are not written.
+    """
+    capacity, n = memory.labels.shape[0], labels.shape[0]
+    real = labels >= 0
+    rank = real.cumsum(0) - 1  # [n] how many rows are written before
+    kept = real & (rank >= real.sum() - capacity)  # the others would be overwritten by this very call
+    slots = memory.ages.argsort(stable=True)  # empty ones first, then from the oldest
+    target = torch.where(kept, slots[rank.clamp_min(0) % capacity], capacity)
+    own = torch.arange(capacity + 1, device=labels.device)
+    source = own.scatter(0, target, capacity + torch.arange(n, device=labels.device))[:capacity]
+    ages = memory.ages.max() + 1 + rank
+    return memory._replace(
+        embeddings=torch.cat([memory.embeddings, embeddings])[source],
+        labels=torch.cat([memory.labels, labels])[source],
+        ages=torch.cat([memory.ages, ages])[source],
+    )
+
+
+def erase(memory: Memory, slots: Tensor) -> Memory:
+    """The memory without what is in some slots.
+
+    Args:
+        memory: Stays as it is.
+        slots: [capacity] bool, such as `memory.labels == 3` to forget a class.
+    """
+    return memory._replace(
+        labels=memory.labels.masked_fill(slots, -1),
+        ages=memory.ages.masked_fill(slots, -1),
+    )
