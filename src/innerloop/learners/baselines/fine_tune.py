@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from innerloop.core import tree
 from innerloop.core.inner import descend
-from innerloop.core.learner import EpisodicClassifier, Unrolled, mask_absent, score
-from innerloop.core.model import Model
-from innerloop.core.objectives import classification
-from innerloop.core.types import Batch, Episode, Metrics, Params
+from innerloop.core.learner import Unrolled, mask_absent
+from innerloop.core.objectives import classification, membership
+from innerloop.core.pretraining import Pretrained
+from innerloop.core.prototypes import ways
+from innerloop.core.types import Batch, Metrics, Params
 
 
 class NewHead(NamedTuple):
@@ -21,7 +21,7 @@ class NewHead(NamedTuple):
 
     weight: Tensor  # [ways, d]
     bias: Tensor  # [ways]
-    classes: Tensor  # [ways] bool
+    present: Tensor  # [ways] bool
     encoder: Params
     """With the support's statistics unless transductive."""
 
@@ -34,39 +34,23 @@ class Training(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FineTune(EpisodicClassifier[NewHead], Unrolled[NewHead, Training]):
-    """`loss` is plain classification of the query over all meta-training classes (`tasks.BatchSampler`).
+class FineTune(Pretrained[NewHead], Unrolled[NewHead, Training]):
+    """Adaptation replaces the pre-training classifier by a new head, from zero."""
 
-    Parameters: `encoder.*` and `head.*`, the pre-training classifier, which adaptation replaces by a new head from
-    zero.
-    """
-
-    encoder: Model
-    """x -> features [n, d]."""
-    head: Model
-    """features -> logits of all meta-training classes."""
     inner_lr: float = 0.1
     inner_steps: int = 100
 
-    def init(self, seed: int) -> Params:
-        return tree.join(encoder=self.encoder.init(seed), head=self.head.init(seed))
-
     def start(self, params: Params, support: Batch) -> Training:
-        encoder = tree.part(params, "encoder")
-        if not self.transductive:
-            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
-        features = self.encoder.apply(encoder, support.x, support.mask)
-        if support.classes is None:
-            raise ValueError("a new head needs `classes` ([ways] bool): its length is the number of ways")
-        ways = support.classes.shape[0]
-        zero = features.new_zeros(ways, features.shape[1])
-        return Training(NewHead(zero, zero[:, 0], support.classes, encoder), features)
+        features, encoder = self.features(params, support)
+        present = membership(support.y, ways(support), support.mask).sum(0) > 0
+        zero = features.new_zeros(len(present), features.shape[1])
+        return Training(NewHead(zero, zero[:, 0], present, encoder), features)
 
     def advance(self, params: Params, carry: Training, support: Batch) -> tuple[Training, Tensor]:
         head, features = carry
 
         def loss(weights: Params) -> tuple[Tensor, Metrics]:
-            logits = mask_absent(features @ weights["weight"].T + weights["bias"], head.classes)
+            logits = mask_absent(features @ weights["weight"].T + weights["bias"], head.present)
             return classification(logits, support.y, support.mask), {}
 
         weights, value = descend({"weight": head.weight, "bias": head.bias}, loss, self.inner_lr)
@@ -77,10 +61,4 @@ class FineTune(EpisodicClassifier[NewHead], Unrolled[NewHead, Training]):
 
     def predict(self, params: Params, adapted: NewHead, x: Tensor | dict[str, Tensor]) -> Tensor:
         features = self.encoder.apply(adapted.encoder, x)
-        return mask_absent(features @ adapted.weight.T + adapted.bias, adapted.classes)
-
-    def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
-        query = episode.query
-        features = self.encoder.apply(tree.part(params, "encoder"), query.x, query.mask)
-        logits = self.head.apply(tree.part(params, "head"), features, query.mask)
-        return self.objective(logits, query.y, query.mask), {"score": score(logits, query)}
+        return mask_absent(features @ adapted.weight.T + adapted.bias, adapted.present)

@@ -1,0 +1,112 @@
+"""Contrastive pre-training without labels: SimCLR, Chen et al., ICML 2020, https://arxiv.org/abs/2002.05709.
+
+Adaptation is the mean feature of every class; a query belongs to the nearest, by the cosine or the Euclidean distance.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from innerloop.core import tree
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner, mask_absent
+from innerloop.core.model import Model
+from innerloop.core.objectives import ABSENT, mean, normalize, weights
+from innerloop.core.prototypes import Centroids, centroids, cosine, squared_distance
+from innerloop.core.types import Batch, Episode, Metrics, Params
+
+Distance = Literal["cosine", "euclidean"]
+
+
+class Means(NamedTuple):
+    """Class means of the encoder's features (of unit length for the cosine)."""
+
+    centroids: Centroids
+    encoder: Params
+    """With the support's statistics unless transductive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfSupervised(Learner[Means]):
+    """`loss` is NT-Xent over the rows of support and query together; rows with equal labels are views of one picture.
+
+    That is what `tasks.UnsupervisedSampler` makes, with one shot and one query of many pictures. Where an example has
+    several other views, the mean over them is taken (Khosla et al. 2020); given true labels, it is their loss.
+    Parameters: `encoder.*`, and `projection.*` of the head that is only trained through.
+    """
+
+    low_precision = True
+
+    encoder: Model
+    """x -> features [n, d]."""
+    projection: Model | None = None
+    """features -> [n, p], which are compared in training, such as `nn.mlp.MLP(d, (d,), d)`; None: the features."""
+    temperature: float = 0.2
+    """What cosines are divided by."""
+    distance: Distance = "cosine"
+    """Between a query and the class means, in adaptation."""
+
+    def __post_init__(self) -> None:
+        if self.distance not in get_args(Distance):
+            raise InputError(f"there is no distance '{self.distance}': choose {', '.join(get_args(Distance))}")
+        if not self.temperature > 0:
+            raise InputError(f"temperature must be more than 0, got {self.temperature}")
+
+    def init(self, seed: int) -> Params:
+        parts = {"encoder": self.encoder.init(seed)}
+        if self.projection is not None:
+            parts["projection"] = self.projection.init(seed)
+        return tree.join(**parts)
+
+    def adapt(self, params: Params, support: Batch) -> Means:
+        encoder = tree.part(params, "encoder")
+        if not self.transductive:
+            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
+        features = self.encoder.apply(encoder, support.x, support.mask)
+        if self.distance == "cosine":
+            features = normalize(features)
+        return Means(centroids(features, support), encoder)
+
+    def predict(self, params: Params, adapted: Means, x: Tensor | dict[str, Tensor]) -> Tensor:
+        features = self.encoder.apply(adapted.encoder, x)
+        means, counts = adapted.centroids
+        if self.distance == "cosine":
+            logits = cosine(features, means) / self.temperature
+        else:
+            logits = -squared_distance(features, means)
+        return mask_absent(logits, counts > 0)
+
+    def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
+        x = tree.map(lambda a, b: torch.cat([a, b]), episode.support.x, episode.query.x)
+        y = torch.cat([batch.y for batch in episode])
+        masks = [batch.mask for batch in episode if batch.mask is not None]
+        mask = torch.cat(masks) if len(masks) == 2 else None
+        views = self.encoder.apply(tree.part(params, "encoder"), x, mask)
+        if self.projection is not None:
+            views = self.projection.apply(tree.part(params, "projection"), views, mask)
+        loss, found = nt_xent(views, y, mask, self.temperature)
+        return loss, {"score": found.detach()}
+
+
+def nt_xent(views: Tensor, y: Tensor, mask: Tensor | None, temperature: float) -> tuple[Tensor, Tensor]:
+    """Normalised temperature-scaled cross-entropy: every view is to find the others with its label among all.
+
+    Args:
+        views: [n, p].
+        y: [n] which picture; -1: none, the row does not count.
+        mask: [n] bool, which rows are real; None: all.
+        temperature: What cosines are divided by.
+
+    Returns:
+        The loss, and the share of views to which one with their own label is nearest.
+    """
+    real = weights(y, mask)
+    others = real & ~torch.eye(len(y), dtype=torch.bool, device=y.device)  # [n, n], never a row itself
+    log_p = torch.log_softmax((cosine(views, views) / temperature).masked_fill(~others, ABSENT), -1)
+    positive = ((y[:, None] == y) & others).to(log_p.dtype)
+    count = positive.sum(1)
+    rows = real & (count > 0)
+    right = positive.gather(1, log_p.argmax(1, keepdim=True))[:, 0]
+    return mean(-(log_p * positive).sum(1) / count.clamp_min(1), rows), mean(right, rows)

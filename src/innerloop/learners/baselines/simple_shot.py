@@ -1,0 +1,72 @@
+"""SimpleShot: Wang, Chao, Weinberger, van der Maaten, 2019, https://arxiv.org/abs/1911.04623.
+
+Adaptation is the mean of every class, of features of an ordinarily trained classifier that were centred and scaled.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from innerloop.core import tree
+from innerloop.core.errors import InputError
+from innerloop.core.learner import mask_absent
+from innerloop.core.objectives import normalize, weights
+from innerloop.core.pretraining import Pretrained
+from innerloop.core.prototypes import Centroids, centroids, squared_distance
+from innerloop.core.types import Batch, Episode, Params
+
+Transform = Literal["none", "l2", "centred_l2"]
+
+
+class Means(NamedTuple):
+    """Class means of transformed features, and the encoder with the support's statistics unless transductive."""
+
+    centroids: Centroids
+    encoder: Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimpleShot(Pretrained[Means]):
+    """Logits are negative squared Euclidean distances to the class means.
+
+    Parameters: those of pre-training, and `centre` [d], the mean feature of training batches once it is `complete`d;
+    a single 0 before that.
+    """
+
+    transform: Transform = "centred_l2"
+    """Of features. none: as they are (the paper's UN). l2: of unit length (L2N). centred_l2: less the mean feature of
+    the training classes, then of unit length (CL2N)."""
+
+    def __post_init__(self) -> None:
+        if self.transform not in get_args(Transform):
+            raise InputError(f"there is no transform '{self.transform}': choose {', '.join(get_args(Transform))}")
+
+    def init(self, seed: int) -> Params:
+        return super().init(seed) | {"centre": torch.zeros(())}
+
+    def adapt(self, params: Params, support: Batch) -> Means:
+        features, encoder = self.features(params, support)
+        return Means(centroids(self._transformed(params, features), support), encoder)
+
+    def predict(self, params: Params, adapted: Means, x: Tensor | dict[str, Tensor]) -> Tensor:
+        features = self._transformed(params, self.encoder.apply(adapted.encoder, x))
+        means, counts = adapted.centroids
+        return mask_absent(-squared_distance(features, means), counts > 0)
+
+    @torch.no_grad()
+    def complete(self, params: Params, tasks: Iterable[Episode]) -> Params:
+        encoder, sums, counts = tree.part(params, "encoder"), [], []
+        for _, query in tasks:
+            rows = weights(query.y, query.mask)
+            features = self.encoder.apply(encoder, query.x, query.mask)
+            sums.append((features * rows[:, None]).sum(0))
+            counts.append(rows.sum())
+        return params | {"centre": torch.stack(sums).sum(0) / torch.stack(counts).sum().clamp_min(1)}
+
+    def _transformed(self, params: Params, features: Tensor) -> Tensor:
+        if self.transform == "none":
+            return features
+        return normalize(features - params["centre"] if self.transform == "centred_l2" else features)
