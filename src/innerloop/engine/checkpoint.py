@@ -1,5 +1,6 @@
 """Run folders: what a run was (`config.json`), learned (`params.safetensors`), and where it stopped (`state.pt`)."""
 
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -30,14 +31,29 @@ def load(run: str | Path, allow: Sequence[str] = ()) -> tuple[Learner, Params]:
     Raises:
         InputError: Not a run, of another version, or naming foreign classes.
     """
-    run = Path(run)
     learner = config.decode(read_config(run)["learner"], allow)
-    try:
-        tensors = safetensors.torch.load_file(run / "params.safetensors")
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{run} has no readable params.safetensors ({error}): train first, or restore it") from error
+    tensors = _read_tensors(run)
     restore_buffers(learner, tensors)
-    return learner, {k: v for k, v in tensors.items() if not k.startswith(_BUFFERS)}
+    return learner, _without_buffers(tensors)
+
+
+def read_params(run: str | Path) -> Params:
+    """The meta-parameters of a run folder alone, whatever learner they are of.
+
+    Raises:
+        InputError: There are none.
+    """
+    return _without_buffers(_read_tensors(run))
+
+
+def fingerprint(params: Params, learner: Learner | None = None) -> str:
+    """Short sha256 of the parameters, and of the learner with its fields: what was tested, or taken over."""
+    digest = hashlib.sha256(b"" if learner is None else json.dumps(config.encode(learner), sort_keys=True).encode())
+    for name in sorted(params):
+        value = params[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def read_config(run: str | Path) -> dict[str, Any]:
@@ -112,6 +128,17 @@ def restore_buffers(learner: Learner, tensors: Params) -> None:
         mine = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         if mine:
             model.load_buffers(mine)
+
+
+def _read_tensors(run: str | Path) -> Params:
+    try:
+        return safetensors.torch.load_file(Path(run) / "params.safetensors")
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{run} has no readable params.safetensors ({error}): train first, or restore it") from error
+
+
+def _without_buffers(tensors: Params) -> Params:
+    return {k: v for k, v in tensors.items() if not k.startswith(_BUFFERS)}
 
 
 def _models(learner: Learner) -> dict[str, Model]:

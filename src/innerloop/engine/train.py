@@ -1,108 +1,35 @@
 """Meta-training: resumable bit for bit, stopped by anything, never left half-written."""
 
-import contextlib
 import math
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from innerloop.core import files
+from innerloop.core import files, tree
 from innerloop.core.config import encode
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Episode, Metrics, Params, Sampler
 from innerloop.engine import checkpoint, distributed, plan
 from innerloop.engine.choose import choose
+from innerloop.engine.config import TrainConfig
+from innerloop.engine.estimators import PES, PLANS, Estimator, TruncatedBPTT
 from innerloop.engine.feed import Feed
 from innerloop.engine.log import Log, progress
+from innerloop.engine.signals import stop_signals
 from innerloop.engine.step import meta_gradient, validation_scores
 from innerloop.engine.whole import WholeStep
 
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How to meta-train."""
-
-    steps: int = 1000
-    """Meta-steps."""
-    cpu_minutes: float | None = None
-    """Stop earlier, once so much processor time is spent, on all threads together; None: never. Budgets for a fair
-    comparison: the number of steps then depends on the machine."""
-    meta_batch_size: int = 4
-    """Tasks a meta-step; their gradients are averaged, in chunks where the plan says so."""
-    meta_lr: float = 1e-3
-    """Rate of the meta-optimizer."""
-    seed: int = 0
-    """Of the initial parameters."""
-    optimizer: Literal["adam", "sgd"] = "adam"
-    schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
-    """Of the meta-rate: to zero at the end by a cosine or a line, or halved every `schedule_every` steps."""
-    schedule_every: int = 2000
-    clip: float | None = None
-    """Largest norm of the meta-gradient; None: not clipped."""
-    validate_every: int = 0
-    """Steps between scores on meta-validation episodes, of which the best is kept; 0: never, the last is kept."""
-    validation_episodes: int = 100
-    patience: int = 0
-    """Stop after this many validations without a new best; 0: never."""
-    checkpoint_every: int = 100
-    """Steps between checkpoints."""
-    plan: Literal["auto", "loop", "threads", "vmap", "replay", "compile"] = "auto"
-    """How tasks are run: `auto` times them and says what it chose; see `docs/scale.md`."""
-    chunk: int | None = None
-    """Tasks at once; None: as the plan has it."""
-    threads: int | None = None
-    """Python threads that take tasks; None: as the plan has it."""
-    layout: Literal["contiguous", "channels_last", "mixed"] | None = None
-    """Of pictures in memory; None: as the plan has it. mixed: support contiguous, query in channels last."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: autocast, for learners that declare `low_precision`."""
-    recompute: bool = False
-    """Make the graph of an inner step again in the backward pass: memory stays flat in inner steps."""
-
-    def __post_init__(self) -> None:
-        for name in ("meta_batch_size", "checkpoint_every", "validation_episodes", "schedule_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("chunk", "threads"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, or left out, got {getattr(self, name)}")
-        for name in ("steps", "validate_every", "patience"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.cpu_minutes is not None and not self.cpu_minutes > 0:
-            raise InputError(f"cpu_minutes must be more than 0, or left out, got {self.cpu_minutes}")
-
-    @property
-    def pins(self) -> dict[str, Any]:
-        """The fields of a `Plan` that were asked for."""
-        given = {"chunk": self.chunk, "threads": self.threads, "layout": self.layout, "precision": self.precision}
-        return {k: v for k, v in given.items() if v is not None} | ({"recompute": True} if self.recompute else {})
-
-    def done(self, step: int, spent: float) -> float:
-        """How much of the training is done, from 0 to 1, after so many steps and seconds of processor time."""
-        by_steps = step / self.steps if self.steps else 1.0
-        by_time = 0.0 if self.cpu_minutes is None else spent / (60 * self.cpu_minutes)
-        return min(1.0, max(by_steps, by_time))
-
-    def rate(self, step: int, spent: float = 0.0) -> float:
-        """The meta-rate of a step."""
-        done = self.done(step, spent)
-        factor = {
-            "constant": 1.0,
-            "cosine": 0.5 * (1 + math.cos(math.pi * done)),
-            "linear": 1 - done,
-            "step": 0.5 ** (step // self.schedule_every),
-        }
-        return self.meta_lr * factor[self.schedule]
+_TASKS = 32
+"""Of meta-training, that a learner completes its parameters from."""
+_WORTH_RECORDING = 200
+"""Meta-steps, for pieces of an unroll."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -120,6 +47,7 @@ def meta_train(
     out: str | Path | None = None,
     validation: Sampler | None = None,
     record: dict[str, Any] | None = None,
+    start: Params | None = None,
 ) -> Params:
     """Meta-train, or go on with the run in `out`: a resumed run equals an unbroken one bit for bit.
 
@@ -133,6 +61,7 @@ def meta_train(
         out: Run folder; None keeps nothing.
         validation: Meta-validation tasks, needed for `validate_every`.
         record: Plain JSON kept in the run's config: where the tasks came from.
+        start: Parameters to begin from; those it does not name are the learner's own, from the seed.
 
     Returns:
         The best parameters by validation, or the last.
@@ -146,7 +75,8 @@ def meta_train(
     if config.validate_every and validation is None:
         raise InputError(f"validate_every={config.validate_every} needs a validation sampler")
     with distributed.join() as world:
-        return _train(learner, sampler, config, None if out is None else Path(out), validation, record or {}, world)
+        run = None if out is None else Path(out)
+        return _train(learner, sampler, config, run, validation, record or {}, world, start or {})
 
 
 def _train(
@@ -157,12 +87,15 @@ def _train(
     validation: Sampler | None,
     record: dict[str, Any],
     world: distributed.World,
+    start: Params,
 ) -> Params:
     if run is not None:
         world.first(lambda: _open(run, learner, config, record))
     if world.size > 1 and config.cpu_minutes is not None:
         raise InputError("cpu_minutes is the budget of one process: leave it out under torchrun, or start without it")
-    training = _Training(learner, config, run, world)
+    if world.size > 1 and config.estimator != "exact":
+        raise InputError(f"estimator='{config.estimator}' holds its problems in one process: start without torchrun")
+    training = _Training(learner, sampler, config, run, world, start)
     if config.meta_batch_size < world.size and world.rank == 0:
         idle = f"{world.size - config.meta_batch_size} of {world.size} processes"
         print(f"innerloop: {idle} have nothing to do in a meta-batch of {config.meta_batch_size}", file=sys.stderr)
@@ -174,7 +107,7 @@ def _train(
         training.save()
 
     name, shown = type(learner).__name__, world.rank == 0
-    with _stop_signals() as stopped, progress(name, training.step, config.steps, shown) as bar:
+    with stop_signals() as stopped, progress(name, training.step, config.steps, shown) as bar:
         while not training.finished:
             started = time.perf_counter()
             metrics, stop = training.advance(feed, stopped)
@@ -197,14 +130,27 @@ def _train(
 class _Training:
     """Everything that changes while a run trains, and nothing else."""
 
-    def __init__(self, learner: Learner, config: TrainConfig, run: Path | None, world: distributed.World):
-        self.learner, self.config, self.run, self.world = learner, config, run, world
-        self.params = {k: v.requires_grad_() for k, v in learner.init(config.seed).items()}
+    def __init__(
+        self,
+        learner: Learner,
+        sampler: Sampler,
+        config: TrainConfig,
+        run: Path | None,
+        world: distributed.World,
+        start: Params,
+    ):
+        self.learner, self.sampler, self.config, self.run, self.world = learner, sampler, config, run, world
+        self.now = learner  # as it is at this step
+        initial = learner.init(config.seed) | tree.map(torch.clone, start)
+        self.params = {k: v.requires_grad_() for k, v in initial.items()}
         self.step, self.waited = 0, 0
         self.best: dict[str, Any] | None = None
         self.spent, self.started = 0.0, time.process_time()
         self.plan: plan.Plan | None = None if config.plan == "auto" else plan.Plan(config.plan, **config.pins)
         self.whole: WholeStep | None = None
+        self.estimator: Estimator | None = None
+        self.held: Any = None  # the estimator's, in mid-unroll
+        self.resumed: Params | None = None  # its leaves by path, as a checkpoint had them
         leaves = list(self.params.values())
         # An optimizer refuses an empty list: a learner without parameters (raw inputs) trains by standing still.
         make = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[config.optimizer]
@@ -223,8 +169,12 @@ class _Training:
     @property
     def result(self) -> Params:
         self.settle()
-        params = self.params if self.best is None else self.best["params"]
-        return {k: v.detach() for k, v in params.items()}
+        return self.complete(self.params if self.best is None else self.best["params"])
+
+    def complete(self, params: Params) -> Params:
+        """With what the learner computes from the first tasks."""
+        tasks = (tree.slice(self.sampler.episodes(i, 1), 0) for i in range(_TASKS))
+        return self.learner.complete({k: v.detach() for k, v in params.items()}, tasks)
 
     def advance(self, feed: Feed, stopped: Callable[[], bool]) -> tuple[dict[str, float], bool]:
         """One meta-step; returns what to log, and whether any process was asked to stop."""
@@ -234,29 +184,62 @@ class _Training:
         # A process without tasks runs one that does not count, so that it knows the names of the metrics.
         tasks = mine or range(1)
         episodes = feed.episodes(self.step, tasks)
+        self._anneal()
         if self.plan is None:
             self.plan = self._pick(episodes)
+        if self.config.estimator != "exact":
+            return self._piece(episodes), stopped()
         if self.whole is None and self.world.size == 1 and self.optimizer and WholeStep.possible(self.plan, size):
-            self.whole = WholeStep(self.learner, self.params, self.optimizer, self.plan, self.config.clip)
+            self.whole = WholeStep(self.now, self.params, self.optimizer, self.plan, self.config.clip)
         if self.whole is not None:
             metrics, taken = self.whole(episodes, self.config.rate(self.step, self.spent))
             if not taken:
                 raise FailedError(self._diverged(metrics))
             self.step += 1
             return {k: float(v) for k, v in metrics.items()}, stopped()
-        gradient, metrics = meta_gradient(self.learner, self.params, episodes, self.plan)
+        gradient, metrics = meta_gradient(self.now, self.params, episodes, self.plan)
         gradient, metrics, stop = self.world.mean(gradient, metrics, len(mine) / size, stopped())
+        return self._taken(gradient, metrics), stop
+
+    def _taken(self, gradient: Params, metrics: Metrics) -> dict[str, float]:
         found = {k: float(v) for k, v in metrics.items()}
         if not math.isfinite(found["loss"]) or not all(bool(g.isfinite().all()) for g in gradient.values()):
             raise FailedError(self._diverged(metrics))
         self.descend(gradient)
         self.step += 1
-        return found, stop
+        return found
+
+    def _piece(self, episodes: Episode) -> dict[str, float]:
+        """A meta-step on a piece of every problem's unroll."""
+        config = self.config
+        if self.estimator is None:
+            # Pieces run all problems at once; loop and threads would run one after another.
+            how = self.plan if self.plan is not None and self.plan.name in PLANS else plan.Plan("vmap")
+            if config.estimator == "truncated":
+                self.estimator = TruncatedBPTT(length=config.unroll_length, plan=how)
+            else:
+                self.estimator = PES(length=config.unroll_length, sigma=config.pes_sigma, seed=config.seed, plan=how)
+        if self.held is None:
+            self.held = self.estimator.begin(self.now, self.params, episodes)
+            if self.resumed is not None:
+                self.held = tree.rebuild(self.held, self.resumed)
+        gradient, held, metrics = self.estimator.gradient(self.now, self.params, self.held, episodes, self.step)
+        found = self._taken(gradient, metrics)
+        self.held = held
+        return found
+
+    def _anneal(self) -> None:
+        now = self.learner.at(self.config.done(self.step, self.spent))
+        if now != self.now:
+            self.settle()
+            self.now, self.whole = now, None  # a recorded step holds for one learner
 
     def _pick(self, episodes: Episode) -> plan.Plan:
+        if self.config.estimator != "exact":
+            return plan.Plan("replay" if self.config.steps - self.step > _WORTH_RECORDING else "vmap")
         # Within a budget of time nobody knows how many steps there will be: not worth compiling for.
         steps = 0 if self.config.cpu_minutes is not None else self.config.steps - self.step
-        chosen = self.world.first(lambda: choose(self.learner, self.params, episodes, steps, **self.config.pins))
+        chosen = self.world.first(lambda: choose(self.now, self.params, episodes, steps, **self.config.pins))
         if self.world.rank == 0:
             print(f"innerloop: {chosen.said}", file=sys.stderr)
         return chosen.plan
@@ -284,7 +267,7 @@ class _Training:
         tasks = mine or range(1)
         episodes = sampler.episodes(tasks.start, len(tasks))
         self.settle()
-        scores = validation_scores(self.learner, self.params, episodes)
+        scores = validation_scores(self.learner, self.complete(self.params), episodes)
         scores = self.world.gather(scores[: len(mine)], mine, count)
         mean = float(scores.mean())
         better = float("-inf") if math.isnan(mean) else (-mean if _lower_is_better(episodes.query.y) else mean)
@@ -309,13 +292,14 @@ class _Training:
             "plan": None if self.plan is None else asdict(self.plan),
             "world_size": self.world.size,
             "cpu_seconds": self.spent,
+            "held": None if self.held is None else dict(tree.items(self.held)),
         }
         checkpoint.save_state(self.run, state)
         checkpoint.save_params(self.run, self.learner, self.result)
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.waited, self.best = state["step"], state["waited"], state["best"]
-        self.spent = state.get("cpu_seconds", 0.0)
+        self.spent, self.resumed = state.get("cpu_seconds", 0.0), state.get("held")
         self.started -= self.spent
         with torch.no_grad():
             for name, leaf in self.params.items():
@@ -348,37 +332,24 @@ def _open(run: Path, learner: Learner, config: TrainConfig, record: dict[str, An
     pairs |= {k: (found["train"].get(k), v) for k, v in train.items() if k not in ignored}
     for name, (old, new) in pairs.items():
         if old != new:
+            entry, was, now = _where(name, old, new)
             raise InputError(
-                f"{run} holds another run: its {name} is {_short(old)}, now {_short(new)} is asked for. "
+                f"{run} holds another run: its {entry} is {_short(was)}, now {_short(now)} is asked for. "
                 "Choose another folder, remove this one, or ask for the same to go on with it"
             )
     checkpoint.write_config(run, learner, train, record)
 
 
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Whether SIGINT or SIGTERM arrived; a second one is not held back."""
-    arrived = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield arrived.is_set
-        return
-    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: Any) -> None:
-        arrived.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for s in before:
-        signal.signal(s, note)
-    try:
-        yield arrived.is_set
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)
-
-
 def _lower_is_better(y: Tensor) -> bool:
     return y.is_floating_point()
+
+
+def _where(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
+    """The first entry in which nested JSON differs."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        key = next(k for k in (*new, *old) if old.get(k) != new.get(k))
+        return _where(f"{name}.{key}", old.get(key), new.get(key))
+    return name, old, new
 
 
 def _short(value: Any) -> str:

@@ -1,0 +1,94 @@
+"""What can be asked of a meta-training."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from innerloop.core.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How to meta-train."""
+
+    steps: int = 1000
+    """Meta-steps."""
+    cpu_minutes: float | None = None
+    """Stop earlier, once so much processor time is spent, on all threads together; None: never. Budgets for a fair
+    comparison: the number of steps then depends on the machine."""
+    meta_batch_size: int = 4
+    """Tasks a meta-step; their gradients are averaged, in chunks where the plan says so."""
+    meta_lr: float = 1e-3
+    """Rate of the meta-optimizer."""
+    seed: int = 0
+    """Of the initial parameters."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
+    """Of the meta-rate: to zero at the end by a cosine or a line, or halved every `schedule_every` steps."""
+    schedule_every: int = 2000
+    clip: float | None = None
+    """Largest norm of the meta-gradient; None: not clipped."""
+    validate_every: int = 0
+    """Steps between scores on meta-validation episodes, of which the best is kept; 0: never, the last is kept."""
+    validation_episodes: int = 100
+    patience: int = 0
+    """Stop after this many validations without a new best; 0: never."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints."""
+    plan: Literal["auto", "loop", "threads", "vmap", "replay", "compile"] = "auto"
+    """How tasks are run: `auto` times them and says what it chose; see `docs/scale.md`."""
+    chunk: int | None = None
+    """Tasks at once; None: as the plan has it."""
+    threads: int | None = None
+    """Python threads that take tasks; None: as the plan has it."""
+    layout: Literal["contiguous", "channels_last", "mixed"] | None = None
+    """Of pictures in memory; None: as the plan has it. mixed: support contiguous, query in channels last."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: autocast, for learners that declare `low_precision`."""
+    recompute: bool = False
+    """Make the graph of an inner step again in the backward pass: memory stays flat in inner steps."""
+    estimator: Literal["exact", "truncated", "pes"] = "exact"
+    """Of the meta-gradient, for learned optimizers: through the whole unroll, through pieces of it, or persistent
+    evolution strategies; see `engine.estimators`."""
+    unroll_length: int = 20
+    """Inner steps of a piece, for the last two."""
+    pes_sigma: float = 0.01
+    """Deviation of the noise of pes."""
+
+    def __post_init__(self) -> None:
+        for name in ("meta_batch_size", "checkpoint_every", "validation_episodes", "schedule_every", "unroll_length"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("chunk", "threads"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, or left out, got {getattr(self, name)}")
+        for name in ("steps", "validate_every", "patience"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.cpu_minutes is not None and not self.cpu_minutes > 0:
+            raise InputError(f"cpu_minutes must be more than 0, or left out, got {self.cpu_minutes}")
+        if not self.pes_sigma > 0:
+            raise InputError(f"pes_sigma must be more than 0, got {self.pes_sigma}")
+
+    @property
+    def pins(self) -> dict[str, Any]:
+        """The fields of a `Plan` that were asked for."""
+        given = {"chunk": self.chunk, "threads": self.threads, "layout": self.layout, "precision": self.precision}
+        return {k: v for k, v in given.items() if v is not None} | ({"recompute": True} if self.recompute else {})
+
+    def done(self, step: int, spent: float) -> float:
+        """How much of the training is done, from 0 to 1, after so many steps and seconds of processor time."""
+        by_steps = step / self.steps if self.steps else 1.0
+        by_time = 0.0 if self.cpu_minutes is None else spent / (60 * self.cpu_minutes)
+        return min(1.0, max(by_steps, by_time))
+
+    def rate(self, step: int, spent: float = 0.0) -> float:
+        """The meta-rate of a step."""
+        done = self.done(step, spent)
+        factor = {
+            "constant": 1.0,
+            "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+            "linear": 1 - done,
+            "step": 0.5 ** (step // self.schedule_every),
+        }
+        return self.meta_lr * factor[self.schedule]

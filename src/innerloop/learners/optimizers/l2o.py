@@ -1,0 +1,190 @@
+"""Learning to learn by gradient descent by gradient descent: Andrychowicz et al., NeurIPS 2016.
+
+https://arxiv.org/abs/1606.04474. Adaptation is the descent itself: a small LSTM, the same for every coordinate and with
+a state of its own for each, reads gradients and writes steps.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from innerloop.core import random, tree
+from innerloop.core.errors import InputError
+from innerloop.core.gradient import grad
+from innerloop.core.inner import first_step
+from innerloop.core.learner import EpisodicClassifier, Unrolled
+from innerloop.core.model import Model
+from innerloop.core.types import Batch, Episode, Metrics, Params
+
+_LAYERS = ("first", "second")
+_MINIBATCHES, _HORIZON = 0, 1
+
+
+class Descent(NamedTuple):
+    """Where a descent is; n is the number of coordinates, h the units of a layer."""
+
+    weights: Params
+    states: tuple[tuple[Tensor, ...], ...]  # of each layer [n, h], output and memory
+    step: Tensor  # [] int64
+    loss: Tensor  # [] what the steps so far add to the meta-loss
+    total: Tensor  # [] sum of the values after them
+
+
+class Optimised(NamedTuple):
+    """The weights at the end, and the mean value on the way."""
+
+    weights: Params
+    mean: Tensor  # []
+
+
+@dataclass(frozen=True, kw_only=True)
+class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
+    """Parameters: `first.*`, `second.*` and `output.*`, the LSTM's, and `start.*` where there is a `model`.
+
+    With a `value`, tasks are functions as `tasks.optimisation` makes them, and the meta-loss is the sum of the values
+    after every step. With a `model`, tasks are ordinary episodes: the value is the objective on the support, the start
+    is learned as well, and the meta-loss is the objective on the query after the last step.
+    """
+
+    value: Callable[[Params, dict[str, Tensor], Tensor], Tensor] | None = None
+    """`(theta, support.x, key of the step) -> scalar`, started from the entries `start.*` of `support.x`."""
+    model: Model | None = None
+    """x -> outputs of a task."""
+    inner_steps: int = 100
+    """Steps of a descent, the training horizon."""
+    shortest: int = 0
+    """Train on horizons drawn from `shortest` to `inner_steps`, a multiple of which is harder to survive; 0: all of
+    `inner_steps`."""
+    hidden: int = 20
+    """Units of each of the two layers."""
+    preprocessing: Literal["scale", "log_sign"] = "scale"
+    """Of gradients. log_sign: logarithm and sign, appendix A of the paper. scale: times `input_scale`."""
+    input_scale: float = 1.0
+    p: float = 10.0
+    """Gradients below e^-p are taken as they are, times e^p, by log_sign."""
+    output_scale: float = 0.1
+    """Of steps."""
+    late: float = 0.0
+    """Weight of step t of T in the meta-loss, (t / T)^late; 0: all alike, as in the paper."""
+    second_order: bool = False
+    """Differentiate through the gradients that the LSTM reads as well, which the paper drops."""
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.model is None):
+            raise InputError("l2o needs either a value, for functions to be minimised, or a model, for episodes")
+        if not 0 <= self.shortest <= self.inner_steps:
+            raise InputError(f"shortest must be from 0 to inner_steps={self.inner_steps}, got {self.shortest}")
+
+    @property
+    def exact_gradient(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.second_order
+
+    @property
+    def additive(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.value is not None
+
+    def init(self, seed: int) -> Params:
+        inputs, key, bound = self.inputs, random.mix(seed, 0), 1 / math.sqrt(self.hidden)
+        shapes = {"output.weight": (1, self.hidden), "output.bias": (1,)}
+        for name, read in zip(_LAYERS, (inputs, self.hidden), strict=True):
+            shapes |= {
+                f"{name}.weight_ih": (4 * self.hidden, read),
+                f"{name}.weight_hh": (4 * self.hidden, self.hidden),
+            }
+            shapes |= {f"{name}.bias": (4 * self.hidden,)}
+        found = {k: bound * (2 * random.uniform(random.fold(key, i), s) - 1) for i, (k, s) in enumerate(shapes.items())}
+        return found if self.model is None else found | tree.join(start=self.model.init(seed))
+
+    @property
+    def inputs(self) -> int:
+        """What the LSTM reads of a coordinate."""
+        return 2 if self.preprocessing == "log_sign" else 1
+
+    def start(self, params: Params, support: Batch) -> Descent:
+        given = support.x if isinstance(support.x, dict) else params
+        weights = tree.part(given, "start")
+        zero, count = params["output.bias"].new_zeros(()), sum(w.numel() for w in weights.values())
+        empty = (zero.new_zeros(count, self.hidden),) * 2
+        return Descent(weights, (empty, empty), first_step(weights), zero, zero)
+
+    def advance(self, params: Params, carry: Descent, support: Batch) -> tuple[Descent, Tensor]:
+        """One step of the LSTM, and what the value after it adds to the meta-loss."""
+
+        def before(w: Params) -> Tensor:
+            return self.at_step(w, support, carry.step)
+
+        here = carry.weights if self.second_order else {k: w.detach() for k, w in carry.weights.items()}
+        slopes = grad(before, here, create_graph=self.second_order)
+        x, states = self._read(torch.cat([g.reshape(-1) for g in slopes.values()])), []
+        for name, state in zip(_LAYERS, carry.states, strict=True):
+            states.append(cell(tree.part(params, name), x, state))
+            x = states[-1][0]
+        steps = self.output_scale * (x @ params["output.weight"][0] + params["output.bias"])
+        parts = steps.split([w.numel() for w in carry.weights.values()])
+        weights = {k: w + part.view(w.shape) for (k, w), part in zip(carry.weights.items(), parts, strict=True)}
+        step = carry.step + 1
+        value = self.at_step(weights, support, step)
+        share = value if self.late == 0 else value * (step.to(value.dtype) / self.inner_steps) ** self.late
+        share = torch.where(step <= self._horizon(support), share, 0 * share) if self.shortest else share
+        return Descent(weights, tuple(states), step, carry.loss + share, carry.total + value.detach()), share
+
+    def ended(self, carry: Descent, support: Batch) -> Tensor:
+        return carry.step >= (self._horizon(support) if self.shortest else self.inner_steps)
+
+    def finish(self, params: Params, carry: Descent, support: Batch) -> Optimised:
+        weights = carry.weights
+        if self.model is not None and not self.transductive:
+            weights = self.model.with_statistics(weights, support.x, support.mask)
+        mean = carry.total / carry.step.clamp_min(1)
+        if self.model is None:  # before the first step, where it starts
+            mean = torch.where(carry.step > 0, mean, self.at_step(weights, support, carry.step))
+        return Optimised(weights, mean)
+
+    def predict(self, params: Params, adapted: Optimised, x: Tensor | dict[str, Tensor]) -> Tensor:
+        """Of a function: [1, 1] the root of the mean value, so that its squared error to 0 is that mean."""
+        if self.model is None:
+            return adapted.mean.clamp_min(0).sqrt().view(1, 1)
+        return self.model.apply(adapted.weights, x)
+
+    def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
+        if self.model is not None:
+            return super().loss(params, episode)
+        carry = self.unroll(params, episode.support)
+        return carry.loss, {"score": carry.total.detach() / self.inner_steps}
+
+    def at_step(self, weights: Params, support: Batch, step: Tensor) -> Tensor:
+        """The value at these weights, on the minibatch of that step."""
+        if self.value is not None:
+            assert isinstance(support.x, dict) and support.key is not None
+            return self.value(weights, support.x, random.fold(random.fold(support.key, _MINIBATCHES), step))
+        assert self.model is not None
+        return self.objective(self.model.apply(weights, support.x, support.mask), support.y, support.mask)
+
+    def _horizon(self, support: Batch) -> Tensor:
+        assert support.key is not None
+        drawn = random.bits(random.fold(support.key, _HORIZON), (1,))[0]
+        return self.shortest + drawn % (self.inner_steps - self.shortest + 1)
+
+    def _read(self, slopes: Tensor) -> Tensor:
+        """[n] gradients as [n, inputs]."""
+        if self.preprocessing == "scale":
+            return self.input_scale * slopes[:, None]
+        return torch.stack(log_and_sign(slopes, self.p), 1)
+
+
+def log_and_sign(slopes: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    """`(log|g| / p, sign g)` where `|g| >= e^-p`, and `(-1, e^p g)` below."""
+    return slopes.abs().clamp_min(math.exp(-p)).log() / p, (math.exp(p) * slopes).clamp(-1, 1)
+
+
+def cell(weights: Params, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """`nn.LSTMCell` with one bias, written out: the native one cannot be differentiated under vmap."""
+    hidden, memory = state
+    gates = x @ weights["weight_ih"].T + hidden @ weights["weight_hh"].T + weights["bias"]
+    let, forget, new, out = gates.chunk(4, -1)
+    memory = forget.sigmoid() * memory + let.sigmoid() * new.tanh()
+    return out.sigmoid() * memory.tanh(), memory

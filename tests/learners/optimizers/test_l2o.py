@@ -1,0 +1,114 @@
+"""L2O, whose oracle is the recursion written as a loop in NumPy."""
+
+import numpy as np
+import pytest
+import torch
+
+from innerloop.core import tree
+from innerloop.core.errors import InputError
+from innerloop.core.model import Module
+from innerloop.engine import TrainConfig, meta_gradient, meta_train
+from innerloop.learners.optimizers.l2o import L2O, log_and_sign
+from innerloop.tasks.optimisation import FAMILIES, Optimizees, quadratic
+from tests.conformance import Conformance, TransductiveConformance, distance
+from tests.problems import classifier
+
+
+class TestL2O(TransductiveConformance):
+    learner = L2O(model=Module(classifier), inner_steps=3, hidden=4)
+
+
+class TestL2OSecondOrder(Conformance):
+    learner = L2O(model=Module(classifier), inner_steps=3, hidden=4, preprocessing="log_sign", second_order=True)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("preprocessing", ["scale", "log_sign"])
+def test_a_descent_is_the_loop_in_numpy(preprocessing):
+    learner = L2O(value=quadratic, inner_steps=7, hidden=5, preprocessing=preprocessing, late=2.0, input_scale=0.3)
+    params = tree.map(torch.Tensor.double, learner.init(1))
+    episode = tree.slice(Optimizees().episodes(4, 1), 0)
+    x = {k: v.double() for k, v in episode.support.x.items()}
+    episode = episode._replace(support=episode.support._replace(x=x))
+    p, x = ({k: v.numpy() for k, v in values.items()} for values in (params, x))
+    theta, total = x["start.theta"].copy(), 0.0
+    states = [[[np.zeros(5), np.zeros(5)] for _ in range(10)] for _ in range(2)]
+    for t in range(1, 8):
+        slopes, moved = 2 * x["matrix"].T @ (x["matrix"] @ theta - x["target"]), theta.copy()
+        for i, g in enumerate(slopes):
+            read = np.array([0.3 * g])
+            if preprocessing == "log_sign":
+                small = abs(g) < np.exp(-10)
+                read = np.array([-1, np.exp(10) * g] if small else [np.log(abs(g)) / 10, np.sign(g)])
+            for name, layer in zip(("first", "second"), states, strict=True):
+                h, c = layer[i]
+                a = p[f"{name}.weight_ih"] @ read + p[f"{name}.weight_hh"] @ h + p[f"{name}.bias"]
+                c = sigmoid(a[5:10]) * c + sigmoid(a[:5]) * np.tanh(a[10:15])
+                read = sigmoid(a[15:]) * np.tanh(c)
+                layer[i] = [read, c]
+            moved[i] += 0.1 * (p["output.weight"][0] @ read + p["output.bias"][0])
+        theta = moved
+        total += (t / 7) ** 2 * np.square(x["matrix"] @ theta - x["target"]).sum()
+    assert learner.adapt(params, episode.support).weights["theta"].numpy() == pytest.approx(theta, rel=1e-12)
+    assert float(learner.loss(params, episode)[0]) == pytest.approx(total, rel=1e-12)
+
+
+def test_without_output_weights_nothing_moves():
+    for family, (_, value) in FAMILIES.items():
+        learner, support = (
+            L2O(value=value, inner_steps=3),
+            tree.slice(Optimizees(family=family).episodes(0, 1), 0).support,
+        )
+        params = {k: 0 * v if k.startswith("output") else v for k, v in learner.init(0).items()}
+        weights = learner.adapt(params, support).weights
+        assert all(torch.equal(w, support.x[f"start.{k}"]) for k, w in weights.items())
+
+
+def test_log_and_sign_are_the_papers():
+    g = torch.tensor([0.0, 1e-6, -1e-6, 0.1, -3.0], dtype=torch.float64)
+    size, sign = log_and_sign(g, 10.0)
+    assert size.tolist() == pytest.approx([-1, -1, -1, np.log(0.1) / 10, np.log(3) / 10])
+    assert sign.tolist() == pytest.approx([0, np.exp(10) * 1e-6, -np.exp(10) * 1e-6, 1, -1])
+
+
+def test_values_are_summed_over_problems_never_averaged():
+    """A problem's path is the same alone and among others."""
+    learner, episodes = L2O(value=quadratic, inner_steps=4), Optimizees().episodes(0, 8)
+    params = learner.init(0)
+    adapt = torch.vmap(learner.adapt, in_dims=(None, tree.axes(episodes.support)))
+    together = adapt(params, episodes.support).weights["theta"][3]
+    alone = learner.adapt(params, tree.slice(episodes.support, 3)).weights["theta"]
+    assert torch.allclose(together, alone, atol=1e-6)
+
+
+def test_second_derivatives_make_a_difference():
+    episodes = Optimizees().episodes(0, 4)
+    first, second = L2O(value=quadratic, inner_steps=4), L2O(value=quadratic, inner_steps=4, second_order=True)
+    params = first.init(0)
+    gradients = [meta_gradient(learner, params, episodes, "loop")[0] for learner in (first, second)]
+    assert distance(*gradients) > 1e-3
+
+
+def test_horizons_are_drawn_between_the_bounds():
+    learner, support = L2O(value=quadratic, inner_steps=9, shortest=4), Optimizees().episodes(0, 300).support
+    horizons = torch.vmap(learner._horizon, in_dims=(tree.axes(support),))(support)
+    assert set(horizons.tolist()) == set(range(4, 10))
+
+
+def test_it_learns_to_descend():
+    learner = L2O(value=quadratic, inner_steps=20, hidden=8)
+    config = TrainConfig(steps=60, meta_batch_size=64, meta_lr=1e-2, clip=1.0, estimator="truncated", plan="vmap")
+    params = meta_train(learner, Optimizees(seed=0), config)
+    unseen = Optimizees(seed=1).episodes(0, 64)
+    before, after = (meta_gradient(learner, p, unseen, "vmap")[1]["loss"] for p in (learner.init(0), params))
+    assert after < 0.6 * before
+
+
+def test_bad_fields_are_refused():
+    with pytest.raises(InputError, match="either a value"):
+        L2O()
+    with pytest.raises(InputError, match="shortest"):
+        L2O(value=quadratic, inner_steps=5, shortest=6)
