@@ -15,6 +15,14 @@ def run(tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="session")
+def twins(tmp_path_factory):
+    """A run folder of a small siamese network."""
+    out = tmp_path_factory.mktemp("runs") / "s"
+    assert main(["train", "siamese", *SMALL, "--out", str(out)]) == 0
+    return out
+
+
 @pytest.fixture
 def pictures(tmp_path):
     """Two classes of dark strokes on white, one picture of the first and two of the second."""

@@ -45,11 +45,34 @@ def test_fewer_classes_or_examples_than_needed(refused, run, tmp_path):
     refused("train", "maml", *small, "--ways", "0", says="ways must be at least 1")
     refused("train", "maml", *small, "--ways", "3", "--train-ways", "4", says="one output for each of 3 classes")
     refused("train", "protonet", *small, "--ways", "3", "--network", "none", says="needs a network")
-    refused("train", "protonet", "--data", "sinusoid", "--out", out, says="sinusoids are regression")
+    refused("train", "protonet", "--data", "sinusoid", "--out", out, says="sinusoid is regression")
     assert not out.exists()
     refused("test", run, "--ways", "4", says="4 ways need 4 classes")
     refused("test", run, "--steps", "4", says="has no inner steps")
     refused("test", run, "--episodes", "0", says="at least 1 episode")
+
+
+def test_tasks_that_cannot_be(refused, run, twins, tmp_path):
+    small = ["--data", "digits", "--steps", "1", "--out", tmp_path / "r"]
+    refused("train", "protonet", *small, "--ways", "3", "--within", "0.5", says="has no groups")
+    refused("train", "protonet", *small, "--ways", "3", "--distractors", "1", says="without unlabelled")
+    refused("train", "protonet", *small, "--unsupervised", "--unlabelled", "2", says="leave out --unlabelled")
+    refused("train", "fine_tune", *small, "--unsupervised", says="leave out --unsupervised")
+    refused("test", run, "--unlabelled", "2", "--distractors", "1", says="3 ways and 1 distractors need 4 classes")
+    refused("verify", run, says="verify a run of siamese")
+    refused("verify", twins, "--ways", "3", says="3 ways need 3 classes; digits (validation) has 2")
+    refused("verify", twins, "--ways", "2", "--within", "1", says="has no groups")
+    refused("verify", twins, "--ways", "2", "--episodes", "1", says="at least 2 episodes")
+    refused("verify", twins, "--data", "sinusoid", says="data with classes")
+    refused("test", run, "--data", "omniglot-runs", "--ways", "5", says="leave out --ways")
+    refused("test", run, "--data", "omniglot-runs", says="trained on examples of shape [1, 8, 8]")
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_folder_has_no_validation_classes(refused, twins, pictures):
+    for name in ("bar", "post"):
+        (pictures / name / "more.png").write_bytes((pictures / name / "0.png").read_bytes())
+    refused("verify", twins, "--data", pictures, "--ways", "2", says="not cut into validation and test classes")
 
 
 def test_a_network_with_fixed_outputs_says_so(refused, tmp_path, pictures):
@@ -146,3 +169,37 @@ def test_unwritable_places(refused, run, pictures, tmp_path):
 
 def test_another_run_in_the_folder(refused, run):
     refused("train", "protonet", *SMALL, "--out", run, "--seed", "1", says="holds another run")
+
+
+def test_comparisons_that_cannot_be(refused, run, twins, tmp_path):
+    few, other = ["--episodes", "3", "--queries", "2"], tmp_path / "m"
+    assert main(["train", "maml", *SMALL[:2], "--ways", "2", "--steps", "1", "--width", "4", "--out", str(other)]) == 0
+    before = sorted(tmp_path.rglob("*"))
+    refused("compare", says="name run folders")
+    refused("compare", run, tmp_path / "none", *few, says="is not a run folder")
+    refused("compare", run, twins, run, *few, says="is given twice")
+    refused("compare", run, other, *few, says="ways: 3 against 2")
+    refused("compare", run, other, *few, "--ways", "3", says=f"{other}: MAML was meta-trained to tell 2 classes apart")
+    refused("compare", other, run, *few, "--ways", "2", "--steps", "2", says=f"{run}: ProtoNet has no inner steps")
+    refused("compare", run, *few, "--data", "kanji", says=f"{run}: the run was trained on examples of shape [1, 8, 8]")
+    refused("compare", run, *few, "--html", run / "config.json" / "page.html", says="cannot write")
+    refused("compare", run, run / "config.json", *few, says="is not a test result")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_runs_that_cannot_be_begun_with(refused, run, tmp_path):
+    out = tmp_path / "r"
+    refused("train", "protonet", *SMALL, "--start", tmp_path / "none", "--out", out, says="is not a run folder")
+    wide = [*SMALL[:-1], "5"]
+    refused("train", "protonet", *wide, "--start", run, "--out", out, says="4x64 there and 5x64 here")
+    refused("train", "maml", "--data", "sinusoid", "--start", run, "--out", out, says="no weights of")
+    assert not out.exists()
+
+
+def test_baselines_that_cannot_be(refused, tmp_path):
+    out = tmp_path / "r"
+    refused("train", "linear_probe", *SMALL, "--C", "0", "--out", out, says="C must be more than 0")
+    refused("train", "multi_task", *SMALL, "--unsupervised", "--out", out, says="leave out --unsupervised")
+    refused("train", "multi_task", *SMALL, "--batch-size", "0", "--out", out, says="batch_size must be at least 1")
+    refused("train", "linear_probe", "--data", "sinusoid", "--out", out, says="tells classes apart")
+    assert not out.exists()

@@ -123,6 +123,53 @@ def test_regression(tmp_path, capsys):
     assert found["protocol"]["metric"] == "mse" and len(found["curve"]) == 4
 
 
+def test_verification(twins, capsys):
+    words = ["verify", str(twins), "--ways", "2", "--episodes", "5"]
+    assert main([*words, "--json"]) == 0
+    (found,) = printed(capsys)
+    assert found["pairs"] == 20 and 0 <= found["accuracy"]["mean"] <= 1 and found["sampler"]["split"] == "test"
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "AUC" in said and "20 pairs from 5 episodes of test classes" in said
+
+
+def test_comparison(run, tmp_path, capsys):
+    names = []
+    for name in ("simple_shot", "linear_probe", "multi_task"):
+        names.append(str(tmp_path / name))
+        assert main(["train", name, *SMALL, "--out", names[-1], "--json"]) == 0
+    l2 = [*SMALL[:4], "--steps", "0", "--width", "4", "--transform", "l2", "--out", str(tmp_path / "l2")]
+    capsys.readouterr()
+    assert main(["train", "simple_shot", *l2, "--start", names[0]]) == 0
+    out, err = capsys.readouterr()
+    assert "simple_shot: 0 steps" in out and f"begun with {names[0]}" in err
+    words = ["compare", str(run), *names, str(tmp_path / "l2"), "--episodes", "4", "--queries", "2"]
+    assert main([*words, "--json", "--html", str(tmp_path / "page.html")]) == 0
+    (found,) = printed(capsys)
+    assert [row["learner"] for row in found["rows"]] == [
+        "ProtoNet",
+        "SimpleShot",
+        "LinearProbe",
+        "MultiTask",
+        "SimpleShot",
+    ]
+    assert f"innerloop compare {run}" in (tmp_path / "page.html").read_text()
+    assert main([*words, "--baselines"]) == 0
+    said = capsys.readouterr().out
+    assert "against p" in said and "pixels, nearest centroid" in said and "MB a task" in said
+
+
+def test_tasks_of_other_kinds(tmp_path, capsys):
+    out = str(tmp_path / "u")
+    assert main(["train", "protonet", *SMALL, "--unsupervised", "--train-ways", "9", "--out", out]) == 0
+    few = ["--episodes", "4", "--queries", "2", "--json"]
+    capsys.readouterr()
+    assert main(["test", out, *few, "--ways", "2", "--unlabelled", "2", "--distractors", "1"]) == 0
+    (found,) = printed(capsys)
+    assert found["protocol"]["sampler"]["unlabelled"] == 2 and found["protocol"]["sampler"]["distractors"] == 1
+    assert main(["train", "protonet", *SMALL, "--unlabelled", "2", "--out", str(tmp_path / "l")]) == 0
+
+
 def test_audit(run, capsys, monkeypatch):
     assert main(["audit", str(run), "--json"]) == 0
     assert printed(capsys)[0]["passed"]

@@ -19,7 +19,7 @@ from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.metric.protonet import ProtoNet, Prototypes
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP
-from innerloop.tasks import BatchSampler, EpisodeSampler, Sinusoid
+from innerloop.tasks import BatchSampler, EpisodeSampler, Sinusoid, UnsupervisedSampler
 from innerloop.tasks.pool import Splits
 from tests.evaluate import tiny
 
@@ -231,6 +231,17 @@ def test_sorted_classes_fail():
 def test_random_order_passes(seed):
     found = check("label order", learner=NearestCentroid(), sampler=tiny.sampler(seed=seed), episodes=4)
     assert found.passed and found.figure is not None and abs(found.figure) < 4
+
+
+def test_label_order_of_other_kinds_of_tasks():
+    kinds = [
+        replace(tiny.sampler(), unlabelled=2, distractors=3),
+        EpisodeSampler(pool=replace(tiny.pool(), groups=("a",) * 12), ways=5, shots=1, queries=4, within=0.5),
+    ]
+    for sampler in kinds:
+        assert check("label order", learner=NearestCentroid(), sampler=sampler, episodes=4).passed
+    alone = UnsupervisedSampler(pool=tiny.pool(), ways=5)
+    assert audit(NearestCentroid(), {}, alone, episodes=4).passed
 
 
 @dataclass(frozen=True, kw_only=True)

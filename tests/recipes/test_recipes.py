@@ -14,7 +14,7 @@ from innerloop.recipes.build import with_fields
 from innerloop.recipes.measuring import MetaTestOptions, measure
 from innerloop.recipes.quickstart import QuickstartOptions, quickstart
 from innerloop.recipes.record import command
-from innerloop.tasks import BatchSampler
+from innerloop.tasks import BatchSampler, UnsupervisedSampler
 
 
 def small(name, **train):
@@ -33,6 +33,20 @@ def test_every_learner_has_a_run_that_trains_and_tests(name, tmp_path):
     assert run.test().describe()["split"] == "test"
     tested = measure(tmp_path, MetaTestOptions(episodes=3))
     assert tested.report.exists() and 0 <= tested.result.mean <= 1
+
+
+def test_full_context_embeddings_bring_their_networks():
+    run = build(with_fields(small("matching"), fce_steps=2))
+    assert run.learner.support_context.features == run.learner.query_context.units == 4
+    assert build(small("matching")).learner.support_context is None
+
+
+@pytest.mark.parametrize(("pool", "kind"), [("auto", "ConvMaps"), ("stride", "Conv4")])
+def test_relations_are_of_feature_maps_where_these_are_kept(pool, kind, tmp_path):
+    usual = defaults("relation", "kanji")
+    run = build(replace(usual, network=replace(usual.network, width=4, pool=pool)))
+    assert type(run.learner.encoder).__name__ == kind
+    replace(run, config=replace(run.config, steps=1, plan="loop")).meta_train(tmp_path)
 
 
 def test_plain_pre_training_has_an_output_for_every_class():
@@ -87,6 +101,26 @@ def test_classes_of_training_are_no_test(tmp_path, data_root):
     with pytest.raises(InputError, match="were trained on"):
         measure(tmp_path, MetaTestOptions(cut="lake", episodes=2), data_root)
     assert not list(tmp_path.glob("test-*"))
+
+
+def test_the_official_one_shot_runs(tmp_path, data_root):
+    usual = small("protonet", steps=1)
+    for cut, task in (("vinyals", {"data": "omniglot"}), ("lake", {"data": "omniglot", "cut": "lake"})):
+        build(replace(usual, task=replace(usual.task, **task)), data_root).meta_train(tmp_path / cut)
+    with pytest.raises(InputError, match="train it with --cut lake"):
+        measure(tmp_path / "vinyals", MetaTestOptions(data="omniglot-runs"), data_root)
+    tested = measure(tmp_path / "lake", MetaTestOptions(data="omniglot-runs"), data_root)
+    assert len(tested.result.scores) == 20 and tested.result.protocol.task == "20-way 1-shot omniglot one-shot runs"
+    pixels = tested.comparison.rows[0].result
+    assert pixels.learner == "pixels, nearest centroid" and 0.1 < pixels.mean < 0.4
+
+
+def test_siamese_and_self_supervised_get_the_networks_they_need():
+    twins = build(with_fields(small("siamese"), distance="weighted_l1")).learner
+    assert twins.comparison.inputs == twins.encoder.outputs
+    alone = build(small("self_supervised"))
+    assert isinstance(alone.train, UnsupervisedSampler) and alone.train.ways == 64
+    assert alone.learner.projection.inputs == alone.learner.encoder.outputs
 
 
 def test_quickstart(tmp_path):

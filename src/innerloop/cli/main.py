@@ -16,6 +16,8 @@ VERBS = {
     "quickstart": "train, test, adapt and predict on embedded data: the whole library in three minutes",
     "train": "meta-train a learner, or go on with a run",
     "test": "meta-test a run on unseen tasks, beside the honest baselines",
+    "compare": "runs on the same unseen tasks, in one table with paired differences, time and memory",
+    "verify": "tell pairs of one class from pairs of two, of unseen classes",
     "audit": "look for the mistakes that make numbers in meta-learning wrong",
     "adapt": "teach a run new classes from a folder of a few pictures each",
     "predict": "name the class of pictures, with what `adapt` wrote",

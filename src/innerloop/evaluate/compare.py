@@ -1,12 +1,29 @@
 """Results side by side, on the same episodes or not at all."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from innerloop.core.errors import InputError
 from innerloop.evaluate.interval import Interval, difference
 from innerloop.evaluate.protocol import Protocol
 from innerloop.evaluate.result import Result, spell
+
+SAME = "test both with one sampler, number of episodes and mode"
+COSTS = (
+    "time: to adapt to a task and answer its queries, a thread for each task; memory: the most that tensors take "
+    "at once meanwhile, without the parameters and the task itself"
+)
+
+
+class Cost(NamedTuple):
+    """What a row takes."""
+
+    learner: str
+    """Class of the learner, where the row is named after something else."""
+    parameters: int
+    """Numbers that were meta-trained."""
+    memory: int
+    """Bytes a task, see `peak_memory`."""
 
 
 class Row(NamedTuple):
@@ -15,6 +32,10 @@ class Row(NamedTuple):
     result: Result
     difference: Interval | None
     """Paired with the first result, task by task; None for the first itself."""
+    cost: Cost | None = None
+    """None where only the result is known."""
+    stored: bool = False
+    """Whether the result, with its time, is from an earlier test."""
 
     @property
     def cells(self) -> tuple[str, str, str]:
@@ -26,6 +47,25 @@ class Row(NamedTuple):
             "" if self.difference is None else spell(*self.difference, metric, True),
         )
 
+    @property
+    def costs(self) -> tuple[str, str, str]:
+        """Milliseconds (with a star if measured earlier) and megabytes a task, and parameters."""
+        time = f"{1000 * self.result.seconds_per_task:.1f}{'*' * self.stored}"
+        if self.cost is None:
+            return time, "–", "–"
+        return time, f"{self.cost.memory / 1e6:.1f}", f"{self.cost.parameters:,}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, without the scores of the episodes."""
+        found = self.result
+        gap = None if self.difference is None else self.difference._asdict()
+        row: dict[str, Any] = {"name": found.learner, "mean": found.mean, "ci95": found.ci95, "difference": gap}
+        row |= {"adaptation_steps": found.protocol.adaptation_steps, "seconds_per_task": found.seconds_per_task}
+        if self.cost is not None:
+            row |= {"learner": self.cost.learner, "parameters": self.cost.parameters}
+            row |= {"memory_per_task_bytes": self.cost.memory}
+        return row | {"stored": self.stored}
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -34,14 +74,38 @@ class Comparison:
     protocol: Protocol
     rows: tuple[Row, ...]
 
+    @property
+    def costed(self) -> bool:
+        """Whether there is more to say of the rows than their numbers."""
+        return any(row.cost is not None for row in self.rows)
+
+    @property
+    def notes(self) -> str:
+        """How it was measured, in a line."""
+        said = f"{self.rows[0].result.conditions}; ± is a 95% interval over episodes; differences are paired"
+        if not self.costed:
+            return said
+        return f"{said}\n{COSTS}{'; *: measured earlier' if any(row.stored for row in self.rows) else ''}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        rows = [row.to_json() for row in self.rows]
+        return {"hash": self.protocol.hash, "protocol": self.protocol.to_json(), "rows": rows, "measured": self.notes}
+
     def __str__(self) -> str:
-        cells = [("learner", self.protocol.metric, f"against {self.rows[0].result.learner}")]
-        cells += [row.cells for row in self.rows]
-        widths = [max(len(line[i]) for line in cells) for i in range(3)]
+        first = self.rows[0].result.learner
+        cells = [("learner", self.protocol.metric, f"against {first}"), *(row.cells for row in self.rows)]
+        if self.costed:
+            heads = [("learner", "ms a task", "MB a task", "parameters")]
+            more = heads + [("" if row.cost is None else row.cost.learner, *row.costs) for row in self.rows]
+            cells = [
+                ("run" if i == 0 else a[0], b[0], *a[1:], *b[1:])
+                for i, (a, b) in enumerate(zip(cells, more, strict=True))
+            ]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
         lines.insert(1, "  ".join("-" * w for w in widths))
-        first = self.rows[0].result
-        return "\n".join([*lines, f"{first.conditions}; ± is a 95% interval over episodes; differences are paired"])
+        return "\n".join([*lines, self.notes])
 
 
 def compare(first: Result, *others: Result) -> Comparison:
@@ -51,11 +115,19 @@ def compare(first: Result, *others: Result) -> Comparison:
         InputError: Protocols differ; the message says where.
     """
     for other in others:
-        if other.protocol.hash != first.protocol.hash:
-            where = "; ".join(first.protocol.differences(other.protocol))
-            raise InputError(
-                f"{first.learner} and {other.learner} were not tested on the same episodes in the same way ({where}): "
-                "test both with one sampler, number of episodes and mode"
-            )
+        refuse_unlike(first.learner, first.protocol, other.learner, other.protocol, SAME)
     rows = [Row(first, None), *(Row(other, difference(other.scores, first.scores)) for other in others)]
     return Comparison(first.protocol, tuple(rows))
+
+
+def refuse_unlike(name: str, protocol: Protocol, other_name: str, other: Protocol, advice: str) -> None:
+    """Two protocols that do not allow a comparison.
+
+    Raises:
+        InputError: Their hashes differ; the message says where, and ends with the advice.
+    """
+    if other.hash != protocol.hash:
+        where = "; ".join(protocol.differences(other))
+        raise InputError(
+            f"{name} and {other_name} are not tested on the same episodes in the same way ({where}): {advice}"
+        )

@@ -22,7 +22,7 @@ from innerloop.core.learner import Learner, Unrolled, score
 from innerloop.core.types import Episode, Params, Sampler
 from innerloop.engine.plan import cores
 from innerloop.evaluate.interval import interval
-from innerloop.evaluate.protocol import SELECTION, Protocol
+from innerloop.evaluate.protocol import SELECTION, Metric, Protocol
 from innerloop.evaluate.result import Point, Result
 
 _ALL_STEPS_UP_TO = 10
@@ -79,7 +79,7 @@ def meta_test(
     threads = threads or (cores() if device.type == "cpu" else 1)
     steps = _steps(learner) if curve else []
     found: list[_Task] = []
-    metric = "accuracy"
+    metric: Metric = "accuracy"
     with _bar(learner, episodes, quiet) as advance, _mapper(threads) as run:
         for start in range(first, first + episodes, chunk):
             count = min(chunk, first + episodes - start)
@@ -91,7 +91,27 @@ def meta_test(
                 advance()
     scores = torch.tensor([task.score for task in found], dtype=torch.float64)
     _refuse_broken(learner, scores, first)
-    protocol = Protocol(
+    by_step = zip(steps, zip(*(task.curve for task in found), strict=True), strict=True) if steps else ()
+    return Result(
+        learner=name or type(learner).__name__,
+        protocol=protocol(learner, sampler, episodes, first=first, selection=selection, metric=metric),
+        scores=scores,
+        seconds_per_task=sum(task.seconds for task in found) / episodes,
+        curve=tuple(Point(step, *interval(values)) for step, values in by_step) or None,
+    )
+
+
+def protocol(
+    learner: Learner,
+    sampler: Sampler,
+    episodes: int,
+    *,
+    first: int = 0,
+    selection: str = SELECTION,
+    metric: Metric = "accuracy",
+) -> Protocol:
+    """The protocol of a `meta_test`, before it is made; arguments as there."""
+    return Protocol(
         sampler=sampler.describe(),
         episodes=episodes,
         first=first,
@@ -99,14 +119,6 @@ def meta_test(
         selection=selection,
         metric=metric,
         adaptation_steps=learner.inner_steps if isinstance(learner, Unrolled) else None,
-    )
-    by_step = zip(steps, zip(*(task.curve for task in found), strict=True), strict=True) if steps else ()
-    return Result(
-        learner=name or type(learner).__name__,
-        protocol=protocol,
-        scores=scores,
-        seconds_per_task=sum(task.seconds for task in found) / episodes,
-        curve=tuple(Point(step, *interval(values)) for step, values in by_step) or None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from innerloop.core.errors import InputError
 
 SELECTION = "nothing was chosen on the meta-test classes"
+Metric = Literal["accuracy", "mse"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Protocol:
     """Transductive: a prediction may use the other queries of its batch (their batch-norm statistics)."""
     selection: str = SELECTION
     """How hyper-parameters and the checkpoint were chosen."""
-    metric: Literal["accuracy", "mse"] = "accuracy"
+    metric: Metric = "accuracy"
     adaptation_steps: int | None = field(default=None, compare=False)
     """Inner steps of the learner that was tested; not part of the hash."""
 

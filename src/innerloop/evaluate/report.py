@@ -1,4 +1,4 @@
-"""`report.html`: what a run did, in one file that needs nothing else."""
+"""`report.html`, what a run did, and pages that compare runs: files that need nothing else."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -100,6 +100,39 @@ def write_report(
     return path
 
 
+def write_comparison(file: str | Path, comparison: Comparison, command: str | None = None) -> Path:
+    """Write one page with a comparison, its figure, and how it was measured.
+
+    Args:
+        file: To write; what it holds is replaced.
+        comparison: The first row is the headline.
+        command: What to type to do all this again.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    results = [row.result for row in comparison.rows]
+    # The steps are each learner's own: the table has them.
+    rows = [(name, value) for name, value in comparison.protocol.rows() if name != "adaptation steps"]
+    html = (
+        _environment()
+        .get_template("compare.html")
+        .render(
+            title=f"{len(results)} learners, {comparison.protocol.task}",
+            comparison=comparison,
+            chance=_chance(results[0]),
+            plot=_results_plot(results, 0, None),  # without chance, so that near ones can be told apart
+            rows=rows,
+            command=command,
+        )
+    )
+    files.write(Path(file), html)
+    return Path(file)
+
+
 def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("innerloop.evaluate"),
@@ -124,10 +157,13 @@ def _by_protocol(results: Sequence[Result]) -> list[list[Result]]:
 
 
 def _table(group: Sequence[Result], index: int) -> Table:
-    comparison = compare(*group)
-    alt = "; ".join(f"{r.learner}: {r.number}" for r in group)
-    svg = figures.results(f"results{index}", group, _chance(group[0]))
-    return Table(comparison, Plot(Markup(svg), alt, "Mean and 95% interval over episodes."))
+    return Table(compare(*group), _results_plot(group, index, _chance(group[0])))
+
+
+def _results_plot(results: Sequence[Result], index: int, chance: float | None) -> Plot:
+    alt = "; ".join(f"{r.learner}: {r.number}" for r in results)
+    svg = figures.results(f"results{index}", results, chance)
+    return Plot(Markup(svg), alt, "Mean and 95% interval over episodes.")
 
 
 def _curve(result: Result, points: Sequence[Point], index: int) -> Plot:

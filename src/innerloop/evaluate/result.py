@@ -36,6 +36,8 @@ class Result:
     """Wall time to adapt and predict, without drawing the episode."""
     curve: tuple[Point, ...] | None = None
     """Scores after 0, 1, ... inner steps, for learners that have any."""
+    of: str | None = None
+    """Fingerprint of the learner and the parameters that were tested, where it is known."""
 
     @property
     def mean(self) -> float:
@@ -72,6 +74,7 @@ class Result:
             "protocol": self.protocol.to_json(),
             "seconds_per_task": self.seconds_per_task,
             "curve": None if self.curve is None else [[p.step, p.mean, _finite(p.ci95)] for p in self.curve],
+            "of": self.of,
             "scores": self.scores.tolist(),
         }
 
@@ -85,7 +88,7 @@ class Result:
         Returns:
             The file.
         """
-        path = Path(run) / f"test-{self.protocol.hash}{'-' * bool(label)}{label}.json"
+        path = file(run, self.protocol, label)
         files.write(path, json.dumps(self.to_json(), allow_nan=False) + "\n")
         return path
 
@@ -104,6 +107,7 @@ class Result:
                 scores=torch.tensor(content["scores"], dtype=torch.float64),
                 seconds_per_task=content["seconds_per_task"],
                 curve=_curve(content["curve"]),
+                of=content.get("of"),
             )
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
@@ -112,6 +116,11 @@ class Result:
         if result.protocol.hash != content["hash"] or len(result.scores) != result.protocol.episodes:
             raise InputError(f"{path} does not hold what its protocol says: run the test again")
         return result
+
+
+def file(run: str | Path, protocol: Protocol, label: str = "") -> Path:
+    """Where a run folder keeps the result under a protocol; see `Result.save`."""
+    return Path(run) / f"test-{protocol.hash}{'-' * bool(label)}{label}.json"
 
 
 def spell(mean: float, ci95: float, metric: str, sign: bool = False) -> str:

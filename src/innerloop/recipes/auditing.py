@@ -22,8 +22,8 @@ from innerloop.recipes.defaults import defaults, learner_class
 from innerloop.recipes.importing import find, is_import_path
 from innerloop.recipes.measuring import MetaTestOptions, unseen
 from innerloop.recipes.nearest import nearest
-from innerloop.recipes.options import SINUSOID
-from innerloop.tasks import EpisodeSampler, Sinusoid, Splits
+from innerloop.recipes.regressions import REGRESSIONS
+from innerloop.tasks import EpisodeSampler, Splits
 from innerloop.tasks.datasets import load
 
 
@@ -110,7 +110,7 @@ def audit_run(
     learner, params = load_run(run, allow)
     sampler = unseen(config, MetaTestOptions(), data_root)
     task = config["record"]["task"]
-    splits = None if task["data"] == SINUSOID else load(task["data"], data_root, task["cut"])
+    splits = None if task["data"] in REGRESSIONS else load(task["data"], data_root, task["cut"])
     return audit(learner, params, sampler, splits, plans=options.plans)
 
 
@@ -133,8 +133,8 @@ def audit_own(path: str, options: AuditOptions | None = None, data_root: str | P
 
 
 def _tasks(options: AuditOptions, data_root: str | Path | None) -> tuple[Sampler, Splits | None]:
-    if options.data == SINUSOID:
-        return Sinusoid(**_given(options, "shots", "queries")), None
+    if options.data in REGRESSIONS:
+        return REGRESSIONS[options.data].tasks(0, 0, **_given(options, "shots", "queries")), None
     splits = load(options.data or "kanji", data_root)
     sizes: dict[str, Any] = {"ways": 5, "shots": 1, "queries": 5} | _given(options, "ways", "shots", "queries")
     return EpisodeSampler(pool=splits.train, **sizes), splits
@@ -148,12 +148,12 @@ def _around(model: Model, path: str, options: AuditOptions, sampler: Sampler) ->
     """The learner that holds a network."""
     cls = learner_class(options.learner)
     has = {f.name for f in fields(cls)}
-    field = "model" if "model" in has else "encoder" if "encoder" in has and "head" not in has else None
+    field = "model" if "model" in has else "encoder" if "encoder" in has and not has & {"head", "relation"} else None
     if field is None:
         raise InputError(f"{options.learner} holds no single network: choose maml, reptile or protonet")
     _check_outputs(model, path, options, sampler, features=field == "encoder")
     values: dict[str, Any] = {k: getattr(options, k) for k in ("inner_lr", "inner_steps") if k in has}
-    if options.data == SINUSOID:
+    if options.data in REGRESSIONS:
         values["objective"] = regression
     return cls(**{field: model, **values})
 
@@ -161,7 +161,7 @@ def _around(model: Model, path: str, options: AuditOptions, sampler: Sampler) ->
 def _check_outputs(model: Model, path: str, options: AuditOptions, sampler: Sampler, features: bool) -> None:
     support = tree.slice(sampler.episodes(0, 1), 0).support
     rows, shape = len(support.y), list(support.x.shape[1:])
-    wanted = 1 if options.data == SINUSOID else len(support.classes)
+    wanted = REGRESSIONS[options.data].outputs if options.data in REGRESSIONS else len(support.classes)
     params = model.init(0)
     if not params:
         raise InputError(f"'{path}' has no parameters: there is nothing to adapt")
@@ -180,7 +180,7 @@ def _check_outputs(model: Model, path: str, options: AuditOptions, sampler: Samp
         raise InputError(f"'{path}' returns {given} for {rows} examples; {options.learner} needs [{rows}, features]")
     if not features and given != [rows, wanted]:
         advice = f"end it with a layer of {wanted} outputs"
-        if len(given) == 2 and options.data != SINUSOID:
+        if len(given) == 2 and options.data not in REGRESSIONS:
             advice += f", audit tasks of {given[1]} classes with --ways {given[1]}, or if these are features, use "
             advice += "--learner protonet"
         raise InputError(

@@ -8,15 +8,20 @@ from typing import Any
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.objectives import regression
+from innerloop.core.types import Sampler
+from innerloop.nn.context import BiLSTM, LSTMCell
 from innerloop.nn.mlp import MLP, Linear
 from innerloop.recipes.defaults import entry, hyper_parameters, learner_class
 from innerloop.recipes.nearest import nearest
-from innerloop.recipes.networks import features, network
-from innerloop.recipes.options import SINUSOID, Options
+from innerloop.recipes.networks import compared, features, network
+from innerloop.recipes.options import OPTIMIZEES, Options, TaskOptions
 from innerloop.recipes.record import record
+from innerloop.recipes.regressions import REGRESSIONS
 from innerloop.recipes.run import Run
-from innerloop.tasks import BatchSampler, EpisodeSampler, Sinusoid, Splits
+from innerloop.recipes.starting import begin
+from innerloop.tasks import EpisodeSampler, Pool, Splits, UnsupervisedSampler
 from innerloop.tasks.datasets import load
+from innerloop.tasks.optimisation import FAMILIES, Optimizees
 
 
 def build(options: Options, data_root: str | Path | None = None) -> Run:
@@ -30,7 +35,14 @@ def build(options: Options, data_root: str | Path | None = None) -> Run:
         InputError: There is no such learner, data set or network, or they do not fit together.
     """
     _check(options)
-    return sinusoid(options) if options.task.data == SINUSOID else classification(options, data_root)
+    if options.task.data == OPTIMIZEES:
+        run = optimisation(options)
+    else:
+        run = regress(options) if options.task.data in REGRESSIONS else classification(options, data_root)
+    if options.network.start is None:
+        return run
+    start = begin(run.learner, options.train.seed, options.network.start)
+    return replace(run, start=start, record=run.record | {"start": start.record})
 
 
 def classification(options: Options, data_root: str | Path | None = None) -> Run:
@@ -46,16 +58,25 @@ def classification(options: Options, data_root: str | Path | None = None) -> Run
         )
     shots = task.shots if task.train_shots is None else task.train_shots
     if row.batches:
-        train = BatchSampler(pool=splits.train, batch_size=task.batch_size, seed=options.train.seed)
+        _refuse_kinds_of_tasks(options.learner, task)
+        train = row.batches(pool=splits.train, batch_size=task.batch_size, seed=options.train.seed)
     else:
         ways = task.train_ways or task.ways
         if ways == row.task.get("train_ways"):  # a default gives way to data with fewer classes
-            ways = max(min(ways, len(splits.train)), task.ways)
-        train = EpisodeSampler(pool=splits.train, ways=ways, shots=shots, queries=task.queries, seed=options.train.seed)
+            ways = max(min(ways, _classes(splits.train, task)), task.ways)
+        train = _tasks(splits.train, task, ways, shots, options.train.seed)
     validation = None
     if options.train.validate_every:
-        validation = EpisodeSampler(pool=splits.validation, ways=task.ways, shots=task.shots, queries=task.queries)
+        validation = EpisodeSampler(
+            pool=splits.validation,
+            ways=task.ways,
+            shots=task.shots,
+            queries=task.queries,
+            unlabelled=task.unlabelled,
+            distractors=task.distractors,
+        )
     outputs = len(splits.train) if row.batches else task.ways
+    choices = {k: v for k, v in row.choices.items() if options.fields.get(k) is None and len(splits.validation) > 1}
     return Run(
         learner=_learner(options, splits.train.shape, outputs),
         train=train,
@@ -64,23 +85,83 @@ def classification(options: Options, data_root: str | Path | None = None) -> Run
         config=options.train,
         record=record(options, splits.train),
         splits=splits,
+        choices=choices,
+        choose_on=_choosing(splits.validation, task) if choices else None,
     )
 
 
-def sinusoid(options: Options) -> Run:
-    """MAML's sinusoids: regression of [1] on [1]; three streams of tasks that never meet."""
-    cls, task = learner_class(options.learner), options.task
+def _tasks(pool: Pool, task: TaskOptions, ways: int, shots: int, seed: int) -> Sampler:
+    """Meta-training tasks, with labels or without."""
+    if not task.unsupervised:
+        return EpisodeSampler(
+            pool=pool,
+            ways=ways,
+            shots=shots,
+            queries=task.queries,
+            seed=seed,
+            unlabelled=task.unlabelled,
+            distractors=task.distractors,
+            within=task.within,
+        )
+    if task.unlabelled or task.distractors or task.within:
+        raise InputError(
+            "unsupervised tasks are of single pictures, whose classes nobody knows: leave out --unlabelled, "
+            "--distractors and --within"
+        )
+    return UnsupervisedSampler(pool=pool, ways=ways, shots=shots, queries=task.queries, seed=seed)
+
+
+def _choosing(pool: Pool, task: TaskOptions) -> EpisodeSampler:
+    """Meta-validation tasks to choose a hyper-parameter on; smaller ones where the classes do not suffice."""
+    queries = max(1, min(15, int(pool.counts.min()) - task.shots))
+    return EpisodeSampler(pool=pool, ways=min(task.ways, len(pool)), shots=task.shots, queries=queries)
+
+
+def _refuse_kinds_of_tasks(learner: str, task: TaskOptions) -> None:
+    given = [k for k in ("unlabelled", "distractors", "within", "unsupervised") if getattr(task, k)]
+    if given:
+        raise InputError(
+            f"{learner} is trained on plain batches of labelled examples, not on tasks: leave out --{given[0]}"
+        )
+
+
+def _classes(pool: Pool, task: TaskOptions) -> int:
+    """How many classes a meta-training task can have; without labels, every example is one."""
+    return int(pool.counts.sum()) if task.unsupervised else len(pool) - task.distractors
+
+
+def regress(options: Options) -> Run:
+    """A run on a regression problem; three streams of tasks that never meet."""
+    cls, task, seed = learner_class(options.learner), options.task, options.train.seed
+    problem = REGRESSIONS[task.data]
     if "model" not in {f.name for f in fields(cls)}:
         raise InputError(
-            f"{options.learner} tells classes apart; sinusoids are regression: try maml, meta_sgd or reptile"
+            f"{options.learner} tells classes apart; {task.data} is regression: try maml, meta_sgd or reptile"
         )
-    make = partial(Sinusoid, shots=task.shots if task.train_shots is None else task.train_shots, queries=task.queries)
-    values: dict[str, Any] = {**options.fields, "model": MLP(hidden=(40, 40)), "objective": regression}
+    shots = task.shots if task.train_shots is None else task.train_shots
+    values: dict[str, Any] = {**options.fields, "model": problem.model, "objective": regression}
     return Run(
         learner=cls(**values),
-        train=make(seed=3 * options.train.seed),
-        validation=make(seed=3 * options.train.seed + 1) if options.train.validate_every else None,
-        test=partial(Sinusoid, shots=task.shots, queries=task.queries, seed=3 * options.train.seed + 2),
+        train=problem.tasks(0, seed, shots=shots, queries=task.queries),
+        validation=problem.tasks(1, seed, shots=shots, queries=task.queries) if options.train.validate_every else None,
+        test=partial(problem.tasks, 2, seed, shots=task.shots, queries=task.queries),
+        config=options.train,
+        record=record(options, None),
+    )
+
+
+def optimisation(options: Options) -> Run:
+    """Functions to be minimised, of one family; three streams of them that never meet."""
+    cls, family = learner_class(options.learner), options.task.family
+    if "value" not in {f.name for f in fields(cls)}:
+        raise InputError(f"{options.learner} is no learned optimizer: leave out --data {OPTIMIZEES}, or train l2o")
+    make, seed = partial(Optimizees, family=family), 3 * options.train.seed
+    values: dict[str, Any] = {**options.fields, "value": FAMILIES[family][1]}
+    return Run(
+        learner=cls(**values),
+        train=make(seed=seed),
+        validation=make(seed=seed + 1) if options.train.validate_every else None,
+        test=partial(make, seed=seed + 2),
         config=options.train,
         record=record(options, None),
     )
@@ -104,6 +185,18 @@ def _learner(options: Options, shape: tuple[int, ...], outputs: int) -> Learner:
         raise InputError(f"{options.learner} needs a network: choose conv4, resnet12 or mlp")
     if "head" in has:
         values["head"] = Linear(inputs=features(values["encoder"]), outputs=outputs)
+    if "relation" in has:
+        values["encoder"], values["relation"] = compared(values["encoder"])
+    if "projection" in has:
+        d = features(values["encoder"])
+        values["projection"] = MLP(inputs=d, hidden=(d,), outputs=d)
+    if "comparison" in has and values.get("distance") == "weighted_l1":
+        values["comparison"] = Linear(inputs=features(values["encoder"]), outputs=1)
+    if values.get("variant") == "masked":
+        values["gate"] = MLP(inputs=5, hidden=(20,), outputs=2, activation="tanh")
+    if values.get("fce_steps"):
+        d = features(values["encoder"])
+        values |= {"support_context": BiLSTM(features=d), "query_context": LSTMCell(inputs=2 * d, units=d)}
     try:
         return cls(**values)
     except TypeError as error:

@@ -4,8 +4,8 @@ import importlib
 import sys
 
 from innerloop.learners import catalogue
-from innerloop.recipes.options import SINUSOID
-from innerloop.tasks import datasets, regression
+from innerloop.recipes.regressions import REGRESSIONS
+from innerloop.tasks import datasets
 
 
 def learners() -> dict[str, str]:
@@ -16,7 +16,8 @@ def learners() -> dict[str, str]:
 def data_sets() -> dict[str, str]:
     """Names of data sets, and what they are."""
     modules = {n: importlib.import_module(f"{datasets.__name__}.{n.replace('-', '_')}") for n in datasets.names()}
-    return {n: _first_line(m.__doc__) for n, m in modules.items()} | {SINUSOID: _first_line(regression.__doc__)}
+    modules |= {n: problem.module for n, problem in REGRESSIONS.items()}
+    return {n: _first_line(m.__doc__) for n, m in modules.items()}
 
 
 def _first_line(doc: str | None) -> str:

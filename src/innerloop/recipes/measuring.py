@@ -9,15 +9,20 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
 from innerloop.engine import load as load_run
-from innerloop.engine.checkpoint import read_config
-from innerloop.evaluate import Comparison, Result, compare, meta_test
+from innerloop.engine.checkpoint import fingerprint, read_config
+from innerloop.evaluate import Comparison, Protocol, Result, compare, meta_test
+from innerloop.evaluate.meta_test import protocol
 from innerloop.evaluate.report import write_report
+from innerloop.evaluate.result import file as result_file
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.recipes.options import SINUSOID
-from innerloop.recipes.record import command
+from innerloop.recipes.options import OPTIMIZEES, RUNS
+from innerloop.recipes.record import command, trained_on
+from innerloop.recipes.regressions import REGRESSIONS
 from innerloop.serve.rehearsal import outputs
-from innerloop.tasks import EpisodeSampler, Pool, Sinusoid, image_folder
+from innerloop.tasks import EpisodeSampler, Pool, image_folder
 from innerloop.tasks.datasets import load, names
+from innerloop.tasks.datasets.omniglot import OneShotRuns
+from innerloop.tasks.optimisation import Optimizees
 from innerloop.tasks.pool import base_name
 
 
@@ -26,7 +31,7 @@ class MetaTestOptions:
     """Which unseen tasks, and how they are met."""
 
     data: str | None = None
-    """As in training; None: what the run was trained on."""
+    """As in training; None: what the run was trained on. omniglot-runs: the 20 episodes of Omniglot's one-shot test."""
     cut: str | None = None
     """How the classes are split, where a data set has several ways; None: as in training."""
     split: Literal["test", "validation", "train"] = "test"
@@ -37,6 +42,12 @@ class MetaTestOptions:
     """Labelled examples of each class; None: as the run says."""
     queries: int = 15
     """Scored examples of each class."""
+    unlabelled: int = 0
+    """Further examples of each class that are given without their label."""
+    distractors: int = 0
+    """Further classes that unlabelled examples are given of."""
+    within: float = 0.0
+    """Share of tasks whose classes are all from one group (alphabet), which is harder."""
     episodes: int = 600
     """How many tasks; the interval shrinks with their root."""
     seed: int = 77
@@ -85,21 +96,69 @@ def measure(
     Raises:
         InputError: Not a run; tasks that its learner cannot take; classes that it was trained on.
     """
+    test, *others = prepare(run, options, data_root, allow)
+    result, *baselines = [one.result() for one in (test, *others)]
+    config = read_config(run)
+    report = write_report(
+        run, sampler=test.sampler, learner=test.learner, params=test.params, command=command(config), allow=allow
+    )
+    return Tested(result, compare(*baselines, result), test.file, report)
+
+
+class Measurement(NamedTuple):
+    """A learner with tasks that it can take, and where its result is kept."""
+
+    learner: Learner
+    params: Params
+    sampler: Sampler
+    protocol: Protocol
+    run: Path
+    label: str = ""
+    """Of a baseline's file."""
+    name: str | None = None
+    """Of a baseline in tables."""
+
+    @property
+    def file(self) -> Path:
+        """Of the result."""
+        return result_file(self.run, self.protocol, self.label)
+
+    def result(self) -> Result:
+        """Test, and keep the scores."""
+        found = meta_test(
+            self.learner, self.params, self.sampler, self.protocol.episodes, name=self.name, curve=not self.label
+        )
+        found = replace(found, of=fingerprint(self.params, self.learner))
+        found.save(self.run, self.label)
+        return found
+
+    def stored(self) -> Result | None:
+        """What the run folder holds of this very test: the same learner, parameters and protocol."""
+        try:
+            found = Result.load(self.file)
+        except InputError:
+            return None
+        return found if found.of == fingerprint(self.params, self.learner) else None
+
+
+def prepare(
+    run: str | Path, options: MetaTestOptions, data_root: str | Path | None = None, allow: tuple[str, ...] = ()
+) -> list[Measurement]:
+    """The test of a run, then those of the baselines that were asked for; arguments and errors as of `measure`."""
     run = Path(run)
     config = read_config(run)
     learner, params = load_run(run, allow)
     learner = _changed(learner, options)
     sampler = unseen(config, options, data_root)
-    _check_fit(learner, params, config, sampler)
-    result = meta_test(learner, params, sampler, options.episodes)
-    file = result.save(run)
-    others = []
+    episodes = len(sampler) if isinstance(sampler, OneShotRuns) else options.episodes
+    check_fit(learner, params, config, sampler)
+    metric = "accuracy" if isinstance(sampler, EpisodeSampler | OneShotRuns) else "mse"
+    tests = [Measurement(learner, params, sampler, protocol(learner, sampler, episodes, metric=metric), run)]
     if options.baselines:
         for label, baseline, start, name in _baselines(learner, config["train"]["seed"], sampler):
-            others.append(meta_test(baseline, start, sampler, options.episodes, name=name, curve=False))
-            others[-1].save(run, label)
-    report = write_report(run, sampler=sampler, learner=learner, params=params, command=command(config), allow=allow)
-    return Tested(result, compare(*[*others, result]), file, report)
+            about = protocol(baseline, sampler, episodes, metric=metric)
+            tests.append(Measurement(baseline, start, sampler, about, run, label, name))
+    return tests
 
 
 def unseen(config: dict[str, Any], options: MetaTestOptions, data_root: str | Path | None = None) -> Sampler:
@@ -115,25 +174,52 @@ def unseen(config: dict[str, Any], options: MetaTestOptions, data_root: str | Pa
     data = options.data or task.get("data")
     if data is None:
         raise InputError("this run does not say what it was trained on: give --data")
+    if data == RUNS:
+        return _one_shot_runs(made, options, data_root)
     shots = options.shots or task.get("shots", 1)
-    if data == SINUSOID:
-        return Sinusoid(shots=shots, queries=options.queries, seed=3 * options.seed + 2)
+    if data == OPTIMIZEES:
+        return Optimizees(family=task.get("family", "quadratics"), seed=3 * options.seed + 2)
+    if data in REGRESSIONS:
+        return REGRESSIONS[data].tasks(2, options.seed, shots=shots, queries=options.queries)
     pool = _pool(data, options, made, data_root)
     return EpisodeSampler(
-        pool=pool, ways=options.ways or task.get("ways", 5), shots=shots, queries=options.queries, seed=options.seed
+        pool=pool,
+        ways=options.ways or task.get("ways", 5),
+        shots=shots,
+        queries=options.queries,
+        seed=options.seed,
+        unlabelled=options.unlabelled,
+        distractors=options.distractors,
+        within=options.within,
     )
 
 
+def _one_shot_runs(made: dict[str, Any], options: MetaTestOptions, data_root: str | Path | None) -> OneShotRuns:
+    """Omniglot's one-shot test, unless the run has seen its characters, which are of the evaluation set."""
+    if any(seen["data"] == "omniglot" and seen["cut"] != "lake" for seen in trained_on(made)):
+        raise InputError(
+            "the characters of the one-shot test are of Omniglot's evaluation set, and the run was trained on some of "
+            "them: train it with --cut lake"
+        )
+    fixed = {"ways": 20, "shots": 1}
+    wrong = [k for k, v in fixed.items() if getattr(options, k) not in (None, v)]
+    wrong += [k for k in ("unlabelled", "distractors", "within") if getattr(options, k)]
+    if wrong:
+        raise InputError(f"the one-shot test is of 20 ways and 1 shot, as it is: leave out --{wrong[0]}")
+    return OneShotRuns(data_root)
+
+
 def _pool(data: str, options: MetaTestOptions, made: dict[str, Any], data_root: str | Path | None) -> Pool:
-    task = made.get("task") or {}
-    own = data == task.get("data")
-    cut = options.cut or (task.get("cut") if own else None)
+    history = trained_on(made)
+    own = [seen for seen in history if seen["data"] == data]
+    cut = options.cut or (own[0]["cut"] if own else None)
     if not own and data not in names() and Path(data).expanduser().is_dir():
         return image_folder(data, **(made.get("preprocessing") or {}))
     pool = load(data, data_root, cut).pools()[options.split]
-    cut_otherwise = not own or cut != task.get("cut")
-    if options.split != "train" and cut_otherwise and task and pool.dataset == made.get("dataset"):
-        _refuse_seen(pool, load(task["data"], data_root, task.get("cut")).train)
+    for seen in history:
+        cut_otherwise = (seen["data"], seen["cut"]) != (data, cut)
+        if options.split != "train" and cut_otherwise and pool.dataset == seen["dataset"]:
+            _refuse_seen(pool, load(seen["data"], data_root, seen["cut"]).train)
     return pool
 
 
@@ -159,18 +245,19 @@ def _changed(learner: Learner, options: MetaTestOptions) -> Learner:
     return replace(learner, **changes)
 
 
-def _check_fit(learner: Learner, params: Params, config: dict[str, Any], sampler: Sampler) -> None:
+def check_fit(learner: Learner, params: Params, config: dict[str, Any], sampler: Sampler) -> None:
     """Shapes and ways that the run's network cannot take, said before any work."""
-    if not isinstance(sampler, EpisodeSampler):
+    if not isinstance(sampler, EpisodeSampler | OneShotRuns):
         return
-    shape, trained = sampler.pool.shape, (config.get("record") or {}).get("shape")
-    if trained is not None and list(shape) != trained:
+    about: dict[str, Any] = sampler.describe()
+    shape, trained = about["shape"], (config.get("record") or {}).get("shape")
+    if trained is not None and shape != trained:
         raise InputError(
-            f"the run was trained on examples of shape {trained}; those of {sampler.pool.dataset} have {list(shape)}: "
+            f"the run was trained on examples of shape {trained}; those of {about['dataset']} have {shape}: "
             "choose data of the same shape, or train on these"
         )
-    ways = sampler.ways if isinstance(sampler.ways, int) else sampler.ways[1]
-    found = outputs(learner, params, shape, ways)
+    ways = about["ways"] if isinstance(about["ways"], int) else about["ways"][1]
+    found = outputs(learner, params, tuple(shape), ways)
     if found != ways:
         raise InputError(
             f"{type(learner).__name__} was meta-trained to tell {found} classes apart, not {ways}: test with --ways "
@@ -180,8 +267,9 @@ def _check_fit(learner: Learner, params: Params, config: dict[str, Any], sampler
 
 def _baselines(learner: Learner, seed: int, sampler: Sampler) -> Iterator[tuple[str, Learner, Params, str]]:
     """Label of the file, learner, parameters, name in tables."""
-    if isinstance(sampler, EpisodeSampler):
-        raw = "pixels" if len(sampler.pool.shape) == 3 else "raw inputs"
+    shape: Any = sampler.describe().get("shape")
+    if shape:
+        raw = "pixels" if len(shape) == 3 else "raw inputs"
         pixels = NearestCentroid(transductive=learner.transductive)
         yield "pixels", pixels, {}, f"{raw}, nearest centroid"
     start = learner.init(seed)

@@ -4,6 +4,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.model import Model
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP
+from innerloop.nn.relation import ConvMaps, Relation
 from innerloop.nn.resnet12 import ResNet12
 from innerloop.recipes.options import NetworkOptions
 
@@ -55,3 +56,12 @@ def features(encoder: Model) -> int:
     if isinstance(encoder, Conv4 | ResNet12):
         return encoder.features
     raise InputError(f"the feature length of {type(encoder).__name__} is not known here: build the learner in Python")
+
+
+def compared(encoder: Model) -> tuple[Model, Model]:
+    """The encoder of a relation network, with feature maps where they can be kept, and what compares its features."""
+    if isinstance(encoder, Conv4) and encoder.pool == "max":
+        maps = ConvMaps(channels=encoder.channels, size=encoder.size, width=encoder.width)
+        return maps, Relation(channels=encoder.width, size=encoder.size // 4)
+    d = features(encoder)
+    return encoder, MLP(inputs=2 * d, hidden=(d, 8), outputs=1)

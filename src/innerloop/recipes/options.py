@@ -6,6 +6,11 @@ from typing import Any, Literal
 from innerloop.engine import TrainConfig
 
 SINUSOID = "sinusoid"
+OPTIMIZEES = "optimizees"
+"""Functions to be minimised, for learned optimizers."""
+DYNAMICS = "mass-spring-damper"
+RUNS = "omniglot-runs"
+"""The 20 fixed episodes of Omniglot's one-shot classification test, for testing only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,16 @@ class TaskOptions:
     """Labelled examples of each class in meta-training; None: as `shots`."""
     batch_size: int = 64
     """Examples a step, for learners that are trained on plain batches of all classes."""
+    unlabelled: int = 0
+    """Further examples of each class that a meta-training task has without their label."""
+    distractors: int = 0
+    """Further classes that a meta-training task has unlabelled examples of."""
+    within: float = 0.0
+    """Share of meta-training tasks whose classes are all from one group (alphabet)."""
+    unsupervised: bool = False
+    """Meta-train without labels: every class is one random picture, its examples are distorted copies of it."""
+    family: Literal["quadratics", "mlp", "conv"] = "quadratics"
+    """Of the functions that a learned optimizer is trained to minimise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +56,9 @@ class NetworkOptions:
     pool: Literal["auto", "max", "stride"] = "auto"
     """Of conv4. max: 2x2 max-pooling, flattened; stride: strided convolutions, averaged over space; auto: max
     for encoders, stride for networks that are adapted whole."""
+    start: str | None = None
+    """Run folder whose parameters are begun with, where names and shapes fit: transfer, or with --steps 0 one
+    pre-training for several learners. None: random parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from innerloop.tasks import Pool
 
 
 def record(options: Options, train: Pool | None) -> dict[str, Any]:
-    """Plain JSON for `config.json`; no paths but the data's own.
+    """Plain JSON for `config.json`; no paths but those of the data and of the run that was begun with.
 
     Args:
         options: Of the run.
@@ -33,6 +33,13 @@ def record(options: Options, train: Pool | None) -> dict[str, Any]:
             "preprocessing": train.preprocessing,
         }
     return entries
+
+
+def trained_on(made: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """By `record`, the data whose classes a run has seen: its own, then those of the run it was begun with."""
+    task = made.get("task")
+    own = [{"data": task["data"], "cut": task["cut"], "dataset": made.get("dataset")}] if task else []
+    return own + (made.get("start") or {}).get("trained_on", [])
 
 
 def command(config: Mapping[str, Any]) -> str | None:

@@ -1,13 +1,16 @@
 """What a recipe makes."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
-from innerloop.engine import TrainConfig, meta_train
+from innerloop.engine import TrainConfig, distributed, meta_train
+from innerloop.recipes.choosing import choose
+from innerloop.recipes.starting import Start
 from innerloop.tasks import Splits
 
 
@@ -27,7 +30,20 @@ class Run:
     """Meta-validation tasks, where the config asks for scores on them."""
     splits: Splits | None = None
     """The classes behind the samplers, where there are any."""
+    start: Start | None = None
+    """Parameters of another run to begin with."""
+    choices: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """What is chosen from these values on `choose_on` once it is trained, where the learner leaves it open."""
+    choose_on: Sampler | None = None
+    """Meta-validation tasks."""
 
     def meta_train(self, out: str | Path | None = None) -> Params:
         """Train it, or go on with it; see `engine.meta_train`."""
-        return meta_train(self.learner, self.train, self.config, out, self.validation, self.record)
+        first = distributed.join().rank == 0
+        if self.start is not None and first:
+            print(f"innerloop: {self.start}", file=sys.stderr)
+        start = None if self.start is None else self.start.params
+        params = meta_train(self.learner, self.train, self.config, out, self.validation, self.record, start)
+        if self.choose_on is None or not first:
+            return params
+        return choose(self.learner, params, self.choose_on, self.choices, out)

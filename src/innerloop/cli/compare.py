@@ -1,0 +1,40 @@
+"""`innerloop compare <run> <run> ...`."""
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from innerloop.cli.options import Common, emit, parse, say
+from innerloop.core import files
+from innerloop.evaluate.report import write_comparison
+from innerloop.recipes.comparing import CompareOptions, compare_runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Options of `innerloop compare`."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Run folders, or test-*.json files of such. The others are compared with the first."""
+    tasks: CompareOptions = field(default_factory=CompareOptions)
+    html: str | None = None
+    """Also write the table and a figure into this file, which needs nothing else."""
+    common: Common = field(default_factory=Common)
+
+
+def run(argv: list[str]) -> int:
+    """Test runs on the same unseen tasks: means, paired differences to the first run, time, memory and parameters."""
+    options = parse(Command, argv, "compare", run.__doc__ or "")
+    if options.html is not None:
+        files.writable(Path(options.html).parent)
+    found = compare_runs(options.runs, options.tasks, options.common.data_root, told=lambda what: say(what, aside=True))
+    if options.common.json:
+        emit(found.to_json())
+    else:
+        say(str(found))
+    if options.html is not None:
+        page = write_comparison(options.html, found, shlex.join(["innerloop", "compare", *argv]))
+        say(f"page: {page}", aside=options.common.json)
+    return 0

@@ -1,0 +1,30 @@
+"""`innerloop verify <run>`."""
+
+from dataclasses import dataclass, field
+
+import tyro
+
+from innerloop.cli.options import Common, emit, parse, say
+from innerloop.recipes.verifying import VerifyOptions, to_json, verify_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Options of `innerloop verify`."""
+
+    run: tyro.conf.Positional[str]
+    """Run folder, of a learner that compares pairs (siamese)."""
+    pairs: VerifyOptions = field(default_factory=VerifyOptions)
+    common: Common = field(default_factory=Common)
+
+
+def run(argv: list[str]) -> int:
+    """Tell pairs of one class from pairs of two, of unseen classes: accuracy, AUC and equal error rate."""
+    options = parse(Command, argv, "verify", run.__doc__ or "")
+    found = verify_run(options.run, options.pairs, options.common.data_root)
+    if options.common.json:
+        emit(to_json(found))
+    else:
+        say(str(found))
+        say(f"{found.pairs} pairs from {options.pairs.episodes} episodes of {found.sampler['split']} classes; ± 95%")
+    return 0

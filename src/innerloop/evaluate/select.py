@@ -1,0 +1,57 @@
+"""One hyper-parameter, chosen where choosing is allowed: on meta-validation tasks."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.types import Params, Sampler
+from innerloop.evaluate.interval import Interval, interval
+from innerloop.evaluate.meta_test import meta_test
+from innerloop.evaluate.result import spell
+
+
+class Selection(NamedTuple):
+    """What was chosen, and from what."""
+
+    field: str
+    value: Any
+    scores: tuple[tuple[Any, Interval], ...]
+    """Every value with its mean score and interval over the same tasks."""
+    metric: str
+    episodes: int
+
+    def __str__(self) -> str:
+        others = ", ".join(f"{value}: {spell(*found, self.metric)}" for value, found in self.scores)
+        return f"{self.field} = {self.value}, chosen on {self.episodes} meta-validation tasks ({others})"
+
+
+def select(
+    learner: Learner, params: Params, sampler: Sampler, field: str, values: Sequence[Any], episodes: int = 200
+) -> Selection:
+    """The value of a learner's field with the best mean score, every value on the same tasks; of equals the first.
+
+    Args:
+        learner: Whose field is varied.
+        params: Its meta-parameters, the same for all values.
+        sampler: Of meta-validation tasks.
+        field: Such as `inner_steps`.
+        values: To choose from.
+        episodes: How many tasks.
+
+    Raises:
+        InputError: No values, or tasks of the test classes.
+    """
+    if not values:
+        raise InputError(f"there is nothing to choose {field} from")
+    if sampler.describe().get("split") == "test":
+        raise InputError(f"{field} must not be chosen on the classes of the meta-test: give meta-validation tasks")
+    tried = [
+        meta_test(replace(learner, **{field: v}), params, sampler, episodes, curve=False, quiet=True) for v in values
+    ]
+    metric = tried[0].protocol.metric
+    sign = 1 if metric == "accuracy" else -1
+    best = max(range(len(values)), key=lambda i: (sign * tried[i].mean, -i))
+    scores = tuple((v, interval(result.scores)) for v, result in zip(values, tried, strict=True))
+    return Selection(field, values[best], scores, metric, episodes)

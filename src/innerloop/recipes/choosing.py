@@ -1,0 +1,68 @@
+"""What is chosen on meta-validation classes once a run is trained, and kept with it."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from innerloop.core import files
+from innerloop.core.learner import Learner
+from innerloop.core.types import Params, Sampler
+from innerloop.engine import checkpoint
+from innerloop.evaluate.select import select
+
+FILE = "selection.json"
+
+
+def choose(
+    learner: Learner,
+    params: Params,
+    sampler: Sampler,
+    candidates: Mapping[str, tuple[float, ...]],
+    out: str | Path | None = None,
+    episodes: int = 200,
+) -> Params:
+    """`params` with those entries set that the learner's fields of the same names leave open (None).
+
+    A choice that a run already holds, for the same trained parameters, candidates and tasks, is not made again.
+
+    Args:
+        learner: Which must read `params[name]` where its field `name` is None.
+        params: As trained.
+        sampler: Of meta-validation tasks.
+        candidates: Values by name.
+        out: The run folder, whose `params.safetensors` and `selection.json` are written; None keeps nothing.
+        episodes: How many tasks each value is tried on.
+    """
+    for name in candidates:
+        asked: dict[str, Any] = {
+            "of": checkpoint.fingerprint(params, learner),
+            "field": name,
+            "candidates": list(candidates[name]),
+            "episodes": episodes,
+            "tasks": sampler.describe(),
+        }
+        found = _kept(out, asked)
+        if found is None:
+            chosen = select(learner, params, sampler, name, candidates[name], episodes)
+            print(f"innerloop: {chosen}", file=sys.stderr)
+            scores = [[value, *score] for value, score in chosen.scores]
+            found = asked | {"value": chosen.value, "metric": chosen.metric, "scores": scores}
+        params = params | {name: torch.tensor(float(found["value"]))}
+        if out is not None:
+            checkpoint.save_params(Path(out), learner, params)
+            files.write(Path(out) / FILE, json.dumps(found, indent=2) + "\n")
+    return params
+
+
+def _kept(out: str | Path | None, asked: dict[str, Any]) -> dict[str, Any] | None:
+    """The choice of the folder, if it was made in the way asked for."""
+    try:
+        found = json.loads((Path(out or "") / FILE).read_text())
+    except (OSError, ValueError):
+        return None
+    same = isinstance(found, dict) and all(found.get(k) == v for k, v in asked.items())
+    return found if same and "value" in found else None

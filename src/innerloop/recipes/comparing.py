@@ -1,0 +1,141 @@
+"""Several runs on the same unseen tasks, in one table."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from innerloop.core import tree
+from innerloop.core.errors import InputError
+from innerloop.evaluate import Comparison, Protocol, Result, compare
+from innerloop.evaluate.compare import Cost, Row, refuse_unlike
+from innerloop.evaluate.memory import peak_memory
+from innerloop.recipes.measuring import Measurement, MetaTestOptions, prepare
+
+_ADVICE = "say which tasks with --data, --ways, --shots and so on, which hold for all runs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(MetaTestOptions):
+    """Which unseen tasks, the same for all, and how they are met."""
+
+    baselines: bool = False
+    """Also test pixels (nearest centroid) and each run's learner without training, on the same tasks."""
+    again: bool = False
+    """Test again what a run already holds the result of."""
+
+
+class _Entry(NamedTuple):
+    """A row to be."""
+
+    name: str
+    protocol: Protocol
+    found: Result | None
+    """A result that was given as a file."""
+    test: Measurement | None
+
+
+def compare_runs(
+    given: Sequence[str | Path],
+    options: CompareOptions,
+    data_root: str | Path | None = None,
+    allow: tuple[str, ...] = (),
+    told: Callable[[str], None] = lambda _: None,
+) -> Comparison:
+    """Test every run on the same tasks, unless it holds the result already, and put them beside the first.
+
+    Args:
+        given: Run folders, or `test-*.json` files of such, whose results are taken as they are.
+        options: Which tasks.
+        data_root: Where data sets lie.
+        allow: Module prefixes besides `innerloop.` that the runs may name.
+        told: Called with what is being tested.
+
+    Raises:
+        InputError: A run that cannot take the tasks, or tasks that are not the same; before anything is tested.
+    """
+    entries = list(_entries(given, options, data_root, allow))
+    for entry in entries[1:]:
+        refuse_unlike(entries[0].name, entries[0].protocol, entry.name, entry.protocol, _ADVICE)
+    results, stored = [], []
+    for name, _, found, test in entries:
+        if test is not None:
+            found = None if options.again else test.stored()
+            stored.append(found is not None)
+            if found is None:
+                told(f"testing {name} on {test.protocol.episodes} tasks")
+                found = test.result()
+        else:
+            stored.append(True)
+        assert found is not None
+        results.append(replace(found, learner=name))
+    comparison = compare(*results)
+    rows = zip(comparison.rows, entries, stored, strict=True)
+    return replace(comparison, rows=tuple(_costed(row, entry.test, old) for row, entry, old in rows))
+
+
+def _entries(
+    given: Sequence[str | Path], options: CompareOptions, data_root: str | Path | None, allow: tuple[str, ...]
+) -> Iterator[_Entry]:
+    """The runs, then the baselines, each once."""
+    if not given:
+        raise InputError("there is nothing to compare: name run folders")
+    names, baselines = _names([Path(path) for path in given]), []
+    first = None
+    for name, path in zip(names, given, strict=True):
+        with _named(path):
+            if Path(path).is_file():
+                found = Result.load(path)
+                yield _Entry(name, found.protocol, found, None)
+                continue
+            test, *others = prepare(path, options, data_root, allow)
+        if first is not None and first.protocol.hash == test.protocol.hash:
+            test = test._replace(sampler=first.sampler)  # the same tasks: keep one copy of the data
+        first = first or test
+        yield _Entry(name, test.protocol, None, test)
+        for other in others:
+            of_all = other.label == "pixels"
+            called = str(other.name) if of_all else f"{name}, {other.label}"
+            if not (of_all and any(called == entry.name for entry in baselines)):
+                baselines.append(_Entry(called, other.protocol, None, other._replace(sampler=first.sampler)))
+    yield from baselines
+
+
+def _costed(row: Row, test: Measurement | None, stored: bool) -> Row:
+    if test is None:
+        return row._replace(stored=stored)
+    episode = tree.slice(test.sampler.episodes(0, 1), 0)
+    cost = Cost(
+        learner=type(test.learner).__name__,
+        parameters=sum(v.numel() for v in test.params.values()),
+        memory=peak_memory(test.learner, test.params, episode),
+    )
+    return row._replace(cost=cost, stored=stored)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The last part of every path that tells it from the others.
+
+    Raises:
+        InputError: One is given twice.
+    """
+    whole = [path.resolve() for path in paths]
+    twice = [str(path) for i, path in enumerate(paths) if whole[i] in whole[:i]]
+    if twice:
+        raise InputError(f"{twice[0]} is given twice")
+    for depth in range(1, max(len(path.parts) for path in whole) + 1):
+        names = [str(Path(*path.parts[-depth:])) for path in whole]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in whole]
+
+
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """Say which run cannot."""
+    try:
+        yield
+    except InputError as error:
+        told = str(error)
+        raise InputError(told if str(path) in told else f"{path}: {told}") from error

@@ -1,0 +1,92 @@
+"""A trained run on pairs of unseen classes: are they the same?"""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from innerloop.core.errors import InputError
+from innerloop.engine import load as load_run
+from innerloop.engine.checkpoint import read_config
+from innerloop.evaluate.verification import Verification, check_verifier, verify
+from innerloop.recipes.measuring import MetaTestOptions, check_fit, unseen
+from innerloop.tasks import EpisodeSampler
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions:
+    """Which pairs."""
+
+    data: str | None = None
+    """As in training; None: what the run was trained on."""
+    cut: str | None = None
+    """How the classes are split, where a data set has several ways; None: as in training."""
+    ways: int = 10
+    """Classes of an episode, each giving a pair of one class and a pair of two."""
+    within: float | None = None
+    """Share of episodes whose classes are all from one group (alphabet), which makes pairs of two classes harder;
+    None: a half where there are groups that large, else 0."""
+    episodes: int = 400
+    """Episodes that test pairs come from, and as many for the pairs that the threshold is chosen on."""
+    seed: int = 77
+    """Of the pairs."""
+
+
+def verify_run(
+    run: str | Path,
+    options: VerifyOptions,
+    data_root: str | Path | None = None,
+    allow: tuple[str, ...] = (),
+) -> Verification:
+    """Verify pairs of the test classes with a run; the threshold and the norms' statistics are of validation classes.
+
+    Args:
+        run: The folder.
+        options: Which pairs.
+        data_root: Where data sets lie.
+        allow: Module prefixes besides `innerloop.` that the run may name.
+
+    Raises:
+        InputError: Not a run; one whose learner has no `similarity`; classes that it was trained on, or too few.
+    """
+    config, (learner, params) = read_config(run), load_run(run, allow)
+    check_verifier(learner)
+    validation, test = (_pairs(config, options, split, data_root) for split in ("validation", "test"))
+    if set(validation.pool.names) & set(test.pool.names):
+        raise InputError(
+            f"{test.pool.dataset} is not cut into validation and test classes, and a threshold must not be chosen on "
+            "what is tested: give a data set that is, or train on this one"
+        )
+    check_fit(learner, params, config, test)
+    return verify(replace(learner, transductive=False), params, validation, test, episodes=options.episodes)
+
+
+def _pairs(
+    config: dict[str, Any],
+    options: VerifyOptions,
+    split: Literal["validation", "test"],
+    data_root: str | Path | None,
+) -> EpisodeSampler:
+    tasks = MetaTestOptions(
+        data=options.data,
+        cut=options.cut,
+        split=split,
+        ways=options.ways,
+        shots=1,
+        queries=1,
+        seed=options.seed,
+        within=options.within or 0.0,
+    )
+    sampler = unseen(config, tasks, data_root)
+    if not isinstance(sampler, EpisodeSampler):
+        raise InputError(f"pairs are taken from data with classes, not from {options.data}")
+    if options.within is None:
+        with suppress(InputError):  # groups are not known, or too small
+            return replace(sampler, within=0.5)
+    return sampler
+
+
+def to_json(found: Verification) -> dict[str, Any]:
+    """Plain JSON values."""
+    intervals = {k: getattr(found, k)._asdict() for k in ("accuracy", "auc", "eer")}
+    return found._asdict() | intervals

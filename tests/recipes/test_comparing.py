@@ -1,0 +1,115 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from innerloop.core.errors import InputError
+from innerloop.engine import checkpoint
+from innerloop.evaluate.report import write_comparison
+from innerloop.recipes import build
+from innerloop.recipes.comparing import CompareOptions, compare_runs
+from innerloop.recipes.measuring import MetaTestOptions, measure
+from tests.evaluate.test_report import Page
+from tests.recipes.test_recipes import small
+
+FEW = CompareOptions(episodes=6, queries=3)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Three learners on digits, 2 ways."""
+    for name in ("protonet", "maml", "nearest_centroid"):
+        build(small(name)).meta_train(tmp_path / name)
+    return [tmp_path / name for name in ("protonet", "maml", "nearest_centroid")]
+
+
+def test_all_on_the_same_tasks(runs):
+    said = []
+    found = compare_runs(runs, FEW, told=said.append)
+    assert [row.result.learner for row in found.rows] == ["protonet", "maml", "nearest_centroid"] and len(said) == 3
+    assert len({row.result.protocol.hash for row in found.rows}) == 1
+    first = found.rows[0]
+    for row in found.rows[1:]:
+        gap = row.result.scores - first.result.scores
+        assert row.difference.mean == pytest.approx(gap.mean().item())
+        assert row.difference.ci95 == pytest.approx(1.96 * gap.std().item() / 6**0.5)
+    for row, path in zip(found.rows, runs, strict=True):
+        _, params = checkpoint.load(path)
+        assert row.cost.parameters == sum(v.numel() for v in params.values()) and row.cost.memory > 0
+    table = str(found).splitlines()
+    assert " ".join(table[0].split()) == "run learner accuracy against protonet ms a task MB a task parameters"
+    assert len(table) == 2 + 3 + 2 and "thread for each task" in table[-1] and "*" not in str(found)
+    assert json.loads(json.dumps(found.to_json()))["rows"][1]["difference"]["ci95"] >= 0
+
+
+def test_what_is_known_is_not_measured_again(runs):
+    measure(runs[0], MetaTestOptions(episodes=6, queries=3, baselines=False))
+    said = []
+    found = compare_runs(runs[:2], FEW, told=said.append)
+    assert len(said) == 1 and "maml" in said[0]
+    assert [row.stored for row in found.rows] == [True, False] and "*: measured earlier" in str(found)
+    again = compare_runs(runs[:2], FEW, told=said.append)
+    assert len(said) == 1 and all(row.stored for row in again.rows)
+    assert all(torch.equal(a.result.scores, b.result.scores) for a, b in zip(found.rows, again.rows, strict=True))
+    compare_runs(runs[:2], replace(FEW, again=True), told=said.append)
+    assert len(said) == 3
+
+
+def test_a_result_of_other_parameters_does_not_count(runs):
+    compare_runs(runs[:1], FEW)
+    learner, params = checkpoint.load(runs[0])
+    checkpoint.save_params(runs[0], learner, {k: v + 0.1 for k, v in params.items()})
+    assert not compare_runs(runs[:1], FEW).rows[0].stored
+
+
+def test_baselines_stand_below(runs):
+    found = compare_runs(runs[:2], replace(FEW, baselines=True))
+    names = ["protonet", "maml", "pixels, nearest centroid", "protonet, untrained", "maml, untrained"]
+    assert [row.result.learner for row in found.rows] == names
+    assert [row.cost.parameters > 0 for row in found.rows] == [True, True, False, True, True]
+
+
+def test_stored_results_alone_or_beside_runs(runs):
+    compare_runs(runs[:2], FEW)
+    files = [next(run.glob("test-*.json")) for run in runs[:2]]
+    found = compare_runs(files, FEW)
+    assert [row.result.learner for row in found.rows] == [
+        f"{run.name}/{file.name}" for run, file in zip(runs, files, strict=False)
+    ]
+    assert all(row.stored and row.cost is None for row in found.rows) and "–" not in str(found)
+    mixed = compare_runs([files[0], runs[1]], FEW)
+    assert mixed.rows[1].difference == found.rows[1].difference and "–" in str(mixed)
+
+
+def test_unlike_tasks_are_refused_before_anything_is_tested(runs, tmp_path):
+    usual = small("protonet")
+    other = build(replace(usual, task=replace(usual.task, shots=2)))
+    other.meta_train(tmp_path / "other")
+    with pytest.raises(InputError, match=r"protonet and other .*shots: 1 against 2.*--shots"):
+        compare_runs([runs[0], tmp_path / "other"], FEW)
+    assert not list(tmp_path.glob("*/test-*.json"))
+    assert len(compare_runs([runs[0], tmp_path / "other"], replace(FEW, shots=2)).rows) == 2
+    file = next(runs[0].glob("test-*.json"))
+    with pytest.raises(InputError, match="episodes: 6 against 5"):
+        compare_runs([file, runs[1]], replace(FEW, shots=2, episodes=5))
+
+
+def test_the_page(runs, tmp_path):
+    found = compare_runs(runs, FEW)
+    page = Page(write_comparison(tmp_path / "new" / "page.html", found, "innerloop compare <a> b").read_text())
+    for words in (
+        "How it was measured",
+        "protonet",
+        "ProtoNet",
+        "MB a task",
+        "Do it again",
+        "<a> b",
+        found.protocol.hash,
+    ):
+        assert words in page.words
+    outside = [
+        v for tag, attrs in page.seen for k, v in attrs.items() if k in ("src", "href") and not str(v).startswith("#")
+    ]
+    assert not outside, "one file that needs nothing else"
+    assert any(tag == "svg" for tag, _ in page.seen)
