@@ -58,7 +58,7 @@ class Entry:
     fixed: bool = False
     """Its network has one output a class: a training for every number of ways."""
     start: str = ""
-    """The row whose parameters it takes as they are, instead of training."""
+    """The training (what follows `innerloop train`) whose parameters it takes as they are."""
     free: bool = False
     """Nothing is trained."""
 
@@ -79,12 +79,27 @@ ENTRIES = (
     Entry(name="ProtoNet", train="protonet"),
     Entry(name="MAML", train="maml", fixed=True, plan=_TWICE),
     Entry(name="R2-D2", train="r2d2"),
+    Entry(name="pre-training, SimpleShot", train="simple_shot"),
+    Entry(name="the same, logistic regression", train="linear_probe", start="simple_shot"),
+    Entry(name="the same, fine-tuned head", train="fine_tune", start="simple_shot"),
+    Entry(name="multi-task training", train="multi_task"),
     Entry(name="Matching Networks", train="matching"),
-    Entry(name="pre-training, fine-tuned head", train="fine_tune"),
+    Entry(name="Gaussian memory", train="gaussian_memory"),
     Entry(name="first-order MAML", train="maml --first-order", fixed=True),
     Entry(name="Reptile", train="reptile", fixed=True),
     Entry(name="Meta-SGD", train="meta_sgd", fixed=True, plan=_TWICE),
     Entry(name="ANIL", train="anil", fixed=True, plan=_TWICE),
+    Entry(name="LR-D2", train="logistic"),
+    Entry(name="Relation Networks", train="relation"),
+    Entry(name="Siamese, contrastive", train="siamese"),
+    Entry(name="SimCLR, nearest centroid", train="self_supervised"),
+    Entry(name="UMTRA tasks, ProtoNet", train="protonet --unsupervised"),
+    Entry(name="self-training from ProtoNet, without unlabelled examples", train="self_training", start="protonet"),
+    Entry(name="soft k-means, without unlabelled examples", train="soft_kmeans"),
+    Entry(name="ProtoNet, cosine", train="protonet --distance cosine"),
+    Entry(name="ProtoNet, Mahalanobis", train="protonet --distance mahalanobis"),
+    Entry(name="Matching Networks, full context", train="matching --fce-steps 5"),
+    Entry(name="Siamese, weighted L1", train="siamese --distance weighted_l1"),
     Entry(name="implicit MAML", train="imaml", fixed=True),
 )
 
@@ -178,7 +193,7 @@ def page(rows: dict[str, Any]) -> str:
             row = rows.get(Job(entry, setting.trained, setting.ways if entry.fixed else 0).key)
             score = row and row["scores"].get(setting.title)
             cells.append(f"{100 * score['mean']:.1f} ± {100 * score['ci95']:.1f}" if score else "")
-            if row and setting is SETTINGS[0]:
+            if row and score and setting is SETTINGS[0]:
                 steps, each = f"{row['steps']:,}", f"{1000 * score['seconds_per_task']:.1f}"
         lines.append(f"| {entry.name} | {' | '.join(cells)} | {steps} | {each} |")
     commands = [f"{row['command']}    # {row['date']}, {row['minutes']:g} CPU minutes" for row in rows.values()]
