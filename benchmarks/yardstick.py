@@ -166,7 +166,7 @@ def measure(job: Job, runs: Path, minutes: float, core: int) -> dict[str, Any]:
     for setting in job.settings:
         words = ["innerloop", "test", str(runs / job.key), *setting.options, "--no-baselines"]
         found = _innerloop(words, core)
-        row["scores"][setting.title] = {k: found[k] for k in ("mean", "ci95", "seconds_per_task")}
+        row["scores"][setting.title] = {k: found[k] for k in ("mean", "ci95")}
         row["scores"][setting.title]["command"] = shlex.join(words)
     return row
 
@@ -184,20 +184,25 @@ def _innerloop(words: list[str], core: int) -> dict[str, Any]:
 
 
 def page(rows: dict[str, Any]) -> str:
-    """The tables, as Markdown."""
-    lines = [f"| learner | {' | '.join(s.title for s in SETTINGS)} | steps | ms a task |"]
+    """The tables, as Markdown; only rows that have a number."""
+    lines = [f"| learner | {' | '.join(s.title for s in SETTINGS)} | CPU minutes | steps |"]
     lines.append("| --- " * (len(SETTINGS) + 3) + "|")
     for entry in ENTRIES:
-        cells, steps, each = [], "", ""
-        for setting in SETTINGS:
-            row = rows.get(Job(entry, setting.trained, setting.ways if entry.fixed else 0).key)
-            score = row and row["scores"].get(setting.title)
-            cells.append(f"{100 * score['mean']:.1f} ± {100 * score['ci95']:.1f}" if score else "")
-            if row and score and setting is SETTINGS[0]:
-                steps, each = f"{row['steps']:,}", f"{1000 * score['seconds_per_task']:.1f}"
-        lines.append(f"| {entry.name} | {' | '.join(cells)} | {steps} | {each} |")
-    commands = [f"{row['command']}    # {row['date']}, {row['minutes']:g} CPU minutes" for row in rows.values()]
-    return "\n".join([*lines, "", "```console", *(f"$ {c}" for c in commands), "```"])
+        found = [(s, rows.get(Job(entry, s.trained, s.ways if entry.fixed else 0).key)) for s in SETTINGS]
+        measured = [(s, row) for s, row in found if row and s.title in row["scores"]]
+        if not measured:
+            continue
+        scores = {s.title: row["scores"][s.title] for s, row in measured}
+        cells = [_percent(scores[s.title]) if s.title in scores else "" for s in SETTINGS]
+        row = measured[0][1]
+        minutes = "" if entry.free else f"{row['minutes']:g}"
+        lines.append(f"| {entry.name} | {' | '.join(cells)} | {minutes} | {row['steps']:,} |")
+    commands = [f"$ {row['command']}" for row in rows.values()]
+    return "\n".join([*lines, "", "```console", *commands, "```"])
+
+
+def _percent(score: dict[str, float]) -> str:
+    return f"{100 * score['mean']:.1f} ± {100 * score['ci95']:.1f}"
 
 
 def draw(rows: dict[str, Any]) -> None:
