@@ -11,7 +11,7 @@ MAY_IMPORT = {
     "core": {"core"},
     "learners": {"learners", "core"},
     "nn": {"nn", "core"},
-    "optim": {"optim", "learners", "core"},
+    "optim": {"optim", "engine", "learners", "core"},
     "tasks": {"tasks", "core"},
     "engine": {"engine", "core"},
     "evaluate": {"evaluate", "engine", "tasks", "core"},

@@ -20,15 +20,18 @@ from innerloop.core.learner import EpisodicClassifier, Unrolled
 from innerloop.core.model import Model
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
+States = tuple[tuple[Tensor, ...], ...]
+"""Of each layer [n, h], output and memory; n is the number of coordinates, h the units of a layer."""
+
 _LAYERS = ("first", "second")
 _MINIBATCHES, _HORIZON = 0, 1
 
 
 class Descent(NamedTuple):
-    """Where a descent is; n is the number of coordinates, h the units of a layer."""
+    """Where a descent is."""
 
     weights: Params
-    states: tuple[tuple[Tensor, ...], ...]  # of each layer [n, h], output and memory
+    states: States
     step: Tensor  # [] int64
     loss: Tensor  # [] what the steps so far add to the meta-loss
     total: Tensor  # [] sum of the values after them
@@ -108,8 +111,7 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
         given = support.x if isinstance(support.x, dict) else params
         weights = tree.part(given, "start")
         zero, count = params["output.bias"].new_zeros(()), sum(w.numel() for w in weights.values())
-        empty = (zero.new_zeros(count, self.hidden),) * 2
-        return Descent(weights, (empty, empty), first_step(weights), zero, zero)
+        return Descent(weights, self.blank(zero, count), first_step(weights), zero, zero)
 
     def advance(self, params: Params, carry: Descent, support: Batch) -> tuple[Descent, Tensor]:
         """One step of the LSTM, and what the value after it adds to the meta-loss."""
@@ -119,18 +121,26 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
 
         here = carry.weights if self.second_order else {k: w.detach() for k, w in carry.weights.items()}
         slopes = grad(before, here, create_graph=self.second_order)
-        x, states = self._read(torch.cat([g.reshape(-1) for g in slopes.values()])), []
-        for name, state in zip(_LAYERS, carry.states, strict=True):
-            states.append(cell(tree.part(params, name), x, state))
-            x = states[-1][0]
-        steps = self.output_scale * (x @ params["output.weight"][0] + params["output.bias"])
+        steps, states = self.write(params, torch.cat([g.reshape(-1) for g in slopes.values()]), carry.states)
         parts = steps.split([w.numel() for w in carry.weights.values()])
         weights = {k: w + part.view(w.shape) for (k, w), part in zip(carry.weights.items(), parts, strict=True)}
         step = carry.step + 1
         value = self.at_step(weights, support, step)
         share = value if self.late == 0 else value * (step.to(value.dtype) / self.inner_steps) ** self.late
         share = torch.where(step <= self._horizon(support), share, 0 * share) if self.shortest else share
-        return Descent(weights, tuple(states), step, carry.loss + share, carry.total + value.detach()), share
+        return Descent(weights, states, step, carry.loss + share, carry.total + value.detach()), share
+
+    def blank(self, like: Tensor, count: int) -> States:
+        """The states of `count` coordinates before the first step, of the dtype and on the device of `like`."""
+        return ((like.new_zeros(count, self.hidden),) * 2,) * len(_LAYERS)
+
+    def write(self, params: Params, slopes: Tensor, states: States) -> tuple[Tensor, States]:
+        """The LSTM alone: [n] gradients and the states of n coordinates into [n] steps, to be added, and new states."""
+        x, after = self._read(slopes), []
+        for name, state in zip(_LAYERS, states, strict=True):
+            after.append(cell(tree.part(params, name), x, state))
+            x = after[-1][0]
+        return self.output_scale * (x @ params["output.weight"][0] + params["output.bias"]), tuple(after)
 
     def ended(self, carry: Descent, support: Batch) -> Tensor:
         return carry.step >= (self._horizon(support) if self.shortest else self.inner_steps)

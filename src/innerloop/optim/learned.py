@@ -1,0 +1,120 @@
+"""A learned optimizer in an ordinary `torch` loop: Andrychowicz et al., NeurIPS 2016, https://arxiv.org/abs/1606.04474.
+
+The two-layer LSTM that `innerloop train l2o` made reads every gradient entry and writes its step. It is good at what it
+was trained on; its card says where it fails.
+"""
+
+from collections.abc import Callable, Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TypeVar, overload
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
+
+from innerloop.core import tree
+from innerloop.core.errors import InputError
+from innerloop.core.types import Params
+from innerloop.engine import load
+from innerloop.learners.optimizers.l2o import L2O
+
+T = TypeVar("T")
+
+_SHIPPED = files("innerloop.optim") / "shipped"
+
+
+class LearnedOptimizer(Optimizer):
+    """Steps written by an LSTM, the same for every entry of every parameter, each with a state of its own.
+
+    ```python
+    optimizer = LearnedOptimizer.load("l2o-mlp")(model.parameters())
+    ```
+
+    `lr` multiplies the steps, 1 being what it was trained with. A state takes 4 times `hidden` numbers an entry, 80
+    times the parameter's memory, and is kept in float32 for parameters of lower precision.
+    """
+
+    def __init__(self, params: ParamsT, *, learner: L2O, weights: Params, lr: float = 1.0):
+        """Use `load` for one that is kept in a run folder.
+
+        Args:
+            params: Parameters, or groups of them, whose `lr` may differ.
+            learner: As trained.
+            weights: Its meta-parameters.
+            lr: Factor of its steps.
+        """
+        if not 0 <= lr < float("inf"):
+            raise InputError(f"lr must be a number from 0, got {lr}")
+        super().__init__(params, {"lr": lr})
+        self.learner = learner
+        self.weights = {k: v.detach() for k, v in weights.items()}
+
+    @classmethod
+    def load(cls, run: str | Path, allow: Sequence[str] = ()) -> Callable[..., "LearnedOptimizer"]:
+        """What makes the optimizer that a run folder holds: call it with `model.parameters()`.
+
+        Args:
+            run: Run folder of `l2o`, or the name of one that comes with the package: `shipped()`.
+            allow: Module prefixes besides `innerloop.` that the run may name.
+
+        Raises:
+            InputError: Not a run, or one of another learner, or one that also learned where networks start.
+        """
+        with as_file(_SHIPPED / str(run)) as inside:
+            learner, weights = load(inside if str(run) in shipped() else run, allow)
+        if not isinstance(learner, L2O):
+            raise InputError(f"{run} holds {type(learner).__name__}: a learned optimizer is trained by `train l2o`")
+        if learner.model is not None:
+            raise InputError(
+                f"{run} learned to train its own network from a start of its own: train l2o on a family of functions"
+            )
+
+        def make(params: ParamsT, lr: float = 1.0) -> LearnedOptimizer:
+            return cls(params, learner=learner, weights=weights, lr=lr)
+
+        return make
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], T]) -> T: ...
+
+    def step(self, closure: Callable[[], T] | None = None) -> T | None:
+        """One step of every parameter that has a gradient.
+
+        Args:
+            closure: Computes the loss and its gradients again.
+
+        Raises:
+            InputError: A gradient is sparse or complex.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.no_grad():
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        self._move(parameter, parameter.grad, group["lr"])
+        return loss
+
+    def _move(self, parameter: Tensor, slope: Tensor, lr: float) -> None:
+        if slope.is_sparse or parameter.is_complex():
+            kind = "sparse" if slope.is_sparse else "complex"
+            raise InputError(f"a learned optimizer takes dense real gradients, got a {kind} one: use another one")
+        reads = torch.promote_types(parameter.dtype, torch.float32)
+        weights = {k: v.to(parameter.device, reads) for k, v in self.weights.items()}
+        state = self.state[parameter]
+        if not state:
+            state["lstm"] = self.learner.blank(weights["output.bias"], parameter.numel())
+        lstm = tree.map(lambda t: t.to(reads), state["lstm"])  # load_state_dict gives them the parameter's dtype
+        step, state["lstm"] = self.learner.write(weights, slope.reshape(-1).to(reads), lstm)
+        parameter.add_(step.view(parameter.shape).to(parameter.dtype), alpha=lr)
+
+
+def shipped() -> list[str]:
+    """Names of the learned optimizers that come with the package; each has a `card.md`."""
+    return sorted(place.name for place in _SHIPPED.iterdir() if place.is_dir()) if _SHIPPED.is_dir() else []
