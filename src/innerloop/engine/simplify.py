@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from torch._functorch.compile_utils import fx_graph_cse
 from torch.fx import GraphModule, Node
 
 _ATEN = torch.ops.aten
@@ -18,6 +17,8 @@ def simplify(module: GraphModule) -> GraphModule:
     """
     if any(_mutates(node) for node in module.graph.nodes):
         return module
+    from torch._functorch.compile_utils import fx_graph_cse  # brings sympy, which takes a second
+
     graph = fx_graph_cse(module.graph)
     for node in graph.nodes:  # in the order of execution, so that chains fall together
         if node.op != "call_function" or not node.args or not isinstance(node.args[0], Node):

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch._inductor
 from rich.console import Console
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -87,8 +86,10 @@ def _compiled(graph: torch.fx.GraphModule, leaves: list[Tensor], threads: int) -
             if threads > 1:
                 torch.set_num_threads(1)
             with torch.no_grad():
+                from torch import _inductor  # takes seconds, which no other command should wait for
+
                 # Not `torch.compile`: its guards cost as much as a small step, and are not made for threads.
-                run: Any = torch._inductor.compile(graph, [*leaves], options=options)
+                run: Any = _inductor.compile(graph, [*leaves], options=options)
                 run(*leaves)
         except Exception as error:  # whatever is missing or wrong in the compiler, other plans do not need it
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
