@@ -33,8 +33,10 @@ def test_names_that_do_not_exist(refused, run, tmp_path):
     refused("train", "protonet", "--data", "kanjy", says="Did you mean 'kanji'")
     refused("data", "kanjy", says="kanji")
     refused("test", tmp_path / "none", says="is not a run folder")
-    refused("adapt", run, tmp_path / "none", "--out", tmp_path / "f", says="there is no folder")
-    refused("predict", tmp_path / "none.fewshot", tmp_path, says="there is no file")
+    refused("adapt", run, tmp_path / "none", "--out", tmp_path / "f", says="there is no file or folder")
+    refused("adapt", "kanji-protonett", tmp_path, "--out", tmp_path / "f", says="there is no run folder, encoder")
+    refused("predict", tmp_path / "none.fewshot", tmp_path, says="does not exist")
+    refused("show", run, says="is a folder")
 
 
 def test_fewer_classes_or_examples_than_needed(refused, run, tmp_path):
@@ -102,7 +104,7 @@ def test_pictures_that_cannot_be_read(refused, run, pictures, tmp_path, content,
 
 def test_a_class_without_pictures(refused, run, pictures, tmp_path):
     (pictures / "empty").mkdir()
-    refused("adapt", run, pictures, "--out", tmp_path / "f", says="'empty'")
+    refused("adapt", run, pictures, "--out", tmp_path / "f", says="empty holds no")
     refused("train", "protonet", "--data", pictures, "--out", tmp_path / "r", says="'empty'")
     assert not (tmp_path / "f").exists() and not (tmp_path / "r").exists()
 
@@ -148,7 +150,17 @@ def test_an_adapted_file_of_another_version_or_with_a_foreign_class_or_cut_short
         ({"version": 99}, "version 99"),
         ({"learner": about["learner"] | {"class": "os:system"}}, "foreign"),
         ({"classes": ["a"] * 5}, "damaged"),
-        ({"shape": [1]}, "damaged"),
+        ({"history": []}, "damaged"),
+        ({"history": about["history"] * 2}, "damaged"),
+        ({"history": [about["history"][0] | {"added": [["bar", 0, 10**12]]}]}, "damaged"),
+        ({"history": [about["history"][0] | {"base": 1}]}, "damaged"),
+        ({"source": about["source"] | {"encoder": True, "name": str(run)}}, "names the encoder"),
+        ({"source": about["source"] | {"encoder": True, "name": "os:system"}}, "os"),
+        ({"source": about["source"] | {"kind": "sounds"}}, "damaged"),
+        ({"source": about["source"] | {"preprocessing": {"size": "8", "channels": 1, "ink": "dark"}}}, "damaged"),
+        ({"calibration": {"temperature": 0}}, "damaged"),
+        ({"calibration": {"temperature": "hot"}}, "damaged"),
+        ({"reject": 7}, "reject"),
         ({"same": {"adapted.nothing": "nothing"}}, "damaged"),
     ]
     for change, says in changes:

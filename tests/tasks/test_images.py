@@ -179,3 +179,13 @@ def test_what_is_missing_is_said(tmp_path):
 
 def test_limit_is_stated_in_the_message():
     assert images.MAX_PIXELS == 100_000_000
+
+
+def test_a_large_jpeg_is_decoded_small_and_looks_the_same():
+    values = np.random.default_rng(0).integers(0, 255, (12, 9, 3), dtype=np.uint8)
+    picture = Image.fromarray(values).resize((1800, 2400), Image.Resampling.BICUBIC)
+    jpeg = read_image(content(picture, "JPEG", quality=95), 84, 3)
+    exact = read_image(content(picture), 84, 3)
+    assert (jpeg.int() - exact.int()).abs().float().mean() < 2
+    with Image.open(io.BytesIO(content(picture, "JPEG"))) as opened:
+        assert images._decode(Image, io.BytesIO(content(picture, "JPEG")), "p", 84).size < opened.size

@@ -1,34 +1,40 @@
-"""`innerloop adapt <run> <folder>`."""
+"""`innerloop adapt <source> <data>`."""
 
 from dataclasses import dataclass, field
 
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.adapting import adapt
+from innerloop.recipes.adapting import adapt, describe
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """Options of `innerloop adapt`."""
 
-    run: tyro.conf.Positional[str]
-    """Run folder."""
-    pictures: tyro.conf.Positional[str]
-    """Folder with a sub-folder of pictures for each class; they may have different numbers of them."""
+    source: tyro.conf.Positional[str]
+    """A run folder, a shipped run or a frozen encoder (`innerloop list` names them), or package.module:attribute of a
+    network of your own."""
+    data: tyro.conf.Positional[str]
+    """Folder with a sub-folder of examples for each class, a CSV or JSONL file with text (or path) and label, an npz
+    file with x and y, or - for standard input. Classes may have different numbers of examples."""
     out: str
     """The file to write, by custom `<name>.fewshot`."""
+    reject: float | None = None
+    """Answer "none of these" where no class is near enough, so that this share of foreign examples, such as 0.05, is
+    still taken for one of the classes."""
+    allow: tuple[str, ...] = ()
+    """Packages besides innerloop that the source may name; importing them runs their code."""
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
-    """Teach a run new classes from a few pictures each, and keep what it learned in one portable file."""
+    """Teach new classes from a few examples each, and keep what was learned in one portable file."""
     options = parse(Command, argv, "adapt", run.__doc__ or "")
-    made = adapt(options.run, options.pictures, options.out)
+    made = adapt(options.source, options.data, options.out, options.reject, options.allow)
     if options.common.json:
         emit(made)
         return 0
-    shots = ", ".join(f"{name} ({n})" for name, n in made["examples"].items())
-    say(f"learned {len(made['examples'])} classes in {made['seconds']:.2f} s: {shots}")
-    say(f"kept in {made['file']}; next: innerloop predict {made['file']} <pictures>")
+    say(f"learned {len(made['examples'])} classes in {made['seconds']:.2f} s: {describe(made)}")
+    say(f"kept in {made['file']}; next: innerloop predict {made['file']} <examples>")
     return 0

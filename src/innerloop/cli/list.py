@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from rich.table import Table
 
 from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.contents import data_sets, learners
+from innerloop.recipes.contents import data_sets, learners, sources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +16,13 @@ class Command:
 
 
 def run(argv: list[str]) -> int:
-    """The learners and the data sets there are."""
+    """The learners, the data sets, and what `innerloop adapt` takes without training."""
     options = parse(Command, argv, "list", run.__doc__ or "")
     if options.common.json:
-        emit({"learners": learners(), "data": data_sets()})
+        emit({"learners": learners(), "data": data_sets(), "sources": sources()})
         return 0
-    for title, entries in (("learner", learners()), ("data set", data_sets())):
+    tables = {"learner": learners(), "data set": data_sets(), "for innerloop adapt": sources()}
+    for title, entries in tables.items():
         table = Table(title, "what it is")
         for name, about in entries.items():
             table.add_row(name, about)

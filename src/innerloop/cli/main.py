@@ -19,10 +19,15 @@ VERBS = {
     "compare": "runs on the same unseen tasks, in one table with paired differences, time and memory",
     "verify": "tell pairs of one class from pairs of two, of unseen classes",
     "audit": "look for the mistakes that make numbers in meta-learning wrong",
-    "adapt": "teach a run new classes from a folder of a few pictures each",
-    "predict": "name the class of pictures, with what `adapt` wrote",
+    "adapt": "teach new classes to a run or an encoder, from a few pictures, texts or rows each",
+    "predict": "name the class of pictures, texts or rows, with what `adapt` wrote",
+    "add": "teach a file of `adapt` more examples or more classes",
+    "drop": "take a class out of a file of `adapt`",
+    "undo": "take a file of `adapt` back to an earlier version",
+    "show": "what is in a file of `adapt`, with its versions",
+    "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys` for API keys",
     "data": "draw, download or read a data set, and describe it",
-    "list": "the learners and the data sets there are",
+    "list": "the learners, the data sets, and what `adapt` takes without training",
 }
 
 
@@ -39,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         if words[0] not in VERBS:
-            from innerloop.recipes.nearest import nearest
+            from innerloop.core.nearest import nearest
 
             raise InputError(f"there is no command '{words[0]}'{nearest(words[0], VERBS)}")
         allocator.keep_memory()  # before torch is there

@@ -1,9 +1,11 @@
-"""`innerloop predict <file> <pictures>`."""
+"""`innerloop predict <file> <data>`."""
 
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import tyro
-from rich.table import Table
 
 from innerloop.cli.options import Common, emit, parse, say
 from innerloop.recipes.adapting import predictions
@@ -15,22 +17,44 @@ class Command:
 
     file: tyro.conf.Positional[str]
     """What `innerloop adapt` wrote."""
-    pictures: tyro.conf.Positional[tuple[str, ...]]
-    """Pictures, or folders of pictures."""
+    data: tyro.conf.Positional[tuple[str, ...]]
+    """Pictures, folders of pictures, files of texts, npz files; none or -: standard input, one path or text a line."""
+    reject: float | None = None
+    """Another false-accept rate for "none of these" than the file was adapted with."""
+    allow: tuple[str, ...] = ()
+    """Packages besides innerloop that the file may name; importing them runs their code."""
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
-    """Name the class of pictures. With --json, one object a line: path, class, probability of every class."""
+    """Name the class of examples. With --json, one object a line: path or text, class, probability of every class."""
     options = parse(Command, argv, "predict", run.__doc__ or "")
-    found = list(predictions(options.file, list(options.pictures)))
-    if options.common.json:
-        for entry in found:
+    found = predictions(options.file, options.data or ("-",), options.reject, options.allow)
+    for entry in _counted(found):
+        if options.common.json:
             emit(entry)
-        return 0
-    table = Table("picture", "class", "probability", "next")
-    for entry in found:
-        best, *rest = entry["probabilities"].items()
-        table.add_row(entry["path"], best[0], f"{best[1]:.2f}", f"{rest[0][0]} {rest[0][1]:.2f}")
-    say(table)
+            continue
+        ranked = list(entry["probabilities"].items())
+        width = max(map(len, ["none of these", *entry["probabilities"]]))
+        name, nearest = (entry["class"], ranked[:2]) if entry["accepted"] else ("none of these", ranked[:1])
+        chances = ", ".join(f"{label} {p:.2f}" for label, p in nearest)
+        say(
+            f"{name:<{width}}  {next(iter(entry.values()))}  ({chances}{'' if entry['accepted'] else ' if it must be'})"
+        )
     return 0
+
+
+def _counted(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """With a count on standard error, where that is a terminal and the answers go elsewhere."""
+    if sys.stdout.isatty() or not sys.stderr.isatty():
+        yield from entries
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,} predicted"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        for entry in entries:
+            yield entry
+            bar.advance(task)

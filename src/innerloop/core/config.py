@@ -84,7 +84,7 @@ def _name(found: Any) -> str:
 def _resolve(name: Any, allow: Sequence[str]) -> Any:
     module, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
     prefixes = ("innerloop", *allow)
-    if not _under(module, prefixes):
+    if not under(module, prefixes):
         raise InputError(
             f"this file names '{name}', outside of {', '.join(p + '.' for p in prefixes)}: loading it would run "
             f"foreign code. If you trust it, pass allow=('{module.partition('.')[0]}',)"
@@ -93,10 +93,11 @@ def _resolve(name: Any, allow: Sequence[str]) -> Any:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise InputError(f"'{name}' does not exist in this version: {error}") from error
-    if not _under(getattr(found, "__module__", None) or "", prefixes):
+    if not under(getattr(found, "__module__", None) or "", prefixes):
         raise InputError(f"'{name}' is defined elsewhere: {getattr(found, '__module__', None)}")
     return found
 
 
-def _under(module: str, prefixes: Sequence[str]) -> bool:
+def under(module: str, prefixes: Sequence[str]) -> bool:
+    """Whether a module is one of these, or lies in one of these packages."""
     return any(module == p.rstrip(".") or module.startswith(p.rstrip(".") + ".") for p in prefixes)

@@ -3,18 +3,27 @@
 The hand-made ones are `torch.optim`'s, each with the best of the same number of rates on validation functions.
 """
 
-from collections.abc import Callable
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from innerloop.core import tree
+from innerloop.core import files, tree
+from innerloop.core.errors import InputError
 from innerloop.core.learner import Unrolled
 from innerloop.core.types import Batch, Params, Sampler
+from innerloop.evaluate.interval import Interval, interval
+from innerloop.tasks.progress import track
 
-RATES = tuple(10 ** (-4 + i / 3) for i in range(14))
-"""From 1e-4 to 2.2, three a decade: the search of every hand-made optimizer."""
+RATES = tuple(10 ** (-3 + i / 3) for i in range(14))
+"""From 1e-3 to 22, three a decade: the search of every hand-made optimizer."""
+_CHUNK = 64
+"""Functions at once; bounds the memory."""
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "SGD": torch.optim.SGD,
     "momentum": lambda leaves, lr: torch.optim.SGD(leaves, lr=lr, momentum=0.9),
@@ -28,6 +37,135 @@ class Tuned(NamedTuple):
 
     name: str
     rate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descent:
+    """One optimizer's values on all functions; not finite from where a function has diverged."""
+
+    name: str
+    rate: float | None
+    """That was best on validation functions; None: it has none."""
+    mean: tuple[float, ...]
+    """Over functions, after steps 1, 2, ..."""
+    ci95: tuple[float, ...]
+    """Half-width of the interval of each."""
+    sums: tuple[Interval, ...]
+    """Of the values up to each of the horizons."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descents:
+    """Several optimizers on the same functions; the first is the learned one."""
+
+    dataset: str
+    split: str
+    seed: int
+    """Of the functions."""
+    functions: int
+    horizons: tuple[int, ...]
+    """Numbers of steps to be judged at: that of training, and multiples of it."""
+    rows: tuple[Descent, ...]
+
+    def ratio(self, row: Descent, horizon: int, to: str = "Adam") -> float:
+        """How many times another optimizer's sum of values up to a horizon this one's is."""
+        i = self.horizons.index(horizon)
+        other = next(r for r in self.rows if r.name == to)
+        return row.sums[i].mean / other.sums[i].mean
+
+    def table(self) -> list[list[str]]:
+        """Header and rows: for every horizon the sum of values up to it and the value there, with 95% intervals."""
+        head = ["optimizer", "rate"]
+        for horizon in self.horizons:
+            head += [f"sum to {horizon}", f"at {horizon}"]
+        body = []
+        for row in self.rows:
+            cells = [row.name, "" if row.rate is None else f"{row.rate:.2g}"]
+            for horizon, total in zip(self.horizons, row.sums, strict=True):
+                cells += [_number(*total), _number(row.mean[horizon - 1], row.ci95[horizon - 1])]
+            body.append(cells)
+        return [head, *body]
+
+    def save(self, run: str | Path) -> Path:
+        """Write `descents-<split>-<seed>.json` into a run folder, whole or not at all."""
+        path = Path(run) / f"descents-{self.split}-{self.seed}.json"
+        files.write(path, json.dumps(_plain(asdict(self)), allow_nan=False) + "\n")
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Descents":
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: It is missing or something else.
+        """
+        try:
+            content = _back(json.loads(Path(path).read_text()))
+            rows = [
+                Descent(**row | {"mean": tuple(row["mean"]), "ci95": tuple(row["ci95"])} | {"sums": _sums(row["sums"])})
+                for row in content["rows"]
+            ]
+            return cls(**content | {"rows": tuple(rows), "horizons": tuple(content["horizons"])})
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} holds no descents of this version ({error!r}): run the test again") from error
+
+
+def descend(
+    learner: Any,
+    params: Params,
+    tasks: Sampler,
+    validation: Sampler,
+    *,
+    functions: int,
+    split: str = "test",
+    multiples: Sequence[int] = (1, 2, 5),
+) -> Descents:
+    """A learned optimizer beside tuned ones, at its training horizon and at multiples of it.
+
+    Args:
+        learner: An L2O with a `value`; its `inner_steps` are the training horizon.
+        params: Its meta-parameters.
+        tasks: Functions to be judged on.
+        validation: Functions that the others' rates are tuned on, over the training horizon.
+        functions: How many.
+        split: What the functions are called.
+        multiples: Of the training horizon, rising.
+    """
+    if functions < 2:
+        raise InputError(f"an interval needs at least 2 functions, got {functions}")
+    horizons = tuple(m * learner.inner_steps for m in multiples)
+    tuned = tune(learner, validation, learner.inner_steps)
+    runs: dict[str, list[Tensor]] = {type(learner).__name__: [], **{t.name: [] for t in tuned}}
+    starts = range(0, functions, _CHUNK)
+    for start in track(starts, f"{functions} functions, {horizons[-1]} steps", len(starts)):
+        batch = tasks.episodes(start, min(_CHUNK, functions - start)).support
+        found = [learned(learner, params, batch, horizons[-1])]
+        found += [made(learner, one, batch, horizons[-1]) for one in tuned]
+        for values, part in zip(runs.values(), found, strict=True):
+            values.append(part)
+    rates = [None, *(t.rate for t in tuned)]
+    about = tasks.describe()
+    return Descents(
+        dataset=str(about["dataset"]),
+        split=split,
+        seed=int(str(about["seed"])),
+        functions=functions,
+        horizons=horizons,
+        rows=tuple(_row(k, rate, torch.cat(v, 1), horizons) for (k, v), rate in zip(runs.items(), rates, strict=True)),
+    )
+
+
+def _row(name: str, rate: float | None, values: Tensor, horizons: Sequence[int]) -> Descent:
+    points = [interval(step) for step in values]
+    return Descent(
+        name=name,
+        rate=rate,
+        mean=tuple(p.mean for p in points),
+        ci95=tuple(p.ci95 for p in points),
+        sums=tuple(interval(values[:h].sum(0)) for h in horizons),
+    )
 
 
 @torch.no_grad()
@@ -65,9 +203,33 @@ def made(learner: Any, tuned: Tuned, tasks: Batch, steps: int) -> Tensor:
 def tune(learner: Any, validation: Sampler, steps: int, tasks: int = 128) -> list[Tuned]:
     """Every optimizer with its best rate, by the mean over validation functions of the sum of values."""
     batch = validation.episodes(0, tasks).support
-    found = []
-    for name in OPTIMIZERS:
-        sums = [float(made(learner, Tuned(name, rate), batch, steps).sum(0).mean()) for rate in RATES]
-        best = min(range(len(RATES)), key=lambda i: sums[i] if sums[i] == sums[i] else float("inf"))
-        found.append(Tuned(name, RATES[best]))
-    return found
+    tried = [Tuned(name, rate) for name in OPTIMIZERS for rate in RATES]
+    said = f"tuning {', '.join(OPTIMIZERS)} on {tasks} validation functions"
+    sums = {one: float(made(learner, one, batch, steps).sum(0).mean()) for one in track(tried, said, len(tried))}
+    finite = {one: total for one, total in sums.items() if math.isfinite(total)}
+    return [min((one for one in finite if one.name == name), key=lambda one: finite[one]) for name in OPTIMIZERS]
+
+
+def _number(mean: float, ci95: float) -> str:
+    return f"{mean:.3g} ± {ci95:.2g}" if math.isfinite(mean) else "diverged"
+
+
+def _sums(pairs: Sequence[Sequence[float]]) -> tuple[Interval, ...]:
+    return tuple(Interval(*pair) for pair in pairs)
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _back(value: Any, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {k: _back(v, k) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_back(v, key) for v in value]
+    return math.nan if value is None and key != "rate" else value

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from innerloop.evaluate.result import Point, Result
+from innerloop.evaluate.descents import Descents
+from innerloop.evaluate.result import NAMES, Point, Result
 
 _INK = "#010203"  # stands for the page's text colour
 _COLOURS = ("#2f7fc1", "#d9822b", "#5a9e4b", "#b0559b", "#8a7a5c", "#4aa3a2")  # legible on white and on black
@@ -94,6 +95,27 @@ def results(name: str, rows: Sequence[Result], chance: float | None) -> str:
         return _svg(figure, name)
 
 
+def descents(name: str, found: Descents) -> str:
+    """Mean value against the step, with bands; dotted lines at the horizons."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(3.4)
+        for i, row in enumerate(found.rows):
+            steps = range(1, len(row.mean) + 1)
+            low = [max(m - c, m / 10) for m, c in zip(row.mean, row.ci95, strict=True)]
+            high = [m + c for m, c in zip(row.mean, row.ci95, strict=True)]
+            axes.plot(steps, row.mean, color=_COLOURS[i], linewidth=2.2 if i == 0 else 1.3, label=row.name)
+            axes.fill_between(steps, low, high, color=_COLOURS[i], alpha=0.18, linewidth=0)
+        for horizon in found.horizons:
+            axes.axvline(horizon, color=_INK, linewidth=1, linestyle=":", alpha=0.5)
+        first = [row.mean[0] for row in found.rows]
+        axes.set_yscale("log")
+        axes.set_ylim(top=3 * max(first))
+        axes.set_xlabel("step")
+        axes.set_ylabel("mean value")
+        axes.legend(frameon=False, fontsize=10)
+        return _svg(figure, name)
+
+
 def function(name: str, support: Series, truth: Series, predicted: Series) -> str:
     """A one-dimensional regression task: what was seen, what was asked, what was answered."""
     with matplotlib.rc_context(_STYLE):
@@ -109,7 +131,7 @@ def function(name: str, support: Series, truth: Series, predicted: Series) -> st
 
 def axis_label(metric: str) -> str:
     """Name and unit of a metric."""
-    return "accuracy (%)" if metric == "accuracy" else "mean squared error"
+    return "accuracy (%)" if metric == "accuracy" else NAMES[metric]
 
 
 def _axes(height: float = 2.9) -> tuple[Figure, Axes]:

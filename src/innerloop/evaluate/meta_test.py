@@ -19,11 +19,13 @@ from torch import Tensor
 from innerloop.core import objectives, tree
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner, Unrolled, score
-from innerloop.core.types import Episode, Params, Sampler
+from innerloop.core.types import Batch, Episode, Params, Sampler
 from innerloop.engine.plan import cores
+from innerloop.evaluate.calibration import expected_calibration_error
 from innerloop.evaluate.interval import interval
 from innerloop.evaluate.protocol import SELECTION, Metric, Protocol
-from innerloop.evaluate.result import Point, Result
+from innerloop.evaluate.result import Point, Reliability, Result
+from innerloop.tasks.optimisation import Optimizees
 
 _ALL_STEPS_UP_TO = 10
 _CHUNK = 16
@@ -36,6 +38,8 @@ class _Task(NamedTuple):
     seconds: float
     curve: list[float]
     """Score after each of `points`, the last being `score`."""
+    answers: Tensor | None
+    """[3, queries] for classes: the confidence as it is and at the temperature, and whether the answer was right."""
 
 
 def meta_test(
@@ -51,6 +55,7 @@ def meta_test(
     chunk: int = _CHUNK,
     threads: int | None = None,
     quiet: bool = False,
+    temperature: float | None = None,
 ) -> Result:
     """Score a learner on episodes of unseen classes; the same episodes for every learner.
 
@@ -68,6 +73,8 @@ def meta_test(
         chunk: Episodes drawn at once; bounds the memory, changes no score.
         threads: Tasks at once; None: one a core on the CPU, else 1. Changes no score.
         quiet: No progress bar.
+        temperature: What logits are divided by before they are probabilities, for the calibration error; changes no
+            score. None: only that of the logits as they are is told.
 
     Raises:
         InputError: No episodes asked for, or one without labelled queries.
@@ -84,9 +91,9 @@ def meta_test(
         for start in range(first, first + episodes, chunk):
             count = min(chunk, first + episodes - start)
             stacked = tree.map(lambda leaf: leaf.to(device), sampler.episodes(start, count))
-            metric = "mse" if stacked.query.y.is_floating_point() else "accuracy"
+            metric = metric_of(sampler, stacked.query.y.is_floating_point())
             tasks = [tree.slice(stacked, i) for i in range(count)]
-            for task in run(lambda task: _task(learner, params, task, steps), tasks):
+            for task in run(lambda task: _task(learner, params, task, steps, temperature), tasks):
                 found.append(task)
                 advance()
     scores = torch.tensor([task.score for task in found], dtype=torch.float64)
@@ -98,7 +105,15 @@ def meta_test(
         scores=scores,
         seconds_per_task=sum(task.seconds for task in found) / episodes,
         curve=tuple(Point(step, *interval(values)) for step, values in by_step) or None,
+        reliability=_reliability([task.answers for task in found if task.answers is not None], temperature),
     )
+
+
+def metric_of(sampler: Sampler, regression: bool) -> Metric:
+    """What scores are."""
+    if isinstance(sampler, Optimizees):
+        return "value"
+    return "mse" if regression else "accuracy"
 
 
 def protocol(
@@ -123,7 +138,9 @@ def protocol(
 
 
 @torch.no_grad()
-def _task(learner: Learner, params: Params, episode: Episode, steps: list[int]) -> _Task:
+def _task(
+    learner: Learner, params: Params, episode: Episode, steps: list[int], temperature: float | None = None
+) -> _Task:
     support, query = episode
     start = time.perf_counter()
     outputs = learner.predict(params, learner.adapt(params, support), query.x)
@@ -131,15 +148,36 @@ def _task(learner: Learner, params: Params, episode: Episode, steps: list[int]) 
     seconds = time.perf_counter() - start
     if not objectives.weights(query.y, query.mask).any():
         raise InputError("an episode has no labelled query: there is nothing to score")
+    answers = None if query.y.is_floating_point() else _answers(outputs, query, temperature)
     if not (steps and isinstance(learner, Unrolled)):
-        return _Task(value, seconds, [])
+        return _Task(value, seconds, [], answers)
     carry, values = learner.start(params, support), []
     for step in range(learner.inner_steps):
         if step in steps:
             outputs = learner.predict(params, learner.finish(params, carry, support), query.x)
             values.append(score(outputs, query).item())
         carry, _ = learner.advance(params, carry, support)
-    return _Task(value, seconds, [*values, value])
+    return _Task(value, seconds, [*values, value], answers)
+
+
+def _answers(outputs: Tensor, query: Batch, temperature: float | None) -> Tensor:
+    rows = objectives.weights(query.y, query.mask)
+    logits = outputs[rows].double()
+    right = (logits.argmax(-1) == query.y[rows]).double()
+    if query.classes is not None and len(query.classes) == logits.shape[-1]:
+        logits = logits[:, query.classes]
+    confidence = [torch.softmax(logits / t, -1).amax(-1) for t in (1.0, temperature or 1.0)]
+    return torch.stack([*confidence, right]).cpu()
+
+
+def _reliability(answers: list[Tensor], temperature: float | None) -> Reliability | None:
+    if not answers:
+        return None
+    plain, calibrated, right = torch.cat(answers, 1)
+    before = expected_calibration_error(plain, right)
+    if temperature is None:
+        return Reliability(before)
+    return Reliability(before, temperature, expected_calibration_error(calibrated, right))
 
 
 def _steps(learner: Learner) -> list[int]:

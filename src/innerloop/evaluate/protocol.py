@@ -9,7 +9,7 @@ from typing import Any, Literal
 from innerloop.core.errors import InputError
 
 SELECTION = "nothing was chosen on the meta-test classes"
-Metric = Literal["accuracy", "mse"]
+Metric = Literal["accuracy", "mse", "value"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from innerloop.core.types import Params, Sampler
 from innerloop.engine.checkpoint import load, read_config
 from innerloop.evaluate import figures
 from innerloop.evaluate.compare import Comparison, compare
+from innerloop.evaluate.descents import Descents
 from innerloop.evaluate.gallery import gallery
 from innerloop.evaluate.result import Point, Result, spell
 
@@ -24,6 +25,13 @@ class Plot(NamedTuple):
     svg: Markup
     alt: str
     caption: str
+
+
+class Race(NamedTuple):
+    """Optimizers on the same functions."""
+
+    descents: Descents
+    plot: Plot
 
 
 class Table(NamedTuple):
@@ -69,6 +77,7 @@ def write_report(
     record = dict(config.get("record") or {})
     command = command or record.pop("command", None)
     results = _saved(run) if results is None else list(results)
+    races = [_race(path, i) for i, path in enumerate(sorted(run.glob("descents-*.json")))]
     shown = []
     if sampler is not None:
         if learner is None or params is None:
@@ -78,6 +87,7 @@ def write_report(
     settings = {"learner": config["learner"], "training": config.get("train"), "tasks": record}
     name = config["learner"]["class"].rpartition(":")[2]
     head = results[0] if results else None
+    metric = head.protocol.metric if head else "value" if races else None
     html = (
         _environment()
         .get_template("report.html")
@@ -86,8 +96,9 @@ def write_report(
             head=head,
             chance=_chance(head) if head else None,
             spell=spell,
-            learning=_learning(run / "metrics.jsonl", head.protocol.metric if head else None),
+            learning=_learning(run / "metrics.jsonl", metric),
             tables=[_table(group, i) for i, group in enumerate(_by_protocol(results))],
+            races=races,
             curves=[_curve(r, r.curve, i) for i, r in enumerate(results) if r.curve and len(r.curve) > 1],
             gallery=shown,
             Markup=Markup,
@@ -158,6 +169,16 @@ def _by_protocol(results: Sequence[Result]) -> list[list[Result]]:
 
 def _table(group: Sequence[Result], index: int) -> Table:
     return Table(compare(*group), _results_plot(group, index, _chance(group[0])))
+
+
+def _race(path: Path, index: int) -> Race:
+    found = Descents.load(path)
+    alt = "; ".join(f"{row.name}: sum to {found.horizons[0]} {row.sums[0].mean:.3g}" for row in found.rows)
+    caption = (
+        f"Mean value over {found.functions} {found.split} functions of {found.dataset} with 95% bands; dotted: the "
+        "training horizon and its multiples."
+    )
+    return Race(found, Plot(Markup(figures.descents(f"descents{index}", found)), alt, caption))
 
 
 def _results_plot(results: Sequence[Result], index: int, chance: float | None) -> Plot:

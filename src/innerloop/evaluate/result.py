@@ -14,6 +14,9 @@ from innerloop.core.errors import InputError
 from innerloop.evaluate.interval import interval
 from innerloop.evaluate.protocol import Protocol
 
+NAMES = {"accuracy": "accuracy", "mse": "mean squared error", "value": "mean value"}
+"""Metrics as text says them."""
+
 
 class Point(NamedTuple):
     """Mean score after so many inner steps."""
@@ -21,6 +24,23 @@ class Point(NamedTuple):
     step: int
     mean: float
     ci95: float
+
+
+class Reliability(NamedTuple):
+    """Expected calibration error: the mean gap between confidence and accuracy, from 0 to 1."""
+
+    ece: float
+    """Of softmax(logits)."""
+    temperature: float | None = None
+    """What logits are divided by, fitted on meta-validation tasks; None: the learner was not calibrated."""
+    calibrated: float | None = None
+    """The error at the temperature."""
+
+    def __str__(self) -> str:
+        said = f"expected calibration error {100 * self.ece:.1f}%"
+        if self.calibrated is None:
+            return f"{said} (no temperature was fitted)"
+        return f"{said}, {100 * self.calibrated:.1f}% at the temperature {self.temperature:.3g} of meta-validation"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,6 +58,8 @@ class Result:
     """Scores after 0, 1, ... inner steps, for learners that have any."""
     of: str | None = None
     """Fingerprint of the learner and the parameters that were tested, where it is known."""
+    reliability: Reliability | None = None
+    """How far its probabilities can be believed; None for regression."""
 
     @property
     def mean(self) -> float:
@@ -75,6 +97,7 @@ class Result:
             "seconds_per_task": self.seconds_per_task,
             "curve": None if self.curve is None else [[p.step, p.mean, _finite(p.ci95)] for p in self.curve],
             "of": self.of,
+            "reliability": None if self.reliability is None else self.reliability._asdict(),
             "scores": self.scores.tolist(),
         }
 
@@ -108,6 +131,7 @@ class Result:
                 seconds_per_task=content["seconds_per_task"],
                 curve=_curve(content["curve"]),
                 of=content.get("of"),
+                reliability=Reliability(**found) if (found := content.get("reliability")) else None,
             )
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
@@ -129,14 +153,14 @@ def spell(mean: float, ci95: float, metric: str, sign: bool = False) -> str:
     Args:
         mean: Between 0 and 1 for accuracies.
         ci95: Half-width; NaN is said in words.
-        metric: `accuracy` or `mse`.
+        metric: `accuracy`, `mse` or `value`.
         sign: Write the plus of a difference, and its unit as points.
     """
     if metric == "accuracy":
         mean, ci95 = 100 * mean, 100 * ci95
         unit, digits = (" points" if sign else "%"), 2 if 0 < ci95 < 0.1 else 1
     else:
-        unit = "" if sign else " mean squared error"
+        unit = "" if sign else f" {NAMES[metric]}"
         scale = ci95 if math.isfinite(ci95) and ci95 > 0 else abs(mean)
         digits = max(0, 1 - math.floor(math.log10(scale))) if scale > 0 else 3
     value = f"{mean:+.{digits}f}" if sign else f"{mean:.{digits}f}"

@@ -1,48 +1,186 @@
-"""From a folder of labelled pictures to a portable file, and from that to answers."""
+"""From labelled examples to a portable file, from that to answers, and to a file that knows more or less."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from innerloop.serve.classifier import FewShotClassifier
+from innerloop.core.errors import InputError
+from innerloop.serve import examples
+from innerloop.serve.classifier import Answers, FewShotClassifier
 
 
-def adapt(run: str | Path, pictures: str | Path, out: str | Path, allow: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Teach a run new classes and keep what it learned.
+def adapt(
+    source: str | Path,
+    data: str | Path,
+    out: str | Path,
+    reject: float | None = None,
+    allow: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Teach new classes to what was trained before, and keep what it learned.
 
     Args:
-        run: Run folder.
-        pictures: A sub-folder for each class.
+        source: A run folder, a shipped run, a frozen encoder, or `package.module:attribute` of a network.
+        data: Labelled examples, see `examples.labelled`; `-`: standard input.
         out: The file to write.
-        allow: Module prefixes besides `innerloop.` that the run may name.
+        reject: Share of examples of no class that may be taken for one; None: every example is named.
+        allow: Module prefixes besides `innerloop.` that the source may name.
 
     Returns:
-        The file, the number of examples of each class, and the seconds it took, in plain JSON.
+        The file, the number of examples of each class, the calibration, and the seconds it took once the source was
+        loaded and the examples were found, in plain JSON.
+
+    Raises:
+        InputError: They do not fit together; nothing is written.
     """
-    classifier = FewShotClassifier.load(run, allow)
+    classifier = FewShotClassifier.load(source, allow, reject=reject)
+    if Path(source).is_file():
+        raise InputError(f"{source} was adapted before: `innerloop add {source} {data}` teaches it more")
+    found, labels = examples.labelled(data, classifier.kind)
     start = time.perf_counter()
-    classifier.fit_folder(pictures)
+    classifier.fit(found, labels)
     seconds = time.perf_counter() - start
     classifier.save(out)
-    made = {"file": str(out), "examples": classifier.examples_, "seconds": seconds}
-    return made | {"learner": type(classifier.learner).__name__}
+    return _said(out, classifier) | {"seconds": seconds, "learner": type(classifier.learner).__name__}
 
 
-def predictions(file: str | Path, pictures: list[str], allow: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
-    """The class of every picture, with the probability of each class, most probable first.
+def add(file: str | Path, data: str | Path, allow: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Teach a file more examples, of classes that it knows or of new ones, and write it again.
 
     Args:
         file: What `adapt` wrote.
-        pictures: Files, or folders of which every picture that lies directly in them is taken.
+        data: Labelled examples, see `examples.labelled`; `-`: standard input.
         allow: Module prefixes besides `innerloop.` that the file may name.
 
     Raises:
-        InputError: A picture cannot be read, or there is none; nothing was predicted then.
+        InputError: They do not fit together; the file stays as it was.
     """
-    classifier = FewShotClassifier.load(file, allow)
-    read = [classifier.read(path) for path in pictures]
-    for found in read:
-        for path, row in zip(found.paths, classifier.predict_proba(found.x), strict=True):
-            ranked = sorted(zip(classifier.classes_.tolist(), row.tolist(), strict=True), key=lambda pair: -pair[1])
-            yield {"path": str(path), "class": ranked[0][0], "probabilities": {str(k): v for k, v in ranked}}
+    classifier = _file(file, allow)
+    found, labels = examples.labelled(data, classifier.kind)
+    classifier.partial_fit(found, labels)
+    classifier.save(file)
+    return _said(file, classifier)
+
+
+def drop(file: str | Path, label: str, allow: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Take a class out of a file; `undo` brings it back.
+
+    Args:
+        file: What `adapt` wrote.
+        label: The class.
+        allow: Module prefixes besides `innerloop.` that the file may name.
+
+    Raises:
+        InputError: There is no such class, or too few are left; the file stays as it was.
+    """
+    classifier = _file(file, allow)
+    known = {str(name): name for name in classifier.classes_.tolist()}
+    classifier.drop_class(known.get(label, label))
+    classifier.save(file)
+    return _said(file, classifier)
+
+
+def undo(file: str | Path, to: int | None = None, redo: bool = False, allow: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Take a file back by one version, or to any version; the versions after it stay in the file.
+
+    Args:
+        file: What `adapt` wrote.
+        to: A version; None: before the last change.
+        redo: Take back the last undo instead.
+        allow: Module prefixes besides `innerloop.` that the file may name.
+
+    Raises:
+        InputError: There is no such version; the file stays as it was.
+    """
+    if redo and to is not None:
+        raise InputError(f"--redo goes to what was undone last: leave out --to {to}")
+    classifier = _file(file, allow)
+    _ = classifier.redo() if redo else classifier.undo(to)
+    classifier.save(file)
+    return _said(file, classifier)
+
+
+def show(file: str | Path, allow: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What is in a file, in plain JSON: source, classes, calibration and versions.
+
+    Args:
+        file: What `adapt` wrote.
+        allow: Module prefixes besides `innerloop.` that the file may name.
+
+    Raises:
+        InputError: It is no such file.
+    """
+    classifier = _file(file, allow)
+    versions = [
+        {"version": v.version, "time": v.time, "action": v.action, "examples": classifier.examples_at(v.version)}
+        for v in classifier.history
+    ]
+    about = {"source": classifier.name, "learner": type(classifier.learner).__name__, "kind": classifier.kind}
+    return _said(file, classifier) | about | {"versions": versions}
+
+
+def predictions(
+    file: str | Path, data: Sequence[str | Path], reject: float | None = None, allow: tuple[str, ...] = ()
+) -> Iterator[dict[str, Any]]:
+    """The class of every example, with the probability of each class, most probable first.
+
+    They are read, named and given out part by part, so that it does not matter how many they are.
+
+    Args:
+        file: What `adapt` wrote.
+        data: Where examples are, see `examples.unlabelled`; `-`: standard input.
+        reject: Another false-accept rate than the file was adapted with; None: that one.
+        allow: Module prefixes besides `innerloop.` that the file may name.
+
+    Raises:
+        InputError: An example cannot be read, or there is none.
+    """
+    classifier = _file(file, allow)
+    if reject is not None:
+        classifier = classifier.rejecting(reject)
+    names = [str(name) for name in classifier.classes_.tolist()]
+    given = "path" if classifier.kind == "pictures" else "text"
+    count = 0
+    for place in data:
+        for part in examples.unlabelled(place, classifier.kind):
+            found = classifier.answers(part)
+            for i, one in enumerate(part):
+                about = {given: str(one)} if isinstance(one, str | Path) else {"row": count}
+                yield about | _answer(found, i, names)
+                count += 1
+
+
+def _answer(found: Answers, i: int, names: Sequence[str]) -> dict[str, Any]:
+    ranked = sorted(zip(names, found.probabilities[i].tolist(), strict=True), key=lambda pair: -pair[1])
+    accepted = bool(found.accepted[i])
+    return {"class": ranked[0][0] if accepted else None, "accepted": accepted, "probabilities": dict(ranked)}
+
+
+def _file(file: str | Path, allow: tuple[str, ...]) -> FewShotClassifier:
+    if not Path(file).is_file():
+        what = "is a folder" if Path(file).is_dir() else "does not exist"
+        raise InputError(f"{file} {what}; give a file that `innerloop adapt` wrote")
+    return FewShotClassifier.load(Path(file), allow)
+
+
+def _said(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "version": classifier.history[-1].version,
+        "examples": classifier.examples_,
+        "reject": classifier.reject,
+        "calibration": classifier.calibration_.to_json(),
+    }
+
+
+def describe(made: dict[str, Any]) -> str:
+    """Classes with their examples, and what is known of "none of these", in a line."""
+    shots = ", ".join(f"{name} ({count})" for name, count in made["examples"].items())
+    found = made["calibration"]
+    if found["threshold"] is None:
+        return shots
+    known = "" if found["auroc"] is None else f", AUROC {found['auroc']:.3f}"
+    return (
+        f'{shots}. "None of these" at a false-accept rate of {found["target"]:g}: {100 * found["coverage"]:.0f}% of '
+        f"examples of the classes are accepted{known} ({found['source']})"
+    )

@@ -8,8 +8,10 @@ import torch
 
 from innerloop.core import tree
 from innerloop.core.errors import InputError
+from innerloop.core.importing import find, is_import_path
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
+from innerloop.core.nearest import nearest
 from innerloop.core.objectives import regression
 from innerloop.core.types import Sampler
 from innerloop.engine import load as load_run
@@ -19,9 +21,7 @@ from innerloop.evaluate.check_plans import PLANS, reason
 from innerloop.learners import catalogue
 from innerloop.recipes.build import build
 from innerloop.recipes.defaults import defaults, learner_class
-from innerloop.recipes.importing import find, is_import_path
 from innerloop.recipes.measuring import MetaTestOptions, unseen
-from innerloop.recipes.nearest import nearest
 from innerloop.recipes.regressions import REGRESSIONS
 from innerloop.tasks import EpisodeSampler, Splits
 from innerloop.tasks.datasets import load

@@ -7,12 +7,13 @@ from typing import Any
 
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
+from innerloop.core.nearest import nearest
 from innerloop.core.objectives import regression
 from innerloop.core.types import Sampler
 from innerloop.nn.context import BiLSTM, LSTMCell
 from innerloop.nn.mlp import MLP, Linear
+from innerloop.recipes import calibrating
 from innerloop.recipes.defaults import entry, hyper_parameters, learner_class
-from innerloop.recipes.nearest import nearest
 from innerloop.recipes.networks import compared, features, network
 from innerloop.recipes.options import OPTIMIZEES, Options, TaskOptions
 from innerloop.recipes.record import record
@@ -87,6 +88,7 @@ def classification(options: Options, data_root: str | Path | None = None) -> Run
         splits=splits,
         choices=choices,
         choose_on=_choosing(splits.validation, task) if choices else None,
+        calibrate_on=calibrating.tasks(splits.validation, task.ways, task.shots),
     )
 
 

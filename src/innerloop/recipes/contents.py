@@ -5,6 +5,7 @@ import sys
 
 from innerloop.learners import catalogue
 from innerloop.recipes.regressions import REGRESSIONS
+from innerloop.serve import sources as serving
 from innerloop.tasks import datasets
 
 
@@ -18,6 +19,11 @@ def data_sets() -> dict[str, str]:
     modules = {n: importlib.import_module(f"{datasets.__name__}.{n.replace('-', '_')}") for n in datasets.names()}
     modules |= {n: problem.module for n, problem in REGRESSIONS.items()}
     return {n: _first_line(m.__doc__) for n, m in modules.items()}
+
+
+def sources() -> dict[str, str]:
+    """What can be adapted by name, shipped runs and frozen encoders, and what they are."""
+    return serving.names()
 
 
 def _first_line(doc: str | None) -> str:

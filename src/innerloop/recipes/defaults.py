@@ -7,9 +7,9 @@ from typing import Any, get_args, get_origin
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
+from innerloop.core.nearest import nearest
 from innerloop.engine import TrainConfig
 from innerloop.learners import catalogue
-from innerloop.recipes.nearest import nearest
 from innerloop.recipes.options import DYNAMICS, OPTIMIZEES, SINUSOID, NetworkOptions, Options, TaskOptions
 from innerloop.tasks import BatchSampler, TaskBatchSampler
 

@@ -11,18 +11,19 @@ from innerloop.core.types import Params, Sampler
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import fingerprint, read_config
 from innerloop.evaluate import Comparison, Protocol, Result, compare, meta_test
-from innerloop.evaluate.meta_test import protocol
+from innerloop.evaluate.calibration import read as read_calibration
+from innerloop.evaluate.meta_test import metric_of, protocol
 from innerloop.evaluate.report import write_report
 from innerloop.evaluate.result import file as result_file
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.recipes.options import OPTIMIZEES, RUNS
+from innerloop.recipes.descending import VALIDATED, Descended, descent_test, functions, optimises
+from innerloop.recipes.options import RUNS
 from innerloop.recipes.record import command, trained_on
 from innerloop.recipes.regressions import REGRESSIONS
 from innerloop.serve.rehearsal import outputs
 from innerloop.tasks import EpisodeSampler, Pool, image_folder
 from innerloop.tasks.datasets import load, names
 from innerloop.tasks.datasets.omniglot import OneShotRuns
-from innerloop.tasks.optimisation import Optimizees
 from innerloop.tasks.pool import base_name
 
 
@@ -69,6 +70,12 @@ class Tested(NamedTuple):
     file: Path
     report: Path
 
+    def __str__(self) -> str:
+        """The table, what it means and where it is kept."""
+        ours = f"{self.result.learner}: {self.result}, {1000 * self.result.seconds_per_task:.0f} ms a task"
+        sure = "" if self.result.reliability is None else f"\nprobabilities: {self.result.reliability}"
+        return f"{self.comparison}\n{ours}{sure}\nscores: {self.file}\nreport: {self.report}"
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without the scores of the episodes, which are in the files."""
         ours, rows = _without_scores(self.result), list(self.comparison.rows)
@@ -105,6 +112,19 @@ def measure(
     return Tested(result, compare(*baselines, result), test.file, report)
 
 
+def examine(
+    run: str | Path,
+    options: MetaTestOptions,
+    data_root: str | Path | None = None,
+    allow: tuple[str, ...] = (),
+) -> Tested | Descended:
+    """`measure`, but a learned optimizer is run on functions, step by step beside tuned hand-made ones."""
+    config = read_config(run)
+    if optimises(config, options.data):
+        return descent_test(run, config, options.split, options.episodes, options.seed, options.steps, allow)
+    return measure(run, options, data_root, allow)
+
+
 class Measurement(NamedTuple):
     """A learner with tasks that it can take, and where its result is kept."""
 
@@ -125,8 +145,15 @@ class Measurement(NamedTuple):
 
     def result(self) -> Result:
         """Test, and keep the scores."""
+        calibration = None if self.label else read_calibration(self.run)
         found = meta_test(
-            self.learner, self.params, self.sampler, self.protocol.episodes, name=self.name, curve=not self.label
+            self.learner,
+            self.params,
+            self.sampler,
+            self.protocol.episodes,
+            name=self.name,
+            curve=not self.label,
+            temperature=None if calibration is None else calibration.temperature,
         )
         found = replace(found, of=fingerprint(self.params, self.learner))
         found.save(self.run, self.label)
@@ -152,7 +179,7 @@ def prepare(
     sampler = unseen(config, options, data_root)
     episodes = len(sampler) if isinstance(sampler, OneShotRuns) else options.episodes
     check_fit(learner, params, config, sampler)
-    metric = "accuracy" if isinstance(sampler, EpisodeSampler | OneShotRuns) else "mse"
+    metric = metric_of(sampler, not isinstance(sampler, EpisodeSampler | OneShotRuns))
     tests = [Measurement(learner, params, sampler, protocol(learner, sampler, episodes, metric=metric), run)]
     if options.baselines:
         for label, baseline, start, name in _baselines(learner, config["train"]["seed"], sampler):
@@ -177,8 +204,8 @@ def unseen(config: dict[str, Any], options: MetaTestOptions, data_root: str | Pa
     if data == RUNS:
         return _one_shot_runs(made, options, data_root)
     shots = options.shots or task.get("shots", 1)
-    if data == OPTIMIZEES:
-        return Optimizees(family=task.get("family", "quadratics"), seed=3 * options.seed + 2)
+    if optimises(config, options.data):
+        return functions(config, options.split, options.seed)
     if data in REGRESSIONS:
         return REGRESSIONS[data].tasks(2, options.seed, shots=shots, queries=options.queries)
     pool = _pool(data, options, made, data_root)
@@ -278,8 +305,11 @@ def _baselines(learner: Learner, seed: int, sampler: Sampler) -> Iterator[tuple[
 
 
 def report(run: str | Path) -> Path:
-    """Write the report of a run as it is: after training there are no results yet."""
-    return write_report(run, command=command(read_config(run)))
+    """Write the report of a run that was just trained; optimizers are compared first, on validation functions."""
+    config = read_config(run)
+    if optimises(config) and (config["train"] or {}).get("validate_every"):
+        return descent_test(run, config, "validation", VALIDATED, config["train"]["seed"]).report
+    return write_report(run, command=command(config))
 
 
 def _without_scores(result: Result) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
 from innerloop.engine import TrainConfig, distributed, meta_train
+from innerloop.recipes.calibrating import keep_if_possible
 from innerloop.recipes.choosing import choose
 from innerloop.recipes.starting import Start
 from innerloop.tasks import Splits
@@ -36,6 +37,8 @@ class Run:
     """What is chosen from these values on `choose_on` once it is trained, where the learner leaves it open."""
     choose_on: Sampler | None = None
     """Meta-validation tasks."""
+    calibrate_on: Sampler | None = None
+    """Meta-validation tasks that its probabilities are calibrated on once it is trained."""
 
     def meta_train(self, out: str | Path | None = None) -> Params:
         """Train it, or go on with it; see `engine.meta_train`."""
@@ -44,6 +47,10 @@ class Run:
             print(f"innerloop: {self.start}", file=sys.stderr)
         start = None if self.start is None else self.start.params
         params = meta_train(self.learner, self.train, self.config, out, self.validation, self.record, start)
-        if self.choose_on is None or not first:
+        if not first:
             return params
-        return choose(self.learner, params, self.choose_on, self.choices, out)
+        if self.choose_on is not None:
+            params = choose(self.learner, params, self.choose_on, self.choices, out)
+        if self.calibrate_on is not None and out is not None:
+            keep_if_possible(out, self.learner, params, self.calibrate_on)
+        return params

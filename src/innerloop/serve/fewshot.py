@@ -1,44 +1,35 @@
-"""One portable file for an adapted task: what learned, what it learned, what the classes are called.
+"""One portable file for an adapted task: what learned, what it learned, from which examples, version by version.
 
-A safetensors file: tensors `params.*`, `adapted.*` and `buffers.*`, and in its metadata, under `innerloop`, JSON with
-the version, the learner (`core.config`), class names and preprocessing. Reading it runs no code that it brings.
+A safetensors file: tensors `params.*`, `adapted.*` and `buffers.*`, `rows` (every example ever given), and in its
+metadata, under `innerloop`, JSON with the version of the format, the learner (`core.config`), class names,
+preprocessing, calibration and history. A frozen encoder is named, never copied. Reading it runs no code that it brings.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from innerloop.core import config, files, tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
-from innerloop.core.types import Params
 from innerloop.engine import checkpoint
+from innerloop.evaluate.calibration import Calibration, check_target
+from innerloop.serve import sources
+from innerloop.serve.history import History
 from innerloop.serve.rehearsal import answers, rehearse
+from innerloop.serve.sources import Source
+from innerloop.serve.task import Task
 
-VERSION = 1
+VERSION = 2
 _KEY = "innerloop"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Task:
-    """A learner that has seen its examples."""
-
-    learner: Learner
-    params: Params
-    adapted: Any
-    classes: list[str | int | bool]
-    examples: dict[str, int]
-    """How many of each class were seen."""
-    shape: tuple[int, ...]
-    """Of one example."""
-    preprocessing: dict[str, Any] | None
-    """Keyword arguments of `tasks.image_files`; None: examples were never pictures."""
+_ROWS = "rows"
 
 
 def write(path: Path, task: Task) -> None:
@@ -47,7 +38,8 @@ def write(path: Path, task: Task) -> None:
     Raises:
         InputError: It cannot be written, or the learner cannot be named in a file.
     """
-    tensors = {f"params.{k}": v for k, v in task.params.items()} | checkpoint.buffers(task.learner)
+    source = task.source
+    tensors = {f"params.{k}": v for k, v in source.params.items()} | checkpoint.buffers(source.learner)
     known, same = {id(v): k for k, v in tensors.items()}, {}
     for name, leaf in tree.items(task.adapted, "adapted"):
         if id(leaf) in known:
@@ -57,15 +49,22 @@ def write(path: Path, task: Task) -> None:
             known[id(leaf)] = name
     about = {
         "version": VERSION,
-        "learner": config.encode(task.learner),
+        "source": {
+            "name": source.name,
+            "kind": source.kind,
+            "encoder": source.encoder is not None,
+            "preprocessing": source.preprocessing,
+            "calibration": None if source.calibration is None else source.calibration.to_json(),
+        },
+        "learner": config.encode(source.learner),
         "classes": task.classes,
-        "examples": task.examples,
-        "shape": list(task.shape),
-        "preprocessing": task.preprocessing,
+        "history": task.history.to_json(),
+        "calibration": task.calibration.to_json(),
+        "reject": task.reject,
         "same": same,
     }
-    plain = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-    files.write(path, safetensors.torch.save(plain, {_KEY: json.dumps(about)}))
+    plain = {k: v.detach().cpu().clone().contiguous() for k, v in (tensors | {_ROWS: task.rows}).items()}
+    files.write(path, safetensors.torch.save(plain, {_KEY: json.dumps(about, allow_nan=False)}))
 
 
 def read(path: Path, allow: Sequence[str] = ()) -> Task:
@@ -76,7 +75,8 @@ def read(path: Path, allow: Sequence[str] = ()) -> Task:
         allow: Module prefixes besides `innerloop.` that it may name.
 
     Raises:
-        InputError: It is missing, damaged, of another version, or names foreign classes.
+        InputError: It is missing, damaged, of another version, names foreign classes, or an encoder that is not
+            installed.
     """
     about, tensors = _content(path)
     version = about.get("version")
@@ -86,26 +86,79 @@ def read(path: Path, allow: Sequence[str] = ()) -> Task:
     if not isinstance(learner, Learner):
         raise InputError(f"{path} holds a {type(learner).__name__}, not a learner: adapt again")
     try:
-        classes, shape = list(about["classes"]), tuple(int(n) for n in about["shape"])
-        tensors |= {name: tensors[source] for name, source in about["same"].items()}
-        params = {k.removeprefix("params."): v for k, v in tensors.items() if k.startswith("params.")}
-        checkpoint.restore_buffers(learner, tensors)
-        structure = rehearse(learner, params, shape, len(classes))
-        adapted = tree.rebuild(structure, tensors, "adapted.")
-        if answers(learner, params, adapted, shape) < len(classes):
-            raise ValueError(f"it has fewer answers than its {len(classes)} classes")
-        preprocessing, examples = about["preprocessing"], dict(about["examples"])
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        return _task(path, about, tensors, replace(learner, transductive=False), allow)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a learner makes of tensors that do not fit it
         raise InputError(f"{path} is damaged or was written by another release ({error}): adapt again") from error
-    return Task(
+
+
+def _task(
+    path: Path, about: dict[str, Any], tensors: dict[str, Tensor], learner: Learner, allow: Sequence[str]
+) -> Task:
+    rows = tensors.pop(_ROWS)
+    if rows.dtype not in (torch.uint8, torch.float32) or rows.ndim < 2 or not bool(rows.float().isfinite().all()):
+        raise ValueError("its examples are no rows of numbers")
+    history = History.from_json(about["history"], len(rows))
+    classes, given = list(about["classes"]), about["source"]
+    if classes != list(history.members()):
+        raise ValueError("its classes are not those of its history")
+    tensors |= {name: tensors[source] for name, source in about["same"].items()}
+    params = {k.removeprefix("params."): v for k, v in tensors.items() if k.startswith("params.")}
+    checkpoint.restore_buffers(learner, tensors)
+    shape, encoder = tuple(rows.shape[1:]), None
+    adapted = tree.rebuild(rehearse(learner, params, shape, len(classes)), tensors, "adapted.")
+    if answers(learner, params, adapted, shape) < len(classes):
+        raise ValueError(f"it has fewer answers than its {len(classes)} classes")
+    if given["encoder"]:
+        encoder = _encoder(path, str(given["name"]), allow, shape)
+    if given["kind"] not in ("pictures", "texts", "features"):
+        raise ValueError(f"there are no examples of kind {given['kind']!r}")
+    if about["reject"] is not None:
+        check_target(about["reject"])
+    source = Source(
+        name=str(given["name"]),
         learner=learner,
         params=params,
+        kind=given["kind"],
+        shape=shape,
+        preprocessing=_preprocessing(given["preprocessing"]),
+        encoder=encoder,
+        calibration=None if given["calibration"] is None else Calibration(**given["calibration"]),
+    )
+    return Task(
+        source=source,
         adapted=adapted,
         classes=classes,
-        examples=examples,
-        shape=shape,
-        preprocessing=preprocessing,
+        rows=rows,
+        history=history,
+        calibration=Calibration(**about["calibration"]),
+        reject=about["reject"],
     )
+
+
+def _encoder(path: Path, name: str, allow: Sequence[str], shape: tuple[int, ...]) -> Any:
+    """The encoder that the file names; not a folder, which would be some other file of this machine."""
+    found = None if Path(name).is_dir() and name not in sources.names() else sources.source(name, allow)
+    if found is None or found.encoder is None:
+        raise InputError(f"{path} names the encoder '{name}', which there is none of: adapt again")
+    if found.encoder.features is not None and (found.encoder.features,) != shape:
+        raise InputError(
+            f"{path} holds rows of {list(shape)} and the encoder '{name}' makes {found.encoder.features} features now: "
+            "adapt again"
+        )
+    return found.encoder
+
+
+def _preprocessing(given: Any) -> dict[str, Any] | None:
+    if given is None:
+        return None
+    size, channels, ink = given["size"], given["channels"], given["ink"]
+    if isinstance(size, bool) or not isinstance(size, int) or channels not in (1, 3) or not isinstance(ink, str):
+        raise ValueError("its preprocessing is not that of pictures")
+    if not isinstance(given, Mapping) or len(given) != 3:
+        raise ValueError("its preprocessing has entries that this release does not know")
+    return {"size": size, "channels": channels, "ink": ink}
 
 
 def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -116,7 +169,7 @@ def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}: write it with `innerloop adapt`") from error
-    except (OSError, safetensors.SafetensorError, KeyError, ValueError) as error:
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not an adapted task, or is damaged ({error}): write it with `innerloop adapt`"
         ) from error

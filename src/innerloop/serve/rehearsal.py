@@ -30,3 +30,11 @@ def answers(learner: Learner, params: Params, adapted: Any, shape: tuple[int, ..
 def outputs(learner: Learner, params: Params, shape: tuple[int, ...], ways: int) -> int:
     """How many classes the learner answers with when it is asked for `ways`: fewer or more if its network decides."""
     return answers(learner, params, rehearse(learner, params, shape, ways), shape)
+
+
+def capacity(learner: Learner, params: Params, shape: tuple[int, ...]) -> int | None:
+    """The most classes the learner tells apart; None: any number of them."""
+    found = outputs(learner, params, shape, 2)
+    if found == 2 and outputs(learner, params, shape, 3) == 3:
+        return None
+    return found

@@ -4,14 +4,18 @@ Adaptation is the mean of every class, over raw inputs or the features of an enc
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor
 
+from innerloop.core.errors import InputError
 from innerloop.core.learner import EpisodicClassifier, mask_absent
 from innerloop.core.model import Model
-from innerloop.core.prototypes import Centroids, centroids, squared_distance
+from innerloop.core.objectives import normalize
+from innerloop.core.prototypes import Centroids, centroids, cosine, squared_distance
 from innerloop.core.types import Batch, Params
+
+Distance = Literal["squared_euclidean", "cosine"]
 
 
 class Means(NamedTuple):
@@ -23,10 +27,17 @@ class Means(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class NearestCentroid(EpisodicClassifier[Means]):
-    """Logits are negative squared Euclidean distances to the class means."""
+    """Logits are negative squared Euclidean distances to the class means, or cosines with them."""
 
     encoder: Model | None = None
     """x -> features [n, d]; None: the raw inputs, flattened."""
+    distance: Distance = "squared_euclidean"
+    """cosine: features are of unit length before their mean is taken, so that long ones do not count more; logits are
+    the cosines themselves, from -1 to 1, so probabilities need a temperature (see `evaluate.calibration`)."""
+
+    def __post_init__(self) -> None:
+        if self.distance not in get_args(Distance):
+            raise InputError(f"there is no distance '{self.distance}': choose {', '.join(get_args(Distance))}")
 
     def init(self, seed: int) -> Params:
         return {} if self.encoder is None else self.encoder.init(seed)
@@ -38,11 +49,15 @@ class NearestCentroid(EpisodicClassifier[Means]):
 
     def predict(self, params: Params, adapted: Means, x: Tensor | dict[str, Tensor]) -> Tensor:
         means, counts = adapted.centroids
-        return mask_absent(-squared_distance(self._features(adapted.encoder, x), means), counts > 0)
+        features = self._features(adapted.encoder, x)
+        logits = cosine(features, means) if self.distance == "cosine" else -squared_distance(features, means)
+        return mask_absent(logits, counts > 0)
 
     def _features(self, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
         if self.encoder is not None:
-            return self.encoder.apply(params, x, mask)
-        if isinstance(x, dict):
+            found = self.encoder.apply(params, x, mask)
+        elif isinstance(x, dict):
             raise TypeError("raw inputs must be one tensor; give an encoder for inputs of several parts")
-        return x.flatten(1)
+        else:
+            found = x.flatten(1)
+        return normalize(found) if self.distance == "cosine" else found

@@ -5,14 +5,16 @@ import inspect
 import operator
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
+from innerloop.core.config import under
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model, Module
-from innerloop.recipes.nearest import nearest
+from innerloop.core.nearest import nearest
 
 
 def is_import_path(subject: str) -> bool:
@@ -31,24 +33,60 @@ def find(path: str) -> Model | Learner:
     Raises:
         InputError: It cannot be imported, or is none of these.
     """
-    module, _, attribute = path.partition(":")
-    found = _attribute(_import(module), attribute, path)
+    found = _named(path)
     if isinstance(found, Model | Learner):
         return found
     if isinstance(found, nn.Module):
         return Module(lambda: found)
-    if not callable(found):
-        raise InputError(
-            f"'{path}' is of type {type(found).__name__}: name an nn.Module, a class of it, or a function that "
-            "returns one"
-        )
-    made = _call(found, path)
+    made = _made(found, path)
     if isinstance(made, Model | Learner):
         return made
     if not isinstance(made, nn.Module):
         raise InputError(f"'{path}' returns {type(made).__name__}; it must return an nn.Module")
     factory: Any = found
     return Module(factory)
+
+
+def network(path: str, allow: Sequence[str]) -> nn.Module:
+    """The network that a path names, with the weights it comes with; runs code of allowed modules only.
+
+    Args:
+        path: Of an `nn.Module`, a class of it that needs no arguments, or a function that returns one.
+        allow: Prefixes of modules that may be imported.
+
+    Raises:
+        InputError: It lies outside of them, cannot be imported, or is no network.
+    """
+    module, _, _ = path.partition(":")
+    if not under(module, allow):
+        top = module.partition(".")[0]
+        raise InputError(
+            f"'{path}' is code of yours, which using it would run. If you trust it, say so: --allow {top}, or "
+            f"allow=('{top}',)"
+        )
+    found = _named(path)
+    if not isinstance(found, nn.Module):
+        home = getattr(found, "__module__", None) or ""
+        if callable(found) and not under(home, allow):  # what an allowed module imported itself is not meant
+            raise InputError(f"'{path}' is defined elsewhere ({home or 'unknown'}): name it where it is defined")
+        found = _made(found, path)
+    if not isinstance(found, nn.Module):
+        raise InputError(f"'{path}' gives a {type(found).__name__}; it must be an nn.Module, or a function of one")
+    return found
+
+
+def _named(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return _attribute(_import(module), attribute, path)
+
+
+def _made(found: Any, path: str) -> Any:
+    if not callable(found):
+        raise InputError(
+            f"'{path}' is of type {type(found).__name__}: name an nn.Module, a class of it, or a function that "
+            "returns one"
+        )
+    return _call(found, path)
 
 
 def _import(name: str) -> Any:

@@ -4,8 +4,8 @@ import pytest
 from torch import nn
 
 from innerloop.core.errors import InputError
+from innerloop.core.importing import find, is_import_path
 from innerloop.core.model import Module
-from innerloop.recipes.importing import find, is_import_path
 from tests.recipes import own
 
 HERE = "tests.recipes.own"

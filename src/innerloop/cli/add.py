@@ -1,0 +1,32 @@
+"""`innerloop add <file> <data>`."""
+
+from dataclasses import dataclass, field
+
+import tyro
+
+from innerloop.cli.options import Common, emit, parse, say
+from innerloop.recipes.adapting import add, describe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Options of `innerloop add`."""
+
+    file: tyro.conf.Positional[str]
+    """What `innerloop adapt` wrote; it is written again."""
+    data: tyro.conf.Positional[str]
+    """Labelled examples as in `innerloop adapt`, of classes that it knows or of new ones."""
+    allow: tuple[str, ...] = ()
+    """Packages besides innerloop that the file may name; importing them runs their code."""
+    common: Common = field(default_factory=Common)
+
+
+def run(argv: list[str]) -> int:
+    """Teach a file more examples or more classes; `innerloop undo` takes it back."""
+    options = parse(Command, argv, "add", run.__doc__ or "")
+    made = add(options.file, options.data, options.allow)
+    if options.common.json:
+        emit(made)
+        return 0
+    say(f"{made['file']} is at version {made['version']}: {describe(made)}")
+    return 0

@@ -1,0 +1,32 @@
+"""`innerloop drop <file> <class>`."""
+
+from dataclasses import dataclass, field
+
+import tyro
+
+from innerloop.cli.options import Common, emit, parse, say
+from innerloop.recipes.adapting import describe, drop
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Options of `innerloop drop`."""
+
+    file: tyro.conf.Positional[str]
+    """What `innerloop adapt` wrote; it is written again."""
+    label: tyro.conf.Positional[str]
+    """The class to forget."""
+    allow: tuple[str, ...] = ()
+    """Packages besides innerloop that the file may name; importing them runs their code."""
+    common: Common = field(default_factory=Common)
+
+
+def run(argv: list[str]) -> int:
+    """Take a class out of a file; `innerloop undo` brings it back."""
+    options = parse(Command, argv, "drop", run.__doc__ or "")
+    made = drop(options.file, options.label, options.allow)
+    if options.common.json:
+        emit(made)
+        return 0
+    say(f"{made['file']} is at version {made['version']}: {describe(made)}")
+    return 0

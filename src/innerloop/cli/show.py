@@ -1,0 +1,38 @@
+"""`innerloop show <file>`."""
+
+from dataclasses import dataclass, field
+
+import tyro
+from rich.table import Table
+
+from innerloop.cli.options import Common, emit, parse, say
+from innerloop.recipes.adapting import describe, show
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Options of `innerloop show`."""
+
+    file: tyro.conf.Positional[str]
+    """What `innerloop adapt` wrote."""
+    allow: tuple[str, ...] = ()
+    """Packages besides innerloop that the file may name; importing them runs their code."""
+    common: Common = field(default_factory=Common)
+
+
+def run(argv: list[str]) -> int:
+    """Say what is in a file: what learned, from how many examples, how far to believe it, and its versions."""
+    options = parse(Command, argv, "show", run.__doc__ or "")
+    found = show(options.file, options.allow)
+    if options.common.json:
+        emit(found)
+        return 0
+    say(f"{found['file']}: {found['learner']} of {found['source']}, {found['kind']}\nclasses: {describe(found)}")
+    table = Table("version", "time", "action", "classes", "examples")
+    for entry in found["versions"]:
+        counts = entry["examples"]
+        table.add_row(
+            str(entry["version"]), entry["time"], entry["action"], str(len(counts)), str(sum(counts.values()))
+        )
+    say(table)
+    return 0

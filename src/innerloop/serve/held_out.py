@@ -1,0 +1,104 @@
+"""What a task's own examples say about it: some are held out, the rest is learned from, and those are asked.
+
+Examples of known classes come from leaving examples out, those of no class from leaving whole classes out.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.types import Params
+from innerloop.evaluate.calibration import Calibration, expected_calibration_error, fit_temperature, rejection
+from innerloop.serve.rehearsal import support
+
+NONE = "none of these"
+"""What is answered where no class is near enough."""
+_FOLDS = 5
+_CLASS_FOLDS = 10
+_CHUNK = 256
+
+
+def logits(learner: Learner, params: Params, adapted: object, rows: Tensor, ways: int) -> Tensor:
+    """[n, ways] float64; a network with more outputs than there are classes was never told of the others."""
+    found = [learner.predict(params, adapted, part)[:, :ways] for part in rows.split(_CHUNK)]
+    return torch.cat(found).double() if found else torch.zeros(0, ways, dtype=torch.float64)
+
+
+@torch.no_grad()
+def calibrate(
+    learner: Learner, params: Params, rows: Tensor, y: Tensor, reject: float | None, prior: Calibration | None
+) -> Calibration:
+    """The temperature, and if asked for the threshold of "none of these".
+
+    Args:
+        learner: The algorithm.
+        params: Its meta-parameters.
+        rows: [n, ...] all examples of the task.
+        y: [n] their classes, 0 to ways - 1.
+        reject: The false-accept rate; None: nothing is rejected.
+        prior: Measured on meta-validation tasks; its temperature is taken, and its threshold where these examples are
+            too few.
+
+    Raises:
+        InputError: Neither the examples nor the prior can say when to reject.
+    """
+    ways = int(y.max()) + 1
+    several = bool((y.bincount() > 1).any())
+    found = Calibration() if prior is None else replace(prior, threshold=None, target=None, coverage=None, auroc=None)
+    if reject is not None and not (several and ways > 2):
+        return _from_prior(prior, reject, ways, several)
+    if reject is None and (prior is not None or not several):
+        return found
+    inside, labels = _examples_left_out(learner, params, rows, y, ways)
+    if prior is None:
+        temperature = fit_temperature(inside, labels)
+        best = torch.softmax(inside / temperature, 1).max(1)
+        ece = expected_calibration_error(best.values, best.indices == labels)
+        found = Calibration(temperature=temperature, ece=ece, source="held-out support")
+    if reject is None:
+        return found
+    outside = _classes_left_out(learner, params, rows, y, ways)
+    return replace(rejection(inside.amax(1), outside, reject, found, few=True), source="held-out support", points=())
+
+
+def _from_prior(prior: Calibration | None, reject: float, ways: int, several: bool) -> Calibration:
+    if prior is None or not prior.points:
+        lacks = [] if ways > 2 else [f"3 classes (these are {ways})"]
+        lacks += [] if several else ["2 examples of a class (these are single ones)"]
+        raise InputError(
+            f"when to answer 'none of these' (reject={reject:g}) cannot be said: that takes at least "
+            f"{' and '.join(lacks)}, or a run with a calibration.json. Give more examples, or leave out reject"
+        )
+    return prior.at(reject)
+
+
+def _examples_left_out(learner: Learner, params: Params, rows: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
+    """Logits of examples that were not learned from, and their classes; single examples of a class always are."""
+    counts = y.bincount(minlength=ways)
+    place = torch.zeros_like(y)  # of each example in its class
+    for label in range(ways):
+        mine = y == label
+        place[mine] = torch.arange(int(counts[label]))
+    folds = min(_FOLDS, int(counts.max()))
+    fold = torch.where(counts[y] > 1, place % folds, -1)
+    found, labels = [], []
+    for i in range(folds):
+        out = fold == i
+        adapted = learner.adapt(params, support(rows[~out], y[~out], ways))
+        found.append(logits(learner, params, adapted, rows[out], ways))
+        labels.append(y[out])
+    return torch.cat(found), torch.cat(labels)
+
+
+def _classes_left_out(learner: Learner, params: Params, rows: Tensor, y: Tensor, ways: int) -> Tensor:
+    """Largest logits of examples whose class was not learned."""
+    folds, found = min(_CLASS_FOLDS, ways), []
+    for i in range(folds):
+        out = y % folds == i
+        left, kept = torch.unique(y[~out], return_inverse=True)
+        adapted = learner.adapt(params, support(rows[~out], kept, len(left)))
+        found.append(logits(learner, params, adapted, rows[out], len(left)).amax(1))
+    return torch.cat(found)

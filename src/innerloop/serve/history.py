@@ -1,0 +1,200 @@
+"""What a task learned from, version by version: nothing is ever lost, and every version can come back."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from innerloop.core.errors import InputError
+
+Label = str | int | bool
+_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One entry of the list. Which rows it holds is told as the difference to an earlier one."""
+
+    version: int
+    """From 1."""
+    time: str
+    """UTC, ISO 8601."""
+    action: str
+    """Such as "fit", "add cat", "drop dog", "undo"."""
+    base: int | None
+    """The version it starts from; None: nothing."""
+    added: tuple[tuple[Label, int, int], ...] = ()
+    """(label, first row, number of rows)."""
+    dropped: tuple[Label, ...] = ()
+    """Classes of the base that it does not have."""
+    undo: int | None = None
+    """The version that undoing goes back to; None: there is none."""
+    redo: tuple[int, ...] = ()
+    """Versions that were undone; the last is the next to be redone."""
+
+
+@dataclass(frozen=True)
+class History:
+    """An append-only list of versions; the last is the present one. Rows are numbers into one growing table."""
+
+    versions: tuple[Version, ...]
+
+    @classmethod
+    def begin(cls, added: Iterable[tuple[Label, int, int]]) -> "History":
+        """The history of a task that was taught for the first time."""
+        return cls((Version(version=1, time=_now(), action="fit", base=None, added=tuple(added)),))
+
+    @property
+    def present(self) -> Version:
+        """The last version."""
+        return self.versions[-1]
+
+    def members(self, version: int | None = None) -> dict[Label, list[int]]:
+        """The rows of every class, classes in sorted order.
+
+        Args:
+            version: Of which; None: the present one.
+
+        Raises:
+            InputError: There is no such version.
+        """
+        chain, at = [], self._entry(self.present.version if version is None else version)
+        while True:
+            chain.append(at)
+            if at.base is None:
+                break
+            at = self._entry(at.base)
+        found: dict[Label, list[int]] = {}
+        for entry in reversed(chain):
+            for label in entry.dropped:
+                found.pop(label, None)
+            for label, first, count in entry.added:
+                found.setdefault(label, []).extend(range(first, first + count))
+        return {label: found[label] for label in sorted(found)}
+
+    def examples(self, version: int | None = None) -> dict[Label, int]:
+        """The number of examples of every class."""
+        return {label: len(rows) for label, rows in self.members(version).items()}
+
+    def add(self, added: Sequence[tuple[Label, int, int]]) -> "History":
+        """More examples, of classes that are known or new."""
+        names = [str(label) for label, _, _ in added]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        last = self.present.version
+        said = f"add {', '.join(names[:_SHOWN])}{more}"
+        return self._append(said, base=last, undo=last, added=tuple(added))
+
+    def drop(self, label: Label) -> "History":
+        """One class less.
+
+        Raises:
+            InputError: It is not known.
+        """
+        known = self.members()
+        if label not in known:
+            raise InputError(f"there is no class {label!r} to drop: the classes are {', '.join(map(str, known))}")
+        last = self.present.version
+        return self._append(f"drop {label}", base=last, undo=last, dropped=(label,))
+
+    def undone(self) -> "History":
+        """Before the last change that was not undone yet.
+
+        Raises:
+            InputError: There is nothing before.
+        """
+        last = self.present
+        if last.undo is None:
+            raise InputError("there is nothing to undo: this is how the task was first taught")
+        to = self._entry(last.undo)
+        return self._append("undo", base=to.version, undo=to.undo, redo=(*last.redo, last.version))
+
+    def redone(self) -> "History":
+        """What was undone last, as long as nothing was changed since.
+
+        Raises:
+            InputError: Nothing was undone, or something was changed since.
+        """
+        last = self.present
+        if not last.redo:
+            raise InputError("there is nothing to redo: nothing was undone since the last change")
+        return self._append("redo", base=last.redo[-1], undo=last.version, redo=last.redo[:-1])
+
+    def back_to(self, version: int) -> "History":
+        """Any earlier version again, as a new one that can be undone.
+
+        Raises:
+            InputError: There is no such version.
+        """
+        to = self._entry(version)
+        return self._append(f"back to {version}", base=to.version, undo=self.present.version)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain JSON values."""
+        return [asdict(version) for version in self.versions]
+
+    @classmethod
+    def from_json(cls, content: Sequence[Mapping[str, Any]], rows: int) -> "History":
+        """The inverse of `to_json`; content is untrusted.
+
+        Args:
+            content: What `to_json` gave.
+            rows: How many rows there are.
+
+        Raises:
+            ValueError: It does not hold together.
+            TypeError: Fields are missing, unknown or of another type.
+        """
+        found, total = [], 0
+        for number, entry in enumerate(content, 1):
+            added = tuple((label, int(first), int(count)) for label, first, count in entry["added"])
+            version = Version(
+                **{**entry, "added": added, "dropped": tuple(entry["dropped"]), "redo": tuple(entry["redo"])}
+            )
+            earlier = [version.base, version.undo, *version.redo]
+            if version.version != number or not all(v is None or (_whole(v) and 1 <= v < number) for v in earlier):
+                raise ValueError(f"version {number} does not follow from those before it")
+            total += sum(count for _, _, count in added)
+            if total > rows or not all(first >= 0 < count and first + count <= rows for _, first, count in added):
+                raise ValueError(f"version {number} names examples that are not there, or twice")
+            if not isinstance(version.time, str) or not isinstance(version.action, str):
+                raise TypeError(f"version {number} has no time or action")
+            found.append(version)
+        history = cls(tuple(found))
+        if not found or not history.members():
+            raise ValueError("no version holds an example")
+        return history
+
+    def _entry(self, version: int) -> Version:
+        if not 1 <= version <= len(self.versions):
+            raise InputError(f"there is no version {version}: there are 1 to {len(self.versions)}")
+        return self.versions[version - 1]
+
+    def _append(
+        self,
+        action: str,
+        *,
+        base: int,
+        undo: int | None,
+        redo: tuple[int, ...] = (),
+        added: tuple[tuple[Label, int, int], ...] = (),
+        dropped: tuple[Label, ...] = (),
+    ) -> "History":
+        entry = Version(
+            version=len(self.versions) + 1,
+            time=_now(),
+            action=action,
+            base=base,
+            added=added,
+            dropped=dropped,
+            undo=undo,
+            redo=redo,
+        )
+        return History((*self.versions, entry))
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

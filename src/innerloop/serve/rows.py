@@ -1,0 +1,256 @@
+"""What people give as examples and labels, turned into rows and classes, or refused in one message.
+
+Wording that scikit-learn's estimator checks look for is kept where it says the same.
+"""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from innerloop.core.errors import InputError
+from innerloop.serve.history import Label
+from innerloop.serve.sources import Source
+from innerloop.tasks.images import decide_ink, read_image
+
+_BRIGHTEST = 1.5
+"""Float pictures go up to 1; above this someone forgot to divide by 255."""
+_RAW = (str, bytes, Path)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Examples that went through the encoder already, as `FewShotClassifier.rows` returned them.
+
+    Needed only where a network of one's own takes arrays, which would go through it again.
+    """
+
+    x: Tensor
+    """[n, ...], see `FewShotClassifier.rows`."""
+
+
+Examples = np.ndarray | Tensor | Sequence[str | Path | bytes] | Rows
+"""Paths or contents of n picture files, n texts, or [n, ...] numbers as the learner was trained on (uint8 is divided
+by 255)."""
+
+
+class _NotNumbers(InputError, TypeError):
+    """What scikit-learn's checks want for an object that is no number."""
+
+
+def read(X: Any, source: Source, fitting: bool = False) -> tuple[Tensor, Source]:
+    """Examples as rows.
+
+    Args:
+        X: See `Examples`.
+        source: What they are for.
+        fitting: Whether the source may take over what was found out about them (shape, dark or light strokes).
+
+    Returns:
+        [n, ...] uint8 (picture files) or float32 rows, and the source as further examples are to be read.
+
+    Raises:
+        InputError: They are of another kind or shape than the source takes, cannot be read, or hold NaN.
+    """
+    if isinstance(X, _RAW):
+        raise InputError("X is one example; give a list of them" + _hint(X))
+    raw = None if isinstance(X, Rows | Tensor) else _raw(X)
+    if raw is None and not (source.kind == "features" and source.encoder is not None):
+        rows = _tensor(X.x if isinstance(X, Rows) else X)
+    elif raw is None:
+        assert source.encoder is not None
+        rows = _tensor(X.x) if isinstance(X, Rows) else source.encoder.encode(_numbers(_tensor(X)))
+    elif source.kind == "features":
+        raise InputError(f"'{source.name}' takes arrays of numbers, not {_what(raw)}")
+    elif source.encoder is not None:
+        rows = source.encoder.encode(raw)
+    elif source.kind == "texts":
+        raise InputError(f"'{source.name}' has no encoder for texts: give arrays of features")
+    else:
+        rows, source = _pictures(raw, source)
+    rows = _shaped(rows, source)
+    return rows, replace(source, shape=tuple(rows.shape[1:])) if fitting else source
+
+
+def floats(rows: Tensor) -> Tensor:
+    """Rows as a learner takes them: float32, pictures from 0 to 1."""
+    return rows / 255 if rows.dtype == torch.uint8 else rows
+
+
+def labels(y: Any, count: int) -> list[Label]:
+    """[n] classes as strings, integers or booleans.
+
+    Raises:
+        InputError: Not one for each example, or of other types.
+    """
+    if y is None:
+        raise InputError("fitting requires y to be passed, but the target y is None: give the class of every example")
+    given = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+    if given.dtype.kind == "U" and isinstance(y, list | tuple):
+        given = np.asarray(y, dtype=object)  # numbers among them have not become strings
+    if given.ndim == 2 and given.shape[1] == 1:
+        said = "A column-vector y was passed when a 1d array was expected: it is taken as one label for each example"
+        warnings.warn(said, _conversion_warning(), stacklevel=3)
+        given = given[:, 0]
+    if given.shape != (count,):
+        raise InputError(
+            f"X has {count} examples and y shape {list(given.shape)}; give one label for each example (a 1d array)"
+        )
+    found = [_plain(label) for label in given.tolist()]
+    if given.dtype.kind == "f" or any(isinstance(label, float) for label in found):
+        found = _whole(found)
+    kinds = {type(label) for label in found}
+    if len(kinds) > 1 or not kinds <= {str, int, bool}:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise InputError(f"Unknown label type: classes are all strings or all integers, these are {names}")
+    return found
+
+
+def same_kind(known: Sequence[Label], more: Sequence[Label]) -> None:
+    """Refuse to mix strings and integers.
+
+    Raises:
+        InputError: The labels are of two types.
+    """
+    kinds = {type(label): label for label in [*known, *more]}
+    if len(kinds) > 1:
+        first, second = kinds.values()
+        raise InputError(f"classes are all strings or all integers, these are both: {first!r} and {second!r}")
+
+
+def _pictures(raw: list[Any], source: Source) -> tuple[Tensor, Source]:
+    if source.preprocessing is None:
+        raise InputError(f"'{source.name}' was not trained on picture files, so none can be read for it: give arrays")
+    reading = dict(source.preprocessing)
+    as_they_are: dict[str, Any] = reading | {"ink": "light"}
+    rows = torch.stack([read_image(one, **as_they_are, name=_name(one, i)) for i, one in enumerate(raw)])
+    if reading["ink"] == "auto" and reading["channels"] == 1:
+        reading["ink"] = decide_ink(rows)
+    return 255 - rows if reading["ink"] == "dark" else rows, replace(source, preprocessing=reading)
+
+
+def _name(one: Any, index: int) -> str:
+    return f"picture {index}" if isinstance(one, bytes) else str(one)
+
+
+def _raw(X: Any) -> list[Any] | None:
+    """Strings, paths and bytes as a list; None: numbers."""
+    if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS":
+        return None
+    if hasattr(X, "toarray"):
+        raise InputError("X is a sparse matrix, which is not taken: pass X.toarray()")
+    if not isinstance(X, np.ndarray | list | tuple):
+        X = np.asarray(X)
+    found = X.tolist() if isinstance(X, np.ndarray) else list(X)
+    plain = found if isinstance(found, list) else [found]
+    if not plain or not any(isinstance(one, _RAW) for one in plain):
+        return None
+    if not all(isinstance(one, _RAW) for one in plain):
+        other = next(type(one).__name__ for one in plain if not isinstance(one, _RAW))
+        raise InputError(f"X mixes texts or paths with {other}: give numbers, or all paths, or all texts")
+    return plain
+
+
+def _tensor(X: Any) -> Tensor:
+    if isinstance(X, Tensor):
+        return X.detach().cpu()
+    if hasattr(X, "toarray"):
+        raise InputError("X is a sparse matrix, which is not taken: pass X.toarray()")
+    try:
+        found = np.asarray(X)
+        if found.dtype.kind == "c":
+            raise InputError("Complex data not supported: give real numbers")
+        if found.dtype.kind not in "buif":
+            found = found.astype(np.float64)
+        if found.dtype in (np.uint16, np.uint32, np.uint64, np.longdouble):
+            found = found.astype(np.float64)
+        # A copy, so that the caller's array may change or be read-only.
+        return torch.from_numpy(np.array(found, order="C"))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        kind = _NotNumbers if isinstance(error, TypeError) else InputError
+        raise kind(f"X must be an array of numbers, or a list of paths or texts ({error})") from error
+
+
+def _numbers(x: Tensor) -> Tensor:
+    """Float32 without NaN."""
+    x = x.float()
+    if not bool(torch.isfinite(x).all()):
+        wrong = (~torch.isfinite(x)).reshape(len(x), -1).any(1).nonzero()[0].item()
+        raise InputError(f"X holds NaN or infinite values (float32), the first in example {wrong}; remove or fill them")
+    return x
+
+
+def _shaped(rows: Tensor, source: Source) -> Tensor:
+    shape = source.shape
+    if rows.is_complex():
+        raise InputError("Complex data not supported: give real numbers")
+    if shape is not None and rows.ndim == len(shape) and shape[:1] == (1,) and rows.ndim > 1:
+        rows = rows[:, None]  # grey pictures without their one channel
+    if rows.ndim < 2:
+        raise InputError(
+            f"examples must have shape [n, {_spelled(shape)}], got {list(rows.shape)}. Reshape your data: "
+            "X.reshape(1, -1) is one example"
+        )
+    if 0 in rows.shape[1:]:
+        raise InputError(
+            f"X has 0 feature(s) (shape={tuple(rows.shape)}) while a minimum of 1 is required: give examples that are "
+            "not empty"
+        )
+    if shape is not None and tuple(rows.shape[1:]) != shape:
+        if len(shape) == 1 and rows.ndim == 2:
+            raise InputError(
+                f"X has {rows.shape[1]} features, but FewShotClassifier is expecting {shape[0]} features as input "
+                f"(shape [n, {shape[0]}])"
+            )
+        raise InputError(f"examples must have shape [n, {_spelled(shape)}], got {list(rows.shape)}")
+    if rows.dtype == torch.uint8:
+        return rows
+    rows = _numbers(rows)
+    if source.preprocessing is not None and rows.numel() and float(rows.max()) > _BRIGHTEST:
+        raise InputError(
+            f"float pictures must lie in [0, 1], these reach {float(rows.max()):.4g}: divide by 255, or pass uint8"
+        )
+    return rows
+
+
+def _spelled(shape: tuple[int, ...] | None) -> str:
+    return "..." if shape is None else ", ".join(map(str, shape))
+
+
+def _plain(label: Any) -> Any:
+    """NumPy's scalars as Python's."""
+    if isinstance(label, str):
+        return str(label)
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def _whole(found: list[Any]) -> list[Any]:
+    if any(label != label for label in found):
+        raise InputError("Input y contains NaN: give every example a class")
+    if any(label in (float("inf"), float("-inf")) for label in found if isinstance(label, float)):
+        raise InputError("Input y contains infinity: give every example a class")
+    if not all(isinstance(label, int | float) and label == int(label) for label in found):
+        raise InputError("Unknown label type: y holds fractions; classes are strings or integers")
+    return [int(label) for label in found]
+
+
+def _what(raw: list[Any]) -> str:
+    return "the contents of files" if isinstance(raw[0], bytes) else f"paths or texts such as {str(raw[0])[:40]!r}"
+
+
+def _hint(X: Any) -> str:
+    return f", or a folder of classes with fit_folder('{X}')" if isinstance(X, str | Path) and Path(X).is_dir() else ""
+
+
+def _conversion_warning() -> type[Warning]:
+    """scikit-learn's, if it is in use."""
+    found = sys.modules.get("sklearn.exceptions")
+    return UserWarning if found is None else found.DataConversionWarning

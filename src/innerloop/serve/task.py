@@ -1,0 +1,158 @@
+"""A task that was taught: what learned, from which examples, and what is said of others.
+
+It is never changed, only replaced, so that threads see one state or the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from innerloop.core.errors import InputError
+from innerloop.evaluate.calibration import Calibration, check_target
+from innerloop.serve import held_out
+from innerloop.serve.history import History, Label
+from innerloop.serve.rehearsal import capacity, support
+from innerloop.serve.rows import floats, same_kind
+from innerloop.serve.sources import Source
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """A learner that has seen its examples."""
+
+    source: Source
+    """What was taught, with the shape of its rows."""
+    adapted: Any
+    classes: list[Label]
+    """In sorted order."""
+    rows: Tensor
+    """[m, ...] uint8 or float32, every example of every version."""
+    history: History
+    calibration: Calibration
+    reject: float | None
+    """The false-accept rate that was asked for."""
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """[classes] as an array."""
+        return np.asarray(self.classes)
+
+    @torch.no_grad()
+    def logits(self, rows: Tensor) -> Tensor:
+        """[n, classes] float64 for [n, ...] rows, uint8 or float32."""
+        return held_out.logits(self.source.learner, self.source.params, self.adapted, floats(rows), len(self.classes))
+
+    def more(self, rows: Tensor, given: Sequence[Label]) -> "Task":
+        """The task with further examples.
+
+        Raises:
+            InputError: There is none, their labels are of another type, or as of `teach`.
+        """
+        if not len(rows):
+            raise InputError("X has 0 sample(s) while a minimum of 1 is required: give examples to learn from")
+        same_kind(self.classes, given)
+        rows, added = in_order(rows, given, len(self.rows))
+        alike = self.rows.dtype == rows.dtype
+        joined = torch.cat([self.rows, rows] if alike else [floats(self.rows), floats(rows)])
+        return _adapted(self.source, joined, self.history.add(added), self.reject)
+
+    def at(self, history: History) -> "Task":
+        """The task as another history of the same examples has it.
+
+        Raises:
+            InputError: As of `teach`.
+        """
+        return _adapted(self.source, self.rows, history, self.reject)
+
+    def rejecting(self, reject: float | None) -> "Task":
+        """The same knowledge with another false-accept rate.
+
+        Raises:
+            InputError: The examples are too few to say when to reject.
+        """
+        rows, y = _support(self.rows, self.history)
+        return replace(self, reject=reject, calibration=_calibrated(self.source, rows, y, self.classes, reject))
+
+
+def teach(source: Source, rows: Tensor, given: Sequence[Label], reject: float | None) -> Task:
+    """A task from its first examples.
+
+    Args:
+        source: What learns, with the shape of the rows.
+        rows: [n, ...] uint8 or float32.
+        given: [n] their classes.
+        reject: Share of examples of no class that may be taken for one of them; None: no example is refused.
+
+    Raises:
+        InputError: Fewer than two classes, more than the learner's network has outputs, or `reject` without the
+            examples that it takes.
+    """
+    if not len(rows):
+        raise InputError("X has 0 sample(s) while a minimum of 1 is required: give examples to learn from")
+    rows, added = in_order(rows, given, 0)
+    return _adapted(source, rows, History.begin(added), reject)
+
+
+def in_order(rows: Tensor, given: Sequence[Label], first: int) -> tuple[Tensor, list[tuple[Label, int, int]]]:
+    """Rows sorted by class, and where those of each class lie in a table in which they begin at `first`."""
+    order = sorted(range(len(given)), key=lambda i: given[i])
+    added: list[tuple[Label, int, int]] = []
+    for place, i in enumerate(order):
+        if added and added[-1][0] == given[i]:
+            label, begin, count = added[-1]
+            added[-1] = (label, begin, count + 1)
+        else:
+            added.append((given[i], first + place, 1))
+    return rows[torch.tensor(order, dtype=torch.long)], added
+
+
+def _adapted(source: Source, rows: Tensor, history: History, reject: float | None) -> Task:
+    if reject is not None:
+        check_target(reject)
+    classes = list(history.examples())
+    if len(classes) < 2:
+        raise InputError(f"telling classes apart needs at least 2, and this would be {len(classes)} class")
+    _check_ways(source, tuple(rows.shape[1:]), len(classes))
+    x, y = _support(rows, history)
+    with torch.no_grad():
+        adapted = source.learner.adapt(source.params, support(x, y, len(classes)))
+    found = _calibrated(source, x, y, classes, reject)
+    return Task(
+        source=source,
+        adapted=adapted,
+        classes=classes,
+        rows=rows,
+        history=history,
+        calibration=found,
+        reject=reject,
+    )
+
+
+def _calibrated(source: Source, x: Tensor, y: Tensor, classes: list[Label], reject: float | None) -> Calibration:
+    if reject is not None:
+        check_target(reject)
+        if held_out.NONE in classes:
+            raise InputError(f"'{held_out.NONE}' is the answer that `reject` gives: call that class otherwise")
+    return held_out.calibrate(source.learner, source.params, x, y, reject, source.calibration)
+
+
+def _support(rows: Tensor, history: History) -> tuple[Tensor, Tensor]:
+    """[n, ...] float32 rows of the present version, and [n] their classes' places in sorted order."""
+    members = history.members()
+    index = torch.tensor([row for found in members.values() for row in found], dtype=torch.long)
+    counts = torch.tensor([len(found) for found in members.values()], dtype=torch.long)
+    return floats(rows[index]), torch.arange(len(counts)).repeat_interleave(counts)
+
+
+def _check_ways(source: Source, shape: tuple[int, ...], ways: int) -> None:
+    most = capacity(source.learner, source.params, shape)
+    if most is not None and most < ways:
+        raise InputError(
+            f"{type(source.learner).__name__} was meta-trained to tell {most} classes apart, and these are {ways}: "
+            f"train it with ways={ways}, or take a learner for any number of classes, such as protonet or fine_tune"
+        )

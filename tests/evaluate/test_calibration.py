@@ -1,0 +1,176 @@
+"""Temperature, calibration error, thresholds: against closed forms, scikit-learn and counting by hand."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from innerloop.core.errors import InputError
+from innerloop.evaluate import calibration
+from innerloop.evaluate.calibration import (
+    Calibration,
+    auroc,
+    calibrate,
+    expected_calibration_error,
+    fit_temperature,
+    rejection,
+    threshold,
+)
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.tasks import EpisodeSampler, Pool
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Logits whose softmax is the truth, and labels drawn from it."""
+    g = torch.Generator().manual_seed(0)
+    z = 2 * torch.randn(6000, 5, generator=g)
+    return z, torch.multinomial(torch.softmax(z, 1), 1, generator=g)[:, 0]
+
+
+@pytest.mark.parametrize("t", [0.1, 1.0, 7.0])
+def test_the_temperature_that_logits_were_multiplied_by_is_found(drawn, t):
+    z, y = drawn
+    assert fit_temperature(t * z, y) == pytest.approx(t, rel=0.05)
+
+
+def test_the_temperature_is_where_the_likelihood_is_highest(drawn):
+    z, y = drawn
+    found = fit_temperature(3 * z, y)
+
+    def cost(t):
+        return torch.nn.functional.cross_entropy(3 * z.double() / t, y)
+
+    assert cost(found) < min(cost(0.98 * found), cost(1.02 * found))
+
+
+def test_a_few_examples_that_are_all_right_claim_no_certainty():
+    z = torch.eye(4)
+    t = fit_temperature(z, torch.arange(4))
+    p = torch.softmax(z.double() / t, 1).diagonal()
+    assert torch.allclose(p, torch.tensor(4 / 5, dtype=torch.float64), atol=1e-3), "four were right and one was not"
+
+
+def test_classes_that_a_task_does_not_have_do_not_count(drawn):
+    z, y = drawn
+    two = y < 2
+    padded = torch.where(torch.arange(5) < 2, z[two], 1e4)
+    ways = torch.full((int(two.sum()),), 2)
+    assert fit_temperature(padded, y[two], ways) == pytest.approx(fit_temperature(z[two][:, :2], y[two]), rel=1e-3)
+
+
+def test_calibration_error_counts_bins_by_hand():
+    confidence = torch.tensor([0.95, 0.95, 0.95, 0.61, 0.61, 1.0])
+    right = torch.tensor([True, True, False, True, False, True])
+    # Bins of 1/15: three of 0.95 (13.5/15 .. 15/15: index 14) with the 1.0, two of 0.61 (index 9).
+    expected = (abs(3 * 0.95 + 1.0 - 3) + abs(2 * 0.61 - 1)) / 6
+    assert expected_calibration_error(confidence, right) == pytest.approx(expected)
+    assert expected_calibration_error(torch.ones(4), torch.zeros(4)) == 1
+    assert expected_calibration_error(torch.zeros(4), torch.zeros(4)) == 0
+
+
+def test_calibration_error_is_small_for_the_truth_and_large_for_bluster(drawn):
+    z, y = drawn
+    for t, low, high in ((1.0, 0.0, 0.02), (0.2, 0.1, 1.0)):
+        p = torch.softmax(z / t, 1)
+        assert low < expected_calibration_error(p.amax(1), p.argmax(1) == y) < high
+
+
+def test_auroc_is_scikit_learns():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    inside, outside = rng.integers(0, 30, 200) + 5, rng.integers(0, 30, 300)
+    truth = np.r_[np.ones(200), np.zeros(300)]
+    expected = metrics.roc_auc_score(truth, np.r_[inside, outside])
+    assert auroc(torch.from_numpy(inside), torch.from_numpy(outside)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("target", [0.01, 0.05, 0.2, 0.5])
+@pytest.mark.parametrize("n", [7, 20, 100])
+def test_no_more_impostors_pass_than_the_target_and_no_lower_threshold_would_do(target, n):
+    scores = torch.randn(n, generator=torch.Generator().manual_seed(n), dtype=torch.float64)
+    at = threshold(scores, target)
+    assert (scores >= at).double().mean() <= target
+    just_below = torch.tensor(at, dtype=torch.float64).nextafter(torch.tensor(-torch.inf, dtype=torch.float64))
+    assert (scores >= just_below).double().mean() > target
+
+
+def test_ties_are_all_refused_or_all_accepted():
+    assert threshold(torch.ones(100), 0.5) > 1
+
+
+def test_rejection_reports_what_it_does():
+    inside, outside = torch.arange(10.0) + 3, torch.arange(10.0)
+    found = rejection(inside, outside, 0.1, Calibration(temperature=2.0, source="x"))
+    assert 8 < found.threshold < 8.001 and found.coverage == 0.4 and found.temperature == 2 and found.source == "x"
+    assert found.auroc == auroc(inside, outside)
+    assert rejection(inside, outside, 0.1, Calibration(), few=True).threshold == found.threshold
+    apart = rejection(inside + 20, outside, 0.1, Calibration(), few=True)
+    assert apart.threshold == pytest.approx((8 + 23) / 2) and apart.coverage == 1
+
+
+def test_another_rate_takes_the_nearest_point_that_keeps_the_promise():
+    found = Calibration(points=((0.01, 3.0, 0.5), (0.1, 2.0, 0.8)))
+    assert found.at(0.1).threshold == 2 and found.at(0.05).threshold == 3 and found.at(0.05).target == 0.01
+    with pytest.raises(InputError, match=r"0\.001.*measured: 0\.01, 0\.1"):
+        found.at(0.001)
+
+
+@pytest.mark.parametrize("target", [0, 1, -0.1, math.nan, True, "0.05"])
+def test_what_is_no_rate(target):
+    with pytest.raises(InputError, match="false-accept rate"):
+        threshold(torch.ones(3), target)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """Ten classes of points around corners of a cube, one of every two far from the others."""
+    g = torch.Generator().manual_seed(1)
+    centres = 1.5 * torch.randn(10, 1, 6, generator=g)
+    data = centres + torch.randn(10, 30, 6, generator=g)
+    return Pool(data=data, counts=torch.full((10,), 30), names=tuple(map(str, range(10))))
+
+
+def test_calibrating_makes_fresh_tasks_honest(pool):
+    sampler = EpisodeSampler(pool=pool, ways=5, shots=2, queries=5, seed=3)
+    found = calibrate(NearestCentroid(), {}, sampler, episodes=60)
+    fresh = EpisodeSampler(pool=pool, ways=5, shots=2, queries=5, seed=4)
+    from innerloop.evaluate import meta_test
+
+    after = meta_test(NearestCentroid(), {}, fresh, 60, quiet=True, temperature=found.temperature).reliability
+    assert after.calibrated < min(0.03, after.ece) and found.ece < 0.03
+    assert found.source == "meta-validation" and found.auroc > 0.7
+    assert [p[0] for p in found.points] == sorted(p[0] for p in found.points)
+    assert found.at(0.05).threshold == found.threshold
+    # The promise holds on classes that the threshold was not set on.
+    passed = []
+    for i in range(60):
+        support, query = (part for part in fresh.episodes(i, 1))
+        keep, foreign = support.y[0] < 4, query.y[0] == 4
+        batch = support._replace(
+            x=support.x[0][keep], y=support.y[0][keep], classes=torch.ones(4, dtype=torch.bool), key=None
+        )
+        learner = NearestCentroid()
+        passed.append(learner.predict({}, learner.adapt({}, batch), query.x[0][foreign]).amax(1) >= found.threshold)
+    assert torch.cat(passed).double().mean() < 0.1
+
+
+def test_uneven_tasks_and_two_classes_are_measured_as_far_as_they_go(pool):
+    uneven = EpisodeSampler(pool=pool, ways=(2, 5), shots=(1, 3), queries=3)
+    assert calibrate(NearestCentroid(), {}, uneven, episodes=20).threshold is not None
+    two = calibrate(NearestCentroid(), {}, EpisodeSampler(pool=pool, ways=2, shots=1, queries=3), episodes=5)
+    assert two.threshold is None and two.points == () and two.temperature > 0
+
+
+def test_the_file_of_a_run(tmp_path):
+    assert calibration.read(tmp_path) is None
+    found = Calibration(temperature=2.0, points=((0.05, 1.0, 0.9),), source="meta-validation")
+    calibration.write(tmp_path, found, of="abc")
+    assert calibration.read(tmp_path) == found == calibration.read(tmp_path, of="abc")
+    assert calibration.read(tmp_path, of="other") is None
+    for damaged in ("{", "[]", json.dumps({"temperature": -1}), json.dumps({"temperature": "x"}), '{"new": 1}'):
+        (tmp_path / "calibration.json").write_text(damaged)
+        with pytest.raises(InputError, match="damaged"):
+            calibration.read(tmp_path)

