@@ -1,0 +1,106 @@
+"""`innerloop serve`, and `innerloop serve keys`."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import tyro
+from rich.table import Table
+
+from innerloop.cli.options import emit, parse, say
+from innerloop.serve.http.limits import Limits
+from innerloop.serve.http.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Options of `innerloop serve`."""
+
+    store: str
+    """Folder of the store: all tasks, examples and versions; made if it is not there."""
+    port: int = 8000
+    host: str = "127.0.0.1"
+    """Address to listen on; any but loopback demands API keys (`innerloop serve keys add`)."""
+    workers: int = 1
+    """Processes; they share the store."""
+    source: tuple[str, ...] = ()
+    """What tasks may be taught to; none: the shipped runs and the encoders that are installed."""
+    runs: str | None = None
+    """Folder of run folders, to look at and to teach."""
+    allow: tuple[str, ...] = ()
+    """Module prefixes besides `innerloop.` that sources may name; importing them runs their code."""
+    names: tuple[str, ...] = ()
+    """Host names that it is reached by, as behind a proxy; others are refused."""
+    demand_keys: bool = False
+    """Demand API keys on loopback as well."""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeysCommand:
+    """Options of `innerloop serve keys`."""
+
+    what: tyro.conf.Positional[Literal["add", "list", "revoke"]]
+    id: tyro.conf.Positional[int | None] = None
+    """Which key to revoke, as `list` shows it."""
+    store: str
+    """Folder of the store."""
+    scope: Literal["read", "write"] = "read"
+    """read: look and predict; write: everything."""
+    name: str = ""
+    """What it is for, so that you know it again."""
+    json: bool = False
+    """Print JSON on standard output."""
+
+
+def run(argv: list[str]) -> int:
+    """Serve tasks over HTTP, with a page: make them, teach them, ask them, go back.
+
+    API keys: `innerloop serve keys add --store DIR --scope read`, then `list` and `revoke ID`.
+    """
+    if argv[:1] == ["keys"]:
+        return _keys(argv[1:])
+    options = parse(Command, argv, "serve", run.__doc__ or "")
+    from innerloop.serve.http.running import serve
+
+    serve(
+        Settings(
+            store=options.store,
+            host=options.host,
+            port=options.port,
+            workers=options.workers,
+            sources=options.source,
+            runs=options.runs,
+            allow=options.allow,
+            names=options.names,
+            demand_keys=options.demand_keys,
+            limits=options.limits,
+        )
+    )
+    return 0
+
+
+def _keys(argv: list[str]) -> int:
+    options = parse(KeysCommand, argv, "serve keys", "Make, list and revoke the API keys of a store.")
+    from innerloop.serve.http import keys
+
+    if options.what == "add":
+        made, token = keys.add(options.store, options.scope, options.name)
+        if options.json:
+            emit({"id": made.id, "scope": made.scope, "name": made.name, "key": token})
+            return 0
+        say(f"key {made.id}, scope {made.scope}: kept only as a hash, so it cannot be shown again", aside=True)
+        say(token)
+        return 0
+    if options.what == "revoke":
+        keys.revoke(options.store, options.id)
+        say(f"key {options.id} is refused from now on", aside=True)
+        return 0
+    found = keys.listed(options.store)
+    if options.json:
+        emit([vars(key) for key in found])
+        return 0
+    table = Table("id", "name", "scope", "made", "revoked")
+    for key in found:
+        table.add_row(str(key.id), key.name, key.scope, key.created, key.revoked or "")
+    say(table)
+    return 0

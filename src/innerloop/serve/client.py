@@ -1,0 +1,396 @@
+"""A typed client of the service: make a task, teach it, ask it, correct it, go back.
+
+```python
+with Client("http://127.0.0.1:8000") as client:
+    task = client.create("birds", "efficientnet-lite0")
+    task.add(["robin1.jpg", "robin2.jpg", "wren1.jpg"], ["robin", "robin", "wren"])
+    for answer in task.predict(["new.jpg"]):
+        print(answer.label, answer.probabilities)
+```
+"""
+
+import base64
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import numpy as np
+
+from innerloop.core import files
+from innerloop.core.errors import InnerloopError, InputError
+
+if TYPE_CHECKING:
+    import httpx
+
+Example = str | Path | bytes | np.ndarray | Sequence[float]
+"""A picture (path, or bytes of a file), a text, or a vector of features; strings are paths in tasks of pictures."""
+
+T = TypeVar("T")
+_AT_ONCE = 200
+_BYTES = 16_000_000
+_LONGEST_WAIT = 30.0
+
+
+class ServiceError(InnerloopError, RuntimeError):
+    """The service refused, with its message, or could not be reached."""
+
+    def __init__(self, message: str, status: int | None = None):
+        super().__init__(message)
+        self.status = status
+        """HTTP status; None: there was no answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskInfo:
+    """A task as it was when it was asked for."""
+
+    name: str
+    source: str
+    kind: str
+    """What raw examples are: "pictures", "texts" or "features"."""
+    version: int
+    created: str
+    classes: dict[str, int]
+    """How many examples of each class it has."""
+    reject: float | None
+    """Target false-accept rate of "none of these"; None: every example is of one of the classes."""
+    calibration: dict[str, Any] | None
+    """Temperature, threshold, coverage and what else was measured; None until it was adapted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a task says about one example."""
+
+    id: str
+    """For `Task.feedback`."""
+    label: str | None
+    """None: none of these."""
+    accepted: bool
+    probabilities: dict[str, float]
+    version: int
+    """Of the task that answered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One version of a task."""
+
+    version: int
+    time: str
+    action: str
+    classes: int
+    examples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredExample:
+    """An example that a task keeps."""
+
+    id: int
+    label: str
+    added: str
+    text: str | None = None
+    picture: str | None = None
+    """Path of its thumbnail, below the address of the service."""
+    features: int | None = None
+    """How many numbers it has."""
+
+
+class Client:
+    """A connection to one service; may be used by several threads."""
+
+    def __init__(
+        self, url: str = "http://127.0.0.1:8000", key: str | None = None, *, timeout: float = 60.0, tries: int = 4
+    ):
+        """Nothing is sent yet.
+
+        Args:
+            url: Of the service, with the path that a proxy gives it.
+            key: API key, where the service demands one.
+            timeout: Seconds to wait for one answer.
+            tries: How often a request is sent at most. What only looks is sent again when the connection breaks;
+                what changes something only where the service said that it did nothing and when to come back.
+
+        Raises:
+            InputError: httpx is not installed, or the address is none.
+        """
+        try:
+            import httpx
+        except ImportError as error:
+            raise InputError("the client needs httpx: pip install 'innerloop[serve]'") from error
+        if not url.startswith(("http://", "https://")):
+            raise InputError(f"'{url}' is no address of a service: give one such as http://127.0.0.1:8000")
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        self.url = url.rstrip("/")
+        self._tries = max(1, tries)
+        self._http = httpx.Client(base_url=f"{self.url}/", headers=headers, timeout=timeout)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
+    def sources(self) -> dict[str, str]:
+        """What tasks can be taught to, with what it is."""
+        return {source["name"]: source["about"] for source in self.request("GET", "api/sources").json()}
+
+    def tasks(self) -> list[TaskInfo]:
+        """All tasks."""
+        return [_info(task) for task in self.request("GET", "api/tasks").json()]
+
+    def task(self, name: str) -> "Task":
+        """A task that is there.
+
+        Raises:
+            ServiceError: It is not.
+        """
+        return Task(self, _info(self.request("GET", f"api/tasks/{quote(name, safe='')}").json()))
+
+    def create(self, name: str, source: str, reject: float | None = None) -> "Task":
+        """Make a task.
+
+        Args:
+            name: 1 to 64 letters, digits, dots, underscores and hyphens.
+            source: One of `sources`.
+            reject: Target false-accept rate of "none of these"; None: no such answer.
+
+        Raises:
+            ServiceError: The name is taken or no name, or there is no such source.
+        """
+        body = {"name": name, "source": source} | ({} if reject is None else {"reject": reject})
+        return Task(self, _info(self.request("POST", "api/tasks", json=body).json()))
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        looks: bool | None = None,
+    ) -> "httpx.Response":
+        """One request, sent again where that is safe.
+
+        Args:
+            method: Of HTTP.
+            path: Relative to the address of the service.
+            json: Body.
+            params: What follows the question mark.
+            headers: Besides the key.
+            looks: Whether it changes nothing; None: as GET does.
+
+        Raises:
+            ServiceError: It was refused, or there was no answer.
+        """
+        import httpx
+
+        looks = method == "GET" if looks is None else looks
+        left = self._tries
+        while True:
+            left -= 1
+            try:
+                answer = self._http.request(method, path, json=json, params=params, headers=headers)
+            except httpx.TransportError as error:
+                unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+                if left and (looks or unsent):
+                    time.sleep(0.25 * 2 ** (self._tries - 1 - left))
+                    continue
+                raise ServiceError(f"{self.url} gives no answer: {error or type(error).__name__}") from error
+            wait = _wait(answer)
+            if wait is None or not left:
+                break
+            time.sleep(wait)
+        if answer.is_success:
+            return answer
+        raise ServiceError(_message(answer), answer.status_code)
+
+
+class Task:
+    """One task of a service; every method asks the service."""
+
+    def __init__(self, client: Client, info: TaskInfo):
+        self.client, self.name, self.kind = client, info.name, info.kind
+        self._path = f"api/tasks/{quote(info.name, safe='')}"
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r} at {self.client.url})"
+
+    def info(self) -> TaskInfo:
+        """What it is now."""
+        return _info(self.client.request("GET", self._path).json())
+
+    def add(self, examples: Sequence[Example] | np.ndarray, labels: str | Sequence[str]) -> int:
+        """Teach examples.
+
+        Up to 200 of them, or 16 MB, go in one request, and are learned all or none; more go in several.
+
+        Args:
+            examples: Pictures, texts or vectors of features, as the task takes.
+            labels: One for all, or one for each; a new one makes a class.
+
+        Returns:
+            The version that knows them.
+
+        Raises:
+            InputError: Not as many labels as examples, or a file that cannot be read.
+            ServiceError: The service refused.
+        """
+        known = [labels] * len(examples) if isinstance(labels, str) else [str(label) for label in labels]
+        if len(known) != len(examples):
+            raise InputError(
+                f"{len(examples)} examples and {len(known)} labels: give one label for each, or one for all"
+            )
+        version = None
+        for part, which in self._parts(examples):
+            rows = [row | {"label": known[i]} for row, i in zip(part, which, strict=True)]
+            answer = self.client.request("POST", f"{self._path}/examples", json={"examples": rows})
+            version = answer.json()["version"]
+        if version is None:
+            raise InputError("there are no examples to teach")
+        return version
+
+    def predict(self, examples: Sequence[Example] | np.ndarray) -> list[Prediction]:
+        """What each example is.
+
+        Raises:
+            InputError: A file cannot be read.
+            ServiceError: The service refused, as when the task knows fewer than two classes.
+        """
+        found = []
+        for part, _ in self._parts(examples):
+            kind = next(iter(part[0]))
+            body = {f"{kind}s" if kind != "features" else kind: [row[kind] for row in part]}
+            answer = self.client.request("POST", f"{self._path}/predict", looks=True, json=body).json()
+            for p in answer["predictions"]:
+                found.append(_known(Prediction, p | {"label": p["class"], "version": answer["version"]}))
+        return found
+
+    def feedback(self, prediction: Prediction | str, label: str) -> int:
+        """Say what a prediction should have been; its example is learned from. Returns the version that knows it.
+
+        Raises:
+            ServiceError: With status 410 where the service no longer remembers it: `add` the example then.
+        """
+        id = prediction.id if isinstance(prediction, Prediction) else prediction
+        answer = self.client.request("POST", f"{self._path}/feedback", json={"prediction": id, "label": label})
+        return answer.json()["version"]
+
+    def examples(self, label: str | None = None) -> Iterator[StoredExample]:
+        """What it was taught, oldest first."""
+        asked: dict[str, Any] = {"limit": 1000} | ({} if label is None else {"label": label})
+        while found := self.client.request("GET", f"{self._path}/examples", params=asked).json():
+            yield from (_known(StoredExample, row) for row in found)
+            asked["after"] = found[-1]["id"]
+
+    def relabel(self, example: int, label: str) -> int:
+        """Say that an example is of another class; returns the version."""
+        answer = self.client.request("PATCH", f"{self._path}/examples/{example}", json={"label": label})
+        return answer.json()["version"]
+
+    def remove(self, example: int) -> int:
+        """Take an example out; returns the version."""
+        return self.client.request("DELETE", f"{self._path}/examples/{example}").json()["version"]
+
+    def drop(self, label: str) -> int:
+        """Take a class out with its examples; returns the version."""
+        return self.client.request("DELETE", f"{self._path}/classes/{quote(label, safe='')}").json()["version"]
+
+    def versions(self) -> list[Version]:
+        """Every version there was, oldest first."""
+        return [_known(Version, row) for row in self.client.request("GET", f"{self._path}/versions").json()]
+
+    def rollback(self, version: int, seen: int | None = None) -> int:
+        """Make a new version that holds what an old one held; returns it.
+
+        Args:
+            version: To go back to.
+            seen: The version that you think is the newest; another one is refused (status 412). None: whatever it is.
+        """
+        headers = {} if seen is None else {"If-Match": f'"{seen}"'}
+        answer = self.client.request("POST", f"{self._path}/rollback", json={"version": version}, headers=headers)
+        return answer.json()["version"]
+
+    def download(self, path: str | Path) -> Path:
+        """Write the task as a file for `innerloop predict` and `FewShotClassifier.load`; whole or not at all."""
+        content = self.client.request("GET", f"{self._path}/download").content
+        files.write(Path(path), content)
+        return Path(path)
+
+    def delete(self) -> None:
+        """Forget the task with all its examples and versions."""
+        self.client.request("DELETE", self._path)
+
+    def _parts(self, examples: Sequence[Example] | np.ndarray) -> Iterator[tuple[list[dict[str, Any]], list[int]]]:
+        """Requests' worth of examples, each as its JSON with its place."""
+        if isinstance(examples, str | bytes | Path):
+            raise InputError("this is one example: give a list of them")
+        rows: list[dict[str, Any]] = []
+        places: list[int] = []
+        size = 0
+        for i, example in enumerate(examples):
+            row = self._row(example)
+            bulk = sum(8 * len(value) if isinstance(value, list) else len(value) for value in row.values())
+            if rows and (len(rows) == _AT_ONCE or size + bulk > _BYTES or row.keys() != rows[0].keys()):
+                yield rows, places
+                rows, places, size = [], [], 0
+            rows.append(row)
+            places.append(i)
+            size += bulk
+        if rows:
+            yield rows, places
+
+    def _row(self, example: Example) -> dict[str, Any]:
+        if isinstance(example, bytes):
+            return {"image": base64.b64encode(example).decode()}
+        if isinstance(example, Path) or (isinstance(example, str) and self.kind == "pictures"):
+            try:
+                return {"image": base64.b64encode(Path(example).read_bytes()).decode()}
+            except OSError as error:
+                raise InputError(f"{example} cannot be read: {error.strerror or error}") from error
+        if isinstance(example, str):
+            return {"text": example}
+        try:
+            values = np.asarray(example, dtype=np.float64).ravel()
+        except (TypeError, ValueError) as error:
+            raise InputError(f"an example is a picture, a text or a vector of numbers, got {example!r:.60}") from error
+        if not np.isfinite(values).all():
+            raise InputError("an example holds NaN or infinite values: remove or fill them")
+        return {"features": values.tolist()}
+
+
+def _info(task: dict[str, Any]) -> TaskInfo:
+    classes = {c["label"]: c["examples"] for c in task["classes"]}
+    return _known(TaskInfo, task | {"classes": classes})
+
+
+def _known(kind: type[T], row: dict[str, Any]) -> T:
+    """A row without what a newer service may say besides."""
+    return kind(**{name: row[name] for name in kind.__dataclass_fields__ if name in row})  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _wait(answer: "httpx.Response") -> float | None:
+    """Seconds after which a refused request may be sent again; None: it may not."""
+    after = answer.headers.get("retry-after", "")
+    if answer.status_code not in (429, 503) or not after.isdigit():
+        return None
+    return min(float(after), _LONGEST_WAIT)
+
+
+def _message(answer: "httpx.Response") -> str:
+    try:
+        return str(answer.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase}"

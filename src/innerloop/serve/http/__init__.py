@@ -1,0 +1,1 @@
+"""The service: `innerloop serve`, from a request to the disk."""

@@ -1,0 +1,204 @@
+"""Bodies of requests and answers, with the examples that stand in the OpenAPI document."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+class Error(BaseModel):
+    """Why a request was refused."""
+
+    error: str = Field(examples=["there is no task 'pets'"])
+
+
+class Health(BaseModel):
+    """That the server works."""
+
+    status: str = Field(examples=["ok"])
+    version: str = Field(examples=["0.1.0"])
+    tasks: int = Field(description="Tasks in the store.", examples=[3])
+
+
+class SourceOut(BaseModel):
+    """What a task can be taught to."""
+
+    name: str = Field(examples=["use-multilingual"])
+    kind: str = Field(description="What raw examples are: pictures, texts or features.", examples=["texts"])
+    about: str
+
+
+class TaskIn(BaseModel):
+    """A task to make."""
+
+    model_config = _STRICT | ConfigDict(
+        json_schema_extra={"examples": [{"name": "intents", "source": "use-multilingual", "reject": 0.05}]}
+    )
+    name: str = Field(pattern=NAME, description="1 to 64 letters, digits, dots, underscores and hyphens.")
+    source: str = Field(min_length=1, max_length=200)
+    reject: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        allow_inf_nan=False,
+        description='Target false-accept rate of "none of these"; without it every example is of one of the classes.',
+    )
+
+
+class ClassOut(BaseModel):
+    """A class of a task."""
+
+    label: str
+    examples: int
+
+
+class TaskOut(BaseModel):
+    """A task at its newest version."""
+
+    name: str = Field(examples=["intents"])
+    source: str = Field(examples=["use-multilingual"])
+    kind: str = Field(examples=["texts"])
+    version: int = Field(examples=[2])
+    created: str = Field(examples=["2026-01-31T09:30:00.000Z"])
+    classes: list[ClassOut]
+    reject: float | None
+    calibration: dict[str, Any] | None = Field(
+        description="Temperature, threshold, coverage and what else was measured; null until it was adapted."
+    )
+
+
+class ExampleIn(BaseModel):
+    """A labelled example: one of text, features and image."""
+
+    model_config = _STRICT
+    label: str
+    text: str | None = None
+    features: list[float] | None = None
+    image: str | None = Field(None, description="A picture file in base64.")
+
+
+class ExamplesIn(BaseModel):
+    """Labelled examples."""
+
+    model_config = _STRICT | ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "examples": [
+                        {"label": "balance", "text": "how much money do I have"},
+                        {"label": "card", "text": "my card was stolen"},
+                    ]
+                }
+            ]
+        }
+    )
+    examples: list[ExampleIn]
+
+
+class PredictIn(BaseModel):
+    """Examples to predict: one of texts, features and images."""
+
+    model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"texts": ["what is on my account?"]}]})
+    texts: list[str] | None = None
+    features: list[list[float]] | None = None
+    images: list[str] | None = Field(None, description="Picture files in base64.")
+
+
+class TaughtOut(BaseModel):
+    """What was learned."""
+
+    version: int
+    ids: list[int] = Field(description="Of the new examples, in the order given.")
+    classes: list[ClassOut]
+
+
+class VersionOut(BaseModel):
+    """The version that a change made."""
+
+    version: int = Field(examples=[3])
+
+
+class ExampleOut(BaseModel):
+    """An example of a task."""
+
+    id: int
+    label: str
+    added: str
+    text: str | None = None
+    picture: str | None = Field(None, description="Path of its thumbnail.")
+    features: int | None = Field(None, description="Numbers of its feature vector.")
+
+
+class RelabelIn(BaseModel):
+    """Another class for an example."""
+
+    model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"label": "card"}]})
+    label: str
+
+
+class PredictionOut(BaseModel):
+    """About one example."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
+    id: str = Field(description="For feedback.")
+    label: str | None = Field(alias="class", description="null: none of these.")
+    accepted: bool
+    probabilities: dict[str, float] = Field(description="Most probable first.")
+
+
+class PredictionsOut(BaseModel):
+    """About all examples of a request, in their order."""
+
+    version: int
+    predictions: list[PredictionOut]
+
+
+class FeedbackIn(BaseModel):
+    """What a prediction should have been, by its id or with the example itself."""
+
+    model_config = _STRICT | ConfigDict(
+        json_schema_extra={"examples": [{"prediction": "k3J9xw2LQm0aZt1C", "label": "card"}]}
+    )
+    prediction: str | None = Field(None, max_length=64)
+    label: str
+    text: str | None = None
+    features: list[float] | None = None
+    image: str | None = None
+
+
+class HistoryOut(BaseModel):
+    """One version of a task."""
+
+    version: int
+    time: str
+    action: str = Field(examples=["add 5 to card"])
+    classes: int
+    examples: int
+
+
+class RollbackIn(BaseModel):
+    """The version to go back to."""
+
+    model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"version": 1}]})
+    version: Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class RunOut(BaseModel):
+    """A run folder."""
+
+    name: str
+    learner: str | None
+    data: str | None
+    steps: int | None
+    tests: list[dict[str, Any]]
+
+
+class RunDetails(BaseModel):
+    """What a run was, how it learned, and what it reached."""
+
+    name: str
+    config: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    tests: list[dict[str, Any]]

@@ -1,0 +1,135 @@
+// The routes, the key, and one kind of error that carries the server's message.
+
+const KEY = "innerloop-key";
+
+/** What the server said was wrong; `status` 0: it couldn't be reached. */
+export class ApiError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const key = () => sessionStorage.getItem(KEY);
+let asking = null;
+
+function askForKey(again) {
+  asking ??= new Promise((resolve) => {
+    const dialog = document.getElementById("key");
+    const field = document.getElementById("key-value");
+    const error = dialog.querySelector(".error");
+    error.hidden = !again;
+    error.textContent = again ? "The service does not know this key." : "";
+    field.value = "";
+    dialog.returnValue = "";
+    dialog.addEventListener("close", () => {
+      asking = null;
+      if (dialog.returnValue === "ok") sessionStorage.setItem(KEY, field.value.trim());
+      resolve(dialog.returnValue === "ok");
+    }, { once: true });
+    dialog.showModal();
+  });
+  return asking;
+}
+
+const pause = (seconds) => new Promise((resolve) => { setTimeout(resolve, 1000 * seconds); });
+
+async function send(method, path, { json, form, version } = {}, tries = 4) {
+  const headers = {};
+  const used = key();
+  if (used) headers.Authorization = `Bearer ${used}`;
+  if (json !== undefined) headers["Content-Type"] = "application/json";
+  if (version !== undefined) headers["If-Match"] = `"${version}"`;
+  let answer;
+  try {
+    answer = await fetch(path.replace(/^\//, ""), { method, headers, body: form ?? (json === undefined ? undefined : JSON.stringify(json)) });
+  } catch {
+    throw new ApiError(0, "the service can't be reached; what you entered is still here, try again in a moment");
+  }
+  if (answer.status === 401) {
+    if (key() !== used || await askForKey(used !== null)) return send(method, path, { json, form, version });
+    throw new ApiError(401, "this needs an API key");
+  }
+  if ([429, 503].includes(answer.status) && answer.headers.has("Retry-After") && tries > 1) {
+    // Refused before anything was done, because there is too much at once: it may be sent again.
+    await pause(Math.min(10, Number(answer.headers.get("Retry-After")) || 1));
+    return send(method, path, { json, form, version }, tries - 1);
+  }
+  if (!answer.ok) {
+    const said = await answer.json().catch(() => null);
+    throw new ApiError(answer.status, said?.error ?? `the service answered ${answer.status} ${answer.statusText}`);
+  }
+  return answer;
+}
+
+async function call(method, path, options) {
+  const answer = await send(method, path, options);
+  return answer.status === 204 ? null : answer.json();
+}
+
+const part = encodeURIComponent;
+const of = (name) => `api/tasks/${part(name)}`;
+
+export const sources = () => call("GET", "api/sources");
+export const tasks = () => call("GET", "api/tasks");
+export const createTask = (json) => call("POST", "api/tasks", { json });
+export const task = (name) => call("GET", of(name));
+export const deleteTask = (name) => call("DELETE", of(name));
+export const dropClass = (name, label, version) => call("DELETE", `${of(name)}/classes/${part(label)}`, { version });
+export const versions = (name) => call("GET", `${of(name)}/versions`);
+export const rollback = (name, to, version) => call("POST", `${of(name)}/rollback`, { json: { version: to }, version });
+export const relabel = (name, id, label) => call("PATCH", `${of(name)}/examples/${part(id)}`, { json: { label } });
+export const forget = (name, id) => call("DELETE", `${of(name)}/examples/${part(id)}`);
+export const feedback = (name, prediction, label) => call("POST", `${of(name)}/feedback`, { json: { prediction, label } });
+export const runs = () => call("GET", "api/runs");
+export const run = (name) => call("GET", `api/runs/${name.split("/").map(part).join("/")}`);
+
+export function examples(name, label, limit, after) {
+  const query = new URLSearchParams({ label, limit });
+  if (after !== undefined) query.set("after", after);
+  return call("GET", `${of(name)}/examples?${query}`);
+}
+
+/** Teaches examples: files, or rows {text} or {features}, each with its label in `labels`. */
+export function teach(name, things, labels) {
+  if (!(things[0] instanceof File)) {
+    return call("POST", `${of(name)}/examples`, { json: { examples: things.map((thing, i) => ({ ...thing, label: labels[i] })) } });
+  }
+  const form = new FormData();
+  for (const label of labels) form.append("label", label);
+  for (const file of things) form.append("files", file, file.name);
+  return call("POST", `${of(name)}/examples`, { form });
+}
+
+/** Predictions for files, or rows {text} or {features}. */
+export function predict(name, things) {
+  if (things[0] instanceof File) {
+    const form = new FormData();
+    for (const file of things) form.append("files", file, file.name);
+    return call("POST", `${of(name)}/predict`, { form });
+  }
+  const json = "text" in things[0] ? { texts: things.map((t) => t.text) } : { features: things.map((t) => t.features) };
+  return call("POST", `${of(name)}/predict`, { json });
+}
+
+/** Saves the task's file through the browser. */
+export async function download(name) {
+  const answer = await send("GET", `${of(name)}/download`);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await answer.blob());
+  link.download = `${name}.fewshot`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** Shows a stored picture; with a key it is fetched, because an <img> can't send one. */
+export async function showPicture(image, url) {
+  const path = url.replace(/^\//, "");
+  if (!key()) {
+    image.src = path;
+    return;
+  }
+  const blob = await (await send("GET", path)).blob();
+  image.src = URL.createObjectURL(blob);
+  image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
+}

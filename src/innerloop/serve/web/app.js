@@ -1,0 +1,49 @@
+// Which page is shown: #/ tasks, #/tasks/NAME one of them, #/runs the runs.
+
+import { announce, h } from "./dom.js";
+import { runsPage } from "./runs.js";
+import { taskPage } from "./task.js";
+import { tasksPage } from "./tasks.js";
+
+const main = document.getElementById("main");
+let leave = () => {};
+let first = true;
+
+async function show() {
+  leave();
+  leave = () => {};
+  const hash = location.hash || "#/";
+  if (!hash.startsWith("#/")) return;  // "Skip to the content"
+  const [page, ...rest] = hash.slice(2).split("/");
+  let gone = false;
+  let stop = () => {};
+  leave = () => { gone = true; stop(); };
+  const place = h("div", {});
+  main.replaceChildren(place);
+  if (!first) main.focus();  // at once: later it would take the focus from what the person went on to
+  for (const link of document.querySelectorAll("nav a[data-page]")) {
+    const here = link.dataset.page === (page === "runs" ? "runs" : "tasks");
+    if (here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  try {
+    if (page === "runs") stop = await runsPage(place, rest.map(decodeURIComponent));
+    else if (page === "tasks" && rest.length) stop = await taskPage(place, decodeURIComponent(rest[0]));
+    else stop = await tasksPage(place);
+  } catch (error) {
+    place.replaceChildren(
+      h("h1", {}, error.status === 404 ? "Not here" : "That did not work"),
+      h("p", { class: "error", role: "alert" }, error.message),
+      h("p", {}, h("a", { href: "#/" }, "Back to the tasks")));
+  }
+  if (gone) {
+    stop();
+    return;
+  }
+  document.title = `${place.querySelector("h1")?.textContent ?? "Tasks"} · innerloop`;
+  if (!first) announce(document.title);
+  first = false;
+}
+
+addEventListener("hashchange", show);
+show();

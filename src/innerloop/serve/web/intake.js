@@ -1,0 +1,240 @@
+// Where examples come in: dropped or chosen pictures, typed lines, files of lines. Each is {file | text | features, label, name}.
+
+import { button, count, h, unique } from "./dom.js";
+
+const HINT = {
+  texts: "One sentence a line",
+  features: "One example a line, numbers with commas between them",
+};
+const LINES = ".txt,.csv,.jsonl,text/plain,text/csv";
+
+// Browsers open the chooser with the space bar only, and take Enter as sending the form.
+function enter(event) {
+  if (event.key !== "Enter") return;
+  event.preventDefault();
+  event.target.click();
+}
+
+/** What a person has given and nobody has sent yet. `changed` is called whenever there is more or less of it. */
+export class Intake {
+  constructor(kind, label, changed, { folders = false, rows = 3 } = {}) {
+    this.kind = kind;
+    this.changed = changed;
+    this.pending = [];
+    this.note = h("p", { class: "help", role: "status" });
+    this.list = h("ul", { class: "pending", "aria-label": "Chosen, not sent yet" });
+    this.element = kind === "pictures" ? this.pictures(label, folders) : this.lines(label, rows);
+    dropping(this.element, (files, skipped) => this.take(files, skipped));
+  }
+
+  /** What is there, as the routes take it; throws where a line is not numbers. */
+  things() {
+    if (this.kind === "pictures") return this.pending;
+    const typed = this.area.value.split("\n").map((line) => line.trim()).filter(Boolean);
+    return [...this.pending, ...typed.map((line) => ({ ...row(this.kind, line), label: null, name: line, typed: true }))];
+  }
+
+  get empty() {
+    return !this.pending.length && !this.area?.value.trim();
+  }
+
+  /** Forgets those that were sent, and keeps what has been added or typed since. */
+  sent(things) {
+    this.pending = this.pending.filter((thing) => !things.includes(thing));
+    const typed = things.filter((thing) => thing.typed).map((thing) => thing.name);
+    if (typed.length) {
+      const left = this.area.value.split("\n").filter((line) => {
+        const at = typed.indexOf(line.trim());
+        if (at >= 0) typed.splice(at, 1);
+        return at < 0 && line.trim();
+      });
+      this.area.value = left.join("\n");
+    }
+    this.note.textContent = "";
+    this.show();
+  }
+
+  /** Marks the ones that a message names, and returns them. */
+  blame(message) {
+    const found = this.pending.filter((thing) => thing.name && message.includes(thing.name));
+    this.show(found);
+    return found;
+  }
+
+  pictures(label, folders) {
+    const input = h("input", { type: "file", accept: "image/*", multiple: true, class: "unseen", onkeydown: enter, onchange: () => {
+      this.take([...input.files].map((file) => ({ file, label: null, name: file.name })));
+      input.value = "";
+    } });
+    const whole = h("input", { type: "file", webkitdirectory: true, class: "unseen", onkeydown: enter, onchange: () => {
+      const [found, skipped] = fromFolder([...whole.files]);
+      this.take(found, skipped);
+      whole.value = "";
+    } });
+    return h("div", { class: "intake" },
+      h("label", { class: "drop" }, input, h("span", {}, h("strong", {}, label), " or drop them here")),
+      folders ? h("label", { class: "link" }, whole, h("span", {}, "Choose a folder: its sub-folders are the classes")) : null,
+      this.note, this.list);
+  }
+
+  lines(label, rows) {
+    const id = unique("lines");
+    this.area = h("textarea", { id, rows, placeholder: HINT[this.kind], oninput: () => this.changed() });
+    const input = h("input", { type: "file", accept: LINES, multiple: true, class: "unseen", onkeydown: enter, onchange: async () => {
+      await this.take([...input.files].map((file) => ({ file, label: null, name: file.name })));
+      input.value = "";
+    } });
+    return h("div", { class: "intake" },
+      h("label", { for: id, class: "label" }, label), this.area,
+      h("label", { class: "link" }, input, h("span", {}, "Take them from a file (lines, or CSV with a header text,label)")),
+      this.note, this.list);
+  }
+
+  async take(things, skipped = 0) {
+    if (this.kind === "pictures") this.pending.push(...things);
+    else {
+      for (const thing of things) {
+        try {
+          this.pending.push(...await fromLines(this.kind, thing.file));
+        } catch (error) {
+          this.note.textContent = `${thing.name}: ${error.message}`;
+          return;
+        }
+      }
+    }
+    this.note.textContent = skipped ? `Left out ${count(skipped, "file")} that ${skipped === 1 ? "is no picture" : "are no pictures"}.` : "";
+    this.show();
+    this.changed();
+  }
+
+  show(blamed = []) {
+    for (const image of this.list.querySelectorAll("img")) URL.revokeObjectURL(image.src);
+    const shown = this.pending.slice(0, 60);
+    this.list.replaceChildren(...shown.map((thing) => h("li", { class: blamed.includes(thing) ? "blamed" : null },
+      thing.file ? picture(thing.file) : h("span", { class: "clip" }, thing.name),
+      h("span", { class: "small clip" }, thing.label ?? (thing.file ? thing.name : "")),
+      button("×", () => {
+        this.pending = this.pending.filter((other) => other !== thing);
+        this.show(blamed);
+        this.changed();
+      }, { class: "tiny", "aria-label": `Leave out ${thing.name}` }))));
+    if (this.pending.length > shown.length) this.list.append(h("li", { class: "soft" }, `and ${this.pending.length - shown.length} more`));
+  }
+}
+
+const AT_ONCE = 50;
+const BYTES = 16e6;
+
+/** Splits things into what goes into one request each: not too many, and not too large together. */
+export function* requests(things) {
+  let some = [];
+  let bytes = 0;
+  for (const thing of things) {
+    const size = thing.file?.size ?? 0;
+    if (some.length && (some.length === AT_ONCE || bytes + size > BYTES)) {
+      yield some;
+      [some, bytes] = [[], 0];
+    }
+    some.push(thing);
+    bytes += size;
+  }
+  if (some.length) yield some;
+}
+
+/** A preview of a file that is still on this machine. */
+export function picture(file) {
+  const image = h("img", { alt: file.name, src: URL.createObjectURL(file), onerror: () => {
+    image.replaceWith(h("span", { class: "nopicture", role: "img", "aria-label": `${file.name} can't be shown` }, "?"));
+  } });
+  return image;
+}
+
+function row(kind, line) {
+  if (kind === "texts") return { text: line };
+  const features = line.split(/[,;\s]+/).filter(Boolean).map(Number);
+  if (features.some((value) => !Number.isFinite(value))) throw new Error(`"${line.slice(0, 40)}" is not a line of numbers`);
+  return { features };
+}
+
+function fromFolder(files) {
+  const kept = files.filter((file) => file.type.startsWith("image/"));
+  const labelled = kept.map((file) => {
+    const folders = (file.webkitRelativePath || file.name).split("/").slice(0, -1);
+    return { file, label: folders.at(-1) ?? null, name: file.name };
+  });
+  return [labelled, files.length - kept.length];
+}
+
+async function fromLines(kind, file) {
+  const text = (await file.text()).replace(/^\ufeff/, "");
+  if (/\.jsonl$/i.test(file.name)) {
+    return text.split("\n").filter((line) => line.trim()).map((line, i) => {
+      try {
+        const { text: said, features, label = null } = JSON.parse(line);
+        return { ...(kind === "texts" ? { text: String(said) } : { features }), label, name: String(said ?? line) };
+      } catch {
+        throw new Error(`line ${i + 1} is no JSON`);
+      }
+    });
+  }
+  if (/\.csv$/i.test(file.name) && kind === "texts") {
+    const [header, ...rows] = csv(text);
+    const [at, label] = ["text", "label"].map((word) => header.findIndex((name) => name.trim().toLowerCase() === word));
+    if (at < 0) throw new Error("its first line must name a column text (and one label)");
+    return rows.filter((cells) => cells[at]?.trim()).map((cells) => ({ text: cells[at], label: cells[label]?.trim() || null, name: cells[at] }));
+  }
+  return text.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => ({ ...row(kind, line), label: null, name: line }));
+}
+
+/** Rows of cells by RFC 4180. */
+function csv(text) {
+  const rows = [[]];
+  const cell = /("(?:[^"]|"")*"|[^,\r\n]*)(,|\r?\n|$)/y;
+  while (cell.lastIndex < text.length) {
+    const found = cell.exec(text);
+    if (!found) throw new Error("a quote is not closed");
+    rows.at(-1).push(found[1].startsWith('"') ? found[1].slice(1, -1).replaceAll('""', '"') : found[1]);
+    if (found[2] !== "," && cell.lastIndex < text.length) rows.push([]);
+  }
+  return rows;
+}
+
+/** Takes files and folders that are dropped on an element. */
+export function dropping(element, take) {
+  element.addEventListener("dragover", (event) => {
+    if (![...event.dataTransfer.types].includes("Files")) return;
+    event.preventDefault();
+    element.classList.add("over");
+  });
+  for (const name of ["dragleave", "drop"]) element.addEventListener(name, () => element.classList.remove("over"));
+  element.addEventListener("drop", async (event) => {
+    if (!event.dataTransfer.files.length) return;
+    event.preventDefault();
+    event.stopPropagation();
+    // The list is emptied once this listener returns, so entries are taken before the first wait.
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+    const flat = [...event.dataTransfer.files];
+    if (!entries.some((entry) => entry.isDirectory)) {
+      take(flat.map((file) => ({ file, label: null, name: file.name })));
+      return;
+    }
+    const all = (await Promise.all(entries.map((entry) => inside(entry, null)))).flat();
+    const kept = all.filter((thing) => thing.file.type.startsWith("image/"));
+    take(kept, all.length - kept.length);
+  });
+}
+
+async function inside(entry, folder) {
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    return [{ file, label: folder, name: file.name }];
+  }
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) {
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) break;
+    found.push(...some);
+  }
+  return (await Promise.all(found.map((child) => inside(child, entry.name)))).flat();
+}

@@ -1,0 +1,125 @@
+// The runs folder: which runs there are, their learning curves, and how they compare on the same tasks.
+
+import * as api from "./api.js";
+import { Message, announce, count, h, unique } from "./dom.js";
+import { curves } from "./curves.js";
+
+const AT_FIRST = 4;  // runs shown before the person chooses
+
+/** Fills `place` with the runs; `chosen` are the names in the address. */
+export async function runsPage(place, [chosen]) {
+  const runs = await api.runs();
+  place.replaceChildren(h("h1", {}, "Runs"), h("p", { class: "lead" }, "What was meta-trained here, and what it scored."));
+  if (!runs.length) {
+    place.append(h("div", { class: "empty" },
+      h("h2", {}, "No runs to show"),
+      h("p", {}, "Meta-train one, and start the service with the folder it is in:"),
+      h("pre", { tabindex: 0 }, "innerloop train protonet --data kanji --out runs/p\ninnerloop test runs/p\ninnerloop serve --store store --runs runs")));
+    return () => {};
+  }
+  const names = runs.map((run) => run.name);
+  const wanted = (chosen ?? "").split(",").filter((name) => names.includes(name));
+  const picked = new Set(wanted.length ? wanted : names.slice(0, AT_FIRST));
+  const detail = h("div", {});
+  const error = new Message();
+  const loaded = new Map();
+  let drawing = 0;
+  let stop = () => {};
+
+  async function draw() {
+    const mine = ++drawing;
+    error.clear();
+    try {
+      const shown = names.filter((name) => picked.has(name));
+      for (const name of shown) if (!loaded.has(name)) loaded.set(name, { name, ...(await api.run(name)) });
+      if (mine !== drawing) return;
+      stop();
+      const details = shown.map((name) => loaded.get(name));
+      const plots = h("div", { class: "plots" });
+      detail.replaceChildren(
+        h("section", { "aria-labelledby": "curves" }, h("h2", { id: "curves" }, "Learning curves"), plots),
+        h("section", { "aria-labelledby": "results" }, h("h2", { id: "results" }, "Results"), tables(details)));
+      stop = await curves(plots, details);
+    } catch (problem) {
+      error.show(problem);
+    }
+  }
+
+  function choose(name, on) {
+    if (on) picked.add(name);
+    else picked.delete(name);
+    history.replaceState(null, "", `#/runs/${encodeURIComponent([...picked].join(","))}`);
+    announce(`${count(picked.size, "run")} shown`);
+    draw();
+  }
+
+  place.append(list(runs, picked, choose), error.element, detail);
+  await draw();
+  return () => { drawing = -1; stop(); };
+}
+
+function list(runs, picked, choose) {
+  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The runs" },
+    h("table", {},
+      h("thead", {}, h("tr", {}, ["Show", "Run", "Learner", "Data", "Steps", "Tests"].map((word) => h("th", { scope: "col", class: word === "Steps" ? "right" : null }, word)))),
+      h("tbody", {}, runs.map((run) => h("tr", {},
+        h("td", {}, h("label", { class: "tick" }, h("input", { type: "checkbox", checked: picked.has(run.name), "aria-label": `Show ${run.name}`,
+          onchange: (event) => choose(run.name, event.target.checked) }))),
+        h("th", { scope: "row" }, run.name),
+        h("td", {}, run.learner ?? "–"), h("td", {}, run.data ?? "–"), h("td", { class: "right" }, (run.steps ?? 0).toLocaleString("en")),
+        h("td", {}, tested(run.tests)))))));
+}
+
+const tested = ([first, ...more]) => (first ? score(first) + (more.length ? ` and ${more.length} more` : "") : "none yet");
+
+const accuracy = (test) => (test.metric ?? test.protocol?.metric ?? "accuracy") === "accuracy";
+
+function score(test) {
+  const [scale, unit] = accuracy(test) ? [100, "%"] : [1, ""];
+  const digits = accuracy(test) ? 1 : 3;
+  return `${(scale * test.mean).toFixed(digits)}${unit}${Number.isFinite(test.ci95) ? ` ± ${(scale * test.ci95).toFixed(digits)}` : ""}`;
+}
+
+/** "600 episodes, inductive, 5-way 1-shot omniglot". */
+function conditions(test) {
+  if (test.conditions) return test.conditions;
+  const { sampler = {}, episodes, normalisation } = test.protocol ?? {};
+  const task = [sampler.ways && `${sampler.ways}-way`, sampler.shots && `${sampler.shots}-shot`, sampler.dataset, sampler.split].filter(Boolean).join(" ");
+  return [episodes && count(episodes, "episode"), normalisation, task].filter(Boolean).join(", ");
+}
+
+function tables(details) {
+  const groups = new Map();
+  for (const run of details) {
+    for (const test of run.tests ?? []) groups.set(test.hash, [...(groups.get(test.hash) ?? []), { run: run.name, test }]);
+  }
+  if (!groups.size) return h("p", { class: "soft" }, "None of these was tested yet: innerloop test RUN does it.");
+  return h("div", {}, [...groups].map(([hash, rows]) => table(hash, rows)),
+    h("p", { class: "soft small" }, "± is a 95% interval over episodes. Differences are to the first row and paired, episode by episode: where their interval leaves out 0, it is more than the luck of the draw. Tests with unlike protocols are in tables of their own."));
+}
+
+function table(hash, rows) {
+  const best = accuracy(rows[0].test) ? Math.max(...rows.map((r) => r.test.mean)) : Math.min(...rows.map((r) => r.test.mean));
+  const alone = rows.length > 1 && rows.filter((r) => r.test.mean === best).length === 1;
+  const name = conditions(rows[0].test);
+  const id = unique("protocol");
+  return h("div", {}, h("h3", { id }, name || "One protocol", " ", h("span", { class: "soft small" }, `protocol ${hash}`)), h("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": id },
+    h("table", {},
+      h("thead", {}, h("tr", {}, ["Run", "Learner", accuracy(rows[0].test) ? "Accuracy" : "Error", ...(rows.length > 1 ? ["Difference"] : [])].map((word) => h("th", { scope: "col" }, word)))),
+      h("tbody", {}, rows.map(({ run, test }, i) => h("tr", { class: alone && test.mean === best ? "best" : null },
+        h("th", { scope: "row" }, run), h("td", {}, test.learner ?? "–"),
+        h("td", {}, score(test), alone && test.mean === best ? h("span", { class: "tag" }, "best") : null),
+        rows.length > 1 ? h("td", {}, i ? difference(test, rows[0].test) : "–") : null))))));
+}
+
+/** As `innerloop compare`: the mean of the paired differences and 1.96 standard errors. */
+function difference(test, reference) {
+  const [ours, theirs] = [test.scores ?? [], reference.scores ?? []];
+  if (ours.length < 2 || ours.length !== theirs.length) return "–";
+  const each = ours.map((value, i) => value - theirs[i]);
+  const mean = each.reduce((a, b) => a + b, 0) / each.length;
+  const spread = Math.sqrt(each.reduce((sum, d) => sum + (d - mean) ** 2, 0) / (each.length - 1));
+  const half = 1.96 * spread / Math.sqrt(each.length);
+  const [scale, digits] = accuracy(test) ? [100, 1] : [1, 3];
+  return `${mean >= 0 ? "+" : "−"}${(scale * Math.abs(mean)).toFixed(digits)} ± ${(scale * half).toFixed(digits)}${accuracy(test) ? " points" : ""}`;
+}

@@ -1,0 +1,162 @@
+// One task: teach it on the left, try it on the right, its versions below. Looks every few seconds whether it was changed elsewhere.
+
+import * as api from "./api.js";
+import { Message, ago, announce, button, confirm, count, h } from "./dom.js";
+import { Teach } from "./teach.js";
+import { Try } from "./try.js";
+
+const LOOK = 3000;  // milliseconds between two looks
+const SHOWN = 10;  // versions shown before "Show all"
+
+/** Fills `place`; returns what stops looking for changes. */
+export async function taskPage(place, name) {
+  const view = new View(place, await api.task(name));
+  await view.show(view.task);
+  const look = () => { if (!document.hidden) view.look(); };
+  const timer = setInterval(look, LOOK);
+  document.addEventListener("visibilitychange", look);
+  return () => {
+    clearInterval(timer);
+    document.removeEventListener("visibilitychange", look);
+  };
+}
+
+class View {
+  constructor(place, task) {
+    this.place = place;
+    this.name = task.name;
+    this.kind = task.kind;
+    this.task = task;
+    this.error = new Message();
+    this.notice = h("div", { class: "notice", role: "status", hidden: true });
+    this.facts = h("p", { class: "facts soft" });
+    this.quality = h("p", { class: "soft small" });
+    this.teach = new Teach(this);
+    this.trying = new Try(this);
+    this.history = h("section", { class: "history", "aria-labelledby": "versions" });
+    this.all = false;
+    this.versions = [];
+    this.download = button("Download", () => this.attempt(() => api.download(this.name)), { title: "One file that innerloop predict reads" });
+    place.replaceChildren(
+      h("div", { class: "head" },
+        h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Tasks"), " /"), h("h1", {}, task.name), this.facts),
+        h("div", { class: "buttons" }, this.download, button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the task" }))),
+      this.error.element, this.notice,
+      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.quality), this.history));
+  }
+
+  get version() {
+    return this.task.version;
+  }
+
+  /** Draws the task as it is now; all of it at once, so that no button stands for an earlier version. */
+  async show(task) {
+    const versions = await api.versions(this.name);
+    if (task.created === this.task.created && task.version < this.version) return;  // a later answer came first
+    this.task = task;
+    this.versions = versions.sort((a, b) => b.version - a.version);
+    const examples = task.classes.reduce((sum, c) => sum + c.examples, 0);
+    this.facts.textContent = [`Starts from ${task.source}`, count(task.classes.length, "class", "classes"), count(examples, "example"), `version ${task.version}`].join(" · ");
+    this.download.hidden = task.classes.length < 2;
+    this.quality.textContent = measured(task);
+    this.trying.update(task);
+    this.showVersions();
+    await this.teach.update(task);
+  }
+
+  /** After a change of our own; `version` is what the service answered. */
+  async refresh(version) {
+    this.notice.hidden = true;
+    const task = await api.task(this.name);
+    if (version !== undefined && task.version > version) this.say(`This task was also changed elsewhere; it is at version ${task.version} now.`);
+    await this.show(task);
+  }
+
+  /** Was it changed by someone else? */
+  async look() {
+    if (this.gone) return;
+    const known = this.version;
+    try {
+      const task = await api.task(this.name);
+      if (this.version !== known || task.version === known) return;
+      await this.show(task);
+      this.say(`Changed elsewhere: this is version ${task.version} now.`);
+    } catch (problem) {
+      if (problem.status !== 404) return;  // The next look may get through.
+      this.gone = true;
+      this.error.show(new Error("this task was deleted elsewhere"), h("a", { href: "#/" }, "Back to the tasks"));
+    }
+  }
+
+  say(text) {
+    this.notice.textContent = text;
+    this.notice.hidden = false;
+    announce(text);
+  }
+
+  async attempt(work) {
+    this.error.clear();
+    try {
+      await work();
+    } catch (problem) {
+      this.error.show(problem);
+    }
+  }
+
+  async remove() {
+    const agreed = await confirm(`Delete ${this.name}?`, "The task, its examples and all its versions go. This can't be taken back; download it first if you may want it again.", "Delete the task");
+    if (!agreed) return;
+    await this.attempt(async () => {
+      await api.deleteTask(this.name);
+      this.gone = true;
+      announce(`Deleted ${this.name}`);
+      location.hash = "#/";
+    });
+  }
+
+  showVersions() {
+    const { versions } = this;
+    const shown = this.all ? versions : versions.slice(0, SHOWN);
+    const focused = this.history.contains(document.activeElement) ? document.activeElement.dataset.version : null;
+    this.history.replaceChildren(
+      h("h2", { id: "versions" }, "Versions"),
+      h("p", { class: "soft small" }, "Every change makes one. Going back makes a new version equal to the old one, so nothing is lost."),
+      h("ol", { class: "versions" }, shown.map((v) => this.versionRow(v))),
+      shown.length < versions.length ? button(`Show all ${versions.length}`, () => {
+        this.all = true;
+        this.showVersions();
+      }, { class: "link" }) : "");
+    if (focused) this.history.querySelector(`[data-version="${focused}"]`)?.focus();
+  }
+
+  versionRow(v) {
+    const now = v.version === this.version;
+    const seen = this.version;
+    const error = new Message();
+    return h("li", { class: now ? "now" : null, "aria-current": now ? "true" : null },
+      h("span", { class: "number" }, v.version),
+      h("span", { class: "what" }, h("span", { class: "clip" }, v.action),
+        h("span", { class: "soft small" }, `${ago(v.time)} · ${sizes(v)}`)),
+      now ? h("span", { class: "tag" }, "now") : button("Go back", async () => {
+        error.clear();
+        try {
+          const { version } = await api.rollback(this.name, v.version, seen);
+          announce(`Went back to version ${v.version}`);
+          await this.refresh(version);
+        } catch (problem) {
+          if (problem.status === 412) await this.show(await api.task(this.name));
+          this.error.show(problem);
+          this.error.element.scrollIntoView({ block: "nearest" });
+        }
+      }, { "data-version": v.version, "aria-label": `Go back to version ${v.version}` }),
+      error.element);
+  }
+}
+
+const sizes = ({ classes, examples }) => (classes ? `${count(classes, "class", "classes")}, ${count(examples, "example")}` : "empty");
+
+function measured({ reject, calibration }) {
+  if (!reject || !calibration || calibration.coverage === null || calibration.coverage === undefined) return "";
+  return `“None of these” is set to let ${Math.round(100 * (calibration.target ?? reject))}% of strangers through; `
+    + `${Math.round(100 * calibration.coverage)}% of what does belong is then recognised (${calibration.source === "meta-validation" ? "measured on other tasks, when it was trained" : "measured on your examples, each held out in turn"}).`;
+}

@@ -1,0 +1,99 @@
+// The list of tasks, and the form that makes one.
+
+import * as api from "./api.js";
+import { Message, ago, announce, busy, count, h } from "./dom.js";
+
+const KINDS = { pictures: "Pictures", texts: "Sentences", features: "Numbers" };
+const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
+
+/** Fills `place`; nothing needs stopping when it is left. */
+export async function tasksPage(place) {
+  const [tasks, sources] = await Promise.all([api.tasks(), api.sources()]);
+  const form = newTask(sources, new Set(tasks.map((task) => task.name)), tasks.length === 0);
+  place.replaceChildren(
+    h("h1", {}, "Tasks"),
+    h("p", { class: "lead" }, "Teach a model to tell things apart from a handful of examples of each."),
+    h("div", { class: "columns" },
+      h("section", { "aria-label": "Your tasks" }, tasks.length ? list(tasks) : empty()),
+      form));
+  return () => {};
+}
+
+function empty() {
+  return h("div", { class: "empty" },
+    h("h2", {}, "Nothing taught yet"),
+    h("p", {}, "A task is a set of classes that you show by example: five photos of each bird, or a few ways to ask for a refund."),
+    h("ol", {},
+      h("li", {}, "Name it and choose what it starts from."),
+      h("li", {}, "Give some examples of two classes or more."),
+      h("li", {}, "Try it on something new, and correct it where it is wrong.")));
+}
+
+function list(tasks) {
+  const newest = [...tasks].sort((a, b) => String(b.created).localeCompare(String(a.created)));
+  return h("ul", { class: "cards" }, newest.map((task) => {
+    const examples = task.classes.reduce((sum, c) => sum + c.examples, 0);
+    return h("li", {},
+      h("a", { class: "card", href: `#/tasks/${encodeURIComponent(task.name)}` },
+        h("strong", {}, task.name),
+        h("span", { class: "soft" }, task.classes.length
+          ? `${count(task.classes.length, "class", "classes")}, ${count(examples, "example")}`
+          : "No examples yet"),
+        h("span", { class: "soft small" }, `${task.source} · made ${ago(task.created)}`)));
+  }));
+}
+
+function newTask(sources, taken, open) {
+  const error = new Message();
+  const name = h("input", { id: "name", name: "name", required: true, maxlength: 64, pattern: NAME, autocomplete: "off",
+    spellcheck: "false", "aria-describedby": "name-help" });
+  const kinds = Object.keys(KINDS).filter((kind) => sources.some((source) => source.kind === kind));
+  const choices = kinds.map((kind) => h("fieldset", { class: "choices" },
+    h("legend", {}, KINDS[kind]),
+    h("div", {}, sources.filter((source) => source.kind === kind).map((source) => h("label", { class: "choice" },
+      h("input", { type: "radio", name: "source", value: source.name, required: true }),
+      h("span", {}, h("strong", {}, source.name), h("span", { class: "soft small" }, source.about ?? "")))))));
+  const reject = h("input", { type: "checkbox", id: "reject" });
+  const rate = h("input", { type: "number", id: "rate", min: 1, max: 50, step: 1, value: 5, "aria-describedby": "rate-help" });
+  const rejecting = h("div", { class: "field", hidden: true },
+    h("div", { class: "inline" }, h("label", { for: "rate" }, "Wrongly accept at most"), rate, h("span", {}, "%")),
+    h("p", { class: "help", id: "rate-help" }, "Of the things that belong to no class. It takes three classes, with two examples each, to measure."));
+  reject.addEventListener("change", () => { rejecting.hidden = !reject.checked; });
+  const submit = h("button", { class: "primary" }, "Make the task");
+  const form = h("form", { class: "panel", "aria-labelledby": "new-title", onsubmit: async (event) => {
+    event.preventDefault();
+    error.clear();
+    if (taken.has(name.value)) {
+      error.show({ message: `there is a task called "${name.value}" already; take another name` });
+      name.focus();
+      return;
+    }
+    await busy(submit, async () => {
+      try {
+        const made = await api.createTask({
+          name: name.value,
+          source: new FormData(form).get("source"),
+          ...(reject.checked ? { reject: Number(rate.value) / 100 } : {}),
+        });
+        announce(`Made ${made.name}`);
+        location.hash = `#/tasks/${encodeURIComponent(made.name)}`;
+      } catch (problem) {
+        error.show(problem);
+      }
+    });
+  } },
+    h("h2", { id: "new-title" }, open ? "Make your first task" : "New task"),
+    h("div", { class: "field" },
+      h("label", { for: "name" }, "Name"), name,
+      h("p", { class: "help", id: "name-help" }, "Letters, digits, dots, dashes; for example garden-birds.")),
+    h("div", { class: "field", role: "group", "aria-labelledby": "source-label" },
+      h("p", { class: "label", id: "source-label" }, "What it starts from"),
+      choices.length ? choices : h("p", { class: "soft" }, "This service offers none. Start it with --source or --runs.")),
+    h("div", { class: "field" },
+      h("label", { class: "check" }, reject, h("span", {}, "Answer “none of these” when nothing is near"))),
+    rejecting,
+    error.element,
+    submit);
+  if (sources.length === 1) form.querySelector("input[type=radio]").checked = true;  // among several it matters: the person says
+  return form;
+}

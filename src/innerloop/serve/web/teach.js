@@ -1,0 +1,238 @@
+// The classes of a task: what each was taught, more of it, and putting right what was taught wrong.
+
+import * as api from "./api.js";
+import { Message, announce, busy, button, confirm, count, h, unique } from "./dom.js";
+import { Intake, dropping, requests } from "./intake.js";
+
+const PAGE = 24;  // examples shown of a class before "Show more"
+
+/** Teaches what an intake holds, at most so many in a request; what was learned leaves the intake. Returns the version. */
+async function send(view, intake, things, label) {
+  let version;
+  for (const some of requests(things)) {
+    ({ version } = await api.teach(view.name, some.map((thing) => thing.file ?? payload(thing)), some.map((thing) => thing.label ?? label)));
+    intake.sent(some);
+  }
+  return version;
+}
+
+const payload = ({ text, features }) => (features ? { features } : { text });
+
+/** A way to give examples of one class; without `fixed` the person names the class. */
+function composer(view, fixed) {
+  const error = new Message();
+  const naming = fixed === null;
+  const id = unique("label");
+  const label = naming ? h("input", { id, required: true, maxlength: 100, autocomplete: "off", list: "known-classes" }) : null;
+  const words = { pictures: "Choose pictures", texts: naming ? "Sentences of this class" : `More of ${fixed}`, features: naming ? "Examples of this class" : `More of ${fixed}` };
+  const teach = h("button", { class: naming ? "primary" : null }, "Teach");
+  const atOnce = !naming && view.kind === "pictures";  // with the class known, choosing pictures is all that there is to say
+  let sending = false;
+  const told = () => {
+    folders.textContent = summary(intake.pending);
+    if (label) label.required = intake.empty || intake.pending.some((thing) => thing.label === null) || Boolean(intake.area?.value.trim());
+  };
+  const intake = new Intake(view.kind, words[view.kind], () => {
+    error.clear();
+    told();
+    if (atOnce && !intake.empty) form.requestSubmit();
+  }, { folders: naming });
+  const folders = h("p", { class: "help" });
+  const form = h("form", { class: "composer", onsubmit: async (event) => {
+    event.preventDefault();
+    await busy(teach, submit);
+  } },
+    naming ? h("div", { class: "field" }, h("label", { for: id }, "Class"), label) : null,
+    intake.element, folders, error.element,
+    atOnce ? null : h("div", { class: "buttons" }, teach));
+
+  async function submit() {
+    if (sending) return;
+    sending = true;
+    error.clear();
+    let version;
+    try {
+      const things = intake.things();
+      if (!things.length) throw new Error(view.kind === "pictures" ? "choose some pictures first" : "type an example first");
+      const name = fixed ?? label.value.trim();
+      const said = `Learned ${count(things.length, "example")}${name ? ` of ${name}` : ""}`;
+      version = await send(view, intake, things, name);
+      announce(said);
+      // The person may be typing the next class already: only what was sent is taken away.
+      if (label?.value.trim() === name) label.value = "";
+      if (teach.contains(document.activeElement)) label?.focus();
+    } catch (problem) {
+      complain(problem);
+      return;
+    } finally {
+      sending = false;
+      told();
+    }
+    await view.attempt(() => view.refresh(version));
+    if (atOnce && !intake.empty) await submit();  // chosen in the meantime
+  }
+
+  function complain(problem) {
+    const wrong = intake.blame(problem.message);
+    const others = intake.pending.length - wrong.length;
+    error.show(problem, wrong.length && others ? button(`Leave ${wrong.length === 1 ? "it" : "them"} out and teach ${others === 1 ? "the other one" : `the other ${others}`}`, async () => {
+      intake.sent(wrong);
+      await submit();
+    }) : null);
+  }
+  return { element: form, intake, focus: () => (label ?? intake.area ?? form.querySelector("input")).focus() };
+}
+
+function summary(things) {
+  const counts = new Map();
+  for (const { label } of things) if (label !== null) counts.set(label, (counts.get(label) ?? 0) + 1);
+  if (!counts.size) return "";
+  return `${count(counts.size, "class", "classes")} from folders or labels: ${[...counts].map(([name, n]) => `${name} (${n})`).join(", ")}`;
+}
+
+/** The teaching half of a task's page. */
+export class Teach {
+  constructor(view) {
+    this.view = view;
+    this.cards = new Map();
+    this.known = h("datalist", { id: "known-classes" });
+    this.fresh = composer(view, null);
+    this.list = h("div", { class: "classes" });
+    this.title = h("h2", { id: "new-class" }, "Add a class");
+    this.element = h("section", { "aria-label": "Teach" },
+      h("div", { class: "panel" }, this.title, this.fresh.element), this.known, this.list);
+  }
+
+  /** Brings the cards to what the task is now. */
+  async update(task) {
+    const labels = task.classes.map((c) => c.label);
+    this.title.textContent = labels.length ? "Add a class" : "Teach the first class";
+    this.known.replaceChildren(...labels.map((value) => h("option", { value })));
+    for (const [label, card] of this.cards) {
+      if (labels.includes(label)) continue;
+      card.element.remove();
+      this.cards.delete(label);
+    }
+    const work = task.classes.map(async ({ label, examples }) => {
+      if (!this.cards.has(label)) this.cards.set(label, new Card(this.view, label));
+      const card = this.cards.get(label);
+      this.list.append(card.element);
+      await card.update(examples);
+    });
+    await Promise.all(work);
+  }
+}
+
+class Card {
+  constructor(view, label) {
+    this.view = view;
+    this.label = label;
+    this.limit = PAGE;
+    this.error = new Message();
+    const id = unique("class");
+    this.size = h("span", { class: "soft small" });
+    this.examples = h("ul", { class: view.kind === "pictures" ? "thumbs" : "texts", "aria-label": `Examples of ${label}` });
+    this.more = button("Show more", async () => {
+      this.limit = Math.min(1000, this.limit + 5 * PAGE);
+      await this.load();
+    }, { class: "link", hidden: true });
+    this.composer = composer(view, label);
+    this.composer.element.hidden = true;
+    const add = button("Add", () => {
+      this.composer.element.hidden = !this.composer.element.hidden;
+      add.setAttribute("aria-expanded", String(!this.composer.element.hidden));
+      if (!this.composer.element.hidden) this.composer.focus();
+    }, { "aria-expanded": "false", "aria-label": `Add examples of ${label}` });
+    const drop = button("Remove", () => this.drop(), { class: "quiet", "aria-label": `Remove the class ${label}` });
+    this.element = h("section", { class: "class", "aria-labelledby": id },
+      h("header", {}, h("div", { class: "clip" }, h("h3", { id }, label), this.size), h("div", { class: "buttons" }, add, drop)),
+      this.examples, this.more, this.composer.element, this.error.element);
+    if (view.kind === "pictures") {
+      dropping(this.element, (files) => {
+        this.composer.element.hidden = false;
+        this.composer.intake.take(files.map((thing) => ({ ...thing, label: null })));
+      });
+    }
+  }
+
+  async update(size) {
+    this.size.textContent = count(size, "example");
+    this.total = size;
+    await this.load();
+  }
+
+  async load() {
+    try {
+      const found = await api.examples(this.view.name, this.label, this.limit);
+      const had = this.examples.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+      const old = new Map([...this.examples.children].map((item) => [item.dataset.key, item]));
+      this.examples.replaceChildren(...found.map((example) => old.get(String(example.id)) ?? this.item(example)));
+      this.examples.querySelectorAll(".thumb").forEach((thumb, i) => thumb.setAttribute("aria-label", `Example ${i + 1} of ${this.label}: change or delete`));
+      if (had) this.examples.querySelector(`[data-id="${CSS.escape(had)}"]`)?.focus();
+      this.more.hidden = found.length >= this.total;
+    } catch (problem) {
+      if (problem.status !== 404) this.error.show(problem);
+    }
+  }
+
+  item(example) {
+    const open = { type: "button", "data-id": example.id, onclick: () => this.edit(example) };
+    if (example.picture) {
+      const image = h("img", { alt: "", loading: "lazy" });
+      api.showPicture(image, example.picture).catch(() => {});
+      return h("li", { "data-key": example.id }, h("button", { ...open, class: "thumb" }, image));
+    }
+    const text = example.text ?? `${example.features} numbers (example ${example.id})`;
+    return h("li", { "data-key": example.id }, h("span", {}, text), h("button", { ...open, class: "tiny", "aria-label": `Change or delete “${text}”` }, "Edit"));
+  }
+
+  edit(example) {
+    const [title, field] = [unique("title"), unique("label")];
+    const error = new Message();
+    const label = h("input", { id: field, value: this.label, required: true, list: "known-classes", maxlength: 100, autocomplete: "off" });
+    const shown = example.picture ? h("img", { class: "large", alt: `An example of ${this.label}` }) : h("blockquote", {}, example.text ?? `${example.features} numbers`);
+    if (example.picture) api.showPicture(shown, example.picture).catch(() => {});
+    const change = (work, said) => async () => {
+      error.clear();
+      try {
+        const { version } = await work();
+        dialog.close();
+        announce(said());
+        await this.view.refresh(version);
+      } catch (problem) {
+        error.show(problem);
+      }
+    };
+    const save = h("button", { class: "primary" }, "Save");
+    const dialog = h("dialog", { "aria-labelledby": title },
+      h("form", { onsubmit: async (event) => {
+        event.preventDefault();
+        if (label.value.trim() === this.label) dialog.close();
+        else await busy(save, change(() => api.relabel(this.view.name, example.id, label.value.trim()), () => `It is ${label.value} now`));
+      } },
+        h("h2", { id: title }, `Example of ${this.label}`), shown,
+        h("div", { class: "field" }, h("label", { for: field }, "This is"), label),
+        error.element,
+        h("div", { class: "buttons" }, save,
+          h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
+          button("Delete", change(() => api.forget(this.view.name, example.id), () => "Deleted the example"), { class: "danger", "aria-label": "Delete the example" }))));
+    dialog.addEventListener("close", () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
+    label.select();
+  }
+
+  async drop() {
+    this.error.clear();
+    const agreed = await confirm(`Remove ${this.label}?`, `The task forgets the class and its ${count(this.total, "example")}. An earlier version brings them back.`, "Remove the class");
+    if (!agreed) return;
+    try {
+      const { version } = await api.dropClass(this.view.name, this.label, this.view.version);
+      announce(`Removed ${this.label}`);
+      await this.view.refresh(version);
+    } catch (problem) {
+      this.error.show(problem);
+      if (problem.status === 412) await this.view.refresh();
+    }
+  }
+}

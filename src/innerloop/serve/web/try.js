@@ -1,0 +1,178 @@
+// Asking the task about something new, and telling it where it is wrong.
+
+import * as api from "./api.js";
+import { Message, announce, busy, button, count, h, percent, unique } from "./dom.js";
+import { Intake, picture, requests } from "./intake.js";
+
+const BARS = 5;
+const PICKS = 8;
+
+/** The trying half of a task's page. */
+export class Try {
+  constructor(view) {
+    this.view = view;
+    this.error = new Message();
+    this.answers = [];
+    this.asking = false;
+    this.waiting = h("p", { class: "soft" });
+    this.stale = h("div", { class: "notice", role: "status", hidden: true });
+    this.results = h("ol", { class: "answers", "aria-label": "Answers" });
+    const words = { pictures: "Choose pictures to try", texts: "Sentences to try", features: "Examples to try" };
+    this.ask = h("button", { class: "primary" }, "Ask");
+    this.intake = new Intake(view.kind, words[view.kind], () => {
+      this.error.clear();
+      if (view.kind === "pictures" && !this.intake.empty) this.form.requestSubmit();
+    });
+    this.form = h("form", { onsubmit: async (event) => {
+      event.preventDefault();
+      await busy(this.ask, () => this.predict());
+    } }, this.intake.element, this.error.element, view.kind === "pictures" ? null : h("div", { class: "buttons" }, this.ask));
+    this.intake.area?.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.form.requestSubmit();
+    });
+    this.element = h("section", { class: "panel try", "aria-labelledby": "try" },
+      h("h2", { id: "try" }, "Try it"), this.waiting, this.form, this.stale, this.results);
+  }
+
+  /** Says whether it can be asked already, and which answers are of an earlier version. */
+  update(task) {
+    const missing = 2 - task.classes.length;
+    this.waiting.textContent = missing > 0
+      ? `It can answer as soon as it knows two classes: teach it ${missing === 2 ? "two" : "one more"}.`
+      : task.reject ? "It says “none of these” when nothing is near." : "It picks one of the classes, always.";
+    this.form.hidden = missing > 0;
+    this.mark();
+  }
+
+  mark() {
+    const old = this.answers.filter((answer) => answer.version !== this.view.version);
+    this.stale.hidden = !old.length;
+    if (!old.length) return;
+    this.stale.replaceChildren(
+      h("span", {}, `The task has learned since; ${old.length === 1 ? "one answer is" : `${old.length} answers are`} of an earlier version. `),
+      button("Ask again", async () => {
+        const things = this.answers.map((answer) => answer.thing);
+        this.answers = [];
+        this.results.replaceChildren();
+        await this.run(things);
+      }));
+  }
+
+  async predict() {
+    if (this.asking) return;
+    this.asking = true;
+    this.error.clear();
+    try {
+      const things = this.intake.things();
+      if (!things.length) throw new Error(this.view.kind === "pictures" ? "choose some pictures first" : "type something to ask about first");
+      await this.run(things, () => this.intake.sent(things));
+    } catch (problem) {
+      const wrong = this.intake.blame(problem.message);
+      const others = this.intake.pending.length - wrong.length;
+      this.error.show(problem, wrong.length && others ? button(`Leave ${wrong.length === 1 ? "it" : "them"} out and try ${others === 1 ? "the other one" : `the other ${others}`}`, async () => {
+        this.intake.sent(wrong);
+        await this.predict();
+      }) : null);
+      return;
+    } finally {
+      this.asking = false;
+    }
+    if (this.view.kind === "pictures" && !this.intake.empty) await this.predict();  // chosen in the meantime
+  }
+
+  async run(things, done = () => {}) {
+    for (const some of requests(things)) {
+      const found = await api.predict(this.view.name, some.map((thing) => thing.file ?? (thing.features ? { features: thing.features } : { text: thing.text })));
+      const made = found.predictions.map((prediction, i) => new Answer(this.view, prediction, some[i], found.version));
+      this.answers.unshift(...made);
+      this.results.prepend(...made.map((answer) => answer.element));
+      announce(made.length === 1 ? `Answer: ${made[0].verdict}` : `${count(made.length, "answer")}; the first is ${made[0].verdict}`);
+    }
+    done();
+    this.mark();
+  }
+}
+
+class Answer {
+  constructor(view, prediction, thing, version) {
+    Object.assign(this, { view, prediction, thing, version });
+    this.ranked = Object.entries(prediction.probabilities).sort(([, a], [, b]) => b - a);
+    const named = prediction.class !== null && prediction.class !== undefined;
+    this.verdict = named ? `${prediction.class}, ${percent(prediction.probabilities[prediction.class])}` : "none of these";
+    this.error = new Message();
+    this.fix = h("div", { class: "fix" });
+    this.element = h("li", { class: "answer" },
+      h("div", { class: "asked" }, thing.file ? picture(thing.file) : h("blockquote", {}, thing.name)),
+      h("div", { class: "said" },
+        h("p", { class: named ? "verdict" : "verdict none" }, named ? prediction.class : "None of these",
+          h("span", { class: "soft small" }, named ? percent(prediction.probabilities[prediction.class]) : `nearest: ${this.ranked[0]?.[0] ?? "–"}`)),
+        named ? null : h("p", { class: "soft small" }, "If it were one of them:"), this.bars(), this.fix, this.error.element));
+    this.offer();
+  }
+
+  bars() {
+    const shown = this.ranked.slice(0, BARS);
+    const rest = this.ranked.length - shown.length;
+    return h("ul", { class: "bars", "aria-label": "How likely each class is" },
+      shown.map(([label, p]) => {
+        const bar = h("meter", { min: 0, max: 1, value: p, "aria-label": label });
+        return h("li", {}, h("span", { class: "clip" }, label), bar, h("span", { class: "number" }, percent(p)));
+      }),
+      rest > 0 ? h("li", { class: "soft small" }, `and ${count(rest, "class", "classes")} less likely`) : null);
+  }
+
+  offer() {
+    const said = this.prediction.class;
+    const picks = this.ranked.map(([label]) => label).filter((label) => label !== said).slice(0, PICKS);
+    const id = unique("pick");
+    const other = h("input", { list: "known-classes", required: true, maxlength: 100, autocomplete: "off", "aria-label": "Its class" });
+    const form = h("form", { class: "inline", hidden: true, onsubmit: (event) => {
+      event.preventDefault();
+      busy(event.submitter ?? form, () => this.teach(other.value.trim()));
+    } }, other, h("button", {}, "Teach"));
+    this.fix.replaceChildren(
+      h("span", { id, class: "soft small" }, "Wrong? It is:"),
+      h("div", { class: "picks", role: "group", "aria-labelledby": id },
+        picks.map((label) => button(label, () => this.teach(label), { class: "pick" })),
+        button("another…", () => {
+          form.hidden = false;
+          other.focus();
+        }, { class: "pick" })),
+      form);
+  }
+
+  async teach(label) {
+    this.error.clear();
+    const before = this.view.version;
+    try {
+      let done;
+      try {
+        done = await api.feedback(this.view.name, this.prediction.id, label);
+      } catch (problem) {
+        if (problem.status !== 410) throw problem;
+        // The service has let go of what it was asked; here it still is.
+        const { file, features, text } = this.thing;
+        done = await api.teach(this.view.name, [file ?? (features ? { features } : { text })], [label]);
+      }
+      announce(`Learned as ${label}`);
+      const undo = done.version === before + 1 ? button("Undo", () => this.undo(before, done.version)) : null;
+      this.fix.replaceChildren(h("p", { class: "done", tabindex: "-1" }, `✓ Learned as ${label}`), undo ?? "");
+      this.fix.firstChild.focus();
+      await this.view.refresh(done.version);
+    } catch (problem) {
+      this.error.show(problem);
+    }
+  }
+
+  async undo(to, from) {
+    try {
+      const { version } = await api.rollback(this.view.name, to, from);
+      announce("Taken back");
+      this.offer();
+      this.fix.querySelector("button")?.focus();
+      await this.view.refresh(version);
+    } catch (problem) {
+      this.error.show(problem);
+    }
+  }
+}
