@@ -25,6 +25,7 @@ VERBS = {
     "drop": "take a class out of a file of `adapt`",
     "undo": "take a file of `adapt` back to an earlier version",
     "show": "what is in a file of `adapt`, with its versions",
+    "export": "write a file of `adapt` as one ONNX or pt2 graph, checked against the original",
     "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys` for API keys",
     "data": "draw, download or read a data set, and describe it",
     "list": "the learners, the data sets, and what `adapt` takes without training",

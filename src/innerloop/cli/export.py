@@ -1,0 +1,51 @@
+"""`innerloop export <file>`."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import tyro
+from rich.console import Console
+
+from innerloop.cli.options import Common, emit, parse, say
+from innerloop.recipes.exporting import export
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Options of `innerloop export`."""
+
+    file: tyro.conf.Positional[str]
+    """What `innerloop adapt` wrote."""
+    out: str
+    """The file to write."""
+    to: Literal["onnx", "pt2"] | None = None
+    """onnx: for any runtime; pt2: for torch without innerloop. None: as the ending of --out says."""
+    allow: tuple[str, ...] = ()
+    """Packages besides innerloop that the file may name; importing them runs their code."""
+    common: Common = field(default_factory=Common)
+
+
+def run(argv: list[str]) -> int:
+    """Write one graph from pixels or features to calibrated probabilities, checked against the original."""
+    options = parse(Command, argv, "export", run.__doc__ or "")
+    console = Console(stderr=True)
+    with console.status("exporting, and running it beside the original"):
+        made = export(options.file, options.out, options.to, options.allow)
+    if options.common.json:
+        emit(made)
+        return 0
+    say(f"wrote {made['file']} ({made['bytes'] / 1e6:.2f} MB, {len(made['classes'])} classes): {_inside(made)}")
+    rounding = made["beyond_tolerance_by_rounding"]
+    known = f", of which {rounding:.1e} is rounding that the original has as well" if rounding else ""
+    say(f"largest difference on {made['inputs_checked']} inputs: {made['largest_difference']:.1e}{known}")
+    times = made["milliseconds_an_input"], made["milliseconds_of_original"]
+    say(f"{times[0]:.3g} ms an input, the original {times[1]:.3g} ms")
+    return 0
+
+
+def _inside(made: dict[str, Any]) -> str:
+    """What goes in and comes out, in a line."""
+    given = made["input"]
+    shape = ", ".join(["n", *map(str, given["shape"][1:])])
+    before = f" that the encoder {given['encoder']} makes, which is not in the file" if "encoder" in given else ""
+    return f"{given['name']} [{shape}]{before} -> {', '.join(made['outputs'])}"
