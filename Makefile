@@ -24,7 +24,7 @@ test: $(READY) ## the tests, without the slow ones
 	$(BIN)/python -m pytest -n 2
 
 test-slow: $(READY) ## the slow tests: short trainings, kill -9, real data where it is at hand
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 -m slow --durations=15
 
 lint: $(READY) ## style, types, spelling
 	$(BIN)/ruff check .

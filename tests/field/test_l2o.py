@@ -10,9 +10,11 @@ from innerloop.tasks.optimisation import Optimizees, quadratic
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_it_is_below_tuned_adam_at_its_horizon_and_beyond(seed):
-    """Parameters and rates are chosen on validation functions. At five times the horizon it need only be finite."""
+def test_it_is_below_tuned_adam_at_its_horizon_and_beyond(seed=0):
+    """Parameters and rates are chosen on validation functions. At five times the horizon it need only be finite.
+
+    docs/algorithms.md has three seeds and longer trainings.
+    """
     learner, validation = L2O(value=quadratic), Optimizees(seed=3 * seed + 1)
     config = TrainConfig(
         steps=200,
