@@ -10,12 +10,12 @@ from innerloop.tasks.optimisation import Optimizees, quadratic
 pytestmark = pytest.mark.slow
 
 
-def test_it_is_below_tuned_adam_at_its_horizon_and_beyond(seed=0):
+def test_it_is_below_tuned_adam_at_its_horizon_and_beyond():
     """Parameters and rates are chosen on validation functions. At five times the horizon it need only be finite.
 
     docs/algorithms.md has three seeds and longer trainings.
     """
-    learner, validation = L2O(value=quadratic), Optimizees(seed=3 * seed + 1)
+    learner, validation = L2O(value=quadratic), Optimizees(seed=1)
     config = TrainConfig(
         steps=200,
         meta_batch_size=128,
@@ -24,10 +24,9 @@ def test_it_is_below_tuned_adam_at_its_horizon_and_beyond(seed=0):
         schedule="cosine",
         estimator="truncated",
         validate_every=50,
-        seed=seed,
         plan="replay",
     )
-    params = meta_train(learner, Optimizees(seed=3 * seed), config, validation=validation)
+    params = meta_train(learner, Optimizees(seed=0), config, validation=validation)
     found = descend(learner, params, Optimizees(seed=77), validation, functions=512)
     ours, adam = found.rows[0], next(row for row in found.rows if row.name == "Adam")
     assert ours.sums[0].mean <= 0.9 * adam.sums[0].mean

@@ -395,10 +395,10 @@ def test_the_document_names_every_route_and_has_examples(client):
     made = client.get("/openapi.json").json()
     for path in ("", "/{name}", "/{name}/examples", "/{name}/predict", "/{name}/feedback", "/{name}/rollback"):
         assert f"/api/tasks{path}" in made["paths"]
-    for schema in ("TaskIn", "ExamplesIn", "PredictIn", "FeedbackIn"):
+    for schema in ("TaskIn", "ExamplesIn", "PredictBody", "FeedbackIn"):
         assert made["components"]["schemas"][schema]["examples"], schema
     assert "HTTPValidationError" not in json.dumps(made)
-    sent = made["components"]["schemas"]["PredictIn"]["examples"][0]
+    sent = made["components"]["schemas"]["PredictBody"]["examples"][0]
     teach(client)
     assert client.post(f"{TASK}/predict", json=sent).status_code == 200
 

@@ -17,7 +17,7 @@ from innerloop.serve.http import looking, routes
 from innerloop.serve.http.guard import Guard, answer
 from innerloop.serve.http.payload import first
 from innerloop.serve.http.problems import Problem
-from innerloop.serve.http.schemas import ExampleIn, ExamplesIn, PredictIn
+from innerloop.serve.http.schemas import ExampleIn, ExamplesIn, PredictBody
 from innerloop.serve.http.service import Service
 from innerloop.serve.http.settings import ENVIRONMENT, Settings
 
@@ -72,7 +72,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
-        for model in (ExampleIn, ExamplesIn, PredictIn):  # read by hand, because they may come as multipart as well
+        for model in (ExampleIn, ExamplesIn, PredictBody):  # read by hand, because they may come as multipart as well
             found = model.model_json_schema(ref_template="#/components/schemas/{model}")
             found.pop("$defs", None)
             schemas[model.__name__] = found

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from innerloop.serve.http.limits import Limits
 from innerloop.serve.http.problems import Problem
-from innerloop.serve.http.schemas import ExampleIn, ExamplesIn, PredictIn
+from innerloop.serve.http.schemas import ExampleIn, ExamplesIn, PredictBody
 from innerloop.serve.http.tasks import Raw
 
 T = TypeVar("T", bound=BaseModel)
@@ -43,7 +43,7 @@ async def questions(request: Request, limits: Limits) -> list[Raw]:
     """
     if _multipart(request):
         return await _files(request, limits, labelled=False)
-    given = _validated(PredictIn, await _json(request))
+    given = _validated(PredictBody, await _json(request))
     kinds = [name for name in ("texts", "features", "images") if getattr(given, name) is not None]
     if len(kinds) != 1:
         raise Problem(422, f"give one of texts, features and images, got {' and '.join(kinds) or 'none'}")

@@ -16,7 +16,7 @@ from innerloop.serve.http.schemas import (
     ExamplesIn,
     FeedbackIn,
     HistoryOut,
-    PredictIn,
+    PredictBody,
     PredictionsOut,
     RelabelIn,
     RollbackIn,
@@ -216,7 +216,7 @@ def drop_class(
     "/tasks/{name}/predict",
     tags=["predictions"],
     response_model=PredictionsOut,
-    openapi_extra=_body(PredictIn, {"files": _FILES}),
+    openapi_extra=_body(PredictBody, {"files": _FILES}),
 )
 async def predict(name: Name, request: Request, worker: Worker) -> Response:
     """The class of one example or of many; null where it is none of these."""

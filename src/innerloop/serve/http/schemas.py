@@ -97,7 +97,7 @@ class ExamplesIn(BaseModel):
     examples: list[ExampleIn]
 
 
-class PredictIn(BaseModel):
+class PredictBody(BaseModel):
     """Examples to predict: one of texts, features and images."""
 
     model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"texts": ["what is on my account?"]}]})
