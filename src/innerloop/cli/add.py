@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.adapting import add, describe
+from innerloop.cli.options import Common, parse, tell
+from innerloop.recipes.adapting import add, changed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,4 @@ def run(argv: list[str]) -> int:
     """Teach a file more examples or more classes; `innerloop undo` takes it back."""
     options = parse(Command, argv, "add", run.__doc__ or "")
     made = add(options.file, options.data, options.allow)
-    if options.common.json:
-        emit(made)
-        return 0
-    say(f"{made['file']} is at version {made['version']}: {describe(made)}")
-    return 0
+    return tell(made, changed(made), options.common)

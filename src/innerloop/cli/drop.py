@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.adapting import describe, drop
+from innerloop.cli.options import Common, parse, tell
+from innerloop.recipes.adapting import changed, drop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,4 @@ def run(argv: list[str]) -> int:
     """Take a class out of a file; `innerloop undo` brings it back."""
     options = parse(Command, argv, "drop", run.__doc__ or "")
     made = drop(options.file, options.label, options.allow)
-    if options.common.json:
-        emit(made)
-        return 0
-    say(f"{made['file']} is at version {made['version']}: {describe(made)}")
-    return 0
+    return tell(made, changed(made), options.common)

@@ -33,6 +33,15 @@ def emit(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False))
 
 
+def tell(made: Any, said: str, common: Common) -> int:
+    """What was made, as JSON or in words; the exit status of a verb that worked."""
+    if common.json:
+        emit(made)
+    else:
+        say(said)
+    return 0
+
+
 def say(*what: Any, aside: bool = False) -> None:
     """Text or tables for people.
 

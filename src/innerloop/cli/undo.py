@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.adapting import describe, undo
+from innerloop.cli.options import Common, parse, tell
+from innerloop.recipes.adapting import changed, undo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +27,4 @@ def run(argv: list[str]) -> int:
     """Take a file back by one version, or to any; what came after stays in it and can come back."""
     options = parse(Command, argv, "undo", run.__doc__ or "")
     made = undo(options.file, options.to, options.redo, options.allow)
-    if options.common.json:
-        emit(made)
-        return 0
-    say(f"{made['file']} is at version {made['version']}: {describe(made)}")
-    return 0
+    return tell(made, changed(made), options.common)

@@ -12,20 +12,18 @@ scale of the gradients makes it jump, or negative. A scheduler that writes `lr` 
 
 import abc
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, overload
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from innerloop.core.errors import InputError
+from innerloop.optim.base import ClosureOptimizer
 
-T = TypeVar("T")
 
-
-class _Hypergradient(Optimizer, abc.ABC):
+class _Hypergradient(ClosureOptimizer):
     """Updates `lr` of its groups, then takes `p -= lr * direction`."""
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any], per_group: bool):
@@ -35,31 +33,9 @@ class _Hypergradient(Optimizer, abc.ABC):
         super().__init__(params, defaults)
         self.per_group = per_group
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Callable[[], T]) -> T: ...
-
-    def step(self, closure: Callable[[], T] | None = None) -> T | None:
-        """One step of the rates, and then one of the parameters.
-
-        Args:
-            closure: Computes the loss and its gradients again.
-
-        Raises:
-            InputError: A gradient is sparse or complex.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        with torch.no_grad():
-            self._step()
-        return loss
-
     def _step(self) -> None:
         found = [self._gradients(group) for group in self.param_groups]
-        slopes = [self._slope(params, grads) for params, grads in found]
+        slopes = [self._along(params, grads) for params, grads in found]
         if not self.per_group:
             slopes = [_total(slopes)] * len(slopes)
         for group, (params, grads), slope in zip(self.param_groups, found, slopes, strict=True):
@@ -78,19 +54,17 @@ class _Hypergradient(Optimizer, abc.ABC):
 
     def _gradients(self, group: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
         """Parameters that have a gradient, and these gradients with weight decay."""
-        params = [p for p in group["params"] if p.grad is not None]
-        for p in group["params"]:
-            if p.grad is None:  # it did not move, so it says nothing about the rate of its next step
+        slopes = {p: self._slope(p) for p in group["params"]}
+        for p, slope in slopes.items():
+            if slope is None:  # it did not move, so it says nothing about the rate of its next step
                 self.state[p].pop("direction", None)
-            elif p.grad.is_sparse or p.is_complex():
-                kind = "sparse" if p.grad.is_sparse else "complex"
-                raise InputError(f"{type(self).__name__} takes dense real gradients, got a {kind} one: use another one")
-        grads = [p.grad for p in params]
+        params = [p for p, slope in slopes.items() if slope is not None]
+        grads = [slope for slope in slopes.values() if slope is not None]
         if group["weight_decay"] and params:
             grads = list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
         return params, grads
 
-    def _slope(self, params: list[Tensor], grads: list[Tensor]) -> Tensor | None:
+    def _along(self, params: list[Tensor], grads: list[Tensor]) -> Tensor | None:
         """Inner product of the gradients with the directions of the step before; None before there was one."""
         pairs = [(g, self.state[p].get("direction")) for p, g in zip(params, grads, strict=True)]
         return _total(torch.dot(g.flatten(), d.flatten()) for g, d in pairs if d is not None)

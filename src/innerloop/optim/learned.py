@@ -7,11 +7,9 @@ was trained on; its card says where it fails.
 from collections.abc import Callable, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TypeVar, overload
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from innerloop.core import tree
@@ -19,13 +17,12 @@ from innerloop.core.errors import InputError
 from innerloop.core.types import Params
 from innerloop.engine import load
 from innerloop.learners.optimizers.l2o import L2O
-
-T = TypeVar("T")
+from innerloop.optim.base import ClosureOptimizer
 
 _SHIPPED = files("innerloop.optim") / "shipped"
 
 
-class LearnedOptimizer(Optimizer):
+class LearnedOptimizer(ClosureOptimizer):
     """Steps written by an LSTM, the same for every entry of every parameter, each with a state of its own.
 
     ```python
@@ -76,35 +73,14 @@ class LearnedOptimizer(Optimizer):
 
         return make
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-    @overload
-    def step(self, closure: Callable[[], T]) -> T: ...
-
-    def step(self, closure: Callable[[], T] | None = None) -> T | None:
-        """One step of every parameter that has a gradient.
-
-        Args:
-            closure: Computes the loss and its gradients again.
-
-        Raises:
-            InputError: A gradient is sparse or complex.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        with torch.no_grad():
-            for group in self.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        self._move(parameter, parameter.grad, group["lr"])
-        return loss
+    def _step(self) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                slope = self._slope(parameter)
+                if slope is not None:
+                    self._move(parameter, slope, group["lr"])
 
     def _move(self, parameter: Tensor, slope: Tensor, lr: float) -> None:
-        if slope.is_sparse or parameter.is_complex():
-            kind = "sparse" if slope.is_sparse else "complex"
-            raise InputError(f"a learned optimizer takes dense real gradients, got a {kind} one: use another one")
         reads = torch.promote_types(parameter.dtype, torch.float32)
         weights = {k: v.to(parameter.device, reads) for k, v in self.weights.items()}
         state = self.state[parameter]

@@ -173,6 +173,11 @@ def _said(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
     }
 
 
+def changed(made: dict[str, Any]) -> str:
+    """What a change to a file came to, in a line."""
+    return f"{made['file']} is at version {made['version']}: {describe(made)}"
+
+
 def describe(made: dict[str, Any]) -> str:
     """Classes with their examples, and what is known of "none of these", in a line."""
     shots = ", ".join(f"{name} ({count})" for name, count in made["examples"].items())

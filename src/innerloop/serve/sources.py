@@ -93,8 +93,14 @@ def kind(name: str) -> Kind:
 
 
 def _frozen(name: str) -> Source:
-    found = _encoder(name)
-    encoder = _loaded(name)
+    return _encoded(name, _loaded(name), _encoder(name).CALIBRATION)
+
+
+def _own(path: str, allow: Sequence[str]) -> Source:
+    return _encoded(path, module.load(path, tuple(allow)))
+
+
+def _encoded(name: str, encoder: Encoder, calibrated: Calibration | None = None) -> Source:
     return Source(
         name=name,
         learner=NearestCentroid(distance="cosine"),
@@ -102,7 +108,7 @@ def _frozen(name: str) -> Source:
         kind=encoder.kind,
         shape=None if encoder.features is None else (encoder.features,),
         encoder=encoder,
-        calibration=found.CALIBRATION,
+        calibration=calibrated,
     )
 
 
@@ -114,18 +120,6 @@ def _loaded(name: str) -> Encoder:
 @functools.cache
 def _cached(name: str) -> Encoder:
     return _encoder(name).load()
-
-
-def _own(path: str, allow: Sequence[str]) -> Source:
-    encoder = module.load(path, tuple(allow))
-    return Source(
-        name=path,
-        learner=NearestCentroid(distance="cosine"),
-        params={},
-        kind=encoder.kind,
-        shape=None if encoder.features is None else (encoder.features,),
-        encoder=encoder,
-    )
 
 
 def _run(name: str, folder: Path, allow: Sequence[str]) -> Source:
