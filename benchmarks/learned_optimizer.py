@@ -1,4 +1,4 @@
-"""A learned optimizer in an ordinary loop, against tuned Adam: `python -m benchmarks.learned_optimizer [RUN]`.
+"""A learned optimizer in an ordinary loop, against tuned Adam: `python -m benchmarks.learned_optimizer RUN`.
 
 Five problems on scikit-learn's digits that it was not trained on. Adam gets the best of 14 rates, by the mean loss over
 the first horizon, on seeds of their own; both then start from the same weights and see the same minibatches. Losses are
@@ -111,7 +111,7 @@ def measure(problem: str, learned: Make, x: Tensor, y: Tensor) -> dict[str, obje
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learned_optimizer", description=__doc__)
-    parser.add_argument("run", nargs="?", default="l2o-mlp", help="run folder, or a name that comes with the package")
+    parser.add_argument("run", help="run folder of l2o")
     given = parser.parse_args()
     torch.set_num_threads(1)
     learned, (x, y) = LearnedOptimizer.load(given.run), digits()
