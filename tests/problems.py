@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from innerloop.core import random, tree
+from innerloop.core import random
 from innerloop.core.types import Batch, Episode
 
 INPUTS, FEATURES = 8, 6
@@ -48,22 +49,22 @@ class NeedlesInNoise:
     """The same classes in every task, without a support: plain classification."""
 
     def episodes(self, first: int, count: int) -> Episode:
-        return tree.stack([self._episode(random.mix(self.seed, i)) for i in range(first, first + count)])
+        keys = random.mix(self.seed, torch.arange(first, first + count))  # [count]
+        drawn = random.mix(9, 9).expand(count) if self.fixed else keys
+        means = 2.5 * random.normal(random.fold(drawn, 0), (self.ways, 2), self.dtype)
+        support = self._batch(random.fold(keys, 1), means, 0 if self.fixed else self.shots)
+        return Episode(support, self._batch(random.fold(keys, 2), means, self.queries))
 
     def describe(self) -> dict[str, object]:
         return {"kind": "needles", "ways": self.ways, "shots": self.shots, "queries": self.queries, "seed": self.seed}
 
-    def _episode(self, key: Tensor) -> Episode:
-        means = 2.5 * random.normal(random.fold(random.mix(9, 9) if self.fixed else key, 0), (self.ways, 2), self.dtype)
-        support = self._batch(random.fold(key, 1), means, 0 if self.fixed else self.shots)
-        return Episode(support, self._batch(random.fold(key, 2), means, self.queries))
-
-    def _batch(self, key: Tensor, means: Tensor, each: int) -> Batch:
+    def _batch(self, keys: Tensor, means: Tensor, each: int) -> Batch:
         y = torch.arange(self.ways).repeat(each)
-        noise = random.normal(key, (len(y), INPUTS), self.dtype)
+        noise = random.normal(keys, (len(y), INPUTS), self.dtype)  # [count, n, 8]
         scale = torch.tensor([0.3] * 2 + [3.0] * (INPUTS - 2), dtype=self.dtype)
-        x = noise * scale + torch.cat([means[y], torch.zeros(len(y), INPUTS - 2, dtype=self.dtype)], 1)
-        return Batch(x, y, classes=torch.ones(self.ways, dtype=torch.bool), key=key)
+        x = noise * scale + F.pad(means[:, y], (0, INPUTS - 2))
+        classes = torch.ones(len(keys), self.ways, dtype=torch.bool)
+        return Batch(x, y.expand(len(keys), -1).contiguous(), classes=classes, key=keys)
 
 
 @dataclass(frozen=True)

@@ -135,9 +135,9 @@ def test_verification(twins, capsys):
 
 def test_comparison(run, tmp_path, capsys):
     names = []
-    for name in ("simple_shot", "linear_probe", "multi_task"):
+    for name, *more in (["simple_shot"], ["linear_probe", "--iterations", "5"], ["multi_task"]):
         names.append(str(tmp_path / name))
-        assert main(["train", name, *SMALL, "--out", names[-1], "--json"]) == 0
+        assert main(["train", name, *SMALL, *more, "--out", names[-1], "--json"]) == 0
     l2 = [*SMALL[:4], "--steps", "0", "--width", "4", "--transform", "l2", "--out", str(tmp_path / "l2")]
     capsys.readouterr()
     assert main(["train", "simple_shot", *l2, "--start", names[0]]) == 0

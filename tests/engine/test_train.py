@@ -77,13 +77,14 @@ def test_schedules():
 def test_a_budget_of_processor_time_ends_a_run_and_its_schedule(tmp_path):
     config = TrainConfig(steps=10**9, cpu_minutes=2, schedule="linear", meta_lr=1.0)
     assert [config.rate(0, spent) for spent in (0, 60, 120, 180)] == pytest.approx([1, 0.5, 0, 0], abs=1e-6)
-    spent = []
-    for minutes in (2e-3, 8e-3):
-        train(tmp_path, steps=10**9, cpu_minutes=minutes, schedule="constant")
+    spent = [0.0]
+    for more in (0.1, 0.5):  # seconds; the second goes on where the first stopped
+        budget = spent[-1] + more
+        train(tmp_path, steps=10**9, cpu_minutes=budget / 60, schedule="constant")
         state = torch.load(tmp_path / "state.pt", weights_only=True)
         spent.append(state["cpu_seconds"])
-        assert 60 * minutes <= state["cpu_seconds"] < 60 * minutes + 10 and state["step"] == steps_done(tmp_path)
-    assert spent[1] > spent[0]
+        assert budget <= spent[-1] < budget + 10 and state["step"] == steps_done(tmp_path)
+    assert spent[2] > spent[1]
 
 
 def test_gradients_are_clipped():

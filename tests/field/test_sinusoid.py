@@ -16,7 +16,7 @@ from innerloop.tasks import Sinusoid
 def test_maml_learns_sinusoids(seed):
     """3.006 is the error of the best predictor that ignores the task: less before adaptation would be a leak."""
     learner = MAML(model=MLP(), inner_lr=0.01, objective=regression)
-    config = TrainConfig(steps=2000, meta_batch_size=25, meta_lr=1e-3, seed=seed, plan="vmap", chunk=25)
+    config = TrainConfig(steps=2000, meta_batch_size=25, meta_lr=1e-3, seed=seed, plan="replay")
     params = meta_train(learner, Sinusoid(shots=10, queries=10, seed=seed), config)
     tasks = Sinusoid(shots=10, queries=100, seed=1000 + seed)
     test = meta_test(

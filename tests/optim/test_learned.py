@@ -12,7 +12,7 @@ from innerloop.engine import TrainConfig, meta_train
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.optimizers.l2o import L2O
 from innerloop.nn.mlp import MLP
-from innerloop.optim.learned import LearnedOptimizer
+from innerloop.optim.learned import LearnedOptimizer, shipped
 from innerloop.tasks import Sinusoid
 from innerloop.tasks.optimisation import Optimizees, quadratic
 
@@ -123,3 +123,13 @@ def test_what_cannot_be(tmp_path):
         meta_train(learner, Sinusoid(shots=2, queries=2), config, out=tmp_path / name)
         with pytest.raises(InputError, match=r"train l2o|family"):
             LearnedOptimizer.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_what_comes_with_the_package_trains_a_network(name):
+    net = network()
+    generator = torch.Generator().manual_seed(1)
+    x, y = torch.randn(8, 1, 4, 4, generator=generator), torch.arange(8) % 3
+    before = F.cross_entropy(net(x), y).item()
+    trained(net, LearnedOptimizer.load(name)(net.parameters()), 50)
+    assert F.cross_entropy(net(x), y).item() < 0.5 * before

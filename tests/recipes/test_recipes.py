@@ -21,7 +21,14 @@ def small(name, **train):
     usual = defaults(name, "digits")
     changed = {"steps": 2, "plan": "loop"} | train
     network = replace(usual.network, width=4)
-    return replace(usual, task=replace(usual.task, ways=2), network=network, train=replace(usual.train, **changed))
+    fields = {k: 5 if k == "iterations" else v for k, v in usual.fields.items()}
+    return replace(
+        usual,
+        task=replace(usual.task, ways=2),
+        network=network,
+        train=replace(usual.train, **changed),
+        fields=fields,
+    )
 
 
 @pytest.mark.parametrize("name", catalogue())

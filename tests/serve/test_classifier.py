@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,23 +8,17 @@ import torch
 from innerloop.core.errors import InputError
 from innerloop.learners import catalogue
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.recipes import build, defaults
+from innerloop.recipes import build
 from innerloop.serve.classifier import NONE, FewShotClassifier, Rows
 from innerloop.serve.sources import Source
+from tests.recipes.test_recipes import small
 
 WAYS = 3
 
 
 def options(name):
-    from dataclasses import replace
-
-    usual = defaults(name, "digits")
-    return replace(
-        usual,
-        task=replace(usual.task, ways=WAYS),
-        network=replace(usual.network, width=4),
-        train=replace(usual.train, steps=1, plan="loop"),
-    )
+    usual = small(name, steps=1)
+    return replace(usual, task=replace(usual.task, ways=WAYS))
 
 
 @pytest.fixture(scope="module")

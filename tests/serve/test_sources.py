@@ -64,6 +64,7 @@ def test_names_say_what_they_are():
     assert {"kanji-protonet", "kanji-maml", "efficientnet-lite0", "use-multilingual", "minilm"} <= set(found)
     assert all(about and "\n" not in about and not about.startswith("#") for about in found.values())
     assert set(installed()) <= set(found)
+    assert {name for name, about in found.items() if "pip install" in about} == set(found) - set(installed())
 
 
 def test_listing_imports_no_optional_package(monkeypatch):
@@ -82,7 +83,7 @@ def test_an_encoder_is_loaded_once_even_by_many_threads(monkeypatch):
     made = []
 
     class Fake:
-        PACKAGE, ABOUT, CALIBRATION = "innerloop", "fake", Calibration()
+        PACKAGE, EXTRA, ABOUT, CALIBRATION = "innerloop", "text", "fake", Calibration()
 
         @staticmethod
         def load():

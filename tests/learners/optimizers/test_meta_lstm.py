@@ -26,16 +26,23 @@ def double(learner):
     return {k: v.double() for k, v in learner.init(0).items()}
 
 
-def test_with_zero_weights_and_fixed_biases_it_is_gradient_descent(support):
-    """`f = 1` and `i = rate`, exactly."""
-    learner, rate = MetaLSTM(model=Module(classifier), inner_steps=5), 0.25
+@pytest.mark.parametrize("second_order", [False, True])
+def test_with_zero_weights_and_fixed_biases_it_is_gradient_descent(support, second_order):
+    """`f = 1` and `i = rate`, exactly; and so is the gradient with respect to the initialisation."""
+    learner, rate = MetaLSTM(model=Module(classifier), inner_steps=5, second_order=second_order), 0.25
     params = double(learner)
     zero = {k: torch.zeros_like(v) for k, v in params.items() if not k.startswith("model.")}
     zero["gates.bias"] = torch.tensor([50.0, math.log(rate / (1 - rate))], dtype=torch.float64)
-    found = learner.adapt(params | zero, support)
-    maml = MAML(model=Module(classifier), inner_lr=float(zero["gates.bias"][1].sigmoid()), inner_steps=5)
-    expected = maml.adapt(tree.part(params, "model"), support)
+    rate = float(zero["gates.bias"][1].sigmoid())
+    maml = MAML(model=Module(classifier), inner_lr=rate, inner_steps=5, first_order=not second_order)
+    start = {k: v.requires_grad_() for k, v in tree.part(params, "model").items()}
+    found, expected = learner.adapt(tree.join(model=start) | zero, support), maml.adapt(start, support)
     assert all(torch.equal(found[k], expected[k]) for k in expected)
+    ours, theirs = (
+        torch.autograd.grad(sum(w.square().sum() for w in adapted.values()), list(start.values()))
+        for adapted in (found, expected)
+    )
+    assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-12) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_a_step_written_out_weight_by_weight(support):
