@@ -37,8 +37,8 @@ class Cells(NamedTuple):
 class MetaLSTM(FastWeights[Cells]):
     """Parameters: `model.*`, the first cell state, and `lstm.*` and `gates.*`, shared by all weights.
 
-    Gradients and losses enter as constants, as in the paper, so there are no second derivatives. As in the authors'
-    code, the gates are fed back as they are ahead of their sigmoid.
+    What the gates read is constant, as in the paper, so the gradient is not exact. As in the authors' code, the gates
+    are fed back as they are ahead of their sigmoid.
     """
 
     exact_gradient = False
@@ -50,6 +50,8 @@ class MetaLSTM(FastWeights[Cells]):
     """Updates, each on the whole support; the paper takes 12 for one shot, 8 passes for five."""
     units: int = 20
     """Of the LSTM that reads gradients and losses."""
+    second_order: bool = False
+    """Differentiate through the gradient that an update takes, which the paper holds constant."""
 
     def __post_init__(self) -> None:
         if not 0 < self.inner_lr < 1:
@@ -73,10 +75,13 @@ class MetaLSTM(FastWeights[Cells]):
         return Cells(weights, nothing, nothing, nothing[:, :2])
 
     def advance(self, params: Params, carry: Cells, support: Batch) -> tuple[Cells, Tensor]:
-        at = tree.map(Tensor.detach, _shaped(carry.weights, tree.part(params, "model")))
-        slope, value, _ = value_and_grad(self.support_loss(support), at, create_graph=False)
+        at = _shaped(carry.weights, tree.part(params, "model"))
+        if not self.second_order:
+            at = tree.map(Tensor.detach, at)
+        slope, value, _ = value_and_grad(self.support_loss(support), at, create_graph=self.second_order)
         gradient = _flat(slope)
-        read = torch.cat([_preprocess(gradient), _preprocess(value.expand_as(gradient))], 1)  # [n, 4]
+        seen = gradient.detach()  # even then: the slope of log|gradient| is 1 / |gradient|
+        read = torch.cat([_preprocess(seen), _preprocess(value.expand_as(seen))], 1)  # [n, 4]
         hidden, cell = _lstm(tree.part(params, "lstm"), read, carry.hidden, carry.cell)
         # Each gate reads the hidden state, the weight and its own last value.
         by_hidden, by_weight, by_gate = params["gates.weight"].split([self.units, 1, 1], 1)
