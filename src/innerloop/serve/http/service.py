@@ -49,6 +49,7 @@ class Service:
         shared = self.store.database.path.parent if settings.workers > 1 else None
         self.recent = Recent(self.limits, shared)
         self._adapted: Cache[Adapted] = Cache(self.limits.adapted, self.limits.adapted_mb * 1e6, lambda a: a.size)
+        self._turn: dict[str, tuple[Task, Source]] = {}
 
     def close(self) -> None:
         """Finish what waits."""
@@ -81,7 +82,7 @@ class Service:
 
     async def predict(self, name: str, raw: Sequence[Raw]) -> tuple[int, list[tuple[str, Answer]]]:
         """The version that answered, and for each example what feedback calls it and its class."""
-        task, source = self._task_in_memory(name) or await _thread(self._task, name)
+        task, source = self._task_now(name) or await _thread(self._task, name)
         adapted = self._adapted.find((task.id, task.version)) or await _thread(self._adapt, task)
         tasks.check_kind(source, raw)
         asked = [(example, adapted) for example in raw]
@@ -191,11 +192,20 @@ class Service:
         except (Problem, InputError) as error:
             raise Problem(409, f"task '{name}' was taught to '{task.source}', and {error}") from error
 
-    def _task_in_memory(self, name: str) -> tuple[Task, Source] | None:
-        """The task, if its source is loaded: one row is read, which takes less than to ask a thread for it."""
+    def _task_now(self, name: str) -> tuple[Task, Source] | None:
+        """The task, if its source is loaded: one row is read, which takes less than to ask a thread for it.
+
+        It is read once for all requests that one turn of the event loop finds, so after every one of them came.
+        """
+        if (found := self._turn.get(name)) is not None:
+            return found
         task = self.store.task(name)
         source = self.sources.loaded(task.source)
-        return None if source is None else (task, source)
+        if source is None:
+            return None
+        self._turn[name] = task, source
+        asyncio.get_running_loop().call_soon(self._turn.clear)
+        return task, source
 
     def _ready(self, name: str) -> tuple[Task, Source, Adapted]:
         task, source = self._task(name)
