@@ -84,8 +84,8 @@ _TICKETS: deque[str] = deque()
 def ticket() -> str:
     """A name of 16 letters that nobody guesses.
 
-    The system is asked for many at once: asking it gives up the interpreter's lock, which a thread that encodes keeps for
-    milliseconds.
+    The system is asked for many at once: asking it gives up the interpreter's lock, which a thread that encodes keeps
+    for milliseconds.
     """
     while True:
         try:

@@ -5,6 +5,7 @@ import json
 import queue
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,14 @@ _TABLE = (
     "CREATE TABLE IF NOT EXISTS recent (id TEXT PRIMARY KEY, task INTEGER, row BLOB, dtype TEXT, shape TEXT, "
     "kind TEXT, value BLOB, name TEXT, weight INTEGER)"
 )
+_INSERT = "INSERT INTO recent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_DELETE = "DELETE FROM recent WHERE "
+_MOST = 256
+"""Predictions of one transaction."""
+_MOMENT = 0.05
+"""Seconds in which they come together."""
+_SHARE = 16
+"""The bytes are weighed when they may have grown by so many parts of what is allowed."""
 
 
 class Asked(NamedTuple):
@@ -97,20 +106,41 @@ class Recent:
         return connection
 
     def _write(self) -> None:
-        while (first := self._queue.get()) is not None:
-            waiting = [first]
-            with contextlib.suppress(queue.Empty):
-                while len(waiting) < 256 and (another := self._queue.get_nowait()) is not None:
-                    waiting.append(another)
-            with contextlib.suppress(sqlite3.Error), contextlib.closing(self._connect()) as c:
-                c.execute("BEGIN IMMEDIATE")
-                c.executemany("INSERT INTO recent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [_row(*w) for w in waiting])
-                old = "DELETE FROM recent WHERE rowid <= (SELECT max(rowid) FROM recent) - ?"
-                c.execute(old, (self._limits.recent,))
-                while c.execute("SELECT total(weight) FROM recent").fetchone()[0] > self._size:
-                    gone = "DELETE FROM recent WHERE rowid IN (SELECT rowid FROM recent ORDER BY rowid LIMIT 256)"
-                    c.execute(gone)
-                c.execute("COMMIT")
+        connection, unweighed, ended = None, 0, False
+        while not ended:
+            gathered = self._gather()
+            waiting = [asked for asked in gathered if asked is not None]
+            ended = len(waiting) < len(gathered)
+            unweighed += sum(asked.weight for _, asked in waiting)
+            try:
+                connection = connection or self._connect()
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(_INSERT, [_row(*w) for w in waiting])
+                connection.execute(_DELETE + "rowid <= (SELECT max(rowid) FROM recent) - ?", (self._limits.recent,))
+                if unweighed > self._size / _SHARE:  # it reads the whole table
+                    self._shrink(connection)
+                    unweighed = 0
+                connection.execute("COMMIT")
+            except sqlite3.Error:
+                if connection is not None:
+                    connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+    def _gather(self) -> list[tuple[str, Asked] | None]:
+        """What waits, a moment after the first came; None stands at the end of everything."""
+        waiting = [self._queue.get()]
+        if waiting[0] is not None:
+            time.sleep(_MOMENT)
+        with contextlib.suppress(queue.Empty):
+            while waiting[-1] is not None and len(waiting) < _MOST:
+                waiting.append(self._queue.get_nowait())
+        return waiting
+
+    def _shrink(self, connection: sqlite3.Connection) -> None:
+        while connection.execute("SELECT total(weight) FROM recent").fetchone()[0] > self._size:
+            connection.execute(_DELETE + "rowid IN (SELECT rowid FROM recent ORDER BY rowid LIMIT 256)")
 
 
 def _row(id: str, asked: Asked) -> tuple[object, ...]:

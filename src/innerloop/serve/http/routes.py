@@ -116,6 +116,22 @@ def _taught(change: Change, counts: dict[str, int]) -> TaughtOut:
     return TaughtOut(version=change.version, ids=list(change.ids), classes=_classes(counts))
 
 
+# Routes are tried in their order, and this one is asked most.
+@router.post(
+    "/tasks/{name}/predict",
+    tags=["predictions"],
+    response_model=PredictionsOut,
+    openapi_extra=_body(PredictBody, {"files": _FILES}),
+)
+async def predict(name: Name, request: Request, worker: Worker) -> Response:
+    """The class of one example or of many; null where it is none of these."""
+    version, answers = await worker.predict(name, await payload.questions(request, worker.limits))
+    found = [
+        {"id": id, "class": a.label, "accepted": a.accepted, "probabilities": a.probabilities} for id, a in answers
+    ]
+    return JSONResponse({"version": version, "predictions": found})
+
+
 @router.post("/tasks", status_code=201, tags=["tasks"])
 async def create_task(body: TaskIn, worker: Worker) -> TaskOut:
     """Make a task; it is taught by giving it examples."""
@@ -210,21 +226,6 @@ def drop_class(
 ) -> VersionOut:
     """Take a class out with all its examples; earlier versions keep them."""
     return VersionOut(version=worker.store.drop(name, payload.label(label, worker.limits), seen).version)
-
-
-@router.post(
-    "/tasks/{name}/predict",
-    tags=["predictions"],
-    response_model=PredictionsOut,
-    openapi_extra=_body(PredictBody, {"files": _FILES}),
-)
-async def predict(name: Name, request: Request, worker: Worker) -> Response:
-    """The class of one example or of many; null where it is none of these."""
-    version, answers = await worker.predict(name, await payload.questions(request, worker.limits))
-    found = [
-        {"id": id, "class": a.label, "accepted": a.accepted, "probabilities": a.probabilities} for id, a in answers
-    ]
-    return JSONResponse({"version": version, "predictions": found})
 
 
 @router.post("/tasks/{name}/feedback", status_code=201, tags=["predictions"])
