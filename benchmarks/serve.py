@@ -188,6 +188,7 @@ def speed(source: str, rounds: int, seconds: float, workers: int, folder: Path) 
             row["p99"].append(percentile(waits, 99))
             _, waits = load(server, source, CLIENTS, seconds, i, CLIENTS / (found / 2))
             row["half"].append(percentile(waits, 99))
+        row["workers_seconds"] = server.workers_seconds()
     finally:
         server.kill()
     return row
@@ -265,10 +266,9 @@ def main() -> None:
     kept = results.read(PLACE)
     with tempfile.TemporaryDirectory(prefix="innerloop-serve-") as folder:
         for source in options.sources:
-            began, before = time.perf_counter(), elsewhere()
+            began, before = time.perf_counter(), elsewhere(_children())
             row = speed(source, options.rounds, options.seconds, options.workers, Path(folder))
-            used = os.times()
-            after = elsewhere(used.children_user + used.children_system)
+            after = elsewhere(_children() + row.pop("workers_seconds"))
             row |= _about() | {"noise": noise(before, after, time.perf_counter() - began)}
             print(f"{source}: {'; '.join(report(row))}. {row['noise']}", flush=True)
             kept[source] = row
@@ -277,6 +277,12 @@ def main() -> None:
             kept["mixed"] = {"source": source} | _about() | kills(source, options.minutes, Path(folder))
     if not options.dry:
         results.write(kept, PLACE)
+
+
+def _children() -> float:
+    """CPU seconds of the children that have ended."""
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 def _about() -> dict[str, Any]:

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.machine import cpu_seconds
+
 PLAIN = "benchmarks.serve_load:Plain"
 """A source whose rows are the numbers that were sent."""
 _ROOT = Path(__file__).parents[1]
@@ -85,6 +87,16 @@ class Server:
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(timeout=60)
+
+    def workers_seconds(self) -> float:
+        """CPU seconds of its living workers, which are nobody's children any more when it is killed."""
+        assert self.process is not None
+        found = 0.0
+        for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+            with contextlib.suppress(ProcessLookupError):
+                if pid != self.process.pid and os.getpgid(pid) == self.process.pid:
+                    found += cpu_seconds(pid)
+        return found
 
     def resident(self) -> float:
         """Megabytes that it holds."""
