@@ -1,6 +1,7 @@
 """Where the service meets the classifier: sources that are offered, raw examples as rows, tasks that were adapted."""
 
 import contextlib
+import gc
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ class Sources:
             if name not in self._loaded:
                 place = name if name in self._about or self._runs is None else self._runs / name
                 self._loaded[name] = sources.source(place, self._allow)
+                gc.freeze()  # looking through all that was imported would stop every thread for a tenth of a second
         return self._loaded[name]
 
     def loaded(self, name: str) -> Source | None:
