@@ -253,7 +253,7 @@ def report(row: dict[str, Any]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sources", nargs="+", default=["use-multilingual", "efficientnet-lite0"])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="of the measurements of speed; 0: none")
     parser.add_argument("--seconds", type=float, default=8.0, help="of one measurement")
     parser.add_argument("--workers", type=int, default=cores(), help="of the server whose speed is measured")
     parser.add_argument("--minutes", type=float, default=10.0, help="of mixed load with kills; 0: none")
@@ -263,20 +263,22 @@ def main() -> None:
     if options.bare:
         print(bare(options.bare, options.seconds))
         return
-    kept = results.read(PLACE)
+
+    def keep(name: str, row: dict[str, Any]) -> None:
+        if not options.dry:
+            results.write(results.read(PLACE) | {name: row}, PLACE)
+
     with tempfile.TemporaryDirectory(prefix="innerloop-serve-") as folder:
-        for source in options.sources:
+        for source in options.sources if options.rounds else ():
             began, before = time.perf_counter(), elsewhere(_children())
             row = speed(source, options.rounds, options.seconds, options.workers, Path(folder))
             after = elsewhere(_children() + row.pop("workers_seconds"))
             row |= _about() | {"noise": noise(before, after, time.perf_counter() - began)}
             print(f"{source}: {'; '.join(report(row))}. {row['noise']}", flush=True)
-            kept[source] = row
+            keep(source, row)
         if options.minutes:
             source = options.sources[0]
-            kept["mixed"] = {"source": source} | _about() | kills(source, options.minutes, Path(folder))
-    if not options.dry:
-        results.write(kept, PLACE)
+            keep("mixed", {"source": source} | _about() | kills(source, options.minutes, Path(folder)))
 
 
 def _children() -> float:
