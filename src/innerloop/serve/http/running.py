@@ -7,6 +7,7 @@ import tempfile
 from typing import Any
 
 from innerloop.core.errors import InputError
+from innerloop.serve.http import listening
 from innerloop.serve.http.settings import ENVIRONMENT, Settings
 
 _MOST_CONNECTIONS = 1_000
@@ -47,9 +48,11 @@ def serve(settings: Settings) -> None:
     """
     try:
         import uvicorn
+        from uvicorn.supervisors import Multiprocess
     except ImportError as error:
         raise InputError("the service needs uvicorn and fastapi: pip install 'innerloop[serve]'") from error
     check(settings)
+    listening.check(settings.host, settings.port)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     common: dict[str, Any] = {
         "host": settings.host,
@@ -72,7 +75,10 @@ def serve(settings: Settings) -> None:
     with tempfile.TemporaryDirectory(prefix="innerloop-metrics-") as folder:
         os.environ[ENVIRONMENT] = settings.to_json()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        uvicorn.run("innerloop.serve.http.app:from_environment", factory=True, workers=settings.workers, **common)
+        config = uvicorn.Config(
+            "innerloop.serve.http.app:from_environment", factory=True, workers=settings.workers, **common
+        )
+        Multiprocess(config, listening.sockets(settings.host, settings.port)).run()
 
 
 def _shown(host: str) -> str:

@@ -1,0 +1,51 @@
+"""The address that the service listens on, and how its workers share it."""
+
+import socket
+import sys
+from typing import Any
+
+from innerloop.core.errors import InputError
+
+
+def check(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened on.
+
+    Raises:
+        InputError: It is taken, not this machine's, or not allowed.
+    """
+    try:
+        _bound(socket.socket, host, port).close()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError(f"cannot listen on {host}, port {port}: {why}; choose another --port or --host") from error
+
+
+def sockets(host: str, port: int) -> list[socket.socket]:
+    """What is handed to every worker: on Linux each gets a socket of its own on the same port."""
+    if not sys.platform.startswith("linux"):
+        return [_bound(socket.socket, host, port)]
+    return [_bound(_OneEach, host, port)]
+
+
+class _OneEach(socket.socket):
+    """Arrives as another socket on the same port.
+
+    So the kernel deals new connections out evenly; from one that is shared, whoever wakes first takes all that wait.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _bound, (type(self), *self.getsockname()[:2])
+
+
+def _bound(cls: type[socket.socket], host: str, port: int) -> socket.socket:
+    found = cls(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if cls is _OneEach:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        found.bind((host, port))
+    except OSError:
+        found.close()
+        raise
+    found.set_inheritable(True)
+    return found
