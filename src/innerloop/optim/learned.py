@@ -1,7 +1,7 @@
 """A learned optimizer in an ordinary `torch` loop: Andrychowicz et al., NeurIPS 2016, https://arxiv.org/abs/1606.04474.
 
 The two-layer LSTM that `innerloop train l2o` made reads every gradient entry and writes its step. It is good at what it
-was trained on: `innerloop test` says how far.
+was trained on: `innerloop test` says how far, and the card of the one that comes with the package.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +18,14 @@ from innerloop.engine import load
 from innerloop.learners.optimizers.l2o import L2O
 from innerloop.optim.base import ClosureOptimizer
 
+SHIPPED = Path(__file__).parent / "shipped"
+
 
 class LearnedOptimizer(ClosureOptimizer):
     """Steps written by an LSTM, the same for every entry of every parameter, each with a state of its own.
 
     ```python
-    optimizer = LearnedOptimizer.load("runs/l2o")(model.parameters())
+    optimizer = LearnedOptimizer.load("l2o-mlp")(model.parameters())
     ```
 
     `lr` multiplies the steps, 1 being what it was trained with. A state takes 4 times `hidden` numbers an entry, 80
@@ -50,13 +52,13 @@ class LearnedOptimizer(ClosureOptimizer):
         """What makes the optimizer that a run folder holds: call it with `model.parameters()`.
 
         Args:
-            run: Run folder of `l2o`, trained on functions.
+            run: One of `shipped()`, or a run folder of `l2o`, trained on functions; a `Path` is always a folder.
             allow: Module prefixes besides `innerloop.` that the run may name.
 
         Raises:
             InputError: Not a run, or one of another learner, or one that also learned where networks start.
         """
-        learner, weights = load(run, allow)
+        learner, weights = load(SHIPPED / run if run in shipped() else run, allow)
         if not isinstance(learner, L2O):
             raise InputError(f"{run} holds {type(learner).__name__}: a learned optimizer is trained by `train l2o`")
         if learner.model is not None:
@@ -85,3 +87,8 @@ class LearnedOptimizer(ClosureOptimizer):
         lstm = tree.map(lambda t: t.to(reads), state["lstm"])  # load_state_dict gives them the parameter's dtype
         step, state["lstm"] = self.learner.write(weights, slope.reshape(-1).to(reads), lstm)
         parameter.add_(step.view(parameter.shape).to(parameter.dtype), alpha=lr)
+
+
+def shipped() -> list[str]:
+    """Names of the learned optimizers that come with the package; each has a `card.md`."""
+    return sorted(place.parent.name for place in SHIPPED.glob("*/config.json"))

@@ -14,7 +14,7 @@ def test_what_is_taken_is_refused():
         other.listen()
         with pytest.raises(InputError, match=r"cannot listen on 127.0.0.1, port \d+: .*choose another --port"):
             listening.check("127.0.0.1", other.getsockname()[1])
-    with pytest.raises(InputError, match="cannot listen on 203.0.113.1"):
+    with pytest.raises(InputError, match=r"cannot listen on 203\.0\.113\.1"):
         listening.check("203.0.113.1", 8000)
     listening.check("127.0.0.1", 0)
 
