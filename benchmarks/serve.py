@@ -8,7 +8,7 @@
 2. The 99th percentile of their waiting to the median of a client that is alone; and the same where they pause, so that
    half as much is asked. C clients that never pause wait C / throughput on average, whatever is done.
 3. `--minutes` of mixed load (teach, relabel, remove, roll back, ask) with a `kill -9` every 30 s, then a replay.
-4. As long without kills: what the server holds in memory at a fifth of the time and at the end.
+4. As long without kills, likewise: what the server holds in memory at a fifth of the time and at the end.
 
 The clients run on the same machine and are part of what is measured.
 """
@@ -194,45 +194,31 @@ def speed(source: str, rounds: int, seconds: float, workers: int, folder: Path) 
     return row
 
 
-def kills(source: str, minutes: float, folder: Path) -> dict[str, Any]:
-    """Mixed load with kills, compared with a replay; then as long without."""
-    server = Server(folder / "mixed", source)
+def mixture(source: str, minutes: float, every: float | None, store: Path) -> dict[str, Any]:
+    """Mixed load, with kills or without, compared with a replay."""
+    server = Server(store, source)
     server.start()
     try:
-        rolling = mixed(server, source, drawing(source), 60 * minutes, EVERY)
-        print(f"{source}, kills: {said(rolling)}", flush=True)
+        found = mixed(server, source, drawing(source), 60 * minutes, every)
     finally:
         server.kill()
-    server = Server(folder / "steady", source)
-    server.start()
-    try:
-        steady = mixed(server, source, drawing(source), 60 * minutes, None)
-        print(f"{source}, steady: {said(steady)}", flush=True)
-    finally:
-        server.kill()
-    resident = steady.resident
-    return {
-        "minutes": minutes,
-        "kills": rolling.kills,
-        "acknowledged": rolling.acknowledged,
-        "lost": rolling.lost,
-        "answers": rolling.answers,
-        "wrong": rolling.wrong,
-        "unknown": rolling.unknown,
-        "refused": rolling.refused[:10],
-        "starts": rolling.starts,
-        "steady": {"acknowledged": steady.acknowledged, "lost": steady.lost, "wrong": steady.wrong},
-        "resident": [resident[len(resident) // 5], resident[-1]],
-    }
+    print(f"{source}, {minutes:g} minutes: {said(found)}", flush=True)
+    kept = vars(found) | {"refused": found.refused[:10], "resident": [_settled(found), found.resident[-1]]}
+    return {"source": source, "minutes": minutes} | kept
+
+
+def _settled(found: Found) -> float:
+    """Megabytes that the server held after a fifth of the time, when all code had run once."""
+    return found.resident[len(found.resident) // 5]
 
 
 def said(found: Found) -> str:
     """What a run of mixed load came to."""
-    memory = f"{found.resident[len(found.resident) // 5]:.0f} to {found.resident[-1]:.0f} MB"
     return (
-        f"{found.kills} kills; {found.acknowledged:,} acknowledged examples, {found.lost} lost; {found.answers:,} "
-        f"answers, {found.wrong} wrong; {found.unknown} changes without an answer; {len(found.refused)} refused; "
-        f"{memory}"
+        f"{found.kills} kills; {found.acknowledged:,} acknowledged examples, {found.lost} lost; "
+        f"{found.asked:,} answers, of {found.answers:,} compared {found.wrong} wrong; "
+        f"{found.unknown} changes without an answer; {len(found.refused)} refused; "
+        f"{_settled(found):.0f} to {found.resident[-1]:.0f} MB"
     )
 
 
@@ -256,7 +242,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of the measurements of speed; 0: none")
     parser.add_argument("--seconds", type=float, default=8.0, help="of one measurement")
     parser.add_argument("--workers", type=int, default=cores(), help="of the server whose speed is measured")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of mixed load with kills; 0: none")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of each mixed load; 0: none")
+    parser.add_argument("--mixed", nargs="+", choices=["kills", "steady"], default=["kills", "steady"])
     parser.add_argument("--dry", action="store_true", help="print, keep nothing")
     parser.add_argument("--bare", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -276,9 +263,9 @@ def main() -> None:
             row |= _about() | {"noise": noise(before, after, time.perf_counter() - began)}
             print(f"{source}: {'; '.join(report(row))}. {row['noise']}", flush=True)
             keep(source, row)
-        if options.minutes:
-            source = options.sources[0]
-            keep("mixed", {"source": source} | _about() | kills(source, options.minutes, Path(folder)))
+        for name in options.mixed if options.minutes else ():
+            every = EVERY if name == "kills" else None
+            keep(name, _about() | mixture(options.sources[0], options.minutes, every, Path(folder) / name))
 
 
 def _children() -> float:

@@ -26,6 +26,7 @@ PLAIN = "benchmarks.serve_load:Plain"
 _ROOT = Path(__file__).parents[1]
 _CLASSES = ("ant", "bee", "cat", "dog")
 _MOST = 60
+_REPLAYED = 3_000
 _SHARED = "shared"
 _CLOSE = 1e-3
 """Probabilities that differ by less are the same: rounding depends on what else was in a batch."""
@@ -165,7 +166,10 @@ class Found:
     kills: int = 0
     acknowledged: int = 0
     lost: int = 0
+    asked: int = 0
+    """Answers that came."""
     answers: int = 0
+    """Those that were compared."""
     wrong: int = 0
     unknown: int = 0
     refused: list[str] = field(default_factory=list)
@@ -347,7 +351,11 @@ def mixed(
 
 
 def compare(server: Server, source: str, threads: list[Writer], found: Found) -> None:
-    """Count what was lost, and which answers a classifier that saw the same examples does not give."""
+    """Count what was lost, and which answers a classifier that saw the same examples does not give.
+
+    Of the versions that answered, `_REPLAYED` are drawn: each takes a classifier of its own.
+    """
+    replay, waiting = Replay(source, found), []
     for thread in threads:
         diary = thread.diary
         expected = diary.versions[max(diary.versions)]
@@ -357,46 +365,75 @@ def compare(server: Server, source: str, threads: list[Writer], found: Found) ->
         found.acknowledged += diary.acknowledged + len(thread.shared)
         found.unknown += diary.unknown
         found.refused += diary.refused
-        for version, asked in _grouped(diary.asked):
-            members = diary.versions[version]
-            examples = [members[id] for id in sorted(members)]
-            _replay(source, examples, diary.reject, asked, found)
+        waiting += [(diary, *group) for group in _grouped(diary.asked)]
     shared = {row["id"]: row for row in _listed(server, _SHARED)}
     found.lost += sum(id not in shared for thread in threads for _, id, _ in thread.shared)
     counts = {
         row["version"]: row["examples"] for row in Client(server.port).ask("GET", f"/api/tasks/{_SHARED}/versions")[1]
     }
     drawn = {id: example for thread in threads for _, id, example in thread.shared}
-    for version, asked in _grouped([a for thread in threads for a in thread.shared_asked]):
+    waiting += [(None, *group) for group in _grouped([a for thread in threads for a in thread.shared_asked])]
+    found.asked = sum(len(asked) for _, _, asked in waiting)
+    for diary, version, asked in random.Random(0).sample(waiting, min(len(waiting), _REPLAYED)):
+        if diary is not None:
+            members = diary.versions[version]
+            replay.of([members[id] for id in sorted(members)], asked, diary.reject)
+            continue
         ids = sorted(shared)[: counts[version]]
         if all(id in drawn for id in ids):  # an example whose teacher got no answer is known by its text alone
-            examples = [(shared[id]["label"], drawn[id]) for id in ids]
-            _replay(source, examples, None, asked, found)
+            replay.of([(shared[id]["label"], drawn[id]) for id in ids], asked)
 
 
-def _replay(
-    source: str, examples: list[tuple[str, Any]], reject: float | None, asked: list[Asked], found: Found
-) -> None:
-    from innerloop.serve.classifier import FewShotClassifier
+class Replay:
+    """What a classifier in this process answers that was fitted to the same examples.
 
-    classifier = FewShotClassifier(source, reject=reject, allow=("benchmarks",))
-    classifier.fit(_values([example for _, example in examples]), [label for label, _ in examples])
-    said = classifier.answers(_values([a.example for a in asked]))
-    names = [str(name) for name in classifier.classes_]
-    for a, p, accepted in zip(asked, said.probabilities, said.accepted, strict=True):
-        served = a.answer["probabilities"]
-        same = set(served) == set(names) and all(
-            abs(served[name] - q) < _CLOSE for name, q in zip(names, p, strict=True)
-        )
-        found.answers += 1
-        found.wrong += not same or (bool(accepted) != a.answer["accepted"] and not _narrow(classifier, a.example))
+    Args:
+        source: What it learns from.
+        found: Is told.
+    """
+
+    def __init__(self, source: str, found: Found):
+        self._source, self._found = source, found
+        self._known: dict[str, torch.Tensor] = {}
+
+    def of(self, examples: list[tuple[str, Any]], asked: list[Asked], reject: float | None = None) -> None:
+        """Answer what was asked of a task that held these examples, and compare."""
+        from innerloop.serve.classifier import FewShotClassifier
+
+        classifier = FewShotClassifier(self._source, reject=reject, allow=("benchmarks",))
+        learned, questions = [example for _, example in examples], [a.example for a in asked]
+        self._encode(classifier, learned + questions)
+        classifier.fit(self._rows(learned), [label for label, _ in examples])
+        said = classifier.answers(self._rows(questions))
+        names = [str(name) for name in classifier.classes_]
+        for a, p, accepted in zip(asked, said.probabilities, said.accepted, strict=True):
+            served = a.answer["probabilities"]
+            same = set(served) == set(names) and all(
+                abs(served[name] - q) < _CLOSE for name, q in zip(names, p, strict=True)
+            )
+            self._found.answers += 1
+            known = bool(accepted) == a.answer["accepted"] or self._narrow(classifier, a.example)
+            self._found.wrong += not (same and known)
+
+    def _encode(self, classifier: Any, examples: list[Any]) -> None:
+        """Each example goes through the encoder once, however many versions hold it."""
+        new = list({_key(e): e for e in examples if _key(e) not in self._known}.values())
+        if new:
+            self._known |= zip(map(_key, new), classifier.rows(_values(new)), strict=True)
+
+    def _rows(self, examples: list[Any]) -> Any:
+        from innerloop.serve.rows import Rows
+
+        return Rows(torch.stack([self._known[_key(e)] for e in examples]))
+
+    def _narrow(self, classifier: Any, example: Any) -> bool:
+        """Whether an example lies on the threshold, so that rounding decides."""
+        z = classifier._fitted().logits(self._rows([example]).x)
+        return abs(float(z.max()) - classifier.calibration_.threshold) < _CLOSE
 
 
-def _narrow(classifier: Any, example: Any) -> bool:
-    """Whether an example lies on the threshold, so that rounding decides."""
-    task, threshold = classifier._fitted(), classifier.calibration_.threshold
-    z = task.logits(classifier.rows(_values([example])))
-    return abs(float(z.max()) - threshold) < _CLOSE
+def _key(example: Any) -> str:
+    return json.dumps(example)
 
 
 def _values(examples: list[Any]) -> Any:
