@@ -107,7 +107,7 @@ def measure(problem: str, learned: Make, x: Tensor, y: Tensor) -> dict[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learned_optimizer", description=__doc__)
-    parser.add_argument("run", help="run folder of l2o")
+    parser.add_argument("run", help="run folder of l2o, or l2o-mlp, which comes with the package")
     given = parser.parse_args()
     torch.set_num_threads(1)
     learned, (x, y) = LearnedOptimizer.load(given.run), digits()

@@ -8,7 +8,8 @@
 2. The 99th percentile of their waiting to the median of a client that is alone; and the same where they pause, so that
    half as much is asked. C clients that never pause wait C / throughput on average, whatever is done.
 3. `--minutes` of mixed load (teach, relabel, remove, roll back, ask) with a `kill -9` every 30 s, then a replay.
-4. As long without kills, likewise: what the server holds in memory at a fifth of the time and at the end.
+4. As long without kills, likewise. One of its tasks is never made smaller.
+5. As long of teaching, asking and going back, so that nothing grows: what the server holds in memory must not.
 
 The clients run on the same machine and are part of what is measured.
 """
@@ -43,12 +44,13 @@ from innerloop.serve import sources
 PLACE = Path(__file__).with_name("serve.json")
 CLIENTS = 32
 EVERY = 30.0
+MIXED = ("kills", "steady", "level")
 _SAID = (
     "my card account balance transfer money weather today tomorrow song play alarm set flight book hotel recipe "
     "translate please how what when can you the a to for in of lost stolen bill pay rent restaurant table time"
 )
 _SMALL = ("--adapted-mb", "64", "--recent-mb", "16")
-"""Caches that are full in a fifth of the time, so that what grows afterwards is a leak."""
+"""Caches that are full after a fifth of the time."""
 _TOPICS = ("ant", "bee", "cat", "dog")
 
 
@@ -209,6 +211,35 @@ def mixture(source: str, minutes: float, every: float | None, store: Path) -> di
     return {"source": source, "minutes": minutes} | kept
 
 
+def level(source: str, minutes: float, store: Path) -> dict[str, Any]:
+    """Memory while a task is taught, asked and taken back again and again."""
+    server, r, make = Server(store, source, *_SMALL), random.Random(3), drawing(source)
+    server.start()
+    try:
+        teach(server, source)
+        client, rounds, resident = Client(server.port), 0, []
+        first = client.ask("GET", "/api/tasks/bench")[1]["version"]
+        kind = "images" if sources.kind(source) == "pictures" else "texts"
+        end = time.perf_counter() + 60 * minutes
+        while time.perf_counter() < end:
+            drawn = [make(r) for _ in range(5)]
+            for path, body in (
+                ("examples", {"examples": [{"label": _TOPICS[0]} | one for one in drawn]}),
+                ("predict", {kind: [next(iter(one.values())) for one in drawn]}),
+                ("rollback", {"version": first}),
+            ):
+                status, content = client.ask("POST", f"/api/tasks/bench/{path}", body)
+                if status not in (200, 201):
+                    raise RuntimeError(f"{path} failed: {content}")
+            rounds += 1
+            resident.append(server.resident())
+    finally:
+        server.kill()
+    fifth = rounds // 5
+    print(f"{source}, level: {resident[fifth]:.0f} MB after {fifth:,} rounds, {resident[-1]:.0f} after {rounds:,}")
+    return {"source": source, "minutes": minutes, "rounds": rounds, "resident": [resident[fifth], resident[-1]]}
+
+
 def _settled(found: Found) -> float:
     """Megabytes that the server held after a fifth of the time, when all code had run once."""
     return found.resident[len(found.resident) // 5]
@@ -245,7 +276,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="of one measurement")
     parser.add_argument("--workers", type=int, default=cores(), help="of the server whose speed is measured")
     parser.add_argument("--minutes", type=float, default=10.0, help="of each mixed load; 0: none")
-    parser.add_argument("--mixed", nargs="+", choices=["kills", "steady"], default=["kills", "steady"])
+    parser.add_argument("--mixed", nargs="+", choices=MIXED, default=MIXED)
     parser.add_argument("--dry", action="store_true", help="print, keep nothing")
     parser.add_argument("--bare", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -266,8 +297,11 @@ def main() -> None:
             print(f"{source}: {'; '.join(report(row))}. {row['noise']}", flush=True)
             keep(source, row)
         for name in options.mixed if options.minutes else ():
-            every = EVERY if name == "kills" else None
-            keep(name, _about() | mixture(options.sources[0], options.minutes, every, Path(folder) / name))
+            source, store, every = options.sources[0], Path(folder) / name, EVERY if name == "kills" else None
+            if name == "level":
+                keep(name, _about() | level(source, options.minutes, store))
+            else:
+                keep(name, _about() | mixture(source, options.minutes, every, store))
 
 
 def _children() -> float:

@@ -111,6 +111,8 @@ class Recent:
             gathered = self._gather()
             waiting = [asked for asked in gathered if asked is not None]
             ended = len(waiting) < len(gathered)
+            if not waiting:
+                continue
             unweighed += sum(asked.weight for _, asked in waiting)
             try:
                 connection = connection or self._connect()
