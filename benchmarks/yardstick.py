@@ -154,10 +154,12 @@ def jobs() -> list[Job]:
 def measure(job: Job, runs: Path, minutes: float, core: int) -> dict[str, Any]:
     """Train, then test in every setting."""
     command = job.command(runs, minutes)
+    before = _speed(core)
     made = _innerloop(command, core)
     row: dict[str, Any] = {
         "date": str(date.today()),
         "machine": machine.describe(),
+        "sgemm": (before + _speed(core)) / 2,
         "minutes": minutes,
         "command": shlex.join(command),
         "steps": made["steps"],
@@ -171,22 +173,30 @@ def measure(job: Job, runs: Path, minutes: float, core: int) -> dict[str, Any]:
     return row
 
 
+def _speed(core: int) -> float:
+    """What float32 matrices reach on this core now; a shared machine changes by the hour."""
+    return float(_alone([sys.executable, "-c", "from benchmarks import machine; print(machine.sgemm())"], core))
+
+
 def _innerloop(words: list[str], core: int) -> dict[str, Any]:
-    """One command on one core, after everything else that wants it; its JSON."""
+    """One command's JSON."""
+    return json.loads(_alone([str(Path(sys.executable).with_name(words[0])), *words[1:], "--json"], core))
+
+
+def _alone(words: list[str], core: int) -> str:
+    """One command on one core, after everything else that wants it; its last line."""
     place = ["nice", "-n", "19", *(["taskset", "-c", str(core)] if shutil.which("taskset") else [])]
-    program = [str(Path(sys.executable).with_name(words[0])), *words[1:], "--json"]
-    done = subprocess.run(
-        [*place, *program], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
-    )
+    one = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*place, *words], env=one, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{shlex.join(words)} ended with {done.returncode}: {done.stderr[-500:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()[-1]
 
 
 def page(rows: dict[str, Any]) -> str:
     """The tables, as Markdown; only rows that have a number."""
-    lines = [f"| learner | {' | '.join(s.title for s in SETTINGS)} | CPU minutes | steps |"]
-    lines.append("| --- " * (len(SETTINGS) + 3) + "|")
+    lines = [f"| learner | {' | '.join(s.title for s in SETTINGS)} | CPU minutes | steps | GFLOP/s |"]
+    lines.append("| --- " * (len(SETTINGS) + 4) + "|")
     for entry in ENTRIES:
         found = [(s, rows.get(Job(entry, s.trained, s.ways if entry.fixed else 0).key)) for s in SETTINGS]
         measured = [(s, row) for s, row in found if row and s.title in row["scores"]]
@@ -196,7 +206,8 @@ def page(rows: dict[str, Any]) -> str:
         cells = [_percent(scores[s.title]) if s.title in scores else "" for s in SETTINGS]
         row = measured[0][1]
         minutes = "" if entry.free else f"{row['minutes']:g}"
-        lines.append(f"| {entry.name} | {' | '.join(cells)} | {minutes} | {row['steps']:,} |")
+        speed = "" if entry.free or "sgemm" not in row else f"{row['sgemm'] / 1e9:.0f}"
+        lines.append(f"| {entry.name} | {' | '.join(cells)} | {minutes} | {row['steps']:,} | {speed} |")
     commands = [f"$ {row['command']}" for row in rows.values()]
     return "\n".join([*lines, "", "```console", *commands, "```"])
 
