@@ -222,11 +222,11 @@ def start(run: Path, steps: int) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
-def wait_for_growth(path: Path) -> None:
-    """Until the process has started and written once more."""
+def wait_for_growth(path: Path, process: subprocess.Popen) -> None:
+    """Until the process has started and written once more, or found nothing left to do."""
     before = path.stat().st_size if path.exists() else 0
     for _ in range(6000):
-        if path.exists() and path.stat().st_size != before:
+        if process.poll() is not None or (path.exists() and path.stat().st_size != before):
             return
         time.sleep(0.01)
     raise AssertionError(f"{path} did not change")
@@ -236,13 +236,14 @@ def wait_for_growth(path: Path) -> None:
 def test_killed_again_and_again_equals_unbroken(tmp_path):
     """A real process, `kill -9` at random moments, until it ends by itself."""
     steps, moments = 500, random.Random(0)
+    begun = time.monotonic()
     expected = train(tmp_path / "unbroken", steps=steps, validate_every=20)
-    kills = 0
+    length, kills = time.monotonic() - begun, 0
     while True:
         process = start(tmp_path / "run", steps)
-        wait_for_growth(tmp_path / "run" / "metrics.jsonl")
+        wait_for_growth(tmp_path / "run" / "metrics.jsonl", process)
         try:
-            process.wait(timeout=0.2 + moments.random() if kills < 5 else None)
+            process.wait(timeout=length * moments.uniform(0.05, 0.25) if kills < 5 else None)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -259,7 +260,7 @@ def test_killed_again_and_again_equals_unbroken(tmp_path):
 def test_signals_save_and_leave(tmp_path, number):
     expected = train(tmp_path / "unbroken", steps=600, validate_every=20)
     process = start(tmp_path / "run", 600)
-    wait_for_growth(tmp_path / "run" / "metrics.jsonl")
+    wait_for_growth(tmp_path / "run" / "metrics.jsonl", process)
     process.send_signal(number)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130 and said.startswith("saved")

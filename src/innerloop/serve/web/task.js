@@ -51,7 +51,7 @@ class View {
 
   /** Draws the task as it is now; all of it at once, so that no button stands for an earlier version. */
   async show(task) {
-    const versions = await api.versions(this.name);
+    const [versions, shown] = await Promise.all([api.versions(this.name), this.teach.fetch(task)]);
     if (task.created === this.task.created && task.version < this.version) return;  // a later answer came first
     this.task = task;
     this.versions = versions.sort((a, b) => b.version - a.version);
@@ -61,7 +61,7 @@ class View {
     this.quality.textContent = measured(task);
     this.trying.update(task);
     this.showVersions();
-    await this.teach.update(task);
+    this.teach.update(task, shown);
   }
 
   /** After a change of our own; `version` is what the service answered. */

@@ -103,8 +103,13 @@ export class Teach {
       h("div", { class: "panel" }, this.title, this.fresh.element), this.known, this.list);
   }
 
-  /** Brings the cards to what the task is now. */
-  async update(task) {
+  /** The examples of every class, as many as its card shows, or what went wrong. */
+  fetch(task) {
+    return Promise.all(task.classes.map(({ label }) => api.examples(this.view.name, label, this.cards.get(label)?.limit ?? PAGE).catch((problem) => problem)));
+  }
+
+  /** Brings the cards to what the task is now; `examples` is what `fetch` brought. */
+  update(task, examples) {
     const labels = task.classes.map((c) => c.label);
     this.title.textContent = labels.length ? "Add a class" : "Teach the first class";
     this.known.replaceChildren(...labels.map((value) => h("option", { value })));
@@ -113,13 +118,12 @@ export class Teach {
       card.element.remove();
       this.cards.delete(label);
     }
-    const work = task.classes.map(async ({ label, examples }) => {
+    task.classes.forEach(({ label, examples: size }, i) => {
       if (!this.cards.has(label)) this.cards.set(label, new Card(this.view, label));
       const card = this.cards.get(label);
       this.list.append(card.element);
-      await card.update(examples);
+      card.update(size, examples[i]);
     });
-    await Promise.all(work);
   }
 }
 
@@ -134,7 +138,7 @@ class Card {
     this.examples = h("ul", { class: view.kind === "pictures" ? "thumbs" : "texts", "aria-label": `Examples of ${label}` });
     this.more = button("Show more", async () => {
       this.limit = Math.min(1000, this.limit + 5 * PAGE);
-      await this.load();
+      this.draw(await api.examples(view.name, label, this.limit).catch((problem) => problem));
     }, { class: "link", hidden: true });
     this.composer = composer(view, label);
     this.composer.element.hidden = true;
@@ -155,24 +159,23 @@ class Card {
     }
   }
 
-  async update(size) {
+  update(size, found) {
     this.size.textContent = count(size, "example");
     this.total = size;
-    await this.load();
+    this.draw(found);
   }
 
-  async load() {
-    try {
-      const found = await api.examples(this.view.name, this.label, this.limit);
-      const had = this.examples.contains(document.activeElement) ? document.activeElement.dataset.id : null;
-      const old = new Map([...this.examples.children].map((item) => [item.dataset.key, item]));
-      this.examples.replaceChildren(...found.map((example) => old.get(String(example.id)) ?? this.item(example)));
-      this.examples.querySelectorAll(".thumb").forEach((thumb, i) => thumb.setAttribute("aria-label", `Example ${i + 1} of ${this.label}: change or delete`));
-      if (had) this.examples.querySelector(`[data-id="${CSS.escape(had)}"]`)?.focus();
-      this.more.hidden = found.length >= this.total;
-    } catch (problem) {
-      if (problem.status !== 404) this.error.show(problem);
+  draw(found) {
+    if (found instanceof Error) {
+      if (found.status !== 404) this.error.show(found);
+      return;
     }
+    const had = this.examples.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+    const old = new Map([...this.examples.children].map((item) => [item.dataset.key, item]));
+    this.examples.replaceChildren(...found.map((example) => old.get(String(example.id)) ?? this.item(example)));
+    this.examples.querySelectorAll(".thumb").forEach((thumb, i) => thumb.setAttribute("aria-label", `Example ${i + 1} of ${this.label}: change or delete`));
+    if (had) this.examples.querySelector(`[data-id="${CSS.escape(had)}"]`)?.focus();
+    this.more.hidden = found.length >= this.total;
   }
 
   item(example) {
