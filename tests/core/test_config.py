@@ -40,7 +40,7 @@ def test_objects_are_refused_at_save():
         {"callable": "tests.problems:classifier"},
         {"callable": "innerloop.core.files:os"},
         {"callable": "innerloop.core.files:tempfile.mkdtemp"},
-        {"callable": "innerloop.engine.step:ThreadPoolExecutor"},
+        {"callable": "innerloop.engine.execute:ThreadPoolExecutor"},
         {"class": "innerloop.core.types:Batch", "fields": {"x": 1, "y": 2}},
         {"class": "innerloop.learners.gradient.maml:Nothing", "fields": {}},
         {"class": "innerloop.learners.gradient.nothing:MAML", "fields": {}},

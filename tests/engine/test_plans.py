@@ -7,7 +7,7 @@ from innerloop.core import tree
 from innerloop.core.objectives import regression
 from innerloop.core.recompute import recomputing
 from innerloop.core.types import Batch, Episode
-from innerloop.engine import TrainConfig, choose, meta_gradient, meta_train, step
+from innerloop.engine import TrainConfig, choose, meta_gradient, meta_train
 from innerloop.engine.plan import Plan
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.reptile import Reptile
@@ -121,13 +121,13 @@ def test_auto_says_what_it_chose(capsys):
 
 
 def test_auto_refuses_a_plan_with_another_gradient(monkeypatch):
-    right = step.meta_gradient
+    right = choose.execute
 
     def wrong(learner, params, episodes, plan):
         gradient, metrics = right(learner, params, episodes, plan)
         return (tree.map(lambda g: 2 * g, gradient) if plan.name == "vmap" else gradient), metrics
 
-    monkeypatch.setattr(step, "meta_gradient", wrong)
+    monkeypatch.setattr(choose, "execute", wrong)
     params, episodes = REGRESSION.init(0), Sinusoid().episodes(0, 8)
     found = choose.choose(REGRESSION, params, episodes)
     assert found.plan.name != "vmap"

@@ -13,7 +13,8 @@ from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Episode, Params
-from innerloop.engine import step, trace
+from innerloop.engine import trace
+from innerloop.engine.execute import execute
 from innerloop.engine.piece import splits
 from innerloop.engine.plan import Plan, cores, free_memory
 
@@ -166,13 +167,13 @@ class _Trial:
     def _run(self, plan: Plan) -> tuple[float, Params]:
         _synchronize(self.probe)
         start = time.perf_counter()
-        found = step.meta_gradient(self.learner, self.params, self.probe, plan)[0]
+        found = execute(self.learner, self.params, self.probe, plan)[0]
         _synchronize(self.probe)
         return time.perf_counter() - start, found
 
     def _apart(self, found: Params) -> float:
         if self._expected is None:
-            self._expected = step.meta_gradient(self.learner, self.params, self.probe, self.loop)[0]
+            self._expected = execute(self.learner, self.params, self.probe, self.loop)[0]
         size = sum(float(v.square().sum()) for v in self._expected.values()) ** 0.5
         gap = sum(float((found[k] - v).square().sum()) for k, v in self._expected.items()) ** 0.5
         return gap / size if size > 0 else gap
