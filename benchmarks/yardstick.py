@@ -195,8 +195,8 @@ def _alone(words: list[str], core: int) -> str:
 
 def page(rows: dict[str, Any]) -> str:
     """The tables, as Markdown; only rows that have a number."""
-    lines = [f"| learner | {' | '.join(s.title for s in SETTINGS)} | CPU minutes | steps | GFLOP/s |"]
-    lines.append("| --- " * (len(SETTINGS) + 4) + "|")
+    lines = [f"| learner | {' | '.join(s.title for s in SETTINGS)} | CPU minutes |"]
+    lines.append("| --- " * (len(SETTINGS) + 2) + "|")
     for entry in ENTRIES:
         found = [(s, rows.get(Job(entry, s.trained, s.ways if entry.fixed else 0).key)) for s in SETTINGS]
         measured = [(s, row) for s, row in found if row and s.title in row["scores"]]
@@ -204,12 +204,19 @@ def page(rows: dict[str, Any]) -> str:
             continue
         scores = {s.title: row["scores"][s.title] for s, row in measured}
         cells = [_percent(scores[s.title]) if s.title in scores else "" for s in SETTINGS]
-        row = measured[0][1]
-        minutes = "" if entry.free else f"{row['minutes']:g}"
-        speed = "" if entry.free or "sgemm" not in row else f"{row['sgemm'] / 1e9:.0f}"
-        lines.append(f"| {entry.name} | {' | '.join(cells)} | {minutes} | {row['steps']:,} | {speed} |")
-    commands = [f"$ {row['command']}" for row in rows.values()]
+        minutes = "" if entry.free else f"{measured[0][1]['minutes']:g}"
+        lines.append(f"| {entry.name} | {' | '.join(cells)} | {minutes} |")
+    order = {job.key: i for i, job in enumerate(jobs())}
+    commands = [f"$ {rows[key]['command']}{_remark(rows[key])}" for key in sorted(rows, key=order.__getitem__)]
     return "\n".join([*lines, "", "```console", *commands, "```"])
+
+
+def _remark(row: dict[str, Any]) -> str:
+    """What the training came to in its time."""
+    if not row["steps"]:
+        return ""
+    speed = f", {row['sgemm'] / 1e9:.0f} GFLOP/s" if "sgemm" in row else ""
+    return f"  # {row['steps']:,} steps{speed}"
 
 
 def _percent(score: dict[str, float]) -> str:
