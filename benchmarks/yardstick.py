@@ -208,7 +208,15 @@ def page(rows: dict[str, Any]) -> str:
         lines.append(f"| {entry.name} | {' | '.join(cells)} | {minutes} |")
     order = {job.key: i for i, job in enumerate(jobs())}
     commands = [f"$ {rows[key]['command']}{_remark(rows[key])}" for key in sorted(rows, key=order.__getitem__)]
-    return "\n".join([*lines, "", "```console", *commands, "```"])
+    return "\n".join([*lines, "", _provenance(rows), "", "```console", *commands, "```"])
+
+
+def _provenance(rows: dict[str, Any]) -> str:
+    """When and on what the rows were measured."""
+    dates = sorted({row["date"] for row in rows.values()})
+    found = [row["machine"] for row in rows.values()]
+    machines = sorted({f"{m['processor']}, {m['cores']} cores, torch {m['torch']}" for m in found})
+    return f"Measured on {', '.join(dates)}, on one core of: {'; '.join(machines)}."
 
 
 def _remark(row: dict[str, Any]) -> str:
