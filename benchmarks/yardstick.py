@@ -166,7 +166,7 @@ def measure(job: Job, runs: Path, minutes: float, core: int) -> dict[str, Any]:
         "scores": {},
     }
     for setting in job.settings:
-        words = ["innerloop", "test", str(runs / job.key), *setting.options, "--no-baselines"]
+        words = ["innerloop", "test", str(runs / job.key), *setting.options, "--no-baselines", "--no-curve"]
         found = _innerloop(words, core)
         row["scores"][setting.title] = {k: found[k] for k in ("mean", "ci95")}
         row["scores"][setting.title]["command"] = shlex.join(words)

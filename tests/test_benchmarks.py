@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import report, results
+from benchmarks import report, results, yardstick
 from benchmarks.__main__ import WORKLOADS, picked
 from benchmarks.claim import Claim, Workload
 from benchmarks.contest import Contender, Rules, compete
@@ -91,3 +91,9 @@ def test_only_takes_groups_and_names() -> None:
     assert [w.name for w in picked("W1.5")] == ["W1.5"]
     with pytest.raises(SystemExit, match="no workload w9"):
         picked("W9")
+
+
+def test_the_yardstick_in_the_docs_is_the_one_that_was_measured() -> None:
+    rows = results.read(yardstick.PLACE)
+    assert set(rows) <= {job.key for job in yardstick.jobs()}
+    assert yardstick.page(rows) in yardstick.PAGE.read_text()

@@ -56,6 +56,13 @@ def test_what_is_known_is_not_measured_again(runs):
     assert len(said) == 3
 
 
+def test_the_curve_may_be_left_out(runs):
+    plain = MetaTestOptions(episodes=4, queries=3, baselines=False)
+    full, short = measure(runs[1], plain).result, measure(runs[1], replace(plain, curve=False)).result
+    assert full.curve is not None and short.curve is None
+    assert full.protocol == short.protocol and torch.equal(full.scores, short.scores)
+
+
 def test_a_result_of_other_parameters_does_not_count(runs):
     compare_runs(runs[:1], FEW)
     learner, params = checkpoint.load(runs[0])

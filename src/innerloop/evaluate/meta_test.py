@@ -69,7 +69,8 @@ def meta_test(
         first: Index of the first.
         name: How tables call the learner; None: its class name.
         selection: How hyper-parameters and the checkpoint were chosen; part of the protocol.
-        curve: Also score after 0, 1, ... inner steps, where the learner has any (about twice the time).
+        curve: Also score after 0, 1, ... inner steps, where the learner has any: about twice the time for
+            a few steps, and up to 17 predictions for 100.
         chunk: Episodes drawn at once; bounds the memory, changes no score.
         threads: Tasks at once; None: one a core on the CPU, else 1. Changes no score.
         quiet: No progress bar.

@@ -59,6 +59,8 @@ class MetaTestOptions:
     """Inner steps; None: as in training."""
     baselines: bool = True
     """Also test pixels (nearest centroid) and the same learner without training, on the same tasks."""
+    curve: bool = True
+    """Also score after fewer inner steps; each such point predicts the queries once more."""
 
 
 class Tested(NamedTuple):
@@ -137,6 +139,8 @@ class Measurement(NamedTuple):
     """Of a baseline's file."""
     name: str | None = None
     """Of a baseline in tables."""
+    curve: bool = False
+    """Also score after fewer inner steps."""
 
     @property
     def file(self) -> Path:
@@ -152,7 +156,7 @@ class Measurement(NamedTuple):
             self.sampler,
             self.protocol.episodes,
             name=self.name,
-            curve=not self.label,
+            curve=self.curve,
             temperature=None if calibration is None else calibration.temperature,
         )
         found = replace(found, of=fingerprint(self.params, self.learner))
@@ -180,7 +184,8 @@ def prepare(
     episodes = len(sampler) if isinstance(sampler, OneShotRuns) else options.episodes
     check_fit(learner, params, config, sampler)
     metric = metric_of(sampler, not isinstance(sampler, EpisodeSampler | OneShotRuns))
-    tests = [Measurement(learner, params, sampler, protocol(learner, sampler, episodes, metric=metric), run)]
+    about = protocol(learner, sampler, episodes, metric=metric)
+    tests = [Measurement(learner, params, sampler, about, run, curve=options.curve)]
     if options.baselines:
         for label, baseline, start, name in _baselines(learner, config["train"]["seed"], sampler):
             about = protocol(baseline, sampler, episodes, metric=metric)
