@@ -13,6 +13,7 @@ import safetensors
 import safetensors.torch
 
 from innerloop.cli.main import main
+from innerloop.tasks.datasets.kanji import kanji
 from tests.cli.conftest import SMALL
 
 
@@ -184,6 +185,7 @@ def test_another_run_in_the_folder(refused, run):
 
 
 def test_comparisons_that_cannot_be(refused, run, twins, tmp_path):
+    kanji()  # where it is not drawn yet, that is told on standard error
     few, other = ["--episodes", "3", "--queries", "2"], tmp_path / "m"
     assert main(["train", "maml", *SMALL[:2], "--ways", "2", "--steps", "1", "--width", "4", "--out", str(other)]) == 0
     before = sorted(tmp_path.rglob("*"))
