@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from innerloop.core import tree
@@ -23,6 +24,7 @@ def same(a, b):
     return all(torch.equal(x, y) for x, y in zip(tree.flatten(a), tree.flatten(b), strict=True))
 
 
+@pytest.mark.exact
 def test_steps_get_their_own_episodes_in_whatever_order():
     feed = Feed(Sinusoid(), 5)
     for step in (0, 1, 2, 70, 3, 500, 501, 0):
@@ -46,6 +48,7 @@ def test_large_ones_are_drawn_step_by_step(monkeypatch):
     assert sampler.calls == [(0, 5), (5, 5), (10, 5)]
 
 
+@pytest.mark.exact
 def test_a_process_draws_only_its_share():
     sampler = Counting()
     found = Feed(sampler, 5).episodes(7, range(3, 5))

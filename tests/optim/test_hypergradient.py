@@ -113,6 +113,7 @@ def test_groups_may_learn_apart():
 
 
 @pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.exact
 def test_saved_and_restored_it_goes_on(kind, tmp_path):
     a, b, start = problem()
     leaf = torch.tensor(start).requires_grad_()

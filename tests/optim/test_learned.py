@@ -54,6 +54,7 @@ def test_its_steps_are_those_of_the_learner(preprocessing):
     assert torch.allclose(theta, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.exact
 def test_state_dict_goes_on_where_it_was(tmp_path):
     net = network()
     whole = trained(net, optimizer(net.parameters()), 6)
@@ -95,6 +96,7 @@ def test_a_closure_gives_its_loss_and_half_precision_is_kept():
     optimize.step(closure)
 
 
+@pytest.mark.exact
 def test_from_a_run_folder(tmp_path):
     config = TrainConfig(steps=1, meta_batch_size=2, plan="loop")
     learner = L2O(value=quadratic, inner_steps=2, hidden=3)

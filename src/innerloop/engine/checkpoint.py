@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from innerloop.core import config, files
+from innerloop.core.aligned import aligned
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
@@ -19,6 +20,7 @@ from innerloop.core.types import Params
 
 VERSION = 1
 _BUFFERS = "buffers."
+_ORDER = "order"
 
 
 def load(run: str | Path, allow: Sequence[str] = ()) -> tuple[Learner, Params]:
@@ -83,8 +85,7 @@ def write_config(run: Path, learner: Learner, train: dict[str, Any], record: dic
 
 def save_params(run: Path, learner: Learner, params: Params) -> None:
     """Write `params.safetensors`, with the networks' buffers beside the parameters."""
-    tensors = {k: v.detach().contiguous() for k, v in (params | buffers(learner)).items()}
-    files.write(run / "params.safetensors", safetensors.torch.save(tensors))
+    write_tensors(run / "params.safetensors", params | buffers(learner))
 
 
 def save_state(run: Path, state: dict[str, Any]) -> None:
@@ -95,12 +96,12 @@ def save_state(run: Path, state: dict[str, Any]) -> None:
 
 
 def read_state(run: Path) -> dict[str, Any] | None:
-    """What `save_state` wrote, or None before the first checkpoint."""
+    """What `save_state` wrote, in aligned memory, or None before the first checkpoint."""
     path = run / "state.pt"
     if not path.exists():
         return None
     try:
-        return torch.load(path, weights_only=True)
+        return aligned(torch.load(path, weights_only=True))
     except Exception as error:
         raise InputError(
             f"{path} cannot be read ({error}): remove it to start again, keeping params.safetensors"
@@ -130,10 +131,38 @@ def restore_buffers(learner: Learner, tensors: Params) -> None:
             model.load_buffers(mine)
 
 
+def write_tensors(path: Path, tensors: Params, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file, whole or not at all, with the order of the tensors in its metadata.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    plain = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+    files.write(path, safetensors.torch.save(plain, {_ORDER: json.dumps(list(plain)), **(metadata or {})}))
+
+
+def read_tensors(path: Path) -> tuple[Params, dict[str, str]]:
+    """The tensors of a safetensors file in aligned memory, in the order in which they were written, and its metadata.
+
+    The file itself has them sorted by name, and a sum over parameters in another order is rounded otherwise.
+
+    Raises:
+        OSError: It cannot be read.
+        safetensors.SafetensorError: It is damaged.
+        ValueError: Its metadata are.
+    """
+    with safetensors.safe_open(path, framework="pt") as file:
+        names, metadata = list(file.keys()), file.metadata() or {}
+        order = json.loads(metadata[_ORDER]) if _ORDER in metadata else names  # earlier releases did not write it
+        if not isinstance(order, list) or sorted(map(str, order)) != sorted(names):
+            raise ValueError(f"its {_ORDER} does not name its tensors")
+        return {name: aligned(file.get_tensor(name)) for name in order}, metadata
+
+
 def _read_tensors(run: str | Path) -> Params:
     try:
-        return safetensors.torch.load_file(Path(run) / "params.safetensors")
-    except (OSError, safetensors.SafetensorError) as error:
+        return read_tensors(Path(run) / "params.safetensors")[0]
+    except (OSError, safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise InputError(f"{run} has no readable params.safetensors ({error}): train first, or restore it") from error
 
 

@@ -4,12 +4,13 @@
 
 import abc
 from collections.abc import Callable
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from innerloop.core.aligned import aligned
 from innerloop.core.errors import InputError
 
 T = TypeVar("T")
@@ -39,6 +40,10 @@ class ClosureOptimizer(Optimizer, abc.ABC):
         with torch.no_grad():
             self._step()
         return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As of every optimizer; what a file gave lies in aligned memory afterwards, so that it goes on bit for bit."""
+        super().load_state_dict(aligned(state_dict))
 
     @abc.abstractmethod
     def _step(self) -> None: ...

@@ -22,6 +22,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx import GraphModule
 
 from innerloop.core import files, guards
+from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.serve.encoders.base import require
 from innerloop.serve.graph import Graph
@@ -158,7 +159,7 @@ def _onnx(program: ExportedProgram, graph: Graph, about: dict[str, Any]) -> tupl
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def run(x: Tensor) -> tuple[Tensor, Tensor | None]:
-        found = [torch.from_numpy(value) for value in session.run(None, {about["input"]["name"]: x.numpy()})]
+        found = [from_numpy(value) for value in session.run(None, {about["input"]["name"]: x.numpy()})]
         return found[0], found[1] if graph.rejects else None
 
     return content, run

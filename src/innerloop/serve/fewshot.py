@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from innerloop.core import config, files, tree
+from innerloop.core import config, tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.engine import checkpoint
@@ -63,8 +63,7 @@ def write(path: Path, task: Task) -> None:
         "reject": task.reject,
         "same": same,
     }
-    plain = {k: v.detach().cpu().clone().contiguous() for k, v in (tensors | {_ROWS: task.rows}).items()}
-    files.write(path, safetensors.torch.save(plain, {_KEY: json.dumps(about, allow_nan=False)}))
+    checkpoint.write_tensors(path, tensors | {_ROWS: task.rows}, {_KEY: json.dumps(about, allow_nan=False)})
 
 
 def read(path: Path, allow: Sequence[str] = ()) -> Task:
@@ -163,10 +162,8 @@ def _preprocessing(given: Any) -> dict[str, Any] | None:
 
 def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})[_KEY])
-            names = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
+        tensors, metadata = checkpoint.read_tensors(path)
+        about = json.loads(metadata[_KEY])
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}: write it with `innerloop adapt`") from error
     except (OSError, safetensors.SafetensorError, KeyError, ValueError, RecursionError) as error:

@@ -8,9 +8,10 @@ compiled, and cost a tenth of the time.
 import functools
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from innerloop.core.aligned import from_numpy
 
 Keys = NDArray[np.uint32]
 Numbers = NDArray[np.int64]
@@ -46,7 +47,7 @@ def uniform(key: Keys, count: int) -> NDArray[np.float32]:
 
 def tensor(key: Keys) -> Tensor:
     """Keys as `core.random` takes them."""
-    return torch.from_numpy(key.astype(np.int64))
+    return from_numpy(key.astype(np.int64))
 
 
 def permutation(key: Keys, n: int) -> Numbers:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
@@ -83,7 +84,7 @@ def _simulate(key: draws.Keys, length: int, period: int) -> tuple[torch.Tensor, 
             velocity = velocity + _DT / _INNER * (force[:, t] - spring * position - damper * velocity) / mass
             position = position + _DT / _INNER * velocity
         y[:, t] = (np.stack([position, velocity], 1) - x[:, t, :2]) / _SCALE
-    return torch.from_numpy(x), torch.from_numpy(y)
+    return from_numpy(x), from_numpy(y)
 
 
 def _between(u: NDArray[np.float32], bounds: tuple[float, float]) -> NDArray[np.float32]:

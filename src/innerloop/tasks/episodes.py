@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
@@ -148,7 +149,7 @@ class EpisodeSampler:
             support = np.where(absent[..., None] | (np.arange(shots) >= given[..., None]), -1, support)
             unlabelled[:, :ways][absent] = -1
         parts = (classes, support, query, distractors, unlabelled)
-        return Draw(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
+        return Draw(*map(from_numpy, parts))
 
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`; a range is a list [low, high]."""
@@ -212,8 +213,8 @@ class EpisodeSampler:
 
     def _batch(self, rows: np.ndarray, y: np.ndarray, present: np.ndarray, key: np.ndarray) -> Batch:
         """Examples of [count, n] rows, of which -1 is padding, with their labels."""
-        x = self.pool.rows(torch.from_numpy(np.maximum(rows, 0)))
-        labels, real, classes = (torch.from_numpy(part).to(x.device) for part in (y, rows >= 0, present))
+        x = self.pool.rows(from_numpy(np.maximum(rows, 0)))
+        labels, real, classes = (from_numpy(part).to(x.device) for part in (y, rows >= 0, present))
         if not self._uneven:
             return Batch(x, labels, None, classes, draws.tensor(key).to(x.device))
         x[~real] = 0
@@ -248,7 +249,7 @@ class BatchSampler:
         """The class and the instance of every row, both [count, batch_size]."""
         key = draws.fold(draws.keys(self.seed, first, count), DRAW)
         ends = self.pool.counts.cumsum(0)
-        row = torch.from_numpy(draws.bits(key, self.batch_size).astype(np.int64)) * int(ends[-1]) >> 32
+        row = from_numpy(draws.bits(key, self.batch_size).astype(np.int64)) * int(ends[-1]) >> 32
         classes = torch.searchsorted(ends, row, right=True)
         return classes, row - (ends - self.pool.counts)[classes]
 

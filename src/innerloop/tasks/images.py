@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.tasks.pool import Pool, from_rows
 from innerloop.tasks.progress import track
@@ -255,7 +256,7 @@ def _row(picture: "Image", size: int, channels: int) -> Tensor:
         picture = square
     if picture.size != (size, size):
         picture = picture.resize((size, size), pil.Resampling.LANCZOS)
-    values = torch.from_numpy(np.array(picture, dtype=np.uint8))
+    values = from_numpy(np.array(picture, dtype=np.uint8))
     return values[None] if channels == 1 else values.permute(2, 0, 1).contiguous()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
@@ -62,10 +63,10 @@ class TaskBatchSampler:
     def draw(self, first: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """The task of each batch [count], and the class and the instance of every row, both [count, batch_size]."""
         key = draws.fold(draws.keys(self.seed, first, count), DRAW)
-        task = torch.from_numpy(draws.between(draws.fold(key, 1), 0, len(self.tasks) - 1))
+        task = from_numpy(draws.between(draws.fold(key, 1), 0, len(self.tasks) - 1))
         counts = torch.where(self._present[task], self.pool.counts, 0)  # [count, classes]
         ends = counts.cumsum(1)
-        row = torch.from_numpy(draws.bits(draws.fold(key, 2), self.batch_size).astype(np.int64)) * ends[:, -1:] >> 32
+        row = from_numpy(draws.bits(draws.fold(key, 2), self.batch_size).astype(np.int64)) * ends[:, -1:] >> 32
         classes = torch.searchsorted(ends, row, right=True)
         return task, classes, row - (ends - counts).gather(1, classes)
 

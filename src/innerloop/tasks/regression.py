@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
@@ -35,7 +36,7 @@ class Sinusoid:
         key, rows = draws.keys(self.seed, first, count), self.shots + self.queries
         apart = draws.fold(key, _DRAW)
         amplitude, phase = (v[:, None, None] for v in self.draw(first, count))
-        x = _scale(torch.from_numpy(draws.uniform(draws.fold(apart, 1), rows))[..., None], _X)
+        x = _scale(from_numpy(draws.uniform(draws.fold(apart, 1), rows))[..., None], _X)
         y = amplitude * torch.sin(x - phase)
         s = self.shots
         return Episode(
@@ -46,7 +47,7 @@ class Sinusoid:
     def draw(self, first: int, count: int) -> tuple[Tensor, Tensor]:
         """Amplitudes and phases, both [count]: what the tasks are."""
         key = draws.fold(draws.keys(self.seed, first, count), _DRAW)
-        u = torch.from_numpy(draws.uniform(draws.fold(key, 0), 2))  # [count, 2]
+        u = from_numpy(draws.uniform(draws.fold(key, 0), 2))  # [count, 2]
         return _scale(u[:, 0], _AMPLITUDE), _scale(u[:, 1], _PHASE)
 
     def describe(self) -> dict[str, object]:

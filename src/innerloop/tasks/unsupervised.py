@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
@@ -78,7 +79,7 @@ class UnsupervisedSampler:
         key = draws.fold(draws.fold(draws.keys(self.seed, first, count), DRAW), 0)
         # One episode at a time: every draw goes through as many numbers as there are pictures.
         chosen = np.concatenate([draws.choose(k[None], len(self._rows), self.ways) for k in key])
-        return torch.from_numpy(self._rows[chosen])
+        return from_numpy(self._rows[chosen])
 
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`."""
@@ -104,8 +105,8 @@ class UnsupervisedSampler:
 
     def _batch(self, rows: np.ndarray, y: np.ndarray, noise: np.ndarray, key: np.ndarray) -> Batch:
         """Copies of [count, n] rows, each distorted by a key of its own."""
-        x = self.pool.rows(torch.from_numpy(rows))
+        x = self.pool.rows(from_numpy(rows))
         each = draws.fold(noise[:, None], np.arange(rows.shape[1]))  # [count, n]
         copies = self.augmentation(x.flatten(0, 1), draws.tensor(each).to(x.device).flatten()).view_as(x)
         present = torch.ones(len(rows), self.ways, dtype=torch.bool, device=x.device)
-        return Batch(copies, torch.from_numpy(y).to(x.device), None, present, draws.tensor(key).to(x.device))
+        return Batch(copies, from_numpy(y).to(x.device), None, present, draws.tensor(key).to(x.device))

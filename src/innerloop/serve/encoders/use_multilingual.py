@@ -10,6 +10,7 @@ import threading
 import torch
 from torch import Tensor
 
+from innerloop.core.aligned import from_numpy
 from innerloop.evaluate.calibration import Calibration
 from innerloop.serve.encoders.base import Encoder, Kind, Raw, require, texts
 
@@ -45,7 +46,7 @@ class UniversalSentenceEncoder:
         if not given:
             return torch.zeros(0, self.features)
         with self._lock:
-            return torch.from_numpy(self._network.encode(given))
+            return from_numpy(self._network.encode(given))
 
 
 def load() -> Encoder:

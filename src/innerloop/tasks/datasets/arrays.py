@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.tasks.pool import Pool, Splits, default_sizes, from_rows, split_classes
 
@@ -55,7 +56,7 @@ def npz(path: Path | str) -> Pool:
         raise InputError(f"{file}: y holds NaN or infinite labels; remove those rows")
     if x.dtype.kind not in "uif":
         raise InputError(f"{file}: x must hold numbers, got {x.dtype}")
-    rows = torch.from_numpy(np.ascontiguousarray(x if x.dtype == np.uint8 else x.astype(np.float32)))
+    rows = from_numpy(x if x.dtype == np.uint8 else x.astype(np.float32))
     pictures = rows.dtype == torch.uint8 and rows.ndim in (3, 4)
     rows = rows[:, None] if pictures and rows.ndim == 3 else rows
     names, labels = np.unique(y, return_inverse=True)

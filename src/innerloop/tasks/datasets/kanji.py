@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.tasks import cache, handwriting
 from innerloop.tasks.pool import Pool, Splits
@@ -71,7 +72,7 @@ def kanji(root: Path | str | None = None) -> Splits:
     arrays = cache.cached(f"kanji-v{VERSION}-{SIZE}-{WRITERS}", lambda: _make(folder))
     groups = [str(g) for g in arrays["groups"]]
     whole = Pool(
-        data=torch.from_numpy(arrays["drawings"])[:, :, None],
+        data=from_numpy(arrays["drawings"])[:, :, None],
         counts=torch.full((len(groups),), WRITERS),
         names=tuple(f"{group}/{chr(code)}" for group, code in zip(groups, arrays["codes"].tolist(), strict=True)),
         groups=tuple(groups),

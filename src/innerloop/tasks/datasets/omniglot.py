@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from innerloop.core import random, tree
+from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import cache, images
@@ -172,7 +173,7 @@ def _whole(found: Sequence[Path]) -> Pool:
         arrays = cache.cached(f"omniglot-v{_VERSION}-{SIZE}-{digest}", lambda: _decode(sources))
     names = [str(name) for name in arrays["names"]]
     return Pool(
-        data=torch.from_numpy(arrays["drawings"])[:, :, None],
+        data=from_numpy(arrays["drawings"])[:, :, None],
         counts=torch.full((len(names),), DRAWINGS),
         names=tuple(names),
         groups=tuple(name.split("/")[0] for name in names),

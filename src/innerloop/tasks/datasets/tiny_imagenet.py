@@ -9,8 +9,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.tasks import cache, images
 from innerloop.tasks.pool import Splits, from_rows, split_classes
@@ -40,7 +40,7 @@ def tiny_imagenet(root: Path | str | None = None, size: int = 64, seed: int = 0)
     rows = cache.cached(f"tiny-imagenet-v{_VERSION}-{size}-{digest}", lambda: _decode(packed, size, path))["rows"]
     titles = zip(packed["wnids"].tolist(), packed["names"].tolist(), strict=True)
     whole = from_rows(
-        torch.from_numpy(rows),
+        from_numpy(rows),
         packed["labels"].tolist(),
         [f"{wnid} {name.split(',')[0]}" for wnid, name in titles],
         dataset="tiny-imagenet",
