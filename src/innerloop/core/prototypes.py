@@ -47,11 +47,20 @@ def labels(support: Batch) -> Tensor:
 def squared_distance(x: Tensor, y: Tensor) -> Tensor:
     """[n, m] squared Euclidean distances of [n, d] and [m, d]; its derivatives are finite at 0.
 
-    In float32 at least: in bfloat16 the difference of large squares would be noise.
+    They are `|x|^2 - 2 x y + |y|^2`, a difference of large squares where points lie far from the origin and near to
+    each other. So both are first moved by the mean of y, which changes no distance, and are in float32 at least.
     """
     with torch.autocast(x.device.type, enabled=False):
         x, y = precise(x), precise(y)
+        centre = _centre(y).detach()  # the distances, and so their derivatives, do not depend on it
+        x, y = x - centre, y - centre
         return x.square().sum(-1)[:, None] - 2 * x @ y.T + y.square().sum(-1)[None, :]
+
+
+def _centre(y: Tensor) -> Tensor:
+    """[d] mean of the rows of [m, d] that are not zero, which those of classes without examples are."""
+    count = (y != 0).any(-1).sum()
+    return y.sum(0) / count.clamp_min(1)
 
 
 def cosine(x: Tensor, y: Tensor) -> Tensor:
