@@ -51,11 +51,14 @@ def with_ones(x: Tensor) -> Tensor:
 
 
 def ridge(x: Tensor, y: Tensor, decay: float | Tensor) -> Tensor:
-    """The minimiser W of `|x W - y|^2 + decay |W|^2`, by the smaller of two systems of equations.
+    """The minimiser W of `|x W - y|^2 + decay |W|^2`, by a QR decomposition of the smaller of two systems.
 
-    Primal, `(x'x + decay)^-1 x'y`, or by Woodbury's identity dual, `x'(x x' + decay)^-1 y`. A row of zeros in x weighs
-    nothing. Where decay is less than the rounding errors of the system it is raised to them, so that equal rows have
-    a finite answer.
+    Primal: `[x; sqrt(decay)] W = [y; 0]` by least squares. Dual: the least `[W; V]` with `x W + sqrt(decay) V = y`
+    (Golub and Van Loan, Matrix Computations, 4th edition, 5.3 and 5.6). The products `x'x` and `x x'` would square what
+    rounding does: in float32, equal rows of different classes have no answer by them, nor have rows far from 0.
+
+    A row of zeros in x weighs nothing. A decay that is tiny beside the rows is raised to `eps^1.5 |x|^2`, which lies
+    between what rounding does to the rows and to their products, so that equal rows have a finite answer.
 
     Args:
         x: [..., n, d].
@@ -66,11 +69,16 @@ def ridge(x: Tensor, y: Tensor, decay: float | Tensor) -> Tensor:
         [..., d, k].
     """
     n, d = x.shape[-2:]
-    gram = x @ x.mT if n < d else x.mT @ x
-    rounding = 2 * torch.finfo(x.dtype).eps * x.square().sum((-2, -1))[..., None, None]
-    identity = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
-    # Never singular, so it need not be checked, which would wait for the device.
-    factor = torch.linalg.cholesky_ex(gram + (decay + rounding) * identity).L
-    half = torch.linalg.solve_triangular(factor, y if n < d else x.mT @ y, upper=False)
-    solved = torch.linalg.solve_triangular(factor.mT, half, upper=True)
-    return x.mT @ solved if n < d else solved
+    system = x.mT if n < d else x
+    least = torch.finfo(x.dtype).eps ** 1.5 * x.square().sum((-2, -1))
+    root = (decay + least).sqrt()[..., None, None]
+    identity = torch.eye(min(n, d), dtype=x.dtype, device=x.device)
+    q, r = torch.linalg.qr(torch.cat([system, root * identity], -2))
+    upper, lower = q.split([max(n, d), min(n, d)], -2)
+    if n >= d:
+        return torch.linalg.solve_triangular(r, upper.mT @ y, upper=True)
+    z = torch.linalg.solve_triangular(r.mT, y, upper=False)
+    w = upper @ z
+    # Equal rows leave large numbers in z, whose products cancel: what that left over is solved for once more.
+    missed = y - x @ w - root * (lower @ z)
+    return w + upper @ torch.linalg.solve_triangular(r.mT, missed, upper=False)

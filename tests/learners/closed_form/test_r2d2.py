@@ -79,15 +79,36 @@ def test_second_derivatives_are_exact():
         assert torch.autograd.gradgradcheck(lambda v, t=target: ridge(v, t, 0.5), rows.clone().requires_grad_())
 
 
-@pytest.mark.parametrize("size", [1.0, 1e3])
-@pytest.mark.parametrize("n", [3, 40], ids=["dual", "primal"])
-def test_equal_rows_have_a_finite_answer_in_single_precision(n, size):
-    x = torch.full((n, 8), size, requires_grad=True)
+@pytest.mark.parametrize("size", [1.0, 1e3, 1e6])
+@pytest.mark.parametrize(("n", "d"), [(3, 8), (40, 8), (25, 640)], ids=["dual", "primal", "wide"])
+@pytest.mark.parametrize("decay", [1e-6, 1e-3])
+def test_equal_rows_have_a_finite_answer_in_single_precision(n, d, size, decay):
+    x = torch.full((n, d), size, requires_grad=True)
     y = torch.eye(3)[torch.arange(n) % 3]
-    weight = ridge(x, y, 1e-3)
-    assert torch.allclose(x @ weight, y.mean(0).expand(n, 3), atol=0.05)
+    weight = ridge(x, y, decay)
+    assert torch.allclose(x @ weight, y.mean(0).expand(n, 3), atol=0.01)
     (gradient,) = torch.autograd.grad(weight.square().sum(), x)
     assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize(("n", "d"), [(5, 16), (60, 16), (25, 640)], ids=["dual", "primal", "wide"])
+def test_rows_far_from_the_origin_keep_their_answer_in_single_precision(n, d):
+    g = torch.Generator().manual_seed(n)
+    y = torch.arange(n) % 5
+    centres = torch.randn(5, d, generator=g)
+    x, new = (100 + centres[rows] + 0.5 * torch.randn(len(rows), d, generator=g) for rows in (y, torch.arange(5)))
+    hot = torch.eye(5)[y]
+    expected = new.double() @ ridge(x.double(), hot.double(), 1.0)
+    assert torch.allclose((new @ ridge(x, hot, 1.0)).double(), expected, rtol=0, atol=2e-3)
+
+
+def test_two_equal_rows_of_two_classes_leave_the_others_alone():
+    x, _ = problem(5, 9)
+    x[1] = x[0]
+    hot = torch.eye(5, dtype=torch.float64)
+    expected = x @ ridge(x, hot, 1e-3)
+    found = x.float() @ ridge(x.float(), hot.float(), 1e-3)
+    assert torch.allclose(found.double(), expected, rtol=0, atol=1e-4)
 
 
 def test_the_decay_is_learned_where_that_is_asked_for():
