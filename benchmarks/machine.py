@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from innerloop.engine.plan import cores
+from innerloop.core.threads import cores
 
 BUSY = 0.1
 """Share of the machine's cores in use by others above which ratios mean nothing."""

@@ -29,9 +29,9 @@ from benchmarks.problems import pictures, sinusoids
 from innerloop.core import tree
 from innerloop.core.learner import Learner
 from innerloop.core.objectives import regression
+from innerloop.core.threads import cores
 from innerloop.core.types import Episode
 from innerloop.engine import TrainConfig, distributed, meta_train
-from innerloop.engine.plan import cores
 from innerloop.learners.gradient.maml import MAML
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP

@@ -31,6 +31,7 @@ def test_scores_are_those_of_each_task():
 
 
 @pytest.mark.parametrize("chunk,threads", [(1, 1), (3, 2), (100, 1)])
+@pytest.mark.exact
 def test_chunk_and_threads_change_nothing(chunk, threads):
     learner, sampler = tiny.protonet(), tiny.sampler()
     params = learner.init(0)
@@ -77,6 +78,7 @@ class Masked(EpisodeSampler):
         return Episode(support, query._replace(mask=(torch.arange(rows + 2) < rows).expand(count, -1)))
 
 
+@pytest.mark.exact
 def test_masked_rows_never_count():
     learner = NearestCentroid()
     plain, masked = tiny.sampler(), Masked(pool=tiny.pool(), ways=5, shots=1, queries=4)

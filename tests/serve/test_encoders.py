@@ -45,6 +45,19 @@ def pictures():
     return found
 
 
+@pytest.mark.exact
+def test_photographs_have_the_same_rows_on_any_number_of_cores(pictures):
+    """And in any company: a server's workers have one core each, and put requests together."""
+    photographs, before, found = [png(i) for i in range(9)], torch.get_num_threads(), []
+    for threads in (1, 2, 4):
+        try:
+            torch.set_num_threads(threads)
+            found.append(pictures.encode(photographs))
+        finally:
+            torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
 def png(seed: int, size: tuple[int, int] = (60, 40)) -> bytes:
     out = io.BytesIO()
     values = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)

@@ -57,6 +57,7 @@ def content(tmp_path_factory):
     return task.save(tmp_path_factory.mktemp("files") / "t.fewshot").read_bytes(), task, x
 
 
+@pytest.mark.exact
 def test_everything_comes_back(content, tmp_path):
     data, task, x = content
     (tmp_path / "t.fewshot").write_bytes(data)
@@ -68,6 +69,7 @@ def test_everything_comes_back(content, tmp_path):
     assert again.undo(to=1).classes_.tolist() == list("abc")
 
 
+@pytest.mark.exact
 def test_pictures_stay_bytes_and_mixing_them_with_floats_does_not_change_them(tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (6, 1, 4, 4), dtype=np.uint8)
     task = FewShotClassifier.of(NearestCentroid(), {}, preprocessing={"size": 4, "channels": 1, "ink": "light"})

@@ -59,6 +59,7 @@ def test_parameters_are_kept_as_they_are():
         made.set_params(rejekt=0.1)
 
 
+@pytest.mark.exact
 def test_a_fitted_one_is_pickled_with_all_it_knows():
     x, y = load_iris(return_X_y=True)
     fitted = FewShotClassifier(reject=0.05).fit(x, np.asarray(["a", "b", "c"])[y])

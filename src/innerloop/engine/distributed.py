@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from innerloop.core.errors import FailedError, InnerloopError, InputError
+from innerloop.core.threads import cores
 from innerloop.core.types import Metrics, Params
-from innerloop.engine.plan import cores
 
 T = TypeVar("T")
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")

@@ -2,12 +2,12 @@
 
 import functools
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
 from innerloop.core import tree
 from innerloop.core.learner import Learner
+from innerloop.core.threads import spread
 from innerloop.core.types import Episode, Metrics, Params
 from innerloop.engine import piece, trace
 from innerloop.engine.plan import Plan
@@ -31,36 +31,14 @@ def execute(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> 
         def run(part: Episode) -> piece.Sums:
             return piece.sums(learner, params, part, plan)
 
-    grads, metrics = _spread(run, parts, plan.threads) if plan.threads > 1 else _total(map(run, parts))
+    if plan.threads > 1:
+        # Each thread adds what it found: if this one did, its own intra-op threads would spin beside the others.
+        each = -(-len(parts) // plan.threads)
+        shares = [parts[i : i + each] for i in range(0, len(parts), each)]
+        grads, metrics = _total(spread(lambda mine: _total(map(run, mine)), shares, plan.threads))
+    else:
+        grads, metrics = _total(map(run, parts))
     return tree.map(lambda leaf: (leaf / tasks).contiguous(), grads), tree.map(lambda leaf: leaf / tasks, metrics)
-
-
-def _spread(run: Run, parts: list[Episode], threads: int) -> piece.Sums:
-    """Over Python threads, one intra-op thread each; every one adds what it found, in the order of the tasks.
-
-    If the calling thread added, its own intra-op threads would spin beside the workers.
-    """
-    intra_op, grad = torch.get_num_threads(), torch.is_grad_enabled()
-    autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
-
-    def work(mine: list[Episode]) -> piece.Sums:
-        # Neither the thread count, nor the grad mode, nor autocast is inherited by a worker.
-        torch.set_num_threads(1)
-        with torch.set_grad_enabled(grad), torch.autocast("cpu", enabled=autocast[0], dtype=autocast[1]):
-            return _total(map(run, mine))
-
-    each = -(-len(parts) // threads)
-    shares = [parts[i : i + each] for i in range(0, len(parts), each)]
-    try:
-        return _total(list(_workers(threads).map(work, shares)))
-    finally:
-        torch.set_num_threads(intra_op)
-
-
-@functools.cache
-def _workers(threads: int) -> ThreadPoolExecutor:
-    """Kept: a new thread would make its own twin of every network again."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="tasks")
 
 
 def _total(parts: Iterable[piece.Sums]) -> piece.Sums:

@@ -1,12 +1,12 @@
 """The ways of running a learner. Which of them is fastest here is found by `engine.choose`."""
 
-import os
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
 from innerloop.core.errors import InputError
+from innerloop.core.threads import cores
 
 NAMES = ("loop", "threads", "vmap", "replay", "compile")
 Name = Literal["loop", "threads", "vmap", "replay", "compile"]
@@ -64,13 +64,6 @@ class Plan:
         said += [self.precision] if self.precision != "float32" else []
         said += ["recomputing inner steps"] if self.recompute else []
         return ", ".join(said)
-
-
-def cores() -> int:
-    """Cores this process may use: its share where torchrun started several on this host."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    beside = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    return max(1, here // int(beside)) if beside.isdecimal() and int(beside) else here
 
 
 def free_memory(device: torch.device) -> int:

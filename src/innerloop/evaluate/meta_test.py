@@ -6,8 +6,7 @@ threads of one task each take 0.5 times as long.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -17,10 +16,11 @@ from rich.progress import Progress
 from torch import Tensor
 
 from innerloop.core import objectives, tree
+from innerloop.core.aligned import aligned
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner, Unrolled, score
+from innerloop.core.threads import cores, spread
 from innerloop.core.types import Batch, Episode, Params, Sampler
-from innerloop.engine.plan import cores
 from innerloop.evaluate.calibration import expected_calibration_error
 from innerloop.evaluate.interval import interval
 from innerloop.evaluate.protocol import SELECTION, Metric, Protocol
@@ -71,8 +71,8 @@ def meta_test(
         selection: How hyper-parameters and the checkpoint were chosen; part of the protocol.
         curve: Also score after 0, 1, ... inner steps, where the learner has any: about twice the time for
             a few steps, and up to 17 predictions for 100.
-        chunk: Episodes drawn at once; bounds the memory, changes no score.
-        threads: Tasks at once; None: one a core on the CPU, else 1. Changes no score.
+        chunk: Episodes drawn at once; bounds the memory, changes no output.
+        threads: Tasks at once, each on one core; None: one a core on the CPU, else 1. Changes no output.
         quiet: No progress bar.
         temperature: What logits are divided by before they are probabilities, for the calibration error; changes no
             score. None: only that of the logits as they are is told.
@@ -88,15 +88,19 @@ def meta_test(
     steps = _steps(learner) if curve else []
     found: list[_Task] = []
     metric: Metric = "accuracy"
-    with _bar(learner, episodes, quiet) as advance, _mapper(threads) as run:
+    with _bar(learner, episodes, quiet) as advance:
+
+        def run(task: Episode) -> _Task:
+            result = _task(learner, params, task, steps, temperature)
+            advance()
+            return result
+
         for start in range(first, first + episodes, chunk):
             count = min(chunk, first + episodes - start)
             stacked = tree.map(lambda leaf: leaf.to(device), sampler.episodes(start, count))
             metric = metric_of(sampler, stacked.query.y.is_floating_point())
-            tasks = [tree.slice(stacked, i) for i in range(count)]
-            for task in run(lambda task: _task(learner, params, task, steps, temperature), tasks):
-                found.append(task)
-                advance()
+            tasks = [aligned(tree.slice(stacked, i)) for i in range(count)]  # the same wherever they lie in a chunk
+            found += spread(run, tasks, threads)
     scores = torch.tensor([task.score for task in found], dtype=torch.float64)
     _refuse_broken(learner, scores, first)
     by_step = zip(steps, zip(*(task.curve for task in found), strict=True), strict=True) if steps else ()
@@ -201,20 +205,6 @@ def _refuse_broken(learner: Learner, scores: Tensor, first: int) -> None:
             f"(the first is episode {first + broken[0]}): training diverged, or inner_lr is too large "
             "for so many inner steps"
         )
-
-
-@contextmanager
-def _mapper(threads: int) -> Iterator[Callable[..., Iterable[_Task]]]:
-    """`map` over threads of one intra-op thread each: on two cores faster than one task on both."""
-    if threads == 1:
-        yield map
-        return
-    before = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool.map
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from innerloop.serve import examples, fewshot, scikit, sources
 from innerloop.serve.encoders.base import Kind
 from innerloop.serve.held_out import NONE
 from innerloop.serve.history import Label, Version
-from innerloop.serve.rows import Examples, Rows, floats, labels, read
+from innerloop.serve.rows import Examples, Rows, alone, floats, labels, read
 from innerloop.serve.sources import Source
 from innerloop.serve.task import Task, teach
 
@@ -234,10 +234,16 @@ class FewShotClassifier:
         return self.answers(X).accepted
 
     def answers(self, X: Examples) -> Answers:
-        """All that is said of every example, for the price of one `predict`."""
+        """All that is said of every example, for the price of one `predict`.
+
+        An example gets the class, and is accepted, as it would be alone: where rounding, which differs between one and
+        many, might decide, it is asked alone.
+        """
         task = self._fitted()
         rows, _ = read(X, task.source)
         z, found = task.logits(rows), task.calibration
+        for i in task.undecided(z) if len(z) > 1 else ():
+            z[i] = task.logits(alone(X, i, rows, task.source))[0]
         p = torch.softmax(z / found.temperature, -1).numpy()
         accepted = np.ones(len(z), dtype=bool)
         if found.threshold is not None:

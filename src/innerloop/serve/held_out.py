@@ -10,6 +10,7 @@ from torch import Tensor
 
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
+from innerloop.core.threads import spread
 from innerloop.core.types import Params
 from innerloop.evaluate.calibration import Calibration, expected_calibration_error, fit_temperature, rejection
 from innerloop.serve.rehearsal import support
@@ -18,13 +19,16 @@ NONE = "none of these"
 """What is answered where no class is near enough."""
 _FOLDS = 5
 _CLASS_FOLDS = 10
-_CHUNK = 256
+_BYTES = 1 << 17
+"""Of rows that are asked at once: what a network makes of them still fits into a core's cache."""
+_LEAST, _MOST = 8, 1024
 
 
 def logits(learner: Learner, params: Params, adapted: object, rows: Tensor, ways: int) -> Tensor:
     """[n, ways] float64; a network with more outputs than there are classes was never told of the others."""
-    found = [learner.predict(params, adapted, part)[:, :ways] for part in rows.split(_CHUNK)]
-    return torch.cat(found).double() if found else torch.zeros(0, ways, dtype=torch.float64)
+    each = min(max(_BYTES // max(rows[:1].nbytes, 1), _LEAST), _MOST) // _LEAST * _LEAST  # so that parts are aligned
+    found = spread(lambda part: learner.predict(params, adapted, part)[:, :ways], rows.split(each))
+    return torch.cat(found).double()
 
 
 @torch.no_grad()
@@ -84,21 +88,23 @@ def _examples_left_out(learner: Learner, params: Params, rows: Tensor, y: Tensor
         place[mine] = torch.arange(int(counts[label]))
     folds = min(_FOLDS, int(counts.max()))
     fold = torch.where(counts[y] > 1, place % folds, -1)
-    found, labels = [], []
-    for i in range(folds):
-        out = fold == i
+    outs = [fold == i for i in range(folds)]
+
+    def left_out(out: Tensor) -> Tensor:
         adapted = learner.adapt(params, support(rows[~out], y[~out], ways))
-        found.append(logits(learner, params, adapted, rows[out], ways))
-        labels.append(y[out])
-    return torch.cat(found), torch.cat(labels)
+        return logits(learner, params, adapted, rows[out], ways)
+
+    return torch.cat(spread(left_out, outs)), torch.cat([y[out] for out in outs])
 
 
 def _classes_left_out(learner: Learner, params: Params, rows: Tensor, y: Tensor, ways: int) -> Tensor:
     """Largest logits of examples whose class was not learned."""
-    folds, found = min(_CLASS_FOLDS, ways), []
-    for i in range(folds):
+    folds = min(_CLASS_FOLDS, ways)
+
+    def left_out(i: int) -> Tensor:
         out = y % folds == i
         left, kept = torch.unique(y[~out], return_inverse=True)
         adapted = learner.adapt(params, support(rows[~out], kept, len(left)))
-        found.append(logits(learner, params, adapted, rows[out], len(left)).amax(1))
-    return torch.cat(found)
+        return logits(learner, params, adapted, rows[out], len(left)).amax(1)
+
+    return torch.cat(spread(left_out, range(folds)))

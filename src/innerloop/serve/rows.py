@@ -5,7 +5,7 @@ Wording that scikit-learn's estimator checks look for is kept where it says the 
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from innerloop.core.aligned import aligned, from_numpy
 from innerloop.core.errors import InputError
 from innerloop.serve.history import Label
 from innerloop.serve.sources import Source
@@ -33,6 +34,8 @@ class Rows:
 
     x: Tensor
     """[n, ...], see `FewShotClassifier.rows`."""
+    again: Callable[[int], Tensor] | None = None
+    """[1, ...] what the encoder makes of example i alone, which may be rounded otherwise; None: just `x[i : i + 1]`."""
 
 
 Examples = np.ndarray | Tensor | Sequence[str | Path | bytes] | Rows
@@ -76,6 +79,15 @@ def read(X: Any, source: Source, fitting: bool = False) -> tuple[Tensor, Source]
         rows, source = _pictures(raw, source)
     rows = _shaped(rows, source)
     return rows, replace(source, shape=tuple(rows.shape[1:])) if fitting else source
+
+
+def alone(X: Any, i: int, rows: Tensor, source: Source) -> Tensor:
+    """One of the rows that `read` made of X, [1, ...], as it would have made it of that example alone."""
+    if isinstance(X, Rows) and X.again is not None:
+        return X.again(i)
+    if isinstance(X, Rows) or source.encoder is None:
+        return aligned(rows[i : i + 1])
+    return read(X.iloc[i : i + 1] if hasattr(X, "iloc") else X[i : i + 1], source)[0]
 
 
 def floats(rows: Tensor) -> Tensor:
@@ -159,7 +171,7 @@ def _raw(X: Any) -> list[Any] | None:
 
 def _tensor(X: Any) -> Tensor:
     if isinstance(X, Tensor):
-        return X.detach().cpu()
+        return aligned(X.detach().cpu())
     if hasattr(X, "toarray"):
         raise InputError("X is a sparse matrix, which is not taken: pass X.toarray()")
     try:
@@ -170,8 +182,7 @@ def _tensor(X: Any) -> Tensor:
             found = found.astype(np.float64)
         if found.dtype in (np.uint16, np.uint32, np.uint64, np.longdouble):
             found = found.astype(np.float64)
-        # A copy, so that the caller's array may change or be read-only.
-        return torch.from_numpy(np.array(found, order="C"))
+        return from_numpy(np.array(found, order="C"))  # a copy: the caller's array may change, or be read-only
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise

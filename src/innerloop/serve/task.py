@@ -13,12 +13,16 @@ import torch
 from torch import Tensor
 
 from innerloop.core.errors import InputError
+from innerloop.core.threads import one_core
 from innerloop.evaluate.calibration import Calibration, check_target
 from innerloop.serve import held_out
 from innerloop.serve.history import History, Label
 from innerloop.serve.rehearsal import capacity, support
 from innerloop.serve.rows import floats, same_kind
 from innerloop.serve.sources import Source
+
+_ROOM = 2.0**-12
+"""Of the largest logit. Rounding moves logits by less than a thirtieth of it, otherwise for one row than for many."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,6 +50,15 @@ class Task:
     def logits(self, rows: Tensor) -> Tensor:
         """[n, classes] float64 for [n, ...] rows, uint8 or float32."""
         return held_out.logits(self.source.learner, self.source.params, self.adapted, floats(rows), len(self.classes))
+
+    def undecided(self, z: Tensor) -> list[int]:
+        """Which of [n, classes] logits rounding might move to another class, or across the threshold."""
+        room = _ROOM * z.abs().amax(-1)
+        best, second = z.topk(2).values.unbind(-1)
+        near = best - second <= room
+        if self.calibration.threshold is not None:
+            near |= (best - self.calibration.threshold).abs() <= room
+        return near.nonzero().flatten().tolist()
 
     def more(self, rows: Tensor, given: Sequence[Label]) -> "Task":
         """The task with further examples.
@@ -119,7 +132,7 @@ def _adapted(source: Source, rows: Tensor, history: History, reject: float | Non
         raise InputError(f"telling classes apart needs at least 2, and this would be {len(classes)} class")
     _check_ways(source, tuple(rows.shape[1:]), len(classes))
     x, y = _support(rows, history)
-    with torch.no_grad():
+    with torch.no_grad(), one_core():
         adapted = source.learner.adapt(source.params, support(x, y, len(classes)))
     found = _calibrated(source, x, y, classes, reject)
     return Task(

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from innerloop.core.threads import spread
 from innerloop.evaluate.calibration import Calibration
 from innerloop.nn import efficientnet_lite0
 from innerloop.serve.encoders.base import Encoder, Kind, Raw, Scaled, pictures, require
@@ -40,10 +41,13 @@ class EfficientNet:
 
     @torch.no_grad()
     def encode(self, examples: Raw) -> Tensor:
-        rows = []
-        for i in range(0, len(examples), _BATCH):
-            x = (pictures(examples[i : i + _BATCH], efficientnet_lite0.SIZE, 3, i).float() - MEAN) / SCALE
-            rows.append(self.network(x.contiguous(memory_format=torch.channels_last)))
+        each = max(1, min(_BATCH, -(-len(examples) // torch.get_num_threads())))
+
+        def some(first: int) -> Tensor:
+            x = (pictures(examples[first : first + each], efficientnet_lite0.SIZE, 3, first).float() - MEAN) / SCALE
+            return self.network(x.contiguous(memory_format=torch.channels_last))
+
+        rows = spread(some, range(0, len(examples), each))
         return torch.cat(rows) if rows else torch.zeros(0, self.features)
 
     def pixels(self) -> tuple[nn.Module, tuple[int, ...]]:

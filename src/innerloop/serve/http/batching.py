@@ -7,8 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
+from innerloop.core.threads import stay_on_one_core
 from innerloop.serve.http.problems import Problem
 
 Work = Callable[[list[Any]], Sequence[Any]]
@@ -93,7 +92,7 @@ class Batcher:
             thread.join()
 
     def _serve(self) -> None:
-        torch.set_num_threads(1)
+        stay_on_one_core()
         while (taken := self._take()) is not None:
             queue, jobs = taken
             live = [job for job in jobs if job.future.set_running_or_notify_cancel()]

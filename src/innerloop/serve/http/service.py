@@ -257,7 +257,7 @@ def _answered(source: Source, asked: Sequence[tuple[Raw, Adapted]], pixels: int)
             raise Problem(422, f"{raw.name} has {rows[i].size:,} numbers, and examples of this task have {needed:,}")
         tasks_asked.setdefault(id(adapted), []).append(i)
     for places in tasks_asked.values():
-        answers = asked[places[0]][1].answer([rows[i] for i in places])
+        answers = asked[places[0]][1].answer([rows[i] for i in places], [asked[i][0] for i in places])
         for i, answer in zip(places, answers, strict=True):
             found[i] = rows[i], answer
     return [one for one in found if one is not None]

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
+from torch import Tensor
 
+from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.serve import sources
 from innerloop.serve.classifier import FewShotClassifier
@@ -178,17 +179,22 @@ class Adapted:
     """
 
     def __init__(self, source: Source, rows: np.ndarray, labels: list[str], reject: float | None):
-        self._classifier = FewShotClassifier(source, reject=reject)
-        self._classifier.fit(Rows(torch.from_numpy(rows.copy())), labels)
+        self._source, self._classifier = source, FewShotClassifier(source, reject=reject)
+        self._classifier.fit(Rows(from_numpy(rows)), labels)
         self._labels = [str(label) for label in self._classifier.classes_]
         self.shape = rows.shape[1:]
         """Of one row."""
         self.size = rows.nbytes * 4 + 4096
         """Bytes that it takes, roughly: the rows, and as many more for what was learned."""
 
-    def answer(self, rows: Sequence[np.ndarray]) -> list[Answer]:
-        """The class of each row."""
-        said = self._classifier.answers(Rows(torch.from_numpy(np.stack(rows))))
+    def answer(self, rows: Sequence[np.ndarray], raw: Sequence[Raw]) -> list[Answer]:
+        """The class of each row, which `encode` made of an example, together with others."""
+
+        def again(i: int) -> Tensor:
+            return from_numpy(np.stack(encode(self._source, raw[i : i + 1])))
+
+        encoded = self._source.encoder is not None
+        said = self._classifier.answers(Rows(from_numpy(np.stack(rows)), again if encoded else None))
         found = []
         for row, known in zip(said.probabilities, said.accepted.tolist(), strict=True):
             order = np.argsort(-row, kind="stable")
