@@ -104,6 +104,7 @@ def test_buffers_are_shared_saved_and_not_learned():
         assert torch.allclose(pool.submit(model.apply, params, x).result(), expected)
 
 
+@pytest.mark.exact
 def test_threads_have_their_own_twin():
     model = Conv4(width=4)
     params = [double(model.init(i)) for i in range(4)]

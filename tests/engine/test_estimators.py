@@ -126,6 +126,7 @@ def test_an_ended_problem_gives_its_row_to_a_fresh_one():
 
 
 @pytest.mark.parametrize("estimator", ["truncated", "pes"])
+@pytest.mark.exact
 def test_a_run_goes_on_in_mid_unroll_bit_for_bit(tmp_path, estimator):
     """Stopped after 3 of 7 pieces, where unrolls are of 4 pieces."""
     learner, sampler = L2O(value=quadratic, inner_steps=8, shortest=4, hidden=4), Optimizees(seed=3)

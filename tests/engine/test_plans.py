@@ -88,6 +88,7 @@ def test_a_recorded_meta_step_is_the_ordinary_one(optimizer, clip):
     assert distance(trained("replay"), trained("loop")) < 1e-5
 
 
+@pytest.mark.exact
 def test_a_resumed_recorded_run_equals_an_unbroken_one(tmp_path):
     short, long = (TrainConfig(steps=n, checkpoint_every=3, plan="replay") for n in (5, 9))
     whole = meta_train(REGRESSION, Sinusoid(), long, out=tmp_path / "whole")

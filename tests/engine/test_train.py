@@ -47,6 +47,7 @@ def lines(run: Path) -> list[dict]:
     return [{k: v for k, v in entry.items() if k != "tasks_per_second"} for entry in found]
 
 
+@pytest.mark.exact
 def test_a_run_folder_holds_what_rebuilds_everything(tmp_path):
     params = train(tmp_path / "run")
     learner, loaded = load(tmp_path / "run", allow=("tests",))
@@ -124,6 +125,7 @@ def step_by_step(monkeypatch):
 
 
 @pytest.mark.parametrize("at", [1, 4, 17])
+@pytest.mark.exact
 def test_resumed_equals_unbroken(tmp_path, at, step_by_step):
     expected = train(tmp_path / "unbroken")
     with pytest.raises(KeyError):
@@ -149,12 +151,14 @@ def test_another_run_in_the_folder_is_not_overwritten(tmp_path):
     assert (tmp_path / "params.safetensors").read_bytes() == before
 
 
+@pytest.mark.exact
 def test_a_constant_schedule_may_be_extended(tmp_path):
     expected = train(schedule="constant", steps=40)
     train(tmp_path, schedule="constant", steps=20)
     assert same(train(tmp_path, schedule="constant", steps=40), expected)
 
 
+@pytest.mark.exact
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
     replaced = os.replace
 

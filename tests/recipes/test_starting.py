@@ -37,6 +37,7 @@ def pretrained(tmp_path_factory):
         ("anil", {"head"}, {"head"}),
     ],
 )
+@pytest.mark.exact
 def test_one_pre_training_serves_several(pretrained, tmp_path, capsys, name, new, left):
     run = build(begun(name, pretrained, steps=0))
     start = run.start

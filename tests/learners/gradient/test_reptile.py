@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
 from innerloop.core import tree
@@ -67,6 +68,7 @@ def test_inner_adam_is_torchs_with_beta1_zero():
         assert torch.allclose(learner.model.apply(adapted, x), learner.model.apply(leaves, x), atol=1e-9)
 
 
+@pytest.mark.exact
 def test_minibatches_come_from_the_key_alone():
     learner = replace(TestReptileMinibatches.learner, transductive=True)
     params = learner.init(0)
