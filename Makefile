@@ -10,12 +10,14 @@ READY := $(VENV)/.ready
 # The peers' own environment; what to measure: make bench BENCH_ARGS='--only W3 --rounds 5'
 BENCH := .venv-bench
 BENCH_ARGS ?=
+# One setting, or words for pytest: make test-portable PORTABLE_ARGS='--only amd -- tests/serve'
+PORTABLE_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help quickstart test test-slow lint format docs bench clean
+.PHONY: help quickstart test test-slow test-portable test-exact lint format docs bench clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 quickstart: $(READY) ## meta-train, test and adapt on embedded data: some three minutes
 	$(BIN)/innerloop quickstart
@@ -25,6 +27,12 @@ test: $(READY) ## the tests, without the slow ones
 
 test-slow: $(READY) ## the slow tests: short trainings, kill -9, real data where it is at hand
 	$(BIN)/python -m pytest -n 2 -m slow --durations=15
+
+test-portable: $(READY) ## the tests as other processors and more threads would run them: most of an hour
+	$(BIN)/python -m tests.portable $(PORTABLE_ARGS)
+
+test-exact: $(READY) ## those that compare to the bit, under a few such settings: three minutes
+	$(BIN)/python -m tests.portable --exact
 
 lint: $(READY) ## style, types, spelling
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("INNERLOOP_TEST_THREADS", "1")))
 settings.register_profile("innerloop", deadline=None, print_blob=True)
 settings.load_profile("innerloop")
 
