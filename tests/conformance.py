@@ -26,7 +26,7 @@ from tests.problems import INPUTS, NeedlesInNoise
 
 REFERENCES = Path(__file__).parent / "references"
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
-"""Of a new reference: some ten times what the learners there are differ by between processors and kernels."""
+"""What a new reference gets: some ten times what processors and kernels differ by, for the learners there are."""
 
 
 class Conformance:

@@ -33,7 +33,7 @@ class Setting:
     amd: bool = False
     """MKL as on AMD."""
     options: tuple[str, ...] = ()
-    """Of pytest."""
+    """Words for pytest."""
     proof: str = "True"
     """An expression that is true where the setting has its effect."""
 
@@ -78,18 +78,18 @@ def main() -> int:
     if asked.only:
         chosen = {asked.only: (SETTINGS | EXACT)[asked.only]}
     words = [*(["-m", "exact and not slow"] if asked.exact else []), *asked.words]
-    with _shim() as shim:
-        lines = [_row(name, setting, shim, words) for name, setting in chosen.items()]
+    with shim() as library:
+        lines = [_row(name, setting, library, words) for name, setting in chosen.items()]
     print("\n" + "\n".join(line for line, _ in lines))
     return int(any(failed for _, failed in lines))
 
 
-def _row(name: str, setting: Setting, shim: Path | None, words: list[str]) -> tuple[str, bool]:
+def _row(name: str, setting: Setting, library: Path | None, words: list[str]) -> tuple[str, bool]:
     """Run the tests under a setting; a line of the table, and whether they failed."""
     about = f"{name:14}{setting.about:62}"
-    if setting.amd and shim is None:
+    if setting.amd and library is None:
         return f"{about}left out: it takes Linux on x86-64, torch with MKL, and a C compiler", False
-    variables = os.environ | setting.variables | ({"LD_PRELOAD": str(shim)} if setting.amd else {})
+    variables = os.environ | setting.variables | ({"LD_PRELOAD": str(library)} if setting.amd else {})
     if not _has_effect(setting, variables):
         return f"{about}left out: it has no effect here", False
     print(f"\n== {about}", flush=True)
@@ -108,7 +108,7 @@ def _has_effect(setting: Setting, variables: dict[str, str]) -> bool:
 
 
 @contextlib.contextmanager
-def _shim() -> Iterator[Path | None]:
+def shim() -> Iterator[Path | None]:
     """A library to be loaded before torch; None where there can be none."""
     compiler = shutil.which("cc")
     if compiler is None or not sys.platform.startswith("linux"):

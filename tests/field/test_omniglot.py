@@ -9,6 +9,7 @@ import pytest
 
 from innerloop.engine import TrainConfig, meta_train
 from innerloop.evaluate import meta_test
+from innerloop.evaluate.interval import difference
 from innerloop.learners.gradient.anil import ANIL
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.meta_sgd import MetaSGD
@@ -16,17 +17,13 @@ from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import Linear
 from innerloop.tasks import EpisodeSampler
-from innerloop.tasks.datasets.omniglot import omniglot
+from tests.field.margins import holds
 
 pytestmark = pytest.mark.slow
 
 STRIDE = Conv4(width=32, pool="stride")
 GRADIENT = TrainConfig(steps=200, meta_batch_size=8, meta_lr=5e-3, plan="loop")
-
-
-@pytest.fixture(scope="module")
-def splits(data_root):
-    return omniglot(data_root, split="vinyals")
+GUESSING = 0.2
 
 
 def accuracy(learner, params, splits, ways=5, queries=15):
@@ -34,27 +31,33 @@ def accuracy(learner, params, splits, ways=5, queries=15):
     return meta_test(learner, params, sampler, episodes=200)
 
 
-def train(learner, splits, config=GRADIENT):
-    return meta_train(learner, EpisodeSampler(pool=splits.train, ways=5, shots=1, queries=5, seed=0), config)
+def train(learner, splits, seed, config=GRADIENT):
+    sampler = EpisodeSampler(pool=splits.train, ways=5, shots=1, queries=5, seed=seed)
+    return meta_train(learner, sampler, replace(config, seed=seed))
 
 
-def test_protonet(splits):
+def test_protonet(splits, seed):
     learner = ProtoNet(encoder=Conv4(outputs=None, width=32))
-    sampler = EpisodeSampler(pool=splits.train, ways=20, shots=1, queries=5, seed=0)
-    params = meta_train(learner, sampler, TrainConfig(steps=300, meta_batch_size=1, meta_lr=1e-3, plan="loop"))
-    five, twenty = (accuracy(learner, params, splits, ways, 5).mean for ways in (5, 20))
-    assert five >= 0.88 and twenty >= 0.72
-    transductive = accuracy(replace(learner, transductive=True), params, splits, queries=5).mean
-    assert abs(transductive - five) < 0.03
+    sampler = EpisodeSampler(pool=splits.train, ways=20, shots=1, queries=5, seed=seed)
+    config = TrainConfig(steps=300, meta_batch_size=1, meta_lr=1e-3, seed=seed, plan="loop")
+    params = meta_train(learner, sampler, config)
+    five, twenty = (accuracy(learner, params, splits, ways, 5) for ways in (5, 20))
+    holds("protonet, 5 ways", five.mean, five.ci95, least=0.88)
+    holds("protonet, 20 ways", twenty.mean, twenty.ci95, least=0.72)
+    transductive = accuracy(replace(learner, transductive=True), params, splits, queries=5)
+    apart = difference(transductive.scores, five.scores)
+    holds("protonet, transductive and inductive apart", abs(apart.mean), apart.ci95, most=0.03)
 
 
-def test_maml_trains_transductively_and_tests_both_ways(splits):
+def test_maml_trains_transductively_and_tests_both_ways(splits, seed):
     learner = MAML(model=STRIDE, inner_lr=0.5, transductive=True)
-    params = train(learner, splits)
+    params = train(learner, splits, seed)
     transductive = accuracy(learner, params, splits)
-    assert transductive.mean >= 0.72
-    assert accuracy(replace(learner, transductive=False), params, splits).mean >= 0.68
-    assert 0.14 <= transductive.curve[0].mean <= 0.26, "before adaptation nothing is known of the labels"
+    holds("maml, transductive", transductive.mean, transductive.ci95, least=0.72)
+    inductive = accuracy(replace(learner, transductive=False), params, splits)
+    holds("maml, inductive", inductive.mean, inductive.ci95, least=0.68)
+    before = transductive.curve[0]  # nothing is known of the labels
+    holds("maml, before adaptation off guessing", abs(before.mean - GUESSING), before.ci95, most=0.06)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +77,10 @@ def test_maml_trains_transductively_and_tests_both_ways(splits):
     ],
     ids=["meta_sgd", "fomaml", "anil"],
 )
-def test_its_relatives(splits, learner, least):
-    assert accuracy(learner, train(learner, splits), splits).mean >= least
+def test_its_relatives(splits, seed, learner, least):
+    result = accuracy(learner, train(learner, splits, seed), splits)
+    order = ", first order" if getattr(learner, "first_order", False) else ""
+    holds(f"{type(learner).__name__}{order}, transductive", result.mean, result.ci95, least=least)
 
 
 class SupportIsQuery:
@@ -92,7 +97,8 @@ class SupportIsQuery:
         return self.sampler.describe()
 
 
-def test_training_on_the_support_as_query_fails_the_threshold(splits):
+def test_training_on_the_support_as_query_fails_the_threshold(splits, seed):
     learner = MAML(model=STRIDE, inner_lr=0.5, transductive=True)
-    sampler = SupportIsQuery(EpisodeSampler(pool=splits.train, ways=5, shots=1, queries=5, seed=0))
-    assert accuracy(learner, meta_train(learner, sampler, GRADIENT), splits).mean <= 0.60
+    sampler = SupportIsQuery(EpisodeSampler(pool=splits.train, ways=5, shots=1, queries=5, seed=seed))
+    result = accuracy(learner, meta_train(learner, sampler, replace(GRADIENT, seed=seed)), splits)
+    holds("maml, trained on the support as query", result.mean, result.ci95, most=0.60)

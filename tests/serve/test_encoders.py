@@ -48,14 +48,14 @@ def pictures():
 @pytest.mark.exact
 def test_photographs_have_the_same_rows_on_any_number_of_cores(pictures):
     """And in any company: a server's workers have one core each, and put requests together."""
-    photographs, before, found = [png(i) for i in range(9)], torch.get_num_threads(), []
+    photographs, before, rows = [png(i) for i in range(9)], torch.get_num_threads(), []
     for threads in (1, 2, 4):
         try:
             torch.set_num_threads(threads)
-            found.append(pictures.encode(photographs))
+            rows.append(pictures.encode(photographs))
         finally:
             torch.set_num_threads(before)
-    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+    assert torch.equal(rows[0], rows[1]) and torch.equal(rows[0], rows[2])
 
 
 def png(seed: int, size: tuple[int, int] = (60, 40)) -> bytes:
@@ -76,6 +76,18 @@ def test_every_text_gets_a_row(encoder):
 def test_rows_do_not_depend_on_the_batch(encoder):
     together = encoder.encode(TEXTS)
     assert torch.allclose(together, torch.cat([encoder.encode([text]) for text in TEXTS]), atol=1e-5)
+
+
+@pytest.mark.exact
+def test_a_text_alone_has_the_same_row_on_any_number_of_cores(encoder):
+    before, rows = torch.get_num_threads(), []
+    for threads in (1, 2, 4):
+        try:
+            torch.set_num_threads(threads)
+            rows.append(torch.cat([encoder.encode([text]) for text in TEXTS]))
+        finally:
+            torch.set_num_threads(before)
+    assert torch.equal(rows[0], rows[1]) and torch.equal(rows[0], rows[2])
 
 
 def test_like_texts_are_near(encoder):

@@ -42,7 +42,7 @@ class ClosureOptimizer(Optimizer, abc.ABC):
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As of every optimizer; what a file gave lies in aligned memory afterwards, so that it goes on bit for bit."""
+        """Restore what `state_dict` returned, in aligned memory wherever it comes from: it goes on bit for bit."""
         super().load_state_dict(aligned(state_dict))
 
     @abc.abstractmethod

@@ -159,8 +159,8 @@ def _onnx(program: ExportedProgram, graph: Graph, about: dict[str, Any]) -> tupl
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def run(x: Tensor) -> tuple[Tensor, Tensor | None]:
-        found = [from_numpy(value) for value in session.run(None, {about["input"]["name"]: x.numpy()})]
-        return found[0], found[1] if graph.rejects else None
+        outputs = [from_numpy(value) for value in session.run(None, {about["input"]["name"]: x.numpy()})]
+        return outputs[0], outputs[1] if graph.rejects else None
 
     return content, run
 

@@ -20,15 +20,15 @@ NONE = "none of these"
 _FOLDS = 5
 _CLASS_FOLDS = 10
 _BYTES = 1 << 17
-"""Of rows that are asked at once: what a network makes of them still fits into a core's cache."""
+"""Size of the rows that are asked at once: what a network makes of them still fits into a core's cache."""
 _LEAST, _MOST = 8, 1024
 
 
 def logits(learner: Learner, params: Params, adapted: object, rows: Tensor, ways: int) -> Tensor:
     """[n, ways] float64; a network with more outputs than there are classes was never told of the others."""
     each = min(max(_BYTES // max(rows[:1].nbytes, 1), _LEAST), _MOST) // _LEAST * _LEAST  # so that parts are aligned
-    found = spread(lambda part: learner.predict(params, adapted, part)[:, :ways], rows.split(each))
-    return torch.cat(found).double()
+    parts = spread(lambda part: learner.predict(params, adapted, part)[:, :ways], rows.split(each))
+    return torch.cat(parts).double()
 
 
 @torch.no_grad()

@@ -22,7 +22,8 @@ from innerloop.serve.rows import floats, same_kind
 from innerloop.serve.sources import Source
 
 _ROOM = 2.0**-12
-"""Of the largest logit. Rounding moves logits by less than a thirtieth of it, otherwise for one row than for many."""
+"""Share of the largest logit that counts as near. Rounding, which differs between one row and many, moves logits by
+less than a thirtieth of it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

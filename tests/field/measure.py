@@ -1,0 +1,54 @@
+"""Measure every threshold of the field anew: three seeds, as this processor is and with MKL as on AMD.
+
+`python -m tests.field.measure` takes an hour on two cores, and rewrites `measured.json`. It needs the data sets.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.machine import processor
+from tests.field.margins import FILE, WRITE
+from tests.portable import SETTINGS, shim
+
+SEEDS = (0, 1, 2)
+
+
+def main() -> int:
+    found: dict[str, Any] = {}
+    with shim() as library:
+        makes = {processor(): {}} | ({} if library is None else {f"{processor()}, MKL as on AMD": SETTINGS["amd"]})
+        for make, setting in makes.items():
+            variables = {"LD_PRELOAD": str(library)} if setting else {}
+            for seed in SEEDS:
+                _add(found, make, _run(variables | {"INNERLOOP_FIELD_SEED": str(seed)}))
+    about = {"command": "python -m tests.field.measure", "date": str(date.today()), "torch": torch.__version__}
+    thresholds = dict(sorted(found.items()))
+    FILE.write_text(json.dumps({**about, "seeds": SEEDS, "thresholds": thresholds}, indent=1) + "\n")
+    return 0
+
+
+def _run(variables: dict[str, str]) -> list[dict[str, Any]]:
+    """What one run of the slow tests of this folder measured, whether they passed or not."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder) / "measured.jsonl"
+        command = [sys.executable, "-m", "pytest", "-n", "2", "-q", "-m", "slow", str(FILE.parent)]
+        subprocess.run(command, env=os.environ | variables | {WRITE: str(lines)}, check=False)
+        return [json.loads(line) for line in lines.read_text().splitlines()]
+
+
+def _add(found: dict[str, Any], make: str, lines: list[dict[str, Any]]) -> None:
+    for line in lines:
+        known = found.setdefault(line["what"], {"least": line["least"], "most": line["most"], "values": {}})
+        known["values"].setdefault(make, []).append([round(line["value"], 5), round(line["ci95"], 5)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
