@@ -8,9 +8,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+from innerloop.core.aligned import is_aligned
 from innerloop.core.errors import InputError
 from innerloop.serve.encoders import base, module
+from innerloop.serve.encoders.module import Own
 from innerloop.serve.sources import source
+from tests.unaligned import shifted
 
 STRANGE = [
     "",
@@ -46,10 +49,10 @@ def pictures():
 
 
 @pytest.mark.exact
-def test_photographs_have_the_same_rows_on_any_number_of_cores(pictures):
-    """And in any company: a server's workers have one core each, and put requests together."""
-    photographs, before, rows = [png(i) for i in range(9)], torch.get_num_threads(), []
-    for threads in (1, 2, 4):
+def test_a_photograph_has_the_same_row_on_any_number_of_cores_and_in_any_company(pictures):
+    photographs, before = [png(i) for i in range(5)], torch.get_num_threads()
+    rows = [torch.cat([pictures.encode([one]) for one in photographs])]
+    for threads in (1, 4):
         try:
             torch.set_num_threads(threads)
             rows.append(pictures.encode(photographs))
@@ -101,6 +104,23 @@ def test_many_threads_get_the_rows_of_one(encoder):
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(encoder.encode, batches * 2))
     assert all(torch.allclose(f, e, atol=1e-5) for f, e in zip(found, expected * 2, strict=True))
+
+
+@pytest.mark.exact
+def test_a_network_of_ones_own_is_given_aligned_rows(monkeypatch):
+    seen = []
+
+    class Net(nn.Module):
+        def forward(self, x):
+            seen.append((x, *self.parameters()))
+            return x
+
+    net = Net()
+    net.weight = nn.Parameter(shifted(torch.ones(3)))
+    odd = np.frombuffer(b"\0" * 4 + np.ones((20, 3), np.float32).tobytes(), np.float32, offset=4).reshape(20, 3)
+    for rows in (odd.copy(), shifted(torch.ones(20, 3)), [[1.0, 2.0, 3.0]]):
+        Own("mine:net", net).encode(rows)
+    assert seen and all(is_aligned(tensor) for group in seen for tensor in group)
 
 
 def test_what_is_no_text_is_refused(encoder):

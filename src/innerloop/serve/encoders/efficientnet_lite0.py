@@ -24,8 +24,6 @@ shots (`python -m benchmarks.encoders efficientnet-lite0`). The calibration erro
 where it is too modest. No threshold: how near is near enough depends on the subject."""
 MEAN, SCALE = 127.0, 128.0
 """The network sees (byte - MEAN) / SCALE, TensorFlow's scaling for the Lite networks."""
-_BATCH = 8
-"""More take longer: what the widest layers make of 8 pictures still fits into the processor's cache."""
 
 
 class EfficientNet:
@@ -41,13 +39,12 @@ class EfficientNet:
 
     @torch.no_grad()
     def encode(self, examples: Raw) -> Tensor:
-        each = max(1, min(_BATCH, -(-len(examples) // torch.get_num_threads())))
-
-        def some(first: int) -> Tensor:
-            x = (pictures(examples[first : first + each], efficientnet_lite0.SIZE, 3, first).float() - MEAN) / SCALE
+        def one(i: int) -> Tensor:
+            x = (pictures(examples[i : i + 1], efficientnet_lite0.SIZE, 3, i).float() - MEAN) / SCALE
             return self.network(x.contiguous(memory_format=torch.channels_last))
 
-        rows = spread(some, range(0, len(examples), each))
+        # One at a time takes no longer than eight at once, and its row then depends on nothing else.
+        rows = spread(one, range(len(examples)))
         return torch.cat(rows) if rows else torch.zeros(0, self.features)
 
     def pixels(self) -> tuple[nn.Module, tuple[int, ...]]:

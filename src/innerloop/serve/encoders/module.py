@@ -19,7 +19,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from innerloop.core.aligned import align
+from innerloop.core.aligned import align, aligned
 from innerloop.core.errors import InputError
 from innerloop.core.importing import network
 from innerloop.serve.encoders.base import Encoder, Kind, Raw, Scaled, pictures, texts
@@ -77,7 +77,7 @@ class Own:
             x = pictures(examples, self.size, self.channels, first).float() / 255
             return (x - self._mean) / self._std
         try:
-            return torch.as_tensor(examples).float()
+            return aligned(torch.as_tensor(examples).float())
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"'{self._name}' takes arrays of numbers [n, ...] ({error})") from error
 
