@@ -36,7 +36,20 @@ def test_small_episodes_are_drawn_many_steps_at_a_time():
     feed = Feed(sampler, 5)
     for step in range(65):
         feed.episodes(step, range(5))
-    assert sampler.calls == [(0, 5), (5, 320)]
+    assert sampler.calls == [(0, 5), (0, 320), (320, 320)], "the first tells how large they are"
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize("size", [1, 5, 25])
+def test_where_a_step_lies_depends_on_its_number_alone(size):
+    """10 points take 40 bytes, which is no multiple of what kernels like."""
+    first = Feed(Sinusoid(), size)
+    places = [[leaf.data_ptr() % 64 for leaf in tree.flatten(first.episodes(i, range(size)))] for i in range(140)]
+    assert size == 1 or len({tuple(place) for place in places}) > 1
+    for start in (1, 3, 63, 64, 100):
+        later = Feed(Sinusoid(), size)
+        for i in range(start, 140):
+            assert [leaf.data_ptr() % 64 for leaf in tree.flatten(later.episodes(i, range(size)))] == places[i]
 
 
 def test_large_ones_are_drawn_step_by_step(monkeypatch):

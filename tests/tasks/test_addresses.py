@@ -5,7 +5,6 @@ import pytest
 
 from innerloop.core import tree
 from innerloop.core.aligned import is_aligned
-from innerloop.engine.feed import Feed
 from innerloop.tasks import (
     BatchSampler,
     EpisodeSampler,
@@ -39,15 +38,6 @@ def test_episodes_are_aligned(sampler, monkeypatch):
     shift(monkeypatch)
     for name, leaf in tree.items(sampler.episodes(5, 3)):
         assert is_aligned(leaf), name
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS.keys())
-def test_a_step_gets_aligned_episodes_wherever_drawing_began(sampler, monkeypatch):
-    shift(monkeypatch)
-    feed = Feed(sampler, 3)
-    for step in (2, 3, 4, 9):
-        for name, leaf in tree.items(feed.episodes(step, range(3))):
-            assert is_aligned(leaf), name
 
 
 def test_arrays_of_a_file_are_aligned(tmp_path, monkeypatch):
