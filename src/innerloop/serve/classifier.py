@@ -11,6 +11,7 @@ from torch import Tensor
 
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
+from innerloop.core.threads import spread
 from innerloop.core.types import Params
 from innerloop.evaluate.calibration import Calibration
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
@@ -242,8 +243,9 @@ class FewShotClassifier:
         task = self._fitted()
         rows, _ = read(X, task.source)
         z, found = task.logits(rows), task.calibration
-        for i in task.undecided(z) if len(z) > 1 else ():
-            z[i] = task.logits(alone(X, i, rows, task.source))[0]
+        near = task.undecided(z) if len(z) > 1 else []
+        if near:
+            z[near] = torch.cat(spread(lambda i: task.logits(alone(X, i, rows, task.source)), near))
         p = torch.softmax(z / found.temperature, -1).numpy()
         accepted = np.ones(len(z), dtype=bool)
         if found.threshold is not None:
