@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from innerloop.core.aligned import BYTES, align, aligned, from_numpy, is_aligned
+from innerloop.core.aligned import BYTES, align, aligned, from_numpy, is_aligned, packed
 from tests.unaligned import shifted
 
 
@@ -36,6 +36,13 @@ def test_trees_and_what_is_no_tensor():
     assert is_aligned(found["a"].x) and found["a"].y is None and is_aligned(found["b"][0])
     assert found["step"] == 7 and found["names"] == ["b"]
     assert aligned(torch.eye(2).to_sparse()).is_sparse and aligned(torch.empty(3, device="meta")).is_meta
+
+
+def test_packed_lies_row_after_row():
+    columns, there = torch.arange(6.0).view(2, 3).T, torch.arange(6.0)
+    found = packed({"a": (columns, there, None), "b": shifted(there), "step": 7})
+    assert found["a"][0].is_contiguous() and torch.equal(found["a"][0], columns) and found["a"][1] is there
+    assert is_aligned(found["b"]) and found["a"][2] is None and found["step"] == 7
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int64, np.bool_])

@@ -1,10 +1,12 @@
 import os
 import threading
+import time
 
 import pytest
 import torch
 
-from innerloop.core.threads import one_core, spread, stay_on_one_core
+from innerloop.core import threads
+from innerloop.core.threads import on_one_core, spread, stay_on_one_core
 
 
 @pytest.fixture(autouse=True)
@@ -23,12 +25,48 @@ def test_results_come_in_the_order_of_the_parts_each_from_one_core():
     assert torch.get_num_threads() == 4
 
 
-@pytest.mark.parametrize("threads", [1, None])
-def test_one_part_or_one_thread_stays_here_on_one_core(threads):
-    parts = range(5) if threads == 1 else range(1)
-    found = spread(lambda i: (torch.get_num_threads(), threading.current_thread()), parts, threads)
-    assert set(found) == {(1, threading.current_thread())} and torch.get_num_threads() == 4
+@pytest.mark.parametrize("count", [1, None])
+def test_one_part_or_one_thread_is_one_at_a_time_on_one_core(count):
+    running = threading.Lock()
+
+    def work(i):
+        assert running.acquire(blocking=False)
+        time.sleep(0.01)
+        running.release()
+        return torch.get_num_threads()
+
+    assert set(spread(work, range(5) if count == 1 else range(1), count)) == {1} and torch.get_num_threads() == 4
+    assert on_one_core(torch.get_num_threads) == 1
     assert spread(lambda i: i, []) == []
+
+
+def test_with_one_core_there_is_no_other_thread():
+    torch.set_num_threads(1)
+    assert set(spread(lambda i: threading.current_thread(), range(3))) == {threading.current_thread()}
+    assert threading.current_thread() not in spread(lambda i: threading.current_thread(), range(3), 2)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["made", "kept"])
+def test_a_thread_that_begins_meanwhile_has_all_cores(first):
+    """Torch keeps one count for all threads that have not asked yet."""
+    if first:
+        threads._workers.cache_clear()
+    found, inside, go_on = [], threading.Event(), threading.Event()
+
+    def work():
+        inside.set()
+        assert go_on.wait(10)
+
+    beside = threading.Thread(target=lambda: on_one_core(work))
+    beside.start()
+    assert inside.wait(10)
+    for begin in (lambda: found.append(torch.get_num_threads()), lambda: found.append(on_one_core(lambda: 4))):
+        other = threading.Thread(target=begin)
+        other.start()
+        other.join()
+    go_on.set()
+    beside.join()
+    assert found == [4, 4] and torch.get_num_threads() == 4
 
 
 def test_what_is_spread_within_stays_in_its_thread():
@@ -55,9 +93,8 @@ def test_the_first_error_in_order_is_raised_and_the_count_restored():
     with pytest.raises(ValueError, match="part 3"):
         spread(work, range(9))
     assert torch.get_num_threads() == 4
-    with pytest.raises(ValueError, match="x"), one_core():
-        raise ValueError("x")
-    assert torch.get_num_threads() == 4
+    with pytest.raises(ValueError, match="part 7"):
+        on_one_core(lambda: work(7))
 
 
 def test_a_worker_of_a_service_stays_on_its_core():

@@ -1,5 +1,5 @@
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,11 @@ from innerloop.core.types import Episode
 from innerloop.evaluate import Protocol, Result, compare, meta_test
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.gradient.maml import MAML
+from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.nn.mlp import MLP
-from innerloop.tasks import EpisodeSampler, Sinusoid
+from innerloop.tasks import EpisodeSampler, Pool, Sinusoid
 from tests.evaluate import tiny
+from tests.unaligned import shifted
 
 
 def test_scores_are_those_of_each_task():
@@ -38,6 +40,40 @@ def test_chunk_and_threads_change_nothing(chunk, threads):
     reference = meta_test(learner, params, sampler, 8)
     assert torch.equal(meta_test(learner, params, sampler, 8, chunk=chunk, threads=threads).scores, reference.scores)
     assert torch.equal(meta_test(learner, params, sampler, 3, first=5, chunk=chunk).scores, reference.scores[5:])
+
+
+@dataclass(frozen=True)
+class Recorded(ProtoNet):
+    """Keeps what it answered, by the first number of a query."""
+
+    answered: dict[float, Tensor] = field(default_factory=dict)
+
+    def predict(self, params, adapted, x):
+        found = super().predict(params, adapted, x)
+        self.answered[float(x.flatten()[0])] = found
+        return found
+
+
+@pytest.mark.exact
+def test_neither_chunks_nor_threads_nor_addresses_change_an_output():
+    """Rows of 57 numbers, so that tasks of a chunk begin anywhere."""
+    torch.manual_seed(0)
+    rows = Pool(
+        data=torch.rand(12, 9, 57, dtype=torch.float64), counts=torch.full((12,), 9), names=tuple(map(str, range(12)))
+    )
+    sampler = EpisodeSampler(pool=rows, ways=5, shots=1, queries=3, seed=0)
+
+    def answers(params, **options):
+        learner = Recorded(encoder=MLP(inputs=57, hidden=(33,), outputs=17))
+        meta_test(learner, params, sampler, 8, **options)
+        return learner.answered
+
+    params = {k: v.double() for k, v in Recorded(encoder=MLP(inputs=57, hidden=(33,), outputs=17)).init(0).items()}
+    expected = answers(params)
+    assert len(expected) == 8
+    moved = {k: shifted(v) for k, v in params.items()}
+    for found in (answers(params, chunk=1), answers(params, chunk=3, threads=1), answers(moved, threads=2)):
+        assert found.keys() == expected.keys() and all(torch.equal(found[k], expected[k]) for k in found)
 
 
 def test_it_changes_neither_parameters_nor_grad_mode_nor_threads():

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import deque
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,8 @@ from innerloop.cli.main import main
 from innerloop.core.aligned import is_aligned
 from innerloop.evaluate.calibration import Calibration
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.learners.closed_form.r2d2 import R2D2
+from innerloop.nn.mlp import MLP
 from innerloop.serve.classifier import FewShotClassifier, Rows
 from innerloop.serve.http.service import _answered
 from innerloop.serve.http.tasks import Adapted, Raw, encode
@@ -200,6 +203,25 @@ def test_requests_that_are_answered_together_are_answered_as_alone():
     for pair, (_, together) in zip(asked, _answered(own, asked, pixels=1), strict=True):
         ((_, alone),) = _answered(own, [pair], pixels=1)
         assert (alone.label, alone.accepted) == (together.label, together.accepted)
+
+
+@pytest.mark.parametrize("make", [list, tuple, deque, np.array], ids=["list", "tuple", "deque", "array"])
+def test_texts_near_a_border_come_in_any_kind_of_list(make):
+    task = FewShotClassifier(source(Noisy())).fit(["ab", "ba", "cd"], list("xyz"))
+    assert task.predict(make(["ab", "aab", "cd"])).tolist()[2] == "z"
+
+
+def test_where_inputs_lie_far_from_0_more_is_asked_alone():
+    """A product of large numbers whose sum is small is rounded by more than its own size tells."""
+    learner = R2D2(encoder=MLP(inputs=7, hidden=(64,), outputs=32))
+    rows = numbers(600)
+    near, far = (
+        FewShotClassifier.of(learner, learner.init(0)).fit(x[:30], [i % 3 for i in range(30)])
+        for x in (rows, rows + 20_000)
+    )
+    assert near._fitted().room == 2**-12 < far._fitted().room
+    several = far.predict(rows + 20_000)
+    assert [far.predict(row)[0] for row in np.split(rows + 20_000, 600)] == several.tolist()
 
 
 @pytest.mark.exact

@@ -12,9 +12,14 @@ from hypothesis import strategies as st
 
 from innerloop.core.errors import InputError
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.learners.closed_form.r2d2 import R2D2
+from innerloop.learners.metric.protonet import ProtoNet
+from innerloop.learners.optimizers.meta_lstm import MetaLSTM
+from innerloop.nn.mlp import MLP
 from innerloop.serve import sources
 from innerloop.serve.classifier import FewShotClassifier
 from innerloop.serve.sources import Source
+from tests.unaligned import shift, shifted
 
 
 class Letters:
@@ -55,6 +60,32 @@ def content(tmp_path_factory):
     task = FewShotClassifier(reject=0.1).fit(x[:9], list("aaabbbccc"))
     task.add_class("d", x[9:]).drop_class("a").undo()
     return task.save(tmp_path_factory.mktemp("files") / "t.fewshot").read_bytes(), task, x
+
+
+def _encoder(inputs=9, outputs=7):
+    return MLP(inputs=inputs, hidden=(11,), outputs=outputs)
+
+
+# What they adapt to lies column after column, or is a part of a longer vector.
+LEARNERS = {
+    "r2d2": (R2D2(encoder=_encoder()), 40),
+    "r2d2 dual": (R2D2(encoder=_encoder(outputs=33)), 12),
+    "mahalanobis": (ProtoNet(encoder=_encoder(), distance="mahalanobis"), 12),
+    "meta_lstm": (MetaLSTM(model=_encoder(outputs=3), inner_steps=3), 12),
+}
+
+
+@pytest.mark.exact
+@pytest.mark.parametrize(("learner", "count"), LEARNERS.values(), ids=LEARNERS.keys())
+def test_every_answer_comes_back_alone_and_in_company(learner, count, tmp_path, monkeypatch):
+    generator = np.random.default_rng(0)
+    x, asked = (generator.normal(size=(n, 9)).astype(np.float32) for n in (count, 60))
+    params = {k: shifted(v) for k, v in learner.init(0).items()}
+    task = FewShotClassifier.of(learner, params).fit(x, [i % 3 for i in range(count)])
+    shift(monkeypatch)
+    again = FewShotClassifier.load(task.save(tmp_path / "t.fewshot"))
+    for rows in (asked, *np.split(asked, 60)):
+        assert np.array_equal(again.predict_proba(rows), task.predict_proba(rows))
 
 
 @pytest.mark.exact

@@ -26,6 +26,17 @@ def aligned(values: T) -> T:
     return tree.map(lambda leaf: leaf if is_aligned(leaf) else leaf.clone(), values)
 
 
+def packed(values: T) -> T:
+    """The same numbers as a file would give them back: aligned, and row after row; such tensors as they are.
+
+    What a solver leaves lies column after column, and is multiplied by another kernel.
+
+    Args:
+        values: As of `aligned`.
+    """
+    return aligned(tree.map(lambda leaf: leaf.contiguous() if isinstance(leaf, Tensor) else leaf, values))
+
+
 def align(network: nn.Module) -> nn.Module:
     """Put the parameters and buffers of a network where `aligned` has them; the same network."""
     for tensor in (*network.parameters(), *network.buffers()):

@@ -5,11 +5,10 @@ results differ by rounding. What is computed on one core is the same to the bit 
 small pieces of work in several threads are faster than one after another on all cores.
 """
 
-import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -18,6 +17,8 @@ import torch
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 _HERE = threading.local()
+_MAKING = threading.Lock()
+"""Held while a thread of ours is told to use one core, which torch would for that long tell every new thread too."""
 
 
 def cores() -> int:
@@ -27,57 +28,61 @@ def cores() -> int:
     return max(1, here // int(beside)) if beside.isdecimal() and int(beside) else here
 
 
-@contextlib.contextmanager
-def one_core() -> Iterator[None]:
-    """Let torch use one core for what this thread computes inside."""
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def stay_on_one_core() -> None:
     """Let this thread compute on one core from now on, also where it calls `spread`: for one of several workers."""
+    torch.get_num_threads()  # where a thread has never asked, its first question would overwrite what is set here
     torch.set_num_threads(1)
     _HERE.alone = True
 
 
+def on_one_core(work: Callable[[], Result]) -> Result:
+    """`work()`, on one core, in a thread for it where this one has more; see `spread`."""
+    return spread(lambda _: work(), [None])[0]
+
+
 def spread(work: Callable[[Part], Result], parts: Sequence[Part], threads: int | None = None) -> list[Result]:
-    """`[work(part) for part in parts]`, each on one core, over several threads.
+    """`[work(part) for part in parts]`, each on one core, in threads that never have another.
+
+    To let the calling thread have one core for a while would not do: torch keeps one count for every thread that has
+    not asked yet, and one that asks meanwhile would stay on one core for ever.
 
     Args:
-        work: Where it calls this itself, its parts are worked on by the thread that it runs in.
+        work: Where it calls this itself, its parts are worked on by the thread that it runs in. A lock that it takes
+            must not be held here: every thread might be waiting for it.
         parts: In the order in which threads take them.
-        threads: How many; None: as many as torch would use in this thread.
+        threads: How many at once; None: as many as torch would use in this thread.
 
     Raises:
         Exception: The first that `work` raises, in the order of the parts.
     """
-    threads = min(threads or torch.get_num_threads(), len(parts))
-    if threads < 2 or getattr(_HERE, "alone", False):
-        with one_core():
-            return [work(part) for part in parts]
-    intra_op, grad = torch.get_num_threads(), torch.is_grad_enabled()
-    autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+    with _MAKING:
+        here = torch.get_num_threads()
+    threads = min(threads or here, len(parts))
+    if getattr(_HERE, "alone", False) or (here == 1 and threads < 2):
+        return [work(part) for part in parts]
+    grad, autocast = torch.is_grad_enabled(), (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"))
 
     def one(part: Part) -> Result:
-        stay_on_one_core()
         # Neither the grad mode nor autocast is inherited by a thread.
         with torch.set_grad_enabled(grad), torch.autocast("cpu", enabled=autocast[0], dtype=autocast[1]):
             return work(part)
 
-    try:
-        return list(_workers(threads).map(one, parts))
-    finally:
-        torch.set_num_threads(intra_op)  # theirs counts for every thread that is started after them
+    if threads < 2:
+        return [_workers(here).submit(one, part).result() for part in parts]
+    return list(_workers(threads).map(one, parts))
 
 
 @functools.cache
 def _workers(threads: int) -> ThreadPoolExecutor:
     """Kept: a new thread would make its own twin of every network again."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="one core")
+    with _MAKING:
+        here, all_started = torch.get_num_threads(), threading.Barrier(threads)
+        made = ThreadPoolExecutor(threads, thread_name_prefix="one core", initializer=stay_on_one_core)
+        try:
+            list(made.map(lambda _: all_started.wait(), range(threads)))
+        finally:
+            torch.set_num_threads(here)  # theirs counts for every thread that is started after them
+    return made
 
 
 if hasattr(os, "register_at_fork"):

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from innerloop.core import objectives, tree
-from innerloop.core.aligned import aligned
+from innerloop.core.aligned import aligned, packed
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner, Unrolled, score
 from innerloop.core.threads import cores, spread
@@ -84,6 +84,7 @@ def meta_test(
     if episodes < 1:
         raise InputError(f"a meta-test needs at least 1 episode, got {episodes}")
     device = next(iter(params.values())).device if params else torch.device("cpu")
+    params = packed(params)
     threads = threads or (cores() if device.type == "cpu" else 1)
     steps = _steps(learner) if curve else []
     found: list[_Task] = []

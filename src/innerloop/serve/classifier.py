@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from innerloop.core.aligned import packed
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.threads import spread
@@ -92,7 +93,7 @@ class FewShotClassifier:
         made = Source(
             name=type(learner).__name__,
             learner=replace(learner, transductive=False),
-            params=params,
+            params=packed(params),
             kind="features" if preprocessing is None else "pictures",
             shape=None if shape is None else tuple(shape),
             preprocessing=preprocessing,
@@ -238,7 +239,7 @@ class FewShotClassifier:
         """All that is said of every example, for the price of one `predict`.
 
         An example gets the class, and is accepted, as it would be alone: where rounding, which differs between one and
-        many, might decide, it is asked alone.
+        many, might decide, it is asked alone, which takes as long as many calls with one example.
         """
         task = self._fitted()
         rows, _ = read(X, task.source)

@@ -21,7 +21,7 @@ _FOLDS = 5
 _CLASS_FOLDS = 10
 _BYTES = 1 << 17
 """Size of the rows that are asked at once: what a network makes of them still fits into a core's cache."""
-_LEAST, _MOST = 8, 1024
+_LEAST, _MOST = 16, 1024
 
 
 def logits(learner: Learner, params: Params, adapted: object, rows: Tensor, ways: int) -> Tensor:

@@ -87,7 +87,8 @@ def alone(X: Any, i: int, rows: Tensor, source: Source) -> Tensor:
         return X.again(i)
     if isinstance(X, Rows) or source.encoder is None:
         return aligned(rows[i : i + 1])
-    return read(X.iloc[i : i + 1] if hasattr(X, "iloc") else X[i : i + 1], source)[0]
+    raw = None if isinstance(X, Tensor) else _raw(X)
+    return read(_tensor(X)[i : i + 1] if raw is None else [raw[i]], source)[0]
 
 
 def floats(rows: Tensor) -> Tensor:

