@@ -6,7 +6,7 @@ import platform
 import pytest
 import torch
 
-from tests.portable import EXACT, SETTINGS, _has_effect, shim
+from tests.portable import EXACT, SETTINGS, has_effect, shim
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,13 +19,13 @@ def test_variables_change_the_kernels(name):
     if name == "avx2" and torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("this processor has no AVX2")
     setting = (SETTINGS | EXACT)[name]
-    assert _has_effect(setting, os.environ | setting.variables)
+    assert has_effect(setting, os.environ | setting.variables)
 
 
 def test_mkl_takes_the_path_for_amd():
     with shim() as library:
         assert library is not None, "Linux with a C compiler"
-        assert _has_effect(SETTINGS["amd"], os.environ | {"LD_PRELOAD": str(library)})
+        assert has_effect(SETTINGS["amd"], os.environ | {"LD_PRELOAD": str(library)})
 
 
 def test_every_setting_but_that_of_threads_has_a_proof():

@@ -183,6 +183,7 @@ def test_a_killed_process_ends_the_job_and_another_number_goes_on(tmp_path, rank
 
 
 @pytest.mark.slow
+@pytest.mark.exact
 @pytest.mark.parametrize(("rank", "number"), [(0, signal.SIGTERM), (1, signal.SIGTERM), (1, signal.SIGINT)])
 def test_a_signal_to_one_process_saves_and_the_job_goes_on_bit_for_bit(tmp_path, rank, number):
     job = Job(tmp_path / "job")

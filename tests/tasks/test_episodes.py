@@ -73,6 +73,7 @@ def test_every_episode_is_a_task(sampler, first):
                 assert isinstance(sampler.ways, int) or sampler.ways[0] == sampler.ways[1]
 
 
+@pytest.mark.exact
 @settings(max_examples=30, deadline=None)
 @given(samplers(), st.integers(0, 2**33), st.integers(0, 5))
 def test_an_episode_depends_on_seed_and_index_only(sampler, first, offset):

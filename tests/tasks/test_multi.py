@@ -49,6 +49,7 @@ def test_batches_are_of_one_task_and_uniform_over_its_examples():
         assert bool(((rows / rows.mean() - 1).abs() < 0.5).all())
 
 
+@pytest.mark.exact
 def test_a_batch_is_a_function_of_seed_and_index():
     sampler = TaskBatchSampler(pool=pool("aabbbcc"), batch_size=4, seed=1)
     whole, part = sampler.episodes(0, 6).query, sampler.episodes(4, 2).query

@@ -154,7 +154,7 @@ def read_tensors(path: Path) -> tuple[Params, dict[str, str]]:
     with safetensors.safe_open(path, framework="pt") as file:
         names, metadata = list(file.keys()), file.metadata() or {}
         order = json.loads(metadata[_ORDER]) if _ORDER in metadata else names  # earlier releases did not write it
-        if not isinstance(order, list) or sorted(map(str, order)) != sorted(names):
+        if not isinstance(order, list) or {*map(type, order)} - {str} or sorted(order) != sorted(names):
             raise ValueError(f"its {_ORDER} does not name its tensors")
         return {name: aligned(file.get_tensor(name)) for name in order}, metadata
 
