@@ -17,7 +17,7 @@ OUTER = TrainConfig(steps=150, meta_batch_size=8, meta_lr=1.0, optimizer="sgd", 
 class TestReptile(TransductiveConformance):
     learner = Reptile(model=Module(classifier), inner_lr=0.1, inner_steps=6)
     train = OUTER
-    gain = 0.1
+    gain = 0.08  # the worst of three seeds on two makes of processor gained 0.112 ± 0.024
 
 
 class TestReptileMinibatches(Conformance):
