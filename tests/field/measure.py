@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.machine import processor
 from tests.field.margins import FILE, WRITE
-from tests.portable import SETTINGS, shim
+from tests.portable import SETTINGS, has_effect, shim
 
 SEEDS = (0, 1, 2)
 
@@ -24,14 +24,13 @@ SEEDS = (0, 1, 2)
 def main() -> int:
     found: dict[str, Any] = {}
     with shim() as library:
-        makes = {processor(): {}} | ({} if library is None else {f"{processor()}, MKL as on AMD": SETTINGS["amd"]})
-        for make, setting in makes.items():
-            variables = {"LD_PRELOAD": str(library)} if setting else {}
+        amd = {"LD_PRELOAD": str(library)}
+        if not has_effect(SETTINGS["amd"], os.environ | amd):
+            raise SystemExit("MKL as on AMD takes Linux on x86-64, torch with MKL, and a C compiler")
+        for make, variables in {processor(): {}, f"{processor()}, MKL as on AMD": amd}.items():
             for seed in SEEDS:
                 _add(found, make, _run(variables | {"INNERLOOP_FIELD_SEED": str(seed)}))
-    about = {"command": "python -m tests.field.measure", "date": str(date.today()), "torch": torch.__version__}
-    thresholds = dict(sorted(found.items()))
-    FILE.write_text(json.dumps({**about, "seeds": SEEDS, "thresholds": thresholds}, indent=1) + "\n")
+                _write(found)  # after every run, so that stopping loses one
     return 0
 
 
@@ -42,6 +41,12 @@ def _run(variables: dict[str, str]) -> list[dict[str, Any]]:
         command = [sys.executable, "-m", "pytest", "-n", "2", "-q", "-m", "slow", str(FILE.parent)]
         subprocess.run(command, env=os.environ | variables | {WRITE: str(lines)}, check=False)
         return [json.loads(line) for line in lines.read_text().splitlines()]
+
+
+def _write(found: dict[str, Any]) -> None:
+    about = {"command": "python -m tests.field.measure", "date": str(date.today()), "torch": torch.__version__}
+    thresholds = dict(sorted(found.items()))
+    FILE.write_text(json.dumps({**about, "seeds": SEEDS, "thresholds": thresholds}, indent=1) + "\n")
 
 
 def _add(found: dict[str, Any], make: str, lines: list[dict[str, Any]]) -> None:
