@@ -11,7 +11,7 @@ from typing import Any
 
 FILE = Path(__file__).with_name("measured.json")
 WRITE = "INNERLOOP_FIELD_MEASURED"
-"""Names a file that `holds` adds a line to."""
+"""Names a file that `holds` adds a line to, instead of checking."""
 
 
 def holds(what: str, value: float, ci95: float, *, least: float | None = None, most: float | None = None) -> None:
@@ -28,9 +28,9 @@ def holds(what: str, value: float, ci95: float, *, least: float | None = None, m
         line = {"what": what, "value": value, "ci95": ci95, "least": least, "most": most}
         with open(os.environ[WRITE], "a") as file:
             file.write(json.dumps(line) + "\n")
-    else:
-        known = measured()[what]
-        assert (known["least"], known["most"]) == (least, most), f"{what}: its threshold changed, so measure it again"
+        return
+    known = measured()[what]
+    assert (known["least"], known["most"]) == (least, most), f"{what}: its threshold changed, so measure it again"
     assert least is None or value >= least, f"{what}: {value:.4g} ± {ci95:.2g}, at least {least:g} is needed"
     assert most is None or value <= most, f"{what}: {value:.4g} ± {ci95:.2g}, at most {most:g} is allowed"
 
