@@ -48,4 +48,4 @@ def test_the_masked_variant_does_not_lose_by_distractors(splits, seed, supervise
     train = EpisodeSampler(pool=splits.train, ways=10, shots=1, queries=5, seed=seed, unlabelled=5, distractors=5)
     params = meta_train(learner, train, replace(CONFIG, seed=seed))
     gain = difference(scores(learner, params, splits, unlabelled=5, distractors=5), supervised[1])
-    holds("masked soft k-means, gain beside distractors", gain.mean, gain.ci95, least=-0.02)
+    holds("masked soft k-means, gain beside distractors", gain.mean, gain.ci95, least=-0.03)
