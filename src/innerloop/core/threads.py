@@ -85,5 +85,12 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     return made
 
 
+def _begin_anew() -> None:
+    """In a fork, which has none of the threads, neither the workers nor one that may have held the lock."""
+    global _MAKING
+    _MAKING = threading.Lock()
+    _workers.cache_clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_workers.cache_clear)  # a fork has none of the threads
+    os.register_at_fork(after_in_child=_begin_anew)
