@@ -174,6 +174,9 @@ def test_low_precision_is_declared_and_pinned():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="torch's compiler needs a processor with vectors"
+)
 def test_a_compiled_step_is_the_ordinary_one():
     params, episodes = {k: v.double() for k, v in REGRESSION.init(0).items()}, Sinusoid().episodes(0, 4)
     episodes = tree.map(lambda v: v.double() if v.is_floating_point() else v, episodes)

@@ -222,8 +222,10 @@ except Interrupted as stop:
 
 
 def start(run: Path, steps: int) -> subprocess.Popen:
-    command = [sys.executable, "-c", SCRIPT, str(run), str(steps)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    # With as many threads as here, also in MKL, which by the environment alone takes no more than there are cores.
+    script = f"import torch\ntorch.set_num_threads({torch.get_num_threads()})\n{SCRIPT}"
+    command = [sys.executable, "-c", script, str(run), str(steps)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def wait_for_growth(path: Path, process: subprocess.Popen) -> None:
