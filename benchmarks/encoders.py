@@ -23,11 +23,11 @@ from torch import Tensor
 
 from benchmarks import machine
 from innerloop.core import tree
+from innerloop.core.dry_run import support
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import calibrate
 from innerloop.evaluate.interval import interval
 from innerloop.evaluate.meta_test import meta_test
-from innerloop.serve.rehearsal import support
 from innerloop.serve.sources import Source, source
 from innerloop.tasks import EpisodeSampler
 from innerloop.tasks.cache import data_root

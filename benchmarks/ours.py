@@ -13,7 +13,7 @@ from innerloop.core.types import Episode, Params
 from innerloop.engine import meta_gradient
 from innerloop.engine.choose import choose
 from innerloop.engine.plan import Plan
-from innerloop.engine.whole import WholeStep
+from innerloop.engine.train_step import WholeStep
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.reptile import Reptile
 from innerloop.learners.metric.protonet import ProtoNet

@@ -42,7 +42,7 @@ def test_functions_are_for_learned_optimizers(run, refused):
     refused("train", "maml", "--data", "optimizees", says="no learned optimizer")
 
 
-@pytest.mark.parametrize("learner", ["meta_lstm", "hypergradient", "maml_plus_plus"])
+@pytest.mark.parametrize("learner", ["meta_lstm", "learned_rates", "maml_plus_plus"])
 def test_learners_of_optimization_go_from_training_to_a_result(learner, tmp_path, capsys):
     small = ["--data", "digits", "--ways", "3", "--steps", "2", "--width", "4", "--inner-steps", "2", "--plan", "loop"]
     assert main(["train", learner, *small, "--out", str(tmp_path)]) == 0

@@ -121,7 +121,7 @@ class Broken:
 @pytest.fixture
 def step_by_step(monkeypatch):
     """Episodes are drawn when their step comes, so that a sampler fails there."""
-    monkeypatch.setattr("innerloop.engine.feed._STEPS", 1)
+    monkeypatch.setattr("innerloop.engine.episode_buffer._STEPS", 1)
 
 
 @pytest.mark.parametrize("at", [1, 4, 17])

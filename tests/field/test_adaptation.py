@@ -10,9 +10,9 @@ from innerloop.core.objectives import regression
 from innerloop.engine import TrainConfig, meta_train
 from innerloop.evaluate import meta_test
 from innerloop.evaluate.interval import difference
+from innerloop.learners.gradient.learning_to_adapt import LearningToAdapt
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.maml_plus_plus import MAMLPlusPlus
-from innerloop.learners.optimizers.learning_to_adapt import LearningToAdapt
 from innerloop.learners.optimizers.meta_lstm import MetaLSTM
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from innerloop.core import random, tree
+from innerloop.core.dry_run import outputs
 from innerloop.core.learner import Learner
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import meta_gradient
 from innerloop.learners import catalogue
 from innerloop.recipes import build, defaults
 from innerloop.recipes.defaults import entry
-from innerloop.serve.rehearsal import outputs
 
 SHAPE, WAYS = (1, 16, 16), 5
 

@@ -87,6 +87,6 @@ def test_what_is_missing_for_a_threshold_is_said(counts, says):
 
 
 def _support(x, y):
-    from innerloop.serve.rehearsal import support
+    from innerloop.core.dry_run import support
 
     return support(x, y, int(np.max(y.numpy())) + 1)

@@ -9,6 +9,7 @@ import tyro
 
 from innerloop.cli.fields import chosen, train_command
 from innerloop.cli.options import emit, parse, say
+from innerloop.core.config import today
 from innerloop.core.errors import InnerloopError
 from innerloop.engine import Interrupted, distributed
 from innerloop.engine.checkpoint import steps_done
@@ -37,7 +38,7 @@ def _run(argv: list[str]) -> int:
     if not argv or argv[0].startswith("-"):
         print(_usage(), file=sys.stdout if argv and argv[0] in ("-h", "--help") else sys.stderr)
         sys.exit(0 if argv and argv[0] in ("-h", "--help") else 2)
-    learner = argv[0].replace("-", "_")
+    learner = today(argv[0].replace("-", "_"))
     # Defaults depend on what is learned: regression has its own.
     data = tyro.cli(_Data, args=argv[1:], return_unknown_args=True, add_help=False)[0].data
     usual = train_command(learner, data)

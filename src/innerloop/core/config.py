@@ -15,6 +15,17 @@ from innerloop.core.learner import Learner
 from innerloop.core.model import Model
 
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
+RENAMED = {
+    "hypergradient": "learned_rates",
+    "innerloop.learners.optimizers.hypergradient:Hypergradient": (
+        "innerloop.learners.gradient.learned_rates:LearnedRates"
+    ),
+    "innerloop.learners.optimizers.learning_to_adapt:LearningToAdapt": (
+        "innerloop.learners.gradient.learning_to_adapt:LearningToAdapt"
+    ),
+}
+"""Names that earlier releases wrote into files, and those of today."""
+_NAMING = ("class", "callable", "learner")
 
 
 def encode(value: Any) -> Json:
@@ -71,6 +82,20 @@ def decode(value: Json, allow: Sequence[str] = ()) -> Any:
     raise InputError(f"not a config: expected 'class' and 'fields', got {sorted(value)}")
 
 
+def today(name: str) -> str:
+    """The name that a learner, model or function has today; any other name is itself."""
+    return RENAMED.get(name, name)
+
+
+def renewed(value: Json) -> Json:
+    """Parsed JSON of this or an earlier release, with the names that its learners, models and functions have today."""
+    if isinstance(value, list):
+        return [renewed(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    return {k: today(v) if k in _NAMING and isinstance(v, str) else renewed(v) for k, v in value.items()}
+
+
 def _name(found: Any) -> str:
     module, name = getattr(found, "__module__", None), getattr(found, "__qualname__", None)
     if not module or not name or "<" in name or "." in name or module == "__main__":
@@ -82,7 +107,7 @@ def _name(found: Any) -> str:
 
 
 def _resolve(name: Any, allow: Sequence[str]) -> Any:
-    module, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
+    module, _, attribute = today(name).partition(":") if isinstance(name, str) else ("", "", "")
     prefixes = ("innerloop", *allow)
     if not under(module, prefixes):
         raise InputError(

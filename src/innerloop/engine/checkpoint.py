@@ -59,7 +59,7 @@ def fingerprint(params: Params, learner: Learner | None = None) -> str:
 
 
 def read_config(run: str | Path) -> dict[str, Any]:
-    """`config.json` of a run: `version`, `learner`, `train` and `record`.
+    """`config.json` of a run: `version`, `learner`, `train` and `record`, with the names of today.
 
     Raises:
         InputError: It is missing, broken, or of another version.
@@ -74,7 +74,7 @@ def read_config(run: str | Path) -> dict[str, Any]:
     version = found.get("version") if isinstance(found, dict) else None
     if version != VERSION:
         raise InputError(f"{path} is of version {version}, this release reads version {VERSION}: train again")
-    return found
+    return config.renewed(found)  # pyright: ignore[reportReturnType]
 
 
 def write_config(run: Path, learner: Learner, train: dict[str, Any], record: dict[str, Any]) -> None:

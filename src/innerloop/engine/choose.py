@@ -16,8 +16,8 @@ from innerloop.core.threads import cores
 from innerloop.core.types import Episode, Params
 from innerloop.engine import trace
 from innerloop.engine.execute import execute
-from innerloop.engine.piece import splits
 from innerloop.engine.plan import Plan, free_memory
+from innerloop.engine.task_gradient import splits
 
 _PROBE_TASKS, _PROBE_BYTES = 16, 64 << 20
 """Plans are timed on so many tasks, or as many as keep so many bytes for the backward pass: all of small ones."""

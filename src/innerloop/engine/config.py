@@ -49,7 +49,7 @@ class TrainConfig:
     """Make the graph of an inner step again in the backward pass: memory stays flat in inner steps."""
     estimator: Literal["exact", "truncated", "pes"] = "exact"
     """Of the meta-gradient, for learned optimizers: through the whole unroll, through pieces of it, or persistent
-    evolution strategies; see `engine.estimators`."""
+    evolution strategies; see `engine.unroll_gradients`."""
     unroll_length: int = 20
     """Inner steps of a piece, for the last two."""
     pes_sigma: float = 0.01

@@ -9,10 +9,10 @@ from innerloop.core import tree
 from innerloop.core.learner import Learner
 from innerloop.core.threads import spread
 from innerloop.core.types import Episode, Metrics, Params
-from innerloop.engine import piece, trace
+from innerloop.engine import task_gradient, trace
 from innerloop.engine.plan import Plan
 
-Run = Callable[[Episode], piece.Sums]
+Run = Callable[[Episode], task_gradient.Sums]
 
 
 def execute(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> tuple[Params, Metrics]:
@@ -24,12 +24,12 @@ def execute(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> 
         # Traced by this thread: the workers only call what is there.
         runs = {tree.length(part): trace.recorded(learner, params, part, plan) for part in (parts[0], parts[-1])}
 
-        def run(part: Episode) -> piece.Sums:
+        def run(part: Episode) -> task_gradient.Sums:
             return runs[tree.length(part)](params, part)
     else:
 
-        def run(part: Episode) -> piece.Sums:
-            return piece.sums(learner, params, part, plan)
+        def run(part: Episode) -> task_gradient.Sums:
+            return task_gradient.sums(learner, params, part, plan)
 
     if plan.threads > 1:
         # Each thread adds what it found: if this one did, its own intra-op threads would spin beside the others.
@@ -41,5 +41,5 @@ def execute(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> 
     return tree.map(lambda leaf: (leaf / tasks).contiguous(), grads), tree.map(lambda leaf: leaf / tasks, metrics)
 
 
-def _total(parts: Iterable[piece.Sums]) -> piece.Sums:
+def _total(parts: Iterable[task_gradient.Sums]) -> task_gradient.Sums:
     return functools.reduce(lambda a, b: tree.map(torch.add, a, b), parts)

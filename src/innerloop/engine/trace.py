@@ -17,7 +17,7 @@ from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Episode, Params
-from innerloop.engine import piece
+from innerloop.engine import task_gradient
 from innerloop.engine.plan import Plan
 from innerloop.engine.simplify import simplify
 
@@ -47,7 +47,7 @@ class Recorded:
         with torch.enable_grad():
             # Fake: shapes only. A network's own buffers are real.
             make = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)
-            graph = simplify(piece.vmapped(lambda: make(*leaves)))
+            graph = simplify(task_gradient.vmapped(lambda: make(*leaves)))
         self.operators = len(graph.graph.nodes)
         self._run = _compiled(graph, leaves, plan.threads) if plan.name == "compile" else graph
 
@@ -57,7 +57,7 @@ class Recorded:
 
 
 def recorded(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> Recorded:
-    """`piece.sums` of this learner for these shapes and this plan, recorded at the first call.
+    """`task_gradient.sums` of this learner for these shapes and this plan, recorded at the first call.
 
     Raises:
         InputError: What the learner does depends on values, so that it cannot be recorded.
@@ -65,7 +65,7 @@ def recorded(learner: Learner, params: Params, episodes: Episode, plan: Plan) ->
     key = (learner, shapes((params, episodes)), plan)
     if key not in _RECORDED:
         example = ({k: v.detach() for k, v in params.items()}, episodes)
-        _RECORDED[key] = Recorded(lambda p, e: piece.sums(learner, p, e, plan), example, plan)
+        _RECORDED[key] = Recorded(lambda p, e: task_gradient.sums(learner, p, e, plan), example, plan)
         if len(_RECORDED) > _KEPT:
             _RECORDED.popitem(last=False)
     _RECORDED.move_to_end(key)

@@ -19,12 +19,12 @@ from innerloop.core.types import Episode, Metrics, Params, Sampler
 from innerloop.engine import checkpoint, distributed, plan
 from innerloop.engine.choose import choose
 from innerloop.engine.config import TrainConfig
-from innerloop.engine.estimators import PES, PLANS, Estimator, TruncatedBPTT
-from innerloop.engine.feed import Feed
+from innerloop.engine.episode_buffer import Feed
 from innerloop.engine.log import Log, progress
 from innerloop.engine.signals import stop_signals
 from innerloop.engine.step import meta_gradient, validation_scores
-from innerloop.engine.whole import WholeStep
+from innerloop.engine.train_step import WholeStep
+from innerloop.engine.unroll_gradients import PES, PLANS, Estimator, TruncatedBPTT
 
 _TASKS = 32
 """Of meta-training, that a learner completes its parameters from."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, get_args, get_origin
 
+from innerloop.core.config import today
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
@@ -117,6 +118,7 @@ def defaults(learner: str, data: str = "kanji") -> Options:
     Raises:
         InputError: There is no such learner.
     """
+    learner = today(learner)
     if data == _USUAL:
         data = _OWN_DATA.get(learner, data)
     row, own = entry(learner, data), hyper_parameters(learner_class(learner))
@@ -135,7 +137,7 @@ def learner_class(name: str) -> type[Learner]:
     Raises:
         InputError: There is none; the message names the nearest.
     """
-    found = catalogue()
+    found, name = catalogue(), today(name)
     if name not in found:
         raise InputError(f"there is no learner '{name}'{nearest(name, found)}")
     return found[name]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from innerloop.core.dry_run import outputs
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
@@ -20,7 +21,6 @@ from innerloop.recipes.descending import VALIDATED, Descended, descent_test, fun
 from innerloop.recipes.options import RUNS
 from innerloop.recipes.record import command, trained_on
 from innerloop.recipes.regressions import REGRESSIONS
-from innerloop.serve.rehearsal import outputs
 from innerloop.tasks import EpisodeSampler, Pool, image_folder
 from innerloop.tasks.datasets import load, names
 from innerloop.tasks.datasets.omniglot import OneShotRuns

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from innerloop.core import config, tree
+from innerloop.core.dry_run import answers, dry_run
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.engine import checkpoint
 from innerloop.evaluate.calibration import Calibration, check_target
 from innerloop.serve import sources
 from innerloop.serve.history import History
-from innerloop.serve.rehearsal import answers, rehearse
 from innerloop.serve.sources import Source
 from innerloop.serve.task import Task
 
@@ -106,7 +106,7 @@ def _task(
     params = {k.removeprefix("params."): v for k, v in tensors.items() if k.startswith("params.")}
     checkpoint.restore_buffers(learner, tensors)
     shape, encoder = tuple(rows.shape[1:]), None
-    adapted = tree.rebuild(rehearse(learner, params, shape, len(classes)), tensors, "adapted.")
+    adapted = tree.rebuild(dry_run(learner, params, shape, len(classes)), tensors, "adapted.")
     if answers(learner, params, adapted, shape) < len(classes):
         raise ValueError(f"it has fewer answers than its {len(classes)} classes")
     if given["encoder"]:

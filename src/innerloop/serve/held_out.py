@@ -8,12 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from innerloop.core.dry_run import support
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.threads import spread
 from innerloop.core.types import Params
 from innerloop.evaluate.calibration import Calibration, expected_calibration_error, fit_temperature, rejection
-from innerloop.serve.rehearsal import support
 
 NONE = "none of these"
 """What is answered where no class is near enough."""

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from innerloop.core.aligned import aligned, packed
+from innerloop.core.dry_run import capacity, support
 from innerloop.core.errors import InputError
 from innerloop.core.threads import on_one_core
 from innerloop.evaluate.calibration import Calibration, check_target
 from innerloop.serve import held_out
 from innerloop.serve.history import History, Label
-from innerloop.serve.rehearsal import capacity, support
 from innerloop.serve.rows import floats, same_kind
 from innerloop.serve.sources import Source
 

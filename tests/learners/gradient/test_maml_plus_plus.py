@@ -73,7 +73,7 @@ def test_the_losses_are_annealed_to_the_last():
 @pytest.mark.parametrize("plan", ["loop", "replay"])
 @pytest.mark.exact
 def test_annealing_reaches_training_and_a_resumed_run_equals_an_unbroken_one(tmp_path, plan, monkeypatch):
-    monkeypatch.setattr("innerloop.engine.feed._STEPS", 1)  # episodes are drawn when their step comes
+    monkeypatch.setattr("innerloop.engine.episode_buffer._STEPS", 1)  # episodes are drawn when their step comes
     learner = replace(FIVE, inner_steps=2, first_order_share=0.3)
     config = TrainConfig(steps=6, meta_batch_size=2, meta_lr=1e-2, plan=plan, checkpoint_every=2)
     sampler = NeedlesInNoise(dtype=torch.float32)

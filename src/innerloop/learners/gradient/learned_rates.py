@@ -27,7 +27,7 @@ class Moving(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hypergradient(FastWeights[Moving]):
+class LearnedRates(FastWeights[Moving]):
     """Parameters: `model.*`, and for every weight that is adapted `inner_lr.*`, `momentum.*` and `decay.*`.
 
     None of them is clamped: a rate may become negative. The other gradient learners are cases of it: MAML with its

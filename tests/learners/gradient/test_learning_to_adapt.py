@@ -11,8 +11,8 @@ from innerloop.core.objectives import mean, regression
 from innerloop.core.types import Batch, Episode
 from innerloop.engine import TrainConfig, meta_gradient, meta_train
 from innerloop.engine.step import validation_scores
+from innerloop.learners.gradient.learning_to_adapt import LearningToAdapt
 from innerloop.learners.gradient.maml import MAML
-from innerloop.learners.optimizers.learning_to_adapt import LearningToAdapt
 from innerloop.nn.mlp import MLP
 from innerloop.tasks import MassSpringDamper
 from tests.conformance import Conformance, TransductiveConformance, distance

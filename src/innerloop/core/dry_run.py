@@ -11,12 +11,12 @@ from innerloop.core.types import Batch, Params
 
 
 def support(x: Tensor, y: Tensor, ways: int) -> Batch:
-    """The one way in which labelled rows become a support here: a rehearsal has the structure of the real thing."""
+    """The one way in which labelled rows become a support here: a dry run has the structure of the real thing."""
     return Batch(x, y, classes=torch.ones(ways, dtype=torch.bool), key=random.mix(0, 0))
 
 
 @torch.no_grad()
-def rehearse(learner: Learner, params: Params, shape: tuple[int, ...], ways: int) -> Any:
+def dry_run(learner: Learner, params: Params, shape: tuple[int, ...], ways: int) -> Any:
     """What `learner.adapt` returns for one blank example of each class."""
     return learner.adapt(params, support(torch.zeros(ways, *shape), torch.arange(ways), ways))
 
@@ -29,7 +29,7 @@ def answers(learner: Learner, params: Params, adapted: Any, shape: tuple[int, ..
 
 def outputs(learner: Learner, params: Params, shape: tuple[int, ...], ways: int) -> int:
     """How many classes the learner answers with when it is asked for `ways`: fewer or more if its network decides."""
-    return answers(learner, params, rehearse(learner, params, shape, ways), shape)
+    return answers(learner, params, dry_run(learner, params, shape, ways), shape)
 
 
 def capacity(learner: Learner, params: Params, shape: tuple[int, ...]) -> int | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from innerloop.core import tree
 from innerloop.core.learner import Learner
 from innerloop.core.types import Episode, Metrics, Params
-from innerloop.engine import piece
+from innerloop.engine import task_gradient
 from innerloop.engine.plan import Plan
 from innerloop.engine.trace import Recorded
 
@@ -92,7 +92,7 @@ class WholeStep:
         parts = zip(self.params.items(), state.params.split(sizes), strict=True)
         params = {k: part.view(leaf.shape) for (k, leaf), part in parts}
         tasks = tree.length(episodes)
-        grads, metrics = piece.sums(self.learner, params, episodes, self.plan)
+        grads, metrics = task_gradient.sums(self.learner, params, episodes, self.plan)
         metrics = tree.map(lambda total: total / tasks, metrics)
         gradient = _flat([grads[k] for k in self.params]) / tasks
         finite = torch.isfinite(gradient).all() & torch.isfinite(metrics["loss"])

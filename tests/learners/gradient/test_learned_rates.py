@@ -8,21 +8,21 @@ from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.engine import meta_gradient
 from innerloop.learners.gradient.anil import ANIL
+from innerloop.learners.gradient.learned_rates import LearnedRates
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.meta_sgd import MetaSGD
-from innerloop.learners.optimizers.hypergradient import Hypergradient
 from innerloop.nn.mlp import Linear
 from tests.conformance import Conformance, TransductiveConformance, close, distance
 from tests.problems import FEATURES, NeedlesInNoise, classifier, encoder, half_squares, quadratics, solved, vector
 
-PLAIN = Hypergradient(model=Module(classifier), inner_lr=0.25, inner_steps=2, momentum=None, decay=None)
+PLAIN = LearnedRates(model=Module(classifier), inner_lr=0.25, inner_steps=2, momentum=None, decay=None)
 
 
-class TestHypergradient(TransductiveConformance):
-    learner = Hypergradient(model=Module(classifier), inner_lr=0.3, inner_steps=3, momentum=0.5, decay=0.01)
+class TestLearnedRates(TransductiveConformance):
+    learner = LearnedRates(model=Module(classifier), inner_lr=0.3, inner_steps=3, momentum=0.5, decay=0.01)
 
 
-class TestHypergradientFirstOrder(Conformance):
+class TestLearnedRatesFirstOrder(Conformance):
     learner = replace(PLAIN, rates="weight", step_rates=False, layers=("2",), first_order=True)
 
 
@@ -78,7 +78,7 @@ def tanh_encoder():
 
 
 def test_the_inner_loop_is_torchs_sgd():
-    learner = Hypergradient(model=Module(classifier), inner_lr=0.2, inner_steps=4, momentum=0.9, decay=0.1)
+    learner = LearnedRates(model=Module(classifier), inner_lr=0.2, inner_steps=4, momentum=0.9, decay=0.1)
     params, support = double(learner.init(0)), tree.slice(NeedlesInNoise().episodes(0, 1), 0).support
     weights = tree.part(params, "model")
     leaves = {k: v.clone().requires_grad_() for k, v in weights.items()}
@@ -93,7 +93,7 @@ def test_the_inner_loop_is_torchs_sgd():
 
 def test_quadratics_have_the_closed_form_hyper_gradients():
     """Two steps: `dL/da_2 = -s'A(t_1 - c)`, `dL/da_1 = -s'(I - a_2 A) A(t_0 - c)`, s = B(t_2 - e); momenta likewise."""
-    learner = Hypergradient(model=Module(vector), objective=half_squares, inner_steps=2)
+    learner = LearnedRates(model=Module(vector), objective=half_squares, inner_steps=2)
     episodes, eye = quadratics(1), torch.eye(4, dtype=torch.float64)
     (a, c), (b, e) = (solved(batch) for batch in tree.slice(episodes, 0))
     t = [torch.tensor([0.5, -1.0, 2.0, 0.3], dtype=torch.float64)]
@@ -114,7 +114,7 @@ def test_quadratics_have_the_closed_form_hyper_gradients():
 
 
 def test_steps_beyond_those_of_training_take_the_last_rate():
-    learner = Hypergradient(model=Module(vector), objective=half_squares, inner_steps=2, momentum=None, decay=None)
+    learner = LearnedRates(model=Module(vector), objective=half_squares, inner_steps=2, momentum=None, decay=None)
     support = tree.slice(quadratics(1), 0).support
     rates = torch.tensor([0.1, 0.2], dtype=torch.float64)
     start = torch.ones(1, 4, dtype=torch.float64)

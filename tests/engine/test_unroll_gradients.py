@@ -12,7 +12,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Unrolled
 from innerloop.core.model import Module
 from innerloop.engine import TrainConfig, meta_gradient, meta_train
-from innerloop.engine.estimators import PES, Exact, TruncatedBPTT
+from innerloop.engine.unroll_gradients import PES, Exact, TruncatedBPTT
 from innerloop.learners.optimizers.l2o import L2O
 from innerloop.tasks.optimisation import Optimizees, quadratic
 from tests.conformance import distance

@@ -16,7 +16,7 @@ from innerloop.core import random, tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner, Unrolled
 from innerloop.core.types import Episode, Metrics, Params
-from innerloop.engine import piece
+from innerloop.engine import task_gradient
 from innerloop.engine.plan import Plan
 from innerloop.engine.step import meta_gradient
 from innerloop.engine.trace import Recorded
@@ -88,7 +88,7 @@ class _Pieces:
         """`_step` on these trees, from the recording if there is one."""
         _check(learner)
         if not self.plan.traced:
-            return piece.vmapped(lambda: self._step(learner, *trees))
+            return task_gradient.vmapped(lambda: self._step(learner, *trees))
         if self._recorded is None or self._recorded[0] != learner:
             self._recorded = learner, Recorded(lambda *given: self._step(learner, *given), trees, self.plan)
         return self._recorded[1](*trees)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from innerloop.core import tree
-from innerloop.engine.feed import Feed
+from innerloop.engine.episode_buffer import Feed
 from innerloop.tasks import Sinusoid
 
 
@@ -53,7 +53,7 @@ def test_where_a_step_lies_depends_on_its_number_alone(size):
 
 
 def test_large_ones_are_drawn_step_by_step(monkeypatch):
-    monkeypatch.setattr("innerloop.engine.feed._BYTES", 1)
+    monkeypatch.setattr("innerloop.engine.episode_buffer._BYTES", 1)
     sampler = Counting()
     feed = Feed(sampler, 5)
     for step in range(3):
