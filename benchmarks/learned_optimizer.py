@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import machine
-from innerloop.evaluate.descents import RATES
 from innerloop.evaluate.interval import interval
+from innerloop.evaluate.optimizer_curves import RATES
 from innerloop.optim.learned import LearnedOptimizer
 
 PLACE = Path(__file__).with_name("learned_optimizer.json")

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from innerloop.cli.main import main
-from innerloop.evaluate import descents
+from innerloop.evaluate import optimizer_curves
 
 
 @pytest.fixture
 def l2o(tmp_path, monkeypatch):
-    monkeypatch.setattr(descents, "RATES", (0.003, 0.01))
+    monkeypatch.setattr(optimizer_curves, "RATES", (0.003, 0.01))
     words = ["--steps", "4", "--meta-batch-size", "4", "--inner-steps", "10", "--unroll-length", "5", "--hidden", "3"]
     assert main(["train", "l2o", *words, "--validate-every", "2", "--plan", "vmap", "--out", str(tmp_path)]) == 0
     return tmp_path

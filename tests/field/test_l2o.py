@@ -3,8 +3,8 @@
 import pytest
 
 from innerloop.engine import TrainConfig, meta_train
-from innerloop.evaluate.descents import descend
 from innerloop.evaluate.interval import Interval
+from innerloop.evaluate.optimizer_curves import descend
 from innerloop.learners.optimizers.l2o import L2O
 from innerloop.tasks.optimisation import Optimizees, quadratic
 from tests.field.margins import holds

@@ -6,10 +6,10 @@ import torch
 
 from innerloop.core.errors import InputError
 from innerloop.engine import checkpoint
-from innerloop.evaluate.report import write_comparison
 from innerloop.recipes import build
 from innerloop.recipes.comparing import CompareOptions, compare_runs
 from innerloop.recipes.measuring import MetaTestOptions, measure
+from innerloop.report.report import write_comparison
 from tests.evaluate.test_report import Page
 from tests.recipes.test_recipes import small
 

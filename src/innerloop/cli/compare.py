@@ -8,7 +8,6 @@ import tyro
 
 from innerloop.cli.options import Common, emit, parse, say
 from innerloop.core import files
-from innerloop.evaluate.report import write_comparison
 from innerloop.recipes.comparing import CompareOptions, compare_runs
 
 
@@ -27,14 +26,17 @@ class Command:
 def run(argv: list[str]) -> int:
     """Test runs on the same unseen tasks: means, paired differences to the first run, time, memory and parameters."""
     options = parse(Command, argv, "compare", run.__doc__ or "")
+    write = None
     if options.html is not None:
+        from innerloop.report.report import write_comparison as write  # known to be there before anything is measured
+
         files.writable(Path(options.html).parent)
     found = compare_runs(options.runs, options.tasks, options.common.data_root, told=lambda what: say(what, aside=True))
     if options.common.json:
         emit(found.to_json())
     else:
         say(str(found))
-    if options.html is not None:
-        page = write_comparison(options.html, found, shlex.join(["innerloop", "compare", *argv]))
+    if options.html is not None and write is not None:
+        page = write(options.html, found, shlex.join(["innerloop", "compare", *argv]))
         say(f"page: {page}", aside=options.common.json)
     return 0

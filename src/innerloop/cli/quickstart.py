@@ -41,6 +41,7 @@ def _show(found: Quickstart, options: QuickstartOptions) -> None:
     examples = ", ".join(f"{name} ({n})" for name, n in found.adapted["examples"].items())
     say(f"new characters learned in {found.adapted['seconds']:.2f} s, from so many pictures: {examples}")
     say(f"{found.right} of {len(found.answers)} further pictures of them are named rightly")
-    say("reports: " + ", ".join(map(str, found.reports)))
+    if found.reports:
+        say("reports: " + ", ".join(map(str, found.reports)))
     say(f"next: innerloop adapt {options.out}/protonet <your pictures> --out mine.fewshot")
     say(f"{found.seconds:.0f} s in all")

@@ -50,9 +50,11 @@ def _run(argv: list[str]) -> int:
         return 0
     page, seconds, steps = report(out), time.perf_counter() - start, steps_done(out)
     if parsed.common.json:
-        emit({"run": str(out), "learner": learner, "steps": steps, "seconds": seconds, "report": str(page)})
+        about = {"run": str(out), "learner": learner, "steps": steps, "seconds": seconds}
+        emit(about | {"report": page and str(page)})
     else:
-        say(f"{learner}: {steps} steps, {seconds:.0f} s, kept in {out} (report: {page})")
+        where = f"{out}" if page is None else f"{out} (report: {page})"
+        say(f"{learner}: {steps} steps, {seconds:.0f} s, kept in {where}")
         say(f"next: innerloop test {out}")
     return 0
 

@@ -1,6 +1,7 @@
 """A network or learner of one's own, named on the command line as `package.module:attribute`."""
 
 import importlib
+import importlib.util
 import inspect
 import operator
 import os
@@ -73,6 +74,21 @@ def network(path: str, allow: Sequence[str]) -> nn.Module:
     if not isinstance(found, nn.Module):
         raise InputError(f"'{path}' gives a {type(found).__name__}; it must be an nn.Module, or a function of one")
     return found
+
+
+def require(module: str, name: str, extra: str) -> None:
+    """Check that an optional package is installed, without importing it.
+
+    Args:
+        module: The module it brings.
+        name: What needs it.
+        extra: Of `pip install 'innerloop[...]'`.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise InputError(f"'{name}' needs an optional package that is not installed: pip install 'innerloop[{extra}]'")
 
 
 def _named(path: str) -> Any:

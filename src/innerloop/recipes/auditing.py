@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from innerloop.audit.check_plans import PLANS, reason
 from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.importing import find, is_import_path
@@ -17,7 +18,6 @@ from innerloop.core.types import Sampler
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import read_config
 from innerloop.evaluate import Audit, audit
-from innerloop.evaluate.check_plans import PLANS, reason
 from innerloop.learners import catalogue
 from innerloop.recipes.build import build
 from innerloop.recipes.defaults import defaults, learner_class

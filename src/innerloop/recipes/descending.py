@@ -8,10 +8,9 @@ from typing import Any, Literal, NamedTuple
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Unrolled
 from innerloop.engine import load
-from innerloop.evaluate.descents import Descents, descend
-from innerloop.evaluate.report import write_report
+from innerloop.evaluate.optimizer_curves import Descents, descend
 from innerloop.recipes.options import OPTIMIZEES
-from innerloop.recipes.record import command
+from innerloop.recipes.report import kept, refresh
 from innerloop.tasks.optimisation import Optimizees
 
 VALIDATED = 128
@@ -24,7 +23,7 @@ class Descended(NamedTuple):
 
     descents: Descents
     file: Path
-    report: Path
+    report: Path | None
 
     def __str__(self) -> str:
         """A line an optimizer and horizon, what they mean and where they are kept."""
@@ -41,7 +40,7 @@ class Descended(NamedTuple):
                 *lines,
                 f"{about}; {trained}",
                 f"sum of values, times Adam's: {ratios}",
-                f"curves: {self.file}\nreport: {self.report}",
+                kept("curves", self.file, self.report),
             ]
         )
 
@@ -58,7 +57,7 @@ class Descended(NamedTuple):
             for row in found.rows
         ]
         about = {k: getattr(found, k) for k in ("dataset", "split", "seed", "functions")}
-        return about | {"rows": rows, "file": str(self.file), "report": str(self.report)}
+        return about | {"rows": rows, "file": str(self.file), "report": self.report and str(self.report)}
 
 
 def optimises(config: Mapping[str, Any], data: str | None = None) -> bool:
@@ -114,4 +113,4 @@ def descent_test(
     validation = functions(config, "validation", config["train"]["seed"])
     found = descend(learner, params, functions(config, split, seed), validation, functions=count, split=split)
     file = found.save(run)
-    return Descended(found, file, write_report(run, command=command(config), allow=allow))
+    return Descended(found, file, refresh(run, allow=allow))

@@ -14,13 +14,13 @@ from innerloop.engine.checkpoint import fingerprint, read_config
 from innerloop.evaluate import Comparison, Protocol, Result, compare, meta_test
 from innerloop.evaluate.calibration import read as read_calibration
 from innerloop.evaluate.meta_test import metric_of, protocol
-from innerloop.evaluate.report import write_report
 from innerloop.evaluate.result import file as result_file
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.recipes.descending import VALIDATED, Descended, descent_test, functions, optimises
 from innerloop.recipes.options import RUNS
-from innerloop.recipes.record import command, trained_on
+from innerloop.recipes.record import trained_on
 from innerloop.recipes.regressions import REGRESSIONS
+from innerloop.recipes.report import kept, refresh
 from innerloop.tasks import EpisodeSampler, Pool, image_folder
 from innerloop.tasks.datasets import load, names
 from innerloop.tasks.datasets.omniglot import OneShotRuns
@@ -70,13 +70,13 @@ class Tested(NamedTuple):
     comparison: Comparison
     """With paired differences to the weakest honest baseline, where baselines were asked for."""
     file: Path
-    report: Path
+    report: Path | None
 
     def __str__(self) -> str:
         """The table, what it means and where it is kept."""
         ours = f"{self.result.learner}: {self.result}, {1000 * self.result.seconds_per_task:.0f} ms a task"
         sure = "" if self.result.reliability is None else f"\nprobabilities: {self.result.reliability}"
-        return f"{self.comparison}\n{ours}{sure}\nscores: {self.file}\nreport: {self.report}"
+        return f"{self.comparison}\n{ours}{sure}\n{kept('scores', self.file, self.report)}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without the scores of the episodes, which are in the files."""
@@ -85,7 +85,8 @@ class Tested(NamedTuple):
         difference, against = rows[-1].difference, {}
         if difference is not None:
             against = {"against": rows[0].result.learner, "difference": difference._asdict()}
-        return ours | against | {"baselines": others, "file": str(self.file), "report": str(self.report)}
+        places = {"file": str(self.file), "report": self.report and str(self.report)}
+        return ours | against | {"baselines": others} | places
 
 
 def measure(
@@ -107,11 +108,8 @@ def measure(
     """
     test, *others = prepare(run, options, data_root, allow)
     result, *baselines = [one.result() for one in (test, *others)]
-    config = read_config(run)
-    report = write_report(
-        run, sampler=test.sampler, learner=test.learner, params=test.params, command=command(config), allow=allow
-    )
-    return Tested(result, compare(*baselines, result), test.file, report)
+    page = refresh(run, sampler=test.sampler, learner=test.learner, params=test.params, allow=allow)
+    return Tested(result, compare(*baselines, result), test.file, page)
 
 
 def examine(
@@ -309,12 +307,12 @@ def _baselines(learner: Learner, seed: int, sampler: Sampler) -> Iterator[tuple[
         yield "untrained", learner, start, f"{type(learner).__name__}, untrained"
 
 
-def report(run: str | Path) -> Path:
+def report(run: str | Path) -> Path | None:
     """Write the report of a run that was just trained; optimizers are compared first, on validation functions."""
     config = read_config(run)
     if optimises(config) and (config["train"] or {}).get("validate_every"):
         return descent_test(run, config, "validation", VALIDATED, config["train"]["seed"]).report
-    return write_report(run, command=command(config))
+    return refresh(run)
 
 
 def _without_scores(result: Result) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def quickstart(
     for data in places:
         chosen = replace(tests, data=data)
         tested = {name: measure(out / name, chosen, data_root) for name in ("maml", "protonet")}
-        reports = [t.report for t in tested.values()]
+        reports = [t.report for t in tested.values() if t.report is not None]
         tables.insert(0, (data, _rows(tested, seconds)))
 
     told("learning five new characters from a few pictures each")

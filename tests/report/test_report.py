@@ -1,16 +1,20 @@
+import importlib.util
 import json
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from innerloop.cli.main import main
 from innerloop.core import objectives
 from innerloop.engine import checkpoint
 from innerloop.evaluate import meta_test
-from innerloop.evaluate.report import write_report
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.gradient.maml import MAML
 from innerloop.nn.mlp import MLP
+from innerloop.recipes.report import refresh
+from innerloop.report.report import write_report
 from innerloop.tasks import EpisodeSampler, Sinusoid
 from tests.evaluate import tiny
 
@@ -114,3 +118,17 @@ def test_protocols_are_apart(run: Path):
     results.append(meta_test(NearestCentroid(), {}, uneven, 3))
     words = Page(write_report(run, results, sampler=uneven).read_text()).words
     assert "5-way 1-shot" in words and "3-way 1-shot" in words
+
+
+def test_without_its_packages_a_report_is_left_out_and_a_page_that_was_asked_for_is_refused(
+    run, tmp_path, monkeypatch, capsys
+):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "jinja2" else real(name))
+    for module in [m for m in sys.modules if m.partition("innerloop.report")[1]]:
+        monkeypatch.delitem(sys.modules, module)
+    assert refresh(run) is None
+    told = capsys.readouterr().err
+    assert "report.html was not written" in told and "pip install 'innerloop[report]'" in told
+    assert main(["compare", str(run), "--html", str(tmp_path / "page.html")]) == 2
+    assert "pip install 'innerloop[report]'" in capsys.readouterr().err

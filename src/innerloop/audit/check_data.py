@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from innerloop.audit.check import Check
 from innerloop.core import tree
 from innerloop.core.types import Episode, Sampler
-from innerloop.evaluate.check import Check
 from innerloop.tasks import Pool, UnsupervisedSampler
 from innerloop.tasks.pool import base_name
 

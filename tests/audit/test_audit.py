@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from innerloop.audit.check_plans import PLANS, plan_checks
 from innerloop.core import norm, tree
 from innerloop.core.errors import InputError
 from innerloop.core.inner import descend
@@ -13,7 +14,6 @@ from innerloop.core.model import Module
 from innerloop.core.objectives import regression
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.evaluate import Check, audit
-from innerloop.evaluate.check_plans import PLANS, plan_checks
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.metric.protonet import ProtoNet, Prototypes

@@ -12,11 +12,11 @@ from innerloop.core import files
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
 from innerloop.engine.checkpoint import load, read_config
-from innerloop.evaluate import figures
 from innerloop.evaluate.compare import Comparison, compare
-from innerloop.evaluate.descents import Descents
-from innerloop.evaluate.gallery import gallery
+from innerloop.evaluate.optimizer_curves import Descents
 from innerloop.evaluate.result import Point, Result, spell
+from innerloop.report import figures
+from innerloop.report.gallery import gallery
 
 
 class Plot(NamedTuple):
@@ -146,7 +146,7 @@ def write_comparison(file: str | Path, comparison: Comparison, command: str | No
 
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("innerloop.evaluate"),
+        loader=PackageLoader("innerloop.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

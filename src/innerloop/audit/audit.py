@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from innerloop.audit import check_data, check_learner
+from innerloop.audit.check import Check
+from innerloop.audit.check_plans import PLANS, plan_checks
 from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
-from innerloop.evaluate import check_data, check_learner
-from innerloop.evaluate.check import Check
-from innerloop.evaluate.check_plans import PLANS, plan_checks
 from innerloop.tasks import Pool, Splits
 
 

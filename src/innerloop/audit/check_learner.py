@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from innerloop.audit.check import Check
+from innerloop.audit.check_plans import distance, double, reason
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner, Unrolled, score
 from innerloop.core.objectives import weights
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import meta_gradient
-from innerloop.evaluate.check import Check
-from innerloop.evaluate.check_plans import distance, double, reason
 from innerloop.evaluate.interval import interval
 
 GRADIENT_TOLERANCE = 1e-4

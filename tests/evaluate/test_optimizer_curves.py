@@ -7,8 +7,8 @@ import torch
 
 from innerloop.core import tree
 from innerloop.core.errors import InputError
-from innerloop.evaluate import descents
-from innerloop.evaluate.descents import OPTIMIZERS, RATES, Descents, Tuned, descend, learned, made, tune
+from innerloop.evaluate import optimizer_curves
+from innerloop.evaluate.optimizer_curves import OPTIMIZERS, RATES, Descents, Tuned, descend, learned, made, tune
 from innerloop.learners.optimizers.l2o import L2O
 from innerloop.tasks.optimisation import FAMILIES, Optimizees, quadratic
 
@@ -34,7 +34,7 @@ def test_both_see_the_same_values_where_neither_moves(family):
 
 @pytest.fixture
 def found(monkeypatch):
-    monkeypatch.setattr(descents, "RATES", (0.01, 30.0))  # the second diverges
+    monkeypatch.setattr(optimizer_curves, "RATES", (0.01, 30.0))  # the second diverges
     learner = L2O(value=quadratic, inner_steps=3)
     return descend(learner, learner.init(0), Optimizees(seed=2), Optimizees(seed=1), functions=70)
 

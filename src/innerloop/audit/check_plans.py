@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from innerloop.audit.check import Check
 from innerloop.core import guards, tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -14,7 +15,6 @@ from innerloop.core.linalg import dot
 from innerloop.core.types import Episode, Params
 from innerloop.engine import meta_gradient
 from innerloop.engine.plan import NAMES
-from innerloop.evaluate.check import Check
 
 PLANS = tuple(name for name in NAMES if name != "compile")
 """Those that are checked unless others are asked for: compiling takes up to minutes."""

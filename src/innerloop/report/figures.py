@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from innerloop.evaluate.descents import Descents
+from innerloop.evaluate.optimizer_curves import Descents
 from innerloop.evaluate.result import NAMES, Point, Result
 
 _INK = "#010203"  # stands for the page's text colour

@@ -14,7 +14,7 @@ from innerloop.core import tree
 from innerloop.core.learner import Learner
 from innerloop.core.objectives import weights
 from innerloop.core.types import Batch, Episode, Params, Sampler
-from innerloop.evaluate import figures
+from innerloop.report import figures
 from innerloop.tasks import EpisodeSampler
 
 _QUERIES = 10

@@ -1,0 +1,36 @@
+"""The report of a run folder, which is refreshed whenever there is more to say."""
+
+import sys
+from pathlib import Path
+
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.types import Params, Sampler
+from innerloop.engine.checkpoint import read_config
+from innerloop.recipes.record import command
+
+
+def refresh(
+    run: str | Path,
+    *,
+    sampler: Sampler | None = None,
+    learner: Learner | None = None,
+    params: Params | None = None,
+    allow: tuple[str, ...] = (),
+) -> Path | None:
+    """Write `report.html`: arguments of `report.write_report`.
+
+    None, said on standard error, where its packages are missing: what was trained or measured is kept all the same.
+    """
+    try:
+        from innerloop.report.report import write_report
+    except InputError as error:
+        print(f"innerloop: {Path(run) / 'report.html'} was not written: {error}", file=sys.stderr)
+        return None
+    about = command(read_config(run))
+    return write_report(run, sampler=sampler, learner=learner, params=params, command=about, allow=allow)
+
+
+def kept(name: str, file: Path, report: Path | None) -> str:
+    """Lines that say where a result and its report are."""
+    return f"{name}: {file}" + ("" if report is None else f"\nreport: {report}")
