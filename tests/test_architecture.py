@@ -19,9 +19,10 @@ MAY_IMPORT = {
     "optim": {"optim", "engine", "learners", "core"},
     "audit": {"audit", "evaluate"} | _BELOW,
     "report": {"report", "evaluate"} | _BELOW,
-    "recipes": {"recipes", "serve", "audit", "report", "evaluate"} | _BELOW,
-    "serve": {"serve", "evaluate"} | _BELOW,
-    "cli": {"cli", "serve", "recipes", "audit", "report", "evaluate"} | _BELOW,
+    "encoders": {"encoders", "evaluate"} | _BELOW,
+    "recipes": {"recipes", "serve", "audit", "report", "encoders", "evaluate"} | _BELOW,
+    "serve": {"serve", "encoders", "evaluate"} | _BELOW,
+    "cli": {"cli", "serve", "recipes", "audit", "report", "encoders", "evaluate"} | _BELOW,
 }
 ONLY_IN = {"matplotlib": "report", "jinja2": "report", "markupsafe": "report"}
 """Packages that one room alone imports."""

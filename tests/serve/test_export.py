@@ -12,6 +12,7 @@ from torch import nn
 
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
+from innerloop.encoders.module import Own
 from innerloop.evaluate.calibration import Calibration
 from innerloop.learners import catalogue
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
@@ -19,7 +20,6 @@ from innerloop.recipes import build, defaults
 from innerloop.serve import export as module
 from innerloop.serve import probes
 from innerloop.serve.classifier import FewShotClassifier
-from innerloop.serve.encoders.module import Own
 from innerloop.serve.export import KEY, export
 from innerloop.serve.graph import Graph
 from innerloop.serve.sources import Source

@@ -14,10 +14,10 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.threads import spread
 from innerloop.core.types import Params
+from innerloop.encoders.base import Kind
 from innerloop.evaluate.calibration import Calibration
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.serve import examples, fewshot, scikit, sources
-from innerloop.serve.encoders.base import Kind
 from innerloop.serve.held_out import NONE
 from innerloop.serve.history import Label, Version
 from innerloop.serve.rows import Examples, Rows, alone, floats, labels, read

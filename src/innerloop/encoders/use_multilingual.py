@@ -12,8 +12,8 @@ from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.importing import require
+from innerloop.encoders.base import Encoder, Kind, Raw, texts
 from innerloop.evaluate.calibration import Calibration
-from innerloop.serve.encoders.base import Encoder, Kind, Raw, texts
 
 KIND: Kind = "texts"
 ABOUT = "texts in 16 languages: Universal Sentence Encoder, 512 features"

@@ -13,8 +13,8 @@ from torch import Tensor
 from innerloop.core.aligned import align
 from innerloop.core.importing import require
 from innerloop.core.threads import on_one_core
+from innerloop.encoders.base import Encoder, Kind, Raw, texts
 from innerloop.evaluate.calibration import Calibration
-from innerloop.serve.encoders.base import Encoder, Kind, Raw, texts
 
 KIND: Kind = "texts"
 ABOUT = "English texts: all-MiniLM-L6-v2, 384 features, slower and often better"
