@@ -28,7 +28,7 @@ from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import calibrate
 from innerloop.evaluate.interval import interval
 from innerloop.evaluate.meta_test import meta_test
-from innerloop.serve.sources import Source, source
+from innerloop.fewshot.sources import Source, source
 from innerloop.tasks import EpisodeSampler
 from innerloop.tasks.cache import data_root
 from innerloop.tasks.datasets.omniglot import omniglot

@@ -39,7 +39,7 @@ from benchmarks.results import Spread
 from benchmarks.serve_load import Client, Found, Server, mixed
 from innerloop.core.errors import InputError
 from innerloop.engine.plan import cores
-from innerloop.serve import sources
+from innerloop.fewshot import sources
 
 PLACE = Path(__file__).with_name("serve.json")
 CLIENTS = 32

@@ -398,7 +398,7 @@ class Replay:
 
     def of(self, examples: list[tuple[str, Any]], asked: list[Asked], reject: float | None = None) -> None:
         """Answer what was asked of a task that held these examples, and compare."""
-        from innerloop.serve.classifier import FewShotClassifier
+        from innerloop.fewshot.classifier import FewShotClassifier
 
         classifier = FewShotClassifier(self._source, reject=reject, allow=("benchmarks",))
         learned, questions = [example for _, example in examples], [a.example for a in asked]
@@ -422,7 +422,7 @@ class Replay:
             self._known |= zip(map(_key, new), classifier.rows(_values(new)), strict=True)
 
     def _rows(self, examples: list[Any]) -> Any:
-        from innerloop.serve.rows import Rows
+        from innerloop.fewshot.rows import Rows
 
         return Rows(torch.stack([self._known[_key(e)] for e in examples]))
 

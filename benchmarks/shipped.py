@@ -1,7 +1,7 @@
 """Make the runs that ship with the package. `python -m benchmarks.shipped kanji-protonet kanji-maml`.
 
 Trains, calibrates and tests with the command line alone, then puts configuration, weights, calibration and card into
-`src/innerloop/serve/shipped/<name>`. Under `--work` (a folder of runs) what is done is not done again. It takes
+`src/innerloop/fewshot/shipped/<name>`. Under `--work` (a folder of runs) what is done is not done again. It takes
 8 minutes of one core to train, and some 15 to test; the number of steps depends on the machine.
 """
 
@@ -19,8 +19,8 @@ import torch
 
 from innerloop.engine import checkpoint, load
 from innerloop.evaluate import calibration, meta_test
+from innerloop.fewshot.sources import SHIPPED
 from innerloop.recipes.calibrating import calibrate
-from innerloop.serve.sources import SHIPPED
 from innerloop.tasks import EpisodeSampler
 from innerloop.tasks.datasets.tiny_imagenet import tiny_imagenet
 

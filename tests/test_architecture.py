@@ -20,9 +20,10 @@ MAY_IMPORT = {
     "audit": {"audit", "evaluate"} | _BELOW,
     "report": {"report", "evaluate"} | _BELOW,
     "encoders": {"encoders", "evaluate"} | _BELOW,
-    "recipes": {"recipes", "serve", "audit", "report", "encoders", "evaluate"} | _BELOW,
-    "serve": {"serve", "encoders", "evaluate"} | _BELOW,
-    "cli": {"cli", "serve", "recipes", "audit", "report", "encoders", "evaluate"} | _BELOW,
+    "fewshot": {"fewshot", "encoders", "evaluate"} | _BELOW,
+    "recipes": {"recipes", "fewshot", "audit", "report", "encoders", "evaluate"} | _BELOW,
+    "serve": {"serve", "fewshot", "encoders", "evaluate"} | _BELOW,
+    "cli": {"cli", "serve", "recipes", "fewshot", "audit", "report", "encoders", "evaluate"} | _BELOW,
 }
 ONLY_IN = {"matplotlib": "report", "jinja2": "report", "markupsafe": "report"}
 """Packages that one room alone imports."""

@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from innerloop.core.errors import InputError
-from innerloop.core.importing import find, is_import_path
+from innerloop.core.importing import find, is_import_path, require
 from innerloop.core.model import Module
 from tests.recipes import own
 
@@ -60,3 +60,8 @@ def test_the_current_directory_is_searched_and_broken_code_is_named(tmp_path, mo
     assert isinstance(model, Module) and isinstance(model.build(), nn.Linear)
     with pytest.raises(InputError, match="ZeroDivisionError"):
         find("innerloop_own_broken:n")
+
+
+def test_a_missing_package_is_named():
+    with pytest.raises(InputError, match=r"'x' needs an optional package that is not installed: pip install"):
+        require("no_such_package", "x", "text")

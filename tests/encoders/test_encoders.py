@@ -10,9 +10,9 @@ from torch import nn
 
 from innerloop.core.aligned import is_aligned
 from innerloop.core.errors import InputError
-from innerloop.encoders import base, module
+from innerloop.encoders import module
 from innerloop.encoders.module import Own
-from innerloop.serve.sources import source
+from innerloop.fewshot.sources import source
 from tests.unaligned import shifted
 
 STRANGE = [
@@ -177,11 +177,6 @@ def test_photographs(pictures, tmp_path):
 def test_what_is_no_picture_is_refused(pictures, given, said):
     with pytest.raises(InputError, match=said):
         pictures.encode(given)
-
-
-def test_a_missing_package_is_named():
-    with pytest.raises(InputError, match=r"'x' needs an optional package that is not installed: pip install"):
-        base.require("no_such_package", "x", "text")
 
 
 class Tones(nn.Module):

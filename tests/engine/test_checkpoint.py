@@ -12,9 +12,9 @@ from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.core.objectives import regression
 from innerloop.engine import TrainConfig, checkpoint, load, meta_train
+from innerloop.fewshot.sources import SHIPPED
 from innerloop.learners.gradient.maml import MAML
 from innerloop.nn.mlp import MLP
-from innerloop.serve.sources import SHIPPED
 from innerloop.tasks import Sinusoid
 from tests.problems import classifier
 from tests.unaligned import shift

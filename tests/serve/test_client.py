@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from innerloop.core.errors import InputError
-from innerloop.serve.classifier import FewShotClassifier
+from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.serve.client import Client, ServiceError, Task
 from innerloop.serve.http import keys
 from innerloop.serve.http.limits import Limits

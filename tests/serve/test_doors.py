@@ -13,13 +13,13 @@ from PIL import Image
 from innerloop.cli.main import main
 from innerloop.core.aligned import is_aligned
 from innerloop.evaluate.calibration import Calibration
+from innerloop.fewshot.classifier import FewShotClassifier, Rows
+from innerloop.fewshot.sources import Source
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.closed_form.r2d2 import R2D2
 from innerloop.nn.mlp import MLP
-from innerloop.serve.classifier import FewShotClassifier, Rows
 from innerloop.serve.http.service import _answered
 from innerloop.serve.http.tasks import Adapted, Raw, encode
-from innerloop.serve.sources import Source
 from tests.serve.served import PLAIN, WORDS, serving
 from tests.unaligned import shift, shifted
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from innerloop.serve.classifier import FewShotClassifier
+from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.serve.client import Client, Task
 from innerloop.serve.http import keys
 from tests.serve.live import SHAPES, draw, service

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.adapting import adapt, describe
+from innerloop.fewshot.commands import adapt, describe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, parse, tell
-from innerloop.recipes.adapting import changed, drop
+from innerloop.fewshot.commands import changed, drop
 
 
 @dataclass(frozen=True, kw_only=True)

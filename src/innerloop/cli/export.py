@@ -7,7 +7,7 @@ import tyro
 from rich.console import Console
 
 from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.exporting import export
+from innerloop.fewshot.commands import export
 
 
 @dataclass(frozen=True, kw_only=True)

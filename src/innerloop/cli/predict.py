@@ -8,7 +8,7 @@ from typing import Any
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.adapting import predictions
+from innerloop.fewshot.commands import predictions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import tyro
 from rich.table import Table
 
 from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.adapting import describe, show
+from innerloop.fewshot.commands import describe, show
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, parse, tell
-from innerloop.recipes.adapting import changed, undo
+from innerloop.fewshot.commands import changed, undo
 
 
 @dataclass(frozen=True, kw_only=True)

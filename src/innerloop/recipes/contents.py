@@ -3,9 +3,9 @@
 import importlib
 import sys
 
+from innerloop.fewshot import sources as serving
 from innerloop.learners import catalogue
 from innerloop.recipes.regressions import REGRESSIONS
-from innerloop.serve import sources as serving
 from innerloop.tasks import datasets
 
 

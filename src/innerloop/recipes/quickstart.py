@@ -11,7 +11,7 @@ from torch import Tensor
 
 from innerloop.core import files
 from innerloop.evaluate import Comparison, Result, compare
-from innerloop.recipes.adapting import adapt, predictions
+from innerloop.fewshot.commands import adapt, predictions
 from innerloop.recipes.build import build
 from innerloop.recipes.defaults import defaults
 from innerloop.recipes.measuring import MetaTestOptions, Tested, measure
@@ -66,9 +66,9 @@ class Quickstart:
     right: int
     """Held-out pictures that were named rightly."""
     answers: tuple[dict[str, Any], ...]
-    """As of `recipes.adapting.predictions`, with `truth`."""
+    """As of `fewshot.commands.predictions`, with `truth`."""
     adapted: dict[str, Any]
-    """As of `recipes.adapting.adapt`."""
+    """As of `fewshot.commands.adapt`."""
     reports: tuple[Path, ...]
     seconds: float
     """Wall time of everything."""

@@ -1,1 +1,1 @@
-"""Learners put to work."""
+"""The public name `innerloop.serve.classifier`, of what lives in `innerloop.fewshot` today."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from innerloop.serve.classifier import FewShotClassifier, Rows
+from innerloop.fewshot.classifier import FewShotClassifier, Rows
 from innerloop.serve.http.app import create
 from innerloop.serve.http.limits import Limits
 from innerloop.serve.http.settings import Settings

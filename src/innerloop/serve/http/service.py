@@ -13,6 +13,7 @@ import numpy as np
 from anyio import to_thread
 
 from innerloop.core.errors import InputError
+from innerloop.fewshot.sources import Source
 from innerloop.serve.http import tasks, thumbnails
 from innerloop.serve.http.batching import Batcher, Work
 from innerloop.serve.http.cache import Cache
@@ -23,7 +24,6 @@ from innerloop.serve.http.recent import Asked, Recent
 from innerloop.serve.http.settings import Settings
 from innerloop.serve.http.store import Change, Example, Store, Task
 from innerloop.serve.http.tasks import Adapted, Answer, Raw, Sources
-from innerloop.serve.sources import Source
 
 T = TypeVar("T")
 

@@ -14,12 +14,12 @@ from torch import Tensor
 from innerloop.core.aligned import from_numpy
 from innerloop.core.dry_run import outputs
 from innerloop.core.errors import InputError
-from innerloop.serve import sources
-from innerloop.serve.classifier import FewShotClassifier
+from innerloop.fewshot import sources
+from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.fewshot.rows import Rows
+from innerloop.fewshot.sources import Source
 from innerloop.serve.http.problems import Problem
 from innerloop.serve.http.settings import Settings
-from innerloop.serve.rows import Rows
-from innerloop.serve.sources import Source
 from innerloop.tasks.images import read_image
 
 

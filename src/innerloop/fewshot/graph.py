@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from innerloop.core import tree
 from innerloop.encoders.base import Exportable
-from innerloop.serve.rows import floats
-from innerloop.serve.task import Task
+from innerloop.fewshot.rows import floats
+from innerloop.fewshot.task import Task
 
 
 class Graph(nn.Module):

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from innerloop.core.aligned import aligned, from_numpy
 from innerloop.core.errors import InputError
-from innerloop.serve.history import Label
-from innerloop.serve.sources import Source
+from innerloop.fewshot.history import Label
+from innerloop.fewshot.sources import Source
 from innerloop.tasks.images import decide_ink, read_image
 
 _BRIGHTEST = 1.5

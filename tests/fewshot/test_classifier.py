@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from innerloop.core.errors import InputError
+from innerloop.fewshot.classifier import NONE, FewShotClassifier, Rows
+from innerloop.fewshot.sources import Source
 from innerloop.learners import catalogue
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.recipes import build
-from innerloop.serve.classifier import NONE, FewShotClassifier, Rows
-from innerloop.serve.sources import Source
 from tests.recipes.test_recipes import small
 
 WAYS = 3

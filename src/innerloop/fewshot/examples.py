@@ -21,8 +21,8 @@ import numpy as np
 
 from innerloop.core.errors import InputError
 from innerloop.encoders.base import Kind
-from innerloop.serve import tables
-from innerloop.serve.history import Label
+from innerloop.fewshot import tables
+from innerloop.fewshot.history import Label
 from innerloop.tasks.images import SUFFIXES
 
 Chunk = list[str] | list[Path] | np.ndarray

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from innerloop.core.errors import InputError
-from innerloop.serve.history import History
+from innerloop.fewshot.history import History
 
 
 def taught() -> History:

@@ -17,10 +17,10 @@ from innerloop.core.dry_run import capacity, support
 from innerloop.core.errors import InputError
 from innerloop.core.threads import on_one_core
 from innerloop.evaluate.calibration import Calibration, check_target
-from innerloop.serve import held_out
-from innerloop.serve.history import History, Label
-from innerloop.serve.rows import floats, same_kind
-from innerloop.serve.sources import Source
+from innerloop.fewshot import calibrate
+from innerloop.fewshot.history import History, Label
+from innerloop.fewshot.rows import floats, same_kind
+from innerloop.fewshot.sources import Source
 
 _ROOM = 2.0**-12
 """Share of the largest logit that counts as near, at least. Rounding, which differs between one row and many, mostly
@@ -53,7 +53,7 @@ class Task:
     @torch.no_grad()
     def logits(self, rows: Tensor) -> Tensor:
         """[n, classes] float64 for [n, ...] rows, uint8 or float32."""
-        return held_out.logits(self.source.learner, self.source.params, self.adapted, floats(rows), len(self.classes))
+        return calibrate.logits(self.source.learner, self.source.params, self.adapted, floats(rows), len(self.classes))
 
     @cached_property
     def room(self) -> float:
@@ -161,9 +161,9 @@ def _adapted(source: Source, rows: Tensor, history: History, reject: float | Non
 def _calibrated(source: Source, x: Tensor, y: Tensor, classes: list[Label], reject: float | None) -> Calibration:
     if reject is not None:
         check_target(reject)
-        if held_out.NONE in classes:
-            raise InputError(f"'{held_out.NONE}' is the answer that `reject` gives: call that class otherwise")
-    return held_out.calibrate(source.learner, source.params, x, y, reject, source.calibration)
+        if calibrate.NONE in classes:
+            raise InputError(f"'{calibrate.NONE}' is the answer that `reject` gives: call that class otherwise")
+    return calibrate.calibrate(source.learner, source.params, x, y, reject, source.calibration)
 
 
 def _support(rows: Tensor, history: History) -> tuple[Tensor, Tensor]:

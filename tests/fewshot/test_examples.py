@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from innerloop.core.errors import InputError
-from innerloop.serve.examples import labelled, unlabelled
+from innerloop.fewshot.examples import labelled, unlabelled
 
 
 def write(path, content):

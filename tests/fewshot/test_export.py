@@ -14,15 +14,15 @@ from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
 from innerloop.encoders.module import Own
 from innerloop.evaluate.calibration import Calibration
+from innerloop.fewshot import check_export
+from innerloop.fewshot import export as module
+from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.fewshot.export import KEY, export
+from innerloop.fewshot.graph import Graph
+from innerloop.fewshot.sources import Source
 from innerloop.learners import catalogue
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.recipes import build, defaults
-from innerloop.serve import export as module
-from innerloop.serve import probes
-from innerloop.serve.classifier import FewShotClassifier
-from innerloop.serve.export import KEY, export
-from innerloop.serve.graph import Graph
-from innerloop.serve.sources import Source
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -287,10 +287,10 @@ def test_rounding_that_the_original_has_as_well_is_allowed_and_said():
         z = -(x[:, None].double() - task.adapted.centroids.means.double()).square().sum(-1)
         return torch.softmax(z / task.calibration.temperature, -1).float(), None
 
-    assert probes.check(graph, otherwise).rounding > 0
+    assert check_export.check(graph, otherwise).rounding > 0
     near = FewShotClassifier().fit(*corners([4] * 3))._fitted()
     with pytest.raises(FailedError):
-        probes.check(Graph(near), lambda x: (torch.softmax(near.logits(x).float() * 0.9, -1), None))
+        check_export.check(Graph(near), lambda x: (torch.softmax(near.logits(x).float() * 0.9, -1), None))
 
 
 def test_what_is_asked_for_must_be_possible(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import encoders
-from innerloop.serve.sources import source
+from innerloop.fewshot.sources import source
 
 pytestmark = pytest.mark.slow
 

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from innerloop.core.errors import InputError
+from innerloop.fewshot import sources
+from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.fewshot.sources import Source
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.closed_form.r2d2 import R2D2
 from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.learners.optimizers.meta_lstm import MetaLSTM
 from innerloop.nn.mlp import MLP
-from innerloop.serve import sources
-from innerloop.serve.classifier import FewShotClassifier
-from innerloop.serve.sources import Source
 from tests.unaligned import shift, shifted
 
 

@@ -22,10 +22,10 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.engine import checkpoint
 from innerloop.evaluate.calibration import Calibration, check_target
-from innerloop.serve import sources
-from innerloop.serve.history import History
-from innerloop.serve.sources import Source
-from innerloop.serve.task import Task
+from innerloop.fewshot import sources
+from innerloop.fewshot.history import History
+from innerloop.fewshot.sources import Source
+from innerloop.fewshot.task import Task
 
 VERSION = 2
 _KEY = "innerloop"

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 
-from innerloop.serve.classifier import NONE, FewShotClassifier  # noqa: E402
+from innerloop.fewshot.classifier import NONE, FewShotClassifier  # noqa: E402
 
 FAILED = {
     "check_methods_subset_invariance": "asks for 1e-7: sums in float32 differ a little between one row and many",
@@ -74,7 +74,7 @@ import sys
 sys.modules["sklearn"] = None
 import numpy as np
 from innerloop.core.errors import InputError
-from innerloop.serve.classifier import FewShotClassifier
+from innerloop.fewshot.classifier import FewShotClassifier
 x = np.eye(4).repeat(3, 0)
 c = FewShotClassifier()
 try:

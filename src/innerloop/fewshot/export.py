@@ -25,9 +25,9 @@ from innerloop.core import files, guards
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.importing import require
-from innerloop.serve.graph import Graph
-from innerloop.serve.probes import Checked, Run, check
-from innerloop.serve.task import Task
+from innerloop.fewshot.check_export import Checked, Run, check
+from innerloop.fewshot.graph import Graph
+from innerloop.fewshot.task import Task
 
 Format = Literal["onnx", "pt2"]
 KEY = "innerloop"

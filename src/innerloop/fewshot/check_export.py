@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from innerloop.core.errors import FailedError
-from innerloop.serve.graph import Graph
-from innerloop.serve.rows import floats, read
-from innerloop.serve.sources import Source
+from innerloop.fewshot.graph import Graph
+from innerloop.fewshot.rows import floats, read
+from innerloop.fewshot.sources import Source
 
 TOLERANCE = 1e-5
 """Of a probability, besides what rounding in the original explains."""

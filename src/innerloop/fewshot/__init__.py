@@ -1,0 +1,1 @@
+"""A taught task: what learned, from which examples, version by version, and what it answers."""

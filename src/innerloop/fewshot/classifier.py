@@ -1,0 +1,379 @@
+"""fit and predict, as in scikit-learn, on top of any meta-trained learner: a few examples of each class are enough."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from innerloop.core.aligned import packed
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.threads import spread
+from innerloop.core.types import Params
+from innerloop.encoders.base import Kind
+from innerloop.evaluate.calibration import Calibration
+from innerloop.fewshot import examples, file, scikit, sources
+from innerloop.fewshot.calibrate import NONE
+from innerloop.fewshot.history import Label, Version
+from innerloop.fewshot.rows import Examples, Rows, alone, floats, labels, read
+from innerloop.fewshot.sources import Source
+from innerloop.fewshot.task import Task, teach
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+
+Labels = Sequence[Any] | np.ndarray | Tensor
+__all__ = ["NONE", "Answers", "Examples", "FewShotClassifier", "Rows"]
+
+
+class Answers(NamedTuple):
+    """What is said of n examples."""
+
+    classes: np.ndarray
+    """[n] the most probable class, or `NONE`."""
+    probabilities: np.ndarray
+    """[n, classes] in the order of `classes_`."""
+    accepted: np.ndarray
+    """[n] bool; False: none of these."""
+
+
+class FewShotClassifier:
+    """Learns classes from a handful of examples each, in milliseconds; follows scikit-learn's conventions.
+
+    ```python
+    classifier = FewShotClassifier.load("runs/p").fit(paths, ["cat", "dog", "dog"])
+    classifier.predict(others)
+    ```
+
+    Predictions are inductive: the answer for one example does not depend on what else is asked. A fitted classifier may
+    be asked by many threads at once; what changes it (`fit`, `add_class`, ...) is for one thread at a time.
+
+    "None of these" compares the largest logit with a threshold. That is a distance for metric learners; a plain
+    classifier's head (MAML, fine-tuning) only says how far one class is above the others, so that its AUROC in
+    `calibration_` is to be looked at before it is trusted.
+    """
+
+    def __init__(
+        self, source: str | Path | Source | None = None, *, reject: float | None = None, allow: Sequence[str] = ()
+    ):
+        """Nothing is read before it is needed; `load` reads at once.
+
+        Args:
+            source: What learns: a run folder, a shipped run, a frozen encoder, `package.module:attribute` of a network,
+                or a `Source`. None: nearest centroid on the examples as they are.
+            reject: Share of examples of no class that may be taken for one of them, such as 0.05; `predict` answers
+                `NONE` for what is too far from every class. None: every example is named.
+            allow: Module prefixes besides `innerloop.` that the source may name; importing them runs their code.
+        """
+        self.source = source
+        self.reject = reject
+        self.allow = allow
+
+    @classmethod
+    def of(
+        cls,
+        learner: Learner,
+        params: Params,
+        *,
+        shape: Sequence[int] | None = None,
+        preprocessing: dict[str, Any] | None = None,
+        reject: float | None = None,
+    ) -> "FewShotClassifier":
+        """A classifier on a learner that was never saved.
+
+        Args:
+            learner: The algorithm.
+            params: Its meta-parameters.
+            shape: Of one example; None: as of the first ones given.
+            preprocessing: How picture files are read, keyword arguments of `tasks.image_files`; None: they are not.
+            reject: As of the constructor.
+        """
+        made = Source(
+            name=type(learner).__name__,
+            learner=replace(learner, transductive=False),
+            params=packed(params),
+            kind="features" if preprocessing is None else "pictures",
+            shape=None if shape is None else tuple(shape),
+            preprocessing=preprocessing,
+        )
+        return cls(made, reject=reject)
+
+    @classmethod
+    def load(cls, name: str | Path, allow: Sequence[str] = (), *, reject: float | None = None) -> "FewShotClassifier":
+        """A classifier that is ready to `fit` (from a source) or to `predict` (from a file of `save`).
+
+        Args:
+            name: As `source` of the constructor, or a `.fewshot` file.
+            allow: Module prefixes besides `innerloop.` that it may name; importing what a file names runs code.
+            reject: As of the constructor; a file has its own.
+
+        Raises:
+            InputError: None of these, of another version, damaged, or naming foreign classes.
+        """
+        path = Path(name)
+        if not path.is_file() and path.suffix != ".fewshot":
+            made = cls(name, reject=reject, allow=allow)
+            made._resolved()
+            return made
+        task = file.read(path, allow)
+        made = cls(task.source, reject=task.reject, allow=allow)
+        made._task = task
+        return made
+
+    def fit(self, X: Examples, y: Labels) -> "FewShotClassifier":
+        """Learn from labelled examples; classes may have different numbers of them. Forgets what it knew before.
+
+        Args:
+            X: [n, ...] examples.
+            y: [n] their classes: strings or integers.
+
+        Raises:
+            InputError: Examples that do not fit the learner or each other, fewer than two classes, more than the
+                learner's network has outputs, or `reject` without the examples that it takes.
+        """
+        rows, source = read(X, self._resolved(), fitting=True)
+        self._task = teach(source, rows, labels(y, len(rows)), self.reject)
+        return self
+
+    def fit_folder(self, path: str | Path) -> "FewShotClassifier":
+        """Learn from a folder with a sub-folder for each class; what they are called are the classes.
+
+        Raises:
+            InputError: As `fit`; no such folder, a class without examples, or one that cannot be read.
+        """
+        return self.fit(*examples.labelled(path, self.kind))
+
+    def partial_fit(self, X: Examples, y: Labels, classes: Labels | None = None) -> "FewShotClassifier":
+        """Learn from more examples, of classes that are known or new, without forgetting any; `fit` if it is the first.
+
+        Args:
+            X: [n, ...] examples.
+            y: [n] their classes.
+            classes: All that may ever come, as other estimators of scikit-learn need it; only checked against `y`.
+
+        Raises:
+            InputError: As `fit`; nothing is changed then.
+        """
+        if classes is not None:
+            known = np.asarray(classes)
+            strange = sorted(set(np.asarray(y).ravel().tolist()) - set(known.ravel().tolist()), key=str)
+            if strange:
+                raise InputError(f"y holds classes that `classes` does not: {', '.join(map(str, strange))}")
+        if not self.__sklearn_is_fitted__():
+            return self.fit(X, y)
+        task = self._fitted()
+        rows, _ = read(X, task.source)
+        self._task = task.more(rows, labels(y, len(rows)))
+        return self
+
+    def add_class(self, label: Label, X: Examples) -> "FewShotClassifier":
+        """Learn a class, or more examples of one.
+
+        Raises:
+            InputError: As `fit`; nothing is changed then.
+        """
+        count = len(X.x) if isinstance(X, Rows) else len(X)
+        return self.partial_fit(X, [label] * count)
+
+    def drop_class(self, label: Label) -> "FewShotClassifier":
+        """Forget a class; `undo` brings it back.
+
+        Raises:
+            InputError: There is no such class, or fewer than two would be left.
+        """
+        task = self._fitted()
+        self._task = task.at(task.history.drop(label))
+        return self
+
+    def undo(self, to: int | None = None) -> "FewShotClassifier":
+        """Go back one version, or to any; nothing is lost, and `redo` takes it back.
+
+        Args:
+            to: A version of `history`; None: before the last change.
+
+        Raises:
+            InputError: There is nothing to undo, or no such version.
+        """
+        task = self._fitted()
+        self._task = task.at(task.history.undone() if to is None else task.history.back_to(to))
+        return self
+
+    def redo(self) -> "FewShotClassifier":
+        """Take back what `undo` did, as long as nothing was changed since.
+
+        Raises:
+            InputError: There is nothing to redo.
+        """
+        task = self._fitted()
+        self._task = task.at(task.history.redone())
+        return self
+
+    def rejecting(self, reject: float | None) -> "FewShotClassifier":
+        """The same knowledge with another false-accept rate; this one stays as it is.
+
+        Raises:
+            InputError: The examples are too few to say when to reject.
+        """
+        made = type(self)(self.source, reject=reject, allow=self.allow)
+        made._task = self._fitted().rejecting(reject)
+        return made
+
+    def predict(self, X: Examples) -> np.ndarray:
+        """[n] the most probable class of every example; with `reject`, `NONE` where no class is near enough.
+
+        Classes that are integers come as objects where an example is none of them.
+        """
+        return self.answers(X).classes
+
+    def predict_proba(self, X: Examples) -> np.ndarray:
+        """[n, classes] probability of every class, in the order of `classes_`, given that it is one of them."""
+        return self.answers(X).probabilities
+
+    def accepts(self, X: Examples) -> np.ndarray:
+        """[n] bool, False for what is none of the classes; all True without `reject`."""
+        return self.answers(X).accepted
+
+    def answers(self, X: Examples) -> Answers:
+        """All that is said of every example, for the price of one `predict`.
+
+        An example gets the class, and is accepted, as it would be alone: where rounding, which differs between one and
+        many, might decide, it is asked alone, which takes as long as many calls with one example.
+        """
+        task = self._fitted()
+        rows, _ = read(X, task.source)
+        z, found = task.logits(rows), task.calibration
+        near = task.undecided(z) if len(z) > 1 else []
+        if near:
+            z[near] = torch.cat(spread(lambda i: task.logits(alone(X, i, rows, task.source)), near))
+        p = torch.softmax(z / found.temperature, -1).numpy()
+        accepted = np.ones(len(z), dtype=bool)
+        if found.threshold is not None:
+            accepted = (z.amax(-1) >= found.threshold).numpy()
+        best = task.labels[p.argmax(-1)]
+        if not accepted.all():
+            best = np.where(accepted, best if best.dtype.kind == "U" else best.astype(object), NONE)
+        return Answers(best, p, accepted)
+
+    def score(self, X: Examples, y: Labels) -> float:
+        """Share of examples that are named correctly; an example that is rejected is not."""
+        found = self.predict(X)
+        return float(np.mean([a == b for a, b in zip(found.tolist(), labels(y, len(found)), strict=True)]))
+
+    def rows(self, X: Examples) -> Tensor:
+        """[n, ...] float32, what the learner takes; the encoder runs here. Examples that are rows stay as they are."""
+        task = self.__dict__.get("_task")
+        return floats(read(X, self._resolved() if task is None else task.source)[0])
+
+    def save(self, path: str | Path) -> Path:
+        """Write what was learned to one portable file, whole or not at all.
+
+        Raises:
+            InputError: Nothing was learned yet, or it cannot be written.
+        """
+        file.write(Path(path), self._fitted())
+        return Path(path)
+
+    @property
+    def name(self) -> str:
+        """What its source is called."""
+        return self._resolved().name
+
+    @property
+    def kind(self) -> Kind:
+        """What raw examples are: pictures, texts or features."""
+        return self._resolved().kind
+
+    @property
+    def learner(self) -> Learner:
+        """The algorithm."""
+        return self._resolved().learner
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """[classes] labels in sorted order, after `fit`."""
+        return self._attribute("classes_").labels
+
+    @property
+    def examples_(self) -> dict[str, int]:
+        """How many examples of each class it learned from, after `fit`."""
+        found = self._attribute("examples_").history.examples()
+        return {str(label): count for label, count in found.items()}
+
+    @property
+    def calibration_(self) -> Calibration:
+        """The temperature, and with `reject` the threshold with its coverage, after `fit`."""
+        return self._attribute("calibration_").calibration
+
+    @property
+    def n_features_in_(self) -> int:
+        """Numbers in an example, after `fit`."""
+        return self._attribute("n_features_in_").rows[0].numel()
+
+    @property
+    def history(self) -> tuple[Version, ...]:
+        """Every version of the task; the last is the present one."""
+        return self._fitted().history.versions
+
+    def examples_at(self, version: int) -> dict[str, int]:
+        """How many examples of each class a version has."""
+        return {str(label): count for label, count in self._fitted().history.examples(version).items()}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments, as scikit-learn asks for them."""
+        return {"source": self.source, "reject": self.reject, "allow": self.allow}
+
+    def set_params(self, **params: Any) -> "FewShotClassifier":
+        """Change the constructor's arguments, for the next `fit`.
+
+        Raises:
+            InputError: There is no such argument.
+        """
+        for name, value in params.items():
+            if name not in self.get_params():
+                raise InputError(f"Invalid parameter '{name}': there are {', '.join(self.get_params())}")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        source = self.source.name if isinstance(self.source, Source) else self.source
+        usual = {"source": None, "reject": None, "allow": ()}
+        given = {**self.get_params(), "source": source}
+        return f"FewShotClassifier({', '.join(f'{k}={v!r}' for k, v in given.items() if v != usual[k])})"
+
+    def __sklearn_tags__(self) -> Any:
+        return scikit.tags()
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_task" in self.__dict__
+
+    def _resolved(self) -> Source:
+        """The source; found when it is first needed, and again when it was changed."""
+        asked, found = (self.source, self.allow), self.__dict__.get("_found")
+        if found is None or found[0] != asked:
+            made = _source(self.source, self.allow)
+            found = (asked, replace(made, learner=replace(made.learner, transductive=False)))
+            self._found = found
+        return found[1]
+
+    def _fitted(self) -> Task:
+        task = self.__dict__.get("_task")
+        if task is None:
+            raise scikit.not_fitted()
+        return task
+
+    def _attribute(self, name: str) -> Task:
+        """The task behind an attribute that exists only after `fit`."""
+        task = self.__dict__.get("_task")
+        if task is None:
+            raise AttributeError(f"{name} is there after fit: nothing was learned yet")
+        return task
+
+
+def _source(source: str | Path | Source | None, allow: Sequence[str]) -> Source:
+    if isinstance(source, Source):
+        return source
+    if source is None:
+        return Source(name="examples as they are", learner=NearestCentroid(), params={}, kind="features")
+    return sources.source(source, allow)
