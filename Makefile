@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 # The peers' own environment; what to measure: make bench BENCH_ARGS='--only W3 --rounds 5'
 BENCH := .venv-bench
 BENCH_ARGS ?=
-# One setting, or words for pytest: make test-portable PORTABLE_ARGS='--only amd -- tests/serve'
+# One setting, or words for pytest: make test-portable PORTABLE_ARGS='--only amd -- tests/service'
 PORTABLE_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 

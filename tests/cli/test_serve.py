@@ -1,12 +1,12 @@
-"""The command line of the service; what it serves is tested in tests/serve."""
+"""The command line of the service; what it serves is tested in tests/service."""
 
 import json
 
 import pytest
 
 from innerloop.cli.main import main
-from innerloop.serve.http import running
-from innerloop.serve.http.settings import Settings
+from innerloop.service.http import running
+from innerloop.service.settings import Settings
 
 
 def test_keys_are_made_listed_and_revoked(tmp_path, capsys):

@@ -7,8 +7,8 @@ import tyro
 from rich.table import Table
 
 from innerloop.cli.options import emit, parse, say
-from innerloop.serve.http.limits import Limits
-from innerloop.serve.http.settings import Settings
+from innerloop.service.limits import Limits
+from innerloop.service.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def run(argv: list[str]) -> int:
     if argv[:1] == ["keys"]:
         return _keys(argv[1:])
     options = parse(Command, argv, "serve", run.__doc__ or "")
-    from innerloop.serve.http.running import serve
+    from innerloop.service.http.running import serve
 
     serve(
         Settings(
@@ -81,7 +81,7 @@ def run(argv: list[str]) -> int:
 
 def _keys(argv: list[str]) -> int:
     options = parse(KeysCommand, argv, "serve keys", "Make, list and revoke the API keys of a store.")
-    from innerloop.serve.http import keys
+    from innerloop.service.store import keys
 
     if options.what == "add":
         made, token = keys.add(options.store, options.scope, options.name)

@@ -1,0 +1,1 @@
+"""Tasks over HTTP, with a page: `innerloop serve`."""

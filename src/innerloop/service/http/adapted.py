@@ -1,0 +1,238 @@
+"""Where the service meets the classifier: sources that are offered, raw examples as rows, tasks that were adapted."""
+
+import contextlib
+import gc
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from innerloop.core.aligned import from_numpy
+from innerloop.core.dry_run import outputs
+from innerloop.core.errors import InputError
+from innerloop.fewshot import sources
+from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.fewshot.rows import Rows
+from innerloop.fewshot.sources import Source
+from innerloop.service.http.errors import HTTPError
+from innerloop.service.settings import Settings
+from innerloop.tasks.images import read_image
+
+
+class Raw(NamedTuple):
+    """An example as a client sent it."""
+
+    kind: str
+    """pictures, texts or features."""
+    value: Any
+    """bytes, str or a list of numbers."""
+    name: str
+    """What errors call it."""
+    label: str | None = None
+
+
+class Offer(NamedTuple):
+    """A source that tasks may be taught to."""
+
+    name: str
+    kind: str
+    about: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """About one example."""
+
+    label: str | None
+    """The class; None: none of these."""
+    accepted: bool
+    probabilities: dict[str, float]
+    """Most probable first."""
+
+
+class Sources:
+    """What this server offers; nothing else can be named by a client, no path and no module."""
+
+    def __init__(self, settings: Settings):
+        self._allow, self._runs = settings.allow, settings.run_folder
+        about = sources.names()
+        named = settings.sources or tuple(sources.installed())
+        self._about = {name: about.get(name, "") for name in named}
+        self._loaded: dict[str, Source] = {}
+        self._lock = threading.Lock()
+        for name in settings.sources:
+            self.find(name)  # a mistake in the command is told at once
+
+    def offers(self) -> list[Offer]:
+        """All of them, by name; what cannot be loaded is left out."""
+        found, known = [], sources.names()
+        for name in [*self._about, *self._run_names()]:
+            with contextlib.suppress(InputError, HTTPError):
+                if name in known and name not in self._loaded:
+                    found.append(Offer(name, sources.kind(name), known[name]))
+                    continue
+                source = self.find(name)
+                about = self._about.get(name) or f"{type(source.learner).__name__}, a run of this server"
+                found.append(Offer(name, source.kind, about))
+        return found
+
+    def find(self, name: str) -> Source:
+        """A source that is offered; it is loaded when it is first asked for.
+
+        Raises:
+            HTTPError: It is not offered.
+            InputError: It cannot be loaded.
+        """
+        if (source := self._loaded.get(name)) is not None:
+            return source
+        if name not in self._about and name not in self._run_names():
+            known = ", ".join([*self._about, *self._run_names()][:20]) or "none"
+            raise HTTPError(422, f"this server offers no source '{name[:100]}': it has {known}")
+        with self._lock:
+            if name not in self._loaded:
+                place = name if name in self._about or self._runs is None else self._runs / name
+                self._loaded[name] = sources.source(place, self._allow)
+                gc.freeze()  # looking through all that was imported would stop every thread for a tenth of a second
+        return self._loaded[name]
+
+    def loaded(self, name: str) -> Source | None:
+        """A source that is in memory."""
+        return self._loaded.get(name)
+
+    def _run_names(self) -> list[str]:
+        if self._runs is None or not self._runs.is_dir():
+            return []
+        return sorted(p.parent.name for p in self._runs.glob("*/params.safetensors") if p.parent.name.isprintable())
+
+
+def check_kind(source: Source, raw: Sequence[Raw]) -> None:
+    """Refuse examples of a kind that the source does not take.
+
+    Raises:
+        HTTPError: There is one.
+    """
+    numbers = source.kind == "features" or source.encoder is not None
+    for example in raw:
+        if example.kind != source.kind and not (example.kind == "features" and numbers):
+            raise HTTPError(
+                422,
+                f"{example.name} is of the wrong kind: source '{source.name}' takes {source.kind}, not {example.kind}",
+            )
+
+
+def check_ways(source: Source, shape: tuple[int, ...], ways: int) -> None:
+    """Refuse more classes than a network with a fixed number of outputs can tell apart.
+
+    Raises:
+        InputError: They are too many.
+    """
+    most = ways if ways < 2 else outputs(source.learner, source.params, shape, ways)
+    if most < ways:
+        raise InputError(
+            f"source '{source.name}' tells {most} classes apart, and these would be {ways}: take a source for any "
+            "number of classes, such as kanji-protonet or a frozen encoder"
+        )
+
+
+def encode(source: Source, raw: Sequence[Raw]) -> list[np.ndarray]:
+    """Rows as the learner takes them: uint8 for pictures, float32 for features.
+
+    Raises:
+        InputError: One cannot be read, or has the wrong length.
+    """
+    given = [i for i, example in enumerate(raw) if example.kind != source.kind or not _encodes(source)]
+    through = [i for i in range(len(raw)) if i not in set(given)]
+    rows: list[np.ndarray | None] = [None] * len(raw)
+    for i in given:
+        rows[i] = _picture(source, raw[i]) if raw[i].kind == "pictures" else _numbers(source, raw[i])
+    if through:
+        assert source.encoder is not None
+        values: Any = [raw[i].value for i in through]
+        if source.kind == "features":
+            _check_lengths([raw[i] for i in through])
+            values = np.asarray(values, np.float32)
+        found = source.encoder.encode(values).detach().float().cpu().numpy()
+        for i, row in zip(through, found, strict=True):
+            rows[i] = np.ascontiguousarray(row)
+    done = [row for row in rows if row is not None]
+    for row, example in zip(done, raw, strict=True):
+        if row.dtype != np.uint8 and not np.isfinite(row).all():
+            raise InputError(f"{example.name} gives NaN or infinite features: leave it out")
+    return done
+
+
+class Adapted:
+    """A task that has learned from its examples; many threads may ask it at once.
+
+    Args:
+        source: What it was taught to.
+        rows: [n, ...] examples.
+        labels: [n] their classes.
+        reject: Target false-accept rate of "none of these"; None: every example is of one of the classes.
+
+    Raises:
+        InputError: They cannot be learned from.
+    """
+
+    def __init__(self, source: Source, rows: np.ndarray, labels: list[str], reject: float | None):
+        self._source, self._classifier = source, FewShotClassifier(source, reject=reject)
+        self._classifier.fit(Rows(from_numpy(rows)), labels)
+        self._labels = [str(label) for label in self._classifier.classes_]
+        self.shape = rows.shape[1:]
+        """Of one row."""
+        self.size = rows.nbytes * 4 + 4096
+        """Bytes that it takes, roughly: the rows, and as many more for what was learned."""
+
+    def answer(self, rows: Sequence[np.ndarray], raw: Sequence[Raw]) -> list[Answer]:
+        """The class of each row, which `encode` made of an example, together with others."""
+
+        def again(i: int) -> Tensor:
+            return from_numpy(np.stack(encode(self._source, raw[i : i + 1])))
+
+        encoded = self._source.encoder is not None
+        said = self._classifier.answers(Rows(from_numpy(np.stack(rows)), again if encoded else None))
+        found = []
+        for row, known in zip(said.probabilities, said.accepted.tolist(), strict=True):
+            order = np.argsort(-row, kind="stable")
+            ranked = {self._labels[i]: float(row[i]) for i in order}
+            found.append(Answer(label=next(iter(ranked)) if known else None, accepted=known, probabilities=ranked))
+        return found
+
+    def calibration(self) -> dict[str, Any]:
+        """What is known about its probabilities and its threshold, in plain JSON."""
+        return self._classifier.calibration_.to_json()
+
+    def save(self, path: Path) -> None:
+        """Write it to a portable file."""
+        self._classifier.save(path)
+
+
+def _encodes(source: Source) -> bool:
+    return source.encoder is not None
+
+
+def _picture(source: Source, raw: Raw) -> np.ndarray:
+    if source.preprocessing is None:
+        raise InputError(f"source '{source.name}' takes no pictures")
+    return read_image(raw.value, **source.preprocessing, name=raw.name).numpy()
+
+
+def _numbers(source: Source, raw: Raw) -> np.ndarray:
+    row = np.asarray(raw.value, np.float32)
+    if source.shape is None:
+        return row
+    if row.size != int(np.prod(source.shape)):
+        raise InputError(
+            f"{raw.name} has {row.size:,} numbers; source '{source.name}' takes {int(np.prod(source.shape)):,}"
+        )
+    return row.reshape(source.shape)
+
+
+def _check_lengths(raw: Sequence[Raw]) -> None:
+    for example in raw:
+        if len(example.value) != len(raw[0].value):
+            raise InputError(f"{example.name} has {len(example.value):,} numbers, {raw[0].name} {len(raw[0].value):,}")

@@ -1,0 +1,109 @@
+"""The service as an ASGI application; `innerloop.service.http.running` starts it."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from importlib import metadata
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from innerloop.service.http import read_routes, routes
+from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
+from innerloop.service.http.guard import Guard, answer
+from innerloop.service.http.payload import first
+from innerloop.service.http.schemas import ExampleIn, ExamplesIn, PredictBody
+from innerloop.service.http.service import Service
+from innerloop.service.settings import ENVIRONMENT, Settings
+
+_ABOUT = (
+    "Learn classes from a handful of examples: make a task, teach it, ask it, correct it, go back. Every error is one "
+    'message, `{"error": ...}`. Where keys are demanded, send `Authorization: Bearer <key>`.'
+)
+
+
+def create(settings: Settings) -> FastAPI:
+    """The application of one worker.
+
+    Args:
+        settings: How it is run.
+
+    Raises:
+        InputError: The store or a source cannot be used.
+    """
+    service = Service(settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="innerloop",
+        version=metadata.version("innerloop"),
+        description=_ABOUT,
+        lifespan=lifespan,
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.service = service
+    app.include_router(routes.router)
+    app.include_router(read_routes.router)
+    app.add_middleware(Guard, service=service)
+    for refusal in ANSWERED:
+        app.add_exception_handler(refusal, _refusal)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.openapi = lambda: _document(app)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """The application of a worker that was started by another process."""
+    return create(Settings.from_json(os.environ[ENVIRONMENT]))
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schemas = made.setdefault("components", {}).setdefault("schemas", {})
+        for model in (ExampleIn, ExamplesIn, PredictBody):  # read by hand, because they may come as multipart as well
+            found = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            found.pop("$defs", None)
+            schemas[model.__name__] = found
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        made["security"] = [{}, {"key": []}]
+        app.openapi_schema = made
+    return app.openapi_schema
+
+
+def _refused(problem: HTTPError, headers: dict[str, str] | None = None) -> Response:
+    body, own = answer(problem)
+    return Response(body, problem.status, (headers or {}) | own)
+
+
+async def _refusal(request: Request, error: Exception) -> Response:
+    return _refused(as_http(error))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, HTTPError):  # a body that was stopped while the framework read it
+        return _refused(error.__cause__)
+    said = {404: f"there is nothing at {request.url.path[:200]}", 405: f"{request.method} is not for this path"}
+    return _refused(
+        HTTPError(error.status_code, said.get(error.status_code, str(error.detail))), dict(error.headers or {})
+    )
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = error.errors()
+    status = 400 if any(e["type"] == "json_invalid" for e in errors) else 422
+    return _refused(HTTPError(status, first(errors)))

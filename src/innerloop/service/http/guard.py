@@ -1,0 +1,200 @@
+"""What stands before every route: sizes, host names, origins, keys, rates, and the headers of every answer."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from anyio import to_thread
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
+from innerloop.service.http.service import Service
+from innerloop.service.limits import Rate
+from innerloop.service.settings import LOOPBACK_NAMES
+
+_LOG = logging.getLogger("innerloop.service")
+_LOOKING = ("GET", "HEAD", "OPTIONS")
+_OPEN = ("/", "/healthz", "/openapi.json", "/favicon.ico")
+"""Paths without data; anybody may fetch them."""
+_RATE = 50.0
+_BODIES_MB = 512.0
+"""Bodies that are held in memory at the same time."""
+_PATIENCE = 30.0
+"""Seconds between two pieces of a body."""
+_POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "x-frame-options": "DENY",
+}
+
+
+class Guard:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, service: Service):
+        self._app, self._service = app, service
+        self._settings, self._limits = service.settings, service.limits
+        rate = self._limits.rate
+        self._rate = Rate(_RATE if rate is None and self._settings.keys else rate)
+        self._most = self._limits.body_mb * 1e6
+        self._held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start, status, body = time.perf_counter(), 0, _Body(self, receive, Headers(scope=scope))
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(message, scope["path"])
+            await send(message)
+
+        try:
+            await self._admit(scope)
+            body.check()
+            await self._app(scope, body.receive, sending)
+        except ANSWERED as error:
+            if not status:
+                await _refuse(as_http(error), sending)
+        except Exception:
+            _LOG.exception("%s %s failed", scope["method"], scope["path"])
+            if not status:
+                await _refuse(HTTPError(500, "the server failed: see its log"), sending)
+        finally:
+            self._held -= body.size
+            self._count(scope, status, time.perf_counter() - start)
+
+    async def _admit(self, scope: Scope) -> None:
+        headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
+        self._check_host(headers.get("host", ""))
+        if method not in _LOOKING:
+            _check_origin(headers)
+        client = scope["client"][0] if scope.get("client") else "?"
+        if self._settings.keys and path not in _OPEN and not path.startswith("/static/"):
+            client = await self._check_key(headers, method, path)
+        if wait := self._rate.wait(client):
+            raise HTTPError(
+                429, f"more than {self._rate.rate:g} requests a second: slow down", retry=max(1, round(wait))
+            )
+
+    def _check_host(self, host: str) -> None:
+        # A name that an attacker's DNS points here reaches a loopback server from any page that is open in a browser.
+        names = self._settings.names
+        if not names and self._settings.keys:
+            return
+        name = _host_name(host)
+        if name not in (*LOOPBACK_NAMES, *names, self._settings.host):
+            raise HTTPError(421, f"this server is not called '{name[:100]}': use localhost, or name it with --names")
+
+    async def _check_key(self, headers: Headers, method: str, path: str) -> str:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        found = None
+        if scheme.lower() == "bearer" and token:
+            found = await to_thread.run_sync(self._service.keys.find, token.strip())
+        if found is None:
+            raise HTTPError(401, "this server demands an API key: send 'Authorization: Bearer <key>'")
+        looking = method in _LOOKING or (method == "POST" and path.endswith("/predict"))
+        if found.scope != "write" and not looking:
+            raise HTTPError(403, "this API key may only look and predict: changing something needs one of scope write")
+        return f"key {found.id}"
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", None) or "none"
+        method = scope["method"] if scope["method"] in (*_LOOKING, "POST", "PATCH", "DELETE", "PUT") else "other"
+        self._service.metrics.requests.labels(method, route, str(status or 499)).inc()
+        self._service.metrics.seconds.labels(method, route).observe(seconds)
+
+
+class _Body:
+    """Counts what a client sends, and stops it where it is too much or too slow."""
+
+    def __init__(self, guard: Guard, receive: Receive, headers: Headers):
+        self.size = 0
+        self._ended = False  # afterwards the client's leaving is awaited, which may take as long as it likes
+        self._guard, self._receive, self._headers = guard, receive, headers
+
+    def check(self) -> None:
+        """Refuse by what the client says that it will send."""
+        said = self._headers.get("content-length")
+        if said is not None and not (said.isascii() and said.isdigit()):
+            raise HTTPError(400, "Content-Length is not a number")
+        if said is not None and int(said) > self._guard._most:
+            raise self._too_large()
+
+    async def receive(self) -> Message:
+        """The next piece."""
+        try:
+            async with asyncio.timeout(None if self._ended else _PATIENCE):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise HTTPError(408, f"nothing came for {_PATIENCE:g} s: send the body without pauses") from error
+        if message["type"] == "http.request":
+            piece = len(message.get("body", b""))
+            self.size += piece
+            self._guard._held += piece
+            self._ended = not message.get("more_body", False)
+            if self.size > self._guard._most:
+                raise self._too_large()
+            if self._guard._held > _BODIES_MB * 1e6:
+                raise HTTPError(503, "too much is being sent at the same time: try again", retry=2)
+        return message
+
+    def _too_large(self) -> HTTPError:
+        return HTTPError(413, f"a request has at most {self._guard._limits.body_mb:g} MB: send several")
+
+
+def _check_origin(headers: Headers) -> None:
+    # A page of another site may send forms here; browsers tell where they come from.
+    origin = headers.get("origin")
+    foreign = headers.get("sec-fetch-site") == "cross-site"
+    if origin is not None:
+        foreign = foreign or urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    if foreign:
+        raise HTTPError(403, "requests that change something are taken from this server's own page and from programs")
+
+
+def _host_name(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower().rstrip(".")
+
+
+def _add_headers(message: Message, path: str) -> None:
+    headers = MutableHeaders(scope=message)
+    for name, value in _HEADERS.items():
+        headers[name] = value
+    if not path.startswith("/static/"):
+        headers.setdefault("cache-control", "no-store")
+
+
+def answer(problem: HTTPError) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of a refusal."""
+    headers = {"content-type": "application/json"}
+    if problem.retry is not None:
+        headers["retry-after"] = f"{max(1, round(problem.retry))}"
+    if problem.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return json.dumps({"error": str(problem)}).encode(), headers
+
+
+async def _refuse(problem: HTTPError, send: Send) -> None:
+    body, headers = answer(problem)
+    listed: Iterable[tuple[bytes, bytes]] = [(k.encode(), v.encode()) for k, v in headers.items()]
+    listed = [*listed, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": problem.status, "headers": listed})
+    await send({"type": "http.response.body", "body": body})

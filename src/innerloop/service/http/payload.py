@@ -1,0 +1,212 @@
+"""Bodies of requests as examples: JSON or multipart, of bounded size, depth and number."""
+
+import base64
+import binascii
+import json
+import math
+import unicodedata
+from collections.abc import Sequence
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from innerloop.service.http.adapted import Raw
+from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.schemas import ExampleIn, ExamplesIn, PredictBody
+from innerloop.service.limits import Limits
+
+T = TypeVar("T", bound=BaseModel)
+NONE_OF_THESE = "none of these"
+_DEEPEST = 20
+
+
+async def examples(request: Request, limits: Limits) -> list[Raw]:
+    """Labelled examples of a request.
+
+    Raises:
+        HTTPError: They are malformed, too many, or too large.
+    """
+    if _multipart(request):
+        return await _files(request, limits, labelled=True)
+    found = _validated(ExamplesIn, await _json(request)).examples
+    _count(len(found), limits)
+    return [_example(example, i, limits) for i, example in enumerate(found)]
+
+
+async def questions(request: Request, limits: Limits) -> list[Raw]:
+    """Examples to predict.
+
+    Raises:
+        HTTPError: They are malformed, too many, or too large.
+    """
+    if _multipart(request):
+        return await _files(request, limits, labelled=False)
+    given = _validated(PredictBody, await _json(request))
+    kinds = [name for name in ("texts", "features", "images") if getattr(given, name) is not None]
+    if len(kinds) != 1:
+        raise HTTPError(422, f"give one of texts, features and images, got {' and '.join(kinds) or 'none'}")
+    values = getattr(given, kinds[0])
+    _count(len(values), limits)
+    read = {"texts": _text, "features": _features, "images": _image}[kinds[0]]
+    return [read(value, f"{kinds[0]}[{i}]", limits) for i, value in enumerate(values)]
+
+
+def label(text: str, limits: Limits, name: str = "label") -> str:
+    """A label as it is kept: composed characters, no blanks around it.
+
+    Raises:
+        HTTPError: It is empty, too long, or holds what cannot be written.
+    """
+    text = unicodedata.normalize("NFC", text).strip()
+    if not text:
+        raise HTTPError(422, f"{name} is empty: give the name of a class")
+    if len(text) > limits.label:
+        raise HTTPError(422, f"{name} has {len(text):,} characters, and {limits.label} is most")
+    if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
+        raise HTTPError(422, f"{name} holds control characters or half of a character: leave them out")
+    if text == NONE_OF_THESE:
+        raise HTTPError(422, f"{name} '{NONE_OF_THESE}' is what examples of no class are called: choose another")
+    return text
+
+
+def example(given: ExampleIn, limits: Limits) -> Raw:
+    """One labelled example that came in JSON."""
+    return _example(given, 0, limits)
+
+
+def _example(given: ExampleIn, i: int, limits: Limits) -> Raw:
+    where = f"examples[{i}]"
+    kinds = [name for name in ("text", "features", "image") if getattr(given, name) is not None]
+    if len(kinds) != 1:
+        raise HTTPError(422, f"{where} must have one of text, features and image, got {' and '.join(kinds) or 'none'}")
+    read = {"text": _text, "features": _features, "image": _image}[kinds[0]]
+    raw = read(getattr(given, kinds[0]), f"{where}.{kinds[0]}", limits)
+    return raw._replace(label=label(given.label, limits, f"{where}.label"))
+
+
+def _text(value: str, name: str, limits: Limits) -> Raw:
+    if len(value) > limits.text:
+        raise HTTPError(422, f"{name} has {len(value):,} characters, and {limits.text:,} is most")
+    if not value.strip():
+        raise HTTPError(422, f"{name} is empty: give a text")
+    return Raw("texts", value.encode("utf-8", "replace").decode(), name)  # half of a character becomes a question mark
+
+
+def _features(value: Sequence[float], name: str, limits: Limits) -> Raw:
+    if not 1 <= len(value) <= limits.features:
+        raise HTTPError(422, f"{name} has {len(value):,} numbers; 1 to {limits.features:,} are taken")
+    wrong = next((i for i, v in enumerate(value) if not math.isfinite(v) or abs(v) > 3e38), None)
+    if wrong is not None:
+        raise HTTPError(422, f"{name}[{wrong}] is NaN, infinite, or beyond 32-bit numbers: remove or fill it")
+    return Raw("features", value, name)
+
+
+def _image(value: str, name: str, limits: Limits) -> Raw:
+    if value.startswith("data:"):
+        value = value.partition(",")[2]
+    try:
+        content = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise HTTPError(422, f"{name} is not base64 ({error})") from error
+    return Raw("pictures", content, name)
+
+
+async def _files(request: Request, limits: Limits, labelled: bool) -> list[Raw]:
+    # One label a file may be sent, and a field that is too many is counted below with a message that says so.
+    most = limits.batch + 1
+    async with request.form(max_files=most, max_fields=most, max_part_size=64 * 1024) as form:
+        known = {"files", "label"} if labelled else {"files"}
+        foreign = next((name for name in form if name not in known), None)
+        if foreign is not None:
+            raise HTTPError(422, f"there is a field '{foreign[:100]}', and {' and '.join(sorted(known))} are taken")
+        files = form.getlist("files")
+        _count(len(files), limits)
+        found = []
+        for i, file in enumerate(files):
+            if not isinstance(file, UploadFile):
+                raise HTTPError(422, f"files[{i}] is not a file: send it with a file name")
+            found.append(Raw("pictures", await file.read(), _name(file.filename, i)))
+        if not labelled:
+            return found
+        labels = form.getlist("label")
+        if len(labels) not in (1, len(files)):
+            raise HTTPError(
+                422, f"there are {len(files)} files and {len(labels)} labels: give one for all, or one for each"
+            )
+        texts = [value if isinstance(value, str) else _is_file() for value in labels]
+        texts = texts * len(files) if len(texts) == 1 else texts
+        return [raw._replace(label=label(text, limits)) for raw, text in zip(found, texts, strict=True)]
+
+
+def _is_file() -> NoReturn:
+    raise HTTPError(422, "label is a file, and must be a text")
+
+
+def _name(given: str | None, i: int) -> str:
+    shown = "".join(c if c.isprintable() else "?" for c in (given or "")[-100:])
+    return shown or f"files[{i}]"
+
+
+def _count(n: int, limits: Limits) -> None:
+    if not n:
+        raise HTTPError(422, "there is no example in the request: give at least one")
+    if n > limits.batch:
+        raise HTTPError(
+            413, f"there are {n:,} examples in one request, and {limits.batch} is most: send several requests"
+        )
+
+
+def _multipart(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return True
+    if kind == "application/json" or kind.endswith("+json") or not kind:
+        return False
+    raise HTTPError(415, f"the body is {kind[:100]}: send multipart/form-data or application/json")
+
+
+async def _json(request: Request) -> Any:
+    content = await request.body()
+    try:
+        found = json.loads(content, parse_constant=_constant)
+    except RecursionError:
+        raise HTTPError(400, "the body is nested too deeply") from None
+    except ValueError as error:
+        raise HTTPError(400, f"the body is not JSON: {str(error)[:200]}") from error
+    if _depth(found) > _DEEPEST:
+        raise HTTPError(400, "the body is nested too deeply")
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _depth(value: Any) -> int:
+    """Of nested lists and objects, up to a little more than the deepest that is taken."""
+    level, depth = [value], 0
+    while level and depth <= _DEEPEST:
+        inner: list[Any] = []
+        for v in level:
+            if isinstance(v, dict):
+                inner.extend(x for x in v.values() if isinstance(x, dict | list))
+            elif isinstance(v, list):
+                inner.extend(x for x in v if isinstance(x, dict | list))
+        level, depth = inner, depth + 1
+    return depth
+
+
+def _validated(model: type[T], value: Any) -> T:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise HTTPError(422, first(error.errors(include_url=False, include_context=False))) from error
+
+
+def first(errors: Sequence[Any]) -> str:
+    """What a validation found, as one message: the first error, and how many more there are."""
+    where = ".".join(str(part) for part in errors[0]["loc"] if part != "body")
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return f"{where[:200] or 'the body'}: {errors[0]['msg']}{more}"

@@ -1,0 +1,151 @@
+"""Predictions that feedback may refer to: in memory, and with several workers in a file that they share."""
+
+import contextlib
+import json
+import queue
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from innerloop.service.http.adapted import Raw
+from innerloop.service.http.cache import Cache, ticket
+from innerloop.service.limits import Limits
+
+_FILE = "recent.sqlite"
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS recent (id TEXT PRIMARY KEY, task INTEGER, row BLOB, dtype TEXT, shape TEXT, "
+    "kind TEXT, value BLOB, name TEXT, weight INTEGER)"
+)
+_INSERT = "INSERT INTO recent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_DELETE = "DELETE FROM recent WHERE "
+_MOST = 256
+"""Predictions of one transaction."""
+_MOMENT = 0.05
+"""Seconds in which they come together."""
+_SHARE = 16
+"""The bytes are weighed when they may have grown by so many parts of what is allowed."""
+
+
+class Asked(NamedTuple):
+    """What was asked in a prediction."""
+
+    task: int
+    row: np.ndarray
+    raw: Raw
+
+    @property
+    def weight(self) -> int:
+        """Bytes it takes."""
+        value = self.raw.value
+        return self.row.nbytes + 500 + (len(value) if isinstance(value, bytes | str) else 0)
+
+
+class Recent:
+    """The last predictions; older ones are forgotten.
+
+    Args:
+        limits: How many, and of how many bytes together.
+        folder: Where workers share them; None: there is one worker.
+    """
+
+    def __init__(self, limits: Limits, folder: Path | None = None):
+        self._limits, self._size = limits, limits.recent_mb * 1e6
+        self._kept: Cache[Asked] = Cache(limits.recent, self._size, lambda asked: asked.weight)
+        self._path = None if folder is None else folder / _FILE
+        self._queue: queue.Queue[tuple[str, Asked] | None] = queue.Queue(limits.recent)
+        self._thread = None
+        if self._path is not None:
+            self._thread = threading.Thread(target=self._write, name="recent", daemon=True)
+            self._thread.start()
+
+    def put(self, asked: Asked) -> str:
+        """Keep one, and give it a name that nobody guesses."""
+        id = ticket()
+        self._kept.put(id, asked)
+        if self._thread is not None:
+            with contextlib.suppress(queue.Full):
+                self._queue.put_nowait((id, asked))
+        return id
+
+    def find(self, id: str, task: int) -> Asked | None:
+        """What was asked, if it is remembered and was asked of this task."""
+        found = self._kept.find(id)
+        if found is None and self._path is not None:
+            found = self._shared(id)
+        return found if found is not None and found.task == task else None
+
+    def close(self) -> None:
+        """Stop writing."""
+        if self._thread is not None:
+            with contextlib.suppress(queue.Full):
+                self._queue.put(None, timeout=1)
+            self._thread.join(timeout=5)
+
+    def _shared(self, id: str) -> Asked | None:
+        query = "SELECT task, row, dtype, shape, kind, value, name FROM recent WHERE id = ?"
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(self._connect()) as c:
+            found = c.execute(query, (id,)).fetchone()
+            if found is None:
+                return None
+            task, row, dtype, shape, kind, value, name = found
+            shaped = np.frombuffer(row, np.dtype(dtype)).reshape(json.loads(shape))
+            value = shaped.ravel().tolist() if kind == "features" else value
+            return Asked(task, shaped, Raw(kind, value, name))
+        return None
+
+    def _connect(self) -> sqlite3.Connection:
+        assert self._path is not None
+        connection = sqlite3.connect(self._path, timeout=5, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = OFF")  # a convenience: losing it costs nothing that was acknowledged
+        connection.execute(_TABLE)
+        return connection
+
+    def _write(self) -> None:
+        connection, unweighed, ended = None, 0, False
+        while not ended:
+            gathered = self._gather()
+            waiting = [asked for asked in gathered if asked is not None]
+            ended = len(waiting) < len(gathered)
+            if not waiting:
+                continue
+            unweighed += sum(asked.weight for _, asked in waiting)
+            try:
+                connection = connection or self._connect()
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(_INSERT, [_row(*w) for w in waiting])
+                connection.execute(_DELETE + "rowid <= (SELECT max(rowid) FROM recent) - ?", (self._limits.recent,))
+                if unweighed > self._size / _SHARE:  # it reads the whole table
+                    self._shrink(connection)
+                    unweighed = 0
+                connection.execute("COMMIT")
+            except sqlite3.Error:
+                if connection is not None:
+                    connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+    def _gather(self) -> list[tuple[str, Asked] | None]:
+        """What waits, a moment after the first came; None stands at the end of everything."""
+        waiting = [self._queue.get()]
+        if waiting[0] is not None:
+            time.sleep(_MOMENT)
+        with contextlib.suppress(queue.Empty):
+            while waiting[-1] is not None and len(waiting) < _MOST:
+                waiting.append(self._queue.get_nowait())
+        return waiting
+
+    def _shrink(self, connection: sqlite3.Connection) -> None:
+        while connection.execute("SELECT total(weight) FROM recent").fetchone()[0] > self._size:
+            connection.execute(_DELETE + "rowid IN (SELECT rowid FROM recent ORDER BY rowid LIMIT 256)")
+
+
+def _row(id: str, asked: Asked) -> tuple[object, ...]:
+    row, raw = asked.row, asked.raw
+    value = None if raw.kind == "features" else raw.value
+    return id, asked.task, row.tobytes(), row.dtype.name, json.dumps(row.shape), raw.kind, value, raw.name, asked.weight

@@ -1,0 +1,279 @@
+"""`/api/tasks`: making tasks, teaching them, asking them, going back."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from innerloop.service.http import payload
+from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.schemas import (
+    NAME,
+    ClassOut,
+    Error,
+    ExampleIn,
+    ExampleOut,
+    ExamplesIn,
+    FeedbackIn,
+    HistoryOut,
+    PredictBody,
+    PredictionsOut,
+    RelabelIn,
+    RollbackIn,
+    TaskIn,
+    TaskOut,
+    TaughtOut,
+    VersionOut,
+)
+from innerloop.service.http.service import Service
+from innerloop.service.store.store import Change, Task
+
+_SAID = {
+    400: "The request cannot be read.",
+    401: "No API key, or an unknown one.",
+    403: "The API key may not do that, or the request comes from another site's page.",
+    404: "There is no such thing.",
+    405: "That method is not for this path.",
+    408: "The body came too slowly.",
+    409: "What there is does not allow it.",
+    410: "No longer remembered.",
+    412: "The task is at another version than If-Match says.",
+    413: "Too large, or too many.",
+    415: "The body is of another media type.",
+    421: "The server is not called so.",
+    422: "A value is not acceptable.",
+    429: "Too many requests.",
+    503: "The server or its disk is busy: try again.",
+}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Error, "description": said} for status, said in _SAID.items()
+}
+router = APIRouter(prefix="/api", responses=REFUSALS)
+_FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+_LABELS = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "string"},
+    "description": "One label for all files, or one for each.",
+}
+
+Name = Annotated[str, Path(pattern=NAME, description="Of the task.", examples=["intents"])]
+Id = Annotated[int, Path(ge=0, lt=2**63, description="Of the example.", examples=[1])]
+
+
+async def service(request: Request) -> Service:
+    """The worker that answers; async, as everything else here that does not wait, because a thread costs more."""
+    return request.app.state.service
+
+
+async def expected(
+    if_match: Annotated[
+        str | None, Header(description="The version that was seen; another one is refused (412).", examples=['"3"'])
+    ] = None,
+) -> int | None:
+    """The version that a change is meant for."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    digits = if_match.strip().removeprefix("W/").strip('"')
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
+        raise HTTPError(400, f'If-Match must be a version such as "3", got {if_match[:50]!r}')
+    return int(digits)
+
+
+Worker = Annotated[Service, Depends(service)]
+Expected = Annotated[int | None, Depends(expected)]
+
+
+def _body(model: type, form: dict[str, Any]) -> dict[str, Any]:
+    schemas = {
+        "application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}},
+        "multipart/form-data": {
+            "schema": {"type": "object", "properties": form, "required": list(form), "additionalProperties": False},
+            "encoding": {"files": {"contentType": "image/png, image/jpeg"}},
+        },
+    }
+    return {"requestBody": {"required": True, "content": schemas}}
+
+
+def _classes(counts: dict[str, int]) -> list[ClassOut]:
+    return [ClassOut(label=label, examples=n) for label, n in counts.items()]
+
+
+def _task(task: Task, counts: dict[str, int], calibration: dict[str, Any] | None) -> TaskOut:
+    return TaskOut(
+        name=task.name,
+        source=task.source,
+        kind=task.kind,
+        version=task.version,
+        created=task.created,
+        classes=_classes(counts),
+        reject=task.reject,
+        calibration=calibration,
+    )
+
+
+def _taught(change: Change, counts: dict[str, int]) -> TaughtOut:
+    return TaughtOut(version=change.version, ids=list(change.ids), classes=_classes(counts))
+
+
+# Routes are tried in their order, and this one is asked most.
+@router.post(
+    "/tasks/{name}/predict",
+    tags=["predictions"],
+    response_model=PredictionsOut,
+    openapi_extra=_body(PredictBody, {"files": _FILES}),
+)
+async def predict(name: Name, request: Request, worker: Worker) -> Response:
+    """The class of one example or of many; null where it is none of these."""
+    version, answers = await worker.predict(name, await payload.questions(request, worker.limits))
+    found = [
+        {"id": id, "class": a.label, "accepted": a.accepted, "probabilities": a.probabilities} for id, a in answers
+    ]
+    return JSONResponse({"version": version, "predictions": found})
+
+
+@router.post("/tasks", status_code=201, tags=["tasks"])
+async def create_task(body: TaskIn, worker: Worker) -> TaskOut:
+    """Make a task; it is taught by giving it examples."""
+    return _task(await worker.create(body.name, body.source, body.reject), {}, None)
+
+
+@router.get("/tasks", tags=["tasks"])
+def list_tasks(worker: Worker) -> list[TaskOut]:
+    """All tasks, by name."""
+    return [_task(task, counts, worker.calibration(task)) for task, counts in worker.store.tasks()]
+
+
+@router.get("/tasks/{name}", tags=["tasks"])
+async def show_task(name: Name, worker: Worker) -> TaskOut:
+    """One task."""
+    return _task(*await worker.described(name))
+
+
+@router.delete("/tasks/{name}", status_code=204, tags=["tasks"])
+async def delete_task(name: Name, worker: Worker) -> Response:
+    """Forget a task with all its examples and versions."""
+    await worker.delete(name)
+    return Response(status_code=204)
+
+
+_EXAMPLES_BODY = _body(ExamplesIn, {"label": _LABELS, "files": _FILES})
+
+
+@router.post("/tasks/{name}/examples", status_code=201, tags=["examples"], openapi_extra=_EXAMPLES_BODY)
+async def add_examples(name: Name, request: Request, worker: Worker, seen: Expected) -> TaughtOut:
+    """Teach examples, all or none of them; a label that is new makes a class."""
+    return _taught(*await worker.teach(name, await payload.examples(request, worker.limits), seen))
+
+
+@router.get("/tasks/{name}/examples", tags=["examples"], response_model_exclude_none=True)
+def list_examples(
+    name: Name,
+    worker: Worker,
+    label: Annotated[str | None, Query(description="Of this class only.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: Annotated[int, Query(ge=0, lt=2**63, description="The last id of the page before.")] = 0,
+) -> list[ExampleOut]:
+    """Examples of the newest version, oldest first."""
+    wanted = None if label is None else payload.label(label, worker.limits)
+    found = []
+    for row in worker.store.examples(name, wanted, limit, after):
+        vector = row["text"] is None and row["mime"] is None
+        found.append(
+            ExampleOut(
+                id=row["id"],
+                label=row["label"],
+                added=row["added"],
+                text=row["text"],
+                picture=f"/api/tasks/{name}/examples/{row['id']}/picture" if row["mime"] else None,
+                features=_product(row["shape"]) if vector else None,
+            )
+        )
+    return found
+
+
+@router.get(
+    "/tasks/{name}/examples/{id}/picture",
+    tags=["examples"],
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}},
+)
+def show_picture(name: Name, id: Id, worker: Worker) -> Response:
+    """A small copy of the picture."""
+    content, mime = worker.store.picture(name, id)
+    return Response(content, media_type=mime, headers={"cache-control": "private, max-age=86400"})
+
+
+@router.patch("/tasks/{name}/examples/{id}", tags=["examples"])
+def relabel_example(name: Name, id: Id, body: RelabelIn, worker: Worker, seen: Expected) -> VersionOut:
+    """Say that an example is of another class."""
+    label = payload.label(body.label, worker.limits)
+    return VersionOut(version=worker.store.relabel(name, id, label, seen).version)
+
+
+@router.delete("/tasks/{name}/examples/{id}", tags=["examples"])
+def remove_example(name: Name, id: Id, worker: Worker, seen: Expected) -> VersionOut:
+    """Take an example out; earlier versions keep it."""
+    return VersionOut(version=worker.store.remove(name, id, seen).version)
+
+
+@router.delete("/tasks/{name}/classes/{label:path}", tags=["examples"])
+def drop_class(
+    name: Name,
+    label: Annotated[str, Path(description="Of the class.", examples=["card"])],
+    worker: Worker,
+    seen: Expected,
+) -> VersionOut:
+    """Take a class out with all its examples; earlier versions keep them."""
+    return VersionOut(version=worker.store.drop(name, payload.label(label, worker.limits), seen).version)
+
+
+@router.post("/tasks/{name}/feedback", status_code=201, tags=["predictions"])
+async def feedback(name: Name, body: FeedbackIn, worker: Worker, seen: Expected) -> TaughtOut:
+    """Say what a prediction should have been: its example is learned from.
+
+    Predictions are remembered for a while; afterwards (410) the example itself is sent.
+    """
+    label = payload.label(body.label, worker.limits)
+    itself = any(value is not None for value in (body.text, body.features, body.image))
+    if itself == (body.prediction is not None):
+        raise HTTPError(422, "give either the prediction's id, or the example itself as text, features or image")
+    if body.prediction is not None:
+        return _taught(*await worker.feedback(name, body.prediction, label, seen))
+    raw = payload.example(
+        ExampleIn(label=label, text=body.text, features=body.features, image=body.image), worker.limits
+    )
+    return _taught(*await worker.teach(name, [raw], seen, f"feedback: 1 to {label}"))
+
+
+@router.get("/tasks/{name}/versions", tags=["versions"])
+def list_versions(name: Name, worker: Worker) -> list[HistoryOut]:
+    """Every version there was, oldest first."""
+    return [HistoryOut(**row) for row in worker.store.versions(name)]
+
+
+@router.post("/tasks/{name}/rollback", tags=["versions"])
+def roll_back(name: Name, body: RollbackIn, worker: Worker, seen: Expected) -> VersionOut:
+    """Make a new version that holds what an old one held."""
+    return VersionOut(version=worker.store.rollback(name, body.version, seen).version)
+
+
+@router.get(
+    "/tasks/{name}/download",
+    tags=["tasks"],
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
+async def download_task(name: Name, worker: Worker) -> Response:
+    """The adapted task as a portable file, for `innerloop predict` and `FewShotClassifier.load`."""
+    headers = {"content-disposition": f'attachment; filename="{name}.fewshot"'}
+    return Response(await worker.file(name), media_type="application/octet-stream", headers=headers)
+
+
+def _product(shape: tuple[int, ...] | None) -> int | None:
+    if shape is None:
+        return None
+    total = 1
+    for n in shape:
+        total *= n
+    return total

@@ -1,0 +1,289 @@
+"""What the service does with a request once it is read: encode, learn, predict, keep."""
+
+import asyncio
+import contextlib
+import functools
+import tempfile
+import time
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from anyio import to_thread
+
+from innerloop.core.errors import InnerloopError, InputError
+from innerloop.fewshot.sources import Source
+from innerloop.service.http import thumbnails
+from innerloop.service.http.adapted import Adapted, Answer, Raw, Sources, check_kind, check_ways, encode
+from innerloop.service.http.batching import Batcher, Work
+from innerloop.service.http.cache import Cache
+from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.metrics import Metrics
+from innerloop.service.http.recent import Asked, Recent
+from innerloop.service.settings import Settings
+from innerloop.service.store.keys import Keys
+from innerloop.service.store.store import Change, Example, Store, Task
+
+T = TypeVar("T")
+
+
+class Service:
+    """One worker: its store, its queues and what it keeps in memory.
+
+    Args:
+        settings: How it is run.
+
+    Raises:
+        InputError: The store or a source that was named cannot be used.
+    """
+
+    def __init__(self, settings: Settings):
+        self.settings, self.limits = settings, settings.limits
+        self.store = Store(settings.store, self.limits)
+        self.keys = Keys(self.store.database)
+        self.metrics = Metrics()
+        self.sources = Sources(settings)
+        threads = self.limits.workers_threads(settings.workers)
+        self.batcher = Batcher(threads, self.limits.waiting, seen=self.metrics.batch)
+        shared = self.store.database.path.parent if settings.workers > 1 else None
+        self.recent = Recent(self.limits, shared)
+        self._adapted: Cache[Adapted] = Cache(self.limits.adapted, self.limits.adapted_mb * 1e6, lambda a: a.size)
+        self._turn: dict[str, tuple[Task, Source]] = {}
+
+    def close(self) -> None:
+        """Finish what waits."""
+        self.batcher.close()
+        self.recent.close()
+        self.store.close()
+
+    async def create(self, name: str, source: str, reject: float | None) -> Task:
+        """A new task, of a source that is offered."""
+        found = await _thread(self.sources.find, source)
+        return await _thread(self.store.create, name, source, found.kind, reject)
+
+    async def delete(self, name: str) -> None:
+        """Forget a task."""
+        task = await _thread(self.store.task, name)
+        await _thread(self.store.delete, name)
+        self._adapted.forget(lambda key: isinstance(key, tuple) and key[0] == task.id)
+
+    async def teach(
+        self, name: str, raw: Sequence[Raw], expected: int | None = None, action: str = ""
+    ) -> tuple[Change, dict[str, int]]:
+        """Learn from labelled examples, all or none of them; they are on the disk when this returns."""
+        task, source = await _thread(self._task, name)
+        check_kind(source, raw)
+        await self._check_classes(task, source, raw)
+        small = functools.partial(_thumbnails, pixels=self.limits.pixels)
+        pictures = await self._together(("thumbnail",), raw, small)
+        rows = await self._encode(source, raw)
+        return await self._keep(task, list(zip(raw, rows, pictures, strict=True)), expected, action)
+
+    async def predict(self, name: str, raw: Sequence[Raw]) -> tuple[int, list[tuple[str, Answer]]]:
+        """The version that answered, and for each example what feedback calls it and its class."""
+        task, source = self._task_now(name) or await _thread(self._task, name)
+        adapted = self._adapted.find((task.id, task.version)) or await _thread(self._adapt, task)
+        check_kind(source, raw)
+        asked = [(example, adapted) for example in raw]
+        work = functools.partial(_answered, source, pixels=self.limits.pixels)
+        found = await self._together(("predict", source.name), asked, work, source.kind == "texts")
+        answers = [answer for _, answer in found]
+        ids = [self.recent.put(Asked(task.id, row, example)) for (row, _), example in zip(found, raw, strict=True)]
+        accepted = sum(answer.accepted for answer in answers)
+        self.metrics.predictions.labels("yes").inc(accepted)
+        self.metrics.predictions.labels("no").inc(len(answers) - accepted)
+        return task.version, list(zip(ids, answers, strict=True))
+
+    async def feedback(
+        self, name: str, prediction: str, label: str, expected: int | None
+    ) -> tuple[Change, dict[str, int]]:
+        """Learn from the example behind a prediction."""
+        task, source = await _thread(self._task, name)
+        asked = await _thread(self.recent.find, prediction, task.id)
+        if asked is None:
+            raise HTTPError(410, "that prediction is no longer remembered: send the example itself, with its label")
+        raw = asked.raw._replace(label=label)
+        await self._check_classes(task, source, [raw])
+        (picture,) = await self._together(
+            ("thumbnail",), [raw], functools.partial(_thumbnails, pixels=self.limits.pixels)
+        )
+        return await self._keep(task, [(raw, asked.row, picture)], expected, f"feedback: 1 to {label}")
+
+    async def described(self, name: str) -> tuple[Task, dict[str, int], dict[str, Any] | None]:
+        """A task, the number of examples of each class, and its calibration where it can be adapted."""
+        task, classes = await _thread(self.store.described, name)
+        if len(classes) < 2:
+            return task, classes, None
+        with contextlib.suppress(InnerloopError):
+            return task, classes, (await _thread(self._adapt, task)).calibration()
+        return task, classes, None
+
+    def calibration(self, task: Task) -> dict[str, Any] | None:
+        """Of a task that is in memory."""
+        found = self._adapted.find((task.id, task.version))
+        return None if found is None else found.calibration()
+
+    async def file(self, name: str) -> bytes:
+        """The task as a portable `.fewshot` file."""
+        _, _, adapted = await _thread(self._ready, name)
+        return await _thread(_saved, adapted, name)
+
+    def measure(self) -> None:
+        """Bring gauges up to date."""
+        self.metrics.waiting.set(self.batcher.items)
+        self.metrics.adapted.set(len(self._adapted))
+
+    async def _keep(
+        self,
+        task: Task,
+        taught: Sequence[tuple[Raw, np.ndarray, tuple[bytes, str] | None]],
+        expected: int | None,
+        action: str,
+    ) -> tuple[Change, dict[str, int]]:
+        _check_shape(task, [row for _, row, _ in taught], [raw for raw, _, _ in taught])
+        examples = [
+            Example(
+                row=row,
+                label=str(raw.label),
+                text=raw.value if raw.kind == "texts" else None,
+                picture=None if picture is None else picture[0],
+                mime=None if picture is None else picture[1],
+            )
+            for raw, row, picture in taught
+        ]
+        change = await _thread(self.store.add, task.name, examples, action, expected)
+        self.metrics.examples.inc(len(examples))
+        return change, (await _thread(self.store.described, task.name))[1]
+
+    async def _check_classes(self, task: Task, source: Source, raw: Sequence[Raw]) -> None:
+        """Refuse too many classes before anything is computed; the store counts once more."""
+        _, known = await _thread(self.store.described, task.name)
+        labels = set(known) | {str(example.label) for example in raw}
+        if len(labels) > self.limits.classes:
+            raise HTTPError(422, f"a task has at most {self.limits.classes:,} classes, these would be {len(labels):,}")
+        shape = task.shape or source.shape
+        if len(labels) > len(known) and shape is not None:
+            await _thread(check_ways, source, shape, len(labels))
+
+    async def _encode(self, source: Source, raw: Sequence[Raw]) -> list[np.ndarray]:
+        work = functools.partial(_encoded, source, pixels=self.limits.pixels)
+        return await self._together(("encode", source.name), raw, work, source.kind == "texts")
+
+    async def _together(self, queue: Hashable, items: Sequence[Any], work: Work, alone: bool = False) -> list[Any]:
+        """Results of items that are worked on with those of other requests, in parts that leave others a turn."""
+        step = self.batcher.largest
+        futures = []
+        try:
+            futures = [self.batcher.submit(queue, items[i : i + step], work, alone) for i in range(0, len(items), step)]
+            async with asyncio.timeout(self.limits.seconds):
+                parts = [await asyncio.wrap_future(future) for future in futures]
+        except TimeoutError as error:
+            raise HTTPError(503, f"no answer in {self.limits.seconds:g} s: the server is busy, try again", 5) from error
+        finally:
+            for future in futures:
+                future.cancel()
+        return [result for part in parts for result in part]
+
+    def _task(self, name: str) -> tuple[Task, Source]:
+        task = self.store.task(name)
+        try:
+            return task, self.sources.find(task.source)
+        except (HTTPError, InputError) as error:
+            raise HTTPError(409, f"task '{name}' was taught to '{task.source}', and {error}") from error
+
+    def _task_now(self, name: str) -> tuple[Task, Source] | None:
+        """The task, if its source is loaded: one row is read, which takes less than to ask a thread for it.
+
+        It is read once for all requests that one turn of the event loop finds, so after every one of them came.
+        """
+        if (found := self._turn.get(name)) is not None:
+            return found
+        task = self.store.task(name)
+        source = self.sources.loaded(task.source)
+        if source is None:
+            return None
+        self._turn[name] = task, source
+        asyncio.get_running_loop().call_soon(self._turn.clear)
+        return task, source
+
+    def _ready(self, name: str) -> tuple[Task, Source, Adapted]:
+        task, source = self._task(name)
+        return task, source, self._adapt(task)
+
+    def _adapt(self, task: Task) -> Adapted:
+        def make() -> Adapted:
+            source = self.sources.find(task.source)
+            rows, labels = self.store.support(task)
+            if len(set(labels)) < 2:
+                raise HTTPError(
+                    409,
+                    f"task '{task.name}' has {len(set(labels))} classes, and telling classes apart needs at least 2: "
+                    "teach it examples of another class",
+                )
+            start = time.perf_counter()
+            try:
+                adapted = Adapted(source, rows, labels, task.reject)
+            except InputError as error:
+                raise HTTPError(409, f"task '{task.name}' cannot be learned: {error}") from error
+            self.metrics.adapting.observe(time.perf_counter() - start)
+            self.metrics.adaptations.inc()
+            return adapted
+
+        return self._adapted.get((task.id, task.version), make)
+
+
+def _encoded(source: Source, raw: Sequence[Raw], pixels: int) -> list[np.ndarray]:
+    for example in raw:
+        if example.kind == "pictures":
+            thumbnails.check(example.value, example.name, pixels)
+    try:
+        return encode(source, raw)
+    except InputError:
+        for example in raw:  # an encoder does not know what a picture was called
+            if example.kind == "pictures":
+                thumbnails.thumbnail(example.value, example.name, pixels)
+        raise
+
+
+def _answered(source: Source, asked: Sequence[tuple[Raw, Adapted]], pixels: int) -> list[tuple[np.ndarray, Answer]]:
+    """Rows and answers of examples of several tasks of one source: encoded together, answered task by task."""
+    rows = _encoded(source, [raw for raw, _ in asked], pixels)
+    found: list[tuple[np.ndarray, Answer] | None] = [None] * len(asked)
+    tasks_asked: dict[int, list[int]] = {}
+    for i, (raw, adapted) in enumerate(asked):
+        if rows[i].shape != adapted.shape:
+            needed = int(np.prod(adapted.shape))
+            raise HTTPError(422, f"{raw.name} has {rows[i].size:,} numbers, and examples of this task have {needed:,}")
+        tasks_asked.setdefault(id(adapted), []).append(i)
+    for places in tasks_asked.values():
+        answers = asked[places[0]][1].answer([rows[i] for i in places], [asked[i][0] for i in places])
+        for i, answer in zip(places, answers, strict=True):
+            found[i] = rows[i], answer
+    return [one for one in found if one is not None]
+
+
+def _thumbnails(raw: Sequence[Raw], pixels: int) -> list[tuple[bytes, str] | None]:
+    return [thumbnails.thumbnail(r.value, r.name, pixels) if r.kind == "pictures" else None for r in raw]
+
+
+def _check_shape(task: Task, rows: Sequence[np.ndarray], raw: Sequence[Raw]) -> None:
+    shape = task.shape or rows[0].shape
+    for row, example in zip(rows, raw, strict=True):
+        if row.shape != shape:
+            raise HTTPError(
+                422,
+                f"{example.name} has {row.size:,} numbers, and examples of task '{task.name}' have "
+                f"{int(np.prod(shape)):,}",
+            )
+
+
+def _saved(adapted: Adapted, name: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.fewshot"
+        adapted.save(path)
+        return path.read_bytes()
+
+
+async def _thread(work: Callable[..., T], *args: Any) -> T:
+    return await to_thread.run_sync(functools.partial(work, *args))

@@ -1,0 +1,85 @@
+"""Pictures as clients send them: checked before they are decoded, and kept only as small copies of our own."""
+
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+from innerloop.core.errors import InputError
+from innerloop.service.http.errors import HTTPError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+_SIDE = 256
+_SMALL = 64
+"""Pictures up to this side are kept as PNG, without loss."""
+
+
+def check(content: bytes, name: str, pixels: int) -> None:
+    """Refuse what is no picture or has too many pixels; only its header is read.
+
+    Raises:
+        HTTPError: It is not acceptable.
+    """
+    _opened(content, name, pixels).close()
+
+
+def thumbnail(content: bytes, name: str, pixels: int) -> tuple[bytes, str]:
+    """A small copy, upright and without anything that the file brought along, and its media type.
+
+    Raises:
+        HTTPError: It is not acceptable, or damaged.
+    """
+    from PIL import Image, ImageOps
+
+    picture = _opened(content, name, pixels)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's warnings about odd files; what cannot be read raises
+            picture.draft("RGB", (2 * _SIDE, 2 * _SIDE))  # JPEGs are decoded at a fraction of their size
+            if picture.mode.startswith("I"):
+                picture = picture.point(lambda value: value / 257).convert("L")
+            picture.load()
+            picture = ImageOps.exif_transpose(picture)
+            if picture.has_transparency_data:
+                picture = picture.convert("RGBA")
+                picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+            picture = picture.convert("L" if picture.mode in ("1", "L", "LA", "F") else "RGB")
+            picture.thumbnail((_SIDE, _SIDE))
+            kept = Image.frombytes(picture.mode, picture.size, picture.tobytes())
+            out = io.BytesIO()
+            if max(kept.size) <= _SMALL:
+                kept.save(out, "PNG")
+                return out.getvalue(), "image/png"
+            kept.save(out, "JPEG", quality=85)
+            return out.getvalue(), "image/jpeg"
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:
+        raise HTTPError(422, f"{name} is damaged ({_short(error)}): replace it or leave it out") from error
+
+
+def _opened(content: bytes, name: str, pixels: int) -> "Image":
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise InputError("reading pictures needs Pillow: pip install 'innerloop[images]'") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
+            picture = Image.open(io.BytesIO(content), formats=_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise HTTPError(413, f"{name} has too many pixels; at most {pixels:,} are read: scale it down first") from error
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:
+        raise HTTPError(
+            422, f"{name} is no picture that can be read; send JPEG, PNG, WebP, GIF or BMP, or leave it out"
+        ) from error
+    width, height = picture.size
+    if width * height > pixels or not width * height:
+        raise HTTPError(
+            413, f"{name} has {width:,} x {height:,} pixels; at most {pixels:,} are read: scale it down first"
+        )
+    return picture
+
+
+def _short(error: BaseException) -> str:
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

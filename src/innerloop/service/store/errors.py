@@ -1,0 +1,19 @@
+"""Refusals of a store; nothing was changed."""
+
+from innerloop.core.errors import FailedError, InputError
+
+
+class MissingError(InputError):
+    """There is no such task, version, class or example."""
+
+
+class ConflictError(InputError):
+    """What the store holds already stands against it."""
+
+
+class StaleError(ConflictError):
+    """The task has changed since it was looked at."""
+
+
+class StoreError(FailedError):
+    """The store cannot be read or written now; nothing that was acknowledged is lost."""

@@ -1,0 +1,121 @@
+"""API keys of a store: 256 random bits each, of which only a hash is kept."""
+
+import contextlib
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from innerloop.core.errors import InputError
+from innerloop.service.store.database import Database
+
+Scope = Literal["read", "write"]
+"""read: look and predict. write: everything."""
+_PREFIX = "il_"
+_LONGEST = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """What is known of a key: never the key itself."""
+
+    id: int
+    name: str
+    scope: Scope
+    created: str
+    revoked: str | None = None
+
+
+class Keys:
+    """The keys of a store."""
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    def add(self, scope: Scope, name: str = "") -> tuple[Key, str]:
+        """Make a key.
+
+        Returns:
+            What is kept of it, and the key, which cannot be shown again.
+
+        Raises:
+            InputError: No such scope, or a name of more than 64 characters.
+        """
+        if scope not in ("read", "write"):
+            raise InputError(f"there is no scope '{scope}': take read or write")
+        if len(name) > _LONGEST or not name.isprintable():
+            raise InputError(f"a key's name has at most {_LONGEST} printable characters")
+        token, now = _PREFIX + secrets.token_urlsafe(32), datetime.now(UTC).isoformat(timespec="seconds")
+        with self._database.writing() as c:
+            made = "INSERT INTO keys (name, scope, hash, created) VALUES (?, ?, ?, ?)"
+            id = c.execute(made, (name, scope, _hash(token), now)).lastrowid
+        assert id is not None
+        return Key(id=id, name=name, scope=scope, created=now), token
+
+    def all(self) -> list[Key]:
+        """All keys, oldest first, those that were revoked among them."""
+        with self._database.reading() as c:
+            found = c.execute("SELECT id, name, scope, created, revoked FROM keys ORDER BY id").fetchall()
+        return [Key(**dict(row)) for row in found]
+
+    def revoke(self, id: int) -> None:
+        """Refuse a key from the next request on.
+
+        Raises:
+            InputError: There is none, or it was revoked before.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._database.writing() as c:
+            done = c.execute("UPDATE keys SET revoked = ? WHERE id = ? AND revoked IS NULL", (now, id)).rowcount
+        if not done:
+            raise InputError(f"there is no key {id} in use: see `innerloop serve keys list`")
+
+    def find(self, token: str) -> Key | None:
+        """The key that a client showed, if it is one and in use."""
+        digest = _hash(token)
+        query = "SELECT id, name, scope, created, revoked, hash FROM keys WHERE hash = ? AND revoked IS NULL"
+        with self._database.reading() as c:
+            found = c.execute(query, (digest,)).fetchone()
+        if found is None or not hmac.compare_digest(found["hash"], digest):
+            return None
+        values = dict(found)
+        del values["hash"]
+        return Key(**values)
+
+
+def add(folder: str | Path, scope: Scope, name: str = "") -> tuple[Key, str]:
+    """Make a key of the store in a folder; see `Keys.add`."""
+    with _opened(folder) as keys:
+        return keys.add(scope, name)
+
+
+def listed(folder: str | Path) -> list[Key]:
+    """The keys of the store in a folder."""
+    with _opened(folder) as keys:
+        return keys.all()
+
+
+def revoke(folder: str | Path, id: int | None) -> None:
+    """Revoke a key of the store in a folder; see `Keys.revoke`."""
+    if id is None:
+        raise InputError("say which key is to be revoked: `innerloop serve keys revoke ID`, as `list` shows it")
+    with _opened(folder) as keys:
+        keys.revoke(id)
+
+
+@contextlib.contextmanager
+def _opened(folder: str | Path) -> Iterator[Keys]:
+    database = Database(folder)
+    try:
+        yield Keys(database)
+    finally:
+        database.close()
+
+
+def _hash(token: str) -> bytes:
+    # The token is 256 random bits: there is nothing to guess, so a slow hash would only cost time.
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()

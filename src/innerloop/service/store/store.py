@@ -1,0 +1,353 @@
+"""What a service knows: tasks, every example they were ever taught, and every version of them.
+
+A version is a set of examples with their labels. Each change makes a new one in one transaction and forgets none, so
+rolling back is one more change. `innerloop.service.store.database` says how it lies on the disk.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from innerloop.core.errors import InputError
+from innerloop.service.limits import Limits
+from innerloop.service.store.database import Database
+from innerloop.service.store.errors import ConflictError, MissingError, StaleError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A task at its newest version."""
+
+    id: int
+    """Never given twice, so that a task made anew under an old name is another one."""
+    name: str
+    source: str
+    kind: str
+    reject: float | None
+    created: str
+    version: int
+    dtype: str | None
+    """Of its rows; None: it has seen no example."""
+    shape: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Example:
+    """What is taught."""
+
+    row: np.ndarray
+    """As the learner takes it, uint8 or float32."""
+    label: str
+    text: str | None = None
+    picture: bytes | None = None
+    """A thumbnail."""
+    mime: str | None = None
+    """Of the thumbnail."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a change came to."""
+
+    version: int
+    ids: tuple[int, ...] = ()
+
+
+class Store:
+    """All tasks of a folder; safe for many threads and for many processes at once.
+
+    Args:
+        folder: Where `store.sqlite` lies; made if it is not there.
+        limits: What is refused.
+
+    Raises:
+        InputError: It cannot be used as a store.
+    """
+
+    def __init__(self, folder: str | Path, limits: Limits | None = None):
+        self.database = Database(folder)
+        self.limits = limits or Limits()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self.database.close()
+
+    def create(self, name: str, source: str, kind: str, reject: float | None) -> Task:
+        """A new task without examples, at version 0.
+
+        Raises:
+            ConflictError: The name is taken, or there are too many tasks.
+        """
+        with self.database.writing() as c:
+            if c.execute("SELECT 1 FROM tasks WHERE name = ?", (name,)).fetchone():
+                raise ConflictError(f"there is a task '{name}' already: choose another name, or delete that one")
+            if c.execute("SELECT count(*) FROM tasks").fetchone()[0] >= self.limits.tasks:
+                raise ConflictError(f"there are {self.limits.tasks} tasks, the most this server keeps: delete one")
+            now = _now()
+            values = (name, source, kind, reject, now)
+            made = "INSERT INTO tasks (name, source, kind, reject, created, version) VALUES (?, ?, ?, ?, ?, 0)"
+            id = c.execute(made, values).lastrowid
+            c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0)", (id, now))
+            return _task(c, name)
+
+    def delete(self, name: str) -> None:
+        """Forget a task with all its examples and versions."""
+        with self.database.writing() as c:
+            c.execute("DELETE FROM tasks WHERE id = ?", (_task(c, name).id,))
+
+    def tasks(self) -> list[tuple[Task, dict[str, int]]]:
+        """All tasks by name, with the number of examples of each class."""
+        with self._snapshot() as c:
+            counts: dict[int, dict[str, int]] = {}
+            grouped = "SELECT task, label, count(*) FROM members WHERE until IS NULL GROUP BY task, label"
+            for id, label, n in c.execute(grouped):
+                counts.setdefault(id, {})[label] = n
+            found = [_read(row) for row in c.execute("SELECT * FROM tasks ORDER BY name")]
+        return [(task, counts.get(task.id, {})) for task in found]
+
+    def task(self, name: str) -> Task:
+        """A task.
+
+        Raises:
+            MissingError: There is none.
+        """
+        with self.database.reading() as c:
+            return _task(c, name)
+
+    def described(self, name: str) -> tuple[Task, dict[str, int]]:
+        """A task with the number of examples of each class."""
+        with self._snapshot() as c:
+            task = _task(c, name)
+            return task, _classes(c, task)
+
+    def add(self, name: str, examples: Sequence[Example], action: str = "", expected: int | None = None) -> Change:
+        """Teach examples, all or none of them.
+
+        Args:
+            name: The task.
+            examples: With rows of one shape.
+            action: What the version's history says; empty: the labels.
+            expected: The version that the client saw; None: whichever.
+
+        Raises:
+            MissingError: There is no such task.
+            StaleError: It has changed.
+            InputError: The rows are unlike those it has, or there are too many.
+        """
+
+        def work(c: sqlite3.Connection, task: Task, version: int) -> tuple[str, tuple[int, ...]]:
+            self._check_rows(c, task, [e.row for e in examples])
+            now, ids = _now(), []
+            for e in examples:
+                values = (task.id, e.row.tobytes(), e.text, e.picture, e.mime, now)
+                made = "INSERT INTO examples (task, row, text, picture, mime, added) VALUES (?, ?, ?, ?, ?, ?)"
+                ids.append(c.execute(made, values).lastrowid)
+                c.execute("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", (task.id, ids[-1], e.label, version))
+            said: dict[str, int] = {}
+            for e in examples:
+                said[e.label] = said.get(e.label, 0) + 1
+            return action or "add " + _listed([f"{n} to {label}" for label, n in said.items()]), tuple(ids)
+
+        return self._change(name, work, expected)
+
+    def relabel(self, name: str, example: int, label: str, expected: int | None = None) -> Change:
+        """Say that an example is of another class."""
+
+        def work(c: sqlite3.Connection, task: Task, version: int) -> tuple[str, tuple[int, ...]]:
+            before = _label(c, task, example)
+            _end(c, task, version, [example])
+            c.execute("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", (task.id, example, label, version))
+            return f"relabel {example} from {before} to {label}", (example,)
+
+        return self._change(name, work, expected)
+
+    def remove(self, name: str, example: int, expected: int | None = None) -> Change:
+        """Take an example out; earlier versions keep it."""
+
+        def work(c: sqlite3.Connection, task: Task, version: int) -> tuple[str, tuple[int, ...]]:
+            before = _label(c, task, example)
+            _end(c, task, version, [example])
+            return f"remove {example} of {before}", (example,)
+
+        return self._change(name, work, expected)
+
+    def drop(self, name: str, label: str, expected: int | None = None) -> Change:
+        """Take a class out with all its examples; earlier versions keep them."""
+
+        def work(c: sqlite3.Connection, task: Task, version: int) -> tuple[str, tuple[int, ...]]:
+            of_it = "SELECT example FROM members WHERE task = ? AND until IS NULL AND label = ?"
+            ids = [row[0] for row in c.execute(of_it, (task.id, label))]
+            if not ids:
+                raise MissingError(f"task '{name}' has no class '{label}': it has {_listed(_classes(c, task))}")
+            _end(c, task, version, ids)
+            return f"drop {label}", tuple(ids)
+
+        return self._change(name, work, expected)
+
+    def rollback(self, name: str, to: int, expected: int | None = None) -> Change:
+        """A new version that holds what an old one held."""
+
+        def work(c: sqlite3.Connection, task: Task, version: int) -> tuple[str, tuple[int, ...]]:
+            if to == task.version:
+                raise ConflictError(f"task '{name}' is at version {to} already")
+            if not 0 <= to < task.version:
+                raise MissingError(f"task '{name}' has no version {to}: it has 0 to {task.version}")
+            then, now = _members(c, task.id, to), _members(c, task.id, task.version)
+            _end(c, task, version, [id for id, label in now.items() if then.get(id) != label])
+            back = [(task.id, id, label, version) for id, label in then.items() if now.get(id) != label]
+            c.executemany("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", back)
+            return f"rollback to {to}", ()
+
+        return self._change(name, work, expected)
+
+    def examples(self, name: str, label: str | None, limit: int, after: int) -> list[dict[str, Any]]:
+        """A page of a task's examples, by id: `id`, `label`, `text`, `mime`, `added`, and `shape` of the rows."""
+        query = (
+            "SELECT e.id, m.label, e.text, e.mime, e.added FROM members m JOIN examples e ON e.id = m.example WHERE "
+            "m.task = ? AND m.until IS NULL AND m.example > ?"
+        )
+        with self._snapshot() as c:
+            task = _task(c, name)
+            values: list[Any] = [task.id, after]
+            if label is not None:
+                query, values = f"{query} AND m.label = ?", [*values, label]
+            found = c.execute(f"{query} ORDER BY m.example LIMIT ?", [*values, limit]).fetchall()
+        return [dict(row) | {"shape": task.shape} for row in found]
+
+    def picture(self, name: str, example: int) -> tuple[bytes, str]:
+        """An example's thumbnail, and its media type."""
+        with self._snapshot() as c:
+            task = _task(c, name)
+            query = "SELECT picture, mime FROM examples WHERE id = ? AND task = ? AND picture IS NOT NULL"
+            found = c.execute(query, (_id(example), task.id)).fetchone()
+        if found is None:
+            raise MissingError(f"task '{name}' has no picture {example}")
+        return found[0], found[1]
+
+    def versions(self, name: str) -> list[dict[str, Any]]:
+        """The history, oldest first: `version`, `time`, `action`, `classes`, `examples`."""
+        query = "SELECT version, time, action, classes, examples FROM versions WHERE task = ? ORDER BY version"
+        with self._snapshot() as c:
+            return [dict(row) for row in c.execute(query, (_task(c, name).id,))]
+
+    def support(self, task: Task) -> tuple[np.ndarray, list[str]]:
+        """[n, ...] rows and their labels, of the task at its version, in the order in which they were taught."""
+        query = (
+            "SELECT e.row, m.label FROM members m JOIN examples e ON e.id = m.example WHERE m.task = ? AND "
+            "m.since <= ? AND (m.until IS NULL OR m.until > ?) ORDER BY m.example"
+        )
+        with self.database.reading() as c:
+            found = c.execute(query, (task.id, task.version, task.version)).fetchall()
+        if not found or task.shape is None or task.dtype is None:
+            return np.zeros((0,)), []
+        rows = np.frombuffer(b"".join(row[0] for row in found), np.dtype(task.dtype))
+        return rows.reshape(len(found), *task.shape), [row[1] for row in found]
+
+    def _change(
+        self,
+        name: str,
+        work: Callable[[sqlite3.Connection, Task, int], tuple[str, tuple[int, ...]]],
+        expected: int | None,
+    ) -> Change:
+        with self.database.writing() as c:
+            task = _task(c, name)
+            if expected is not None and expected != task.version:
+                raise StaleError(
+                    f"the task is at version {task.version} now, not {expected}: look at it again, then decide"
+                )
+            version = task.version + 1
+            action, ids = work(c, task, version)
+            counts = _classes(c, task)
+            if len(counts) > self.limits.classes:
+                raise InputError(f"a task has at most {self.limits.classes:,} classes, these would be {len(counts):,}")
+            total = sum(counts.values())
+            if total > self.limits.examples:
+                raise InputError(f"a task learns from at most {self.limits.examples:,} examples, not {total:,}")
+            values = (task.id, version, _now(), action, len(counts), total)
+            c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)", values)
+            c.execute("UPDATE tasks SET version = ? WHERE id = ?", (version, task.id))
+        return Change(version=version, ids=ids)
+
+    def _check_rows(self, c: sqlite3.Connection, task: Task, rows: Sequence[np.ndarray]) -> None:
+        kept = c.execute("SELECT count(*) FROM examples WHERE task = ?", (task.id,)).fetchone()[0]
+        if kept + len(rows) > self.limits.kept:
+            raise ConflictError(
+                f"task '{task.name}' keeps {kept:,} examples in all its versions, and {self.limits.kept:,} is most"
+            )
+        dtype, shape = task.dtype, task.shape
+        if dtype is None or shape is None:
+            dtype, shape = rows[0].dtype.name, rows[0].shape
+            c.execute("UPDATE tasks SET dtype = ?, shape = ? WHERE id = ?", (dtype, json.dumps(shape), task.id))
+        wrong = next((row for row in rows if row.dtype.name != dtype or row.shape != shape), None)
+        if wrong is not None:
+            raise InputError(f"task '{task.name}' has examples of shape {list(shape)}, got {list(wrong.shape)}")
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A connection whose statements all see the same state."""
+        with self.database.reading() as c:
+            c.execute("BEGIN")
+            try:
+                yield c
+            finally:
+                if c.in_transaction:
+                    c.execute("ROLLBACK")
+
+
+def _task(c: sqlite3.Connection, name: str) -> Task:
+    found = c.execute("SELECT * FROM tasks WHERE name = ?", (name,)).fetchone()
+    if found is None:
+        raise MissingError(f"there is no task '{name}'")
+    return _read(found)
+
+
+def _read(row: sqlite3.Row) -> Task:
+    values = dict(row)
+    shape = values.pop("shape")
+    return Task(shape=None if shape is None else tuple(json.loads(shape)), **values)
+
+
+def _classes(c: sqlite3.Connection, task: Task) -> dict[str, int]:
+    query = "SELECT label, count(*) FROM members WHERE task = ? AND until IS NULL GROUP BY label ORDER BY label"
+    return {row[0]: row[1] for row in c.execute(query, (task.id,))}
+
+
+def _members(c: sqlite3.Connection, id: int, version: int) -> dict[int, str]:
+    query = (
+        "SELECT example, label FROM members WHERE task = ? AND since <= ? AND (until IS NULL OR until > ?) "
+        "ORDER BY example"
+    )
+    return {row[0]: row[1] for row in c.execute(query, (id, version, version))}
+
+
+def _label(c: sqlite3.Connection, task: Task, example: int) -> str:
+    query = "SELECT label FROM members WHERE task = ? AND example = ? AND until IS NULL"
+    found = c.execute(query, (task.id, _id(example))).fetchone()
+    if found is None:
+        raise MissingError(f"task '{task.name}' has no example {example}")
+    return found[0]
+
+
+def _end(c: sqlite3.Connection, task: Task, version: int, ids: Sequence[int]) -> None:
+    ended = "UPDATE members SET until = ? WHERE task = ? AND example = ? AND until IS NULL"
+    c.executemany(ended, [(version, task.id, id) for id in ids])
+
+
+def _id(example: int) -> int:
+    return example if 0 <= example < 2**63 else -1
+
+
+def _listed(names: Sequence[str] | dict[str, int]) -> str:
+    names = list(names)
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") if names else "none"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

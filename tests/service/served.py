@@ -1,0 +1,73 @@
+"""A service in this process, for tests."""
+
+import io
+from contextlib import contextmanager
+
+import torch
+from starlette.testclient import TestClient
+from torch import nn
+
+from innerloop.service.http.app import create
+from innerloop.service.settings import Settings
+
+PLAIN = "tests.service.served:Plain"
+WORDS = "tests.service.served:Words"
+PHOTOS = "tests.service.served:Photos"
+
+
+class Plain(nn.Module):
+    """Eight numbers, as they are."""
+
+    kind = "features"
+    features = 8
+
+    def forward(self, x):
+        return x
+
+
+class Words(nn.Module):
+    """Texts as counts of eight letters."""
+
+    kind = "texts"
+    features = 8
+
+    def forward(self, texts):
+        return torch.tensor([[float(text.count(c)) + 0.1 for c in "abcdefgh"] for text in texts])
+
+
+class Photos(nn.Module):
+    """Pictures as the mean of each colour, and of each half."""
+
+    kind = "pictures"
+    size = 8
+    features = 6
+
+    def forward(self, x):
+        return torch.cat([x.mean((2, 3)), x[:, :, :4].mean((2, 3))], 1) + 0.1
+
+
+@contextmanager
+def serving(store, base="http://localhost", **settings):
+    """A client of a service on a store."""
+    sources = settings.pop("sources", (PLAIN, WORDS, PHOTOS))
+    app = create(Settings(store=str(store), sources=sources, allow=("tests",), **settings))
+    with TestClient(app, base_url=base) as client:
+        yield client
+
+
+def picture(colour="red", size=(40, 30), kind="PNG", **saved):
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("RGB", size, colour).save(out, kind, **saved)
+    return out.getvalue()
+
+
+def teach(client, task="t", source=WORDS, texts=None):
+    """A task of two classes, made of texts."""
+    client.post("/api/tasks", json={"name": task, "source": source}).raise_for_status()
+    texts = texts or {"a": ["aaa", "aab"], "b": ["bbb", "bbc"]}
+    examples = [{"label": label, "text": text} for label, these in texts.items() for text in these]
+    answer = client.post(f"/api/tasks/{task}/examples", json={"examples": examples})
+    assert answer.status_code == 201, answer.text
+    return answer.json()

@@ -1,0 +1,37 @@
+import pytest
+
+from innerloop.core.errors import InputError
+from innerloop.service.store import keys
+from innerloop.service.store.database import Database
+from innerloop.service.store.keys import Keys
+
+
+def test_a_key_is_found_until_it_is_revoked_and_never_kept(tmp_path):
+    made, token = keys.add(tmp_path, "read", "phone")
+    other, _ = keys.add(tmp_path, "write")
+    found = Keys(Database(tmp_path))
+    assert found.find(token) == made and made.scope == "read" and made.name == "phone"
+    for wrong in ("", token[:-1], token + "x", token.upper(), "il_\ud800"):
+        assert found.find(wrong) is None
+    for file in tmp_path.iterdir():
+        assert token.encode() not in file.read_bytes() and token[3:].encode() not in file.read_bytes()
+    keys.revoke(tmp_path, made.id)
+    assert found.find(token) is None
+    assert [(k.id, k.revoked is None) for k in keys.listed(tmp_path)] == [(made.id, False), (other.id, True)]
+
+
+def test_what_cannot_be(tmp_path):
+    for attempt, message in (
+        (lambda: keys.add(tmp_path, "all"), "no scope 'all'"),
+        (lambda: keys.add(tmp_path, "read", "x" * 65), "at most 64"),
+        (lambda: keys.add(tmp_path, "read", "a\nb"), "printable"),
+        (lambda: keys.revoke(tmp_path, 5), "no key 5"),
+        (lambda: keys.revoke(tmp_path, None), "say which"),
+    ):
+        with pytest.raises(InputError, match=message):
+            attempt()
+
+
+def test_tokens_are_long_and_unlike(tmp_path):
+    tokens = {keys.add(tmp_path, "read")[1] for _ in range(5)}
+    assert len(tokens) == 5 and all(len(token) >= 46 for token in tokens)

@@ -1,0 +1,216 @@
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from innerloop.core.errors import InputError
+from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.service.client import Client, ServiceError, Task
+from innerloop.service.limits import Limits
+from innerloop.service.store import keys
+from tests.service.live import draw, service, train
+
+THREE = ("circle", "cross", "square")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "shapes"
+    train(folder, steps=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(run, tmp_path_factory) -> Iterator[str]:
+    with service(tmp_path_factory.mktemp("store"), run.parent) as found:
+        yield found
+
+
+@pytest.fixture
+def client(url) -> Iterator[Client]:
+    with Client(url) as made:
+        yield made
+
+
+@pytest.fixture
+def task(client, request, tmp_path) -> Task:
+    made = client.create(request.node.name[-60:].strip("_"), "shapes")
+    for shape in THREE:
+        made.add(draw(tmp_path, shape, 3), shape)
+    return made
+
+
+def test_a_task_is_taught_asked_corrected_and_taken_back(client, task, tmp_path):
+    assert task.info().classes == {"circle": 3, "cross": 3, "square": 3}
+    assert "shapes" in client.sources()
+    asked = [*draw(tmp_path, "circle", 2, seed=1), *draw(tmp_path, "cross", 2, seed=1)]
+    answers = task.predict(asked)
+    assert len(answers) == 4
+    assert all(a.accepted and a.label == max(a.probabilities, key=a.probabilities.__getitem__) for a in answers)
+    assert all(
+        set(a.probabilities) == set(THREE) and sum(a.probabilities.values()) == pytest.approx(1) for a in answers
+    )
+    before = task.info().version
+    assert task.feedback(answers[0], "ring") == before + 1
+    assert task.info().classes["ring"] == 1
+    assert task.rollback(before) == before + 2
+    assert task.info().classes == {"circle": 3, "cross": 3, "square": 3}
+    assert [v.version for v in task.versions()] == list(range(before + 3))
+    assert task.name in [t.name for t in client.tasks()]
+    task.delete()
+    with pytest.raises(ServiceError, match=task.name) as gone:
+        client.task(task.name)
+    assert gone.value.status == 404
+
+
+def test_examples_are_listed_relabelled_removed_and_classes_dropped(client, task):
+    found = list(task.examples("cross"))
+    assert [e.label for e in found] == ["cross"] * 3 and found[0].picture is not None
+    assert client.request("GET", found[0].picture.lstrip("/")).headers["content-type"].startswith("image/")
+    task.relabel(found[0].id, "square")
+    task.remove(found[1].id)
+    assert task.info().classes == {"circle": 3, "cross": 1, "square": 4}
+    task.drop("square")
+    assert [e.label for e in task.examples()] == ["circle"] * 3 + ["cross"]
+
+
+def test_the_downloaded_file_answers_as_the_service_does(task, tmp_path):
+    asked = draw(tmp_path, "square", 3, seed=5)
+    served = [a.probabilities for a in task.predict(asked)]
+    local = FewShotClassifier.load(task.download(tmp_path / "task.fewshot"))
+    own = [dict(zip(map(str, local.classes_), row, strict=True)) for row in local.predict_proba(asked)]
+    for a, b in zip(served, own, strict=True):
+        assert a == pytest.approx(b, abs=1e-5)
+
+
+def test_many_examples_go_in_several_requests_and_come_back_in_order(task, tmp_path, monkeypatch):
+    monkeypatch.setattr("innerloop.service.client._AT_ONCE", 2)
+    pictures = [path.read_bytes() for shape in THREE for path in draw(tmp_path, shape, 3, seed=7)]
+    before = task.info().version
+    assert task.add(pictures, ["circle"] * 3 + ["cross"] * 3 + ["square"] * 3) == before + 5
+    assert task.info().classes == {"circle": 6, "cross": 6, "square": 6}
+    together = [a.probabilities for a in task.predict(pictures)]
+    alone = [task.predict([picture])[0].probabilities for picture in pictures]
+    assert [pytest.approx(a, abs=1e-5) for a in alone] == together
+    assert len({tuple(a.values()) for a in alone}) == len(pictures)
+
+
+@pytest.mark.parametrize(
+    "given, labels, message",
+    [
+        (["nowhere.png"], "a", "nowhere.png cannot be read"),
+        ("one.png", "a", "give a list"),
+        ([b"x", b"y"], ["a"], "2 examples and 1 labels"),
+        ([], "a", "no examples"),
+        ([np.array([1.0, np.nan])], "a", "NaN"),
+        ([object()], "a", "picture, a text or a vector"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_before_anything_is(client, url, given, labels, message):
+    task = Task(client, client.create(f"bad-{abs(hash(message)) % 10**8}", "shapes").info())
+    with pytest.raises(InputError, match=message):
+        task.add(given, labels)
+    assert task.info().version == 0
+
+
+def test_a_refusal_carries_the_message_and_the_status(client, task, tmp_path):
+    (tmp_path / "notes.png").write_text("no picture")
+    before = task.info()
+    with pytest.raises(ServiceError, match="picture") as refused:
+        task.add([*draw(tmp_path, "square", 1), tmp_path / "notes.png"], "square")
+    assert refused.value.status == 422 and task.info() == before
+    with pytest.raises(ServiceError, match="version") as stale:
+        task.rollback(0, seen=before.version - 1)
+    assert stale.value.status == 412
+    with pytest.raises(ServiceError) as forgotten:
+        task.feedback("AAAAAAAAAAAAAAAA", "square")
+    assert forgotten.value.status == 410
+
+
+def test_a_key_is_sent_and_asked_for(run, tmp_path):
+    _, key = keys.add(str(tmp_path / "store"), "write", "test")
+    with service(tmp_path / "store", run.parent, demand_keys=True) as url:
+        with Client(url) as nobody, pytest.raises(ServiceError, match="key") as refused:
+            nobody.tasks()
+        assert refused.value.status == 401
+        with Client(url, key) as known:
+            assert known.create("a", "shapes").info().classes == {}
+
+
+def test_too_fast_is_slowed_down_not_failed(run, tmp_path):
+    with service(tmp_path, run.parent, limits=Limits(rate=2, threads=1)) as url, Client(url) as client:
+        assert [client.tasks() for _ in range(6)] == [[]] * 6
+        with Client(url, tries=1) as hasty, pytest.raises(ServiceError, match="a second"):
+            [hasty.tasks() for _ in range(6)]
+
+
+def test_nobody_there_is_one_message():
+    with Client("http://127.0.0.1:9", tries=2) as client, pytest.raises(ServiceError, match="no answer") as error:
+        client.tasks()
+    assert error.value.status is None
+    with pytest.raises(InputError, match="no address"):
+        Client("localhost:8000")
+
+
+@pytest.fixture
+def unsteady() -> Iterator[tuple[str, list[str], list[int]]]:
+    """A server that closes the connection (0), or answers with the status that stands next on a list."""
+    seen: list[str] = []
+    plan: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            seen.append(self.command)
+            status = plan.pop(0)
+            if status == 0:
+                self.close_connection = True
+                return
+            body = json.dumps({"error": "busy", "version": 3, "predictions": []} if status != 204 else []).encode()
+            self.send_response(status)
+            if status == 503:
+                self.send_header("Retry-After", "0")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", seen, plan
+    server.shutdown()
+    server.server_close()
+
+
+def test_only_what_is_safe_is_sent_again(unsteady):
+    url, seen, plan = unsteady
+    with Client(url) as client:
+        plan[:] = [0, 503, 200]
+        client.request("GET", "x")
+        assert seen == ["GET"] * 3
+        seen.clear()
+        plan[:] = [503, 200]  # it said that it did nothing
+        client.request("POST", "x")
+        assert seen == ["POST"] * 2
+        seen.clear()
+        plan[:] = [0, 200]  # it may have been done
+        with pytest.raises(ServiceError, match="no answer"):
+            client.request("POST", "x")
+        assert seen == ["POST"]
+        seen.clear()
+        plan[:] = [0, 200]
+        client.request("POST", "predict", looks=True)
+        assert seen == ["POST"] * 2
+        seen.clear()
+        plan[:] = [500]
+        with pytest.raises(ServiceError, match="busy") as failed:
+            client.request("GET", "x")
+        assert failed.value.status == 500 and seen == ["GET"]
