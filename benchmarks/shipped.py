@@ -20,7 +20,7 @@ import torch
 from innerloop.engine import checkpoint, load
 from innerloop.evaluate import calibration, meta_test
 from innerloop.fewshot.sources import SHIPPED
-from innerloop.recipes.calibrating import calibrate
+from innerloop.runs.calibrate import calibrate
 from innerloop.tasks import EpisodeSampler
 from innerloop.tasks.datasets.tiny_imagenet import tiny_imagenet
 

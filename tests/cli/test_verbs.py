@@ -23,7 +23,7 @@ def test_every_verb_has_help(verb, capsys):
 @pytest.mark.parametrize("learner", catalogue())
 @pytest.mark.parametrize("data", ["kanji", "sinusoid"])
 def test_help_documents_every_hyper_parameter_without_drawing_data(learner, data, capsys):
-    from innerloop.recipes.defaults import hyper_parameters
+    from innerloop.runs.defaults import hyper_parameters
 
     assert main(["train", learner, "--data", data, "--help"]) == 0
     said = capsys.readouterr().out
@@ -188,13 +188,13 @@ def test_audit(run, capsys, monkeypatch):
 
 def test_audit_of_a_network_of_ones_own(run, capsys):
     small = ["--data", "digits", "--ways", "3", "--plans", "vmap", "--json"]
-    assert main(["audit", "tests.recipes.own:Net", *small]) == 0
+    assert main(["audit", "tests.runs.own:Net", *small]) == 0
     (found,) = printed(capsys)
     rows = {check["name"]: check for check in found["checks"]}
     assert rows["meta-gradient"]["details"]["order"] == 2 and rows["meta-gradient"]["figure"] < 1e-4
     assert rows["plan vmap"]["passed"] and rows["plan vmap"]["details"]["milliseconds"] > 0
-    assert main(["audit", "tests.recipes.own:Detached", *small]) == 1
-    assert main(["audit", "tests.recipes.own:features", *small]) == 2
+    assert main(["audit", "tests.runs.own:Detached", *small]) == 1
+    assert main(["audit", "tests.runs.own:features", *small]) == 2
     assert "--learner protonet" in capsys.readouterr().err
     assert main(["audit", str(run), "--ways", "3"]) == 2
     assert "leave out --ways" in capsys.readouterr().err
@@ -213,7 +213,7 @@ def test_data_and_list(capsys):
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     from innerloop.engine import Interrupted
-    from innerloop.recipes.run import Run
+    from innerloop.runs.run import Run
 
     def stopped(self, out=None):
         raise Interrupted(7)

@@ -6,9 +6,9 @@ from torch import nn
 from innerloop.core.errors import InputError
 from innerloop.core.importing import find, is_import_path, require
 from innerloop.core.model import Module
-from tests.recipes import own
+from tests.runs import own
 
-HERE = "tests.recipes.own"
+HERE = "tests.runs.own"
 
 
 def test_what_reads_as_an_import_path():

@@ -10,8 +10,8 @@ from innerloop.fewshot.classifier import NONE, FewShotClassifier, Rows
 from innerloop.fewshot.sources import Source
 from innerloop.learners import catalogue
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.recipes import build
-from tests.recipes.test_recipes import small
+from innerloop.runs import build
+from tests.runs.test_build import small
 
 WAYS = 3
 

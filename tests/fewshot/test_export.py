@@ -22,7 +22,7 @@ from innerloop.fewshot.graph import Graph
 from innerloop.fewshot.sources import Source
 from innerloop.learners import catalogue
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.recipes import build, defaults
+from innerloop.runs import build, defaults
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -1,4 +1,4 @@
-"""Degenerate tasks, met by every classifier of the catalogue as its recipe builds it for pictures."""
+"""Degenerate tasks, met by every classifier of the catalogue as `runs.build` makes it for pictures."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,8 +14,8 @@ from innerloop.core.learner import Learner
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import meta_gradient
 from innerloop.learners import catalogue
-from innerloop.recipes import build, defaults
-from innerloop.recipes.defaults import entry
+from innerloop.runs import build, defaults
+from innerloop.runs.defaults import entry
 
 SHAPE, WAYS = (1, 16, 16), 5
 

@@ -13,8 +13,8 @@ from innerloop.evaluate import meta_test
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.gradient.maml import MAML
 from innerloop.nn.mlp import MLP
-from innerloop.recipes.report import refresh
 from innerloop.report.report import write_report
+from innerloop.runs.report import refresh
 from innerloop.tasks import EpisodeSampler, Sinusoid
 from tests.evaluate import tiny
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.auditing import AuditOptions, audit_any
+from innerloop.runs.audit import AuditOptions, audit_any
 
 
 @dataclass(frozen=True, kw_only=True)

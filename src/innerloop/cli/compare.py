@@ -8,7 +8,7 @@ import tyro
 
 from innerloop.cli.options import Common, emit, parse, say
 from innerloop.core import files
-from innerloop.recipes.comparing import CompareOptions, compare_runs
+from innerloop.runs.compare import CompareOptions, compare_runs
 
 
 @dataclass(frozen=True, kw_only=True)

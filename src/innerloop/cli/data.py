@@ -6,7 +6,7 @@ import tyro
 from rich.table import Table
 
 from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.description import DescribeOptions, describe
+from innerloop.runs.describe import DescribeOptions, describe
 
 
 @dataclass(frozen=True, kw_only=True)

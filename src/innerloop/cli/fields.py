@@ -11,7 +11,7 @@ import tyro
 
 from innerloop.cli.options import Common
 from innerloop.engine import TrainConfig
-from innerloop.recipes import NetworkOptions, Options, TaskOptions, defaults
+from innerloop.runs import NetworkOptions, Options, TaskOptions, defaults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class OutputOptions:
 
 def train_command(learner: str, data: str) -> Any:
     """An instance of a dataclass with all options of `innerloop train <learner>`, at their defaults."""
-    from innerloop.recipes.defaults import learner_class
+    from innerloop.runs.defaults import learner_class
 
     usual = defaults(learner, data)
     cls = learner_class(learner)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from rich.table import Table
 
 from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.contents import data_sets, learners, sources
+from innerloop.runs.contents import data_sets, learners, sources
 
 
 @dataclass(frozen=True, kw_only=True)

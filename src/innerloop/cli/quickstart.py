@@ -6,7 +6,7 @@ from functools import partial
 from rich.table import Table
 
 from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.quickstart import Quickstart, QuickstartOptions, quickstart
+from innerloop.runs.quickstart import Quickstart, QuickstartOptions, quickstart
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.measuring import MetaTestOptions, examine
+from innerloop.runs.measure import MetaTestOptions, examine
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from innerloop.core.errors import InnerloopError
 from innerloop.engine import Interrupted, distributed
 from innerloop.engine.checkpoint import steps_done
 from innerloop.learners import catalogue
-from innerloop.recipes import build
-from innerloop.recipes.measuring import report
+from innerloop.runs import build
+from innerloop.runs.measure import report
 
 
 @dataclass

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, say
-from innerloop.recipes.verifying import VerifyOptions, to_json, verify_run
+from innerloop.runs.verify import VerifyOptions, to_json, verify_run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -300,7 +300,7 @@ def test_labels_are_composed_and_may_hold_slashes(client):
 def test_a_learner_with_fixed_ways_refuses_a_class_too_many(tmp_path):
     from dataclasses import replace
 
-    from innerloop.recipes import build, defaults
+    from innerloop.runs import build, defaults
 
     usual = defaults("maml", "digits")
     options = replace(

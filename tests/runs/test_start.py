@@ -8,11 +8,11 @@ from innerloop.cli.fields import chosen, train_command
 from innerloop.cli.options import parse
 from innerloop.core.errors import InputError
 from innerloop.engine.checkpoint import read_config, read_params
-from innerloop.recipes import build
-from innerloop.recipes.build import with_fields
-from innerloop.recipes.measuring import MetaTestOptions, measure
-from innerloop.recipes.record import command
-from tests.recipes.test_recipes import small
+from innerloop.runs import build
+from innerloop.runs.build import with_fields
+from innerloop.runs.measure import MetaTestOptions, measure
+from innerloop.runs.record import command
+from tests.runs.test_build import small
 
 
 def begun(name, run, width=4, **train):

@@ -12,14 +12,14 @@ from innerloop.core.objectives import regression
 from innerloop.core.types import Sampler
 from innerloop.nn.context import BiLSTM, LSTMCell
 from innerloop.nn.mlp import MLP, Linear
-from innerloop.recipes import calibrating
-from innerloop.recipes.defaults import entry, hyper_parameters, learner_class
-from innerloop.recipes.networks import compared, features, network
-from innerloop.recipes.options import OPTIMIZEES, Options, TaskOptions
-from innerloop.recipes.record import record
-from innerloop.recipes.regressions import REGRESSIONS
-from innerloop.recipes.run import Run
-from innerloop.recipes.starting import begin
+from innerloop.runs import calibrate
+from innerloop.runs.defaults import entry, hyper_parameters, learner_class
+from innerloop.runs.networks import compared, features, network
+from innerloop.runs.options import OPTIMIZEES, Options, TaskOptions
+from innerloop.runs.record import record
+from innerloop.runs.regressions import REGRESSIONS
+from innerloop.runs.run import Run
+from innerloop.runs.start import begin
 from innerloop.tasks import EpisodeSampler, Pool, Splits, UnsupervisedSampler
 from innerloop.tasks.datasets import load
 from innerloop.tasks.optimisation import FAMILIES, Optimizees
@@ -88,7 +88,7 @@ def classification(options: Options, data_root: str | Path | None = None) -> Run
         splits=splits,
         choices=choices,
         choose_on=_choosing(splits.validation, task) if choices else None,
-        calibrate_on=calibrating.tasks(splits.validation, task.ways, task.shots),
+        calibrate_on=calibrate.tasks(splits.validation, task.ways, task.shots),
     )
 
 

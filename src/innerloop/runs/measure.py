@@ -16,11 +16,11 @@ from innerloop.evaluate.calibration import read as read_calibration
 from innerloop.evaluate.meta_test import metric_of, protocol
 from innerloop.evaluate.result import file as result_file
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.recipes.descending import VALIDATED, Descended, descent_test, functions, optimises
-from innerloop.recipes.options import RUNS
-from innerloop.recipes.record import trained_on
-from innerloop.recipes.regressions import REGRESSIONS
-from innerloop.recipes.report import kept, refresh
+from innerloop.runs.optimizer_curves import VALIDATED, Descended, descent_test, functions, optimises
+from innerloop.runs.options import RUNS
+from innerloop.runs.record import trained_on
+from innerloop.runs.regressions import REGRESSIONS
+from innerloop.runs.report import kept, refresh
 from innerloop.tasks import EpisodeSampler, Pool, image_folder
 from innerloop.tasks.datasets import load, names
 from innerloop.tasks.datasets.omniglot import OneShotRuns

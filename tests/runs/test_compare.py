@@ -6,12 +6,12 @@ import torch
 
 from innerloop.core.errors import InputError
 from innerloop.engine import checkpoint
-from innerloop.recipes import build
-from innerloop.recipes.comparing import CompareOptions, compare_runs
-from innerloop.recipes.measuring import MetaTestOptions, measure
+from innerloop.runs import build
+from innerloop.runs.compare import CompareOptions, compare_runs
+from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.report.report import write_comparison
 from tests.evaluate.test_report import Page
-from tests.recipes.test_recipes import small
+from tests.runs.test_build import small
 
 FEW = CompareOptions(episodes=6, queries=3)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from innerloop.core.config import decode
 from innerloop.core.errors import InputError
-from innerloop.recipes.defaults import defaults
-from innerloop.recipes.options import Options
+from innerloop.runs.defaults import defaults
+from innerloop.runs.options import Options
 from innerloop.tasks import Pool
 
 
@@ -45,7 +45,7 @@ def trained_on(made: Mapping[str, Any]) -> list[dict[str, Any]]:
 def command(config: Mapping[str, Any]) -> str | None:
     """The `innerloop train` command of a run's `config.json`: only what differs from the defaults.
 
-    None for runs that no recipe made.
+    None for runs that `build` did not make.
     """
     made = config.get("record") or {}
     try:

@@ -1,4 +1,4 @@
-"""What a recipe makes."""
+"""A learner with the tasks it is trained and tested on."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -9,9 +9,9 @@ from typing import Any
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
 from innerloop.engine import TrainConfig, distributed, meta_train
-from innerloop.recipes.calibrating import keep_if_possible
-from innerloop.recipes.choosing import choose
-from innerloop.recipes.starting import Start
+from innerloop.runs.calibrate import keep_if_possible
+from innerloop.runs.select import choose
+from innerloop.runs.start import Start
 from innerloop.tasks import Splits
 
 

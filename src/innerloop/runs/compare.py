@@ -11,7 +11,7 @@ from innerloop.core.errors import InputError
 from innerloop.evaluate import Comparison, Protocol, Result, compare
 from innerloop.evaluate.compare import Cost, Row, refuse_unlike
 from innerloop.evaluate.memory import peak_memory
-from innerloop.recipes.measuring import Measurement, MetaTestOptions, prepare
+from innerloop.runs.measure import Measurement, MetaTestOptions, prepare
 
 _ADVICE = "say which tasks with --data, --ways, --shots and so on, which hold for all runs"
 

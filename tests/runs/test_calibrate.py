@@ -6,8 +6,10 @@ import pytest
 from innerloop.core.errors import InputError
 from innerloop.evaluate import calibration
 from innerloop.evaluate.result import Result
-from innerloop.recipes import build, calibrating, defaults
-from innerloop.recipes.measuring import MetaTestOptions, measure
+from innerloop.runs import build
+from innerloop.runs import calibrate
+from innerloop.runs import defaults
+from innerloop.runs.measure import MetaTestOptions, measure
 
 
 def options(**changes):
@@ -33,10 +35,10 @@ def test_training_ends_with_a_calibration_that_a_finished_run_keeps(run):
     before = (run / "calibration.json").stat().st_mtime_ns
     build(options()).meta_train(run)
     assert (run / "calibration.json").stat().st_mtime_ns == before
-    assert calibrating.calibrate(run) == found
+    assert calibrate.calibrate(run) == found
     changed = json.loads((run / "calibration.json").read_text()) | {"of": "another", "temperature": 77.0}
     (run / "calibration.json").write_text(json.dumps(changed))
-    assert calibrating.calibrate(run) == found, "that of other parameters is measured again"
+    assert calibrate.calibrate(run) == found, "that of other parameters is measured again"
 
 
 def test_the_test_tells_the_error_before_and_after(run):
@@ -52,15 +54,15 @@ def test_the_test_tells_the_error_before_and_after(run):
 
 def test_what_cannot_be_calibrated(run, tmp_path):
     with pytest.raises(InputError, match="not a run folder"):
-        calibrating.calibrate(tmp_path)
+        calibrate.calibrate(tmp_path)
     pool = build(options()).splits.validation
-    assert calibrating.tasks(pool, 5, 1).ways == len(pool)
-    assert calibrating.tasks(pool, 1, 1) is None and calibrating.tasks(pool, 5, int(pool.counts.min())) is None
+    assert calibrate.tasks(pool, 5, 1).ways == len(pool)
+    assert calibrate.tasks(pool, 1, 1) is None and calibrate.tasks(pool, 5, int(pool.counts.min())) is None
 
 
 def test_a_training_that_diverged_is_kept_without_a_calibration(tmp_path, capsys):
     made = build(options())
     params = made.learner.init(0)
     broken = {k: v * float("nan") for k, v in params.items()}
-    calibrating.keep_if_possible(tmp_path, made.learner, broken, made.calibrate_on)
+    calibrate.keep_if_possible(tmp_path, made.learner, broken, made.calibrate_on)
     assert "was not calibrated" in capsys.readouterr().err and calibration.read(tmp_path) is None

@@ -6,7 +6,7 @@ from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP
 from innerloop.nn.relation import ConvMaps, Relation
 from innerloop.nn.resnet12 import ResNet12
-from innerloop.recipes.options import NetworkOptions
+from innerloop.runs.options import NetworkOptions
 
 _WIDTHS = (1.0, 2.5, 5.0, 10.0)
 """Blocks of ResNet-12 relative to the first: 64, 160, 320, 640."""

@@ -5,7 +5,7 @@ import sys
 
 from innerloop.fewshot import sources as serving
 from innerloop.learners import catalogue
-from innerloop.recipes.regressions import REGRESSIONS
+from innerloop.runs.regressions import REGRESSIONS
 from innerloop.tasks import datasets
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from innerloop.core.model import Model
 from innerloop.core.types import Sampler
 from innerloop.nn.mlp import MLP
-from innerloop.recipes.options import DYNAMICS, SINUSOID
+from innerloop.runs.options import DYNAMICS, SINUSOID
 from innerloop.tasks import MassSpringDamper, Sinusoid, dynamics, regression
 
 

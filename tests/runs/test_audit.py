@@ -1,9 +1,9 @@
 import pytest
 
 from innerloop.core.errors import InputError
-from innerloop.recipes.auditing import AuditOptions, audit_any
+from innerloop.runs.audit import AuditOptions, audit_any
 
-HERE = "tests.recipes.own"
+HERE = "tests.runs.own"
 SMALL = {"data": "digits", "ways": 3, "plans": ("vmap",)}
 
 

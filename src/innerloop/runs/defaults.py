@@ -11,7 +11,7 @@ from innerloop.core.model import Model
 from innerloop.core.nearest import nearest
 from innerloop.engine import TrainConfig
 from innerloop.learners import catalogue
-from innerloop.recipes.options import DYNAMICS, OPTIMIZEES, SINUSOID, NetworkOptions, Options, TaskOptions
+from innerloop.runs.options import DYNAMICS, OPTIMIZEES, SINUSOID, NetworkOptions, Options, TaskOptions
 from innerloop.tasks import BatchSampler, TaskBatchSampler
 
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from innerloop.core import files
 from innerloop.evaluate import Comparison, Result, compare
 from innerloop.fewshot.commands import adapt, predictions
-from innerloop.recipes.build import build
-from innerloop.recipes.defaults import defaults
-from innerloop.recipes.measuring import MetaTestOptions, Tested, measure
-from innerloop.recipes.options import Options
+from innerloop.runs.build import build
+from innerloop.runs.defaults import defaults
+from innerloop.runs.measure import MetaTestOptions, Tested, measure
+from innerloop.runs.options import Options
 from innerloop.tasks import Pool, cache
 from innerloop.tasks.datasets import load
 

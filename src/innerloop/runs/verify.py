@@ -9,7 +9,7 @@ from innerloop.core.errors import InputError
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import read_config
 from innerloop.evaluate.verification import Verification, check_verifier, verify
-from innerloop.recipes.measuring import MetaTestOptions, check_fit, unseen
+from innerloop.runs.measure import MetaTestOptions, check_fit, unseen
 from innerloop.tasks import EpisodeSampler
 
 

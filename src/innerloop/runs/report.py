@@ -7,7 +7,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
 from innerloop.engine.checkpoint import read_config
-from innerloop.recipes.record import command
+from innerloop.runs.record import command
 
 
 def refresh(

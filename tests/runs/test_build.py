@@ -9,11 +9,12 @@ from innerloop.cli.options import parse
 from innerloop.core.errors import InputError
 from innerloop.engine.checkpoint import read_config
 from innerloop.learners import catalogue
-from innerloop.recipes import build, defaults
-from innerloop.recipes.build import with_fields
-from innerloop.recipes.measuring import MetaTestOptions, measure
-from innerloop.recipes.quickstart import QuickstartOptions, quickstart
-from innerloop.recipes.record import command
+from innerloop.runs import build
+from innerloop.runs import defaults
+from innerloop.runs.build import with_fields
+from innerloop.runs.measure import MetaTestOptions, measure
+from innerloop.runs.quickstart import QuickstartOptions, quickstart
+from innerloop.runs.record import command
 from innerloop.tasks import BatchSampler, UnsupervisedSampler
 
 

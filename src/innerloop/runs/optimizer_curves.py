@@ -9,8 +9,8 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Unrolled
 from innerloop.engine import load
 from innerloop.evaluate.optimizer_curves import Descents, descend
-from innerloop.recipes.options import OPTIMIZEES
-from innerloop.recipes.report import kept, refresh
+from innerloop.runs.options import OPTIMIZEES
+from innerloop.runs.report import kept, refresh
 from innerloop.tasks.optimisation import Optimizees
 
 VALIDATED = 128

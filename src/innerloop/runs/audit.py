@@ -19,10 +19,10 @@ from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import read_config
 from innerloop.evaluate import Audit, audit
 from innerloop.learners import catalogue
-from innerloop.recipes.build import build
-from innerloop.recipes.defaults import defaults, learner_class
-from innerloop.recipes.measuring import MetaTestOptions, unseen
-from innerloop.recipes.regressions import REGRESSIONS
+from innerloop.runs.build import build
+from innerloop.runs.defaults import defaults, learner_class
+from innerloop.runs.measure import MetaTestOptions, unseen
+from innerloop.runs.regressions import REGRESSIONS
 from innerloop.tasks import EpisodeSampler, Splits
 from innerloop.tasks.datasets import load
 
@@ -74,7 +74,7 @@ def audit_any(
 
 
 def audit_learner(name: str, options: AuditOptions | None = None, data_root: str | Path | None = None) -> Audit:
-    """Audit a learner before any training, on the tasks that its recipe would train on.
+    """Audit a learner before any training, on the tasks that `build` would train it on.
 
     Args:
         name: In the catalogue.
