@@ -60,8 +60,8 @@ RUNS = {
 TESTS = (
     ("unseen kanji, 5 ways, 1 shot", "--shots 1"),
     ("unseen kanji, 5 ways, 5 shots", "--shots 5"),
-    ("Omniglot, 5 ways, 1 shot", "--data omniglot --cut vinyals --shots 1"),
-    ("Omniglot, 5 ways, 5 shots", "--data omniglot --cut vinyals --shots 5"),
+    ("Omniglot, 5 ways, 1 shot", "--data omniglot --split-scheme vinyals --shots 1"),
+    ("Omniglot, 5 ways, 5 shots", "--data omniglot --split-scheme vinyals --shots 5"),
 )
 
 

@@ -48,6 +48,13 @@ def test_a_result_is_found_again_on_the_same_tasks(file, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["mean"] == pytest.approx(kept.mean, rel=1e-3)
 
 
+def test_optimizer_curves_are_drawn_again(release):
+    pytest.importorskip("jinja2", reason="needs innerloop[report]")
+    from innerloop.report.report import write_report
+
+    assert "Optimizers, test functions" in write_report(release / "runs" / "l2o").read_text()
+
+
 @pytest.mark.parametrize("name", ["hypergradient", "maml"])
 def test_a_stopped_run_goes_on(release, name):
     run = release / "runs" / name

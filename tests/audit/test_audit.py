@@ -236,7 +236,7 @@ def test_random_order_passes(seed):
 def test_label_order_of_other_kinds_of_tasks():
     kinds = [
         replace(tiny.sampler(), unlabelled=2, distractors=3),
-        EpisodeSampler(pool=replace(tiny.pool(), groups=("a",) * 12), ways=5, shots=1, queries=4, within=0.5),
+        EpisodeSampler(pool=replace(tiny.pool(), groups=("a",) * 12), ways=5, shots=1, queries=4, same_group=0.5),
     ]
     for sampler in kinds:
         assert check("label order", learner=NearestCentroid(), sampler=sampler, episodes=4).passed

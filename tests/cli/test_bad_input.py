@@ -57,14 +57,14 @@ def test_fewer_classes_or_examples_than_needed(refused, run, tmp_path):
 
 def test_tasks_that_cannot_be(refused, run, twins, tmp_path):
     small = ["--data", "digits", "--steps", "1", "--out", tmp_path / "r"]
-    refused("train", "protonet", *small, "--ways", "3", "--within", "0.5", says="has no groups")
+    refused("train", "protonet", *small, "--ways", "3", "--same-group", "0.5", says="has no groups")
     refused("train", "protonet", *small, "--ways", "3", "--distractors", "1", says="without unlabelled")
     refused("train", "protonet", *small, "--unsupervised", "--unlabelled", "2", says="leave out --unlabelled")
     refused("train", "fine_tune", *small, "--unsupervised", says="leave out --unsupervised")
     refused("test", run, "--unlabelled", "2", "--distractors", "1", says="3 ways and 1 distractors need 4 classes")
     refused("verify", run, says="verify a run of siamese")
     refused("verify", twins, "--ways", "3", says="3 ways need 3 classes; digits (validation) has 2")
-    refused("verify", twins, "--ways", "2", "--within", "1", says="has no groups")
+    refused("verify", twins, "--ways", "2", "--same-group", "1", says="has no groups")
     refused("verify", twins, "--ways", "2", "--episodes", "1", says="at least 2 episodes")
     refused("verify", twins, "--data", "sinusoid", says="data with classes")
     refused("test", run, "--data", "omniglot-runs", "--ways", "5", says="leave out --ways")

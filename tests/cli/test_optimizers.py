@@ -28,7 +28,7 @@ def test_l2o_stands_beside_tuned_optimizers(l2o, capsys):
     assert main(["test", str(l2o), "--episodes", "5", "--steps", "4"]) == 0
     said = capsys.readouterr().out
     assert "sum to 20" in said and "times Adam's" in said
-    assert (l2o / "report.html").read_text().count("Descents, ") == 2
+    assert (l2o / "report.html").read_text().count("Optimizers, ") == 2
 
 
 def test_what_an_optimizer_cannot_be_tested_on(l2o, refused):
@@ -38,8 +38,8 @@ def test_what_an_optimizer_cannot_be_tested_on(l2o, refused):
 
 
 def test_functions_are_for_learned_optimizers(run, refused):
-    refused("test", run, "--data", "optimizees", says="no learned optimizer")
-    refused("train", "maml", "--data", "optimizees", says="no learned optimizer")
+    refused("test", run, "--data", "functions", says="no learned optimizer")
+    refused("train", "maml", "--data", "functions", says="no learned optimizer")
 
 
 @pytest.mark.parametrize("learner", ["meta_lstm", "learned_rates", "maml_plus_plus"])

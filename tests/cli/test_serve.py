@@ -52,7 +52,7 @@ def test_options_reach_the_server(tmp_path, monkeypatch):
     words = ["serve", "--store", "s", "--port", "9", "--source", "a", "b", "--batch", "7", "--names", "x.example"]
     assert main(words) == 0
     found = seen[0]
-    assert (found.store, found.port, found.sources, found.names) == ("s", 9, ("a", "b"), ("x.example",))
+    assert (found.store, found.port, found.sources, found.allowed_hosts) == ("s", 9, ("a", "b"), ("x.example",))
     assert found.limits.batch == 7 and isinstance(found, Settings)
 
 

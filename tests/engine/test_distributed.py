@@ -13,7 +13,7 @@ import torch
 
 from innerloop.core.errors import InputError
 from innerloop.engine import Interrupted, distributed, load, meta_gradient
-from innerloop.engine.distributed import World, hushed, join
+from innerloop.engine.distributed import World, join, only_first_prints
 from innerloop.engine.plan import cores
 from tests.conformance import distance
 from tests.engine import worker
@@ -75,11 +75,11 @@ def test_shares_are_even_and_leave_nothing_out(count, size):
 def test_alone_nothing_is_done(monkeypatch, capsys):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     gradient, values = {"w": torch.ones(2)}, {"loss": torch.ones(())}
-    with join() as alone, hushed():
+    with join() as alone, only_first_prints():
         found = alone.mean(gradient, values, 1.0, True)
         print("heard")
     assert found[0] is gradient and found[1] is values and found[2] is True
-    assert alone.first(lambda: 3) == 3 and not torch.distributed.is_initialized()
+    assert alone.on_rank_zero(lambda: 3) == 3 and not torch.distributed.is_initialized()
     assert capsys.readouterr().out == "heard\n"
 
 

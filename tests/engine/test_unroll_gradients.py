@@ -14,7 +14,7 @@ from innerloop.core.model import Module
 from innerloop.engine import TrainConfig, meta_gradient, meta_train
 from innerloop.engine.unroll_gradients import PES, Exact, TruncatedBPTT
 from innerloop.learners.optimizers.l2o import L2O
-from innerloop.tasks.optimisation import Optimizees, quadratic
+from innerloop.tasks.functions import Functions, quadratic
 from tests.conformance import distance
 from tests.problems import NeedlesInNoise, classifier
 
@@ -69,7 +69,7 @@ def bowls(count):
     draw = torch.Generator().manual_seed(0)
     start = torch.randn(count, 4, generator=draw, dtype=torch.float64)
     curvature = torch.tensor([10.0, 3.0, 1.0, 0.1], dtype=torch.float64).expand(count, 4)
-    episodes = Optimizees().episodes(0, count)
+    episodes = Functions().episodes(0, count)
     batch = episodes.support._replace(x={"start": start, "curvature": curvature.clone()})
     return episodes._replace(support=batch, query=batch)
 
@@ -103,7 +103,7 @@ def test_pes_is_nearest_to_the_full_gradient_then_truncation_then_plain_evolutio
 
 @pytest.mark.parametrize("plan", ["vmap", "replay"])
 def test_a_piece_as_long_as_the_unroll_is_exact(plan):
-    learner, episodes = L2O(value=quadratic, inner_steps=3), Optimizees().episodes(0, 6)
+    learner, episodes = L2O(value=quadratic, inner_steps=3), Functions().episodes(0, 6)
     params = learner.init(0)
     expected, _, _ = Exact(plan="loop").gradient(learner, params, None, episodes, 0)
     estimator = TruncatedBPTT(length=3, plan=plan)
@@ -113,7 +113,7 @@ def test_a_piece_as_long_as_the_unroll_is_exact(plan):
 
 def test_an_ended_problem_gives_its_row_to_a_fresh_one():
     learner = L2O(value=quadratic, inner_steps=6, shortest=2)
-    params, estimator, sampler = learner.init(0), TruncatedBPTT(length=2), Optimizees()
+    params, estimator, sampler = learner.init(0), TruncatedBPTT(length=2), Functions()
     first, later = sampler.episodes(0, 16), sampler.episodes(16, 16)
     state = estimator.begin(learner, params, first)
     _, state, _ = estimator.gradient(learner, params, state, first, 0)
@@ -129,7 +129,7 @@ def test_an_ended_problem_gives_its_row_to_a_fresh_one():
 @pytest.mark.exact
 def test_a_run_goes_on_in_mid_unroll_bit_for_bit(tmp_path, estimator):
     """Stopped after 3 of 7 pieces, where unrolls are of 4 pieces."""
-    learner, sampler = L2O(value=quadratic, inner_steps=8, shortest=4, hidden=4), Optimizees(seed=3)
+    learner, sampler = L2O(value=quadratic, inner_steps=8, shortest=4, hidden=4), Functions(seed=3)
 
     def train(steps, out=None):
         config = TrainConfig(steps=steps, meta_batch_size=4, meta_lr=1e-2, estimator=estimator, unroll_length=2)

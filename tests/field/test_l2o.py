@@ -6,7 +6,7 @@ from innerloop.engine import TrainConfig, meta_train
 from innerloop.evaluate.interval import Interval
 from innerloop.evaluate.optimizer_curves import descend
 from innerloop.learners.optimizers.l2o import L2O
-from innerloop.tasks.optimisation import Optimizees, quadratic
+from innerloop.tasks.functions import Functions, quadratic
 from tests.field.margins import holds
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ def test_it_is_below_tuned_adam_at_its_horizon_and_beyond(seed):
 
     docs/algorithms.md has three seeds and longer trainings.
     """
-    learner, validation = L2O(value=quadratic), Optimizees(seed=1)
+    learner, validation = L2O(value=quadratic), Functions(seed=1)
     config = TrainConfig(
         steps=200,
         meta_batch_size=128,
@@ -36,8 +36,8 @@ def test_it_is_below_tuned_adam_at_its_horizon_and_beyond(seed):
         validate_every=50,
         plan="replay",
     )
-    params = meta_train(learner, Optimizees(seed=100 * seed), config, validation=validation)
-    found = descend(learner, params, Optimizees(seed=77), validation, functions=512)
+    params = meta_train(learner, Functions(seed=100 * seed), config, validation=validation)
+    found = descend(learner, params, Functions(seed=77), validation, functions=512)
     ours, adam = found.rows[0], next(row for row in found.rows if row.name == "Adam")
     last = [Interval(row.mean[19], row.ci95[19]) for row in (ours, adam)]
     holds("l2o, share of Adam's sum up to the horizon", *share(ours.sums[0], adam.sums[0]), most=0.9)

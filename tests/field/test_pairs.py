@@ -30,13 +30,13 @@ def train(learner, sampler, steps, meta_lr=1e-3):
 
 def test_siamese_verifies_and_classifies(splits, seed):
     learner = Siamese(encoder=ENCODER)
-    sampler = EpisodeSampler(pool=splits.train, ways=20, shots=1, queries=5, seed=seed, within=0.5)
+    sampler = EpisodeSampler(pool=splits.train, ways=20, shots=1, queries=5, seed=seed, same_group=0.5)
     params = train(learner, sampler, 400, meta_lr=3e-3)
     result = accuracy(learner, params, splits)
     holds("siamese", result.mean, result.ci95, least=0.80)
     for within, least in ((0.0, 0.88), (1.0, 0.80)):
         validation, test = (
-            EpisodeSampler(pool=pool, ways=10, shots=1, queries=1, seed=77, within=within)
+            EpisodeSampler(pool=pool, ways=10, shots=1, queries=1, seed=77, same_group=within)
             for pool in (splits.validation, splits.test)
         )
         found = verify(learner, params, validation, test, episodes=200)

@@ -14,7 +14,7 @@ from innerloop.learners.optimizers.l2o import L2O
 from innerloop.nn.mlp import MLP
 from innerloop.optim.learned import SHIPPED, LearnedOptimizer, shipped
 from innerloop.tasks import Sinusoid
-from innerloop.tasks.optimisation import Optimizees, quadratic
+from innerloop.tasks.functions import Functions, quadratic
 
 LEARNER = L2O(value=quadratic, hidden=5, preprocessing="log_sign")
 
@@ -42,7 +42,7 @@ def trained(net, optimize, steps):
 def test_its_steps_are_those_of_the_learner(preprocessing):
     learner = L2O(value=quadratic, inner_steps=6, preprocessing=preprocessing)
     params = learner.init(3)
-    support = tree.slice(Optimizees().episodes(2, 1), 0).support
+    support = tree.slice(Functions().episodes(2, 1), 0).support
     theta = nn.Parameter(support.x["start.theta"].clone())
     optimize = LearnedOptimizer([theta], learner=learner, weights=params)
     for _ in range(6):
@@ -100,7 +100,7 @@ def test_a_closure_gives_its_loss_and_half_precision_is_kept():
 def test_from_a_run_folder(tmp_path):
     config = TrainConfig(steps=1, meta_batch_size=2, plan="loop")
     learner = L2O(value=quadratic, inner_steps=2, hidden=3)
-    params = meta_train(learner, Optimizees(), config, out=tmp_path / "l2o")
+    params = meta_train(learner, Functions(), config, out=tmp_path / "l2o")
     net, same = network(), network()
     made = LearnedOptimizer.load(tmp_path / "l2o")(net.parameters(), lr=0.5)
     expected = trained(same, LearnedOptimizer(same.parameters(), learner=learner, weights=params, lr=0.5), 3)

@@ -104,18 +104,18 @@ def test_the_command_in_the_report_makes_the_same_run(name, tmp_path):
 
 def test_classes_of_training_are_no_test(tmp_path, data_root):
     usual = small("nearest_centroid")
-    options = replace(usual, task=replace(usual.task, data="omniglot", cut="vinyals"))
+    options = replace(usual, task=replace(usual.task, data="omniglot", split_scheme="vinyals"))
     build(options, data_root).meta_train(tmp_path)
     with pytest.raises(InputError, match="were trained on"):
-        measure(tmp_path, MetaTestOptions(cut="lake", episodes=2), data_root)
+        measure(tmp_path, MetaTestOptions(split_scheme="lake", episodes=2), data_root)
     assert not list(tmp_path.glob("test-*"))
 
 
 def test_the_official_one_shot_runs(tmp_path, data_root):
     usual = small("protonet", steps=1)
-    for cut, task in (("vinyals", {"data": "omniglot"}), ("lake", {"data": "omniglot", "cut": "lake"})):
+    for cut, task in (("vinyals", {"data": "omniglot"}), ("lake", {"data": "omniglot", "split_scheme": "lake"})):
         build(replace(usual, task=replace(usual.task, **task)), data_root).meta_train(tmp_path / cut)
-    with pytest.raises(InputError, match="train it with --cut lake"):
+    with pytest.raises(InputError, match="train it with --split-scheme lake"):
         measure(tmp_path / "vinyals", MetaTestOptions(data="omniglot-runs"), data_root)
     tested = measure(tmp_path / "lake", MetaTestOptions(data="omniglot-runs"), data_root)
     assert len(tested.result.scores) == 20 and tested.result.protocol.task == "20-way 1-shot omniglot one-shot runs"

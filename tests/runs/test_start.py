@@ -51,7 +51,7 @@ def test_one_pre_training_serves_several(pretrained, tmp_path, capsys, name, new
     said = capsys.readouterr().err
     assert f"begun with {pretrained}: " in said and f"{'6 of the network' if bare else '6 of encoder'}" in said
     assert ("new: " in said) == bool(new) and ("left there: " in said) == bool(left)
-    assert measure(tmp_path / "r", MetaTestOptions(episodes=3)).result.of is not None
+    assert measure(tmp_path / "r", MetaTestOptions(episodes=3)).result.fingerprint is not None
     if name == "simple_shot":
         assert params["centre"].shape == (4,) and bool((params["centre"] != 0).any())
 
@@ -81,7 +81,7 @@ def test_it_is_part_of_what_a_run_is(pretrained, tmp_path):
     with pytest.raises(InputError, match=r"its record\.network\.start is '.*', now None"):
         build(small("simple_shot")).meta_train(tmp_path / "r")
     config = read_config(tmp_path / "r")
-    assert config["record"]["start"]["trained_on"] == [{"data": "digits", "cut": None, "dataset": "digits"}]
+    assert config["record"]["start"]["trained_on"] == [{"data": "digits", "split_scheme": None, "dataset": "digits"}]
     words = shlex.split(command(config) or "")
     assert words[words.index("--start") + 1] == str(pretrained)
     usual = train_command("simple_shot", "digits")
@@ -108,14 +108,14 @@ def test_classes_that_an_earlier_run_has_seen_are_no_test(tmp_path, data_root):
 
     def of(data, cut=None, **network):
         usual = small("protonet", steps=0)
-        return replace(usual, task=replace(usual.task, data=data, cut=cut), network=replace(usual.network, **network))
+        return replace(usual, task=replace(usual.task, data=data, split_scheme=cut), network=replace(usual.network, **network))
 
     build(of("omniglot", "vinyals"), data_root).meta_train(tmp_path / "a")
     build(of("kanji", start=str(tmp_path / "a")), data_root).meta_train(tmp_path / "b")
     build(of("kanji", start=str(tmp_path / "b")), data_root).meta_train(tmp_path / "c")
     for data, cut in (("omniglot", "lake"), ("omniglot-runs", None)):
         with pytest.raises(InputError, match=r"were trained on|was trained on"):
-            measure(tmp_path / "c", MetaTestOptions(data=data, cut=cut, episodes=2), data_root)
+            measure(tmp_path / "c", MetaTestOptions(data=data, split_scheme=cut, episodes=2), data_root)
     assert measure(tmp_path / "c", MetaTestOptions(data="omniglot", episodes=2, baselines=False), data_root)
 
 

@@ -14,7 +14,7 @@ from innerloop.tasks import (
     UnsupervisedSampler,
 )
 from innerloop.tasks.datasets.arrays import npz
-from innerloop.tasks.optimisation import Optimizees
+from innerloop.tasks.functions import Functions
 from tests.tasks.pools import pictures, tagged
 from tests.unaligned import shift
 
@@ -29,7 +29,7 @@ SAMPLERS = {
     "unsupervised": UnsupervisedSampler(pool=PICTURES, ways=3, queries=1),
     "sinusoid": Sinusoid(),
     "dynamics": MassSpringDamper(),
-    "functions": Optimizees(),
+    "functions": Functions(),
 }
 
 

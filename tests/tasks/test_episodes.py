@@ -120,7 +120,7 @@ def lettered(sizes: list[int], **options: Any) -> EpisodeSampler:
 
 
 def test_episodes_within_one_group():
-    sampler = lettered([4, 2, 6, 3], ways=3, within=1.0)
+    sampler = lettered([4, 2, 6, 3], ways=3, same_group=1.0)
     group = torch.tensor([0] * 4 + [1] * 2 + [2] * 6 + [3] * 3)
     drawn = group[sampler.draw(0, 3000).classes]
     assert (drawn == drawn[:, :1]).all()
@@ -130,21 +130,21 @@ def test_episodes_within_one_group():
     classes = sampler.draw(0, 3000).classes
     assert (torch.bincount(classes[drawn[:, 0] == 2].flatten())[6:12] / 500).tolist() == pytest.approx([1] * 6, rel=0.2)
     mixed, apart = (
-        replace(sampler, within=0.5).draw(0, 3000).classes,
-        replace(sampler, within=0.0).draw(0, 3000).classes,
+        replace(sampler, same_group=0.5).draw(0, 3000).classes,
+        replace(sampler, same_group=0.0).draw(0, 3000).classes,
     )
     same = (mixed == classes).all(1)
     assert 0.45 < same.float().mean() < 0.56 and torch.equal(mixed[~same], apart[~same])
-    others = lettered([4, 2, 6, 3], ways=3, within=1.0, unlabelled=1, distractors=3).draw(0, 50)
+    others = lettered([4, 2, 6, 3], ways=3, same_group=1.0, unlabelled=1, distractors=3).draw(0, 50)
     assert set(group[torch.cat([others.classes, others.distractors], 1)].flatten().tolist()) == {2}
 
 
 def test_a_rotated_group_is_a_group_of_its_own():
     pool = pictures(3, 4).rotated()
-    drawn = EpisodeSampler(pool=pool, ways=3, shots=1, queries=1, within=1.0).draw(0, 200).classes
+    drawn = EpisodeSampler(pool=pool, ways=3, shots=1, queries=1, same_group=1.0).draw(0, 200).classes
     assert (drawn // 3 == drawn[:, :1] // 3).all() and len(set(drawn[:, 0].tolist())) == 12
     with pytest.raises(InputError, match="none of more than 3"):
-        EpisodeSampler(pool=pool, ways=4, shots=1, queries=1, within=0.5)
+        EpisodeSampler(pool=pool, ways=4, shots=1, queries=1, same_group=0.5)
 
 
 def test_episodes_come_out_where_the_pool_is():
@@ -234,9 +234,9 @@ def test_impossible_episodes_are_refused():
     with pytest.raises(InputError, match="2 ways and 1 distractors need 3 classes"):
         EpisodeSampler(pool=pool, ways=2, shots=1, queries=1, unlabelled=1, distractors=1)
     with pytest.raises(InputError, match="has no groups"):
-        EpisodeSampler(pool=pool, ways=2, shots=1, queries=1, within=0.5)
+        EpisodeSampler(pool=pool, ways=2, shots=1, queries=1, same_group=0.5)
     wrong: dict[str, Any]
-    for wrong in ({"unlabelled": -1}, {"distractors": -1}, {"within": 1.5}, {"within": float("nan")}):
+    for wrong in ({"unlabelled": -1}, {"distractors": -1}, {"same_group": 1.5}, {"same_group": float("nan")}):
         with pytest.raises(InputError, match="must not be negative"):
             EpisodeSampler(**({"pool": pool, "ways": 2, "shots": 1, "queries": 1} | wrong))
     with pytest.raises(InputError, match="distractors without unlabelled"):
@@ -251,7 +251,7 @@ def test_describe_is_plain():
     assert about["dataset"] == "tagged" and about["split"] == "test" and len(str(about["class_hash"])) == 16
     assert (about["ways"], about["shots"], about["queries"], about["seed"]) == (2, 1, 3, 4)
     assert not {"unlabelled", "distractors", "within"} & set(about), "hashes of stored results stay"
-    about = lettered([3, 3], ways=2, within=0.5, unlabelled=1, distractors=1).describe()
+    about = lettered([3, 3], ways=2, same_group=0.5, unlabelled=1, distractors=1).describe()
     assert (about["unlabelled"], about["distractors"], about["within"]) == (1, 1, 0.5)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, say
+from innerloop.cli.options import Common, emit, parse, print
 from innerloop.fewshot.commands import adapt, describe
 
 
@@ -35,6 +35,6 @@ def run(argv: list[str]) -> int:
     if options.common.json:
         emit(made)
         return 0
-    say(f"learned {len(made['examples'])} classes in {made['seconds']:.2f} s: {describe(made)}")
-    say(f"kept in {made['file']}; next: innerloop predict {made['file']} <examples>")
+    print(f"learned {len(made['examples'])} classes in {made['seconds']:.2f} s: {describe(made)}")
+    print(f"kept in {made['file']}; next: innerloop predict {made['file']} <examples>")
     return 0

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, say
+from innerloop.cli.options import Common, emit, parse, print
 from innerloop.runs.audit import AuditOptions, audit_any
 
 
@@ -25,5 +25,5 @@ def run(argv: list[str]) -> int:
     if options.common.json:
         emit(found.to_json())
     else:
-        say(str(found))
+        print(str(found))
     return 0 if found.passed else 1

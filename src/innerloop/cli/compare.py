@@ -2,11 +2,12 @@
 
 import shlex
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, say
+from innerloop.cli.options import Common, emit, parse, print
 from innerloop.core import files
 from innerloop.runs.compare import CompareOptions, compare_runs
 
@@ -31,12 +32,13 @@ def run(argv: list[str]) -> int:
         from innerloop.report.report import write_comparison as write  # known to be there before anything is measured
 
         files.writable(Path(options.html).parent)
-    found = compare_runs(options.runs, options.tasks, options.common.data_root, told=lambda what: say(what, aside=True))
+    told = partial(print, stderr=True)
+    found = compare_runs(options.runs, options.tasks, options.common.data_root, told=told)
     if options.common.json:
         emit(found.to_json())
     else:
-        say(str(found))
+        print(str(found))
     if options.html is not None and write is not None:
         page = write(options.html, found, shlex.join(["innerloop", "compare", *argv]))
-        say(f"page: {page}", aside=options.common.json)
+        print(f"page: {page}", stderr=options.common.json)
     return 0

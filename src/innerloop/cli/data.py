@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 from rich.table import Table
 
-from innerloop.cli.options import Common, emit, parse, say
+from innerloop.cli.options import Common, emit, parse, print
 from innerloop.runs.describe import DescribeOptions, describe
 
 
@@ -20,7 +20,7 @@ class Command:
 
 
 def run(argv: list[str]) -> int:
-    """Draw, download or read a data set, and say what is in it and how hard it is."""
+    """Draw, download or read a data set, and print what is in it and how hard it is."""
     options = parse(Command, argv, "data", run.__doc__ or "")
     found = describe(options.name, options.what, options.common.data_root)
     if options.common.json:
@@ -31,7 +31,7 @@ def run(argv: list[str]) -> int:
         groups = ", ".join(f"{group} {n}" for group, n in split["groups"].items())
         each = f"{split['fewest']}" if split["fewest"] == split["most"] else f"{split['fewest']} to {split['most']}"
         table.add_row(name, f"{split['classes']:,}", f"{split['examples']:,}", each, groups)
-    say(f"{found.dataset}: examples of shape {list(found.shape)}")
-    say(table)
-    say(f"difficulty: {found.difficulty.learner} {found.difficulty}")
+    print(f"{found.dataset}: examples of shape {list(found.shape)}")
+    print(table)
+    print(f"difficulty: {found.difficulty.learner} {found.difficulty}")
     return 0

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import tyro
 from rich.console import Console
 
-from innerloop.cli.options import Common, emit, parse, say
+from innerloop.cli.options import Common, emit, parse, print
 from innerloop.fewshot.commands import export
 
 
@@ -34,12 +34,12 @@ def run(argv: list[str]) -> int:
     if options.common.json:
         emit(made)
         return 0
-    say(f"wrote {made['file']} ({made['bytes'] / 1e6:.2f} MB, {len(made['classes'])} classes): {_inside(made)}")
+    print(f"wrote {made['file']} ({made['bytes'] / 1e6:.2f} MB, {len(made['classes'])} classes): {_inside(made)}")
     rounding = made["beyond_tolerance_by_rounding"]
     known = f", of which {rounding:.1e} is rounding that the original has as well" if rounding else ""
-    say(f"largest difference on {made['inputs_checked']} inputs: {made['largest_difference']:.1e}{known}")
+    print(f"largest difference on {made['inputs_checked']} inputs: {made['largest_difference']:.1e}{known}")
     times = made["milliseconds_an_input"], made["milliseconds_of_original"]
-    say(f"{times[0]:.3g} ms an input, the original {times[1]:.3g} ms")
+    print(f"{times[0]:.3g} ms an input, the original {times[1]:.3g} ms")
     return 0
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from rich.table import Table
 
-from innerloop.cli.options import Common, emit, parse, say
+from innerloop.cli.options import Common, emit, parse, print
 from innerloop.runs.contents import data_sets, learners, sources
 
 
@@ -26,5 +26,5 @@ def run(argv: list[str]) -> int:
         table = Table(title, "what it is")
         for name, about in entries.items():
             table.add_row(name, about)
-        say(table)
+        print(table)
     return 0

@@ -30,7 +30,7 @@ def parse(cls: type[T], argv: list[str], verb: str, description: str, default: T
 
 def emit(value: Any) -> None:
     """One JSON value, on one line of standard output."""
-    print(json.dumps(value, ensure_ascii=False))
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
 def tell(made: Any, said: str, common: Common) -> int:
@@ -38,17 +38,16 @@ def tell(made: Any, said: str, common: Common) -> int:
     if common.json:
         emit(made)
     else:
-        say(said)
+        print(said)
     return 0
 
 
-def say(*what: Any, aside: bool = False) -> None:
+def print(*what: Any, stderr: bool = False) -> None:
     """Text or tables for people.
 
     Args:
-        what: Anything rich prints.
-        aside: On standard error, because standard output is for a machine.
+        what: Anything that rich prints.
+        stderr: Whether it goes to standard error, because standard output is for a machine.
     """
-    Console(stderr=aside, highlight=False, soft_wrap=True, file=None if aside else sys.stdout).print(
-        *what, markup=False
-    )
+    file = None if stderr else sys.stdout
+    Console(stderr=stderr, highlight=False, soft_wrap=True, file=file).print(*what, markup=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, say
+from innerloop.cli.options import Common, emit, parse, print
 from innerloop.fewshot.commands import predictions
 
 
@@ -38,7 +38,7 @@ def run(argv: list[str]) -> int:
         width = max(map(len, ["none of these", *entry["probabilities"]]))
         name, nearest = (entry["class"], ranked[:2]) if entry["accepted"] else ("none of these", ranked[:1])
         chances = ", ".join(f"{label} {p:.2f}" for label, p in nearest)
-        say(
+        print(
             f"{name:<{width}}  {next(iter(entry.values()))}  ({chances}{'' if entry['accepted'] else ' if it must be'})"
         )
     return 0

@@ -5,7 +5,7 @@ from functools import partial
 
 from rich.table import Table
 
-from innerloop.cli.options import Common, emit, parse, say
+from innerloop.cli.options import Common, emit, parse, print
 from innerloop.runs.quickstart import Quickstart, QuickstartOptions, quickstart
 
 
@@ -20,7 +20,7 @@ class Command:
 def run(argv: list[str]) -> int:
     """Train ProtoNet and MAML, test both beside pixels, learn five new characters, and name pictures of them."""
     options = parse(Command, argv, "quickstart", run.__doc__ or "")
-    found = quickstart(options.what, options.common.data_root, partial(say, aside=True))
+    found = quickstart(options.what, options.common.data_root, partial(print, stderr=True))
     if options.common.json:
         emit(found.to_json())
     else:
@@ -36,12 +36,12 @@ def _show(found: Quickstart, options: QuickstartOptions) -> None:
             each = f"{1000 * row.result.seconds_per_task:.1f} ms"
             trained = "" if row.trained is None else f"{row.trained:.0f} s"
             table.add_row(row.name, row.result.number, row.difference, trained, each)
-        say(table)
-    say("± is a 95% interval over tasks; differences are paired, task by task")
+        print(table)
+    print("± is a 95% interval over tasks; differences are paired, task by task")
     examples = ", ".join(f"{name} ({n})" for name, n in found.adapted["examples"].items())
-    say(f"new characters learned in {found.adapted['seconds']:.2f} s, from so many pictures: {examples}")
-    say(f"{found.right} of {len(found.answers)} further pictures of them are named rightly")
+    print(f"new characters learned in {found.adapted['seconds']:.2f} s, from so many pictures: {examples}")
+    print(f"{found.right} of {len(found.answers)} further pictures of them are named rightly")
     if found.reports:
-        say("reports: " + ", ".join(map(str, found.reports)))
-    say(f"next: innerloop adapt {options.out}/protonet <your pictures> --out mine.fewshot")
-    say(f"{found.seconds:.0f} s in all")
+        print("reports: " + ", ".join(map(str, found.reports)))
+    print(f"next: innerloop adapt {options.out}/protonet <your pictures> --out mine.fewshot")
+    print(f"{found.seconds:.0f} s in all")

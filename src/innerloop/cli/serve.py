@@ -1,12 +1,12 @@
 """`innerloop serve`, and `innerloop serve keys`."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
 
-from innerloop.cli.options import emit, parse, say
+from innerloop.cli.options import emit, parse, print
 from innerloop.service.limits import Limits
 from innerloop.service.settings import Settings
 
@@ -28,7 +28,7 @@ class Command:
     """Folder of run folders, to look at and to teach."""
     allow: tuple[str, ...] = ()
     """Module prefixes besides `innerloop.` that sources may name; importing them runs their code."""
-    names: tuple[str, ...] = ()
+    allowed_hosts: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--names",))] = ()
     """Host names that it is reached by, as behind a proxy; others are refused."""
     demand_keys: bool = False
     """Demand API keys on loopback as well."""
@@ -71,7 +71,7 @@ def run(argv: list[str]) -> int:
             sources=options.source,
             runs=options.runs,
             allow=options.allow,
-            names=options.names,
+            allowed_hosts=options.allowed_hosts,
             demand_keys=options.demand_keys,
             limits=options.limits,
         )
@@ -88,12 +88,12 @@ def _keys(argv: list[str]) -> int:
         if options.json:
             emit({"id": made.id, "scope": made.scope, "name": made.name, "key": token})
             return 0
-        say(f"key {made.id}, scope {made.scope}: kept only as a hash, so it cannot be shown again", aside=True)
-        say(token)
+        print(f"key {made.id}, scope {made.scope}: kept only as a hash, so it cannot be shown again", stderr=True)
+        print(token)
         return 0
     if options.what == "revoke":
         keys.revoke(options.store, options.id)
-        say(f"key {options.id} is refused from now on", aside=True)
+        print(f"key {options.id} is refused from now on", stderr=True)
         return 0
     found = keys.listed(options.store)
     if options.json:
@@ -102,5 +102,5 @@ def _keys(argv: list[str]) -> int:
     table = Table("id", "name", "scope", "made", "revoked")
     for key in found:
         table.add_row(str(key.id), key.name, key.scope, key.created, key.revoked or "")
-    say(table)
+    print(table)
     return 0

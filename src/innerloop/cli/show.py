@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 from rich.table import Table
 
-from innerloop.cli.options import Common, emit, parse, say
+from innerloop.cli.options import Common, emit, parse, print
 from innerloop.fewshot.commands import describe, show
 
 
@@ -27,12 +27,12 @@ def run(argv: list[str]) -> int:
     if options.common.json:
         emit(found)
         return 0
-    say(f"{found['file']}: {found['learner']} of {found['source']}, {found['kind']}\nclasses: {describe(found)}")
+    print(f"{found['file']}: {found['learner']} of {found['source']}, {found['kind']}\nclasses: {describe(found)}")
     table = Table("version", "time", "action", "classes", "examples")
     for entry in found["versions"]:
         counts = entry["examples"]
         table.add_row(
             str(entry["version"]), entry["time"], entry["action"], str(len(counts)), str(sum(counts.values()))
         )
-    say(table)
+    print(table)
     return 0

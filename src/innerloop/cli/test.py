@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, say
+from innerloop.cli.options import Common, emit, parse, print
 from innerloop.runs.measure import MetaTestOptions, examine
 
 
@@ -28,5 +28,5 @@ def run(argv: list[str]) -> int:
     if options.common.json:
         emit(tested.to_json())
         return 0
-    say(str(tested))
+    print(str(tested))
     return 0

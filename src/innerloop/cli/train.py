@@ -8,8 +8,8 @@ from pathlib import Path
 import tyro
 
 from innerloop.cli.fields import chosen, train_command
-from innerloop.cli.options import emit, parse, say
-from innerloop.core.config import today
+from innerloop.cli.options import emit, parse, print
+from innerloop.core.config import RENAMED_LEARNERS
 from innerloop.core.errors import InnerloopError
 from innerloop.engine import Interrupted, distributed
 from innerloop.engine.checkpoint import steps_done
@@ -26,7 +26,7 @@ class _Data:
 def run(argv: list[str]) -> int:
     """Meta-train a learner, or go on with a run; under `torchrun`, as one of several processes."""
     try:
-        with distributed.hushed():
+        with distributed.only_first_prints():
             return _run(argv)
     except (InnerloopError, Interrupted) as error:
         if distributed.mine_to_say(error):
@@ -36,9 +36,11 @@ def run(argv: list[str]) -> int:
 
 def _run(argv: list[str]) -> int:
     if not argv or argv[0].startswith("-"):
-        print(_usage(), file=sys.stdout if argv and argv[0] in ("-h", "--help") else sys.stderr)
-        sys.exit(0 if argv and argv[0] in ("-h", "--help") else 2)
-    learner = today(argv[0].replace("-", "_"))
+        asked = bool(argv) and argv[0] in ("-h", "--help")
+        print(_usage(), stderr=not asked)
+        sys.exit(0 if asked else 2)
+    learner = argv[0].replace("-", "_")
+    learner = RENAMED_LEARNERS.get(learner, learner)
     # Defaults depend on what is learned: regression has its own.
     data = tyro.cli(_Data, args=argv[1:], return_unknown_args=True, add_help=False)[0].data
     usual = train_command(learner, data)
@@ -54,8 +56,8 @@ def _run(argv: list[str]) -> int:
         emit(about | {"report": page and str(page)})
     else:
         where = f"{out}" if page is None else f"{out} (report: {page})"
-        say(f"{learner}: {steps} steps, {seconds:.0f} s, kept in {where}")
-        say(f"next: innerloop test {out}")
+        print(f"{learner}: {steps} steps, {seconds:.0f} s, kept in {where}")
+        print(f"next: innerloop test {out}")
     return 0
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, say
+from innerloop.cli.options import Common, emit, parse, print
 from innerloop.runs.verify import VerifyOptions, to_json, verify_run
 
 
@@ -25,6 +25,6 @@ def run(argv: list[str]) -> int:
     if options.common.json:
         emit(to_json(found))
     else:
-        say(str(found))
-        say(f"{found.pairs} pairs from {options.pairs.episodes} episodes of {found.sampler['split']} classes; ± 95%")
+        print(str(found))
+        print(f"{found.pairs} pairs from {options.pairs.episodes} episodes of {found.sampler['split']} classes; ± 95%")
     return 0

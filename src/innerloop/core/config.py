@@ -15,17 +15,18 @@ from innerloop.core.learner import Learner
 from innerloop.core.model import Model
 
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
-RENAMED = {
-    "hypergradient": "learned_rates",
-    "innerloop.learners.optimizers.hypergradient:Hypergradient": (
-        "innerloop.learners.gradient.learned_rates:LearnedRates"
-    ),
-    "innerloop.learners.optimizers.learning_to_adapt:LearningToAdapt": (
-        "innerloop.learners.gradient.learning_to_adapt:LearningToAdapt"
-    ),
+_RENAMED_MODULES = {
+    "innerloop.learners.optimizers.hypergradient": "innerloop.learners.gradient.learned_rates",
+    "innerloop.learners.optimizers.learning_to_adapt": "innerloop.learners.gradient.learning_to_adapt",
+    "innerloop.tasks.optimisation": "innerloop.tasks.functions",
 }
-"""Names that earlier releases wrote into files, and those of today."""
-_NAMING = ("class", "callable", "learner")
+"""What earlier releases wrote into files, and what it is called today; likewise below."""
+_RENAMED_CLASSES = {"Hypergradient": "LearnedRates"}
+RENAMED_LEARNERS = {"hypergradient": "learned_rates"}
+"""What people type as well."""
+_RENAMED_DATA = {"optimizees": "functions"}
+_RENAMED_OPTIONS = {"cut": "split_scheme", "within": "same_group"}
+_RENAMED_VALUES = {"learner": RENAMED_LEARNERS, "data": _RENAMED_DATA}
 
 
 def encode(value: Any) -> Json:
@@ -82,18 +83,30 @@ def decode(value: Json, allow: Sequence[str] = ()) -> Any:
     raise InputError(f"not a config: expected 'class' and 'fields', got {sorted(value)}")
 
 
-def today(name: str) -> str:
-    """The name that a learner, model or function has today; any other name is itself."""
-    return RENAMED.get(name, name)
+def renewed(config: dict[str, Any]) -> dict[str, Any]:
+    """The parsed config of a run of this or an earlier release, with the names of today."""
+
+    def value(old: Any, record: bool) -> Any:
+        if isinstance(old, list):
+            return [value(v, record) for v in old]
+        if not isinstance(old, dict):
+            return old
+        return {_RENAMED_OPTIONS.get(k, k) if record else k: entry(k, v, record) for k, v in old.items()}
+
+    def entry(key: str, old: Any, record: bool) -> Any:
+        if isinstance(old, str):
+            return _today(old) if key in ("class", "callable") else _RENAMED_VALUES.get(key, {}).get(old, old)
+        return value(old, record or key == "record")
+
+    return value(config, False)
 
 
-def renewed(value: Json) -> Json:
-    """Parsed JSON of this or an earlier release, with the names that its learners, models and functions have today."""
-    if isinstance(value, list):
-        return [renewed(v) for v in value]
-    if not isinstance(value, dict):
-        return value
-    return {k: today(v) if k in _NAMING and isinstance(v, str) else renewed(v) for k, v in value.items()}
+def _today(name: str) -> str:
+    """`module:attribute` of an earlier release by its name of today."""
+    module, colon, attribute = name.partition(":")
+    if module not in _RENAMED_MODULES:
+        return name
+    return _RENAMED_MODULES[module] + colon + _RENAMED_CLASSES.get(attribute, attribute)
 
 
 def _name(found: Any) -> str:
@@ -107,7 +120,7 @@ def _name(found: Any) -> str:
 
 
 def _resolve(name: Any, allow: Sequence[str]) -> Any:
-    module, _, attribute = today(name).partition(":") if isinstance(name, str) else ("", "", "")
+    module, _, attribute = _today(name).partition(":") if isinstance(name, str) else ("", "", "")
     prefixes = ("innerloop", *allow)
     if not under(module, prefixes):
         raise InputError(

@@ -60,7 +60,7 @@ class Learner(abc.ABC, Generic[Adapted]):
         """
         return params
 
-    def at(self, done: float) -> Self:
+    def annealed(self, progress: float) -> Self:
         """The learner that meta-training uses once this share of it, from 0 to 1, is done: what is annealed.
 
         Only `loss` may differ between them, and few of them: a recorded or compiled plan is made anew for each.

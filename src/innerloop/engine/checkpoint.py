@@ -74,7 +74,7 @@ def read_config(run: str | Path) -> dict[str, Any]:
     version = found.get("version") if isinstance(found, dict) else None
     if version != VERSION:
         raise InputError(f"{path} is of version {version}, this release reads version {VERSION}: train again")
-    return config.renewed(found)  # pyright: ignore[reportReturnType]
+    return config.renewed(found)
 
 
 def write_config(run: Path, learner: Learner, train: dict[str, Any], record: dict[str, Any]) -> None:

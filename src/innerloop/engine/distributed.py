@@ -72,11 +72,11 @@ class World:
         """[count] values of all processes, of which this one has `mine`, those of `share(count)`."""
         return mine
 
-    def first(self, make: Callable[[], T]) -> T:
+    def on_rank_zero(self, make: Callable[[], T]) -> T:
         """Call `make` in the first process only; what it returns, or its `InnerloopError`, goes to all."""
         return make()
 
-    def level(self, tensors: Sequence[Tensor]) -> None:
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Overwrite `tensors` by those of the first process."""
 
     def __enter__(self) -> "World":
@@ -141,7 +141,7 @@ class Processes(World):
         self._together(lambda: dist.all_reduce(found))
         return found
 
-    def first(self, make: Callable[[], T]) -> T:
+    def on_rank_zero(self, make: Callable[[], T]) -> T:
         """As in a world of one; other errors than `InnerloopError` end the first process, and with it the job."""
         outcome: list[Any] = [None, None]
         if self.rank == 0:
@@ -154,7 +154,7 @@ class Processes(World):
             raise outcome[1]
         return outcome[0]
 
-    def level(self, tensors: Sequence[Tensor]) -> None:
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """One broadcast of each; only done once."""
         with torch.no_grad():
             for tensor in tensors:
@@ -274,7 +274,7 @@ def join() -> World:
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
+def only_first_prints() -> Iterator[None]:
     """Let only the first process print; errors still pass."""
     if _given()[0] == 0:
         yield

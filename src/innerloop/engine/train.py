@@ -90,7 +90,7 @@ def _train(
     start: Params,
 ) -> Params:
     if run is not None:
-        world.first(lambda: _open(run, learner, config, record))
+        world.on_rank_zero(lambda: _open(run, learner, config, record))
     if world.size > 1 and config.cpu_minutes is not None:
         raise InputError("cpu_minutes is the budget of one process: leave it out under torchrun, or start without it")
     if world.size > 1 and config.estimator != "exact":
@@ -119,11 +119,11 @@ def _train(
                 bar.best(f"validation {scores['mean']:.4g}")
             bar.advance(metrics | {"tasks/s": speed})
             if training.step % config.checkpoint_every == 0 or training.finished or stop:
-                world.first(keep)  # nobody leaves before it is done: torchrun would end the others
+                world.on_rank_zero(keep)  # nobody leaves before it is done: torchrun would end the others
             if stop and not training.finished:
                 raise Interrupted(training.step)
     if run is not None:
-        world.first(lambda: None if (run / "params.safetensors").exists() else training.save())
+        world.on_rank_zero(lambda: None if (run / "params.safetensors").exists() else training.save())
     return training.result
 
 
@@ -156,10 +156,10 @@ class _Training:
         make = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[config.optimizer]
         self.optimizer = make(leaves, lr=config.meta_lr) if leaves else None
         # Only the first process needs to see the folder.
-        state = None if run is None else world.first(lambda: checkpoint.read_state(run))
+        state = None if run is None else world.on_rank_zero(lambda: checkpoint.read_state(run))
         if state is not None:
             self._restore(state)
-        world.level(leaves)  # the same seed may draw other numbers on another machine
+        world.broadcast(leaves)  # the same seed may draw other numbers on another machine
 
     @property
     def finished(self) -> bool:
@@ -229,7 +229,7 @@ class _Training:
         return found
 
     def _anneal(self) -> None:
-        now = self.learner.at(self.config.done(self.step, self.spent))
+        now = self.learner.annealed(self.config.done(self.step, self.spent))
         if now != self.now:
             self.settle()
             self.now, self.whole = now, None  # a recorded step holds for one learner
@@ -239,7 +239,7 @@ class _Training:
             return plan.Plan("replay" if self.config.steps - self.step > _WORTH_RECORDING else "vmap")
         # Within a budget of time nobody knows how many steps there will be: not worth compiling for.
         steps = 0 if self.config.cpu_minutes is not None else self.config.steps - self.step
-        chosen = self.world.first(lambda: choose(self.now, self.params, episodes, steps, **self.config.pins))
+        chosen = self.world.on_rank_zero(lambda: choose(self.now, self.params, episodes, steps, **self.config.pins))
         if self.world.rank == 0:
             print(f"innerloop: {chosen.said}", file=sys.stderr)
         return chosen.plan

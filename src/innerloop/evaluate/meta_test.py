@@ -25,7 +25,7 @@ from innerloop.evaluate.calibration import expected_calibration_error
 from innerloop.evaluate.interval import interval
 from innerloop.evaluate.protocol import SELECTION, Metric, Protocol
 from innerloop.evaluate.result import Point, Reliability, Result
-from innerloop.tasks.optimisation import Optimizees
+from innerloop.tasks.functions import Functions
 
 _ALL_STEPS_UP_TO = 10
 _CHUNK = 16
@@ -117,7 +117,7 @@ def meta_test(
 
 def metric_of(sampler: Sampler, regression: bool) -> Metric:
     """What scores are."""
-    if isinstance(sampler, Optimizees):
+    if isinstance(sampler, Functions):
         return "value"
     return "mse" if regression else "accuracy"
 

@@ -55,7 +55,7 @@ class Descent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Descents:
+class OptimizerCurves:
     """Several optimizers on the same functions; the first is the learned one."""
 
     dataset: str
@@ -87,13 +87,13 @@ class Descents:
         return [head, *body]
 
     def save(self, run: str | Path) -> Path:
-        """Write `descents-<split>-<seed>.json` into a run folder, whole or not at all."""
-        path = Path(run) / f"descents-{self.split}-{self.seed}.json"
+        """Write `optimizer-curves-<split>-<seed>.json` into a run folder, whole or not at all."""
+        path = Path(run) / f"optimizer-curves-{self.split}-{self.seed}.json"
         files.write(path, json.dumps(_plain(asdict(self)), allow_nan=False) + "\n")
         return path
 
     @classmethod
-    def load(cls, path: str | Path) -> "Descents":
+    def load(cls, path: str | Path) -> "OptimizerCurves":
         """Read what `save` wrote.
 
         Raises:
@@ -109,7 +109,12 @@ class Descents:
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} holds no descents of this version ({error!r}): run the test again") from error
+            raise InputError(f"{path} holds no curves of this version ({error!r}): run the test again") from error
+
+
+def saved(run: str | Path) -> list[Path]:
+    """Files of a run folder that hold optimizer curves; release 0.1.0 called them descents."""
+    return sorted(path for name in ("descents", "optimizer-curves") for path in Path(run).glob(f"{name}-*.json"))
 
 
 def descend(
@@ -121,7 +126,7 @@ def descend(
     functions: int,
     split: str = "test",
     multiples: Sequence[int] = (1, 2, 5),
-) -> Descents:
+) -> OptimizerCurves:
     """A learned optimizer beside tuned ones, at its training horizon and at multiples of it.
 
     Args:
@@ -147,7 +152,7 @@ def descend(
             values.append(part)
     rates = [None, *(t.rate for t in tuned)]
     about = tasks.describe()
-    return Descents(
+    return OptimizerCurves(
         dataset=str(about["dataset"]),
         split=split,
         seed=int(str(about["seed"])),

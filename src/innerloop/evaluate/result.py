@@ -56,7 +56,7 @@ class Result:
     """Wall time to adapt and predict, without drawing the episode."""
     curve: tuple[Point, ...] | None = None
     """Scores after 0, 1, ... inner steps, for learners that have any."""
-    of: str | None = None
+    fingerprint: str | None = None
     """Fingerprint of the learner and the parameters that were tested, where it is known."""
     reliability: Reliability | None = None
     """How far its probabilities can be believed; None for regression."""
@@ -96,7 +96,7 @@ class Result:
             "protocol": self.protocol.to_json(),
             "seconds_per_task": self.seconds_per_task,
             "curve": None if self.curve is None else [[p.step, p.mean, _finite(p.ci95)] for p in self.curve],
-            "of": self.of,
+            "fingerprint": self.fingerprint,
             "reliability": None if self.reliability is None else self.reliability._asdict(),
             "scores": self.scores.tolist(),
         }
@@ -130,7 +130,7 @@ class Result:
                 scores=torch.tensor(content["scores"], dtype=torch.float64),
                 seconds_per_task=content["seconds_per_task"],
                 curve=_curve(content["curve"]),
-                of=content.get("of"),
+                fingerprint=content.get("fingerprint", content.get("of")),  # `of`: release 0.1.0
                 reliability=Reliability(**found) if (found := content.get("reliability")) else None,
             )
         except OSError as error:

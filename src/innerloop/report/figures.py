@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from innerloop.evaluate.optimizer_curves import Descents
+from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import NAMES, Point, Result
 
 _INK = "#010203"  # stands for the page's text colour
@@ -95,7 +95,7 @@ def results(name: str, rows: Sequence[Result], chance: float | None) -> str:
         return _svg(figure, name)
 
 
-def descents(name: str, found: Descents) -> str:
+def optimizer_curves(name: str, found: OptimizerCurves) -> str:
     """Mean value against the step, with bands; dotted lines at the horizons."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(3.4)

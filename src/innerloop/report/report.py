@@ -12,8 +12,9 @@ from innerloop.core import files
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
 from innerloop.engine.checkpoint import load, read_config
+from innerloop.evaluate import optimizer_curves
 from innerloop.evaluate.compare import Comparison, compare
-from innerloop.evaluate.optimizer_curves import Descents
+from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import Point, Result, spell
 from innerloop.report import figures
 from innerloop.report.gallery import gallery
@@ -30,7 +31,7 @@ class Plot(NamedTuple):
 class Race(NamedTuple):
     """Optimizers on the same functions."""
 
-    descents: Descents
+    curves: OptimizerCurves
     plot: Plot
 
 
@@ -77,7 +78,7 @@ def write_report(
     record = dict(config.get("record") or {})
     command = command or record.pop("command", None)
     results = _saved(run) if results is None else list(results)
-    races = [_race(path, i) for i, path in enumerate(sorted(run.glob("descents-*.json")))]
+    races = [_race(path, i) for i, path in enumerate(optimizer_curves.saved(run))]
     shown = []
     if sampler is not None:
         if learner is None or params is None:
@@ -172,13 +173,13 @@ def _table(group: Sequence[Result], index: int) -> Table:
 
 
 def _race(path: Path, index: int) -> Race:
-    found = Descents.load(path)
+    found = OptimizerCurves.load(path)
     alt = "; ".join(f"{row.name}: sum to {found.horizons[0]} {row.sums[0].mean:.3g}" for row in found.rows)
     caption = (
         f"Mean value over {found.functions} {found.split} functions of {found.dataset} with 95% bands; dotted: the "
         "training horizon and its multiples."
     )
-    return Race(found, Plot(Markup(figures.descents(f"descents{index}", found)), alt, caption))
+    return Race(found, Plot(Markup(figures.optimizer_curves(f"optimizers{index}", found)), alt, caption))
 
 
 def _results_plot(results: Sequence[Result], index: int, chance: float | None) -> Plot:

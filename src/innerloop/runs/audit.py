@@ -110,7 +110,7 @@ def audit_run(
     learner, params = load_run(run, allow)
     sampler = unseen(config, MetaTestOptions(), data_root)
     task = config["record"]["task"]
-    splits = None if task["data"] in REGRESSIONS else load(task["data"], data_root, task["cut"])
+    splits = None if task["data"] in REGRESSIONS else load(task["data"], data_root, task["split_scheme"])
     return audit(learner, params, sampler, splits, plans=options.plans)
 
 

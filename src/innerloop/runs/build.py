@@ -15,14 +15,14 @@ from innerloop.nn.mlp import MLP, Linear
 from innerloop.runs import calibrate
 from innerloop.runs.defaults import entry, hyper_parameters, learner_class
 from innerloop.runs.networks import compared, features, network
-from innerloop.runs.options import OPTIMIZEES, Options, TaskOptions
+from innerloop.runs.options import FUNCTIONS, Options, TaskOptions
 from innerloop.runs.record import record
 from innerloop.runs.regressions import REGRESSIONS
 from innerloop.runs.run import Run
 from innerloop.runs.start import begin
 from innerloop.tasks import EpisodeSampler, Pool, Splits, UnsupervisedSampler
 from innerloop.tasks.datasets import load
-from innerloop.tasks.optimisation import FAMILIES, Optimizees
+from innerloop.tasks.functions import FAMILIES, Functions
 
 
 def build(options: Options, data_root: str | Path | None = None) -> Run:
@@ -36,7 +36,7 @@ def build(options: Options, data_root: str | Path | None = None) -> Run:
         InputError: There is no such learner, data set or network, or they do not fit together.
     """
     _check(options)
-    if options.task.data == OPTIMIZEES:
+    if options.task.data == FUNCTIONS:
         run = optimisation(options)
     else:
         run = regress(options) if options.task.data in REGRESSIONS else classification(options, data_root)
@@ -49,7 +49,7 @@ def build(options: Options, data_root: str | Path | None = None) -> Run:
 def classification(options: Options, data_root: str | Path | None = None) -> Run:
     """A run on classes of examples: pictures, or arrays."""
     task, row = options.task, entry(options.learner, options.task.data)
-    splits = load(task.data, data_root, task.cut)
+    splits = load(task.data, data_root, task.split_scheme)
     has = {f.name for f in fields(learner_class(options.learner))}
     if task.train_ways not in (None, task.ways) and not row.batches and has & {"model", "head"}:
         raise InputError(
@@ -103,12 +103,12 @@ def _tasks(pool: Pool, task: TaskOptions, ways: int, shots: int, seed: int) -> S
             seed=seed,
             unlabelled=task.unlabelled,
             distractors=task.distractors,
-            within=task.within,
+            same_group=task.same_group,
         )
-    if task.unlabelled or task.distractors or task.within:
+    if task.unlabelled or task.distractors or task.same_group:
         raise InputError(
             "unsupervised tasks are of single pictures, whose classes nobody knows: leave out --unlabelled, "
-            "--distractors and --within"
+            "--distractors and --same-group"
         )
     return UnsupervisedSampler(pool=pool, ways=ways, shots=shots, queries=task.queries, seed=seed)
 
@@ -120,7 +120,7 @@ def _choosing(pool: Pool, task: TaskOptions) -> EpisodeSampler:
 
 
 def _refuse_kinds_of_tasks(learner: str, task: TaskOptions) -> None:
-    given = [k for k in ("unlabelled", "distractors", "within", "unsupervised") if getattr(task, k)]
+    given = [k for k in ("unlabelled", "distractors", "same_group", "unsupervised") if getattr(task, k)]
     if given:
         raise InputError(
             f"{learner} is trained on plain batches of labelled examples, not on tasks: leave out --{given[0]}"
@@ -156,8 +156,8 @@ def optimisation(options: Options) -> Run:
     """Functions to be minimised, of one family; three streams of them that never meet."""
     cls, family = learner_class(options.learner), options.task.family
     if "value" not in {f.name for f in fields(cls)}:
-        raise InputError(f"{options.learner} is no learned optimizer: leave out --data {OPTIMIZEES}, or train l2o")
-    make, seed = partial(Optimizees, family=family), 3 * options.train.seed
+        raise InputError(f"{options.learner} is no learned optimizer: leave out --data {FUNCTIONS}, or train l2o")
+    make, seed = partial(Functions, family=family), 3 * options.train.seed
     values: dict[str, Any] = {**options.fields, "value": FAMILIES[family][1]}
     return Run(
         learner=cls(**values),

@@ -33,10 +33,10 @@ def calibrate(
         InputError: Not a run on classes, or its data have too few meta-validation classes.
     """
     task: dict[str, Any] = (checkpoint.read_config(run).get("record") or {}).get("task") or {}
-    if "cut" not in task:
+    if "split_scheme" not in task:
         raise InputError(f"{run} does not say what it was trained on, so there are no tasks to calibrate it on")
     learner, params = load_run(run, allow)
-    sampler = tasks(load(task["data"], data_root, task["cut"]).validation, task["ways"], task["shots"])
+    sampler = tasks(load(task["data"], data_root, task["split_scheme"]).validation, task["ways"], task["shots"])
     if sampler is None:
         raise InputError(f"{task['data']} has too few meta-validation classes to calibrate a run on")
     return keep(run, learner, params, sampler, episodes)

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, get_args, get_origin
 
-from innerloop.core.config import today
+from innerloop.core.config import RENAMED_LEARNERS
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
 from innerloop.core.nearest import nearest
 from innerloop.engine import TrainConfig
 from innerloop.learners import catalogue
-from innerloop.runs.options import DYNAMICS, OPTIMIZEES, SINUSOID, NetworkOptions, Options, TaskOptions
+from innerloop.runs.options import DYNAMICS, FUNCTIONS, SINUSOID, NetworkOptions, Options, TaskOptions
 from innerloop.tasks import BatchSampler, TaskBatchSampler
 
 
@@ -81,7 +81,7 @@ _DYNAMICS = Entry(
     task={"shots": 16, "queries": 16},
     train={"meta_batch_size": 25, "meta_lr": 2e-3, "schedule": "cosine"},
 )
-_OPTIMIZEES = Entry(
+_FUNCTIONS = Entry(
     train={
         "meta_batch_size": 128,
         "meta_lr": 1e-2,
@@ -92,7 +92,7 @@ _OPTIMIZEES = Entry(
     }
 )
 _USUAL = TaskOptions().data
-_OWN_DATA = {"l2o": OPTIMIZEES}
+_OWN_DATA = {"l2o": FUNCTIONS}
 """Of learners whose usual tasks are not classes of pictures."""
 
 
@@ -102,8 +102,8 @@ def entry(name: str, data: str = "kanji") -> Entry:
         return _SINUSOID_TABLE.get(name, _SINUSOID)
     if data == DYNAMICS:
         return _DYNAMICS
-    if data == OPTIMIZEES:
-        return _OPTIMIZEES
+    if data == FUNCTIONS:
+        return _FUNCTIONS
     has = {f.name for f in fields(learner_class(name))}
     return _TABLE.get(name, _METRIC if "encoder" in has and "head" not in has else _GRADIENT)
 
@@ -118,7 +118,7 @@ def defaults(learner: str, data: str = "kanji") -> Options:
     Raises:
         InputError: There is no such learner.
     """
-    learner = today(learner)
+    learner = RENAMED_LEARNERS.get(learner, learner)
     if data == _USUAL:
         data = _OWN_DATA.get(learner, data)
     row, own = entry(learner, data), hyper_parameters(learner_class(learner))
@@ -137,7 +137,7 @@ def learner_class(name: str) -> type[Learner]:
     Raises:
         InputError: There is none; the message names the nearest.
     """
-    found, name = catalogue(), today(name)
+    found, name = catalogue(), RENAMED_LEARNERS.get(name, name)
     if name not in found:
         raise InputError(f"there is no learner '{name}'{nearest(name, found)}")
     return found[name]

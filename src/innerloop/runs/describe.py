@@ -3,10 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from innerloop.evaluate import Result, meta_test
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.runs.options import CUT
 from innerloop.tasks import EpisodeSampler, Pool
 from innerloop.tasks.datasets import load
 
@@ -15,7 +16,7 @@ from innerloop.tasks.datasets import load
 class DescribeOptions:
     """What to find out about a data set."""
 
-    cut: str | None = None
+    split_scheme: Annotated[str | None, CUT] = None
     """How the classes are split, where a data set has several ways (omniglot: lake, vinyals, maml)."""
     ways: int = 5
     """Classes of the tasks whose difficulty is measured; fewer where there are not as many."""
@@ -51,7 +52,7 @@ def describe(data: str, options: DescribeOptions, data_root: str | Path | None =
         options: What to find out.
         data_root: Where data sets lie.
     """
-    splits = load(data, data_root, options.cut)
+    splits = load(data, data_root, options.split_scheme)
     queries = min(15, int(splits.test.counts.min()) - 1)
     ways = min(options.ways, len(splits.test))
     sampler = EpisodeSampler(pool=splits.test, ways=ways, shots=1, queries=queries, seed=77)

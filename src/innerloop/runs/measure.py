@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from innerloop.core.dry_run import outputs
 from innerloop.core.errors import InputError
@@ -16,8 +16,8 @@ from innerloop.evaluate.calibration import read as read_calibration
 from innerloop.evaluate.meta_test import metric_of, protocol
 from innerloop.evaluate.result import file as result_file
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.runs.optimizer_curves import VALIDATED, Descended, descent_test, functions, optimises
-from innerloop.runs.options import RUNS
+from innerloop.runs.optimizer_curves import VALIDATED, OptimizerComparison, compare_optimizers, functions, optimises
+from innerloop.runs.options import CUT, RUNS, WITHIN
 from innerloop.runs.record import trained_on
 from innerloop.runs.regressions import REGRESSIONS
 from innerloop.runs.report import kept, refresh
@@ -33,7 +33,7 @@ class MetaTestOptions:
 
     data: str | None = None
     """As in training; None: what the run was trained on. omniglot-runs: the 20 episodes of Omniglot's one-shot test."""
-    cut: str | None = None
+    split_scheme: Annotated[str | None, CUT] = None
     """How the classes are split, where a data set has several ways; None: as in training."""
     split: Literal["test", "validation", "train"] = "test"
     """Which classes. A folder that the run was not trained on is taken whole."""
@@ -47,7 +47,7 @@ class MetaTestOptions:
     """Further examples of each class that are given without their label."""
     distractors: int = 0
     """Further classes that unlabelled examples are given of."""
-    within: float = 0.0
+    same_group: Annotated[float, WITHIN] = 0.0
     """Share of tasks whose classes are all from one group (alphabet), which is harder."""
     episodes: int = 600
     """How many tasks; the interval shrinks with their root."""
@@ -117,11 +117,11 @@ def examine(
     options: MetaTestOptions,
     data_root: str | Path | None = None,
     allow: tuple[str, ...] = (),
-) -> Tested | Descended:
+) -> Tested | OptimizerComparison:
     """`measure`, but a learned optimizer is run on functions, step by step beside tuned hand-made ones."""
     config = read_config(run)
     if optimises(config, options.data):
-        return descent_test(run, config, options.split, options.episodes, options.seed, options.steps, allow)
+        return compare_optimizers(run, config, options.split, options.episodes, options.seed, options.steps, allow)
     return measure(run, options, data_root, allow)
 
 
@@ -157,7 +157,7 @@ class Measurement(NamedTuple):
             curve=self.curve,
             temperature=None if calibration is None else calibration.temperature,
         )
-        found = replace(found, of=fingerprint(self.params, self.learner))
+        found = replace(found, fingerprint=fingerprint(self.params, self.learner))
         found.save(self.run, self.label)
         return found
 
@@ -167,7 +167,7 @@ class Measurement(NamedTuple):
             found = Result.load(self.file)
         except InputError:
             return None
-        return found if found.of == fingerprint(self.params, self.learner) else None
+        return found if found.fingerprint == fingerprint(self.params, self.learner) else None
 
 
 def prepare(
@@ -220,20 +220,20 @@ def unseen(config: dict[str, Any], options: MetaTestOptions, data_root: str | Pa
         seed=options.seed,
         unlabelled=options.unlabelled,
         distractors=options.distractors,
-        within=options.within,
+        same_group=options.same_group,
     )
 
 
 def _one_shot_runs(made: dict[str, Any], options: MetaTestOptions, data_root: str | Path | None) -> OneShotRuns:
     """Omniglot's one-shot test, unless the run has seen its characters, which are of the evaluation set."""
-    if any(seen["data"] == "omniglot" and seen["cut"] != "lake" for seen in trained_on(made)):
+    if any(seen["data"] == "omniglot" and seen["split_scheme"] != "lake" for seen in trained_on(made)):
         raise InputError(
             "the characters of the one-shot test are of Omniglot's evaluation set, and the run was trained on some of "
-            "them: train it with --cut lake"
+            "them: train it with --split-scheme lake"
         )
     fixed = {"ways": 20, "shots": 1}
     wrong = [k for k, v in fixed.items() if getattr(options, k) not in (None, v)]
-    wrong += [k for k in ("unlabelled", "distractors", "within") if getattr(options, k)]
+    wrong += [k for k in ("unlabelled", "distractors", "same_group") if getattr(options, k)]
     if wrong:
         raise InputError(f"the one-shot test is of 20 ways and 1 shot, as it is: leave out --{wrong[0]}")
     return OneShotRuns(data_root)
@@ -242,14 +242,14 @@ def _one_shot_runs(made: dict[str, Any], options: MetaTestOptions, data_root: st
 def _pool(data: str, options: MetaTestOptions, made: dict[str, Any], data_root: str | Path | None) -> Pool:
     history = trained_on(made)
     own = [seen for seen in history if seen["data"] == data]
-    cut = options.cut or (own[0]["cut"] if own else None)
+    scheme = options.split_scheme or (own[0]["split_scheme"] if own else None)
     if not own and data not in names() and Path(data).expanduser().is_dir():
         return image_folder(data, **(made.get("preprocessing") or {}))
-    pool = load(data, data_root, cut).pools()[options.split]
+    pool = load(data, data_root, scheme).pools()[options.split]
     for seen in history:
-        cut_otherwise = (seen["data"], seen["cut"]) != (data, cut)
-        if options.split != "train" and cut_otherwise and pool.dataset == seen["dataset"]:
-            _refuse_seen(pool, load(seen["data"], data_root, seen["cut"]).train)
+        split_otherwise = (seen["data"], seen["split_scheme"]) != (data, scheme)
+        if options.split != "train" and split_otherwise and pool.dataset == seen["dataset"]:
+            _refuse_seen(pool, load(seen["data"], data_root, seen["split_scheme"]).train)
     return pool
 
 
@@ -260,7 +260,7 @@ def _refuse_seen(pool: Pool, trained: Pool) -> None:
     if shared:
         raise InputError(
             f"{len(shared)} of the {len(pool)} classes of {pool.dataset} ({pool.split}) were trained on, such as "
-            f"'{shared[0]}': the number would not be about new classes. Test with the cut that the run was trained with"
+            f"'{shared[0]}': the number would not be about new classes. Test with the split scheme that the run was trained with"
         )
 
 
@@ -311,7 +311,7 @@ def report(run: str | Path) -> Path | None:
     """Write the report of a run that was just trained; optimizers are compared first, on validation functions."""
     config = read_config(run)
     if optimises(config) and (config["train"] or {}).get("validate_every"):
-        return descent_test(run, config, "validation", VALIDATED, config["train"]["seed"]).report
+        return compare_optimizers(run, config, "validation", VALIDATED, config["train"]["seed"]).report
     return refresh(run)
 
 

@@ -8,26 +8,26 @@ from typing import Any, Literal, NamedTuple
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Unrolled
 from innerloop.engine import load
-from innerloop.evaluate.optimizer_curves import Descents, descend
-from innerloop.runs.options import OPTIMIZEES
+from innerloop.evaluate.optimizer_curves import OptimizerCurves, descend
+from innerloop.runs.options import FUNCTIONS
 from innerloop.runs.report import kept, refresh
-from innerloop.tasks.optimisation import Optimizees
+from innerloop.tasks.functions import Functions
 
 VALIDATED = 128
 """Validation functions that a training ends with."""
 _STREAMS = {"train": 0, "validation": 1, "test": 2}
 
 
-class Descended(NamedTuple):
+class OptimizerComparison(NamedTuple):
     """What was found, and the files it is in."""
 
-    descents: Descents
+    curves: OptimizerCurves
     file: Path
     report: Path | None
 
     def __str__(self) -> str:
         """A line an optimizer and horizon, what they mean and where they are kept."""
-        found = self.descents
+        found = self.curves
         head, *body = found.table()
         widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
         lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in (head, *body)]
@@ -46,7 +46,7 @@ class Descended(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without the curves, which are in the file."""
-        found = self.descents
+        found = self.curves
         rows = [
             {
                 "optimizer": row.name,
@@ -71,20 +71,20 @@ def optimises(config: Mapping[str, Any], data: str | None = None) -> bool:
         InputError: One is of functions, and the other is not.
     """
     task = (config.get("record") or {}).get("task") or {}
-    own = task.get("data") == OPTIMIZEES
-    if data == OPTIMIZEES and not own:
-        raise InputError(f"the run is no learned optimizer, so it cannot be tested on --data {OPTIMIZEES}")
-    if own and data not in (None, OPTIMIZEES):
+    own = task.get("data") == FUNCTIONS
+    if data == FUNCTIONS and not own:
+        raise InputError(f"the run is no learned optimizer, so it cannot be tested on --data {FUNCTIONS}")
+    if own and data not in (None, FUNCTIONS):
         raise InputError(f"the run minimises functions, so it cannot be tested on {data}: leave out --data")
     return own
 
 
-def functions(config: Mapping[str, Any], split: str, seed: int) -> Optimizees:
+def functions(config: Mapping[str, Any], split: str, seed: int) -> Functions:
     """Functions of the run's family: training, validation and test are streams that never meet."""
-    return Optimizees(family=config["record"]["task"]["family"], seed=3 * seed + _STREAMS[split])
+    return Functions(family=config["record"]["task"]["family"], seed=3 * seed + _STREAMS[split])
 
 
-def descent_test(
+def compare_optimizers(
     run: str | Path,
     config: Mapping[str, Any],
     split: Literal["test", "validation", "train"],
@@ -92,7 +92,7 @@ def descent_test(
     seed: int,
     steps: int | None = None,
     allow: tuple[str, ...] = (),
-) -> Descended:
+) -> OptimizerComparison:
     """Compare, keep the curves in the run folder, and refresh its report.
 
     Args:
@@ -113,4 +113,4 @@ def descent_test(
     validation = functions(config, "validation", config["train"]["seed"])
     found = descend(learner, params, functions(config, split, seed), validation, functions=count, split=split)
     file = found.save(run)
-    return Descended(found, file, refresh(run, allow=allow))
+    return OptimizerComparison(found, file, refresh(run, allow=allow))

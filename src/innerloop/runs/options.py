@@ -1,16 +1,20 @@
 """What a person may choose about a run; the command line is made from these."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Annotated, Any, Literal
+
+import tyro
 
 from innerloop.engine import TrainConfig
 
 SINUSOID = "sinusoid"
-OPTIMIZEES = "optimizees"
+FUNCTIONS = "functions"
 """Functions to be minimised, for learned optimizers."""
 DYNAMICS = "mass-spring-damper"
 RUNS = "omniglot-runs"
 """The 20 fixed episodes of Omniglot's one-shot classification test, for testing only."""
+CUT, WITHIN = tyro.conf.arg(aliases=("--cut",)), tyro.conf.arg(aliases=("--within",))
+"""Spellings that options had in release 0.1.0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +23,7 @@ class TaskOptions:
 
     data: str = "kanji"
     """A data set (see `innerloop list`), a folder with a sub-folder of pictures for each class, or an .npz file."""
-    cut: str | None = None
+    split_scheme: Annotated[str | None, CUT] = None
     """How classes are split for training and testing, where there are several ways (omniglot: lake, vinyals, maml)."""
     ways: int = 5
     """Classes of a task, in meta-testing and, unless `train_ways` says otherwise, in meta-training."""
@@ -37,7 +41,7 @@ class TaskOptions:
     """Further examples of each class that a meta-training task has without their label."""
     distractors: int = 0
     """Further classes that a meta-training task has unlabelled examples of."""
-    within: float = 0.0
+    same_group: Annotated[float, WITHIN] = 0.0
     """Share of meta-training tasks whose classes are all from one group (alphabet)."""
     unsupervised: bool = False
     """Meta-train without labels: every class is one random picture, its examples are distorted copies of it."""

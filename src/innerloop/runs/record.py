@@ -38,7 +38,7 @@ def record(options: Options, train: Pool | None) -> dict[str, Any]:
 def trained_on(made: Mapping[str, Any]) -> list[dict[str, Any]]:
     """By `record`, the data whose classes a run has seen: its own, then those of the run it was begun with."""
     task = made.get("task")
-    own = [{"data": task["data"], "cut": task["cut"], "dataset": made.get("dataset")}] if task else []
+    own = [{"data": task["data"], "split_scheme": task["split_scheme"], "dataset": made.get("dataset")}] if task else []
     return own + (made.get("start") or {}).get("trained_on", [])
 
 

@@ -3,12 +3,13 @@
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from innerloop.core.errors import InputError
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import read_config
 from innerloop.evaluate.verification import Verification, check_verifier, verify
+from innerloop.runs.options import CUT, WITHIN
 from innerloop.runs.measure import MetaTestOptions, check_fit, unseen
 from innerloop.tasks import EpisodeSampler
 
@@ -19,11 +20,11 @@ class VerifyOptions:
 
     data: str | None = None
     """As in training; None: what the run was trained on."""
-    cut: str | None = None
+    split_scheme: Annotated[str | None, CUT] = None
     """How the classes are split, where a data set has several ways; None: as in training."""
     ways: int = 10
     """Classes of an episode, each giving a pair of one class and a pair of two."""
-    within: float | None = None
+    same_group: Annotated[float | None, WITHIN] = None
     """Share of episodes whose classes are all from one group (alphabet), which makes pairs of two classes harder;
     None: a half where there are groups that large, else 0."""
     episodes: int = 400
@@ -69,20 +70,20 @@ def _pairs(
 ) -> EpisodeSampler:
     tasks = MetaTestOptions(
         data=options.data,
-        cut=options.cut,
+        split_scheme=options.split_scheme,
         split=split,
         ways=options.ways,
         shots=1,
         queries=1,
         seed=options.seed,
-        within=options.within or 0.0,
+        same_group=options.same_group or 0.0,
     )
     sampler = unseen(config, tasks, data_root)
     if not isinstance(sampler, EpisodeSampler):
         raise InputError(f"pairs are taken from data with classes, not from {options.data}")
-    if options.within is None:
+    if options.same_group is None:
         with suppress(InputError):  # groups are not known, or too small
-            return replace(sampler, within=0.5)
+            return replace(sampler, same_group=0.5)
     return sampler
 
 

@@ -30,7 +30,7 @@ class Settings:
     """Folder of run folders, to look at and to teach."""
     allow: tuple[str, ...] = ()
     """Module prefixes besides `innerloop.` that sources may name."""
-    names: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     """Host names it is reached by; on loopback others than these and localhost are refused."""
     demand_keys: bool = False
     """Demand API keys on loopback as well, as behind a proxy."""

@@ -63,7 +63,7 @@ class EpisodeSampler:
     """How many further examples of each class the support has without their label."""
     distractors: int = 0
     """How many further classes the support has unlabelled examples of, and the query none."""
-    within: float = 0.0
+    same_group: float = 0.0
     """Share of episodes whose classes, distractors too, are all from one group (alphabet), drawn uniformly from those
     with enough classes. A rotated alphabet is a group of its own."""
 
@@ -72,10 +72,10 @@ class EpisodeSampler:
             low, high = _range(value)
             if not least <= low <= high:
                 raise InputError(f"{name} must be at least {least}, or a range (low, high) of such; got {value}")
-        if min(self.unlabelled, self.distractors) < 0 or not 0 <= self.within <= 1:
+        if min(self.unlabelled, self.distractors) < 0 or not 0 <= self.same_group <= 1:
             raise InputError(
-                "unlabelled and distractors must not be negative, and within is a share from 0 to 1; got "
-                f"{self.unlabelled}, {self.distractors} and {self.within}"
+                "unlabelled and distractors must not be negative, and same_group is a share from 0 to 1; got "
+                f"{self.unlabelled}, {self.distractors} and {self.same_group}"
             )
         if self.distractors and not self.unlabelled:
             raise InputError(f"{self.distractors} distractors without unlabelled examples are nothing: say how many")
@@ -95,11 +95,11 @@ class EpisodeSampler:
                 f"{' and '.join(parts)} need {need} examples of every class; "
                 f"'{self.pool.names[least]}' has {int(self.pool.counts[least])}"
             )
-        if self.within and not len(self._groups[1]):
+        if self.same_group and not len(self._groups[1]):
             sizes = Counter(self._group_names())
             raise InputError(
                 f"{classes} classes within one group need a group of as many; {self.pool.dataset} ({self.pool.split}) "
-                f"has {f'none of more than {max(sizes.values())}' if sizes else 'no groups'}: leave out within"
+                f"has {f'none of more than {max(sizes.values())}' if sizes else 'no groups'}: leave out same_group"
             )
 
     def episodes(self, first: int, count: int) -> Episode:
@@ -132,8 +132,8 @@ class EpisodeSampler:
         (least_ways, ways), (least_shots, shots) = _range(self.ways), _range(self.shots)
         position = np.arange(ways + self.distractors)
         classes = draws.choose(draws.fold(key, 0), len(self.pool), len(position))
-        if self.within:
-            one = draws.uniform(draws.fold(key, 5), 1) < self.within
+        if self.same_group:
+            one = draws.uniform(draws.fold(key, 5), 1) < self.same_group
             classes = np.where(one, self._from_one_group(key, len(position)), classes)
         each = draws.fold(draws.fold(key, 1)[:, None], position)  # [count, ways + distractors] keys
         room, k = self.pool.data.shape[1], shots + self.queries
@@ -152,7 +152,8 @@ class EpisodeSampler:
         return Draw(*map(from_numpy, parts))
 
     def describe(self) -> dict[str, object]:
-        """See `innerloop.core.types.Sampler`; a range is a list [low, high]."""
+        """See `innerloop.core.types.Sampler`; a range is a list [low, high]. Hashes of results hold these names."""
+        extras = {"unlabelled": self.unlabelled, "distractors": self.distractors, "within": self.same_group}
         return {
             "kind": "episodes",
             "dataset": self.pool.dataset,
@@ -164,7 +165,7 @@ class EpisodeSampler:
             "shots": _plain(self.shots),
             "queries": self.queries,
             "seed": self.seed,
-            **{k: value for k in ("unlabelled", "distractors", "within") if (value := getattr(self, k))},
+            **{k: value for k, value in extras.items() if value},
         }
 
     @property

@@ -27,7 +27,7 @@ class TestMAMLPlusPlusAnnealed(Conformance):
 
 def test_in_the_limit_it_is_maml():
     """One loss, equal rates, norms adapted: MAML; the hyper-gradients of the rates add up to that of MAML's one."""
-    learner = MAMLPlusPlus(model=Module(classifier), inner_lr=0.25, inner_steps=3, step_norms=False).at(1.0)
+    learner = MAMLPlusPlus(model=Module(classifier), inner_lr=0.25, inner_steps=3, step_norms=False).annealed(1.0)
     maml = MAML(model=Module(classifier), inner_lr=0.25, inner_steps=3)
     params, episodes = {k: v.double() for k, v in learner.init(0).items()}, NeedlesInNoise().episodes(0, 4)
     weights = tree.part(params, "model")
@@ -57,17 +57,17 @@ def test_the_multi_step_loss_is_the_weighted_sum_of_mamls():
 
 
 def test_the_losses_are_annealed_to_the_last():
-    seen = [FIVE.at(done / 100) for done in range(50)]
+    seen = [FIVE.annealed(done / 100) for done in range(50)]
     assert seen[0].loss_weights == pytest.approx((0.2,) * 5)
     for learner in seen:
         assert sum(learner.loss_weights) == pytest.approx(1)
         assert min(learner.loss_weights) >= 0.03 / 5 - 1e-12
     last = [learner.loss_weights[-1] for learner in seen]
     assert last == sorted(last) and last[-1] == pytest.approx(0.92)
-    assert FIVE.at(0.5) == FIVE.at(1.0) == FIVE
+    assert FIVE.annealed(0.5) == FIVE.annealed(1.0) == FIVE
     assert len(set(seen)) == 10, "every one is recorded anew"
     learner = replace(FIVE, first_order_share=0.3)
-    assert [learner.at(done).first_order for done in (0.0, 0.29, 0.3, 1.0)] == [True, True, False, False]
+    assert [learner.annealed(done).first_order for done in (0.0, 0.29, 0.3, 1.0)] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("plan", ["loop", "replay"])
@@ -99,7 +99,7 @@ class Broken(NeedlesInNoise):
 
 
 def test_every_rate_learns_and_only_those_of_real_steps_exist():
-    learner = replace(FIVE, inner_steps=3).at(1.0)
+    learner = replace(FIVE, inner_steps=3).annealed(1.0)
     params = {k: v.double() for k, v in learner.init(0).items()}
     gradient, _ = meta_gradient(learner, params, NeedlesInNoise().episodes(0, 4), "loop")
     for k, v in tree.part(gradient, "inner_lr").items():

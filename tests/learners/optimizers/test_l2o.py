@@ -9,7 +9,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.engine import TrainConfig, meta_gradient, meta_train
 from innerloop.learners.optimizers.l2o import L2O, log_and_sign
-from innerloop.tasks.optimisation import FAMILIES, Optimizees, quadratic
+from innerloop.tasks.functions import FAMILIES, Functions, quadratic
 from tests.conformance import Conformance, TransductiveConformance, distance
 from tests.problems import classifier
 
@@ -30,7 +30,7 @@ def sigmoid(x):
 def test_a_descent_is_the_loop_in_numpy(preprocessing):
     learner = L2O(value=quadratic, inner_steps=7, hidden=5, preprocessing=preprocessing, late=2.0, input_scale=0.3)
     params = tree.map(torch.Tensor.double, learner.init(1))
-    episode = tree.slice(Optimizees().episodes(4, 1), 0)
+    episode = tree.slice(Functions().episodes(4, 1), 0)
     x = {k: v.double() for k, v in episode.support.x.items()}
     episode = episode._replace(support=episode.support._replace(x=x))
     p, x = ({k: v.numpy() for k, v in values.items()} for values in (params, x))
@@ -60,7 +60,7 @@ def test_without_output_weights_nothing_moves():
     for family, (_, value) in FAMILIES.items():
         learner, support = (
             L2O(value=value, inner_steps=3),
-            tree.slice(Optimizees(family=family).episodes(0, 1), 0).support,
+            tree.slice(Functions(family=family).episodes(0, 1), 0).support,
         )
         params = {k: 0 * v if k.startswith("output") else v for k, v in learner.init(0).items()}
         weights = learner.adapt(params, support).weights
@@ -76,7 +76,7 @@ def test_log_and_sign_are_the_papers():
 
 def test_values_are_summed_over_problems_never_averaged():
     """A problem's path is the same alone and among others."""
-    learner, episodes = L2O(value=quadratic, inner_steps=4), Optimizees().episodes(0, 8)
+    learner, episodes = L2O(value=quadratic, inner_steps=4), Functions().episodes(0, 8)
     params = learner.init(0)
     adapt = torch.vmap(learner.adapt, in_dims=(None, tree.axes(episodes.support)))
     together = adapt(params, episodes.support).weights["theta"][3]
@@ -85,7 +85,7 @@ def test_values_are_summed_over_problems_never_averaged():
 
 
 def test_second_derivatives_make_a_difference():
-    episodes = Optimizees().episodes(0, 4)
+    episodes = Functions().episodes(0, 4)
     first, second = L2O(value=quadratic, inner_steps=4), L2O(value=quadratic, inner_steps=4, second_order=True)
     params = first.init(0)
     gradients = [meta_gradient(learner, params, episodes, "loop")[0] for learner in (first, second)]
@@ -93,7 +93,7 @@ def test_second_derivatives_make_a_difference():
 
 
 def test_horizons_are_drawn_between_the_bounds():
-    learner, support = L2O(value=quadratic, inner_steps=9, shortest=4), Optimizees().episodes(0, 300).support
+    learner, support = L2O(value=quadratic, inner_steps=9, shortest=4), Functions().episodes(0, 300).support
     horizons = torch.vmap(learner._horizon, in_dims=(tree.axes(support),))(support)
     assert set(horizons.tolist()) == set(range(4, 10))
 
@@ -101,8 +101,8 @@ def test_horizons_are_drawn_between_the_bounds():
 def test_it_learns_to_descend():
     learner = L2O(value=quadratic, inner_steps=20, hidden=8)
     config = TrainConfig(steps=60, meta_batch_size=64, meta_lr=1e-2, clip=1.0, estimator="truncated", plan="vmap")
-    params = meta_train(learner, Optimizees(seed=0), config)
-    unseen = Optimizees(seed=1).episodes(0, 64)
+    params = meta_train(learner, Functions(seed=0), config)
+    unseen = Functions(seed=1).episodes(0, 64)
     before, after = (meta_gradient(learner, p, unseen, "vmap")[1]["loss"] for p in (learner.init(0), params))
     assert after < 0.6 * before
 

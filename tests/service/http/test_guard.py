@@ -27,7 +27,7 @@ def test_other_names_are_not_as_in_dns_rebinding(client, host):
 
 
 def test_names_that_were_given_are_answered(tmp_path):
-    with serving(tmp_path, names=("fewshot.example",)) as client:
+    with serving(tmp_path, allowed_hosts=("fewshot.example",)) as client:
         assert client.get("/api/tasks", headers={"Host": "fewshot.example"}).status_code == 200
         assert client.get("/api/tasks", headers={"Host": "other.example"}).status_code == 421
 

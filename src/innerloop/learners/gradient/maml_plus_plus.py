@@ -54,13 +54,13 @@ class MAMLPlusPlus(FastWeights[Stepped]):
     def exact_gradient(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return not self.first_order
 
-    def at(self, done: float) -> Self:
+    def annealed(self, progress: float) -> Self:
         weights, n = self.loss_weights, self.inner_steps
-        if not weights and done < self.multi_step_share:
-            stage = int(_STAGES * done / self.multi_step_share)
+        if not weights and progress < self.multi_step_share:
+            stage = int(_STAGES * progress / self.multi_step_share)
             other = max(1 - stage / _STAGES, _LEAST) / n
             weights = (other,) * (n - 1) + (1 - (n - 1) * other,)
-        return replace(self, loss_weights=weights, first_order=self.first_order or done < self.first_order_share)
+        return replace(self, loss_weights=weights, first_order=self.first_order or progress < self.first_order_share)
 
     def init(self, seed: int) -> Params:
         weights, steps = self.model.init(seed), max(self.inner_steps, 1)

@@ -94,12 +94,14 @@ class Guard:
 
     def _check_host(self, host: str) -> None:
         # A name that an attacker's DNS points here reaches a loopback server from any page that is open in a browser.
-        names = self._settings.names
+        names = self._settings.allowed_hosts
         if not names and self._settings.keys:
             return
         name = _host_name(host)
         if name not in (*LOOPBACK_NAMES, *names, self._settings.host):
-            raise HTTPError(421, f"this server is not called '{name[:100]}': use localhost, or name it with --names")
+            raise HTTPError(
+                421, f"this server is not called '{name[:100]}': use localhost, or name it with --allowed-hosts"
+            )
 
     async def _check_key(self, headers: Headers, method: str, path: str) -> str:
         scheme, _, token = headers.get("authorization", "").partition(" ")

@@ -26,7 +26,7 @@ _HIDDEN, _CHANNELS = 20, 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimizees:
+class Functions:
     """Functions to be minimised, of one of the `FAMILIES` or with an `init` of your own."""
 
     family: str = "quadratics"
@@ -48,7 +48,7 @@ class Optimizees:
 
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`."""
-        return {"kind": "optimizees", "dataset": self.family, "seed": self.seed}
+        return {"kind": "functions", "dataset": self.family, "seed": self.seed}
 
 
 def start_quadratic(key: Tensor) -> tuple[Params, dict[str, Tensor]]:
