@@ -242,3 +242,11 @@ def test_the_command_line_speaks_once(tmp_path):
     process = torchrun(2, "innerloop.cli.main", "train", "maml", "--stepz", "3")
     said, errors = process.communicate(timeout=2 * MINUTE)
     assert process.returncode == 1 and (said + errors).count("Perhaps you meant") == 1
+
+
+def test_a_watcher_of_the_first_process_stops_all_of_them(tmp_path):
+    trained(2, tmp_path / "two", {"stop": 2, "steps": 6, "validate_every": 0})
+    state = torch.load(tmp_path / "two" / "0" / "state.pt", weights_only=True)
+    assert state["step"] == 3, "the others hear of it with the next step"
+    first, second = (torch.load(tmp_path / "two" / f"0.{rank}.pt") for rank in (0, 1))
+    assert same(first, second)

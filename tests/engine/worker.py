@@ -16,7 +16,7 @@ import torch
 from innerloop.core.errors import InnerloopError
 from innerloop.core.model import Module
 from innerloop.core.types import Episode, Params
-from innerloop.engine import Interrupted, TrainConfig, distributed, meta_train
+from innerloop.engine import Interrupted, Stop, TrainConfig, Watcher, distributed, meta_train
 from innerloop.learners.gradient.maml import MAML
 from tests.problems import NeedlesInNoise, classifier
 
@@ -55,9 +55,21 @@ CONFIG = TrainConfig(
 )
 
 
-def train(out: Path, pause: float = 0.0, crash: Any = (-1, -1), **changes: Any) -> Params:
-    tasks = Tasks(pause=pause, crash=tuple(crash))
-    return meta_train(LEARNER, tasks, replace(CONFIG, **changes), out, validation=NeedlesInNoise(seed=5))
+@dataclass(frozen=True)
+class Stopper(Watcher):
+    after: int
+
+    def started(self, run: Path | None, config: TrainConfig, record: dict[str, Any]) -> None:
+        assert os.environ.get("RANK", "0") == "0", "the others have no watchers"
+
+    def step(self, number: int, metrics: dict[str, float]) -> None:
+        if number == self.after:
+            raise Stop("enough")
+
+
+def train(out: Path, pause: float = 0.0, crash: Any = (-1, -1), stop: int = 0, **changes: Any) -> Params:
+    tasks, config = Tasks(pause=pause, crash=tuple(crash)), replace(CONFIG, **changes)
+    return meta_train(LEARNER, tasks, config, out, NeedlesInNoise(seed=5), watchers=(Stopper(stop),))
 
 
 def main(folder: Path, *changes: str) -> int:

@@ -1,8 +1,6 @@
-"""What a run says while it trains: `metrics.jsonl`, and a progress bar."""
+"""The engine's own watchers: `metrics.jsonl`, and a progress bar."""
 
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,60 +8,80 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from innerloop.core import files
+from innerloop.engine.config import TrainConfig
+from innerloop.engine.watchers import Watcher
 
 
-class Log:
-    """Appends one JSON object a line; lines past a checkpoint are dropped when the run goes on from it."""
+class Log(Watcher):
+    """Appends one JSON object a line; lines past a checkpoint are dropped when the run goes on from it.
 
-    def __init__(self, run: Path | None, step: int):
-        self.path = None if run is None else run / "metrics.jsonl"
+    Args:
+        step: Of the checkpoint.
+    """
+
+    def __init__(self, step: int):
+        self.after = step
+        self.path: Path | None = None
         self.lines: list[str] = []
+
+    def started(self, run: Path | None, config: TrainConfig, record: dict[str, Any]) -> None:
+        self.path = None if run is None else run / "metrics.jsonl"
         if self.path is not None and self.path.exists():
-            kept = [line for line in self.path.read_text().splitlines() if _step(line) <= step]
+            kept = [line for line in self.path.read_text().splitlines() if _step(line) <= self.after]
             files.write(self.path, "".join(f"{line}\n" for line in kept))
 
-    def add(self, **entry: Any) -> None:
-        """Keep a line for the next `flush`; without a folder there is none."""
-        if self.path is not None:
-            self.lines.append(json.dumps(entry))
+    def step(self, number: int, metrics: dict[str, float]) -> None:
+        self._add(step=number, **metrics)
 
-    def flush(self) -> None:
-        """Bring the lines to the file."""
+    def validated(self, number: int, scores: dict[str, float]) -> None:
+        self._add(step=number, validation=scores)
+
+    def saving(self, number: int) -> None:
         if self.path is not None and self.lines:
             with files.writing(self.path), self.path.open("a") as file:
                 file.write("".join(f"{line}\n" for line in self.lines))
         self.lines.clear()
 
-
-class Bar:
-    """Progress with the latest loss, score and speed."""
-
-    def __init__(self, progress: Progress, task: TaskID):
-        self._progress, self._task, self._best = progress, task, ""
-
-    def best(self, text: str) -> None:
-        """Show a validation result until the next one."""
-        self._best = text
-
-    def advance(self, metrics: dict[str, float]) -> None:
-        """One step done."""
-        said = " ".join(f"{k} {v:.4g}" for k, v in metrics.items())
-        self._progress.update(self._task, advance=1, said=f"{said} {self._best}")
+    def _add(self, **entry: Any) -> None:
+        if self.path is not None:
+            self.lines.append(json.dumps(entry))
 
 
-@contextlib.contextmanager
-def progress(name: str, done: int, total: int, shown: bool = True) -> Iterator[Bar]:
-    """A bar on standard error, with the time left; silent where that is no terminal, or not `shown`."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[said]}"),
-    )
-    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as drawn:
-        yield Bar(drawn, drawn.add_task(name, total=total, completed=done, said=""))
+class Bar(Watcher):
+    """A bar on standard error with the latest loss, score and speed, and the time left; on a terminal only.
+
+    Args:
+        name: What is trained.
+        done: Steps that were done before.
+    """
+
+    def __init__(self, name: str, done: int):
+        self.name, self.done, self.best = name, done, ""
+        console = Console(stderr=True)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[said]}"),
+        )
+        self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
+        self.task: TaskID | None = None
+
+    def started(self, run: Path | None, config: TrainConfig, record: dict[str, Any]) -> None:
+        self.task = self.progress.add_task(self.name, total=config.steps, completed=self.done, said="")
+        self.progress.start()
+
+    def step(self, number: int, metrics: dict[str, float]) -> None:
+        if self.task is not None:
+            said = " ".join(f"{k} {v:.4g}" for k, v in metrics.items()).replace("tasks_per_second", "tasks/s")
+            self.progress.update(self.task, completed=number, said=f"{said} {self.best}")
+
+    def validated(self, number: int, scores: dict[str, float]) -> None:
+        self.best = f"validation {scores['mean']:.4g}"
+
+    def ended(self, reason: str) -> None:
+        self.progress.stop()
 
 
 def _step(line: str) -> float:

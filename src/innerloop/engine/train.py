@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from innerloop.engine import checkpoint, distributed, plan
 from innerloop.engine.choose import choose
 from innerloop.engine.config import TrainConfig
 from innerloop.engine.episode_buffer import Feed
-from innerloop.engine.log import Log, progress
+from innerloop.engine.log import Bar, Log
 from innerloop.engine.signals import stop_signals
 from innerloop.engine.step import meta_gradient, validation_scores
 from innerloop.engine.train_step import WholeStep
 from innerloop.engine.unroll_gradients import PES, PLANS, Estimator, TruncatedBPTT
+from innerloop.engine.watchers import Watcher, Watchers
 
 _TASKS = 32
 """Of meta-training, that a learner completes its parameters from."""
@@ -48,6 +49,7 @@ def meta_train(
     validation: Sampler | None = None,
     record: dict[str, Any] | None = None,
     start: Params | None = None,
+    watchers: Sequence[Watcher] = (),
 ) -> Params:
     """Meta-train, or go on with the run in `out`: a resumed run equals an unbroken one bit for bit.
 
@@ -62,6 +64,7 @@ def meta_train(
         validation: Meta-validation tasks, needed for `validate_every`.
         record: Plain JSON kept in the run's config: where the tasks came from.
         start: Parameters to begin from; those it does not name are the learner's own, from the seed.
+        watchers: Who hears of every step, validation and checkpoint, and may end training early; see `Watcher`.
 
     Returns:
         The best parameters by validation, or the last.
@@ -76,7 +79,7 @@ def meta_train(
         raise InputError(f"validate_every={config.validate_every} needs a validation sampler")
     with distributed.join() as world:
         run = None if out is None else Path(out)
-        return _train(learner, sampler, config, run, validation, record or {}, world, start or {})
+        return _train(learner, sampler, config, run, validation, record or {}, world, start or {}, watchers)
 
 
 def _train(
@@ -88,6 +91,7 @@ def _train(
     record: dict[str, Any],
     world: distributed.World,
     start: Params,
+    watchers: Sequence[Watcher],
 ) -> Params:
     if run is not None:
         world.on_rank_zero(lambda: _open(run, learner, config, record))
@@ -99,29 +103,30 @@ def _train(
     if config.meta_batch_size < world.size and world.rank == 0:
         idle = f"{world.size - config.meta_batch_size} of {world.size} processes"
         print(f"innerloop: {idle} have nothing to do in a meta-batch of {config.meta_batch_size}", file=sys.stderr)
-    feed = Feed(sampler, config.meta_batch_size)
-    log = Log(run if world.rank == 0 else None, training.step)
+    feed, alone = Feed(sampler, config.meta_batch_size), world.size == 1
+    own = (Log(training.step), Bar(type(learner).__name__, training.step))
+    heard = Watchers(own, watchers) if world.rank == 0 else Watchers()
+    heard.number = training.step
 
     def keep() -> None:
-        log.flush()  # before the checkpoint: lines past it are dropped, lines before it must be there
-        training.save()
+        with heard.saving():
+            training.save()
 
-    name, shown = type(learner).__name__, world.rank == 0
-    with stop_signals() as stopped, progress(name, training.step, config.steps, shown) as bar:
-        while not training.finished:
-            started = time.perf_counter()
-            metrics, stop = training.advance(feed, stopped)
-            speed = config.meta_batch_size / (time.perf_counter() - started)
-            log.add(step=training.step, **metrics, tasks_per_second=round(speed, 1))
+    with heard.watching(run, config, record), stop_signals() as stopped:
+        while not training.finished and not (alone and heard.stop):
+            begun = time.perf_counter()
+            metrics, stop = training.advance(feed, lambda: stopped() or heard.stop is not None)
+            speed = config.meta_batch_size / (time.perf_counter() - begun)
+            heard.step(training.step, metrics | {"tasks_per_second": round(speed, 1)})
             if config.validate_every and training.step % config.validate_every == 0 and validation is not None:
-                scores = training.validate(validation)
-                log.add(step=training.step, validation=scores)
-                bar.best(f"validation {scores['mean']:.4g}")
-            bar.advance(metrics | {"tasks/s": speed})
+                heard.validated(training.validate(validation))
+            stop = stop or (alone and heard.stop is not None)
             if training.step % config.checkpoint_every == 0 or training.finished or stop:
                 world.on_rank_zero(keep)  # nobody leaves before it is done: torchrun would end the others
             if stop and not training.finished:
-                raise Interrupted(training.step)
+                if world.on_rank_zero(lambda: None if stopped() else heard.stop) is None:
+                    raise Interrupted(training.step)
+                break
     if run is not None:
         world.on_rank_zero(lambda: None if (run / "params.safetensors").exists() else training.save())
     return training.result

@@ -1,14 +1,14 @@
 """A learner with the tasks it is trained and tested on."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
-from innerloop.engine import TrainConfig, distributed, meta_train
+from innerloop.engine import TrainConfig, Watcher, distributed, meta_train
 from innerloop.runs.calibrate import keep_if_possible
 from innerloop.runs.select import choose
 from innerloop.runs.start import Start
@@ -40,13 +40,13 @@ class Run:
     calibrate_on: Sampler | None = None
     """Meta-validation tasks that its probabilities are calibrated on once it is trained."""
 
-    def meta_train(self, out: str | Path | None = None) -> Params:
+    def meta_train(self, out: str | Path | None = None, watchers: Sequence[Watcher] = ()) -> Params:
         """Train it, or go on with it; see `engine.meta_train`."""
         first = distributed.join().rank == 0
         if self.start is not None and first:
             print(f"innerloop: {self.start}", file=sys.stderr)
         start = None if self.start is None else self.start.params
-        params = meta_train(self.learner, self.train, self.config, out, self.validation, self.record, start)
+        params = meta_train(self.learner, self.train, self.config, out, self.validation, self.record, start, watchers)
         if not first:
             return params
         if self.choose_on is not None:
