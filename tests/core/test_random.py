@@ -1,3 +1,4 @@
+import pytest
 import torch
 from scipy import stats
 
@@ -43,3 +44,11 @@ def test_vmap_equals_loop():
     ks = keys(5)
     for draw in (lambda k: random.normal(k, (3, 2)), lambda k: random.permutation(random.fold(k, 7), 6)):
         assert torch.equal(torch.vmap(draw)(ks), torch.stack([draw(k) for k in ks]))
+
+
+@pytest.mark.parametrize("sample", [random.uniform, random.normal], ids=lambda f: f.__name__)
+def test_one_number_for_each_key(sample):
+    keys = random.mix(3, torch.arange(5))
+    numbers = sample(keys, ())
+    assert numbers.shape == (5,) and sample(keys[2], ()).shape == () and torch.equal(sample(keys[2], ()), numbers[2])
+    assert torch.equal(numbers, sample(keys, (1,))[:, 0])

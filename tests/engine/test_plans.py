@@ -189,3 +189,29 @@ def test_a_compiled_step_is_the_ordinary_one():
     expected = meta_gradient(learner, params, batch, "loop")[0]
     plan = Plan("compile", 1, threads=2, layout="mixed")
     assert distance(meta_gradient(learner, params, batch, plan)[0], expected) < 1e-10
+
+
+class Transformed(ProtoNet):
+    """Takes a gradient by `torch.func` on its way."""
+
+    def loss(self, params, episode):
+        loss, metrics = super().loss(params, episode)
+        slope = torch.func.grad(lambda x: self.encoder.apply(params, x).square().sum())(episode.support.x)
+        return loss + 1e-3 * slope.square().mean(), metrics
+
+
+def test_auto_runs_a_learner_that_differentiates_by_itself():
+    learner, episodes = Transformed(encoder=MLP(inputs=256, hidden=(8,), outputs=4)), pictures(3, torch.float32)
+    episodes = tree.map(lambda v: v.flatten(2) if v.ndim == 5 else v, episodes)
+    params = learner.init(0)
+    found, expected = (meta_gradient(learner, params, episodes, plan)[0] for plan in ("auto", "loop"))
+    assert distance(found, expected) < 1e-5
+
+
+def test_memory_is_counted_as_the_graph_of_one_task_holds_it():
+    """Two layers' inputs and outputs are kept, what is only passed through is not."""
+    learner, episodes = ProtoNet(encoder=MLP(inputs=256, hidden=(1000,), outputs=4)), pictures(3, torch.float32)
+    episodes = tree.map(lambda v: v.flatten(2) if v.ndim == 5 else v, episodes)
+    params = learner.init(0)
+    hidden, given = 15 * 1000 * 4, sum(v.nbytes for v in params.values()) + 15 * 256 * 4
+    assert given + hidden <= choose._saved_bytes(learner, params, episodes) < given + 2.5 * hidden

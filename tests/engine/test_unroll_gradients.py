@@ -12,7 +12,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Unrolled
 from innerloop.core.model import Module
 from innerloop.engine import TrainConfig, meta_gradient, meta_train
-from innerloop.engine.unroll_gradients import PES, Exact, TruncatedBPTT
+from innerloop.engine.unroll_gradients import PES, TruncatedBPTT
 from innerloop.learners.optimizers.l2o import L2O
 from innerloop.tasks.functions import Functions, quadratic
 from tests.conformance import distance
@@ -105,7 +105,7 @@ def test_pes_is_nearest_to_the_full_gradient_then_truncation_then_plain_evolutio
 def test_a_piece_as_long_as_the_unroll_is_exact(plan):
     learner, episodes = L2O(value=quadratic, inner_steps=3), Functions().episodes(0, 6)
     params = learner.init(0)
-    expected, _, _ = Exact(plan="loop").gradient(learner, params, None, episodes, 0)
+    expected, _ = meta_gradient(learner, params, episodes, "loop")
     estimator = TruncatedBPTT(length=3, plan=plan)
     found, _, _ = estimator.gradient(learner, params, estimator.begin(learner, params, episodes), episodes, 0)
     assert distance(found, expected) < 1e-5

@@ -11,11 +11,15 @@ from innerloop.engine.checkpoint import read_config
 from innerloop.learners import catalogue
 from innerloop.runs import build
 from innerloop.runs import defaults
-from innerloop.runs.build import with_fields
 from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.runs.quickstart import QuickstartOptions, quickstart
 from innerloop.runs.record import command
 from innerloop.tasks import BatchSampler, UnsupervisedSampler
+
+
+def with_fields(options, **changes):
+    """The options with other hyper-parameters of the learner."""
+    return replace(options, fields=options.fields | changes)
 
 
 def small(name, **train):

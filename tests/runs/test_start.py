@@ -9,10 +9,9 @@ from innerloop.cli.options import parse
 from innerloop.core.errors import InputError
 from innerloop.engine.checkpoint import read_config, read_params
 from innerloop.runs import build
-from innerloop.runs.build import with_fields
 from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.runs.record import command
-from tests.runs.test_build import small
+from tests.runs.test_build import small, with_fields
 
 
 def begun(name, run, width=4, **train):

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
 from innerloop.tasks import BatchSampler, EpisodeSampler
-from innerloop.tasks.rate import episodes_per_second
 
 from .pools import pictures, tagged
 
@@ -270,8 +269,3 @@ def test_batches_have_global_labels_and_no_support():
     assert sampler.describe()["kind"] == "batches"
     with pytest.raises(InputError, match="batch_size"):
         BatchSampler(pool=pool, batch_size=0)
-
-
-def test_the_rate_of_a_sampler_can_be_measured():
-    sampler = EpisodeSampler(pool=pictures(9, 12), ways=3, shots=1, queries=2)
-    assert episodes_per_second(sampler, 4, 0.01) > 10

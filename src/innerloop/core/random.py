@@ -39,10 +39,9 @@ def mix(seed: int | Tensor, index: int | Tensor) -> Tensor:
 
 
 def bits(key: Tensor, shape: Sequence[int]) -> Tensor:
-    """Uniform 32-bit integers, [*key.shape, *shape] int64."""
-    count = math.prod(shape)
-    counter = torch.arange(count, dtype=torch.int64, device=key.device)
-    return fold(key[..., None], counter).reshape(*key.shape, *shape)
+    """Uniform 32-bit integers, [*key.shape, *shape] int64; with the shape () one for each key."""
+    counter = torch.arange(math.prod(shape), dtype=torch.int64, device=key.device)
+    return fold(key[..., None], counter).reshape((*key.shape, *shape))
 
 
 def uniform(key: Tensor, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 Params = dict[str, Tensor]
@@ -24,6 +25,25 @@ class Batch(NamedTuple):
     """[ways] bool, which labels exist; its length is the static number of ways."""
     key: Tensor | None = None
     """[] int64, `random.mix(seed, episode index)`: the only source of randomness."""
+
+
+def joined(a: Batch, b: Batch) -> Batch:
+    """The rows of `a`, then those of `b`, of one task; randomness is that of `a`."""
+
+    def rows(x: Tensor, more: Tensor) -> Tensor:
+        return torch.cat([x, more])
+
+    def real(batch: Batch) -> Tensor:
+        return torch.ones(len(batch.y), dtype=torch.bool, device=batch.y.device) if batch.mask is None else batch.mask
+
+    if isinstance(a.x, dict) and isinstance(b.x, dict):
+        x = {k: rows(v, b.x[k]) for k, v in a.x.items()}
+    else:
+        assert isinstance(a.x, Tensor) and isinstance(b.x, Tensor)
+        x = rows(a.x, b.x)
+    mask = None if a.mask is None and b.mask is None else rows(real(a), real(b))
+    classes = b.classes if a.classes is None else a.classes if b.classes is None else a.classes | b.classes
+    return Batch(x, rows(a.y, b.y), mask, classes, a.key)
 
 
 class Episode(NamedTuple):

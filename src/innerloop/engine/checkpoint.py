@@ -170,5 +170,14 @@ def _without_buffers(tensors: Params) -> Params:
     return {k: v for k, v in tensors.items() if not k.startswith(_BUFFERS)}
 
 
-def _models(learner: Learner) -> dict[str, Model]:
-    return {k: v for k, v in vars(learner).items() if isinstance(v, Model)}
+def _models(value: Any, path: str = "") -> dict[str, Model]:
+    """The networks in the fields of a learner, and of those that it holds, by their path."""
+    if isinstance(value, tuple):
+        entries = {str(i): entry for i, entry in enumerate(value)}
+    else:
+        entries = vars(value) if isinstance(value, Learner) else {}
+    found: dict[str, Model] = {}
+    for name, entry in entries.items():
+        place = f"{path}.{name}" if path else name
+        found |= {place: entry} if isinstance(entry, Model) else _models(entry, place)
+    return found

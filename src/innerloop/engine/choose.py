@@ -1,13 +1,15 @@
 """Which way of running a learner is fastest here: timed on the first real tasks, not guessed."""
 
 import time
-import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from innerloop.core import tree
 from innerloop.core.errors import InputError
@@ -188,27 +190,42 @@ def _said(trial: _Trial, count: int) -> str:
     return f"plan: {best}{faster} ({tried}{dropped})"
 
 
-class _Saved:
-    """A tensor that some graph holds."""
+class _Made(TorchDispatchMode):
+    """Notes the memory of everything that is computed. It sees below `torch.func`, where saved-tensor hooks raise."""
 
-    def __init__(self, value: Tensor):
-        self.value = value
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here, and to be skipped by the compiler would import it: a second."""
+        return False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        outputs = func(*args, **(kwargs or {}))
+        for value in tree_leaves(outputs):
+            if isinstance(value, Tensor):
+                memory = value.untyped_storage()
+                alive = StorageWeakRef(memory)
+                self.sizes[alive.cdata] = alive, memory.nbytes()
+        return outputs
+
+    def alive(self, given: list[Tensor]) -> int:
+        """Bytes that something still holds, those of `given` apart, which views of them share."""
+        others = {StorageWeakRef(value.untyped_storage()).cdata for value in given}
+        return sum(size for k, (held, size) in self.sizes.items() if k not in others and not held.expired())
 
 
 def _saved_bytes(learner: Learner, params: Params, episodes: Episode) -> int:
-    """What the graph of one task keeps for the backward pass."""
-    held: weakref.WeakSet[_Saved] = weakref.WeakSet()
-
-    def pack(value: Tensor) -> _Saved:
-        held.add(saved := _Saved(value))
-        return saved
-
-    leaves = {k: v.detach().requires_grad_() for k, v in params.items()}
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved.value):
-        loss = learner.loss(leaves, tree.slice(episodes, 0))
-    storages = {s.data_ptr(): s.nbytes() for s in (saved.value.untyped_storage() for saved in held)}
+    """What the graph of one task keeps for the backward pass, the parameters and the task themselves among it."""
+    leaves, task = {k: v.detach().requires_grad_() for k, v in params.items()}, tree.slice(episodes, 0)
+    with torch.enable_grad(), _Made() as made:
+        loss = learner.loss(leaves, task)
+    given = [*leaves.values(), *tree.flatten(task)]
+    saved = made.alive(given)
     del loss  # alive until here, and its graph with it
-    return sum(storages.values())
+    return saved + sum(value.nbytes for value in given)
 
 
 def _synchronize(probe: Episode) -> None:

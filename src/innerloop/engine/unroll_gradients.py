@@ -1,12 +1,11 @@
-"""Meta-gradients of long unrolls: exact, truncated, or by persistent evolution strategies, behind one interface.
+"""Meta-gradients of long unrolls: truncated, or by persistent evolution strategies, behind one interface.
 
-An estimator other than `Exact` takes a piece of every problem's unroll at a meta-step. What it carries to the next
-piece is tensors with a leading problem axis, held and checkpointed by the engine; a problem that has ended gives its
-row to the fresh task of the same number.
+An estimator takes a piece of every problem's unroll at a meta-step. What it carries to the next piece is tensors with a
+leading problem axis, held and checkpointed by the engine; a problem that has ended gives its row to the fresh task of
+the same number.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -18,7 +17,6 @@ from innerloop.core.learner import Learner, Unrolled
 from innerloop.core.types import Episode, Metrics, Params
 from innerloop.engine import task_gradient
 from innerloop.engine.plan import Plan
-from innerloop.engine.step import meta_gradient
 from innerloop.engine.trace import Recorded
 
 PLANS = ("vmap", "replay", "compile")
@@ -48,22 +46,6 @@ class Estimator(Protocol):
             step: Number of the meta-step, from which randomness comes.
         """
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exact:
-    """The gradient of the whole `learner.loss`; nothing is carried."""
-
-    plan: str | Plan = "auto"
-
-    def begin(self, learner: Learner, params: Params, episodes: Episode) -> None:
-        return None
-
-    def gradient(
-        self, learner: Learner, params: Params, state: None, episodes: Episode, step: int
-    ) -> tuple[Params, None, Metrics]:
-        gradient, metrics = meta_gradient(learner, params, episodes, self.plan)
-        return gradient, None, metrics
 
 
 class Held(NamedTuple):

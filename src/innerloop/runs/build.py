@@ -214,8 +214,3 @@ def _check(options: Options) -> None:
     for name in ("ways", "shots", "queries", "batch_size"):
         if getattr(task, name) < 1:
             raise InputError(f"{name} must be at least 1, got {getattr(task, name)}")
-
-
-def with_fields(options: Options, **changes: Any) -> Options:
-    """The options with other hyper-parameters of the learner."""
-    return replace(options, fields=options.fields | changes)

@@ -15,7 +15,7 @@ from innerloop.core.learner import Learner, mask_absent
 from innerloop.core.model import Model
 from innerloop.core.objectives import ABSENT, mean, normalize, weights
 from innerloop.core.prototypes import Centroids, centroids, cosine, squared_distance
-from innerloop.core.types import Batch, Episode, Metrics, Params
+from innerloop.core.types import Batch, Episode, Metrics, Params, joined
 
 Distance = Literal["cosine", "euclidean"]
 
@@ -79,14 +79,11 @@ class SelfSupervised(Learner[Means]):
         return mask_absent(logits, counts > 0)
 
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
-        x = tree.map(lambda a, b: torch.cat([a, b]), episode.support.x, episode.query.x)
-        y = torch.cat([batch.y for batch in episode])
-        masks = [batch.mask for batch in episode if batch.mask is not None]
-        mask = torch.cat(masks) if len(masks) == 2 else None
-        views = self.encoder.apply(tree.part(params, "encoder"), x, mask)
+        rows = joined(episode.support, episode.query)
+        views = self.encoder.apply(tree.part(params, "encoder"), rows.x, rows.mask)
         if self.projection is not None:
-            views = self.projection.apply(tree.part(params, "projection"), views, mask)
-        loss, found = nt_xent(views, y, mask, self.temperature)
+            views = self.projection.apply(tree.part(params, "projection"), views, rows.mask)
+        loss, found = nt_xent(views, rows.y, rows.mask, self.temperature)
         return loss, {"score": found.detach()}
 
 
