@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from innerloop.core.lstm import next_state
 from innerloop.core.model import Model
 
 
@@ -46,9 +47,7 @@ class _LSTMCell(nn.Module):
 
     def step(self, driven: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """The next h and c, from what the input layer made of x."""
-        i, f, g, o = (driven + self.hidden(h)).chunk(4, -1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        return torch.sigmoid(o) * torch.tanh(c), c
+        return next_state(driven + self.hidden(h), c)
 
 
 class _BiLSTM(nn.Module):

@@ -17,6 +17,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.gradient import grad
 from innerloop.core.inner import first_step
 from innerloop.core.learner import EpisodicClassifier, Unrolled
+from innerloop.core.lstm import next_state
 from innerloop.core.model import Model
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
@@ -137,8 +138,10 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
     def write(self, params: Params, slopes: Tensor, states: States) -> tuple[Tensor, States]:
         """The LSTM alone: [n] gradients and the states of n coordinates into [n] steps, to be added, and new states."""
         x, after = self._read(slopes), []
-        for name, state in zip(_LAYERS, states, strict=True):
-            after.append(cell(tree.part(params, name), x, state))
+        for name, (output, memory) in zip(_LAYERS, states, strict=True):
+            layer = tree.part(params, name)
+            gates = x @ layer["weight_ih"].T + output @ layer["weight_hh"].T + layer["bias"]  # [n, 4 h]
+            after.append(next_state(gates, memory))
             x = after[-1][0]
         return self.output_scale * (x @ params["output.weight"][0] + params["output.bias"]), tuple(after)
 
@@ -189,12 +192,3 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
 def log_and_sign(slopes: Tensor, p: float) -> tuple[Tensor, Tensor]:
     """`(log|g| / p, sign g)` where `|g| >= e^-p`, and `(-1, e^p g)` below."""
     return slopes.abs().clamp_min(math.exp(-p)).log() / p, (math.exp(p) * slopes).clamp(-1, 1)
-
-
-def cell(weights: Params, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    """`nn.LSTMCell` with one bias, written out: the native one cannot be differentiated under vmap."""
-    hidden, memory = state
-    gates = x @ weights["weight_ih"].T + hidden @ weights["weight_hh"].T + weights["bias"]
-    let, forget, new, out = gates.chunk(4, -1)
-    memory = forget.sigmoid() * memory + let.sigmoid() * new.tanh()
-    return out.sigmoid() * memory.tanh(), memory

@@ -15,6 +15,7 @@ from innerloop.core import random, tree
 from innerloop.core.errors import InputError
 from innerloop.core.gradient import value_and_grad
 from innerloop.core.inner import FastWeights
+from innerloop.core.lstm import next_state
 from innerloop.core.types import Batch, Params
 
 _P = 10.0
@@ -82,7 +83,8 @@ class MetaLSTM(FastWeights[Cells]):
         gradient = _flat(slope)
         seen = gradient.detach()  # even then: the slope of log|gradient| is 1 / |gradient|
         read = torch.cat([_preprocess(seen), _preprocess(value.expand_as(seen))], 1)  # [n, 4]
-        hidden, cell = _lstm(tree.part(params, "lstm"), read, carry.hidden, carry.cell)
+        driven = torch.cat([read, carry.hidden], 1) @ params["lstm.weight"].T + params["lstm.bias"]  # [n, 4 units]
+        hidden, cell = next_state(driven, carry.cell)
         # Each gate reads the hidden state, the weight and its own last value.
         by_hidden, by_weight, by_gate = params["gates.weight"].split([self.units, 1, 1], 1)
         gates = hidden @ by_hidden.T + carry.weights[:, None] * by_weight.T + carry.gates * by_gate.T
@@ -92,14 +94,6 @@ class MetaLSTM(FastWeights[Cells]):
 
     def finish(self, params: Params, carry: Cells, support: Batch) -> Params:
         return self.with_statistics(_shaped(carry.weights, tree.part(params, "model")), support)
-
-
-def _lstm(params: Params, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """One step of an LSTM for n inputs at once; torch's own cell cannot be differentiated under `vmap`."""
-    gates = torch.cat([x, hidden], 1) @ params["weight"].T + params["bias"]  # [n, 4 units]
-    i, f, g, o = gates.chunk(4, 1)
-    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
-    return o.sigmoid() * cell.tanh(), cell
 
 
 def _preprocess(x: Tensor) -> Tensor:
