@@ -6,32 +6,24 @@ from typing import Generic
 from torch import Tensor
 
 from innerloop.core import tree
-from innerloop.core.learner import Adapted, EpisodicClassifier, score
+from innerloop.core.encoder_learner import EncoderClassifier
+from innerloop.core.learner import Adapted, score
 from innerloop.core.model import Model
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretrained(EpisodicClassifier[Adapted], Generic[Adapted]):
+class Pretrained(EncoderClassifier[Adapted], Generic[Adapted]):
     """`loss` is plain classification of the query over all meta-training classes (`tasks.BatchSampler`).
 
     Parameters: `encoder.*` and `head.*`, the pre-training classifier, which adaptation has no use for.
     """
 
-    encoder: Model
-    """x -> features [n, d]."""
     head: Model
     """features -> logits of all meta-training classes."""
 
     def init(self, seed: int) -> Params:
         return tree.join(encoder=self.encoder.init(seed), head=self.head.init(seed))
-
-    def features(self, params: Params, support: Batch) -> tuple[Tensor, Params]:
-        """[n, d] of the support, and the encoder with its statistics unless transductive."""
-        encoder = tree.part(params, "encoder")
-        if not self.transductive:
-            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
-        return self.encoder.apply(encoder, support.x, support.mask), encoder
 
     def logits(self, params: Params, query: Batch) -> Tensor:
         """[n, classes] of the pre-training classifier."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from innerloop.core import tree
 from innerloop.core.inner import descend
 from innerloop.core.learner import Unrolled, mask_absent
 from innerloop.core.objectives import classification, membership
@@ -41,7 +42,7 @@ class FineTune(Pretrained[NewHead], Unrolled[NewHead, Training]):
     inner_steps: int = 100
 
     def start(self, params: Params, support: Batch) -> Training:
-        features, encoder = self.features(params, support)
+        features, encoder = self.features(tree.part(params, "encoder"), support)
         present = membership(support.y, ways(support), support.mask).sum(0) > 0
         zero = features.new_zeros(len(present), features.shape[1])
         return Training(NewHead(zero, zero[:, 0], present, encoder), features)

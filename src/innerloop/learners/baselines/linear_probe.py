@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import mask_absent
 from innerloop.core.linalg import with_ones
@@ -50,7 +51,7 @@ class LinearProbe(Pretrained[Probe]):
         return super().init(seed) | ({"C": torch.tensor(1.0)} if self.C is None else {})
 
     def adapt(self, params: Params, support: Batch) -> Probe:
-        features, encoder = self.features(params, support)
+        features, encoder = self.features(tree.part(params, "encoder"), support)
         x = with_ones(normalize(features)) * weights(support.y, support.mask)[:, None]
         member = membership(support.y, ways(support), support.mask, x.dtype)  # [n, ways]
         decay = 1 / (params["C"] if self.C is None else torch.as_tensor(self.C, dtype=x.dtype, device=x.device))

@@ -4,22 +4,16 @@ Adaptation is a new head on the shared trunk: the mean of every class, of featur
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch import Tensor
 
+from innerloop.core import tree
+from innerloop.core.encoder_learner import Means, nearness
 from innerloop.core.learner import mask_absent, score
 from innerloop.core.objectives import normalize
 from innerloop.core.pretraining import Pretrained
-from innerloop.core.prototypes import Centroids, centroids, squared_distance
+from innerloop.core.prototypes import centroids
 from innerloop.core.types import Batch, Episode, Metrics, Params
-
-
-class Means(NamedTuple):
-    """Class means of unit-length features, and the encoder with the support's statistics unless transductive."""
-
-    centroids: Centroids
-    encoder: Params
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +25,11 @@ class MultiTask(Pretrained[Means]):
     """
 
     def adapt(self, params: Params, support: Batch) -> Means:
-        features, encoder = self.features(params, support)
+        features, encoder = self.features(tree.part(params, "encoder"), support)
         return Means(centroids(normalize(features), support), encoder)
 
     def predict(self, params: Params, adapted: Means, x: Tensor | dict[str, Tensor]) -> Tensor:
-        means, counts = adapted.centroids
-        return mask_absent(-squared_distance(normalize(self.encoder.apply(adapted.encoder, x)), means), counts > 0)
+        return nearness(normalize(self.encoder.apply(adapted.encoder, x)), adapted.centroids)
 
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
         query = episode.query

@@ -4,30 +4,27 @@ Adaptation is the mean of every class, over raw inputs or the features of an enc
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 from torch import Tensor
 
+from innerloop.core.encoder_learner import Means
 from innerloop.core.errors import InputError
 from innerloop.core.learner import EpisodicClassifier, mask_absent
 from innerloop.core.model import Model
 from innerloop.core.objectives import normalize
-from innerloop.core.prototypes import Centroids, centroids, cosine, squared_distance
+from innerloop.core.prototypes import centroids, cosine, squared_distance
 from innerloop.core.types import Batch, Params
 
 Distance = Literal["squared_euclidean", "cosine"]
 
 
-class Means(NamedTuple):
-    """Class means, and the encoder with the support's statistics (empty for raw inputs)."""
-
-    centroids: Centroids
-    encoder: Params
-
-
 @dataclass(frozen=True, kw_only=True)
 class NearestCentroid(EpisodicClassifier[Means]):
-    """Logits are negative squared Euclidean distances to the class means, or cosines with them."""
+    """Logits are negative squared Euclidean distances to the class means, or cosines with them.
+
+    For raw inputs there are no parameters, and the encoder of what is adapted is empty.
+    """
 
     encoder: Model | None = None
     """x -> features [n, d]; None: the raw inputs, flattened."""

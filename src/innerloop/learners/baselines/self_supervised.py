@@ -4,32 +4,25 @@ Adaptation is the mean feature of every class; a query belongs to the nearest, b
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from innerloop.core import tree
+from innerloop.core.encoder_learner import EncoderLearner, Means
 from innerloop.core.errors import InputError
-from innerloop.core.learner import Learner, mask_absent
+from innerloop.core.learner import mask_absent
 from innerloop.core.model import Model
 from innerloop.core.objectives import ABSENT, mean, normalize, weights
-from innerloop.core.prototypes import Centroids, centroids, cosine, squared_distance
+from innerloop.core.prototypes import centroids, cosine, squared_distance
 from innerloop.core.types import Batch, Episode, Metrics, Params, joined
 
 Distance = Literal["cosine", "euclidean"]
 
 
-class Means(NamedTuple):
-    """Class means of the encoder's features (of unit length for the cosine)."""
-
-    centroids: Centroids
-    encoder: Params
-    """With the support's statistics unless transductive."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class SelfSupervised(Learner[Means]):
+class SelfSupervised(EncoderLearner[Means]):
     """`loss` is NT-Xent over the rows of support and query together; rows with equal labels are views of one picture.
 
     That is what `tasks.UnsupervisedSampler` makes, with one shot and one query of many pictures. Where an example has
@@ -39,8 +32,6 @@ class SelfSupervised(Learner[Means]):
 
     low_precision = True
 
-    encoder: Model
-    """x -> features [n, d]."""
     projection: Model | None = None
     """features -> [n, p], which are compared in training, such as `nn.mlp.MLP(d, (d,), d)`; None: the features."""
     temperature: float = 0.2
@@ -61,10 +52,7 @@ class SelfSupervised(Learner[Means]):
         return tree.join(**parts)
 
     def adapt(self, params: Params, support: Batch) -> Means:
-        encoder = tree.part(params, "encoder")
-        if not self.transductive:
-            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
-        features = self.encoder.apply(encoder, support.x, support.mask)
+        features, encoder = self.features(tree.part(params, "encoder"), support)
         if self.distance == "cosine":
             features = normalize(features)
         return Means(centroids(features, support), encoder)

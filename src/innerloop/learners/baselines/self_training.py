@@ -9,19 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from innerloop.core.encoder_learner import EncoderClassifier, Means, nearness
 from innerloop.core.errors import InputError
-from innerloop.core.learner import EpisodicClassifier, Unrolled, mask_absent
-from innerloop.core.model import Model
+from innerloop.core.learner import Unrolled
 from innerloop.core.objectives import ABSENT, classification, membership
 from innerloop.core.prototypes import Centroids, centroids, squared_distance, ways
 from innerloop.core.types import Batch, Episode, Metrics, Params
-
-
-class Means(NamedTuple):
-    """Class means over labels and guesses, and the encoder with the support's statistics unless transductive."""
-
-    centroids: Centroids
-    encoder: Params
 
 
 class Guessing(NamedTuple):
@@ -35,7 +28,7 @@ class Guessing(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfTraining(EpisodicClassifier[Means], Unrolled[Means, Guessing]):
+class SelfTraining(EncoderClassifier[Means], Unrolled[Means, Guessing]):
     """Logits are negative squared distances to class means; parameters are the encoder's, as ProtoNet's.
 
     `loss` is ProtoNet's on the labelled rows alone, so a run of it serves here, and training has made the softmax over
@@ -47,8 +40,6 @@ class SelfTraining(EpisodicClassifier[Means], Unrolled[Means, Guessing]):
     round is undone.
     """
 
-    encoder: Model
-    """x -> features [n, d]."""
     inner_steps: int = 3
     """Rounds at most."""
     threshold: float = 0.75
@@ -58,11 +49,8 @@ class SelfTraining(EpisodicClassifier[Means], Unrolled[Means, Guessing]):
         if not 0 <= self.threshold <= 1:
             raise InputError(f"threshold is a probability from 0 to 1, got {self.threshold}")
 
-    def init(self, seed: int) -> Params:
-        return self.encoder.init(seed)
-
     def start(self, params: Params, support: Batch) -> Guessing:
-        features, encoder = self._features(params, support)
+        features, encoder = self.features(params, support)
         member = membership(support.y, ways(support), support.mask, features.dtype)  # [n, ways]
         without = 1 - torch.eye(len(member), dtype=member.dtype, device=member.device)
         kept = torch.cat([torch.ones_like(without[:1]), without])  # [1 + n, n]
@@ -93,18 +81,11 @@ class SelfTraining(EpisodicClassifier[Means], Unrolled[Means, Guessing]):
         return Means(Centroids(means, counts), carry.encoder)
 
     def predict(self, params: Params, adapted: Means, x: Tensor | dict[str, Tensor]) -> Tensor:
-        means, counts = adapted.centroids
-        return mask_absent(-squared_distance(self.encoder.apply(adapted.encoder, x), means), counts > 0)
+        return nearness(self.encoder.apply(adapted.encoder, x), adapted.centroids)
 
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
-        features, encoder = self._features(params, episode.support)
+        features, encoder = self.features(params, episode.support)
         return self.query_loss(params, Means(centroids(features, episode.support), encoder), episode.query)
-
-    def _features(self, params: Params, support: Batch) -> tuple[Tensor, Params]:
-        """Of the support, and the encoder with its statistics."""
-        if not self.transductive:
-            params = self.encoder.with_statistics(params, support.x, support.mask)
-        return self.encoder.apply(params, support.x, support.mask), params
 
 
 def _means(member: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:

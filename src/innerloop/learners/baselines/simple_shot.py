@@ -5,27 +5,20 @@ Adaptation is the mean of every class, of features of an ordinarily trained clas
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from innerloop.core import tree
+from innerloop.core.encoder_learner import Means, nearness
 from innerloop.core.errors import InputError
-from innerloop.core.learner import mask_absent
 from innerloop.core.objectives import normalize, weights
 from innerloop.core.pretraining import Pretrained
-from innerloop.core.prototypes import Centroids, centroids, squared_distance
+from innerloop.core.prototypes import centroids
 from innerloop.core.types import Batch, Episode, Params
 
 Transform = Literal["none", "l2", "centred_l2"]
-
-
-class Means(NamedTuple):
-    """Class means of transformed features, and the encoder with the support's statistics unless transductive."""
-
-    centroids: Centroids
-    encoder: Params
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +41,11 @@ class SimpleShot(Pretrained[Means]):
         return super().init(seed) | {"centre": torch.zeros(())}
 
     def adapt(self, params: Params, support: Batch) -> Means:
-        features, encoder = self.features(params, support)
+        features, encoder = self.features(tree.part(params, "encoder"), support)
         return Means(centroids(self._transformed(params, features), support), encoder)
 
     def predict(self, params: Params, adapted: Means, x: Tensor | dict[str, Tensor]) -> Tensor:
-        features = self._transformed(params, self.encoder.apply(adapted.encoder, x))
-        means, counts = adapted.centroids
-        return mask_absent(-squared_distance(features, means), counts > 0)
+        return nearness(self._transformed(params, self.encoder.apply(adapted.encoder, x)), adapted.centroids)
 
     @torch.no_grad()
     def complete(self, params: Params, tasks: Iterable[Episode]) -> Params:

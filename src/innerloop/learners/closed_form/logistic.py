@@ -9,10 +9,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 from innerloop.core import tree
+from innerloop.core.encoder_learner import EncoderClassifier
 from innerloop.core.errors import InputError
-from innerloop.core.learner import EpisodicClassifier, Unrolled, mask_absent
+from innerloop.core.learner import Unrolled, mask_absent
 from innerloop.core.linalg import ridge, with_ones
-from innerloop.core.model import Model
 from innerloop.core.objectives import classification, membership, weights
 from innerloop.core.prototypes import ways
 from innerloop.core.types import Batch, Params
@@ -38,15 +38,13 @@ class Fitting(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LRD2(EpisodicClassifier[Regressions], Unrolled[Regressions, Fitting]):
+class LRD2(EncoderClassifier[Regressions], Unrolled[Regressions, Fitting]):
     """Logits are the log-odds of each class against the others. Parameters: `encoder.*`.
 
     Weights, the bias among them, go from zero to the minimum of `sum_i logloss_i + decay / 2 |w|^2`: scikit-learn's
     `LogisticRegression(C=1 / decay, fit_intercept=False)` with a column of ones.
     """
 
-    encoder: Model
-    """x -> features [n, d]."""
     inner_steps: int = 5
     """Steps of Newton's method, each a weighted ridge regression (IRLS)."""
     decay: float = 1.0
@@ -60,10 +58,7 @@ class LRD2(EpisodicClassifier[Regressions], Unrolled[Regressions, Fitting]):
         return tree.join(encoder=self.encoder.init(seed))
 
     def start(self, params: Params, support: Batch) -> Fitting:
-        encoder = tree.part(params, "encoder")
-        if not self.transductive:
-            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
-        features = self.encoder.apply(encoder, support.x, support.mask)
+        features, encoder = self.features(tree.part(params, "encoder"), support)
         x = with_ones(features) * weights(support.y, support.mask)[:, None]
         present = membership(support.y, ways(support), support.mask).sum(0) > 0
         return Fitting(Regressions(x.new_zeros(len(present), x.shape[1]), present, encoder), x)

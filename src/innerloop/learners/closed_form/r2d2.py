@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from innerloop.core import tree
+from innerloop.core.encoder_learner import EncoderClassifier
 from innerloop.core.errors import InputError
-from innerloop.core.learner import EpisodicClassifier, mask_absent
+from innerloop.core.learner import mask_absent
 from innerloop.core.linalg import ridge, with_ones
-from innerloop.core.model import Model
 from innerloop.core.objectives import membership, weights
 from innerloop.core.prototypes import ways
 from innerloop.core.types import Batch, Params
@@ -30,7 +30,7 @@ class Regression(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class R2D2(EpisodicClassifier[Regression]):
+class R2D2(EncoderClassifier[Regression]):
     """Logits are the regression's outputs, scaled and shifted by learned numbers.
 
     Its weights, the bias among them, minimise `sum_i |x_i W - y_i|^2 + decay |W|^2`: scikit-learn's
@@ -40,8 +40,6 @@ class R2D2(EpisodicClassifier[Regression]):
     Parameters: `encoder.*`, `log_scale`, `bias` (which no softmax sees), and `log_decay` where it is learned.
     """
 
-    encoder: Model
-    """x -> features [n, d]."""
     decay: float = 1.0
     """The paper's lambda, at first if it is learned."""
     learn_decay: bool = False
@@ -58,10 +56,7 @@ class R2D2(EpisodicClassifier[Regression]):
         return params | ({"log_decay": torch.tensor(math.log(self.decay))} if self.learn_decay else {})
 
     def adapt(self, params: Params, support: Batch) -> Regression:
-        encoder = tree.part(params, "encoder")
-        if not self.transductive:
-            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
-        features = self.encoder.apply(encoder, support.x, support.mask)
+        features, encoder = self.features(tree.part(params, "encoder"), support)
         member = membership(support.y, ways(support), support.mask, features.dtype)  # [n, ways]
         x = with_ones(features) * weights(support.y, support.mask)[:, None]
         decay = params["log_decay"].exp() if self.learn_decay else self.decay

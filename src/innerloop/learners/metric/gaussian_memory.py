@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from innerloop.core import tree
+from innerloop.core.encoder_learner import EncoderClassifier
 from innerloop.core.errors import InputError
-from innerloop.core.learner import EpisodicClassifier, mask_absent
-from innerloop.core.model import Model
+from innerloop.core.learner import mask_absent
 from innerloop.core.prototypes import labels, squared_distance, vote, ways
 from innerloop.core.types import Batch, Params
 
@@ -30,7 +30,7 @@ class Memory(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GaussianMemory(EpisodicClassifier[Memory]):
+class GaussianMemory(EncoderClassifier[Memory]):
     """Logits are the logarithms of the classes' shares of `sum_i exp(-|f(x) - m_i|^2 / sigma^2)`.
 
     Parameters: `encoder.*` and `log_sigma`.
@@ -42,8 +42,6 @@ class GaussianMemory(EpisodicClassifier[Memory]):
 
     incremental: ClassVar[bool] = True
 
-    encoder: Model
-    """x -> features [n, d]."""
     sigma: float = 4.0
     """Width of the kernel at first, in units of the features; learned."""
     capacity: int = 1024
@@ -61,10 +59,7 @@ class GaussianMemory(EpisodicClassifier[Memory]):
             raise InputError(
                 f"a support of {len(support.y)} examples does not fit a memory of {self.capacity}: raise the capacity"
             )
-        encoder = tree.part(params, "encoder")
-        if not self.transductive:
-            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
-        features = self.encoder.apply(encoder, support.x, support.mask)
+        features, encoder = self.features(tree.part(params, "encoder"), support)
         none = torch.full((self.capacity,), -1, device=features.device)
         classes = torch.ones(ways(support), dtype=torch.bool, device=features.device)
         empty = Memory(features.new_zeros(self.capacity, features.shape[1]), none, none, classes, encoder)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from innerloop.core import tree
+from innerloop.core.encoder_learner import EncoderClassifier
 from innerloop.core.errors import InputError
-from innerloop.core.learner import EpisodicClassifier, mask_absent
+from innerloop.core.learner import mask_absent
 from innerloop.core.model import Model
 from innerloop.core.prototypes import cosine, labels, vote, ways
 from innerloop.core.types import Batch, Params
@@ -29,7 +30,7 @@ class LabelledEmbeddings(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MatchingNet(EpisodicClassifier[LabelledEmbeddings]):
+class MatchingNet(EncoderClassifier[LabelledEmbeddings]):
     """Logits are the logarithms of the classes' attention, so that cross-entropy is the paper's -log p.
 
     Attention is the softmax over the support of cosines times a temperature. Parameters: `encoder.*`,
@@ -39,8 +40,6 @@ class MatchingNet(EpisodicClassifier[LabelledEmbeddings]):
     so the order of the rows matters within a class only.
     """
 
-    encoder: Model
-    """x -> features [n, d]."""
     temperature: float | None = 10.0
     """What cosines are multiplied by at first; learned. None: the paper's formula without one, in which no class of N
     can get more than e / (e + (N - 1) / e) of the attention in 1-shot tasks."""
@@ -70,10 +69,8 @@ class MatchingNet(EpisodicClassifier[LabelledEmbeddings]):
         return params
 
     def adapt(self, params: Params, support: Batch) -> LabelledEmbeddings:
-        encoder, classes = tree.part(params, "encoder"), ways(support)
-        if not self.transductive:
-            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
-        features, y = self.encoder.apply(encoder, support.x, support.mask), labels(support)
+        y, classes = labels(support), ways(support)
+        features, encoder = self.features(tree.part(params, "encoder"), support)
         if self.fce_steps and self.support_context:
             order = torch.where(y >= 0, y, classes).argsort(stable=True)
             features, y = features[order], y[order]

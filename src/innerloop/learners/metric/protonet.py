@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from innerloop.core import tree
+from innerloop.core.encoder_learner import EncoderClassifier
 from innerloop.core.errors import InputError
-from innerloop.core.learner import EpisodicClassifier, mask_absent
-from innerloop.core.model import Model
+from innerloop.core.learner import mask_absent
 from innerloop.core.objectives import membership
 from innerloop.core.prototypes import Centroids, centroids, cosine, precise, squared_distance
 from innerloop.core.types import Batch, Params
@@ -32,7 +32,7 @@ class Prototypes(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtoNet(EpisodicClassifier[Prototypes]):
+class ProtoNet(EncoderClassifier[Prototypes]):
     """Logits are negative squared Euclidean distances (equation 2), neither scaled nor rooted, or of another kind.
 
     Parameters are the encoder's; with the cosine `encoder.*` and `log_temperature`.
@@ -40,8 +40,6 @@ class ProtoNet(EpisodicClassifier[Prototypes]):
 
     low_precision = True
 
-    encoder: Model
-    """x -> features [n, d]."""
     distance: Distance = "squared_euclidean"
     """squared_euclidean: the paper's. cosine: the cosine times a learned temperature. mahalanobis: half of the squared
     distance under the covariance of each class, regularised by that of the task (Simple CNAPS, Bateni et al. 2020)."""
@@ -61,10 +59,8 @@ class ProtoNet(EpisodicClassifier[Prototypes]):
         return tree.join(encoder=encoder) | {"log_temperature": torch.tensor(math.log(self.temperature))}
 
     def adapt(self, params: Params, support: Batch) -> Prototypes:
-        encoder = tree.part(params, "encoder") if self.distance == "cosine" else params
-        if not self.transductive:
-            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
-        features = self.encoder.apply(encoder, support.x, support.mask)
+        own = tree.part(params, "encoder") if self.distance == "cosine" else params
+        features, encoder = self.features(own, support)
         found = centroids(features, support)
         metric = {"factors": _factors(features, support, found)} if self.distance == "mahalanobis" else {}
         return Prototypes(found, encoder, metric)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from innerloop.core import tree
-from innerloop.core.learner import EpisodicClassifier, mask_absent
+from innerloop.core.encoder_learner import EncoderClassifier
+from innerloop.core.learner import mask_absent
 from innerloop.core.model import Model
 from innerloop.core.objectives import Objective, mean, membership, weights
 from innerloop.core.prototypes import ways
@@ -34,7 +35,7 @@ def relation_error(logits: Tensor, y: Tensor, mask: Tensor | None = None) -> Ten
 
 
 @dataclass(frozen=True, kw_only=True)
-class RelationNet(EpisodicClassifier[ClassFeatures]):
+class RelationNet(EncoderClassifier[ClassFeatures]):
     """Logits are relation scores before their sigmoid. Parameters: `encoder.*` and `relation.*`.
 
     Inductive, batch norms inside the relation module use its statistics over the support compared with the classes.
@@ -54,16 +55,14 @@ class RelationNet(EpisodicClassifier[ClassFeatures]):
         return tree.join(encoder=self.encoder.init(seed), relation=self.relation.init(seed))
 
     def adapt(self, params: Params, support: Batch) -> ClassFeatures:
-        encoder, relation = tree.part(params, "encoder"), tree.part(params, "relation")
-        if not self.transductive:
-            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
-        features = self.encoder.apply(encoder, support.x, support.mask)
+        features, encoder = self.features(tree.part(params, "encoder"), support)
         member = membership(support.y, ways(support), support.mask, features.dtype)  # [n, ways]
         counts = member.sum(0)
         classes, present = member.T @ features.flatten(1), counts > 0
         if not self.summed:
             classes = classes / counts.clamp_min(1)[:, None]
         classes = classes.unflatten(1, features.shape[1:])
+        relation = tree.part(params, "relation")
         if not self.transductive:
             real = torch.ones_like(support.y, dtype=torch.bool) if support.mask is None else support.mask
             compared = (real[:, None] & present).flatten()

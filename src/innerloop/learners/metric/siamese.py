@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from innerloop.core import tree
+from innerloop.core.encoder_learner import EncoderLearner
 from innerloop.core.errors import InputError
-from innerloop.core.learner import Learner, mask_absent, score
+from innerloop.core.learner import mask_absent, score
 from innerloop.core.model import Model
 from innerloop.core.objectives import mean, membership, normalize, weights
 from innerloop.core.prototypes import precise, squared_distance, ways
@@ -35,7 +36,7 @@ class Remembered(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Siamese(Learner[Remembered]):
+class Siamese(EncoderLearner[Remembered]):
     """Trained to tell whether two examples are of one class, on all pairs of a query and a support row of a task.
 
     Half of the loss is the mean over pairs of one class, half that over pairs of two, however many there are of each.
@@ -47,8 +48,6 @@ class Siamese(Learner[Remembered]):
     Parameters: `encoder.*`, and for `weighted_l1` also `comparison.*`.
     """
 
-    encoder: Model
-    """x -> features [n, d]."""
     distance: Distance = "euclidean"
     """cosine: the Euclidean distance between embeddings of unit length, at most 2. weighted_l1: Koch's."""
     margin: float | None = None
@@ -72,10 +71,7 @@ class Siamese(Learner[Remembered]):
         return tree.join(**parts)
 
     def adapt(self, params: Params, support: Batch) -> Remembered:
-        encoder = tree.part(params, "encoder")
-        if not self.transductive:
-            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
-        embeddings = self.encoder.apply(encoder, support.x, support.mask)
+        embeddings, encoder = self.features(tree.part(params, "encoder"), support)
         return Remembered(embeddings, membership(support.y, ways(support), support.mask, embeddings.dtype), encoder)
 
     def predict(self, params: Params, adapted: Remembered, x: Tensor | dict[str, Tensor]) -> Tensor:

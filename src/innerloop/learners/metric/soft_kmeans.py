@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from innerloop.core import tree
+from innerloop.core.encoder_learner import EncoderClassifier, Means, nearness
 from innerloop.core.errors import InputError
-from innerloop.core.learner import EpisodicClassifier, Unrolled, mask_absent
+from innerloop.core.learner import Unrolled, mask_absent
 from innerloop.core.model import Model
 from innerloop.core.objectives import classification, membership
 from innerloop.core.prototypes import Centroids, centroids, squared_distance
@@ -21,30 +22,21 @@ from innerloop.core.types import Batch, Params
 Variant = Literal["soft", "cluster", "masked"]
 
 
-class Prototypes(NamedTuple):
-    """Refined prototypes, and the encoder with the support's statistics unless transductive."""
-
-    centroids: Centroids
-    encoder: Params
-
-
 class Refining(NamedTuple):
-    """Prototypes under refinement, and the support's features, which stay as they are."""
+    """Means under refinement, and the support's features, which stay as they are."""
 
-    found: Prototypes
+    found: Means
     features: Tensor  # [n, d]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoftKMeans(EpisodicClassifier[Prototypes], Unrolled[Prototypes, Refining]):
+class SoftKMeans(EncoderClassifier[Means], Unrolled[Means, Refining]):
     """Logits are negative squared distances to the refined prototypes; without unlabelled rows this is ProtoNet.
 
     Unlabelled rows of the support have label -1. Parameters of the soft variant are the encoder's, as ProtoNet's, whose
     runs it can use; `encoder.*` and `log_radius` with the cluster, `encoder.*` and `gate.*` when masked.
     """
 
-    encoder: Model
-    """x -> features [n, d]."""
     variant: Variant = "soft"
     """soft: every unlabelled example is shared among the classes. cluster: also a cluster at the origin, whose radius
     is learned, takes what belongs to none. masked: examples too far from a class do not count for it."""
@@ -79,11 +71,9 @@ class SoftKMeans(EpisodicClassifier[Prototypes], Unrolled[Prototypes, Refining])
         return encoder
 
     def start(self, params: Params, support: Batch) -> Refining:
-        encoder = params if self.variant == "soft" else tree.part(params, "encoder")
-        if not self.transductive:
-            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
-        features = self.encoder.apply(encoder, support.x, support.mask)
-        return Refining(Prototypes(centroids(features, support), encoder), features)
+        own = params if self.variant == "soft" else tree.part(params, "encoder")
+        features, encoder = self.features(own, support)
+        return Refining(Means(centroids(features, support), encoder), features)
 
     def advance(self, params: Params, carry: Refining, support: Batch) -> tuple[Refining, Tensor]:
         (means, counts), features = carry.found.centroids, carry.features
@@ -98,12 +88,11 @@ class SoftKMeans(EpisodicClassifier[Prototypes], Unrolled[Prototypes, Refining])
         found = carry.found._replace(centroids=Centroids(means, counts))
         return carry._replace(found=found), classification(logits, support.y, support.mask)
 
-    def finish(self, params: Params, carry: Refining, support: Batch) -> Prototypes:
+    def finish(self, params: Params, carry: Refining, support: Batch) -> Means:
         return carry.found
 
-    def predict(self, params: Params, adapted: Prototypes, x: Tensor | dict[str, Tensor]) -> Tensor:
-        means, counts = adapted.centroids
-        return mask_absent(-squared_distance(self.encoder.apply(adapted.encoder, x), means), counts > 0)
+    def predict(self, params: Params, adapted: Means, x: Tensor | dict[str, Tensor]) -> Tensor:
+        return nearness(self.encoder.apply(adapted.encoder, x), adapted.centroids)
 
     def _shares(
         self, params: Params, features: Tensor, distances: Tensor, logits: Tensor, unlabelled: Tensor
