@@ -15,7 +15,6 @@ from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import meta_gradient
 from innerloop.learners import catalogue
 from innerloop.runs import build, defaults
-from innerloop.runs.defaults import entry
 
 SHAPE, WAYS = (1, 16, 16), 5
 
@@ -59,7 +58,7 @@ class Case(NamedTuple):
 def case(request, pictures) -> Case:
     usual = defaults(request.param, str(pictures))
     run = build(replace(usual, network=replace(usual.network, width=4)))
-    labels = len(run.splits.train) if entry(request.param).batches else None
+    labels = len(run.splits.train) if "episodes" not in catalogue()[request.param].trains_on else None
     learner = replace(run.learner, transductive=False)
     return Case(learner, learner.init(0), labels)
 

@@ -10,7 +10,7 @@ from innerloop.runs import build
 from innerloop.runs.compare import CompareOptions, compare_runs
 from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.report.report import write_comparison
-from tests.evaluate.test_report import Page
+from tests.report.test_report import Page
 from tests.runs.test_build import small
 
 FEW = CompareOptions(episodes=6, queries=3)

@@ -8,6 +8,7 @@ from torch import Tensor
 from innerloop.core.learner import Adapted, EpisodicClassifier, Learner, mask_absent
 from innerloop.core.model import Model
 from innerloop.core.prototypes import Centroids, squared_distance
+from innerloop.core.sensible import MANY_WAYS, by_kind
 from innerloop.core.types import Batch, Params
 
 
@@ -22,6 +23,8 @@ class Means(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class EncoderLearner(Learner[Adapted], Generic[Adapted]):
     """A learner over the features of an encoder. Parameters are the encoder's, where a learner has no others."""
+
+    sensible = by_kind(classes=MANY_WAYS)
 
     encoder: Model
     """x -> features [n, d]."""

@@ -11,6 +11,7 @@ from innerloop.core import tree
 from innerloop.core.gradient import value_and_grad
 from innerloop.core.learner import Carry, EpisodicClassifier, Unrolled
 from innerloop.core.model import Model
+from innerloop.core.sensible import INNER_LOOP, by_kind
 from innerloop.core.types import Batch, Metrics, Params
 
 Loss = Callable[[Params], tuple[Tensor, Metrics]]
@@ -58,6 +59,8 @@ class FastWeights(EpisodicClassifier[Params], Unrolled[Params, Carry], Generic[C
 
     Transductive, the statistics stay out and `predict` uses those of the rows it is given.
     """
+
+    sensible = by_kind(classes=INNER_LOOP)
 
     model: Model
     """x -> outputs of a task."""

@@ -2,13 +2,14 @@
 
 import abc
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, Self, TypeVar
 
 from torch import Tensor
 
 from innerloop.core import objectives, recompute
+from innerloop.core.sensible import Sensible, Stream, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 Adapted = TypeVar("Adapted")
@@ -23,6 +24,11 @@ class Learner(abc.ABC, Generic[Adapted]):
     counts, no `.item()`, nothing constructed inside `adapt`, no draw from torch's generator.
     """
 
+    trains_on: ClassVar[tuple[Stream, ...]]
+    """What meta-training gives it; the first is usual, others come where the data are so. A learner of the catalogue
+    says it itself: there is no default, and nothing is inherited."""
+    sensible: ClassVar[Mapping[str, Sensible]] = by_kind()
+    """What to start from, by kind of problem."""
     exact_gradient: ClassVar[bool] = True
     """Whether the gradient of `loss` is its exact derivative (first-order learners: False)."""
     incremental: ClassVar[bool] = False

@@ -20,7 +20,7 @@ from innerloop.runs.record import record
 from innerloop.runs.regressions import REGRESSIONS
 from innerloop.runs.run import Run
 from innerloop.runs.start import begin
-from innerloop.tasks import EpisodeSampler, Pool, Splits, UnsupervisedSampler
+from innerloop.tasks import BatchSampler, EpisodeSampler, Pool, Splits, TaskBatchSampler, UnsupervisedSampler
 from innerloop.tasks.datasets import load
 from innerloop.tasks.functions import FAMILIES, Functions
 
@@ -48,22 +48,26 @@ def build(options: Options, data_root: str | Path | None = None) -> Run:
 
 def classification(options: Options, data_root: str | Path | None = None) -> Run:
     """A run on classes of examples: pictures, or arrays."""
-    task, row = options.task, entry(options.learner, options.task.data)
+    task, cls = options.task, learner_class(options.learner)
+    sensible, stream = entry(cls, task.data), next((s for s in cls.trains_on if s != "functions"), None)
+    if stream is None:
+        raise InputError(f"{options.learner} is trained on functions: leave out --data {task.data}")
     splits = load(task.data, data_root, task.split_scheme)
-    has = {f.name for f in fields(learner_class(options.learner))}
-    if task.train_ways not in (None, task.ways) and not row.batches and has & {"model", "head"}:
+    has, whole = {f.name for f in fields(cls)}, stream != "episodes"
+    if task.train_ways not in (None, task.ways) and not whole and has & {"model", "head"}:
         raise InputError(
             f"{options.learner} learns a network with one output for each of {task.ways} classes, so it trains "
             f"with the ways it is tested with: leave out --train-ways {task.train_ways}, or take a learner for any "
             "number of classes (protonet)"
         )
     shots = task.shots if task.train_shots is None else task.train_shots
-    if row.batches:
+    if whole:
         _refuse_kinds_of_tasks(options.learner, task)
-        train = row.batches(pool=splits.train, batch_size=task.batch_size, seed=options.train.seed)
+        make = BatchSampler if stream == "batches" else TaskBatchSampler
+        train = make(pool=splits.train, batch_size=task.batch_size, seed=options.train.seed)
     else:
         ways = task.train_ways or task.ways
-        if ways == row.task.get("train_ways"):  # a default gives way to data with fewer classes
+        if ways == sensible.task.get("train_ways"):  # a default gives way to data with fewer classes
             ways = max(min(ways, _classes(splits.train, task)), task.ways)
         train = _tasks(splits.train, task, ways, shots, options.train.seed)
     validation = None
@@ -76,8 +80,8 @@ def classification(options: Options, data_root: str | Path | None = None) -> Run
             unlabelled=task.unlabelled,
             distractors=task.distractors,
         )
-    outputs = len(splits.train) if row.batches else task.ways
-    choices = {k: v for k, v in row.choices.items() if options.fields.get(k) is None and len(splits.validation) > 1}
+    outputs = len(splits.train) if whole else task.ways
+    choices = {k: v for k, v in sensible.choices.items() if options.fields.get(k) is None and len(splits.validation) > 1}
     return Run(
         learner=_learner(options, splits.train.shape, outputs),
         train=train,
@@ -155,7 +159,7 @@ def regress(options: Options) -> Run:
 def optimisation(options: Options) -> Run:
     """Functions to be minimised, of one family; three streams of them that never meet."""
     cls, family = learner_class(options.learner), options.task.family
-    if "value" not in {f.name for f in fields(cls)}:
+    if "functions" not in cls.trains_on:
         raise InputError(f"{options.learner} is no learned optimizer: leave out --data {FUNCTIONS}, or train l2o")
     make, seed = partial(Functions, family=family), 3 * options.train.seed
     values: dict[str, Any] = {**options.fields, "value": FAMILIES[family][1]}

@@ -14,6 +14,7 @@ from innerloop.core.learner import Unrolled, mask_absent
 from innerloop.core.objectives import classification, membership
 from innerloop.core.pretraining import Pretrained
 from innerloop.core.prototypes import ways
+from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Metrics, Params
 
 
@@ -37,6 +38,9 @@ class Training(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class FineTune(Pretrained[NewHead], Unrolled[NewHead, Training]):
     """Adaptation replaces the pre-training classifier by a new head, from zero."""
+
+    trains_on = ("batches",)
+    sensible = by_kind(classes=Sensible(train={"meta_batch_size": 1}))
 
     inner_lr: float = 0.1
     inner_steps: int = 100

@@ -16,6 +16,7 @@ from innerloop.core.linalg import with_ones
 from innerloop.core.objectives import membership, normalize, weights
 from innerloop.core.pretraining import Pretrained
 from innerloop.core.prototypes import ways
+from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Params
 
 
@@ -35,6 +36,11 @@ class LinearProbe(Pretrained[Probe]):
     Two classes are treated like any number; scikit-learn has one weight vector for them, and half of the penalty.
     Parameters: those of pre-training, and `C` where it is not given, at first 1.
     """
+
+    trains_on = ("batches",)
+    sensible = by_kind(
+        classes=Sensible(train={"meta_batch_size": 1}, choices={"C": (1.0, 0.1, 10.0, 0.01, 100.0)}),
+    )
 
     C: float | None = None
     """Inverse of the penalty; None: a parameter, chosen on meta-validation classes by `innerloop train`."""

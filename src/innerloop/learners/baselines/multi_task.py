@@ -13,6 +13,7 @@ from innerloop.core.learner import mask_absent, score
 from innerloop.core.objectives import normalize
 from innerloop.core.pretraining import Pretrained
 from innerloop.core.prototypes import centroids
+from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 
@@ -23,6 +24,15 @@ class MultiTask(Pretrained[Means]):
     The heads are rows of one `head`: the logits of classes that the task does not have are masked. At test logits are
     negative squared Euclidean distances to the class means.
     """
+
+    trains_on = ("task_batches",)
+    sensible = by_kind(
+        classes=Sensible(
+            # As many examples a step as the others, of several tasks.
+            task={"batch_size": 16},
+            train={"meta_batch_size": 4},
+        ),
+    )
 
     def adapt(self, params: Params, support: Batch) -> Means:
         features, encoder = self.features(tree.part(params, "encoder"), support)

@@ -14,6 +14,7 @@ from innerloop.core.learner import EpisodicClassifier, mask_absent
 from innerloop.core.model import Model
 from innerloop.core.objectives import normalize
 from innerloop.core.prototypes import centroids, cosine, squared_distance
+from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Params
 
 Distance = Literal["squared_euclidean", "cosine"]
@@ -25,6 +26,9 @@ class NearestCentroid(EpisodicClassifier[Means]):
 
     For raw inputs there are no parameters, and the encoder of what is adapted is empty.
     """
+
+    trains_on = ("episodes",)
+    sensible = by_kind(classes=Sensible(network={"network": "none"}, train={"steps": 0}))
 
     encoder: Model | None = None
     """x -> features [n, d]; None: the raw inputs, flattened."""

@@ -16,6 +16,7 @@ from innerloop.core.learner import mask_absent
 from innerloop.core.model import Model
 from innerloop.core.objectives import ABSENT, mean, normalize, weights
 from innerloop.core.prototypes import centroids, cosine, squared_distance
+from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params, joined
 
 Distance = Literal["cosine", "euclidean"]
@@ -29,6 +30,13 @@ class SelfSupervised(EncoderLearner[Means]):
     several other views, the mean over them is taken (Khosla et al. 2020); given true labels, it is their loss.
     Parameters: `encoder.*`, and `projection.*` of the head that is only trained through.
     """
+
+    trains_on = ("episodes",)
+    sensible = by_kind(
+        classes=Sensible(
+            task={"train_ways": 64, "train_shots": 1, "queries": 1, "unsupervised": True}, train={"meta_batch_size": 1}
+        ),
+    )
 
     low_precision = True
 

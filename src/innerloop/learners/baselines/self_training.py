@@ -40,6 +40,8 @@ class SelfTraining(EncoderClassifier[Means], Unrolled[Means, Guessing]):
     round is undone.
     """
 
+    trains_on = ("episodes",)
+
     inner_steps: int = 3
     """Rounds at most."""
     threshold: float = 0.75

@@ -16,6 +16,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.objectives import normalize, weights
 from innerloop.core.pretraining import Pretrained
 from innerloop.core.prototypes import centroids
+from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Params
 
 Transform = Literal["none", "l2", "centred_l2"]
@@ -28,6 +29,9 @@ class SimpleShot(Pretrained[Means]):
     Parameters: those of pre-training, and `centre` [d], the mean feature of training batches once it is `complete`d;
     a single 0 before that.
     """
+
+    trains_on = ("batches",)
+    sensible = by_kind(classes=Sensible(train={"meta_batch_size": 1}))
 
     transform: Transform = "centred_l2"
     """Of features. none: as they are (the paper's UN). l2: of unit length (L2N). centred_l2: less the mean feature of

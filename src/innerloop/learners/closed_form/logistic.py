@@ -45,6 +45,8 @@ class LRD2(EncoderClassifier[Regressions], Unrolled[Regressions, Fitting]):
     `LogisticRegression(C=1 / decay, fit_intercept=False)` with a column of ones.
     """
 
+    trains_on = ("episodes",)
+
     inner_steps: int = 5
     """Steps of Newton's method, each a weighted ridge regression (IRLS)."""
     decay: float = 1.0

@@ -12,6 +12,7 @@ from innerloop.core import tree
 from innerloop.core.inner import descend
 from innerloop.core.learner import EpisodicClassifier, Unrolled
 from innerloop.core.model import Model
+from innerloop.core.sensible import INNER_LOOP, by_kind
 from innerloop.core.types import Batch, Metrics, Params
 
 
@@ -26,6 +27,9 @@ class Head(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class ANIL(EpisodicClassifier[Head], Unrolled[Head, Head]):
     """Parameters: `encoder.*`, which the inner loop leaves alone, and `head.*`, which it adapts."""
+
+    trains_on = ("episodes",)
+    sensible = by_kind(classes=INNER_LOOP)
 
     encoder: Model
     """x -> features."""

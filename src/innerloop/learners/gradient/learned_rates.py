@@ -34,6 +34,8 @@ class LearnedRates(FastWeights[Moving]):
     one rate learned, with `layers` ANIL, with `rates="weight"` Meta-SGD, with `first_order` FOMAML.
     """
 
+    trains_on = ("episodes",)
+
     inner_lr: float = 0.4
     """Where every rate starts, on the mean support loss."""
     momentum: float | None = 0.0

@@ -20,6 +20,8 @@ from innerloop.core.types import Batch, Params
 class LearningToAdapt(FastWeights[Params]):
     """In training, the support is a window of a stream and the query is what follows it."""
 
+    trains_on = ("episodes",)
+
     inner_lr: float = 0.05
     """Step size on the loss of the window. The authors' code sums what we average, with 0.001."""
     inner_steps: int = 1

@@ -15,6 +15,8 @@ from innerloop.core.types import Batch, Params
 class MAML(FastWeights[Params]):
     """MAML, and with `first_order=True` FOMAML (section 5.2 of the paper)."""
 
+    trains_on = ("episodes",)
+
     inner_lr: float = 0.4
     """Step size on the mean support loss. The paper's code sums over classes: its 0.4 for 5 ways is 2.0 here."""
     first_order: bool = False

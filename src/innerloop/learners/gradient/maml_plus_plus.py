@@ -12,6 +12,7 @@ from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.inner import FastWeights, at_step, descend, first_step, per_step
+from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 _STAGES = 10
@@ -34,6 +35,14 @@ class MAMLPlusPlus(FastWeights[Stepped]):
     The paper's cosine schedule of the meta-rate is `TrainConfig(schedule="cosine")`. Its running statistics, which its
     code never normalises with, are left out: batch norms see the support's.
     """
+
+    trains_on = ("episodes",)
+    sensible = by_kind(
+        classes=Sensible(
+            fields={"inner_lr": 0.1, "transductive": True},
+            train={"meta_batch_size": 8, "meta_lr": 5e-3, "schedule": "cosine"},
+        ),
+    )
 
     inner_lr: float = 0.1
     """Where every rate starts, on the mean support loss."""

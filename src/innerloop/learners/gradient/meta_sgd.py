@@ -18,6 +18,8 @@ from innerloop.core.types import Batch, Params
 class MetaSGD(FastWeights[Params]):
     """Parameters: `model.*` and, of the same shapes, `inner_lr.*` (the paper's alpha)."""
 
+    trains_on = ("episodes",)
+
     inner_lr: float = 0.5
     """Where every rate starts. The paper draws them from U[0.005, 0.1], for a loss summed over classes."""
 

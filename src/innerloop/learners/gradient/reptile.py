@@ -15,6 +15,7 @@ from innerloop.core import random, tree
 from innerloop.core.gradient import value_and_grad
 from innerloop.core.inner import FastWeights
 from innerloop.core.linalg import dot
+from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 _BETA2, _EPS = 0.999, 1e-8
@@ -36,6 +37,20 @@ class Reptile(FastWeights[Trained]):
     Descend on it by SGD whose rate (the paper's epsilon, from 1) is annealed linearly to 0. Adam's moments start afresh
     with every task; in the paper's code the second ones persist from task to task.
     """
+
+    trains_on = ("episodes",)
+    sensible = by_kind(
+        classes=Sensible(
+            # The paper's 1e-3 is for 100,000 meta-steps: after 150 of them it has hardly moved.
+            fields={"inner_lr": 1e-2, "inner_batch": 10, "transductive": True},
+            task={"train_shots": 10},
+            train={"meta_batch_size": 5, "optimizer": "sgd", "meta_lr": 1.0, "schedule": "linear"},
+        ),
+        sinusoid=Sensible(
+            fields={"inner_lr": 0.02, "inner_optimizer": "sgd", "inner_steps": 32, "inner_batch": 5},
+            train={"meta_batch_size": 1, "optimizer": "sgd", "meta_lr": 0.1, "schedule": "linear", "steps": 30000},
+        ),
+    )
 
     exact_gradient = False
 

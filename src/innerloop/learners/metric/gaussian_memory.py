@@ -40,6 +40,8 @@ class GaussianMemory(EncoderClassifier[Memory]):
     without batch norm.
     """
 
+    trains_on = ("episodes",)
+
     incremental: ClassVar[bool] = True
 
     sigma: float = 4.0

@@ -40,6 +40,8 @@ class MatchingNet(EncoderClassifier[LabelledEmbeddings]):
     so the order of the rows matters within a class only.
     """
 
+    trains_on = ("episodes",)
+
     temperature: float | None = 10.0
     """What cosines are multiplied by at first; learned. None: the paper's formula without one, in which no class of N
     can get more than e / (e + (N - 1) / e) of the attention in 1-shot tasks."""

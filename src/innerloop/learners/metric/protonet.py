@@ -38,6 +38,8 @@ class ProtoNet(EncoderClassifier[Prototypes]):
     Parameters are the encoder's; with the cosine `encoder.*` and `log_temperature`.
     """
 
+    trains_on = ("episodes",)
+
     low_precision = True
 
     distance: Distance = "squared_euclidean"

@@ -42,6 +42,8 @@ class RelationNet(EncoderClassifier[ClassFeatures]):
     All queries are compared with all classes at once, which takes the memory of so many pairs.
     """
 
+    trains_on = ("episodes",)
+
     encoder: Model
     """x -> features, [n, d] or maps [n, c, height, width]."""
     relation: Model

@@ -17,6 +17,7 @@ from innerloop.core.learner import mask_absent, score
 from innerloop.core.model import Model
 from innerloop.core.objectives import mean, membership, normalize, weights
 from innerloop.core.prototypes import precise, squared_distance, ways
+from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 Distance = Literal["euclidean", "cosine", "weighted_l1"]
@@ -47,6 +48,9 @@ class Siamese(EncoderLearner[Remembered]):
     distance itself. `weighted_l1`: binary cross-entropy of `sigmoid(sum_j a_j |h1_j - h2_j| + b)`, a and b learned.
     Parameters: `encoder.*`, and for `weighted_l1` also `comparison.*`.
     """
+
+    trains_on = ("episodes",)
+    sensible = by_kind(classes=Sensible(task={"train_ways": 20}, train={"meta_batch_size": 1, "meta_lr": 3e-3}))
 
     distance: Distance = "euclidean"
     """cosine: the Euclidean distance between embeddings of unit length, at most 2. weighted_l1: Koch's."""

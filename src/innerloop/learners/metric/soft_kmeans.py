@@ -17,6 +17,7 @@ from innerloop.core.learner import Unrolled, mask_absent
 from innerloop.core.model import Model
 from innerloop.core.objectives import classification, membership
 from innerloop.core.prototypes import Centroids, centroids, squared_distance
+from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Params
 
 Variant = Literal["soft", "cluster", "masked"]
@@ -36,6 +37,9 @@ class SoftKMeans(EncoderClassifier[Means], Unrolled[Means, Refining]):
     Unlabelled rows of the support have label -1. Parameters of the soft variant are the encoder's, as ProtoNet's, whose
     runs it can use; `encoder.*` and `log_radius` with the cluster, `encoder.*` and `gate.*` when masked.
     """
+
+    trains_on = ("episodes",)
+    sensible = by_kind(classes=Sensible(task={"train_ways": 20, "unlabelled": 5}, train={"meta_batch_size": 1}))
 
     variant: Variant = "soft"
     """soft: every unlabelled example is shared among the classes. cluster: also a cluster at the origin, whose radius

@@ -19,6 +19,7 @@ from innerloop.core.inner import first_step
 from innerloop.core.learner import EpisodicClassifier, Unrolled
 from innerloop.core.lstm import next_state
 from innerloop.core.model import Model
+from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 States = tuple[tuple[Tensor, ...], ...]
@@ -53,6 +54,13 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
     after every step. With a `model`, tasks are ordinary episodes: the value is the objective on the support, the start
     is learned as well, and the meta-loss is the objective on the query after the last step.
     """
+
+    trains_on = ("functions", "episodes")
+    sensible = by_kind(
+        classes=Sensible(
+            fields={"inner_steps": 5, "transductive": True}, train={"meta_batch_size": 8, "meta_lr": 5e-3}
+        ),
+    )
 
     value: Callable[[Params, dict[str, Tensor], Tensor], Tensor] | None = None
     """`(theta, support.x, key of the step) -> scalar`, started from the entries `start.*` of `support.x`."""

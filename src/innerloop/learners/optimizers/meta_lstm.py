@@ -16,6 +16,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.gradient import value_and_grad
 from innerloop.core.inner import FastWeights
 from innerloop.core.lstm import next_state
+from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Params
 
 _P = 10.0
@@ -41,6 +42,9 @@ class MetaLSTM(FastWeights[Cells]):
     What the gates read is constant, as in the paper, so the gradient is not exact. As in the authors' code, the gates
     are fed back as they are ahead of their sigmoid.
     """
+
+    trains_on = ("episodes",)
+    sensible = by_kind(classes=Sensible(task={"shots": 5}, train={"meta_batch_size": 4, "meta_lr": 5e-3, "clip": 1.0}))
 
     exact_gradient = False
 

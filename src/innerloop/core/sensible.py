@@ -1,0 +1,40 @@
+"""What learners say of themselves about training: what they are given, and what is sensible to start from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+Stream = Literal["episodes", "batches", "task_batches", "functions"]
+"""episodes: tasks with a support and a query. batches: examples with their class among all of meta-training.
+task_batches: such batches of several tasks, each with classes of its own. functions: to be minimised."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensible:
+    """Where a learner starts otherwise than others do on a kind of problem; the command line's defaults."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Hyper-parameters, taken where the learner has them."""
+    task: Mapping[str, Any] = field(default_factory=dict)
+    """Ways, shots, queries and the like of meta-training."""
+    network: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+    """Steps, rates, the meta-batch."""
+    choices: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """What is chosen from these values on meta-validation tasks once it is trained, unless it is given."""
+
+
+def by_kind(**kinds: Sensible) -> Mapping[str, Sensible]:
+    """What is sensible on each kind of problem: `classes`, `sinusoid`, `mass_spring_damper`, `functions`."""
+    return MappingProxyType(kinds)
+
+
+MANY_WAYS = Sensible(task={"train_ways": 20}, train={"meta_batch_size": 1})
+"""One task of many classes a step (Snell et al. 2017)."""
+INNER_LOOP = Sensible(
+    # Trained with the statistics of the query batch, as in the papers; tested without, unless asked.
+    fields={"inner_lr": 0.5, "transductive": True},
+    train={"meta_batch_size": 8, "meta_lr": 5e-3},
+)
+"""Several tasks a step, each with inner steps of gradient descent."""
