@@ -9,8 +9,7 @@ from innerloop.cli.options import parse
 from innerloop.core.errors import InputError
 from innerloop.engine.checkpoint import read_config
 from innerloop.learners import catalogue
-from innerloop.runs import build
-from innerloop.runs import defaults
+from innerloop.runs import build, defaults
 from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.runs.quickstart import QuickstartOptions, quickstart
 from innerloop.runs.record import command

@@ -6,9 +6,7 @@ import pytest
 from innerloop.core.errors import InputError
 from innerloop.evaluate import calibration
 from innerloop.evaluate.result import Result
-from innerloop.runs import build
-from innerloop.runs import calibrate
-from innerloop.runs import defaults
+from innerloop.runs import build, calibrate, defaults
 from innerloop.runs.measure import MetaTestOptions, measure
 
 

@@ -6,10 +6,10 @@ import torch
 
 from innerloop.core.errors import InputError
 from innerloop.engine import checkpoint
+from innerloop.report.report import write_comparison
 from innerloop.runs import build
 from innerloop.runs.compare import CompareOptions, compare_runs
 from innerloop.runs.measure import MetaTestOptions, measure
-from innerloop.report.report import write_comparison
 from tests.report.test_report import Page
 from tests.runs.test_build import small
 

@@ -1,3 +1,4 @@
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -27,7 +28,7 @@ class Outspoken(ProtoNet):
 def own(monkeypatch):
     """A catalogue with two learners of one's own."""
     everyone = catalogue() | {"silent": Silent, "outspoken": Outspoken}
-    monkeypatch.setattr("innerloop.runs.defaults.catalogue", lambda: everyone)
+    monkeypatch.setattr(sys.modules[learner_class.__module__], "catalogue", lambda: everyone)
 
 
 def test_a_learner_that_does_not_say_what_it_trains_on_is_refused(own):

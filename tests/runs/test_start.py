@@ -107,7 +107,9 @@ def test_classes_that_an_earlier_run_has_seen_are_no_test(tmp_path, data_root):
 
     def of(data, cut=None, **network):
         usual = small("protonet", steps=0)
-        return replace(usual, task=replace(usual.task, data=data, split_scheme=cut), network=replace(usual.network, **network))
+        return replace(
+            usual, task=replace(usual.task, data=data, split_scheme=cut), network=replace(usual.network, **network)
+        )
 
     build(of("omniglot", "vinyals"), data_root).meta_train(tmp_path / "a")
     build(of("kanji", start=str(tmp_path / "a")), data_root).meta_train(tmp_path / "b")

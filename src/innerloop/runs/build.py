@@ -81,7 +81,9 @@ def classification(options: Options, data_root: str | Path | None = None) -> Run
             distractors=task.distractors,
         )
     outputs = len(splits.train) if whole else task.ways
-    choices = {k: v for k, v in sensible.choices.items() if options.fields.get(k) is None and len(splits.validation) > 1}
+    choices = {
+        k: v for k, v in sensible.choices.items() if options.fields.get(k) is None and len(splits.validation) > 1
+    }
     return Run(
         learner=_learner(options, splits.train.shape, outputs),
         train=train,

@@ -1,7 +1,7 @@
 """What a run uses unless told otherwise: what learners say of themselves, and what is usual for some data."""
 
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, fields
 from typing import Any, get_args, get_origin
 
 from innerloop.core.config import RENAMED_LEARNERS
@@ -14,11 +14,8 @@ from innerloop.engine import TrainConfig
 from innerloop.learners import catalogue
 from innerloop.runs.options import DYNAMICS, FUNCTIONS, SINUSOID, NetworkOptions, Options, TaskOptions
 
-
 _USUAL = {
-    SINUSOID: Sensible(
-        fields={"inner_lr": 0.01}, task={"shots": 10, "queries": 10}, train={"meta_batch_size": 25}
-    ),
+    SINUSOID: Sensible(fields={"inner_lr": 0.01}, task={"shots": 10, "queries": 10}, train={"meta_batch_size": 25}),
     DYNAMICS: Sensible(
         fields={"inner_lr": 0.1, "inner_steps": 5},
         task={"shots": 16, "queries": 16},

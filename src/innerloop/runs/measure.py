@@ -260,7 +260,7 @@ def _refuse_seen(pool: Pool, trained: Pool) -> None:
     if shared:
         raise InputError(
             f"{len(shared)} of the {len(pool)} classes of {pool.dataset} ({pool.split}) were trained on, such as "
-            f"'{shared[0]}': the number would not be about new classes. Test with the split scheme that the run was trained with"
+            f"'{shared[0]}': the number would not be about new classes. Test with the split scheme of its training"
         )
 
 

@@ -1,7 +1,7 @@
 """What a person may choose about a run; the command line is made from these."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 

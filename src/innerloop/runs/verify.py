@@ -9,8 +9,8 @@ from innerloop.core.errors import InputError
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import read_config
 from innerloop.evaluate.verification import Verification, check_verifier, verify
-from innerloop.runs.options import CUT, WITHIN
 from innerloop.runs.measure import MetaTestOptions, check_fit, unseen
+from innerloop.runs.options import CUT, WITHIN
 from innerloop.tasks import EpisodeSampler
 
 
