@@ -1,4 +1,4 @@
-"""The one formula for an interval: tasks are the unit, never their queries."""
+"""Intervals over tasks: a task is the unit, never its queries."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

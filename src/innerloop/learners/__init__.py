@@ -1,4 +1,4 @@
-"""Every algorithm, one file each. The file's name is the algorithm's name; nothing needs to be registered."""
+"""Every algorithm, one file each: the file's name is the algorithm's, and the walk of this folder finds it."""
 
 import importlib
 import inspect
