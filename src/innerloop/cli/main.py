@@ -12,24 +12,31 @@ from collections.abc import Sequence
 from innerloop.core import allocator
 from innerloop.core.errors import InnerloopError, InputError
 
-VERBS = {
-    "quickstart": "train, test, adapt and predict on embedded data: the whole library in three minutes",
-    "train": "meta-train a learner, or go on with a run",
-    "test": "meta-test a run on unseen tasks, beside the honest baselines",
-    "compare": "runs on the same unseen tasks, in one table with paired differences, time and memory",
-    "verify": "tell pairs of one class from pairs of two, of unseen classes",
-    "audit": "look for the mistakes that make numbers in meta-learning wrong",
-    "adapt": "teach new classes to a run or an encoder, from a few pictures, texts or rows each",
-    "predict": "name the class of pictures, texts or rows, with what `adapt` wrote",
-    "add": "teach a file of `adapt` more examples or more classes",
-    "drop": "take a class out of a file of `adapt`",
-    "undo": "take a file of `adapt` back to an earlier version",
-    "show": "what is in a file of `adapt`, with its versions",
-    "export": "write a file of `adapt` as one ONNX or pt2 graph, checked against the original",
-    "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys` for API keys",
-    "data": "draw, download or read a data set, and describe it",
-    "list": "the learners, the data sets, and what `adapt` takes without training",
+GROUPS = {
+    "Begin": {
+        "quickstart": "train, test, adapt and predict on embedded data: the whole library in three minutes",
+        "list": "the learners, the data sets, and what `adapt` takes without training",
+        "data": "draw, download or read a data set, and describe it",
+    },
+    "Runs, meta-trained and measured on unseen tasks": {
+        "train": "meta-train a learner, or go on with a run",
+        "test": "meta-test a run on unseen tasks, beside the honest baselines",
+        "compare": "runs on the same unseen tasks, in one table with paired differences, time and memory",
+        "verify": "tell pairs of one class from pairs of two, of unseen classes",
+        "audit": "look for the mistakes that make numbers in meta-learning wrong",
+    },
+    "Tasks, taught a few examples and put to work": {
+        "adapt": "teach new classes to a run or an encoder, from a few pictures, texts or rows each",
+        "predict": "name the class of pictures, texts or rows, with what `adapt` wrote",
+        "add": "teach a file of `adapt` more examples or more classes",
+        "drop": "take a class out of a file of `adapt`",
+        "undo": "take a file of `adapt` back to an earlier version",
+        "show": "what is in a file of `adapt`, with its versions",
+        "export": "write a file of `adapt` as one ONNX or pt2 graph, checked against the original",
+        "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys` for API keys",
+    },
 }
+VERBS = [verb for verbs in GROUPS.values() for verb in verbs]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _usage() -> str:
-    verbs = "\n".join(f"  {verb:<11} {said}" for verb, said in VERBS.items())
+    verbs = "\n\n".join(
+        f"{title}:\n" + "\n".join(f"  {verb:<11} {about}" for verb, about in verbs.items())
+        for title, verbs in GROUPS.items()
+    )
     start = "usage: innerloop <command> ...\n\nLearn from a handful of examples."
     return f"{start}\n\n{verbs}\n\n`innerloop <command> --help` says more."
 
