@@ -27,7 +27,7 @@ def test_clients_that_came_long_ago_are_forgotten():
 
 
 def test_settings_reach_another_process():
-    settings = Settings(store="s", sources=("a", "b"), names=("x",), limits=Limits(batch=7, rate=2.5))
+    settings = Settings(store="s", sources=("a", "b"), allowed_hosts=("x",), limits=Limits(batch=7, rate=2.5))
     assert Settings.from_json(settings.to_json()) == settings
 
 
