@@ -15,13 +15,13 @@ from tests.engine.test_train import CONFIG, LEARNER, TASKS, Broken, lines, same,
 class Diary(Watcher):
     """Writes down what it hears; `stop` names an event and a step to stop at."""
 
-    def __init__(self, stop=(None, 0)):
-        self.entries, self.stop = [], stop
+    def __init__(self, stop=(None, 0), reason="enough"):
+        self.entries, self.stop, self.reason = [], stop, reason
 
     def _hear(self, event, number, value=None):
         self.entries.append((event, number, value))
         if (event, number) == self.stop:
-            raise Stop("enough")
+            raise Stop(self.reason)
 
     def started(self, run, config, record):
         self._hear("started", 0, (run, config, record))
@@ -91,8 +91,11 @@ def test_a_watcher_ends_training_and_the_run_goes_on_later(tmp_path, event, numb
     assert same(watched(out=tmp_path), train()), "as if nobody had stopped it"
 
 
-def test_training_that_is_stopped_before_it_began_has_the_initial_parameters(tmp_path):
-    params = watched(Diary(stop=("started", 0)), out=tmp_path)
+@pytest.mark.parametrize("reason", ["enough", ""])
+def test_training_that_is_stopped_before_it_began_has_the_initial_parameters(tmp_path, reason):
+    diary = Diary(stop=("started", 0), reason=reason)
+    params = watched(diary, out=tmp_path)
+    assert diary.events() == [("started", 0), ("ended", 0)] and diary.entries[-1][2] == reason
     assert same(params, {k: v.detach() for k, v in LEARNER.init(CONFIG.seed).items()})
     assert (tmp_path / "params.safetensors").exists()
 

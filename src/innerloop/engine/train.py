@@ -113,7 +113,7 @@ def _train(
             training.save()
 
     with heard.watching(run, config, record), stop_signals() as stopped:
-        while not training.finished and not (alone and heard.stop):
+        while not training.finished and not (alone and heard.stop is not None):
             begun = time.perf_counter()
             metrics, stop = training.advance(feed, lambda: stopped() or heard.stop is not None)
             speed = config.meta_batch_size / (time.perf_counter() - begun)

@@ -79,7 +79,7 @@ class Watchers:
         reason = "finished"
         try:
             yield
-            reason = self.stop or reason
+            reason = reason if self.stop is None else self.stop
         except BaseException as error:
             reason = str(error) or type(error).__name__
             raise
@@ -109,7 +109,7 @@ class Watchers:
             try:
                 what(watcher)
             except Stop as stop:
-                self.stop = self.stop or stop.reason
+                self.stop = stop.reason if self.stop is None else self.stop
             except Exception as error:
                 self._others.remove(watcher)
                 print(
