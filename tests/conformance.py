@@ -18,6 +18,7 @@ from torch import Tensor
 
 from innerloop.core import config, tree
 from innerloop.core.learner import Learner
+from innerloop.core.scores import of_sampler
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import TrainConfig, checkpoint, meta_gradient, meta_train
 from innerloop.engine.plan import Plan
@@ -58,7 +59,7 @@ class Conformance:
     def test_nothing_is_mutated_and_no_global_randomness_drawn(self, params, episodes):
         before, state = copy.deepcopy((params, episodes)), torch.get_rng_state()
         meta_gradient(self.learner, params, episodes, "loop")
-        validation_scores(self.learner, params, episodes)
+        validation_scores(self.learner, params, episodes, of_sampler(self.training))
         assert torch.equal(state, torch.get_rng_state())
         for (path, new), old in zip(tree.items((params, episodes)), tree.flatten(before), strict=True):
             assert torch.equal(new, old), path
@@ -169,8 +170,10 @@ class Conformance:
 
     def test_it_learns_what_needs_learning(self):
         unseen = NeedlesInNoise(seed=1, queries=10, dtype=torch.float32).episodes(0, 100)
-        before = validation_scores(self.learner, self.learner.init(0), unseen).mean()
-        after = validation_scores(self.learner, meta_train(self.learner, self.training, self.train), unseen).mean()
+        score = of_sampler(self.training)
+        before = validation_scores(self.learner, self.learner.init(0), unseen, score).mean()
+        trained = meta_train(self.learner, self.training, self.train)
+        after = validation_scores(self.learner, trained, unseen, score).mean()
         assert after >= before + self.gain
         assert after > 1 / 3 + 0.05
 

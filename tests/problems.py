@@ -56,7 +56,14 @@ class NeedlesInNoise:
         return Episode(support, self._batch(random.fold(keys, 2), means, self.queries))
 
     def describe(self) -> dict[str, object]:
-        return {"kind": "needles", "ways": self.ways, "shots": self.shots, "queries": self.queries, "seed": self.seed}
+        return {
+            "kind": "needles",
+            "score": "accuracy",
+            "ways": self.ways,
+            "shots": self.shots,
+            "queries": self.queries,
+            "seed": self.seed,
+        }
 
     def _batch(self, keys: Tensor, means: Tensor, each: int) -> Batch:
         y = torch.arange(self.ways).repeat(each)

@@ -8,7 +8,7 @@ from typing import ClassVar, Generic, Self, TypeVar
 
 from torch import Tensor
 
-from innerloop.core import objectives, recompute
+from innerloop.core import objectives, recompute, scores
 from innerloop.core.sensible import Sensible, Stream, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
@@ -94,7 +94,11 @@ class EpisodicClassifier(Learner[Adapted]):
     def query_loss(self, params: Params, adapted: Adapted, query: Batch) -> tuple[Tensor, Metrics]:
         """The second half of `loss`; where that is not overridden, the engine may run the halves differently."""
         outputs = self.predict(params, adapted, query.x)
-        return self.objective(outputs, query.y, query.mask), {"score": score(outputs, query)}
+        return self.objective(outputs, query.y, query.mask), self.logged(outputs, query)
+
+    def logged(self, outputs: Tensor, query: Batch) -> Metrics:
+        """What training logs of a task beside its loss: the `score` that goes with the objective, where one does."""
+        return scores.logged(self.objective, outputs, query)
 
 
 class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
@@ -139,11 +143,6 @@ class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
 
     def adapt(self, params: Params, support: Batch) -> Adapted:
         return self.finish(params, self.unroll(params, support), support)
-
-
-def score(outputs: Tensor, query: Batch) -> Tensor:
-    """The score of a task, without a graph."""
-    return objectives.score(outputs.detach(), query.y, query.mask)
 
 
 def mask_absent(logits: Tensor, classes: Tensor | None) -> Tensor:

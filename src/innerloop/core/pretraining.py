@@ -7,7 +7,7 @@ from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.encoder_learner import EncoderClassifier
-from innerloop.core.learner import Adapted, score
+from innerloop.core.learner import Adapted
 from innerloop.core.model import Model
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
@@ -33,4 +33,4 @@ class Pretrained(EncoderClassifier[Adapted], Generic[Adapted]):
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
         query = episode.query
         logits = self.logits(params, query)
-        return self.objective(logits, query.y, query.mask), {"score": score(logits, query)}
+        return self.objective(logits, query.y, query.mask), self.logged(logits, query)

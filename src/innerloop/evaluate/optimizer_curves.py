@@ -15,9 +15,9 @@ from torch import Tensor
 
 from innerloop.core import files, tree
 from innerloop.core.errors import InputError
+from innerloop.core.interval import Interval, interval
 from innerloop.core.learner import Unrolled
 from innerloop.core.types import Batch, Params, Sampler
-from innerloop.evaluate.interval import Interval, interval
 from innerloop.tasks.progress import track
 
 RATES = tuple(10 ** (-3 + i / 3) for i in range(14))

@@ -13,7 +13,7 @@ from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import fingerprint, read_config
 from innerloop.evaluate import Comparison, Protocol, Result, compare, meta_test
 from innerloop.evaluate.calibration import read as read_calibration
-from innerloop.evaluate.meta_test import metric_of, protocol
+from innerloop.evaluate.meta_test import protocol
 from innerloop.evaluate.result import file as result_file
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.runs.optimizer_curves import VALIDATED, OptimizerComparison, compare_optimizers, functions, optimises
@@ -181,12 +181,11 @@ def prepare(
     sampler = unseen(config, options, data_root)
     episodes = len(sampler) if isinstance(sampler, OneShotRuns) else options.episodes
     check_fit(learner, params, config, sampler)
-    metric = metric_of(sampler, not isinstance(sampler, EpisodeSampler | OneShotRuns))
-    about = protocol(learner, sampler, episodes, metric=metric)
+    about = protocol(learner, sampler, episodes)
     tests = [Measurement(learner, params, sampler, about, run, curve=options.curve)]
     if options.baselines:
         for label, baseline, start, name in _baselines(learner, config["train"]["seed"], sampler):
-            about = protocol(baseline, sampler, episodes, metric=metric)
+            about = protocol(baseline, sampler, episodes)
             tests.append(Measurement(baseline, start, sampler, about, run, label, name))
     return tests
 

@@ -7,6 +7,7 @@ from innerloop.tasks.images import image_files, image_folder
 from innerloop.tasks.multi import TaskBatchSampler
 from innerloop.tasks.pool import Pool, Splits
 from innerloop.tasks.regression import Sinusoid
+from innerloop.tasks.scored import Scored
 from innerloop.tasks.unsupervised import UnsupervisedSampler
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "EpisodeSampler",
     "MassSpringDamper",
     "Pool",
+    "Scored",
     "Sinusoid",
     "Splits",
     "TaskBatchSampler",

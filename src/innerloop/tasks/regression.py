@@ -52,7 +52,7 @@ class Sinusoid:
 
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`."""
-        about: dict[str, object] = {"kind": "sinusoid", "dataset": "sinusoid"}
+        about: dict[str, object] = {"kind": "sinusoid", "score": "mse", "dataset": "sinusoid"}
         return about | {"shots": self.shots, "queries": self.queries, "seed": self.seed}
 
 

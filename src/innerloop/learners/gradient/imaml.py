@@ -11,7 +11,6 @@ from torch import Tensor
 from innerloop.core import tree
 from innerloop.core.gradient import grad, value_and_grad
 from innerloop.core.inner import FastWeights, descend
-from innerloop.core.learner import score
 from innerloop.core.linalg import conjugate_gradient, dot
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
@@ -65,7 +64,7 @@ class IMAML(FastWeights[Params]):
 
         def query_loss(weights: Params) -> tuple[Tensor, Metrics]:
             outputs = self.predict(params, self.with_statistics(weights, support), query.x)
-            return self.objective(outputs, query.y, query.mask), {"score": score(outputs, query)}
+            return self.objective(outputs, query.y, query.mask), self.logged(outputs, query)
 
         gradient, value, metrics = value_and_grad(query_loss, weights, create_graph=False)
         support_loss = self.support_loss(support)

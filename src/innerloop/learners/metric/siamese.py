@@ -13,10 +13,11 @@ from torch.nn.functional import softplus
 from innerloop.core import tree
 from innerloop.core.encoder_learner import EncoderLearner
 from innerloop.core.errors import InputError
-from innerloop.core.learner import mask_absent, score
+from innerloop.core.learner import mask_absent
 from innerloop.core.model import Model
 from innerloop.core.objectives import mean, membership, normalize, weights
 from innerloop.core.prototypes import precise, squared_distance, ways
+from innerloop.core.scores import Accuracy, measured
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
@@ -95,7 +96,7 @@ class Siamese(EncoderLearner[Remembered]):
         counted = weights(query.y, query.mask)[:, None] & (adapted.members.sum(1) > 0)
         pair = (same > 0.5).flatten()
         value = (mean(close.flatten(), pair) + mean(apart.flatten(), counted.flatten() & ~pair)) / 2
-        return value, {"score": score(_by_class(alike, adapted.members), query)}
+        return value, {"score": measured(Accuracy(), _by_class(alike, adapted.members), query)[0]}
 
     def similarity(
         self,
