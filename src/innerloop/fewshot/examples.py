@@ -21,8 +21,8 @@ import numpy as np
 
 from innerloop.core.errors import InputError
 from innerloop.encoders.base import Kind
-from innerloop.fewshot import tables
 from innerloop.fewshot.history import Label
+from innerloop.tasks import tables
 from innerloop.tasks.images import SUFFIXES
 
 Chunk = list[str] | list[Path] | np.ndarray

@@ -52,7 +52,7 @@ def write(path: Path, task: Task) -> None:
         "source": {
             "name": source.name,
             "kind": source.kind,
-            "encoder": source.encoder is not None,
+            "encoder": source.encoder_name or source.encoder is not None,
             "preprocessing": source.preprocessing,
             "calibration": None if source.calibration is None else source.calibration.to_json(),
         },
@@ -105,12 +105,13 @@ def _task(
     tensors |= {name: tensors[source] for name, source in about["same"].items()}
     params = {k.removeprefix("params."): v for k, v in tensors.items() if k.startswith("params.")}
     checkpoint.restore_buffers(learner, tensors)
-    shape, encoder = tuple(rows.shape[1:]), None
+    shape, encoder, named = tuple(rows.shape[1:]), None, None
     adapted = tree.rebuild(dry_run(learner, params, shape, len(classes)), tensors, "adapted.")
     if answers(learner, params, adapted, shape) < len(classes):
         raise ValueError(f"it has fewer answers than its {len(classes)} classes")
     if given["encoder"]:
-        encoder = _encoder(path, str(given["name"]), allow, shape)
+        named = given["encoder"] if isinstance(given["encoder"], str) else None  # true: as the source
+        encoder = _encoder(path, named or str(given["name"]), allow, shape)
     if given["kind"] not in ("pictures", "texts", "features"):
         raise ValueError(f"there are no examples of kind {given['kind']!r}")
     if about["reject"] is not None:
@@ -123,6 +124,7 @@ def _task(
         shape=shape,
         preprocessing=_preprocessing(given["preprocessing"]),
         encoder=encoder,
+        encoder_name=named,
         calibration=None if given["calibration"] is None else Calibration(**given["calibration"]),
     )
     return Task(
