@@ -1,20 +1,16 @@
 """Options into a run."""
 
-from dataclasses import MISSING, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from innerloop.core.errors import InputError
-from innerloop.core.learner import Learner
-from innerloop.core.nearest import nearest
 from innerloop.core.objectives import regression
 from innerloop.core.types import Sampler
-from innerloop.nn.context import BiLSTM, LSTMCell
-from innerloop.nn.mlp import MLP, Linear
+from innerloop.problems.learner import check_fields, make_learner
 from innerloop.runs import calibrate
-from innerloop.runs.defaults import entry, hyper_parameters, learner_class
-from innerloop.runs.networks import compared, features, network
+from innerloop.runs.defaults import entry, learner_class
 from innerloop.runs.options import FUNCTIONS, Options, TaskOptions
 from innerloop.runs.record import record
 from innerloop.runs.regressions import REGRESSIONS
@@ -85,7 +81,7 @@ def classification(options: Options, data_root: str | Path | None = None) -> Run
         k: v for k, v in sensible.choices.items() if options.fields.get(k) is None and len(splits.validation) > 1
     }
     return Run(
-        learner=_learner(options, splits.train.shape, outputs),
+        learner=make_learner(cls, options.fields, splits.train.shape, outputs, options.network),
         train=train,
         validation=validation,
         test=partial(_test, splits, task.ways, task.shots),
@@ -179,43 +175,8 @@ def _test(splits: Splits, ways: int, shots: int) -> EpisodeSampler:
     return EpisodeSampler(pool=splits.test, ways=ways, shots=shots, queries=15)
 
 
-def _learner(options: Options, shape: tuple[int, ...], outputs: int) -> Learner:
-    """The learner with default networks in the fields that hold one."""
-    cls = learner_class(options.learner)
-    has = {f.name for f in fields(cls)}
-    values: dict[str, Any] = dict(options.fields)
-    if "model" in has:
-        values["model"] = network(shape, outputs, options.network)
-    if "encoder" in has and options.network.network != "none":
-        values["encoder"] = network(shape, None, options.network)
-    needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
-    if "encoder" in needed and "encoder" not in values:
-        raise InputError(f"{options.learner} needs a network: choose conv4, resnet12 or mlp")
-    if "head" in has:
-        values["head"] = Linear(inputs=features(values["encoder"]), outputs=outputs)
-    if "relation" in has:
-        values["encoder"], values["relation"] = compared(values["encoder"])
-    if "projection" in has:
-        d = features(values["encoder"])
-        values["projection"] = MLP(inputs=d, hidden=(d,), outputs=d)
-    if "comparison" in has and values.get("distance") == "weighted_l1":
-        values["comparison"] = Linear(inputs=features(values["encoder"]), outputs=1)
-    if values.get("variant") == "masked":
-        values["gate"] = MLP(inputs=5, hidden=(20,), outputs=2, activation="tanh")
-    if values.get("fce_steps"):
-        d = features(values["encoder"])
-        values |= {"support_context": BiLSTM(features=d), "query_context": LSTMCell(inputs=2 * d, units=d)}
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise InputError(f"{options.learner} cannot be made from these options: {error}") from error
-
-
 def _check(options: Options) -> None:
-    own = hyper_parameters(learner_class(options.learner))
-    for name in options.fields:
-        if name not in own:
-            raise InputError(f"{options.learner} has no hyper-parameter '{name}'{nearest(name, own)}")
+    check_fields(learner_class(options.learner), options.learner, options.fields)
     task = options.task
     for name in ("ways", "shots", "queries", "batch_size"):
         if getattr(task, name) < 1:

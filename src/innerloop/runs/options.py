@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from innerloop.engine import TrainConfig
+from innerloop.problems.networks import NetworkOptions
 
 SINUSOID = "sinusoid"
 FUNCTIONS = "functions"
@@ -47,22 +48,6 @@ class TaskOptions:
     """Meta-train without labels: every class is one random picture, its examples are distorted copies of it."""
     family: Literal["quadratics", "mlp", "conv"] = "quadratics"
     """Of the functions that a learned optimizer is trained to minimise."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkOptions:
-    """The network inside the learner."""
-
-    network: Literal["auto", "conv4", "resnet12", "mlp", "none"] = "auto"
-    """auto: conv4 for pictures from 16 x 16, mlp for anything else. none: raw inputs, where a learner can."""
-    width: int = 64
-    """Channels of conv4, units of the hidden layers of mlp, channels of the first block of resnet12."""
-    pool: Literal["auto", "max", "stride"] = "auto"
-    """Of conv4. max: 2x2 max-pooling, flattened; stride: strided convolutions, averaged over space; auto: max
-    for encoders, stride for networks that are adapted whole."""
-    start: str | None = None
-    """Run folder whose parameters are begun with, where names and shapes fit: transfer, or with --steps 0 one
-    pre-training for several learners. None: random parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)

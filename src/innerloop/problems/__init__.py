@@ -1,0 +1,1 @@
+"""Kinds of problem, and the networks that learners get for their data."""
