@@ -1,6 +1,6 @@
 """What the baselines share: an encoder that is trained as an ordinary classifier of the meta-training classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic
 
 from torch import Tensor
@@ -9,6 +9,7 @@ from innerloop.core import tree
 from innerloop.core.encoder_learner import EncoderClassifier
 from innerloop.core.learner import Adapted
 from innerloop.core.model import Model
+from innerloop.core.networks import FEATURES, OUTPUTS, Rows, role
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 
@@ -19,7 +20,7 @@ class Pretrained(EncoderClassifier[Adapted], Generic[Adapted]):
     Parameters: `encoder.*` and `head.*`, the pre-training classifier, which adaptation has no use for.
     """
 
-    head: Model
+    head: Model = field(metadata=role(Rows(FEATURES, OUTPUTS)))
     """features -> logits of all meta-training classes."""
 
     def init(self, seed: int) -> Params:

@@ -17,7 +17,8 @@ from innerloop.core.sensible import Stream
 from innerloop.core.types import Params, Sampler
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.problems.base import Baseline, Problem, Root, Split
-from innerloop.problems.networks import NetworkOptions, make
+from innerloop.problems.learner import make_learner
+from innerloop.problems.networks import NetworkOptions
 from innerloop.tasks import (
     BatchSampler,
     EpisodeSampler,
@@ -117,7 +118,7 @@ class Classes(Problem[Splits]):
 
     def learner(self, cls: type[Learner], values: dict[str, Any], network: NetworkOptions, material: Splits) -> Learner:
         whole = self.stream(cls, cls.__name__) != "episodes"
-        return make(cls, values, material.train.shape, len(material.train) if whole else self.ways, network)
+        return make_learner(cls, values, material.train.shape, len(material.train) if whole else self.ways, network)
 
     def suited(self, learner: type[Learner], name: str, material: Splits) -> Self:
         sensible, whole = self.sensible(learner, self.data), self.stream(learner, name) != "episodes"

@@ -1,12 +1,12 @@
-"""Default networks for the shape of some data."""
+"""Default networks for the shape of some data and the roles that a learner declares."""
 
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 from innerloop.core.errors import InputError
-from innerloop.core.learner import Learner
 from innerloop.core.model import Model
+from innerloop.core.networks import Cell, Encoder, Length, Pairs, Role, Rows, Sequence, Whole
 from innerloop.nn.context import BiLSTM, LSTMCell
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP, Linear
@@ -77,51 +77,65 @@ def network(shape: tuple[int, ...], outputs: int | None, options: NetworkOptions
 
 
 def features(encoder: Model) -> int:
-    """Length of an encoder's feature vector."""
-    if isinstance(encoder, MLP):
+    """Length of a network's feature vector."""
+    if isinstance(encoder, MLP | Linear):
         return encoder.outputs
-    if isinstance(encoder, Conv4 | ResNet12):
+    if isinstance(encoder, Conv4 | ResNet12 | BiLSTM):
         return encoder.features
     raise InputError(f"the feature length of {type(encoder).__name__} is not known here: build the learner in Python")
 
 
-def compared(encoder: Model) -> tuple[Model, Model]:
-    """The encoder of a relation network, with feature maps where they can be kept, and what compares its features."""
+def in_role(
+    role: Role, shape: tuple[int, ...], outputs: int, options: NetworkOptions, other: Callable[[str], Model]
+) -> Model:
+    """A network for a role.
+
+    Args:
+        role: As the learner declares it.
+        shape: Of one example.
+        outputs: How many the problem has.
+        options: Which network takes the examples, and how wide.
+        other: The network in another field of the learner.
+
+    Raises:
+        InputError: The network does not fit the shape, or a network that it is made from.
+    """
+
+    def length(of: Length) -> int:
+        if isinstance(of, int):
+            return of
+        return of.times * (outputs if of.network is None else features(other(of.network)))
+
+    match role:
+        case Whole():
+            return network(shape, outputs, options)
+        case Encoder():
+            encoder = network(shape, None, options)
+            return _with_maps(encoder) if role.maps else encoder
+        case Rows():
+            inputs, units, last = length(role.inputs), tuple(map(length, role.hidden)), length(role.outputs)
+            if not units:
+                return Linear(inputs=inputs, outputs=last)
+            return MLP(inputs=inputs, hidden=units, outputs=last, activation=role.activation)
+        case Pairs():
+            return _comparison(other(role.encoder))
+        case Sequence():
+            return BiLSTM(features=length(role.features))
+        case Cell():
+            return LSTMCell(inputs=length(role.inputs), units=length(role.units))
+    raise InputError(f"no network is known here for the role {type(role).__name__}: build the learner in Python")
+
+
+def _with_maps(encoder: Model) -> Model:
+    """The encoder without its last two pools and with feature maps, where it is one that can keep them."""
     if isinstance(encoder, Conv4) and encoder.pool == "max":
-        maps = ConvMaps(channels=encoder.channels, size=encoder.size, width=encoder.width)
-        return maps, Relation(channels=encoder.width, size=encoder.size // 4)
+        return ConvMaps(channels=encoder.channels, size=encoder.size, width=encoder.width)
+    return encoder
+
+
+def _comparison(encoder: Model) -> Model:
+    """A network that scores two examples by their features."""
+    if isinstance(encoder, ConvMaps):
+        return Relation(channels=encoder.width, size=encoder.size // 4)
     d = features(encoder)
-    return encoder, MLP(inputs=2 * d, hidden=(d, 8), outputs=1)
-
-
-def make(
-    cls: type[Learner], values: Mapping[str, Any], shape: tuple[int, ...], outputs: int, options: NetworkOptions
-) -> Learner:
-    """The learner with default networks in the fields that hold one."""
-    has = {f.name for f in fields(cls)}
-    values = dict(values)
-    if "model" in has:
-        values["model"] = network(shape, outputs, options)
-    if "encoder" in has and options.network != "none":
-        values["encoder"] = network(shape, None, options)
-    needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
-    if "encoder" in needed and "encoder" not in values:
-        raise InputError(f"{cls.__name__} needs a network: choose conv4, resnet12 or mlp")
-    if "head" in has:
-        values["head"] = Linear(inputs=features(values["encoder"]), outputs=outputs)
-    if "relation" in has:
-        values["encoder"], values["relation"] = compared(values["encoder"])
-    if "projection" in has:
-        d = features(values["encoder"])
-        values["projection"] = MLP(inputs=d, hidden=(d,), outputs=d)
-    if "comparison" in has and values.get("distance") == "weighted_l1":
-        values["comparison"] = Linear(inputs=features(values["encoder"]), outputs=1)
-    if values.get("variant") == "masked":
-        values["gate"] = MLP(inputs=5, hidden=(20,), outputs=2, activation="tanh")
-    if values.get("fce_steps"):
-        d = features(values["encoder"])
-        values |= {"support_context": BiLSTM(features=d), "query_context": LSTMCell(inputs=2 * d, units=d)}
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise InputError(f"{cls.__name__} cannot be made from these options: {error}") from error
+    return MLP(inputs=2 * d, hidden=(d, 8), outputs=1)

@@ -1,6 +1,6 @@
 """An audit of a learner with default networks, of a network of one's own inside a learner, or of a run."""
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from innerloop.core.importing import find, is_import_path
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
 from innerloop.core.nearest import nearest
+from innerloop.core.networks import Encoder, Whole, network_fields, roles
 from innerloop.core.types import Sampler
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import read_config
@@ -142,13 +143,24 @@ def _around(
     """The learner that holds a network."""
     cls = learner_class(options.learner)
     has = {f.name for f in fields(cls)}
-    field = "model" if "model" in has else "encoder" if "encoder" in has and not has & {"head", "relation"} else None
+    field = _only_network(cls)
     if field is None:
-        raise InputError(f"{options.learner} holds no single network: choose maml, reptile or protonet")
-    outputs = None if field == "encoder" else problem.outputs(material)
+        others = ", ".join(name for name, kind in catalogue().items() if _only_network(kind))
+        raise InputError(f"{options.learner} holds no single network: choose one of {others}")
+    outputs = problem.outputs(material) if isinstance(roles(cls)[field], Whole) else None
     _check_outputs(model, path, options.learner, sampler, outputs, problem.score.of_classes)
     values: dict[str, Any] = {k: getattr(options, k) for k in ("inner_lr", "inner_steps") if k in has}
     return cls(**{field: model, **values, **problem.prescribed()})
+
+
+def _only_network(cls: type[Learner]) -> str | None:
+    """The field of a network that takes the examples, of a learner that needs no other one."""
+    declared, networks = roles(cls), network_fields(cls)
+    first = [k for k, r in declared.items() if isinstance(r, Whole) or r == Encoder()]
+    others = [
+        k for k, f in networks.items() if k not in first and f.default is MISSING and f.default_factory is MISSING
+    ]
+    return first[0] if len(first) == 1 and not others else None
 
 
 def _check_outputs(

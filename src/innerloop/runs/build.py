@@ -4,9 +4,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from innerloop.core.errors import InputError
-from innerloop.core.nearest import nearest
-from innerloop.runs.defaults import hyper_parameters, learner_class
+from innerloop.problems.learner import check_fields
+from innerloop.runs.defaults import learner_class
 from innerloop.runs.options import Options
 from innerloop.runs.record import record
 from innerloop.runs.run import Run
@@ -24,7 +23,7 @@ def build(options: Options, data_root: str | Path | None = None) -> Run:
         InputError: There is no such learner, data set or network, or they do not fit together.
     """
     cls, problem, seed = learner_class(options.learner), options.task, options.train.seed
-    _refuse_unknown(options)
+    check_fields(cls, options.learner, options.fields)
     problem.check()
     stream = problem.stream(cls, options.learner)
     material = problem.load(data_root)
@@ -48,10 +47,3 @@ def build(options: Options, data_root: str | Path | None = None) -> Run:
         return run
     start = begin(run.learner, seed, options.network.start)
     return replace(run, start=start, record=run.record | {"start": start.record})
-
-
-def _refuse_unknown(options: Options) -> None:
-    own = hyper_parameters(learner_class(options.learner))
-    for name in options.fields:
-        if name not in own:
-            raise InputError(f"{options.learner} has no hyper-parameter '{name}'{nearest(name, own)}")

@@ -1,18 +1,16 @@
 """What a run uses unless told otherwise: what learners say of themselves, or what is usual for the kind of problem."""
 
-from collections.abc import Callable
-from dataclasses import MISSING, fields
-from typing import Any, get_args, get_origin
+from typing import get_args
 
 from innerloop.core.config import RENAMED_LEARNERS
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
-from innerloop.core.model import Model
 from innerloop.core.nearest import nearest
 from innerloop.core.sensible import Stream
 from innerloop.engine import TrainConfig
 from innerloop.learners import catalogue
 from innerloop.problems import first_choice, kind_of
+from innerloop.problems.learner import hyper_parameters
 from innerloop.runs.options import Options
 
 
@@ -53,14 +51,3 @@ def learner_class(name: str) -> type[Learner]:
         streams = ", ".join(get_args(Stream))
         raise InputError(f"{found[name].__name__} does not say what it is trained on: set its trains_on, of {streams}")
     return found[name]
-
-
-def hyper_parameters(cls: type[Learner]) -> dict[str, Any]:
-    """Plain fields of a learner with their defaults: no networks, no functions."""
-    found = {}
-    for f in fields(cls):
-        plain = f.default is None or isinstance(f.default, bool | int | float | str | tuple)
-        kinds = (f.type, *get_args(f.type))
-        if f.default is not MISSING and plain and Model not in kinds and Callable not in map(get_origin, kinds):
-            found[f.name] = f.default
-    return found

@@ -4,7 +4,7 @@ Adaptation is remembering the embeddings of the support; a query belongs to the 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor
@@ -15,6 +15,7 @@ from innerloop.core.encoder_learner import EncoderLearner
 from innerloop.core.errors import InputError
 from innerloop.core.learner import mask_absent
 from innerloop.core.model import Model
+from innerloop.core.networks import FEATURES, Rows, role
 from innerloop.core.objectives import mean, membership, normalize, weights
 from innerloop.core.prototypes import precise, squared_distance, ways
 from innerloop.core.scores import Accuracy, measured
@@ -58,7 +59,7 @@ class Siamese(EncoderLearner[Remembered]):
     margin: float | None = None
     """From which distance on two classes are far enough apart; None: 10 for euclidean (the lengths of Conv-4's
     embeddings are like that), 1 for cosine. Not for weighted_l1."""
-    comparison: Model | None = None
+    comparison: Model | None = field(default=None, metadata=role(Rows(FEATURES, 1, when={"distance": "weighted_l1"})))
     """For weighted_l1: absolute differences [n, d] -> logits of "the same" [n, 1], as `nn.mlp.Linear(d, 1)`."""
 
     def __post_init__(self) -> None:
