@@ -4,7 +4,7 @@ import abc
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, Self, TypeVar
+from typing import ClassVar, Generic, Literal, Self, TypeVar
 
 from torch import Tensor
 
@@ -14,6 +14,7 @@ from innerloop.core.types import Batch, Episode, Metrics, Params
 
 Adapted = TypeVar("Adapted")
 Carry = TypeVar("Carry")
+Target = Literal["classes", "values"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +30,19 @@ class Learner(abc.ABC, Generic[Adapted]):
     says it itself: there is no default, and nothing is inherited."""
     sensible: ClassVar[Mapping[str, Sensible]] = by_kind()
     """What to start from, by kind of problem."""
+    targets: ClassVar[tuple[Target, ...]] = ("classes",)
+    """What `y` of its tasks may be: classes [n], or values [n, d] with a fitting `objective`."""
     exact_gradient: ClassVar[bool] = True
-    """Whether the gradient of `loss` is its exact derivative (first-order learners: False)."""
+    """Whether the gradient of `loss` is its exact derivative. False where a part is held constant by `core.stopped`
+    (first-order learners): then it is the derivative with that part held."""
     incremental: ClassVar[bool] = False
-    """Whether `update` exists and equals `adapt` on both batches together."""
+    """Whether `update` exists. It equals `adapt` on both batches together, except that batch-norm statistics stay those
+    of the first."""
     stochastic: ClassVar[bool] = False
-    """Whether `adapt` reads `support.key`."""
+    """Whether `adapt` reads `support.key`. Noise is drawn for a task, a class or a latent, never for the position of a
+    row, unless the learner is `ordered`; padding draws nothing."""
+    ordered: ClassVar[bool] = False
+    """Whether `adapt` reads the support as a sequence, so that the order of its rows matters."""
     low_precision: ClassVar[bool] = False
     """Whether bfloat16 is accurate enough for it; second-order gradients lose a fifth of themselves there."""
 
@@ -74,7 +82,7 @@ class Learner(abc.ABC, Generic[Adapted]):
         return self
 
     def update(self, params: Params, adapted: Adapted, more: Batch) -> Adapted:
-        """`adapt` of the earlier support and `more` together, for learners with `incremental = True`."""
+        """What is known after seeing `more` as well, for learners with `incremental = True`; see there."""
         raise TypeError(f"{type(self).__name__} is not incremental: adapt again on all examples")
 
 

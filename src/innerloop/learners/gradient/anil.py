@@ -30,6 +30,7 @@ class ANIL(EpisodicClassifier[Head], Unrolled[Head, Head]):
     """Parameters: `encoder.*`, which the inner loop leaves alone, and `head.*`, which it adapts."""
 
     trains_on = ("episodes",)
+    targets = ("classes", "values")
     sensible = by_kind(classes=INNER_LOOP)
 
     encoder: Model

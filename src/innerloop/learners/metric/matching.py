@@ -61,6 +61,10 @@ class MatchingNet(EncoderClassifier[LabelledEmbeddings]):
         if self.temperature is not None and not self.temperature > 0:
             raise InputError(f"temperature must be more than 0, got {self.temperature}")
 
+    @property
+    def ordered(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.fce_steps > 0
+
     def init(self, seed: int) -> Params:
         parts = {"encoder": self.encoder.init(seed)}
         if self.fce_steps and self.support_context and self.query_context:
@@ -74,7 +78,7 @@ class MatchingNet(EncoderClassifier[LabelledEmbeddings]):
         return params
 
     def adapt(self, params: Params, support: Batch) -> LabelledEmbeddings:
-        y, classes = labels(support), ways(support)
+        classes, y = ways(support), labels(support)
         features, encoder = self.features(tree.part(params, "encoder"), support)
         if self.fce_steps and self.support_context:
             order = torch.where(y >= 0, y, classes).argsort(stable=True)

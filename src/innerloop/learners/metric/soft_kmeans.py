@@ -19,6 +19,7 @@ from innerloop.core.networks import Rows, role
 from innerloop.core.objectives import classification, membership
 from innerloop.core.prototypes import Centroids, centroids, squared_distance
 from innerloop.core.sensible import Sensible, by_kind
+from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Params
 
 Variant = Literal["soft", "cluster", "masked"]
@@ -113,10 +114,10 @@ class SoftKMeans(EncoderClassifier[Means], Unrolled[Means, Refining]):
         share = torch.softmax(logits, -1)
         if self.variant == "masked" and self.gate:
             normalised, statistics = _describe(distances, unlabelled)
-            statistics = statistics.detach() if self.stop_gradient else statistics
+            statistics = stop(statistics) if self.stop_gradient else statistics
             threshold, slope = self.gate.apply(tree.part(params, "gate"), statistics).exp().unbind(-1)
             return share * torch.sigmoid(slope * (threshold - normalised))
-        return share.detach() if self.stop_gradient else share
+        return stop(share) if self.stop_gradient else share
 
 
 def _describe(distances: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
