@@ -1,8 +1,7 @@
 """Our side, as `meta_train` runs it: a plan, and one whole meta-step with its optimizer."""
 
-from typing import Any
+from typing import Any, Literal
 
-import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.child import Work
@@ -13,13 +12,14 @@ from innerloop.core.types import Episode, Params
 from innerloop.engine import meta_gradient
 from innerloop.engine.choose import choose
 from innerloop.engine.plan import Plan
-from innerloop.engine.train_step import WholeStep
+from innerloop.engine.updates import Descent
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.reptile import Reptile
 from innerloop.learners.metric.protonet import ProtoNet
 
 LONG = 100_000
 """Steps of a run for which compiling is worth it."""
+Optimizer = Literal["adam", "sgd"]
 
 
 def maml(
@@ -59,25 +59,14 @@ def protonet(problem: str, tasks: int = 1, plan: dict[str, Any] | None = None) -
 class Steps:
     """Meta-steps on the same tasks, each as `innerloop.engine.train` has it."""
 
-    def __init__(self, learner: Learner, episodes: Episode, plan: Plan, optimizer: str = "adam"):
-        self.learner, self.episodes, self.plan = learner, episodes, plan
-        self.params: Params = {k: v.requires_grad_() for k, v in learner.init(0).items()}
-        make = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[optimizer]
-        self.optimizer = make(self.params.values(), lr=META_LR)
-        self.whole = None
-        if WholeStep.possible(plan, tree.length(episodes)):
-            self.whole = WholeStep(learner, self.params, self.optimizer, plan)
+    def __init__(self, learner: Learner, episodes: Episode, plan: Plan, optimizer: Optimizer = "adam"):
+        self.learner, self.episodes = learner, episodes
+        self.params, self.update = learner.init(0), Descent(optimizer=optimizer, plan=plan)
+        self.state = self.update.begin(learner, self.params, episodes)
 
     def __call__(self) -> float:
-        if self.whole is not None:
-            metrics, _ = self.whole(self.episodes, META_LR)
-            return float(metrics["loss"])
-        gradient, metrics = meta_gradient(self.learner, self.params, self.episodes, self.plan)
-        if not all(bool(g.isfinite().all()) for g in gradient.values()):
-            raise FloatingPointError("the meta-gradient is not finite")
-        for name, leaf in self.params.items():
-            leaf.grad = gradient[name]
-        self.optimizer.step()
+        result = self.update.step(self.learner, self.params, self.state, self.episodes, 0, META_LR)
+        self.params, self.state, metrics = result
         return float(metrics["loss"])
 
 
@@ -91,7 +80,9 @@ def chosen(
     return choice.plan, str(choice.plan)
 
 
-def _work(learner: Learner, episodes: Episode, plan: dict[str, Any] | None, long: int, optimizer: str = "adam") -> Work:
+def _work(
+    learner: Learner, episodes: Episode, plan: dict[str, Any] | None, long: int, optimizer: Optimizer = "adam"
+) -> Work:
     pinned, said = chosen(learner, learner.init(0), episodes, plan, long)
 
     def flops() -> float:

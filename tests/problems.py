@@ -94,7 +94,7 @@ class RaggedPlanes:
         return Episode(support, self._batch(random.fold(keys, 2), slopes, self.queries))
 
     def describe(self) -> dict[str, object]:
-        return {"kind": "planes", "shots": self.shots, "queries": self.queries, "seed": self.seed}
+        return {"kind": "planes", "score": "mse", "shots": self.shots, "queries": self.queries, "seed": self.seed}
 
     def _batch(self, keys: Tensor, slopes: Tensor, rows: int) -> Batch:
         x = random.normal(random.fold(keys, 0), (rows, INPUTS), self.dtype)

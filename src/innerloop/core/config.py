@@ -57,6 +57,27 @@ def encode(value: Any) -> Json:
     )
 
 
+def identify(value: Any) -> Json:
+    """Plain JSON that tells a dataclass from others: its name, and the fields that count in a comparison.
+
+    It is not decoded again, so a file that has it may name anything.
+
+    Raises:
+        InputError: It is no dataclass, or `encode` does not know how to keep one of its fields.
+    """
+    if isinstance(value, type) or not is_dataclass(value):
+        raise InputError(
+            f"{type(value).__name__} must be a dataclass, whose fields are its settings: a run keeps them, so that it "
+            "does not go on with others"
+        )
+    entries = {f.name: getattr(value, f.name) for f in fields(value) if f.compare}
+    inner = {k: is_dataclass(v) and not isinstance(v, type | Learner | Model) for k, v in entries.items()}
+    return {
+        "class": _name(type(value)),
+        "fields": {k: (identify if inner[k] else encode)(v) for k, v in entries.items()},
+    }
+
+
 def decode(value: Json, allow: Sequence[str] = ()) -> Any:
     """The inverse of `encode`.
 

@@ -17,12 +17,25 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     """
     if tree is None:
         return None
+    if not rest:  # the usual case, at every meta-step
+        return _map(f, tree)
     if isinstance(tree, dict):
         return {k: map(f, v, *(r[k] for r in rest)) for k, v in tree.items()}
     if isinstance(tree, tuple):
         values = [map(f, v, *(r[i] for r in rest)) for i, v in enumerate(tree)]
         return type(tree)(*values) if hasattr(tree, "_fields") else tuple(values)
     return f(tree, *rest)
+
+
+def _map(f: Callable[[Any], Any], tree: Any) -> Any:
+    if tree is None:
+        return None
+    if isinstance(tree, tuple):
+        values = [_map(f, v) for v in tree]
+        return type(tree)(*values) if hasattr(tree, "_fields") else tuple(values)
+    if isinstance(tree, dict):
+        return {k: _map(f, v) for k, v in tree.items()}
+    return f(tree)
 
 
 def items(tree: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -42,13 +55,20 @@ def items(tree: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 
 def flatten(tree: Any) -> list[Tensor]:
     """Leaves in the order of `items`."""
-    if tree is None:
-        return []
-    if isinstance(tree, dict):
-        return [leaf for child in tree.values() for leaf in flatten(child)]
+    leaves: list[Tensor] = []
+    _gather(tree, leaves)
+    return leaves
+
+
+def _gather(tree: Any, leaves: list[Tensor]) -> None:
     if isinstance(tree, tuple):
-        return [leaf for child in tree for leaf in flatten(child)]
-    return [tree]
+        for child in tree:
+            _gather(child, leaves)
+    elif isinstance(tree, dict):
+        for child in tree.values():
+            _gather(child, leaves)
+    elif tree is not None:
+        leaves.append(tree)
 
 
 def rebuild(tree: Any, leaves: dict[str, Tensor], prefix: str = "") -> Any:

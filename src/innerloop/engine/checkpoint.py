@@ -77,9 +77,12 @@ def read_config(run: str | Path) -> dict[str, Any]:
     return config.renewed(found)
 
 
-def write_config(run: Path, learner: Learner, train: dict[str, Any], record: dict[str, Any]) -> None:
-    """Write what rebuilds everything."""
+def write_config(
+    run: Path, learner: Learner, train: dict[str, Any], record: dict[str, Any], update: Any = None
+) -> None:
+    """Write what rebuilds everything, and what the update was, where it was not the default one."""
     entries = {"version": VERSION, "learner": config.encode(learner), "train": train, "record": record}
+    entries |= {} if update is None else {"update": update}
     files.write(run / "config.json", json.dumps(entries, indent=2) + "\n")
 
 

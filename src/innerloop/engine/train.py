@@ -1,6 +1,5 @@
 """Meta-training: resumable bit for bit, stopped by anything, never left half-written."""
 
-import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 
 from innerloop.core import files, scores, tree
-from innerloop.core.config import encode
+from innerloop.core.config import encode, identify
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Episode, Metrics, Params, Sampler
@@ -21,13 +20,15 @@ from innerloop.engine.config import TrainConfig
 from innerloop.engine.episode_buffer import Feed
 from innerloop.engine.log import Bar, Log
 from innerloop.engine.signals import stop_signals
-from innerloop.engine.step import meta_gradient, validation_scores
-from innerloop.engine.train_step import WholeStep
+from innerloop.engine.step import validation_scores
 from innerloop.engine.unroll_gradients import PES, PLANS, Estimator, TruncatedBPTT
+from innerloop.engine.updates import Descent, NotFiniteError, Own, Update, leaves_of, refuse_settings, restored
 from innerloop.engine.watchers import Watcher, Watchers
 
 _TASKS = 32
 """Of meta-training, that a learner completes its parameters from."""
+_DEFAULT = "the default one"
+"""How a message calls the update of a run whose config names none."""
 _WORTH_RECORDING = 200
 """Meta-steps, for pieces of an unroll."""
 
@@ -49,6 +50,7 @@ def meta_train(
     record: dict[str, Any] | None = None,
     start: Params | None = None,
     watchers: Sequence[Watcher] = (),
+    update: Update | None = None,
 ) -> Params:
     """Meta-train, or go on with the run in `out`: a resumed run equals an unbroken one bit for bit.
 
@@ -64,12 +66,14 @@ def meta_train(
         record: Plain JSON kept in the run's config: where the tasks came from.
         start: Parameters to begin from; those it does not name are the learner's own, from the seed.
         watchers: Who hears of every step, validation and checkpoint, and may end training early; see `Watcher`.
+        update: What a meta-step does to the parameters; None: the gradient, clipped, then Adam or SGD. One of yours
+            (see `engine.updates.Update`) gets the whole meta-batch, and so trains in one process.
 
     Returns:
         The best parameters by validation, or the last.
 
     Raises:
-        InputError: `out` cannot be written, or holds another run.
+        InputError: `out` cannot be written, or holds another run; or the update cannot be used.
         FailedError: The loss became NaN or infinite.
         Interrupted: SIGINT or SIGTERM, in any process; saved first.
         LostError: Another process of the job is gone.
@@ -80,7 +84,7 @@ def meta_train(
         scores.of_sampler(validation)  # refused before any work
     with distributed.join() as world:
         run = None if out is None else Path(out)
-        return _train(learner, sampler, config, run, validation, record or {}, world, start or {}, watchers)
+        return _train(learner, sampler, config, run, validation, record or {}, world, start or {}, watchers, update)
 
 
 def _train(
@@ -93,18 +97,21 @@ def _train(
     world: distributed.World,
     start: Params,
     watchers: Sequence[Watcher],
+    update: Update | None,
 ) -> Params:
-    if run is not None:
-        world.on_rank_zero(lambda: _open(run, learner, config, record))
     if world.size > 1 and config.cpu_minutes is not None:
         raise InputError("cpu_minutes is the budget of one process: leave it out under torchrun, or start without it")
     if world.size > 1 and config.estimator != "exact":
         raise InputError(f"estimator='{config.estimator}' holds its problems in one process: start without torchrun")
     training = _Training(learner, sampler, config, run, world, start)
+    feed, alone = Feed(sampler, config.meta_batch_size), world.size == 1
+    identity = None if update is None else training.use(update, feed)
+    if run is not None:
+        world.on_rank_zero(lambda: _open(run, learner, config, record, identity))
+    training.restore()
     if config.meta_batch_size < world.size and world.rank == 0:
         idle = f"{world.size - config.meta_batch_size} of {world.size} processes"
         print(f"innerloop: {idle} have nothing to do in a meta-batch of {config.meta_batch_size}", file=sys.stderr)
-    feed, alone = Feed(sampler, config.meta_batch_size), world.size == 1
     own = (Log(training.step), Bar(type(learner).__name__, training.step))
     heard = Watchers(own, watchers) if world.rank == 0 else Watchers()
     heard.number = training.step
@@ -148,24 +155,15 @@ class _Training:
         self.learner, self.sampler, self.config, self.run, self.world = learner, sampler, config, run, world
         self.now = learner  # as it is at this step
         initial = learner.init(config.seed) | tree.map(torch.clone, start)
-        self.params = {k: v.requires_grad_() for k, v in initial.items()}
+        self.params = {k: v.detach() for k, v in initial.items()}
         self.step, self.waited = 0, 0
         self.best: dict[str, Any] | None = None
         self.spent, self.started = 0.0, time.process_time()
         self.plan: plan.Plan | None = None if config.plan == "auto" else plan.Plan(config.plan, **config.pins)
-        self.whole: WholeStep | None = None
-        self.estimator: Estimator | None = None
-        self.held: Any = None  # the estimator's, in mid-unroll
-        self.resumed: Params | None = None  # its leaves by path, as a checkpoint had them
-        leaves = list(self.params.values())
-        # An optimizer refuses an empty list: a learner without parameters (raw inputs) trains by standing still.
-        make = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[config.optimizer]
-        self.optimizer = make(leaves, lr=config.meta_lr) if leaves else None
-        # Only the first process needs to see the folder.
-        state = None if run is None else world.on_rank_zero(lambda: checkpoint.read_state(run))
-        if state is not None:
-            self._restore(state)
-        world.broadcast(leaves)  # the same seed may draw other numbers on another machine
+        self.update: Update | None = None  # the default one is made when there are tasks to choose a plan on
+        self.state: Any = None
+        self.resumed: Params | None = None  # the leaves of the state by path, as a checkpoint had them
+        self.stop = False
 
     @property
     def finished(self) -> bool:
@@ -174,13 +172,29 @@ class _Training:
 
     @property
     def result(self) -> Params:
-        self.settle()
         return self.complete(self.params if self.best is None else self.best["params"])
 
     def complete(self, params: Params) -> Params:
         """With what the learner computes from the first tasks."""
         tasks = (tree.slice(self.sampler.episodes(i, 1), 0) for i in range(_TASKS))
-        return self.learner.complete({k: v.detach() for k, v in params.items()}, tasks)
+        return self.learner.complete(tree.map(torch.clone, params), tasks)
+
+    def use(self, update: Update, feed: Feed) -> Any:
+        """Train by another update than the default one; returns what tells it from others, as plain JSON."""
+        own, name = Own(update), type(update).__name__
+        if self.world.size > 1:
+            raise InputError(
+                f"{name} gets whole meta-batches, and nothing averages over processes what it does with a share of "
+                "them: start without torchrun, or leave out update="
+            )
+        refuse_settings(update, self.config)
+        identity = None if self.run is None else identify(update)
+        self._begin(own, feed.episodes(0, range(self.config.meta_batch_size)))
+        return identity
+
+    def _begin(self, update: Update, episodes: Episode) -> Update:
+        self.update, self.state = update, update.begin(self.now, self.params, episodes)
+        return update
 
     def advance(self, feed: Feed, stopped: Callable[[], bool]) -> tuple[dict[str, float], bool]:
         """One meta-step; returns what to log, and whether any process was asked to stop."""
@@ -190,55 +204,40 @@ class _Training:
         # A process without tasks runs one that does not count, so that it knows the names of the metrics.
         tasks = mine or range(1)
         episodes = feed.episodes(self.step, tasks)
-        self._anneal()
+        now = self.learner.annealed(self.config.done(self.step, self.spent))
+        self.now = now if now != self.now else self.now  # what is recorded holds for one object
+        self._stopped, self._weight = stopped, len(mine) / size
+        update = self.update or self._begin(self._descent(episodes), episodes)
+        if self.resumed is not None:
+            self.state, self.resumed = restored(self.state, self.resumed), None
+        rate = self.config.rate(self.step, self.spent)
+        try:
+            result = update.step(self.now, self.params, self.state, episodes, self.step, rate)
+            self.params, self.state, metrics = result
+        except NotFiniteError as error:
+            raise FailedError(self._diverged(error)) from None
+        self.step += 1
+        return {k: float(v) for k, v in metrics.items()}, self.stop if self.world.size > 1 else stopped()
+
+    def _mean(self, gradient: Params, metrics: Metrics) -> tuple[Params, Metrics]:
+        """Over all tasks; the wish to stop travels with it."""
+        gradient, metrics, self.stop = self.world.mean(gradient, metrics, self._weight, self._stopped())
+        return gradient, metrics
+
+    def _descent(self, episodes: Episode) -> Descent:
+        config = self.config
         if self.plan is None:
             self.plan = self._pick(episodes)
-        if self.config.estimator != "exact":
-            return self._piece(episodes), stopped()
-        if self.whole is None and self.world.size == 1 and self.optimizer and WholeStep.possible(self.plan, size):
-            self.whole = WholeStep(self.now, self.params, self.optimizer, self.plan, self.config.clip)
-        if self.whole is not None:
-            metrics, taken = self.whole(episodes, self.config.rate(self.step, self.spent))
-            if not taken:
-                raise FailedError(self._diverged(metrics))
-            self.step += 1
-            return {k: float(v) for k, v in metrics.items()}, stopped()
-        gradient, metrics = meta_gradient(self.now, self.params, episodes, self.plan)
-        gradient, metrics, stop = self.world.mean(gradient, metrics, len(mine) / size, stopped())
-        return self._taken(gradient, metrics), stop
-
-    def _taken(self, gradient: Params, metrics: Metrics) -> dict[str, float]:
-        found = {k: float(v) for k, v in metrics.items()}
-        if not math.isfinite(found["loss"]) or not all(bool(g.isfinite().all()) for g in gradient.values()):
-            raise FailedError(self._diverged(metrics))
-        self.descend(gradient)
-        self.step += 1
-        return found
-
-    def _piece(self, episodes: Episode) -> dict[str, float]:
-        """A meta-step on a piece of every problem's unroll."""
-        config = self.config
-        if self.estimator is None:
+        estimator: Estimator | None = None
+        if config.estimator != "exact":
             # Pieces run all problems at once; loop and threads would run one after another.
-            how = self.plan if self.plan is not None and self.plan.name in PLANS else plan.Plan("vmap")
+            how = self.plan if self.plan.name in PLANS else plan.Plan("vmap")
             if config.estimator == "truncated":
-                self.estimator = TruncatedBPTT(length=config.unroll_length, plan=how)
+                estimator = TruncatedBPTT(length=config.unroll_length, plan=how)
             else:
-                self.estimator = PES(length=config.unroll_length, sigma=config.pes_sigma, seed=config.seed, plan=how)
-        if self.held is None:
-            self.held = self.estimator.begin(self.now, self.params, episodes)
-            if self.resumed is not None:
-                self.held = tree.rebuild(self.held, self.resumed)
-        gradient, held, metrics = self.estimator.gradient(self.now, self.params, self.held, episodes, self.step)
-        found = self._taken(gradient, metrics)
-        self.held = held
-        return found
-
-    def _anneal(self) -> None:
-        now = self.learner.annealed(self.config.done(self.step, self.spent))
-        if now != self.now:
-            self.settle()
-            self.now, self.whole = now, None  # a recorded step holds for one learner
+                estimator = PES(length=config.unroll_length, sigma=config.pes_sigma, seed=config.seed, plan=how)
+        mean = self._mean if self.world.size > 1 else None
+        return Descent(optimizer=config.optimizer, clip=config.clip, plan=self.plan, estimator=estimator, mean=mean)
 
     def _pick(self, episodes: Episode) -> plan.Plan:
         if self.config.estimator != "exact":
@@ -250,29 +249,12 @@ class _Training:
             print(f"innerloop: {chosen.said}", file=sys.stderr)
         return chosen.plan
 
-    def settle(self) -> None:
-        """Bring what a recorded step holds to the parameters and the optimizer, before anyone looks at them."""
-        if self.whole is not None:
-            self.whole.store()
-
-    def descend(self, gradient: Params) -> None:
-        if self.optimizer is None:
-            return
-        for name, leaf in self.params.items():
-            leaf.grad = gradient[name]
-        if self.config.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.params.values(), self.config.clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.rate(self.step, self.spent)
-        self.optimizer.step()
-
     def validate(self, sampler: Sampler) -> dict[str, Any]:
         """Score meta-validation episodes and keep the parameters if they are the best so far."""
         count = self.config.validation_episodes
         mine = self.world.share(count)
         tasks = mine or range(1)
         episodes = sampler.episodes(tasks.start, len(tasks))
-        self.settle()
         score = scores.of_sampler(sampler)
         values = validation_scores(self.learner, self.complete(self.params), episodes, score)
         total, ci95 = score.interval(self.world.gather(values[: len(mine)], mine, count).cpu().double())
@@ -287,53 +269,58 @@ class _Training:
     def save(self) -> None:
         if self.run is None:
             return
-        self.settle()
+        begun = self.resumed is None and self.update is not None
         state = {
             "step": self.step,
             "waited": self.waited,
-            "params": {k: v.detach() for k, v in self.params.items()},
-            "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
+            "params": self.params,
+            "update": dict(tree.items(self.state)) if begun else self.resumed,
             "best": self.best,
             "plan": None if self.plan is None else asdict(self.plan),
             "world_size": self.world.size,
             "cpu_seconds": self.spent,
-            "held": None if self.held is None else dict(tree.items(self.held)),
         }
         checkpoint.save_state(self.run, state)
         checkpoint.save_params(self.run, self.learner, self.result)
 
+    def restore(self) -> None:
+        """Go on from the checkpoint in the run folder, where there is one; only the first process needs to see it."""
+        run = self.run
+        state = None if run is None else self.world.on_rank_zero(lambda: checkpoint.read_state(run))
+        if state is not None:
+            self._restore(state)
+        self.world.broadcast(list(self.params.values()))  # the same seed may draw other numbers on another machine
+
     def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.waited, self.best = state["step"], state["waited"], state["best"]
-        self.spent, self.resumed = state.get("cpu_seconds", 0.0), state.get("held")
+        self.spent, self.resumed = state.get("cpu_seconds", 0.0), leaves_of(state)
         self.started -= self.spent
-        with torch.no_grad():
-            for name, leaf in self.params.items():
-                leaf.copy_(state["params"][name])
-        if self.optimizer is not None:
-            self.optimizer.load_state_dict(state["optimizer"])
+        self.params = {k: state["params"][k].to(v.device) for k, v in self.params.items()}
         if state["plan"] is not None and state.get("world_size", 1) == self.world.size:
             self.plan = plan.Plan(**state["plan"])  # with other shares, other plans are good
 
-    def _diverged(self, metrics: Metrics) -> str:
+    def _diverged(self, error: NotFiniteError) -> str:
         kept = "nothing was saved" if self.run is None else f"the last good checkpoint is in {self.run}"
+        loss = f" (loss {float(error.metrics['loss']):.4g})" if "loss" in error.metrics else ""
         return (
-            f"{type(self.learner).__name__}: the loss or its gradient at step {self.step} is not finite "
-            f"(loss {float(metrics['loss']):.4g}); {kept}. Likely causes: inner_lr or meta_lr too large (try a tenth), "
-            "no gradient clipping (clip=10), NaN in the inputs, a norm or square root at 0 in the model"
+            f"{type(self.learner).__name__}: {error.what} at step {self.step} is not finite{loss}; {kept}. "
+            "Likely causes: inner_lr or meta_lr too large (try a tenth), no gradient clipping (clip=10), NaN in the "
+            "inputs, a norm or square root at 0 in the model"
         )
 
 
-def _open(run: Path, learner: Learner, config: TrainConfig, record: dict[str, Any]) -> None:
+def _open(run: Path, learner: Learner, config: TrainConfig, record: dict[str, Any], update: Any) -> None:
     """Prove that the folder can be written, and that what it holds is this run or nothing."""
     files.writable(run)
     train = asdict(config)
     if not (run / "config.json").exists():
-        checkpoint.write_config(run, learner, train, record)
+        checkpoint.write_config(run, learner, train, record, update)
         return
     found = checkpoint.read_config(run)
     ignored = set() if config.schedule in ("cosine", "linear") else {"steps", "cpu_minutes"}
     ignored |= {"checkpoint_every", "plan", "chunk", "threads", "layout", "recompute"}  # rounding apart, no difference
     pairs = {"learner": (found["learner"], encode(learner)), "record": (found["record"], record)}
+    pairs["update"] = (found.get("update", _DEFAULT), _DEFAULT if update is None else update)
     pairs |= {k: (found["train"].get(k), v) for k, v in train.items() if k not in ignored}
     for name, (old, new) in pairs.items():
         if old != new:
@@ -342,7 +329,7 @@ def _open(run: Path, learner: Learner, config: TrainConfig, record: dict[str, An
                 f"{run} holds another run: its {entry} is {_short(was)}, now {_short(now)} is asked for. "
                 "Choose another folder, remove this one, or ask for the same to go on with it"
             )
-    checkpoint.write_config(run, learner, train, record)
+    checkpoint.write_config(run, learner, train, record, update)
 
 
 def _where(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:

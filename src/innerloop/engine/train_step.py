@@ -1,13 +1,15 @@
 """A whole meta-step as one recorded graph: tasks, mean, clipping and the meta-optimizer.
 
 For small networks the optimizer costs as much as the gradient. `torch.optim.Adam` reads its step count in Python, so
-its update (Kingma and Ba 2015) is written out here; its state comes from, and goes back to, a `torch.optim` optimizer.
+its update (Kingma and Ba 2015) is written out here.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch._utils import _unflatten_dense_tensors
 
 from innerloop.core import tree
 from innerloop.core.learner import Learner
@@ -16,48 +18,34 @@ from innerloop.engine import task_gradient
 from innerloop.engine.plan import Plan
 from innerloop.engine.trace import Recorded
 
-_BETAS, _EPS = (0.9, 0.999), 1e-8
+BETAS, EPS = (0.9, 0.999), 1e-8
+"""Of Adam, as `torch.optim` has them."""
 
 
-class State(NamedTuple):
-    """What a step changes; vectors over all parameters."""
+class Moments(NamedTuple):
+    """What Adam remembers; vectors over all parameters, in their order."""
 
-    params: Tensor  # [parameters]
-    first: Tensor  # [parameters], Adam's moments
+    first: Tensor  # [parameters]
     second: Tensor  # [parameters]
     step: Tensor  # [] float32, as torch.optim counts
 
 
 class WholeStep:
-    """Steps that keep their state in flat vectors until `store` is called.
+    """A meta-step from parameters and moments to the next ones, which changes neither.
 
     Args:
         learner: The algorithm.
-        params: Leaves that `optimizer` holds, in its order.
-        optimizer: Adam or SGD, with their default options.
+        params: Whose shapes the step is recorded for.
         plan: A traced one, whose chunk holds all tasks.
         clip: Largest norm of the meta-gradient; None: not clipped.
     """
 
-    def __init__(
-        self,
-        learner: Learner,
-        params: Params,
-        optimizer: torch.optim.Optimizer,
-        plan: Plan,
-        clip: float | None = None,
-    ):
-        self.learner, self.params, self.optimizer, self.plan, self.clip = learner, params, optimizer, plan, clip
-        self.adam = isinstance(optimizer, torch.optim.Adam)
-        leaves = list(params.values())
-        found = [optimizer.state.get(leaf, {}) for leaf in leaves]
-
-        def gathered(name: str) -> Tensor:
-            pairs = zip(found, leaves, strict=True)
-            return _flat([s.get(name, torch.zeros_like(leaf)) for s, leaf in pairs])
-
-        step = found[0].get("step", torch.zeros((), device=leaves[0].device)).clone()
-        self.state = State(_flat(leaves), gathered("exp_avg"), gathered("exp_avg_sq"), step)
+    def __init__(self, learner: Learner, params: Params, plan: Plan, clip: float | None = None):
+        self.learner, self.plan, self.clip = learner, plan, clip
+        self._like = params
+        # The vector that the last parameters are views of: they usually come back as they are.
+        self._params, self._flat = params, flat(params)
+        self._rate, self._lr = math.nan, torch.tensor(math.nan)  # one tensor as long as the rate stays
         self._recorded: Recorded | None = None
 
     @staticmethod
@@ -65,51 +53,53 @@ class WholeStep:
         """Whether a plan runs all tasks in one recorded piece."""
         return plan.traced and plan.threads == 1 and (plan.chunk == 0 or plan.chunk >= tasks)
 
-    def __call__(self, episodes: Episode, rate: float) -> tuple[Metrics, bool]:
-        """One meta-step at a meta-rate: the metrics, and whether it was taken: not where something is not finite."""
-        lr = torch.tensor(rate, dtype=self.state.params.dtype, device=self.state.params.device)
+    def __call__(
+        self, params: Params, moments: Moments | None, episodes: Episode, rate: float
+    ) -> tuple[Params, Moments | None, Metrics, bool]:
+        """One meta-step at a meta-rate, by Adam, or by SGD where there are no moments.
+
+        Returns:
+            Parameters, moments, metrics, and whether the loss and its gradient are finite: nothing else holds where
+            they are not.
+        """
+        vector = self._flat if params is self._params else flat(params)
+        if rate != self._rate:
+            self._rate, self._lr = rate, torch.tensor(rate, dtype=vector.dtype, device=vector.device)
+        inputs = (vector, moments, self._lr, episodes)
         if self._recorded is None:
-            self._recorded = Recorded(self._step, (self.state, lr, episodes), self.plan)
-        state, metrics, finite = self._recorded(self.state, lr, episodes)
-        taken = bool(finite)
-        if taken:
-            self.state = state
-        return metrics, taken
+            self._recorded = Recorded(self._step, inputs, self.plan)
+        vector, moments, metrics, finite = self._recorded(*inputs)
+        self._params, self._flat = pieces(vector, self._like), vector
+        return self._params, moments, metrics, bool(finite)
 
-    def store(self) -> None:
-        """Bring the state to the parameters and to the optimizer."""
-        leaves, sizes = list(self.params.values()), [leaf.numel() for leaf in self.params.values()]
-        rows = (part.split(sizes) for part in self.state[:3])
-        with torch.no_grad():
-            for leaf, value, first, second in zip(leaves, *rows, strict=True):
-                leaf.copy_(value.view_as(leaf))
-                if self.adam:
-                    moments = {"exp_avg": first.view_as(leaf).clone(), "exp_avg_sq": second.view_as(leaf).clone()}
-                    self.optimizer.state[leaf] = {"step": self.state.step.clone(), **moments}
-
-    def _step(self, state: State, lr: Tensor, episodes: Episode) -> tuple[State, Metrics, Tensor]:
-        sizes = [leaf.numel() for leaf in self.params.values()]
-        parts = zip(self.params.items(), state.params.split(sizes), strict=True)
+    def _step(
+        self, vector: Tensor, moments: Moments | None, lr: Tensor, episodes: Episode
+    ) -> tuple[Tensor, Moments | None, Metrics, Tensor]:
+        sizes = [leaf.numel() for leaf in self._like.values()]
+        parts = zip(self._like.items(), vector.split(sizes), strict=True)
         params = {k: part.view(leaf.shape) for (k, leaf), part in parts}
         tasks = tree.length(episodes)
         grads, metrics = task_gradient.sums(self.learner, params, episodes, self.plan)
         metrics = tree.map(lambda total: total / tasks, metrics)
-        gradient = _flat([grads[k] for k in self.params]) / tasks
+        gradient = flat({k: grads[k] for k in self._like}) / tasks
         finite = torch.isfinite(gradient).all() & torch.isfinite(metrics["loss"])
         if self.clip is not None:  # as torch.nn.utils.clip_grad_norm_
             gradient = gradient * (self.clip / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp(max=1.0)
-        return self._descend(state, gradient, lr), metrics, finite
-
-    def _descend(self, state: State, gradient: Tensor, lr: Tensor) -> State:
-        if not self.adam:
-            return state._replace(params=state.params - lr * gradient)
-        step = state.step + 1
-        first = torch.lerp(state.first, gradient, 1 - _BETAS[0])
-        second = _BETAS[1] * state.second + (1 - _BETAS[1]) * gradient * gradient
-        corrections = [(1 - torch.pow(beta, step.double())).to(lr.dtype) for beta in _BETAS]
-        denominator = second.sqrt() / corrections[1].sqrt() + _EPS
-        return State(state.params - lr / corrections[0] * first / denominator, first, second, step)
+        if moments is None:
+            return vector - lr * gradient, None, metrics, finite
+        step = moments.step + 1
+        first = torch.lerp(moments.first, gradient, 1 - BETAS[0])
+        second = BETAS[1] * moments.second + (1 - BETAS[1]) * gradient * gradient
+        corrections = [(1 - torch.pow(beta, step.double())).to(lr.dtype) for beta in BETAS]
+        denominator = second.sqrt() / corrections[1].sqrt() + EPS
+        return vector - lr / corrections[0] * first / denominator, Moments(first, second, step), metrics, finite
 
 
-def _flat(tensors: list[Tensor]) -> Tensor:
-    return torch.cat([t.detach().reshape(-1) for t in tensors])
+def flat(params: Params) -> Tensor:
+    """[parameters] all entries in one vector."""
+    return torch.cat([v.detach().reshape(-1) for v in params.values()])
+
+
+def pieces(vector: Tensor, like: Params) -> Params:
+    """The inverse of `flat`: views of the vector, named and shaped as `like`."""
+    return dict(zip(like, _unflatten_dense_tensors(vector, list(like.values())), strict=True))

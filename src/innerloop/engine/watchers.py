@@ -41,7 +41,7 @@ class Watcher:
 
         Args:
             number: How many are done.
-            metrics: The learner's, means over the tasks, among them `loss`; and `tasks_per_second`.
+            metrics: The update's (by default `loss` and the learner's own, means over tasks), and `tasks_per_second`.
         """
 
     def validated(self, number: int, scores: dict[str, Any]) -> None:
