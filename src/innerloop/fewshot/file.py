@@ -24,10 +24,13 @@ from innerloop.engine import checkpoint
 from innerloop.evaluate.calibration import Calibration, check_target
 from innerloop.fewshot import sources
 from innerloop.fewshot.history import History
+from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task
 
-VERSION = 2
+VERSION = 3
+_READ = (2, 3)
+"""Version 2, of release 0.1.0, says nothing about how examples are read: as `Reading()` has it."""
 _KEY = "innerloop"
 _ROWS = "rows"
 
@@ -54,6 +57,7 @@ def write(path: Path, task: Task) -> None:
             "kind": source.kind,
             "encoder": source.encoder_name or source.encoder is not None,
             "preprocessing": source.preprocessing,
+            "reading": source.reading.to_json(),
             "calibration": None if source.calibration is None else source.calibration.to_json(),
         },
         "learner": config.encode(source.learner),
@@ -79,8 +83,8 @@ def read(path: Path, allow: Sequence[str] = ()) -> Task:
     """
     about, tensors = _content(path)
     version = about.get("version")
-    if version != VERSION:
-        raise InputError(f"{path} is of version {version}, this release reads version {VERSION}: adapt again")
+    if version not in _READ:
+        raise InputError(f"{path} is of version {version}, this release reads 2 and {VERSION}: adapt again")
     learner = config.decode(about.get("learner"), allow)
     if not isinstance(learner, Learner):
         raise InputError(f"{path} holds a {type(learner).__name__}, not a learner: adapt again")
@@ -123,6 +127,7 @@ def _task(
         kind=given["kind"],
         shape=shape,
         preprocessing=_preprocessing(given["preprocessing"]),
+        reading=Reading.from_json(given.get("reading")),
         encoder=encoder,
         encoder_name=named,
         calibration=None if given["calibration"] is None else Calibration(**given["calibration"]),

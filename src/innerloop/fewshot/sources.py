@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from innerloop.engine import checkpoint
 from innerloop.engine import load as load_run
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
+from innerloop.fewshot.reading import Reading
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -38,6 +39,8 @@ class Source:
     """Of one row; None: as of the first ones given."""
     preprocessing: dict[str, Any] | None = None
     """How picture files become rows, for runs on pictures: keyword arguments of `tasks.image_files`."""
+    reading: Reading = field(default_factory=Reading)
+    """What was decided about the examples of a task that it was taught."""
     encoder: Encoder | None = None
     """Makes rows of raw examples; None: rows are pictures or arrays themselves."""
     encoder_name: str | None = None
