@@ -6,14 +6,17 @@ from innerloop.tasks.episodes import BatchSampler, EpisodeSampler
 from innerloop.tasks.images import image_files, image_folder
 from innerloop.tasks.multi import TaskBatchSampler
 from innerloop.tasks.pool import Pool, Splits
-from innerloop.tasks.regression import Sinusoid
+from innerloop.tasks.regression import GPCurves, Mixture, Polynomial, Sinusoid, mixture
 from innerloop.tasks.unsupervised import UnsupervisedSampler
 
 __all__ = [
     "Augmentation",
     "BatchSampler",
     "EpisodeSampler",
+    "GPCurves",
     "MassSpringDamper",
+    "Mixture",
+    "Polynomial",
     "Pool",
     "Sinusoid",
     "Splits",
@@ -21,4 +24,5 @@ __all__ = [
     "UnsupervisedSampler",
     "image_files",
     "image_folder",
+    "mixture",
 ]
