@@ -15,6 +15,7 @@ from innerloop.learners.gradient.maml import MAML
 from innerloop.nn.mlp import MLP
 from innerloop.problems.base import Problem
 from innerloop.problems.classes import Classes
+from innerloop.problems.curves import Curves
 from innerloop.problems.regression import Regression
 from innerloop.runs import build, defaults
 from innerloop.runs.audit import AuditOptions, audit_learner
@@ -154,3 +155,26 @@ def test_regression_needs_a_learner_that_can(learner, data):
         return
     with pytest.raises(InputError, match="tells classes apart; sinusoid is regression"):
         build(defaults(learner, data))
+
+
+@pytest.mark.parametrize("data", Curves.families)
+def test_families_of_curves_are_drawn_with_their_options(data):
+    problem = Curves(data=data, shots=4, noise=0.1, fewest_shots=2)
+    tasks = problem.train(None, "episodes", 0).episodes(0, 20)
+    assert (
+        tasks.support.mask is not None and 2 <= tasks.support.mask.sum(1).min() < tasks.support.mask.sum(1).max() == 4
+    )
+    plain = Curves(data=data, shots=4, fewest_shots=2).train(None, "episodes", 0).episodes(0, 20)
+    real = tasks.support.mask
+    assert 0 < (tasks.support.y - plain.support.y)[real].std() < 0.3
+    if data == "gp-curves":
+        with pytest.raises(InputError, match="known only where it was drawn"):
+            Curves(data=data, functions=3).train(None, "episodes", 0)
+        return
+    few = Curves(data=data, functions=3).train(None, "episodes", 0)
+    assert "3" in str(few.describe()) and few.episodes(0, 5).query.y.isfinite().all()
+
+
+def test_options_of_curves_are_not_those_of_mamls_sinusoid():
+    with pytest.raises(InputError, match="sinusoid has no noise: leave out --noise"):
+        Regression().changed({"noise": 0.1})

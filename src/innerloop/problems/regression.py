@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -71,18 +71,20 @@ class Regression(Problem[None]):
     train_shots: int | None = None
     """Points of the support in meta-training; None: as `shots`."""
 
+    families: ClassVar[Mapping[str, Family]] = FAMILIES
+
     @classmethod
     def claims(cls, data: str) -> bool:
-        return data in FAMILIES
+        return data in cls.families
 
     @classmethod
     def data_sets(cls) -> Mapping[str, str]:
-        modules = {name: sys.modules[family.sampler.__module__] for name, family in FAMILIES.items()}
+        modules = {name: sys.modules[family.sampler.__module__] for name, family in cls.families.items()}
         return {name: first_line(module.__doc__) for name, module in modules.items()}
 
     @classmethod
     def usual(cls, data: str) -> Sensible:
-        return FAMILIES[data].usual
+        return cls.families[data].usual
 
     def load(self, root: Root) -> None:
         return None
@@ -102,10 +104,10 @@ class Regression(Problem[None]):
             raise InputError(
                 f"{cls.__name__} tells classes apart; {self.data} is regression: try maml, meta_sgd or reptile"
             )
-        return cls(**{**values, "model": FAMILIES[self.data].model, **self.prescribed()})
+        return cls(**{**values, "model": self.families[self.data].model, **self.prescribed()})
 
     def outputs(self, material: None) -> int:
-        return FAMILIES[self.data].outputs
+        return self.families[self.data].outputs
 
     def prescribed(self) -> dict[str, Any]:
         return {"objective": regression}
@@ -118,5 +120,9 @@ class Regression(Problem[None]):
 
     def _tasks(self, split: Split, shots: int, seed: int) -> Sampler:
         """Three streams of tasks that never meet."""
-        family = FAMILIES[self.data]
-        return family.sampler(seed=3 * seed + _STREAMS[split], shots=shots, queries=self.queries)
+        sampler = self.families[self.data].sampler
+        return sampler(seed=3 * seed + _STREAMS[split], shots=shots, queries=self.queries, **self.variations())
+
+    def variations(self) -> dict[str, Any]:
+        """Further arguments of the sampler."""
+        return {}
