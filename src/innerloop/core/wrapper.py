@@ -7,6 +7,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from innerloop.core.learner import Adapted, Learner
+from innerloop.core.predictive import Predictive
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 
@@ -27,6 +28,7 @@ class Wrapper(Learner[Adapted]):
 
     exact_gradient = _trait("exact_gradient")
     incremental = _trait("incremental")
+    probabilistic = _trait("probabilistic")
     stochastic = _trait("stochastic")
     low_precision = _trait("low_precision")
 
@@ -55,3 +57,6 @@ class Wrapper(Learner[Adapted]):
 
     def update(self, params: Params, adapted: Adapted, more: Batch) -> Adapted:
         return self.inner.update(params, adapted, more)
+
+    def predictive(self, params: Params, adapted: Adapted, x: Tensor | dict[str, Tensor]) -> Predictive:
+        return self.inner.predictive(params, adapted, x)

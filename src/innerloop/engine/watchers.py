@@ -41,7 +41,7 @@ class Watcher:
 
         Args:
             number: How many are done.
-            metrics: The update's, and `tasks_per_second`: by default `loss` and the learner's own, means over the tasks.
+            metrics: The update's, and `tasks_per_second`; by default `loss` and the learner's, means over the tasks.
         """
 
     def validated(self, number: int, scores: dict[str, float]) -> None:
