@@ -17,10 +17,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from innerloop.core import config, tree
+from innerloop.core import config, random, tree
 from innerloop.core.errors import InputError
-from innerloop.core.learner import Learner
+from innerloop.core.learner import Generative, Learner
 from innerloop.core.objectives import regression
+from innerloop.core.predictive import check_predictive, mean_logits
 from innerloop.core.scores import of_sampler
 from innerloop.core.stopped import held
 from innerloop.core.types import Batch, Episode, Params, joined
@@ -216,6 +217,33 @@ class Conformance(Regression):
         if "values" not in self.learner.targets:
             with pytest.raises(InputError, match="needs `classes`"):
                 self.learner.adapt(params, support)
+
+    def test_a_prediction_is_the_mean_of_the_predictive(self, params, episodes):
+        learner, (support, query) = self.learner, tree.slice(episodes, 0)
+        with torch.no_grad():
+            adapted = learner.adapt(params, support)
+            if not learner.probabilistic:
+                with pytest.raises(TypeError, match="no predictive"):
+                    learner.predictive(params, adapted, query.x)
+                return
+            predictive = learner.predictive(params, adapted, query.x)
+            check_predictive(predictive, len(query.y), type(learner).__name__)
+            mean = mean_logits(predictive.outputs).softmax(-1)
+            assert close(self._predict(params, support, query.x).softmax(-1), mean)
+            again = learner.predictive(params, learner.adapt(params, support), query.x)
+            assert all(torch.equal(a, b) for a, b in zip(tree.flatten(again), tree.flatten(predictive), strict=True))
+
+    def test_what_is_generated_is_a_function_of_its_key(self, params, episodes):
+        learner, support = self.learner, tree.slice(episodes, 0).support
+        if not isinstance(learner, Generative):
+            return
+        with torch.no_grad():
+            adapted = learner.adapt(params, support)
+            first, again, other = (learner.generate(params, adapted, random.mix(0, i), 4) for i in (1, 1, 2))
+        assert first.shape == (3, 4, *support.x.shape[1:]) and first.dtype == support.x.dtype
+        assert first.isfinite().all() and torch.equal(first, again)
+        assert not close(first, other, 1e-6), "it must differ between keys"
+        assert not close(first[:, 0], first[:, 1], 1e-6), "and between the examples of a class"
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_dtype_is_kept(self, dtype):

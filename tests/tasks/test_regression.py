@@ -68,7 +68,7 @@ def test_the_sinusoids_of_earlier_releases_are_frozen_for_ever():
     assert digest.hexdigest()[:16] == "5f11e7a696e4a73b"
     released = [1.60511314868927, -2.75911545753479, 1.6585057973861694, -4.480580806732178, 3.7267303466796875]
     assert torch.allclose(support.y[0, :, 0], torch.tensor(released), rtol=1e-6)
-    about = {"kind": "sinusoid", "dataset": "sinusoid", "shots": 10, "queries": 10, "seed": 0}
+    about = {"kind": "sinusoid", "score": "mse", "dataset": "sinusoid", "shots": 10, "queries": 10, "seed": 0}
     assert Sinusoid().describe() == about
 
 

@@ -87,6 +87,7 @@ def audit(
             lambda: [check_learner.meta_gradient_check(learner, params, two, seed)],
             lambda: plan_checks(learner, params, two, few, plans),
             lambda: [check_learner.query_independence(learner, params, few)],
+            lambda: [check_learner.predictive_mean(learner, params, few, score)] if learner.probabilistic else [],
             lambda: [check_learner.label_permutation(learner, params, drawn, score, seed)],
             lambda: [check_data.label_order(sampler)],
             lambda: [check_data.disjoint_episodes(drawn)],

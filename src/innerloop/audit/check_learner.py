@@ -13,6 +13,7 @@ from innerloop.core import random, tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner, Unrolled
 from innerloop.core.objectives import weights
+from innerloop.core.predictive import check_predictive, mean_logits, mean_outputs
 from innerloop.core.scores import Score, measured
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import meta_gradient
@@ -23,6 +24,8 @@ GRADIENT_TOLERANCE = 1e-4
 detached inner loop is off by 3e-1, also at inner_lr 0.01. Larger models round more coarsely, hence the room."""
 INDEPENDENCE_TOLERANCE = 1e-6
 """Relative to the spread of the outputs, in float64, where the batch size moves them by 1e-12."""
+PREDICTIVE_TOLERANCE = 1e-6
+"""Of a probability, or relative to the largest output, in float64."""
 T_LIMIT = 6.0
 """Of Student's t: chance exceeds it once in a million with 30 tasks."""
 _DIRECTIONS = 4
@@ -95,6 +98,38 @@ def query_independence(learner: Learner, params: Params, episodes: Episode) -> C
         )
         return Check(name, False, worst, said)
     return Check(name, True, worst, f"a query alone and in its batch differ by {worst:.1e}")
+
+
+def predictive_mean(learner: Learner, params: Params, episodes: Episode, score: Score) -> Check:
+    """What `predict` says, against the mean of the mixture that `predictive` says."""
+    name = "predictive mean"
+    params, episodes = double(params), double(episodes)
+    worst, members = 0.0, 0
+    with torch.no_grad():
+        for support, query in _tasks(episodes):
+            adapted = learner.adapt(params, support)
+            outputs = learner.predict(params, adapted, query.x)  # [n, k]
+            predictive = learner.predictive(params, adapted, query.x)
+            try:
+                check_predictive(predictive, len(query.y), type(learner).__name__)
+            except InputError as error:
+                return Check(name, False, None, str(error))
+            members = len(predictive.outputs)
+            if not score.of_classes:
+                mean = mean_outputs(predictive.outputs)
+                scale = max(1e-12, mean.abs().max().item())
+            else:
+                mean, outputs, scale = mean_logits(predictive.outputs).softmax(-1), outputs.softmax(-1), 1.0
+            if mean.shape != outputs.shape:
+                said = f"its members have {list(mean.shape)} outputs, and predict returns {list(outputs.shape)}"
+                return Check(name, False, None, said)
+            rows = weights(query.y, query.mask)
+            apart = (mean - outputs)[rows].abs().max().item() / scale if bool(rows.any()) else 0.0
+            worst = max(worst, apart if apart == apart else float("inf"))
+    said = f"predict and the mean of {members} members differ by {worst:.1e}"
+    if worst > PREDICTIVE_TOLERANCE:
+        said += ": return mean_logits (classes) or mean_outputs (targets) of core.predictive from predict"
+    return Check(name, worst <= PREDICTIVE_TOLERANCE, worst, said)
 
 
 def label_permutation(learner: Learner, params: Params, episodes: Episode, score: Score, seed: int) -> Check:

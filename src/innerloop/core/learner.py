@@ -4,11 +4,12 @@ import abc
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from torch import Tensor
 
 from innerloop.core import objectives, recompute, scores
+from innerloop.core.predictive import Predictive
 from innerloop.core.sensible import Sensible, Stream, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
@@ -38,6 +39,8 @@ class Learner(abc.ABC, Generic[Adapted]):
     incremental: ClassVar[bool] = False
     """Whether `update` exists. It equals `adapt` on both batches together, except that batch-norm statistics stay those
     of the first."""
+    probabilistic: ClassVar[bool] = False
+    """Whether `predictive` exists, and `predict` is its mean."""
     stochastic: ClassVar[bool] = False
     """Whether `adapt` reads `support.key`. Noise is drawn for a task, a class or a latent, never for the position of a
     row, unless the learner is `ordered`; padding draws nothing."""
@@ -84,6 +87,14 @@ class Learner(abc.ABC, Generic[Adapted]):
     def update(self, params: Params, adapted: Adapted, more: Batch) -> Adapted:
         """What is known after seeing `more` as well, for learners with `incremental = True`; see there."""
         raise TypeError(f"{type(self).__name__} is not incremental: adapt again on all examples")
+
+    def predictive(self, params: Params, adapted: Adapted, x: Tensor | dict[str, Tensor]) -> Predictive:
+        """All members of what is known of [n, ...] inputs, for learners with `probabilistic = True`.
+
+        `predict` is the mean of the mixture: `core.predictive.mean_logits` of its outputs for classes, logits whose
+        softmax is the members' mean softmax, and `mean_outputs` for targets.
+        """
+        raise TypeError(f"{type(self).__name__} has no predictive: it knows one answer only")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +162,22 @@ class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
 
     def adapt(self, params: Params, support: Batch) -> Adapted:
         return self.finish(params, self.unroll(params, support), support)
+
+
+@runtime_checkable
+class Generative(Protocol):
+    """A learner that makes further examples of the classes of a task it has adapted to."""
+
+    def generate(self, params: Params, adapted: Any, key: Tensor, count: int) -> Tensor:
+        """[ways, count, ...] new inputs of every class; of a class without examples, anything finite.
+
+        Args:
+            params: Meta-parameters.
+            adapted: From `adapt`.
+            key: [] int64, see `core.random`: the only source of randomness.
+            count: Examples of each class.
+        """
+        ...
 
 
 def mask_absent(logits: Tensor, classes: Tensor | None) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from innerloop.core.learner import Adapted, Learner
+from innerloop.core.predictive import Predictive
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 
@@ -28,6 +29,7 @@ class Wrapper(Learner[Adapted]):
     targets = _trait("targets")
     exact_gradient = _trait("exact_gradient")
     incremental = _trait("incremental")
+    probabilistic = _trait("probabilistic")
     stochastic = _trait("stochastic")
     ordered = _trait("ordered")
     low_precision = _trait("low_precision")
@@ -57,3 +59,6 @@ class Wrapper(Learner[Adapted]):
 
     def update(self, params: Params, adapted: Adapted, more: Batch) -> Adapted:
         return self.inner.update(params, adapted, more)
+
+    def predictive(self, params: Params, adapted: Adapted, x: Tensor | dict[str, Tensor]) -> Predictive:
+        return self.inner.predictive(params, adapted, x)

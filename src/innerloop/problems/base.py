@@ -10,7 +10,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.scores import Score
 from innerloop.core.sensible import Sensible, Stream
-from innerloop.core.types import Params, Sampler
+from innerloop.core.types import Batch, Params, Sampler
 from innerloop.problems.networks import StartOptions
 from innerloop.tasks import EpisodeSampler, Splits
 
@@ -221,6 +221,19 @@ class Problem(abc.ABC, Generic[Material]):
             InputError: There are no classes, or the run has seen them.
         """
         raise InputError(f"pairs are taken from data with classes, not from {self.data}")
+
+    def changing(self, seed: int, length: int, period: int) -> Batch:
+        """[length] moments of one stream whose constants change.
+
+        Args:
+            seed: Of the stream.
+            length: Moments.
+            period: Moments between two changes.
+
+        Raises:
+            InputError: There is no such stream.
+        """
+        raise InputError(f"'{self.data}' is no stream: follow a run that was trained with --data mass-spring-damper")
 
     def refuse_unfit(self, learner: Learner, params: Params, record: Mapping[str, Any], sampler: Sampler) -> None:
         """Tasks that the run's network cannot take, said before any work.

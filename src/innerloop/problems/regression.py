@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
 from innerloop.core.errors import InputError
@@ -11,7 +11,7 @@ from innerloop.core.model import Model
 from innerloop.core.objectives import regression
 from innerloop.core.scores import MeanSquaredError
 from innerloop.core.sensible import Sensible, Stream
-from innerloop.core.types import Sampler
+from innerloop.core.types import Batch, Sampler
 from innerloop.nn.mlp import MLP
 from innerloop.problems.base import Problem, Root, Split
 from innerloop.problems.classes import first_line
@@ -117,6 +117,12 @@ class Regression(Problem[None]):
         if isinstance(trained, cls) and trained.data != data:
             raise InputError(f"the run was trained on {trained.data}, whose inputs are not those of {data}")
         return super().after(trained, data)
+
+    def changing(self, seed: int, length: int, period: int) -> Batch:
+        sampler: Any = self._tasks("train", self.shots, seed)
+        if not callable(getattr(sampler, "stream", None)):
+            return super().changing(seed, length, period)
+        return replace(sampler, seed=seed).stream(0, length, period)
 
     def _tasks(self, split: Split, shots: int, seed: int) -> Sampler:
         """Three streams of tasks that never meet."""

@@ -7,14 +7,10 @@ from typing import Any, NamedTuple
 import torch
 
 from innerloop.core.errors import InputError
+from innerloop.core.interval import Interval, difference, interval
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import read_config
-from innerloop.evaluate.interval import Interval, difference, interval
-from innerloop.runs.options import DYNAMICS
-from innerloop.tasks import MassSpringDamper
-
-STREAMS = {DYNAMICS: MassSpringDamper}
-"""By the name of the data: what has a `stream`."""
+from innerloop.problems import of_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,17 +67,13 @@ def follow_run(run: str | Path, options: FollowOptions, allow: tuple[str, ...] =
     """
     config, (loaded, params) = read_config(run), load_run(run, allow)
     learner: Any = loaded
-    task = config["record"].get("task", {})
     if not callable(getattr(learner, "follow", None)):
         raise InputError(f"{type(learner).__name__} does not follow streams: follow a run of learning_to_adapt")
-    if task.get("data") not in STREAMS:
-        usable = " or ".join(STREAMS)
-        raise InputError(f"'{task.get('data')}' is no stream: follow a run that was trained with --data {usable}")
     if options.periods < 2:
         raise InputError(f"an interval needs at least 2 periods, got {options.periods}")
+    task, length = config["record"]["task"], options.periods * options.period
     window = task["shots"] if options.window is None else options.window
-    length = options.periods * options.period
-    stream = STREAMS[task["data"]](seed=options.seed).stream(0, length, options.period)
+    stream = of_record(task).changing(options.seed, length, options.period)
     plain = replace(learner, inner_steps=0)
     adapted, unadapted = (
         (one.follow(params, stream, window) - stream.y).square().mean(1).view(options.periods, -1).mean(1)
