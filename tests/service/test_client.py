@@ -214,3 +214,19 @@ def test_only_what_is_safe_is_sent_again(unsteady):
         with pytest.raises(ServiceError, match="busy") as failed:
             client.request("GET", "x")
         assert failed.value.status == 500 and seen == ["GET"]
+
+
+def test_a_file_is_loaded_undone_and_redone(client, task, tmp_path):
+    file = task.download(tmp_path / "Shapes of mine.fewshot")
+    again = client.load(file)
+    assert again.name == "Shapes-of-mine" and again.show().classes == task.show().classes
+    asked = draw(tmp_path, "cross", 2, seed=7)
+    assert [p.probabilities for p in again.predict(asked)] == [p.probabilities for p in task.predict(asked)]
+    version = again.drop("circle")
+    assert again.undo() == version + 1 and again.redo() == version + 2 and again.rollback(version - 1) == version + 3
+    assert [v.action for v in again.versions()][-4:] == ["drop circle", "undo", "redo", f"back to {version - 1}"]
+    with pytest.raises(ServiceError, match="already") as taken:
+        client.load(file, name=task.name)
+    assert taken.value.status == 409
+    with pytest.raises(InputError, match=r"nothing\.fewshot cannot be read"):
+        client.load(tmp_path / "nothing.fewshot")

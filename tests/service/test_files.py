@@ -17,6 +17,7 @@ from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.nn.mlp import MLP
 from innerloop.service.limits import Limits
+from innerloop.tasks.images import scan
 from tests.service.served import PHOTOS, PLAIN, WORDS, picture, serving, teach
 
 RELEASE = Path(__file__).parents[1] / "releases" / "0.1.0"
@@ -167,6 +168,10 @@ def test_pictures_of_a_file_are_read_as_they_were_taught(tmp_path):
     asked = [drawing(9, edge=6), drawing(8, paper=15, ink=230)]
     with serving(tmp_path / "store", sources=(PLAIN,)) as client:
         assert send(client, content, "k").status_code == 201
+        first = client.get(client.get("/api/tasks/k/examples").json()[0]["picture"])
+        assert first.headers["content-type"] == "image/png" and first.content.startswith(b"\x89PNG")
+        shown = scan(first.content, 28).row
+        assert (shown == 255 - task._fitted().rows[0]).all() and shown.float().mean() > 128  # dark ink, as it was sent
         files = [("files", (f"{i}.png", one)) for i, one in enumerate(asked)]
         said = client.post("/api/tasks/k/predict", files=files).json()["predictions"]
         assert [p["probabilities"] for p in said] == expected(task, asked)  # type: ignore[arg-type]

@@ -4,12 +4,15 @@ import re
 import tempfile
 from pathlib import Path
 
+import torch
+
 from innerloop.core.errors import InputError
 from innerloop.fewshot import file
 from innerloop.fewshot.history import Label
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task as Taught
 from innerloop.fewshot.task import adapted
+from innerloop.service.http import thumbnails
 from innerloop.service.http.adapted import Sources, read_file
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.payload import label
@@ -77,10 +80,19 @@ def _insert(store: Store, sources: Sources, name: str, taught: Taught, content: 
     source = taught.source
     if not source.name.isprintable() or not 1 <= len(source.name) <= _LONGEST:
         raise InputError(f"the file names a source of {len(source.name):,} characters, or of none that can be shown")
-    task = transfer.insert(store, name, taught, content, _labels(taught, store.limits))
+    task = transfer.insert(store, name, taught, content, _labels(taught, store.limits), _pictures(taught))
     assert task.file is not None
     sources.keep(task.file, source)
     return task
+
+
+def _pictures(taught: Taught) -> list[bytes | None]:
+    """Small copies of pictures, of which a file keeps only the rows; they look as the files did."""
+    source, rows = taught.source, taught.rows
+    if source.preprocessing is None or rows.dtype != torch.uint8 or rows.ndim != 4:
+        return [None] * len(rows)
+    dark = "dark" in (source.preprocessing["ink"], source.reading.ink)
+    return [thumbnails.of_row(255 - row if dark else row) for row in rows]
 
 
 def _labels(taught: Taught, limits: Limits) -> dict[Label, str]:

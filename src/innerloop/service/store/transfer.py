@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -65,7 +65,14 @@ def recorded(store: Store, name: str) -> tuple[Task, Tensor, History]:
     return task, from_numpy(rows.reshape(len(examples), *task.shape)), History(tuple(entries))
 
 
-def insert(store: Store, name: str, taught: Taught, content: bytes, labels: Mapping[Label, str]) -> Task:
+def insert(
+    store: Store,
+    name: str,
+    taught: Taught,
+    content: bytes,
+    labels: Mapping[Label, str],
+    pictures: Sequence[bytes | None],
+) -> Task:
     """A task of a `.fewshot` file, with all its versions; one that came from this very file before stays as it is.
 
     Args:
@@ -74,6 +81,7 @@ def insert(store: Store, name: str, taught: Taught, content: bytes, labels: Mapp
         taught: What the file holds.
         content: The file.
         labels: What each class is called here.
+        pictures: [m] PNG of every example, to be looked at; None: it is no picture.
 
     Raises:
         ConflictError: There is another task of that name, or there are too many.
@@ -97,8 +105,11 @@ def insert(store: Store, name: str, taught: Taught, content: bytes, labels: Mapp
         )
         id = c.execute(query, (*values, *about)).lastrowid
         c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]')", (id, start))
-        query = "INSERT INTO examples (task, row, added) VALUES (?, ?, ?)"
-        ids = [c.execute(query, (id, row.tobytes(), start)).lastrowid for row in rows]
+        query = "INSERT INTO examples (task, row, picture, mime, added) VALUES (?, ?, ?, ?, ?)"
+        ids = []
+        for row, picture in zip(rows, pictures, strict=True):
+            values = (id, row.tobytes(), picture, None if picture is None else "image/png", start)
+            ids.append(c.execute(query, values).lastrowid)
         _insert_versions(c, id, [i for i in ids if i is not None], taught.history, labels)
         return read_task(c, name)
 
