@@ -45,7 +45,7 @@ def task(client, request, tmp_path) -> Task:
 
 
 def test_a_task_is_taught_asked_corrected_and_taken_back(client, task, tmp_path):
-    assert task.info().classes == {"circle": 3, "cross": 3, "square": 3}
+    assert task.show().classes == {"circle": 3, "cross": 3, "square": 3}
     assert "shapes" in client.sources()
     asked = [*draw(tmp_path, "circle", 2, seed=1), *draw(tmp_path, "cross", 2, seed=1)]
     answers = task.predict(asked)
@@ -54,11 +54,11 @@ def test_a_task_is_taught_asked_corrected_and_taken_back(client, task, tmp_path)
     assert all(
         set(a.probabilities) == set(THREE) and sum(a.probabilities.values()) == pytest.approx(1) for a in answers
     )
-    before = task.info().version
+    before = task.show().version
     assert task.feedback(answers[0], "ring") == before + 1
-    assert task.info().classes["ring"] == 1
-    assert task.rollback(before) == before + 2
-    assert task.info().classes == {"circle": 3, "cross": 3, "square": 3}
+    assert task.show().classes["ring"] == 1
+    assert task.undo(before) == before + 2
+    assert task.show().classes == {"circle": 3, "cross": 3, "square": 3}
     assert [v.version for v in task.versions()] == list(range(before + 3))
     assert task.name in [t.name for t in client.tasks()]
     task.delete()
@@ -73,7 +73,7 @@ def test_examples_are_listed_relabelled_removed_and_classes_dropped(client, task
     assert client.request("GET", found[0].picture.lstrip("/")).headers["content-type"].startswith("image/")
     task.relabel(found[0].id, "square")
     task.remove(found[1].id)
-    assert task.info().classes == {"circle": 3, "cross": 1, "square": 4}
+    assert task.show().classes == {"circle": 3, "cross": 1, "square": 4}
     task.drop("square")
     assert [e.label for e in task.examples()] == ["circle"] * 3 + ["cross"]
 
@@ -90,9 +90,9 @@ def test_the_downloaded_file_answers_as_the_service_does(task, tmp_path):
 def test_many_examples_go_in_several_requests_and_come_back_in_order(task, tmp_path, monkeypatch):
     monkeypatch.setattr("innerloop.service.client._AT_ONCE", 2)
     pictures = [path.read_bytes() for shape in THREE for path in draw(tmp_path, shape, 3, seed=7)]
-    before = task.info().version
+    before = task.show().version
     assert task.add(pictures, ["circle"] * 3 + ["cross"] * 3 + ["square"] * 3) == before + 5
-    assert task.info().classes == {"circle": 6, "cross": 6, "square": 6}
+    assert task.show().classes == {"circle": 6, "cross": 6, "square": 6}
     together = [a.probabilities for a in task.predict(pictures)]
     alone = [task.predict([picture])[0].probabilities for picture in pictures]
     assert [pytest.approx(a, abs=1e-5) for a in alone] == together
@@ -114,17 +114,17 @@ def test_what_cannot_be_sent_is_refused_before_anything_is(client, url, given, l
     task = Task(client, client.create(f"bad-{abs(hash(message)) % 10**8}", "shapes").info())
     with pytest.raises(InputError, match=message):
         task.add(given, labels)
-    assert task.info().version == 0
+    assert task.show().version == 0
 
 
 def test_a_refusal_carries_the_message_and_the_status(client, task, tmp_path):
     (tmp_path / "notes.png").write_text("no picture")
-    before = task.info()
+    before = task.show()
     with pytest.raises(ServiceError, match="picture") as refused:
         task.add([*draw(tmp_path, "square", 1), tmp_path / "notes.png"], "square")
-    assert refused.value.status == 422 and task.info() == before
+    assert refused.value.status == 422 and task.show() == before
     with pytest.raises(ServiceError, match="version") as stale:
-        task.rollback(0, seen=before.version - 1)
+        task.undo(0, seen=before.version - 1)
     assert stale.value.status == 412
     with pytest.raises(ServiceError) as forgotten:
         task.feedback("AAAAAAAAAAAAAAAA", "square")
@@ -214,3 +214,19 @@ def test_only_what_is_safe_is_sent_again(unsteady):
         with pytest.raises(ServiceError, match="busy") as failed:
             client.request("GET", "x")
         assert failed.value.status == 500 and seen == ["GET"]
+
+
+def test_a_file_is_loaded_undone_and_redone(client, task, tmp_path):
+    file = task.download(tmp_path / "Shapes of mine.fewshot")
+    again = client.load(file)
+    assert again.name == "Shapes-of-mine" and again.show().classes == task.show().classes
+    asked = draw(tmp_path, "cross", 2, seed=7)
+    assert [p.probabilities for p in again.predict(asked)] == [p.probabilities for p in task.predict(asked)]
+    version = again.drop("circle")
+    assert again.undo() == version + 1 and again.redo() == version + 2 and again.rollback(version - 1) == version + 3
+    assert [v.action for v in again.versions()][-4:] == ["drop circle", "undo", "redo", f"back to {version - 1}"]
+    with pytest.raises(ServiceError, match="already") as taken:
+        client.load(file, name=task.name)
+    assert taken.value.status == 409
+    with pytest.raises(InputError, match=r"nothing\.fewshot cannot be read"):
+        client.load(tmp_path / "nothing.fewshot")

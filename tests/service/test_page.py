@@ -330,3 +330,17 @@ def test_pictures_for_the_docs(page, tmp_path):
         page.goto(f"{url}/#/runs")
         page.locator(".js-plotly-plot .legendtext").first.wait_for()
         shoot("runs", height=1100)
+
+
+def test_a_file_is_imported_and_a_bad_one_is_told(page, address, tmp_path):
+    file = taught(address, "exported", tmp_path).download(tmp_path / "imported.fewshot")
+    (tmp_path / "bad.fewshot").write_bytes(b"nothing")
+    page.goto("/")
+    page.get_by_label("Choose a .fewshot file").set_input_files(tmp_path / "bad.fewshot")
+    page.get_by_role("alert").get_by_text("not an adapted task").wait_for()
+    page.get_by_label("Choose a .fewshot file").set_input_files(file)
+    page.get_by_role("heading", name="imported", level=1).wait_for()
+    facts(page, f"5 classes · {FIVE} examples · version 5")
+    assert page.locator(".thumb img").count() == FIVE
+    page.get_by_role("button", name="Go back to version 2", exact=True).click()
+    facts(page, "2 classes · 8 examples · version 6")

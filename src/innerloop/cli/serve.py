@@ -23,7 +23,8 @@ class Command:
     workers: int = 1
     """Processes; they share the store."""
     source: tuple[str, ...] = ()
-    """What tasks may be taught to; none: the shipped runs and the encoders that are installed."""
+    """What tasks may be taught to, and `.fewshot` files, each a task that is served; none: the shipped runs and the
+    encoders that are installed."""
     runs: str | None = None
     """Folder of run folders, to look at and to teach."""
     allow: tuple[str, ...] = ()

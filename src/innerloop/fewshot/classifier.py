@@ -158,15 +158,18 @@ class FewShotClassifier:
         self._task = task.more(rows, labels(y, len(rows)), source)
         return self
 
+    def add(self, X: Examples, y: Labels) -> "FewShotClassifier":
+        """`partial_fit`, by the name that it has on the command line and over HTTP."""
+        return self.partial_fit(X, y)
+
     def add_class(self, label: Label, X: Examples) -> "FewShotClassifier":
         """Learn a class, or more examples of one.
 
         Raises:
             InputError: As `fit`; nothing is changed then.
         """
-        if not isinstance(X, Rows) and not hasattr(X, "__len__"):
-            X = list(X)  # an iterator
-        return self.partial_fit(X, [label] * (len(X.x) if isinstance(X, Rows) else len(X)))
+        known: Any = X if isinstance(X, Rows) or hasattr(X, "__len__") else list(X)  # an iterator can be read only once
+        return self.partial_fit(known, [label] * len(known.x if isinstance(known, Rows) else known))
 
     def drop_class(self, label: Label) -> "FewShotClassifier":
         """Forget a class; `undo` brings it back.
@@ -177,6 +180,10 @@ class FewShotClassifier:
         task = self._fitted()
         self._task = task.at(task.history.drop(label))
         return self
+
+    def drop(self, label: Label) -> "FewShotClassifier":
+        """`drop_class`, by the name that it has on the command line and over HTTP."""
+        return self.drop_class(label)
 
     def undo(self, to: int | None = None) -> "FewShotClassifier":
         """Go back one version, or to any; nothing is lost, and `redo` takes it back.
@@ -310,6 +317,25 @@ class FewShotClassifier:
     def examples_at(self, version: int) -> dict[str, int]:
         """How many examples of each class a version has."""
         return {str(label): count for label, count in self._fitted().history.examples(version).items()}
+
+    def show(self) -> dict[str, Any]:
+        """What it is and knows, in plain JSON: source, classes, calibration and versions."""
+        task = self._fitted()
+        entries = zip(task.history.versions, task.history.each(), strict=True)
+        return {
+            "version": task.history.present.version,
+            "examples": self.examples_,
+            "reject": self.reject,
+            "calibration": self.calibration_.to_json(),
+            "source": self.name,
+            "learner": type(self.learner).__name__,
+            "kind": self.kind,
+            "versions": [
+                {"version": v.version, "time": v.time, "action": v.action}
+                | {"examples": {str(label): len(rows) for label, rows in members.items()}}
+                for v, members in entries
+            ],
+        }
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments, as scikit-learn asks for them."""

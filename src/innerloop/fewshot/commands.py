@@ -112,13 +112,7 @@ def show(file: str | Path, allow: tuple[str, ...] = ()) -> dict[str, Any]:
     Raises:
         InputError: It is no such file.
     """
-    classifier = _file(file, allow)
-    versions = [
-        {"version": v.version, "time": v.time, "action": v.action, "examples": classifier.examples_at(v.version)}
-        for v in classifier.history
-    ]
-    about = {"source": classifier.name, "learner": type(classifier.learner).__name__, "kind": classifier.kind}
-    return _said(file, classifier) | about | {"versions": versions}
+    return {"file": str(file)} | _file(file, allow).show()
 
 
 def predictions(

@@ -5,8 +5,10 @@ metadata, under `innerloop`, JSON with the version of the format, the learner (`
 preprocessing, calibration and history. A frozen encoder is named, never copied. Reading it runs no code that it brings.
 """
 
+import dataclasses
+import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from innerloop.core import config, tree
 from innerloop.core.dry_run import answers, dry_run
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
+from innerloop.core.model import Model
+from innerloop.encoders.base import Encoder
 from innerloop.engine import checkpoint
 from innerloop.evaluate.calibration import Calibration, check_target
 from innerloop.fewshot import sources
@@ -33,6 +37,8 @@ _READ = (2, 3)
 """Version 2, of release 0.1.0, says nothing about how examples are read: as `Reading()` has it."""
 _KEY = "innerloop"
 _ROWS = "rows"
+_MOST_STEPS = 1_000
+"""Inner steps of a learner in a stranger's file: each is computed when it learns."""
 
 
 def write(path: Path, task: Task) -> None:
@@ -70,12 +76,14 @@ def write(path: Path, task: Task) -> None:
     checkpoint.write_tensors(path, tensors | {_ROWS: task.rows}, {_KEY: json.dumps(about, allow_nan=False)})
 
 
-def read(path: Path, allow: Sequence[str] = ()) -> Task:
+def read(path: Path, allow: Sequence[str] = (), encoder: Callable[[str], Encoder | None] | None = None) -> Task:
     """Read what `write` wrote.
 
     Args:
         path: The file.
         allow: Module prefixes besides `innerloop.` that it may name.
+        encoder: Finds the encoder that the file names, for files of strangers, which may not take more memory than
+            their size lets expect, either; None: it is looked for on this machine.
 
     Raises:
         InputError: It is missing, damaged, of another version, names foreign classes, or an encoder that is not
@@ -88,8 +96,11 @@ def read(path: Path, allow: Sequence[str] = ()) -> Task:
     learner = config.decode(about.get("learner"), allow)
     if not isinstance(learner, Learner):
         raise InputError(f"{path} holds a {type(learner).__name__}, not a learner: adapt again")
+    if encoder is not None:
+        _check_size(path, learner)
+    find = encoder or functools.partial(_found, path, allow)
     try:
-        return _task(path, about, tensors, replace(learner, transductive=False), allow)
+        return _task(path, about, tensors, replace(learner, transductive=False), find)
     except InputError:
         raise
     except Exception as error:  # whatever a learner makes of tensors that do not fit it
@@ -97,7 +108,11 @@ def read(path: Path, allow: Sequence[str] = ()) -> Task:
 
 
 def _task(
-    path: Path, about: dict[str, Any], tensors: dict[str, Tensor], learner: Learner, allow: Sequence[str]
+    path: Path,
+    about: dict[str, Any],
+    tensors: dict[str, Tensor],
+    learner: Learner,
+    find: Callable[[str], Encoder | None],
 ) -> Task:
     rows = tensors.pop(_ROWS)
     if rows.dtype not in (torch.uint8, torch.float32) or rows.ndim < 2 or not bool(rows.float().isfinite().all()):
@@ -115,7 +130,7 @@ def _task(
         raise ValueError(f"it has fewer answers than its {len(classes)} classes")
     if given["encoder"]:
         named = given["encoder"] if isinstance(given["encoder"], str) else None  # true: as the source
-        encoder = _encoder(path, named or str(given["name"]), allow, shape)
+        encoder = _encoder(path, named or str(given["name"]), find, shape)
     if given["kind"] not in ("pictures", "texts", "features"):
         raise ValueError(f"there are no examples of kind {given['kind']!r}")
     if about["reject"] is not None:
@@ -143,17 +158,46 @@ def _task(
     )
 
 
-def _encoder(path: Path, name: str, allow: Sequence[str], shape: tuple[int, ...]) -> Any:
-    """The encoder that the file names; not a folder, which would be some other file of this machine."""
-    found = None if Path(name).is_dir() and name not in sources.names() else sources.source(name, allow)
-    if found is None or found.encoder is None:
+def _found(path: Path, allow: Sequence[str], name: str) -> Encoder | None:
+    """The encoder of a name; not of a folder, which would be some other file of this machine."""
+    return None if Path(name).is_dir() and name not in sources.names() else sources.source(name, allow).encoder
+
+
+def _encoder(path: Path, name: str, find: Callable[[str], Encoder | None], shape: tuple[int, ...]) -> Encoder:
+    encoder = find(name)
+    if encoder is None:
         raise InputError(f"{path} names the encoder '{name}', which there is none of: adapt again")
-    if found.encoder.features is not None and (found.encoder.features,) != shape:
+    if encoder.features is not None and (encoder.features,) != shape:
         raise InputError(
-            f"{path} holds rows of {list(shape)} and the encoder '{name}' makes {found.encoder.features} features now: "
+            f"{path} holds rows of {list(shape)} and the encoder '{name}' makes {encoder.features} features now: "
             "adapt again"
         )
-    return found.encoder
+    return encoder
+
+
+def _check_size(path: Path, learner: Learner) -> None:
+    """Refuse a learner that says it is larger than the file it came in, or steps without end."""
+    size = path.stat().st_size
+    for part in _parts(learner):
+        for name, value in vars(part).items():
+            if "steps" in name and isinstance(value, int) and value > _MOST_STEPS:
+                raise InputError(f"{path} wants {name}={value:,}, and {_MOST_STEPS:,} is most")
+        if isinstance(part, Model):
+            with torch.device("meta"):
+                numbers = sum(tensor.numel() for tensor in part.build().state_dict().values())
+            if numbers > size:
+                raise InputError(f"{path} names a network of {numbers:,} numbers and is smaller than that: adapt again")
+
+
+def _parts(thing: Any) -> Iterator[Any]:
+    """A dataclass, and those that it holds."""
+    if dataclasses.is_dataclass(thing):
+        yield thing
+        for value in vars(thing).values():
+            yield from _parts(value)
+    elif isinstance(thing, tuple):
+        for value in thing:
+            yield from _parts(value)
 
 
 def _preprocessing(given: Any) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """What a task learned from, version by version: nothing is ever lost, and every version can come back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,8 @@ class Version:
     """(label, first row, number of rows)."""
     dropped: tuple[Label, ...] = ()
     """Classes of the base that it does not have."""
+    removed: tuple[int, ...] = ()
+    """Single rows of the base that are not where they were; `added` may name them again, with another class."""
     undo: int | None = None
     """The version that undoing goes back to; None: there is none."""
     redo: tuple[int, ...] = ()
@@ -64,13 +66,17 @@ class History:
             if at.base is None:
                 break
             at = self._entry(at.base)
-        found: dict[Label, list[int]] = {}
+        members: dict[Label, list[int]] = {}
         for entry in reversed(chain):
-            for label in entry.dropped:
-                found.pop(label, None)
-            for label, first, count in entry.added:
-                found.setdefault(label, []).extend(range(first, first + count))
-        return {label: found[label] for label in sorted(found)}
+            members = _changed(members, entry)
+        return _sorted(members)
+
+    def each(self) -> Iterator[dict[Label, list[int]]]:
+        """The `members` of every version, one after another; faster than to ask for each."""
+        states: list[dict[Label, list[int]]] = []
+        for entry in self.versions:
+            states.append(_changed({} if entry.base is None else states[entry.base - 1], entry))
+            yield _sorted(states[-1])
 
     def examples(self, version: int | None = None) -> dict[Label, int]:
         """The number of examples of every class."""
@@ -144,18 +150,28 @@ class History:
             ValueError: It does not hold together.
             TypeError: Fields are missing, unknown or of another type.
         """
-        found, total = [], 0
+        found, total, seen = [], 0, set()
         for number, entry in enumerate(content, 1):
             added = tuple((label, int(first), int(count)) for label, first, count in entry["added"])
             version = Version(
-                **{**entry, "added": added, "dropped": tuple(entry["dropped"]), "redo": tuple(entry["redo"])}
+                **{
+                    **entry,
+                    "added": added,
+                    "dropped": tuple(entry["dropped"]),
+                    "removed": tuple(int(row) for row in entry.get("removed", ())),
+                    "redo": tuple(entry["redo"]),
+                }
             )
             earlier = [version.base, version.undo, *version.redo]
             if version.version != number or not all(v is None or (_whole(v) and 1 <= v < number) for v in earlier):
                 raise ValueError(f"version {number} does not follow from those before it")
-            total += sum(count for _, _, count in added)
+            total += sum(count for _, _, count in added) - len(version.removed)
             if total > rows or not all(first >= 0 < count and first + count <= rows for _, first, count in added):
                 raise ValueError(f"version {number} names examples that are not there, or twice")
+            again = [row for _, first, count in added for row in range(first, first + count)]
+            if len(set(again)) < len(again) or not seen.isdisjoint(set(again) - set(version.removed)):
+                raise ValueError(f"version {number} names examples that are not there, or twice")
+            seen.update(again)
             if not isinstance(version.time, str) or not isinstance(version.action, str):
                 raise TypeError(f"version {number} has no time or action")
             found.append(version)
@@ -190,6 +206,19 @@ class History:
             redo=redo,
         )
         return History((*self.versions, entry))
+
+
+def _changed(before: dict[Label, list[int]], entry: Version) -> dict[Label, list[int]]:
+    members = {label: rows for label, rows in before.items() if label not in entry.dropped}
+    if gone := set(entry.removed):
+        members = {label: [row for row in rows if row not in gone] for label, rows in members.items()}
+    for label, first, count in entry.added:
+        members[label] = [*members.get(label, ()), *range(first, first + count)]
+    return members
+
+
+def _sorted(members: dict[Label, list[int]]) -> dict[Label, list[int]]:
+    return {label: sorted(members[label]) for label in sorted(members) if members[label]}
 
 
 def _whole(value: Any) -> bool:

@@ -38,7 +38,7 @@ class Rows:
     """[1, ...] what the encoder makes of example i alone, which may be rounded otherwise; None: just `x[i : i + 1]`."""
 
 
-Examples = np.ndarray | Tensor | Sequence[str | Path | bytes] | Rows
+Examples = np.ndarray | Tensor | Sequence[str | Path | bytes] | Sequence[Tensor] | Rows
 """Paths or contents of n picture files, n texts, or [n, ...] numbers as the learner was trained on (uint8 is divided
 by 255)."""
 

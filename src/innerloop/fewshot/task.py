@@ -102,7 +102,7 @@ class Task:
         rows, added = in_order(rows, given, len(self.rows))
         alike = self.rows.dtype == rows.dtype
         joined = torch.cat([self.rows, rows] if alike else [floats(self.rows), floats(rows)])
-        return _adapted(source or self.source, joined, self.history.add(added), self.reject)
+        return adapted(source or self.source, joined, self.history.add(added), self.reject)
 
     def at(self, history: History) -> "Task":
         """The task as another history of the same examples has it.
@@ -110,7 +110,7 @@ class Task:
         Raises:
             InputError: As of `teach`.
         """
-        return _adapted(self.source, self.rows, history, self.reject)
+        return adapted(self.source, self.rows, history, self.reject)
 
     def rejecting(self, reject: float | None) -> "Task":
         """The same knowledge with another false-accept rate.
@@ -138,7 +138,7 @@ def teach(source: Source, rows: Tensor, given: Sequence[Label], reject: float | 
     if not len(rows):
         raise InputError("X has 0 sample(s) while a minimum of 1 is required: give examples to learn from")
     rows, added = in_order(rows, given, 0)
-    return _adapted(source, rows, History.begin(added), reject)
+    return adapted(source, rows, History.begin(added), reject)
 
 
 def in_order(rows: Tensor, given: Sequence[Label], first: int) -> tuple[Tensor, list[tuple[Label, int, int]]]:
@@ -154,7 +154,18 @@ def in_order(rows: Tensor, given: Sequence[Label], first: int) -> tuple[Tensor, 
     return rows[torch.tensor(order, dtype=torch.long)], added
 
 
-def _adapted(source: Source, rows: Tensor, history: History, reject: float | None) -> Task:
+def adapted(source: Source, rows: Tensor, history: History, reject: float | None) -> Task:
+    """A task as its history has it.
+
+    Args:
+        source: What learns, with the shape of the rows.
+        rows: [m, ...] uint8 or float32, every example of every version.
+        history: Which of them are of which class.
+        reject: As of `teach`.
+
+    Raises:
+        InputError: As of `teach`.
+    """
     if reject is not None:
         check_target(reject)
     classes = list(history.examples())
@@ -163,11 +174,11 @@ def _adapted(source: Source, rows: Tensor, history: History, reject: float | Non
     _check_ways(source, tuple(rows.shape[1:]), len(classes))
     x, y = _support(rows, history)
     with torch.no_grad():
-        adapted = on_one_core(lambda: source.learner.adapt(source.params, support(x, y, len(classes))))
+        result = on_one_core(lambda: source.learner.adapt(source.params, support(x, y, len(classes))))
     found = _calibrated(source, x, y, classes, reject)
     return Task(
         source=source,
-        adapted=packed(adapted),
+        adapted=packed(result),
         classes=classes,
         rows=rows,
         history=history,

@@ -12,16 +12,16 @@ with Client("http://127.0.0.1:8000") as client:
 import base64
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
 
 from innerloop.core import files
 from innerloop.core.errors import InnerloopError, InputError
+from innerloop.service.replies import Prediction, StoredExample, TaskInfo, Version, known, task_info
 
 if TYPE_CHECKING:
     import httpx
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Example = str | Path | bytes | np.ndarray | Sequence[float]
 """A picture (path, or bytes of a file), a text, or a vector of features; strings are paths in tasks of pictures."""
 
-T = TypeVar("T")
+__all__ = ["Client", "Prediction", "ServiceError", "StoredExample", "Task", "TaskInfo", "Version"]
 _AT_ONCE = 200
 _BYTES = 16_000_000
 _LONGEST_WAIT = 30.0
@@ -42,63 +42,6 @@ class ServiceError(InnerloopError, RuntimeError):
         super().__init__(message)
         self.status = status
         """HTTP status; None: there was no answer."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskInfo:
-    """A task as it was when it was asked for."""
-
-    name: str
-    source: str
-    kind: str
-    """What raw examples are: "pictures", "texts" or "features"."""
-    version: int
-    created: str
-    classes: dict[str, int]
-    """How many examples of each class it has."""
-    reject: float | None
-    """Target false-accept rate of "none of these"; None: every example is of one of the classes."""
-    calibration: dict[str, Any] | None
-    """Temperature, threshold, coverage and what else was measured; None until it was adapted."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """What a task says about one example."""
-
-    id: str
-    """For `Task.feedback`."""
-    label: str | None
-    """None: none of these."""
-    accepted: bool
-    probabilities: dict[str, float]
-    version: int
-    """Of the task that answered."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """One version of a task."""
-
-    version: int
-    time: str
-    action: str
-    classes: int
-    examples: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredExample:
-    """An example that a task keeps."""
-
-    id: int
-    label: str
-    added: str
-    text: str | None = None
-    picture: str | None = None
-    """Path of its thumbnail, below the address of the service."""
-    features: int | None = None
-    """How many numbers it has."""
 
 
 class Client:
@@ -148,7 +91,7 @@ class Client:
 
     def tasks(self) -> list[TaskInfo]:
         """All tasks."""
-        return [_info(task) for task in self.request("GET", "api/tasks").json()]
+        return [task_info(task) for task in self.request("GET", "api/tasks").json()]
 
     def task(self, name: str) -> "Task":
         """A task that is there.
@@ -156,7 +99,7 @@ class Client:
         Raises:
             ServiceError: It is not.
         """
-        return Task(self, _info(self.request("GET", f"api/tasks/{quote(name, safe='')}").json()))
+        return Task(self, task_info(self.request("GET", f"api/tasks/{quote(name, safe='')}").json()))
 
     def create(self, name: str, source: str, reject: float | None = None) -> "Task":
         """Make a task.
@@ -170,7 +113,26 @@ class Client:
             ServiceError: The name is taken or no name, or there is no such source.
         """
         body = {"name": name, "source": source} | ({} if reject is None else {"reject": reject})
-        return Task(self, _info(self.request("POST", "api/tasks", json=body).json()))
+        return Task(self, task_info(self.request("POST", "api/tasks", json=body).json()))
+
+    def load(self, path: str | Path, name: str | None = None) -> "Task":
+        """Make a task of a `.fewshot` file, with all its versions.
+
+        Args:
+            path: What `innerloop adapt`, `FewShotClassifier.save` or `Task.download` wrote.
+            name: As of `create`; None: that of the file.
+
+        Raises:
+            InputError: The file cannot be read.
+            ServiceError: The name is taken, or the service cannot use the file.
+        """
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+        files = {"file": (Path(path).name, content, "application/octet-stream")}
+        data = {} if name is None else {"name": name}
+        return Task(self, task_info(self.request("POST", "api/tasks/import", files=files, data=data).json()))
 
     def request(
         self,
@@ -178,6 +140,8 @@ class Client:
         path: str,
         *,
         json: Any = None,
+        files: dict[str, tuple[str, bytes, str]] | None = None,
+        data: dict[str, str] | None = None,
         params: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
         looks: bool | None = None,
@@ -188,6 +152,8 @@ class Client:
             method: Of HTTP.
             path: Relative to the address of the service.
             json: Body.
+            files: Body of several parts: name, content and media type of each.
+            data: Its other fields.
             params: What follows the question mark.
             headers: Besides the key.
             looks: Whether it changes nothing; None: as GET does.
@@ -202,7 +168,9 @@ class Client:
         while True:
             left -= 1
             try:
-                answer = self._http.request(method, path, json=json, params=params, headers=headers)
+                answer = self._http.request(
+                    method, path, json=json, files=files, data=data, params=params, headers=headers
+                )
             except httpx.TransportError as error:
                 unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
                 if left and (looks or unsent):
@@ -228,9 +196,13 @@ class Task:
     def __repr__(self) -> str:
         return f"Task({self.name!r} at {self.client.url})"
 
-    def info(self) -> TaskInfo:
+    def show(self) -> TaskInfo:
         """What it is now."""
-        return _info(self.client.request("GET", self._path).json())
+        return task_info(self.client.request("GET", self._path).json())
+
+    def info(self) -> TaskInfo:
+        """`show`, by the name that it had before."""
+        return self.show()
 
     def add(self, examples: Sequence[Example] | np.ndarray, labels: str | Sequence[str]) -> int:
         """Teach examples.
@@ -275,7 +247,7 @@ class Task:
             body = {f"{kind}s" if kind != "features" else kind: [row[kind] for row in part]}
             answer = self.client.request("POST", f"{self._path}/predict", looks=True, json=body).json()
             for p in answer["predictions"]:
-                found.append(_known(Prediction, p | {"label": p["class"], "version": answer["version"]}))
+                found.append(known(Prediction, p | {"label": p["class"], "version": answer["version"]}))
         return found
 
     def feedback(self, prediction: Prediction | str, label: str) -> int:
@@ -292,7 +264,7 @@ class Task:
         """What it was taught, oldest first."""
         asked: dict[str, Any] = {"limit": 1000} | ({} if label is None else {"label": label})
         while found := self.client.request("GET", f"{self._path}/examples", params=asked).json():
-            yield from (_known(StoredExample, row) for row in found)
+            yield from (known(StoredExample, row) for row in found)
             asked["after"] = found[-1]["id"]
 
     def relabel(self, example: int, label: str) -> int:
@@ -310,18 +282,27 @@ class Task:
 
     def versions(self) -> list[Version]:
         """Every version there was, oldest first."""
-        return [_known(Version, row) for row in self.client.request("GET", f"{self._path}/versions").json()]
+        return [known(Version, row) for row in self.client.request("GET", f"{self._path}/versions").json()]
 
-    def rollback(self, version: int, seen: int | None = None) -> int:
-        """Make a new version that holds what an old one held; returns it.
+    def undo(self, to: int | None = None, seen: int | None = None) -> int:
+        """Make a new version that holds what an old one held; returns it. `redo` takes it back.
 
         Args:
-            version: To go back to.
+            to: A version of `versions`; None: before the last change that was not undone yet.
             seen: The version that you think is the newest; another one is refused (status 412). None: whatever it is.
+
+        Raises:
+            ServiceError: There is nothing to undo, or no such version.
         """
-        headers = {} if seen is None else {"If-Match": f'"{seen}"'}
-        answer = self.client.request("POST", f"{self._path}/rollback", json={"version": version}, headers=headers)
-        return answer.json()["version"]
+        return self._back("undo", {"to": to}, seen)
+
+    def redo(self, seen: int | None = None) -> int:
+        """Take back the last `undo`, as long as nothing was changed since; returns the version."""
+        return self._back("redo", None, seen)
+
+    def rollback(self, version: int, seen: int | None = None) -> int:
+        """`undo(version)`, by the name that it had before."""
+        return self.undo(version, seen)
 
     def download(self, path: str | Path) -> Path:
         """Write the task as a file for `innerloop predict` and `FewShotClassifier.load`; whole or not at all."""
@@ -332,6 +313,10 @@ class Task:
     def delete(self) -> None:
         """Forget the task with all its examples and versions."""
         self.client.request("DELETE", self._path)
+
+    def _back(self, verb: str, body: dict[str, int | None] | None, seen: int | None) -> int:
+        headers = {} if seen is None else {"If-Match": f'"{seen}"'}
+        return self.client.request("POST", f"{self._path}/{verb}", json=body, headers=headers).json()["version"]
 
     def _parts(self, examples: Sequence[Example] | np.ndarray) -> Iterator[tuple[list[dict[str, Any]], list[int]]]:
         """Requests' worth of examples, each as its JSON with its place."""
@@ -369,16 +354,6 @@ class Task:
         if not np.isfinite(values).all():
             raise InputError("an example holds NaN or infinite values: remove or fill them")
         return {"features": values.tolist()}
-
-
-def _info(task: dict[str, Any]) -> TaskInfo:
-    classes = {c["label"]: c["examples"] for c in task["classes"]}
-    return _known(TaskInfo, task | {"classes": classes})
-
-
-def _known(kind: type[T], row: dict[str, Any]) -> T:
-    """A row without what a newer service may say besides."""
-    return kind(**{name: row[name] for name in kind.__dataclass_fields__ if name in row})  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _wait(answer: "httpx.Response") -> float | None:

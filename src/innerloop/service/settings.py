@@ -25,7 +25,7 @@ class Settings:
     workers: int = 1
     """Processes."""
     sources: tuple[str, ...] = ()
-    """What tasks may be taught to; empty: the shipped runs and the encoders that are installed."""
+    """What tasks may be taught to, and `.fewshot` files to serve; empty: what ships and the installed encoders."""
     runs: str | None = None
     """Folder of run folders, to look at and to teach."""
     allow: tuple[str, ...] = ()

@@ -77,15 +77,15 @@ def test_the_story_of_a_task(client, tmp_path):
         ("c", "ccc"),
     ]
 
-    stale = client.post("/api/tasks/letters/rollback", json={"version": 1}, headers={"If-Match": '"5"'})
+    stale = client.post("/api/tasks/letters/undo", json={"to": 1}, headers={"If-Match": '"5"'})
     refused(stale, 412, "version 6 now, not 5")
-    back = client.post("/api/tasks/letters/rollback", json={"version": 1}, headers={"If-Match": '"6"'})
+    back = client.post("/api/tasks/letters/undo", json={"to": 1}, headers={"If-Match": '"6"'})
     assert back.json() == {"version": 7}
     again = client.post("/api/tasks/letters/predict", json={"texts": ["aab", "ddd", "cc"]}).json()
     assert [p["probabilities"] for p in again["predictions"]] == [p["probabilities"] for p in said["predictions"]]
     history = client.get("/api/tasks/letters/versions").json()
     assert [h["version"] for h in history] == list(range(8))
-    assert history[2]["action"] == "feedback: 1 to d" and history[7]["action"] == "rollback to 1"
+    assert history[2]["action"] == "feedback: 1 to d" and history[7]["action"] == "back to 1"
 
     file = tmp_path / "l.fewshot"
     file.write_bytes(client.get("/api/tasks/letters/download").content)
@@ -220,9 +220,9 @@ TASK = "/api/tasks/t"
         (f"{TASK}/examples", {"examples": [{"label": "a"}]}, 422, "one of text, features and image"),
         (f"{TASK}/examples", {"examples": [{"label": "a", "text": "b", "features": [1]}]}, 422, "text and features"),
         (f"{TASK}/examples", {"examples": [{"label": 1, "text": "b"}]}, 422, "examples.0.label"),
-        (f"{TASK}/rollback", {"version": -1}, 422, "version"),
-        (f"{TASK}/rollback", {"version": 99}, 404, "no version 99"),
-        (f"{TASK}/rollback", {"version": 1.5}, 422, "version"),
+        (f"{TASK}/undo", {"to": -1}, 422, "to"),
+        (f"{TASK}/undo", {"to": 99}, 404, "no version 99"),
+        (f"{TASK}/undo", {"to": 1.5}, 422, "to"),
         (f"{TASK}/feedback", {"label": "a"}, 422, "either the prediction"),
         (f"{TASK}/feedback", {"label": "a", "prediction": "x", "text": "y"}, 422, "either the prediction"),
         (f"{TASK}/feedback", {"label": "a", "prediction": "gone"}, 410, "send the example itself"),
@@ -393,7 +393,7 @@ def test_metrics_and_health(client):
 
 def test_the_document_names_every_route_and_has_examples(client):
     made = client.get("/openapi.json").json()
-    for path in ("", "/{name}", "/{name}/examples", "/{name}/predict", "/{name}/feedback", "/{name}/rollback"):
+    for path in ("", "/{name}", "/{name}/examples", "/{name}/predict", "/{name}/feedback", "/{name}/undo"):
         assert f"/api/tasks{path}" in made["paths"]
     for schema in ("TaskIn", "ExamplesIn", "PredictBody", "FeedbackIn"):
         assert made["components"]["schemas"][schema]["examples"], schema

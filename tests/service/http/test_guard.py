@@ -87,7 +87,7 @@ def test_large_bodies_are_stopped_whether_they_say_so_or_not(tmp_path):
                 yield large[i : i + 1000]
 
         headers = {"Content-Type": "application/json"}
-        for path in ("/api/tasks/t/predict", "/api/tasks", "/api/tasks/t/rollback"):
+        for path in ("/api/tasks/t/predict", "/api/tasks", "/api/tasks/t/undo"):
             for content in (large, pieces()):
                 answer = client.post(path, content=content, headers=headers)
                 assert answer.status_code == 413 and "0.1 MB" in answer.json()["error"], path

@@ -10,6 +10,7 @@ from innerloop.service.http.errors import as_http
 from innerloop.service.limits import Limits
 from innerloop.service.store.errors import StoreError
 from innerloop.service.store.store import Example, Store
+from innerloop.service.store.undo import undo
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_every_version_holds_what_a_plain_model_of_it_does(store):
             to = r.choice(list(versions))
             if to == len(versions) - 1:
                 continue
-            change = store.rollback("t", to)
+            change = undo(store, "t", to)
             model = versions[to]
         assert change.version == len(versions)
         versions[change.version] = model
@@ -114,8 +115,8 @@ def test_what_is_refused_changes_nothing(store, tmp_path):
         (lambda: store.relabel("t", 2**80, "a"), 404, "no example"),
         (lambda: store.remove("t", -1), 404, "no example"),
         (lambda: store.drop("t", "c"), 404, "it has a, b"),
-        (lambda: store.rollback("t", 1), 409, "at version 1 already"),
-        (lambda: store.rollback("t", 7), 404, "no version 7"),
+        (lambda: undo(store, "t", 1), 409, "at version 1 already"),
+        (lambda: undo(store, "t", 7), 404, "no version 7"),
         (lambda: store.add("t", [example()], expected=0), 412, "version 1 now, not 0"),
         (lambda: store.create("t", "plain", "features", None), 409, "already"),
         (lambda: store.picture("t", 1), 404, "no picture"),

@@ -2,8 +2,9 @@
 
 import contextlib
 import gc
+import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +16,13 @@ from torch import Tensor
 from innerloop.core.aligned import from_numpy
 from innerloop.core.dry_run import outputs
 from innerloop.core.errors import InputError
-from innerloop.fewshot import sources
+from innerloop.encoders.base import Encoder
+from innerloop.fewshot import file, sources
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.rows import Rows, floats, read
 from innerloop.fewshot.sources import Source
+from innerloop.fewshot.task import Task
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.settings import Settings
 
@@ -44,17 +47,43 @@ class Offer(NamedTuple):
     about: str
 
 
+def is_file(name: str) -> bool:
+    """Whether a source is a task that was taught before."""
+    return Path(name).suffix == ".fewshot"
+
+
+def read_file(content: bytes, name: str, encoder: Callable[[str], Encoder | None]) -> Task:
+    """The task in the content of a `.fewshot` file, which is a stranger's: no code that it names is imported.
+
+    Args:
+        content: Of the file.
+        name: What errors call it.
+        encoder: Finds the one that it names.
+
+    Raises:
+        InputError: It is damaged, of another version, or names what is not there.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "task.fewshot"
+        path.write_bytes(content)
+        try:
+            return file.read(path, encoder=encoder)
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), name)) from error
+
+
 class Sources:
     """What this server offers; nothing else can be named by a client, no path and no module."""
 
     def __init__(self, settings: Settings):
         self._allow, self._runs = settings.allow, settings.run_folder
         about = sources.names()
-        named = settings.sources or tuple(sources.installed())
+        listed = tuple(name for name in settings.sources if not is_file(name))
+        named = listed if settings.sources else tuple(sources.installed())
         self._about = {name: about.get(name, "") for name in named}
         self._loaded: dict[str, Source] = {}
         self._lock = threading.Lock()
-        for name in settings.sources:
+        for name in listed:
             self.find(name)  # a mistake in the command is told at once
 
     def offers(self) -> list[Offer]:
@@ -92,6 +121,28 @@ class Sources:
     def loaded(self, name: str) -> Source | None:
         """A source that is in memory."""
         return self._loaded.get(name)
+
+    def of_file(self, digest: str, content: Callable[[], bytes]) -> Source:
+        """What a `.fewshot` file was taught to; it is read once.
+
+        Raises:
+            InputError: It cannot be read any more.
+        """
+        if (source := self._loaded.get(digest)) is None:
+            source = self._loaded[digest] = read_file(content(), "the file of this task", self.encoder).source
+        return source
+
+    def encoder(self, name: str) -> Encoder | None:
+        """An encoder that is offered.
+
+        Raises:
+            HTTPError: It is not.
+        """
+        return self.find(name).encoder
+
+    def keep(self, digest: str, source: Source) -> None:
+        """Have what a file was taught to in memory."""
+        self._loaded[digest] = source
 
     def _run_names(self) -> list[str]:
         if self._runs is None or not self._runs.is_dir():
@@ -201,10 +252,6 @@ class Adapted:
     def calibration(self) -> dict[str, Any]:
         """What is known about its probabilities and its threshold, in plain JSON."""
         return self._classifier.calibration_.to_json()
-
-    def save(self, path: Path) -> None:
-        """Write it to a portable file."""
-        self._classifier.save(path)
 
 
 def _vector(source: Source, raw: Raw, first: Raw) -> np.ndarray:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, NoReturn, TypeVar
@@ -14,7 +15,7 @@ from starlette.requests import Request
 
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.errors import HTTPError
-from innerloop.service.http.schemas import ExampleIn, ExamplesIn, PredictBody
+from innerloop.service.http.schemas import NAME, ExampleIn, ExamplesIn, PredictBody
 from innerloop.service.limits import Limits
 
 T = TypeVar("T", bound=BaseModel)
@@ -51,6 +52,26 @@ async def questions(request: Request, limits: Limits) -> list[Raw]:
     _count(len(values), limits)
     read = {"texts": _text, "features": _features, "images": _image}[kinds[0]]
     return [read(value, f"{kinds[0]}[{i}]", limits) for i, value in enumerate(values)]
+
+
+async def task_file(request: Request) -> tuple[str | None, str, bytes]:
+    """A `.fewshot` file of a request: the name that was asked for, that of the file, and its content.
+
+    Raises:
+        HTTPError: There is none, or something else besides.
+    """
+    if not _multipart(request):
+        raise HTTPError(415, "a .fewshot file comes as multipart/form-data, in the field file")
+    async with request.form(max_files=1, max_fields=1, max_part_size=64 * 1024) as form:
+        sent, name = form.get("file"), form.get("name")
+        foreign = next((field for field in form if field not in ("file", "name")), None)
+        if foreign is not None:
+            raise HTTPError(422, f"there is a field '{foreign[:100]}', and file and name are taken")
+        if not isinstance(sent, UploadFile):
+            raise HTTPError(422, "there is no file in the request: send a .fewshot file in the field file")
+        if name is not None and (not isinstance(name, str) or not re.fullmatch(NAME, name)):
+            raise HTTPError(422, "name must be 1 to 64 letters, digits, dots, underscores and hyphens")
+        return name, _name(sent.filename, 0), await sent.read()
 
 
 def label(text: str, limits: Limits, name: str = "label") -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from innerloop.service.http import payload
+from innerloop.service.http import payload, transfer
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.schemas import (
     NAME,
@@ -23,9 +23,11 @@ from innerloop.service.http.schemas import (
     TaskIn,
     TaskOut,
     TaughtOut,
+    UndoIn,
     VersionOut,
 )
 from innerloop.service.http.service import Service
+from innerloop.service.store import undo as history
 from innerloop.service.store.store import Change, Task
 
 _SAID = {
@@ -56,6 +58,17 @@ _LABELS = {
     "items": {"type": "string"},
     "description": "One label for all files, or one for each.",
 }
+
+_IMPORT_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "additionalProperties": False,
+    "properties": {
+        "file": {"type": "string", "format": "binary", "description": "What `innerloop adapt` or a download wrote."},
+        "name": {"type": "string", "pattern": NAME, "description": "Of the task; without it, that of the file."},
+    },
+}
+_IMPORT_BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _IMPORT_FORM}}}}
 
 Name = Annotated[str, Path(pattern=NAME, description="Of the task.", examples=["intents"])]
 Id = Annotated[int, Path(ge=0, lt=2**63, description="Of the example.", examples=[1])]
@@ -133,6 +146,14 @@ async def predict(name: Name, request: Request, worker: Worker) -> Response:
 async def create_task(body: TaskIn, worker: Worker) -> TaskOut:
     """Make a task; it is taught by giving it examples."""
     return _task(await worker.create(body.name, body.source, body.reject), {}, None)
+
+
+@router.post("/tasks/import", status_code=201, tags=["tasks"], openapi_extra=_IMPORT_BODY)
+async def import_task(request: Request, worker: Worker) -> TaskOut:
+    """Make a task of a `.fewshot` file, with all its versions; no code that it names is run."""
+    name, file_name, content = await payload.task_file(request)
+    task = await worker.take(name or transfer.task_name(file_name), content)
+    return _task(*await worker.described(task.name))
 
 
 @router.get("/tasks", tags=["tasks"])
@@ -249,10 +270,23 @@ def list_versions(name: Name, worker: Worker) -> list[HistoryOut]:
     return [HistoryOut(**row) for row in worker.store.versions(name)]
 
 
-@router.post("/tasks/{name}/rollback", tags=["versions"])
+@router.post("/tasks/{name}/undo", tags=["versions"])
+def undo(name: Name, worker: Worker, seen: Expected, body: UndoIn | None = None) -> VersionOut:
+    """Make a new version that holds what an old one held: the one before the last change, or any."""
+    to = None if body is None else body.to
+    return VersionOut(version=history.undo(worker.store, name, to, seen).version)
+
+
+@router.post("/tasks/{name}/redo", tags=["versions"])
+def redo(name: Name, worker: Worker, seen: Expected) -> VersionOut:
+    """Take back the last undo, as long as nothing was changed since."""
+    return VersionOut(version=history.redo(worker.store, name, seen).version)
+
+
+@router.post("/tasks/{name}/rollback", tags=["versions"], include_in_schema=False)
 def roll_back(name: Name, body: RollbackIn, worker: Worker, seen: Expected) -> VersionOut:
-    """Make a new version that holds what an old one held."""
-    return VersionOut(version=worker.store.rollback(name, body.version, seen).version)
+    """`undo` to a version, by the name that it had before."""
+    return VersionOut(version=history.undo(worker.store, name, body.version, seen).version)
 
 
 @router.get(
@@ -262,7 +296,7 @@ def roll_back(name: Name, body: RollbackIn, worker: Worker, seen: Expected) -> V
     responses={200: {"content": {"application/octet-stream": {}}}},
 )
 async def download_task(name: Name, worker: Worker) -> Response:
-    """The adapted task as a portable file, for `innerloop predict` and `FewShotClassifier.load`."""
+    """The task as a portable file with all its versions, for `innerloop predict` and `FewShotClassifier.load`."""
     headers = {"content-disposition": f'attachment; filename="{name}.fewshot"'}
     return Response(await worker.file(name), media_type="application/octet-stream", headers=headers)
 

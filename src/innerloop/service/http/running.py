@@ -1,9 +1,14 @@
 """Starting the service: checks that it may be started as asked, then uvicorn with one or several workers."""
 
+import contextlib
+import http.client
 import logging
 import os
+import socket
 import sys
 import tempfile
+import threading
+import time
 from typing import Any
 
 from innerloop.core.errors import InputError
@@ -11,6 +16,10 @@ from innerloop.service.http import listening
 from innerloop.service.settings import ENVIRONMENT, Settings
 
 _MOST_CONNECTIONS = 1_000
+_MOMENT = 0.1
+"""Seconds between two questions whether a worker answers."""
+_FAILED = 3
+"""What uvicorn's own command ends with where it could not start."""
 
 
 def check(settings: Settings) -> None:
@@ -64,13 +73,21 @@ def serve(settings: Settings) -> None:
         "timeout_graceful_shutdown": 20,
         "timeout_keep_alive": 60,
     }
-    print(
-        f"innerloop: serving on http://{_shown(settings.host)}:{settings.port} from {settings.store}", file=sys.stderr
-    )
     if settings.workers == 1:
         from innerloop.service.http.app import create
 
-        uvicorn.run(create(settings), **common)
+        class Server(uvicorn.Server):
+            """Says where it is once it answers."""
+
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                if self.started:
+                    _announce(settings, self.servers[0].sockets[0].getsockname()[1])
+
+        server = Server(uvicorn.Config(create(settings), **common))
+        server.run()
+        if not server.started:
+            sys.exit(_FAILED)
         return
     with tempfile.TemporaryDirectory(prefix="innerloop-metrics-") as folder:
         os.environ[ENVIRONMENT] = settings.to_json()
@@ -78,7 +95,27 @@ def serve(settings: Settings) -> None:
         config = uvicorn.Config(
             "innerloop.service.http.app:from_environment", factory=True, workers=settings.workers, **common
         )
-        Multiprocess(config, listening.sockets(settings.host, settings.port)).run()
+        sockets = listening.sockets(settings.host, settings.port)
+        threading.Thread(target=_await, args=(settings, sockets[0].getsockname()[1]), daemon=True).start()
+        Multiprocess(config, sockets).run()
+
+
+def _announce(settings: Settings, port: int) -> None:
+    where = f"http://{_shown(settings.host)}:{port}"
+    print(f"innerloop: serving on {where} from {settings.store}", file=sys.stderr, flush=True)
+
+
+def _await(settings: Settings, port: int) -> None:
+    """Ask until a worker answers, which it does when its sources are loaded, then say where."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    while True:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            connection = http.client.HTTPConnection(host, port, timeout=60)
+            connection.request("GET", "/healthz", headers={"Host": "localhost"})
+            if connection.getresponse().status == http.HTTPStatus.OK:
+                break
+        time.sleep(_MOMENT)
+    _announce(settings, port)
 
 
 def _shown(host: str) -> str:

@@ -178,8 +178,15 @@ class HistoryOut(BaseModel):
     examples: int
 
 
+class UndoIn(BaseModel):
+    """The version to go back to; null: before the last change that was not undone yet."""
+
+    model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"to": 1}]})
+    to: Annotated[int | None, Field(ge=0, lt=2**31)] = None
+
+
 class RollbackIn(BaseModel):
-    """The version to go back to."""
+    """The version to go back to, as `UndoIn` was before."""
 
     model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"version": 1}]})
     version: Annotated[int, Field(ge=0, lt=2**31)]

@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import functools
-import tempfile
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,8 +15,8 @@ from innerloop.core.errors import InnerloopError, InputError
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.sources import Source
-from innerloop.service.http import thumbnails
-from innerloop.service.http.adapted import Adapted, Raw, Sources, check_kind, check_ways, decide, encode
+from innerloop.service.http import thumbnails, transfer
+from innerloop.service.http.adapted import Adapted, Raw, Sources, check_kind, check_ways, decide, encode, is_file
 from innerloop.service.http.batching import Batcher, Work
 from innerloop.service.http.cache import Cache
 from innerloop.service.http.errors import HTTPError
@@ -28,6 +26,7 @@ from innerloop.service.settings import Settings
 from innerloop.service.store.errors import RereadError
 from innerloop.service.store.keys import Keys
 from innerloop.service.store.store import Change, Example, Store, Task
+from innerloop.service.store.transfer import file_of
 
 T = TypeVar("T")
 
@@ -54,6 +53,8 @@ class Service:
         self.recent = Recent(self.limits, shared)
         self._adapted: Cache[Adapted] = Cache(self.limits.adapted, self.limits.adapted_mb * 1e6, lambda a: a.size)
         self._turn: dict[str, tuple[Task, Source]] = {}
+        for name in filter(is_file, settings.sources):
+            transfer.serve(self.store, self.sources, name, settings.allow)
 
     def close(self) -> None:
         """Finish what waits."""
@@ -83,7 +84,7 @@ class Service:
         pictures = await self._together(("thumbnail",), raw, small)
         while True:
             decided = await _thread(decide, source, raw)
-            rows = await self._encode(decided, raw)
+            rows = await self._encode(task.file or source.name, decided, raw)
             taught = list(zip(raw, rows, pictures, strict=True))
             try:
                 return await self._keep(task, taught, expected, action, (source.reading, decided.reading))
@@ -97,7 +98,7 @@ class Service:
         check_kind(source, raw)
         asked = [(example, adapted) for example in raw]
         work = functools.partial(_answered, pixels=self.limits.pixels)
-        found = await self._together(("predict", source.name), asked, work, source.kind == "texts")
+        found = await self._together(("predict", task.file or source.name), asked, work, source.kind == "texts")
         answers = [answer for _, answer in found]
         ids = [self.recent.put(Asked(task.id, row, example)) for (row, _), example in zip(found, raw, strict=True)]
         accepted = sum(answer.accepted for answer in answers)
@@ -135,9 +136,13 @@ class Service:
         return None if found is None else found.calibration()
 
     async def file(self, name: str) -> bytes:
-        """The task as a portable `.fewshot` file."""
-        _, _, adapted = await _thread(self._ready, name)
-        return await _thread(_saved, adapted, name)
+        """The task as a portable `.fewshot` file, with all its versions."""
+        _, source = await _thread(self._task, name)
+        return await _thread(transfer.give, self.store, name, source)
+
+    async def take(self, name: str, content: bytes) -> Task:
+        """A task from a `.fewshot` file, with all its versions."""
+        return await _thread(transfer.take, self.store, self.sources, name, content)
 
     def measure(self) -> None:
         """Bring gauges up to date."""
@@ -177,10 +182,10 @@ class Service:
         if len(labels) > len(known) and shape is not None:
             await _thread(check_ways, source, shape, len(labels))
 
-    async def _encode(self, source: Source, raw: Sequence[Raw]) -> list[np.ndarray]:
+    async def _encode(self, queue: str, source: Source, raw: Sequence[Raw]) -> list[np.ndarray]:
         work = functools.partial(_encoded, pixels=self.limits.pixels)
         pairs = [(example, source) for example in raw]
-        return await self._together(("encode", source.name), pairs, work, source.kind == "texts")
+        return await self._together(("encode", queue), pairs, work, source.kind == "texts")
 
     async def _together(self, queue: Hashable, items: Sequence[Any], work: Work, alone: bool = False) -> list[Any]:
         """Results of items that are worked on with those of other requests, in parts that leave others a turn."""
@@ -200,7 +205,7 @@ class Service:
     def _task(self, name: str) -> tuple[Task, Source]:
         task = self.store.task(name)
         try:
-            return task, replace(self.sources.find(task.source), reading=task.reading)
+            return task, self._source(task)
         except (HTTPError, InputError) as error:
             raise HTTPError(409, f"task '{name}' was taught to '{task.source}', and {error}") from error
 
@@ -212,7 +217,7 @@ class Service:
         if (found := self._turn.get(name)) is not None:
             return found
         task = self.store.task(name)
-        source = self.sources.loaded(task.source)
+        source = self.sources.loaded(task.file or task.source)
         if source is None:
             return None
         source = replace(source, reading=task.reading)
@@ -220,13 +225,17 @@ class Service:
         asyncio.get_running_loop().call_soon(self._turn.clear)
         return task, source
 
-    def _ready(self, name: str) -> tuple[Task, Source, Adapted]:
-        task, source = self._task(name)
-        return task, source, self._adapt(task)
+    def _source(self, task: Task) -> Source:
+        """What a task is taught to, with what was decided about its examples."""
+        if task.file is None:
+            source = self.sources.find(task.source)
+        else:
+            source = self.sources.of_file(task.file, functools.partial(file_of, self.store, task.file))
+        return replace(source, reading=task.reading)
 
     def _adapt(self, task: Task) -> Adapted:
         def make() -> Adapted:
-            source = replace(self.sources.find(task.source), reading=task.reading)
+            source = self._source(task)
             rows, labels = self.store.support(task)
             if len(set(labels)) < 2:
                 raise HTTPError(
@@ -297,13 +306,6 @@ def _check_shape(task: Task, rows: Sequence[np.ndarray], raw: Sequence[Raw]) -> 
                 f"{example.name} has {row.size:,} numbers, and examples of task '{task.name}' have "
                 f"{int(np.prod(shape)):,}",
             )
-
-
-def _saved(adapted: Adapted, name: str) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.fewshot"
-        adapted.save(path)
-        return path.read_bytes()
 
 
 async def _thread(work: Callable[..., T], *args: Any) -> T:

@@ -4,6 +4,8 @@ import io
 import warnings
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from innerloop.core.errors import InputError
 from innerloop.service.http.errors import HTTPError
 from innerloop.tasks.images import upright
@@ -57,6 +59,16 @@ def thumbnail(content: bytes, name: str, pixels: int) -> tuple[bytes, str]:
             return out.getvalue(), "image/jpeg"
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:
         raise HTTPError(422, f"{name} is damaged ({_short(error)}): replace it or leave it out") from error
+
+
+def of_row(row: Tensor) -> bytes:
+    """A PNG of [1 or 3, height, width] uint8."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    values = row[0] if len(row) == 1 else row.permute(1, 2, 0)
+    Image.fromarray(values.contiguous().numpy()).save(out, "PNG")
+    return out.getvalue()
 
 
 def _opened(content: bytes, name: str, pixels: int) -> "Image":

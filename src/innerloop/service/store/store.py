@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,6 +65,15 @@ class Change:
     ids: tuple[int, ...] = ()
 
 
+class Done(NamedTuple):
+    """What a change did."""
+
+    action: str
+    ids: tuple[int, ...] = ()
+    back: tuple[int | None, tuple[int, ...]] | None = None
+    """`undo` and `redo` of the version, as of `fewshot.history.Version`; None: it is undone by the one before."""
+
+
 class Store:
     """All tasks of a folder; safe for many threads and for many processes at once.
 
@@ -91,25 +100,34 @@ class Store:
             ConflictError: The name is taken, or there are too many tasks.
         """
         with self.database.writing() as c:
-            if c.execute("SELECT 1 FROM tasks WHERE name = ?", (name,)).fetchone():
-                raise ConflictError(f"there is a task '{name}' already: choose another name, or delete that one")
-            if c.execute("SELECT count(*) FROM tasks").fetchone()[0] >= self.limits.tasks:
-                raise ConflictError(f"there are {self.limits.tasks} tasks, the most this server keeps: delete one")
+            self.check_new(c, name)
             now = _now()
             values = (name, source, kind, reject, now)
             made = "INSERT INTO tasks (name, source, kind, reject, created, version) VALUES (?, ?, ?, ?, ?, 0)"
             id = c.execute(made, values).lastrowid
             c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]')", (id, now))
-            return _task(c, name)
+            return read_task(c, name)
+
+    def check_new(self, c: sqlite3.Connection, name: str) -> None:
+        """Refuse a name that is taken, and one task too many.
+
+        Raises:
+            ConflictError: It is so.
+        """
+        if c.execute("SELECT 1 FROM tasks WHERE name = ?", (name,)).fetchone():
+            raise ConflictError(f"there is a task '{name}' already: choose another name, or delete that one")
+        if c.execute("SELECT count(*) FROM tasks").fetchone()[0] >= self.limits.tasks:
+            raise ConflictError(f"there are {self.limits.tasks} tasks, the most this server keeps: delete one")
 
     def delete(self, name: str) -> None:
         """Forget a task with all its examples and versions."""
         with self.database.writing() as c:
-            c.execute("DELETE FROM tasks WHERE id = ?", (_task(c, name).id,))
+            c.execute("DELETE FROM tasks WHERE id = ?", (read_task(c, name).id,))
+            c.execute("DELETE FROM files WHERE hash NOT IN (SELECT file FROM tasks WHERE file IS NOT NULL)")
 
     def tasks(self) -> list[tuple[Task, dict[str, int]]]:
         """All tasks by name, with the number of examples of each class."""
-        with self._snapshot() as c:
+        with self.snapshot() as c:
             counts: dict[int, dict[str, int]] = {}
             grouped = "SELECT task, label, count(*) FROM members WHERE until IS NULL GROUP BY task, label"
             for id, label, n in c.execute(grouped):
@@ -124,12 +142,12 @@ class Store:
             MissingError: There is none.
         """
         with self.database.reading() as c:
-            return _task(c, name)
+            return read_task(c, name)
 
     def described(self, name: str) -> tuple[Task, dict[str, int]]:
         """A task with the number of examples of each class."""
-        with self._snapshot() as c:
-            task = _task(c, name)
+        with self.snapshot() as c:
+            task = read_task(c, name)
             return task, _classes(c, task)
 
     def add(
@@ -156,7 +174,7 @@ class Store:
             InputError: The rows are unlike those it has, or there are too many.
         """
 
-        def work(c: sqlite3.Connection, task: Task, version: int) -> tuple[str, tuple[int, ...]]:
+        def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
             if readings is not None and task.reading != readings[0]:
                 raise RereadError("the task was taught its first examples just now: send these again")
             if readings is not None and readings[1] != task.reading:
@@ -172,59 +190,43 @@ class Store:
             said: dict[str, int] = {}
             for e in examples:
                 said[e.label] = said.get(e.label, 0) + 1
-            return action or "add " + _listed([f"{n} to {label}" for label, n in said.items()]), tuple(ids)
+            return Done(action or "add " + _listed([f"{n} to {label}" for label, n in said.items()]), tuple(ids))
 
-        return self._change(name, work, expected)
+        return self.change(name, work, expected)
 
     def relabel(self, name: str, example: int, label: str, expected: int | None = None) -> Change:
         """Say that an example is of another class."""
 
-        def work(c: sqlite3.Connection, task: Task, version: int) -> tuple[str, tuple[int, ...]]:
+        def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
             before = _label(c, task, example)
-            _end(c, task, version, [example])
+            end(c, task, version, [example])
             c.execute("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", (task.id, example, label, version))
-            return f"relabel {example} from {before} to {label}", (example,)
+            return Done(f"relabel {example} from {before} to {label}", (example,))
 
-        return self._change(name, work, expected)
+        return self.change(name, work, expected)
 
     def remove(self, name: str, example: int, expected: int | None = None) -> Change:
         """Take an example out; earlier versions keep it."""
 
-        def work(c: sqlite3.Connection, task: Task, version: int) -> tuple[str, tuple[int, ...]]:
+        def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
             before = _label(c, task, example)
-            _end(c, task, version, [example])
-            return f"remove {example} of {before}", (example,)
+            end(c, task, version, [example])
+            return Done(f"remove {example} of {before}", (example,))
 
-        return self._change(name, work, expected)
+        return self.change(name, work, expected)
 
     def drop(self, name: str, label: str, expected: int | None = None) -> Change:
         """Take a class out with all its examples; earlier versions keep them."""
 
-        def work(c: sqlite3.Connection, task: Task, version: int) -> tuple[str, tuple[int, ...]]:
+        def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
             of_it = "SELECT example FROM members WHERE task = ? AND until IS NULL AND label = ?"
             ids = [row[0] for row in c.execute(of_it, (task.id, label))]
             if not ids:
                 raise MissingError(f"task '{name}' has no class '{label}': it has {_listed(_classes(c, task))}")
-            _end(c, task, version, ids)
-            return f"drop {label}", tuple(ids)
+            end(c, task, version, ids)
+            return Done(f"drop {label}", tuple(ids))
 
-        return self._change(name, work, expected)
-
-    def rollback(self, name: str, to: int, expected: int | None = None) -> Change:
-        """A new version that holds what an old one held."""
-
-        def work(c: sqlite3.Connection, task: Task, version: int) -> tuple[str, tuple[int, ...]]:
-            if to == task.version:
-                raise ConflictError(f"task '{name}' is at version {to} already")
-            if not 0 <= to < task.version:
-                raise MissingError(f"task '{name}' has no version {to}: it has 0 to {task.version}")
-            then, now = _members(c, task.id, to), _members(c, task.id, task.version)
-            _end(c, task, version, [id for id, label in now.items() if then.get(id) != label])
-            back = [(task.id, id, label, version) for id, label in then.items() if now.get(id) != label]
-            c.executemany("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", back)
-            return f"rollback to {to}", ()
-
-        return self._change(name, work, expected)
+        return self.change(name, work, expected)
 
     def examples(self, name: str, label: str | None, limit: int, after: int) -> list[dict[str, Any]]:
         """A page of a task's examples, by id: `id`, `label`, `text`, `mime`, `added`, and `shape` of the rows."""
@@ -232,8 +234,8 @@ class Store:
             "SELECT e.id, m.label, e.text, e.mime, e.added FROM members m JOIN examples e ON e.id = m.example WHERE "
             "m.task = ? AND m.until IS NULL AND m.example > ?"
         )
-        with self._snapshot() as c:
-            task = _task(c, name)
+        with self.snapshot() as c:
+            task = read_task(c, name)
             values: list[Any] = [task.id, after]
             if label is not None:
                 query, values = f"{query} AND m.label = ?", [*values, label]
@@ -242,8 +244,8 @@ class Store:
 
     def picture(self, name: str, example: int) -> tuple[bytes, str]:
         """An example's thumbnail, and its media type."""
-        with self._snapshot() as c:
-            task = _task(c, name)
+        with self.snapshot() as c:
+            task = read_task(c, name)
             query = "SELECT picture, mime FROM examples WHERE id = ? AND task = ? AND picture IS NOT NULL"
             found = c.execute(query, (_id(example), task.id)).fetchone()
         if found is None:
@@ -253,8 +255,8 @@ class Store:
     def versions(self, name: str) -> list[dict[str, Any]]:
         """The history, oldest first: `version`, `time`, `action`, `classes`, `examples`."""
         query = "SELECT version, time, action, classes, examples FROM versions WHERE task = ? ORDER BY version"
-        with self._snapshot() as c:
-            return [dict(row) for row in c.execute(query, (_task(c, name).id,))]
+        with self.snapshot() as c:
+            return [dict(row) for row in c.execute(query, (read_task(c, name).id,))]
 
     def support(self, task: Task) -> tuple[np.ndarray, list[str]]:
         """[n, ...] rows and their labels, of the task at its version, in the order in which they were taught."""
@@ -269,30 +271,42 @@ class Store:
         rows = np.frombuffer(b"".join(row[0] for row in found), np.dtype(task.dtype))
         return rows.reshape(len(found), *task.shape), [row[1] for row in found]
 
-    def _change(
+    def change(
         self,
         name: str,
-        work: Callable[[sqlite3.Connection, Task, int], tuple[str, tuple[int, ...]]],
+        work: Callable[[sqlite3.Connection, Task, int], Done],
         expected: int | None,
     ) -> Change:
+        """A new version, in one transaction.
+
+        Args:
+            name: Of the task.
+            work: Changes the members of a task to those of the version that it is given.
+            expected: The version that the client saw; None: any.
+
+        Raises:
+            StaleError: It has changed.
+            InputError: The version is too large.
+        """
         with self.database.writing() as c:
-            task = _task(c, name)
+            task = read_task(c, name)
             if expected is not None and expected != task.version:
                 raise StaleError(
                     f"the task is at version {task.version} now, not {expected}: look at it again, then decide"
                 )
             version = task.version + 1
-            action, ids = work(c, task, version)
+            done = work(c, task, version)
             counts = _classes(c, task)
             if len(counts) > self.limits.classes:
                 raise InputError(f"a task has at most {self.limits.classes:,} classes, these would be {len(counts):,}")
             total = sum(counts.values())
             if total > self.limits.examples:
                 raise InputError(f"a task learns from at most {self.limits.examples:,} examples, not {total:,}")
-            values = (task.id, version, _now(), action, len(counts), total, task.version or None)
-            c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, '[]')", values)
+            undo, redo = (task.version or None, ()) if done.back is None else done.back
+            values = (task.id, version, _now(), done.action, len(counts), total, undo, json.dumps(redo))
+            c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
             c.execute("UPDATE tasks SET version = ? WHERE id = ?", (version, task.id))
-        return Change(version=version, ids=ids)
+        return Change(version=version, ids=done.ids)
 
     def _check_rows(self, c: sqlite3.Connection, task: Task, rows: Sequence[np.ndarray]) -> None:
         kept = c.execute("SELECT count(*) FROM examples WHERE task = ?", (task.id,)).fetchone()[0]
@@ -312,7 +326,7 @@ class Store:
             raise InputError(f"task '{task.name}' was taught {kinds[0]}, and these are {kinds[1]}: give the same kind")
 
     @contextmanager
-    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
         """A connection whose statements all see the same state."""
         with self.database.reading() as c:
             c.execute("BEGIN")
@@ -323,7 +337,12 @@ class Store:
                     c.execute("ROLLBACK")
 
 
-def _task(c: sqlite3.Connection, name: str) -> Task:
+def read_task(c: sqlite3.Connection, name: str) -> Task:
+    """A task, on a connection.
+
+    Raises:
+        MissingError: There is none.
+    """
     found = c.execute("SELECT * FROM tasks WHERE name = ?", (name,)).fetchone()
     if found is None:
         raise MissingError(f"there is no task '{name}'")
@@ -345,14 +364,6 @@ def _classes(c: sqlite3.Connection, task: Task) -> dict[str, int]:
     return {row[0]: row[1] for row in c.execute(query, (task.id,))}
 
 
-def _members(c: sqlite3.Connection, id: int, version: int) -> dict[int, str]:
-    query = (
-        "SELECT example, label FROM members WHERE task = ? AND since <= ? AND (until IS NULL OR until > ?) "
-        "ORDER BY example"
-    )
-    return {row[0]: row[1] for row in c.execute(query, (id, version, version))}
-
-
 def _label(c: sqlite3.Connection, task: Task, example: int) -> str:
     query = "SELECT label FROM members WHERE task = ? AND example = ? AND until IS NULL"
     found = c.execute(query, (task.id, _id(example))).fetchone()
@@ -361,7 +372,8 @@ def _label(c: sqlite3.Connection, task: Task, example: int) -> str:
     return found[0]
 
 
-def _end(c: sqlite3.Connection, task: Task, version: int, ids: Sequence[int]) -> None:
+def end(c: sqlite3.Connection, task: Task, version: int, ids: Sequence[int]) -> None:
+    """Have examples in no class from a version on."""
     ended = "UPDATE members SET until = ? WHERE task = ? AND example = ? AND until IS NULL"
     c.executemany(ended, [(version, task.id, id) for id in ids])
 

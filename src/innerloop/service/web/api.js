@@ -73,11 +73,16 @@ const of = (name) => `api/tasks/${part(name)}`;
 export const sources = () => call("GET", "api/sources");
 export const tasks = () => call("GET", "api/tasks");
 export const createTask = (json) => call("POST", "api/tasks", { json });
+export function importTask(file) {
+  const form = new FormData();
+  form.append("file", file, file.name);
+  return call("POST", "api/tasks/import", { form });
+}
 export const task = (name) => call("GET", of(name));
 export const deleteTask = (name) => call("DELETE", of(name));
 export const dropClass = (name, label, version) => call("DELETE", `${of(name)}/classes/${part(label)}`, { version });
 export const versions = (name) => call("GET", `${of(name)}/versions`);
-export const rollback = (name, to, version) => call("POST", `${of(name)}/rollback`, { json: { version: to }, version });
+export const undo = (name, to, version) => call("POST", `${of(name)}/undo`, { json: { to }, version });
 export const relabel = (name, id, label) => call("PATCH", `${of(name)}/examples/${part(id)}`, { json: { label } });
 export const forget = (name, id) => call("DELETE", `${of(name)}/examples/${part(id)}`);
 export const feedback = (name, prediction, label) => call("POST", `${of(name)}/feedback`, { json: { prediction, label } });

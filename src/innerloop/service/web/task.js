@@ -140,7 +140,7 @@ class View {
       now ? h("span", { class: "tag" }, "now") : button("Go back", async () => {
         error.clear();
         try {
-          const { version } = await api.rollback(this.name, v.version, seen);
+          const { version } = await api.undo(this.name, v.version, seen);
           announce(`Went back to version ${v.version}`);
           await this.refresh(version);
         } catch (problem) {

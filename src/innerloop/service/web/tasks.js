@@ -1,7 +1,7 @@
 // The list of tasks, and the form that makes one.
 
 import * as api from "./api.js";
-import { Message, ago, announce, busy, count, h } from "./dom.js";
+import { Message, ago, announce, busy, button, count, h } from "./dom.js";
 
 const KINDS = { pictures: "Pictures", texts: "Sentences", features: "Numbers" };
 const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
@@ -14,7 +14,7 @@ export async function tasksPage(place) {
     h("h1", {}, "Tasks"),
     h("p", { class: "lead" }, "Teach a model to tell things apart from a handful of examples of each."),
     h("div", { class: "columns" },
-      h("section", { "aria-label": "Your tasks" }, tasks.length ? list(tasks) : empty()),
+      h("section", { "aria-label": "Your tasks" }, tasks.length ? list(tasks) : empty(), importer()),
       form));
   return () => {};
 }
@@ -41,6 +41,31 @@ function list(tasks) {
           : "No examples yet"),
         h("span", { class: "soft small" }, `${task.source} · made ${ago(task.created)}`)));
   }));
+}
+
+/** Makes a task of a file that Download, innerloop adapt or Python wrote. */
+function importer() {
+  const error = new Message();
+  const chosen = h("input", { type: "file", accept: ".fewshot", class: "unseen", tabindex: "-1", "aria-label": "Choose a .fewshot file" });
+  const open = button("Import a file", () => chosen.click(), { "aria-describedby": "import-help" });
+  chosen.addEventListener("change", async () => {
+    const [file] = chosen.files;
+    if (!file) return;
+    error.clear();
+    await busy(open, async () => {
+      try {
+        const made = await api.importTask(file);
+        announce(`Imported ${made.name}`);
+        location.hash = `#/tasks/${encodeURIComponent(made.name)}`;
+      } catch (problem) {
+        error.show(problem);
+      }
+    });
+    chosen.value = "";
+  });
+  return h("div", { class: "import" }, open, chosen,
+    h("p", { class: "help", id: "import-help" }, "A .fewshot file that was downloaded here, or made by innerloop adapt, with all its versions."),
+    error.element);
 }
 
 function newTask(sources, taken, open) {

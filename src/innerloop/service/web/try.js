@@ -166,7 +166,7 @@ class Answer {
 
   async undo(to, from) {
     try {
-      const { version } = await api.rollback(this.view.name, to, from);
+      const { version } = await api.undo(this.view.name, to, from);
       announce("Taken back");
       this.offer();
       this.fix.querySelector("button")?.focus();

@@ -1,0 +1,106 @@
+"""Tasks as `.fewshot` files: taken in with all their versions, and given out."""
+
+import re
+import tempfile
+from pathlib import Path
+
+import torch
+
+from innerloop.core.errors import InputError
+from innerloop.fewshot import file
+from innerloop.fewshot.history import Label
+from innerloop.fewshot.sources import Source
+from innerloop.fewshot.task import Task as Taught
+from innerloop.fewshot.task import adapted
+from innerloop.service.http import thumbnails
+from innerloop.service.http.adapted import Sources, read_file
+from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.payload import label
+from innerloop.service.http.schemas import NAME
+from innerloop.service.limits import Limits
+from innerloop.service.store import transfer
+from innerloop.service.store.store import Store, Task
+
+_LONGEST = 200
+
+
+def take(store: Store, sources: Sources, name: str, content: bytes) -> Task:
+    """A task from a file that a client sent.
+
+    Raises:
+        HTTPError: It names an encoder that this server does not offer.
+        InputError: It cannot be read, is too large, or its name is taken.
+    """
+    taught = read_file(content, "the file", sources.encoder)
+    return _insert(store, sources, name, taught, content)
+
+
+def serve(store: Store, sources: Sources, path: str, allow: tuple[str, ...]) -> Task:
+    """A task from a file of this machine, named as the file; one that was taken in before is what it has become since.
+
+    Raises:
+        InputError: It cannot be read, is too large, or there is another task of its name.
+    """
+    place = Path(path).expanduser()
+    taught = file.read(place, allow)
+    name = task_name(place.name)
+    return _insert(store, sources, name, taught, place.read_bytes())
+
+
+def give(store: Store, name: str, source: Source) -> bytes:
+    """A task as a file, with all its versions.
+
+    Raises:
+        InputError: It has nothing to tell apart yet.
+    """
+    task, rows, history = transfer.recorded(store, name)
+    try:
+        taught = adapted(source, rows, history, task.reject)
+    except InputError as error:
+        raise HTTPError(409, f"task '{name}' cannot be learned: {error}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "task.fewshot"
+        file.write(path, taught)
+        return path.read_bytes()
+
+
+def task_name(file_name: str) -> str:
+    """What a task is called that comes as a file.
+
+    Raises:
+        HTTPError: Nothing of the file's name can be one.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", file_name.removesuffix(".fewshot")).lstrip("._-")[:64]
+    if not re.match(NAME, name):
+        raise HTTPError(422, f"no task can be called '{file_name[:100]}': give a name of letters, digits and hyphens")
+    return name
+
+
+def _insert(store: Store, sources: Sources, name: str, taught: Taught, content: bytes) -> Task:
+    source = taught.source
+    if not source.name.isprintable() or not 1 <= len(source.name) <= _LONGEST:
+        raise InputError(f"the file names a source of {len(source.name):,} characters, or of none that can be shown")
+    task = transfer.insert(store, name, taught, content, _labels(taught, store.limits), _pictures(taught))
+    assert task.file is not None
+    sources.keep(task.file, source)
+    return task
+
+
+def _pictures(taught: Taught) -> list[bytes | None]:
+    """Small copies of pictures, of which a file keeps only the rows; they look as the files did."""
+    source, rows = taught.source, taught.rows
+    if source.preprocessing is None or rows.dtype != torch.uint8 or rows.ndim != 4:
+        return [None] * len(rows)
+    dark = "dark" in (source.preprocessing["ink"], source.reading.ink)
+    return [thumbnails.of_row(255 - row if dark else row) for row in rows]
+
+
+def _labels(taught: Taught, limits: Limits) -> dict[Label, str]:
+    known: dict[Label, str] = {}
+    for entry in taught.history.versions:
+        for given, _, _ in entry.added:
+            if given not in known:
+                known[given] = label(str(given), limits, f"class '{str(given)[:50]}'")
+    if len(set(known.values())) < len(known):
+        raise InputError("two classes of the file are called the same here, where labels are texts: rename one")
+    return known

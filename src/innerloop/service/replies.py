@@ -1,0 +1,72 @@
+"""What the service answers its client: tasks, versions, examples and predictions, as they were when it answered."""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from innerloop.fewshot.answers import Answer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskInfo:
+    """A task as it was when it was asked for."""
+
+    name: str
+    source: str
+    kind: str
+    """What raw examples are: "pictures", "texts" or "features"."""
+    version: int
+    created: str
+    classes: dict[str, int]
+    """How many examples of each class it has."""
+    reject: float | None
+    """Target false-accept rate of "none of these"; None: every example is of one of the classes."""
+    calibration: dict[str, Any] | None
+    """Temperature, threshold, coverage and what else was measured; None until it was adapted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction(Answer):
+    """What a task says about one example."""
+
+    id: str
+    """For `Task.feedback`."""
+    version: int
+    """Of the task that answered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One version of a task."""
+
+    version: int
+    time: str
+    action: str
+    classes: int
+    examples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredExample:
+    """An example that a task keeps."""
+
+    id: int
+    label: str
+    added: str
+    text: str | None = None
+    picture: str | None = None
+    """Path of its thumbnail, below the address of the service."""
+    features: int | None = None
+    """How many numbers it has."""
+
+
+def task_info(task: dict[str, Any]) -> TaskInfo:
+    """A task of its JSON."""
+    classes = {c["label"]: c["examples"] for c in task["classes"]}
+    return known(TaskInfo, task | {"classes": classes})
+
+
+def known(kind: type[T], row: dict[str, Any]) -> T:
+    """A row without what a newer service may say besides."""
+    return kind(**{name: row[name] for name in kind.__dataclass_fields__ if name in row})  # pyright: ignore[reportAttributeAccessIssue]

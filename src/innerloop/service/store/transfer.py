@@ -1,0 +1,171 @@
+"""A task with all its versions, out of a store and into one."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+from torch import Tensor
+
+from innerloop.core.aligned import from_numpy
+from innerloop.core.errors import InputError
+from innerloop.fewshot.history import History, Label, Version
+from innerloop.fewshot.task import Task as Taught
+from innerloop.service.store.errors import MissingError
+from innerloop.service.store.store import Store, Task, read_task
+
+_MOST = 5_000_000
+"""Examples of all versions of a file together, each counted in every version that has it."""
+
+
+def recorded(store: Store, name: str) -> tuple[Task, Tensor, History]:
+    """A task, [m, ...] every example it was ever taught, and which versions have which of them.
+
+    Raises:
+        MissingError: There is no such task, or it has not been taught anything.
+    """
+    with store.snapshot() as c:
+        task = read_task(c, name)
+        if task.version == 0 or task.shape is None or task.dtype is None:
+            raise MissingError(f"task '{name}' has no examples: teach it some")
+        examples = c.execute("SELECT id, row FROM examples WHERE task = ? ORDER BY id", (task.id,)).fetchall()
+        members = c.execute("SELECT example, label, since, until FROM members WHERE task = ?", (task.id,)).fetchall()
+        query = "SELECT version, time, action, undo, redo FROM versions WHERE task = ? AND version > 0 ORDER BY version"
+        versions = c.execute(query, (task.id,)).fetchall()
+    place = {row["id"]: i for i, row in enumerate(examples)}
+    began: dict[int, list[tuple[Label, int]]] = {}
+    ended: dict[int, list[int]] = {}
+    first: dict[int, int] = {}
+    for row in members:
+        at = place[row["example"]]
+        began.setdefault(row["since"], []).append((row["label"], at))
+        first[at] = min(row["since"], first.get(at, row["since"]))
+        if row["until"] is not None:
+            ended.setdefault(row["until"], []).append(at)
+    entries = []
+    for row in versions:
+        number = row["version"]
+        new = sorted(began.get(number, []))
+        gone = {*ended.get(number, []), *(at for _, at in new if first[at] < number)}
+        entries.append(
+            Version(
+                version=number,
+                time=row["time"],
+                action=row["action"],
+                base=number - 1 or None,
+                added=tuple(_runs(new)),
+                removed=tuple(sorted(gone)),
+                undo=row["undo"],
+                redo=tuple(json.loads(row["redo"])),
+            )
+        )
+    rows = np.frombuffer(b"".join(row["row"] for row in examples), np.dtype(task.dtype))
+    return task, from_numpy(rows.reshape(len(examples), *task.shape)), History(tuple(entries))
+
+
+def insert(
+    store: Store,
+    name: str,
+    taught: Taught,
+    content: bytes,
+    labels: Mapping[Label, str],
+    pictures: Sequence[bytes | None],
+) -> Task:
+    """A task of a `.fewshot` file, with all its versions; one that came from this very file before stays as it is.
+
+    Args:
+        store: Where it is kept.
+        name: Of the task.
+        taught: What the file holds.
+        content: The file.
+        labels: What each class is called here.
+        pictures: [m] PNG of every example, to be looked at; None: it is no picture.
+
+    Raises:
+        ConflictError: There is another task of that name, or there are too many.
+        InputError: It is larger than the store's limits allow.
+    """
+    versions, rows = taught.history.versions, taught.rows.numpy()
+    _check(store, taught)
+    digest = hashlib.sha256(content).hexdigest()
+    with store.database.writing() as c:
+        known = c.execute("SELECT file FROM tasks WHERE name = ?", (name,)).fetchone()
+        if known is not None and known["file"] == digest:
+            return read_task(c, name)
+        store.check_new(c, name)
+        c.execute("INSERT OR IGNORE INTO files VALUES (?, ?)", (digest, content))
+        start, source = versions[0].time, taught.source
+        values = (name, source.name, source.kind, taught.reject, start, len(versions), rows.dtype.name)
+        about = (json.dumps(rows.shape[1:]), json.dumps(source.reading.to_json()), digest)
+        query = (
+            "INSERT INTO tasks (name, source, kind, reject, created, version, dtype, shape, reading, file) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        id = c.execute(query, (*values, *about)).lastrowid
+        c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]')", (id, start))
+        query = "INSERT INTO examples (task, row, picture, mime, added) VALUES (?, ?, ?, ?, ?)"
+        ids = []
+        for row, picture in zip(rows, pictures, strict=True):
+            values = (id, row.tobytes(), picture, None if picture is None else "image/png", start)
+            ids.append(c.execute(query, values).lastrowid)
+        _insert_versions(c, id, [i for i in ids if i is not None], taught.history, labels)
+        return read_task(c, name)
+
+
+def file_of(store: Store, digest: str) -> bytes:
+    """The file that a task came as.
+
+    Raises:
+        MissingError: It is not here.
+    """
+    with store.database.reading() as c:
+        row = c.execute("SELECT content FROM files WHERE hash = ?", (digest,)).fetchone()
+    if row is None:
+        raise MissingError("the file that this task came as is not in the store: import it again")
+    return row["content"]
+
+
+def _insert_versions(
+    c: sqlite3.Connection, id: int | None, ids: list[int], history: History, labels: Mapping[Label, str]
+) -> None:
+    before: dict[int, Label] = {}
+    open_since: dict[int, int] = {}
+    spans = []
+    for entry, members in zip(history.versions, history.each(), strict=True):
+        now = {row: label for label, rows in members.items() for row in rows}
+        for row in [row for row, label in before.items() if now.get(row) != label]:
+            spans.append((id, ids[row], labels[before[row]], open_since.pop(row), entry.version))
+        open_since |= {row: entry.version for row, label in now.items() if before.get(row) != label}
+        before = now
+        count = len(set(now.values()))
+        values = (id, entry.version, entry.time, entry.action, count, len(now), entry.undo, json.dumps(entry.redo))
+        c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    spans += [(id, ids[row], labels[label], open_since[row], None) for row, label in before.items()]
+    c.executemany("INSERT INTO members VALUES (?, ?, ?, ?, ?)", spans)
+
+
+def _check(store: Store, taught: Taught) -> None:
+    limits, history = store.limits, taught.history
+    present, size = history.examples(), taught.rows[0].numel()
+    for count, most, what in (
+        (len(present), limits.classes, "classes"),
+        (sum(present.values()), limits.examples, "examples"),
+        (len(taught.rows), limits.kept, "examples in all its versions"),
+        (size, limits.features, "numbers in an example"),
+    ):
+        if count > most:
+            raise InputError(f"the file has {count:,} {what}, and {most:,} is most")
+    total = 0
+    for members in history.each():
+        total += sum(map(len, members.values()))
+        if total > _MOST:
+            raise InputError(f"the file's versions have more than {_MOST:,} examples together: adapt anew")
+
+
+def _runs(places: list[tuple[Label, int]]) -> list[tuple[Label, int, int]]:
+    """Places of rows, sorted by class, as (class, first, count)."""
+    keyed = groupby(enumerate(places), key=lambda pair: (pair[1][0], pair[1][1] - pair[0]))
+    groups = [(label, [at for _, (_, at) in run]) for (label, _), run in keyed]
+    return [(label, run[0], len(run)) for label, run in groups]
