@@ -1,10 +1,12 @@
+from typing import Any
+
 import pytest
 
 from innerloop.core.errors import InputError
 from innerloop.runs.audit import AuditOptions, audit_any
 
 HERE = "tests.runs.own"
-SMALL = {"data": "digits", "ways": 3, "plans": ("vmap",), "learner": "maml"}
+SMALL: dict[str, Any] = {"data": "digits", "ways": 3, "plans": ("vmap",), "learner": "maml"}
 
 
 def rows(name: str, **options):
