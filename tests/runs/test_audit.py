@@ -1,10 +1,12 @@
+from typing import Any
+
 import pytest
 
 from innerloop.core.errors import InputError
 from innerloop.runs.audit import AuditOptions, audit_any
 
 HERE = "tests.runs.own"
-SMALL = {"data": "digits", "ways": 3, "plans": ("vmap",)}
+SMALL: dict[str, Any] = {"data": "digits", "ways": 3, "plans": ("vmap",), "learner": "maml"}
 
 
 def rows(name: str, **options):
@@ -39,7 +41,8 @@ def test_a_planted_detach_fails():
         ("dropped", {}, "'0' is Dropout with rate 0.5"),
         ("Net", {"data": "kanji"}, r"cannot take 3 examples of shape \[1, 28, 28\]"),
         ("regressor", {"data": "sinusoid"}, "sinusoid has no ways: leave out --ways"),
-        ("Net", {"learner": "anil"}, "holds no single network"),
+        ("Net", {"learner": "anil"}, "holds no single network: choose one of .*maml, "),
+        ("Net", {"learner": None}, "a network is audited inside a learner: choose one of .*maml, "),
         ("regressor", {"data": "digits"}, "cannot take 3 examples"),
     ],
 )

@@ -14,7 +14,7 @@ class Command:
 
     subject: tyro.conf.Positional[str]
     """Run folder, name of a learner, or a network of your own as mypackage.nets:MyNet. Naming one runs its code."""
-    what: AuditOptions = field(default_factory=AuditOptions)
+    what: AuditOptions = field(default_factory=lambda: AuditOptions(learner="maml"))
     common: Common = field(default_factory=Common)
 
 

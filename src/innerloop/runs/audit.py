@@ -38,7 +38,7 @@ class AuditOptions:
     """Labelled examples of each class; None: 1."""
     queries: int | None = None
     """Scored examples of each class; None: 5."""
-    learner: str = "maml"
+    learner: str | None = None
     """For a network: the learner that holds it. maml needs one output a class, protonet takes any features."""
     inner_lr: float = 0.1
     """For a network in a learner that descends: its step size."""
@@ -141,14 +141,15 @@ def _around(
     model: Model, path: str, options: AuditOptions, problem: Problem, material: Any, sampler: Sampler
 ) -> Learner:
     """The learner that holds a network."""
-    cls = learner_class(options.learner)
-    has = {f.name for f in fields(cls)}
-    field = _only_network(cls)
-    if field is None:
+    cls = None if options.learner is None else learner_class(options.learner)
+    field = None if cls is None else _only_network(cls)
+    if cls is None or field is None:
         others = ", ".join(name for name, kind in catalogue().items() if _only_network(kind))
-        raise InputError(f"{options.learner} holds no single network: choose one of {others}")
+        wrong = "a network is audited inside a learner" if cls is None else f"{options.learner} holds no single network"
+        raise InputError(f"{wrong}: choose one of {others}")
+    has = {f.name for f in fields(cls)}
     outputs = problem.outputs(material) if isinstance(roles(cls)[field], Whole) else None
-    _check_outputs(model, path, options.learner, sampler, outputs, problem.score.of_classes)
+    _check_outputs(model, path, str(options.learner), sampler, outputs, problem.score.of_classes)
     values: dict[str, Any] = {k: getattr(options, k) for k in ("inner_lr", "inner_steps") if k in has}
     return cls(**{field: model, **values, **problem.prescribed()})
 
