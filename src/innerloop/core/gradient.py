@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch._C._functorch import peek_interpreter_stack as _peek  # pyright: ignore[reportMissingModuleSource]
 
-from innerloop.core.stopped import stop
+from innerloop.core.stopped import constant, stop
 from innerloop.core.types import Params
 
 
@@ -59,7 +59,7 @@ def value_and_grad(
         else:
             grads = [torch.zeros_like(v) for v in leaves.values()]
     slopes = dict(zip(leaves, grads, strict=True))
-    return slopes if create_graph else stop(slopes), stop(value), stop(aux)
+    return slopes if create_graph else constant(slopes), stop(value), stop(aux)
 
 
 def _paired(result: tuple[Tensor, Any]) -> tuple[Tensor, tuple[Tensor, Any]]:
