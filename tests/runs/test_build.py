@@ -11,7 +11,7 @@ from innerloop.engine.checkpoint import read_config
 from innerloop.learners import catalogue
 from innerloop.runs import build, defaults
 from innerloop.runs.measure import MetaTestOptions, measure
-from innerloop.runs.quickstart import QuickstartOptions, quickstart
+from innerloop.runs.quickstart import QuickstartOptions, Training, quickstart
 from innerloop.runs.record import command
 from innerloop.tasks import BatchSampler, UnsupervisedSampler
 
@@ -135,11 +135,10 @@ def test_siamese_and_self_supervised_get_the_networks_they_need():
 
 
 def test_quickstart(tmp_path):
-    options = QuickstartOptions(
-        out=str(tmp_path), data="digits", ways=3, width=4, protonet_steps=2, maml_steps=2, episodes=5
-    )
+    options = QuickstartOptions(out=str(tmp_path), data="digits", ways=3, width=4, episodes=5)
+    trainings = [Training(name, {"steps": 2, "plan": "loop"}) for name in ("protonet", "maml")]
     said = []
-    found = quickstart(options, tmp_path, said.append)
+    found = quickstart(options, trainings, tmp_path, said.append)
     ((data, rows),) = found.tables
     assert data == "digits" and [row.name for row in rows] == [
         "pixels, nearest centroid",

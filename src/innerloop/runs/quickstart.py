@@ -2,10 +2,10 @@
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -37,12 +37,16 @@ class QuickstartOptions:
     """Classes of a task."""
     width: int = 32
     """Channels of the networks."""
-    protonet_steps: int = 700
-    """Meta-steps of two 20-way tasks."""
-    maml_steps: int = 250
-    """Meta-steps of eight tasks."""
     episodes: int = 600
     """Unseen tasks that everything is tested on."""
+
+
+class Training(NamedTuple):
+    """A learner, and what of its usual training is different."""
+
+    learner: str
+    changes: Mapping[str, Any]
+    """Fields of `TrainConfig`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,21 +99,25 @@ class Quickstart:
 
 
 def quickstart(
-    options: QuickstartOptions, data_root: str | Path | None = None, told: Callable[[str], None] = lambda _: None
+    options: QuickstartOptions,
+    trainings: Sequence[Training],
+    data_root: str | Path | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> Quickstart:
     """Run it.
 
     Args:
         options: How much to do.
+        trainings: Of which learners; the first one is taught the new characters.
         data_root: Where Omniglot may lie; it is tested on only where it does.
         told: Called with what is being done.
     """
     start, out = time.perf_counter(), Path(options.out)
     files.writable(out)
     seconds: dict[str, float] = {}
-    for name, steps in (("protonet", options.protonet_steps), ("maml", options.maml_steps)):
-        run = build(_options(name, steps, options), data_root)
-        told(f"meta-training {name} on {options.data}: {steps} steps of {run.config.meta_batch_size} tasks")
+    for name, changes in trainings:
+        run = build(_options(name, changes, options), data_root)
+        told(f"meta-training {name} on {options.data}: {run.config.steps} steps of {run.config.meta_batch_size} tasks")
         begin = time.perf_counter()
         run.meta_train(out / name)
         seconds[name] = time.perf_counter() - begin
@@ -121,13 +129,13 @@ def quickstart(
     places = [*(["omniglot"] if _has_omniglot(data_root) and options.data == "kanji" else []), options.data]
     for data in places:
         chosen = replace(tests, data=data)
-        tested = {name: measure(out / name, chosen, data_root) for name in ("maml", "protonet")}
+        tested = {name: measure(out / name, chosen, data_root) for name, _ in reversed(trainings)}
         reports = [t.report for t in tested.values() if t.report is not None]
         tables.insert(0, (data, _rows(tested, seconds)))
 
     told("learning five new characters from a few pictures each")
     truth = write_pictures(load(options.data, data_root).test, out / "characters", out / "unsorted")
-    adapted = adapt(out / "protonet", out / "characters", out / "characters.fewshot")
+    adapted = adapt(out / trainings[0].learner, out / "characters", out / "characters.fewshot")
     found = predictions(out / "characters.fewshot", [str(out / "unsorted")])
     answers = tuple(answer | {"truth": truth[Path(answer["path"]).name]} for answer in found)
     return Quickstart(
@@ -174,25 +182,20 @@ def _write_png(path: Path, picture: Tensor) -> None:
     files.write(path, content.getvalue())
 
 
-def _options(name: str, steps: int, options: QuickstartOptions) -> Options:
+def _options(name: str, changes: Mapping[str, Any], options: QuickstartOptions) -> Options:
     usual = defaults(name, options.data)
-    # Pinned, so that two people get the same numbers; on a few cores these are the fastest plans.
-    pinned: dict[str, Any] = {"steps": steps, "plan": "threads", "schedule": "cosine"}
-    if name == "protonet":
-        pinned |= {"meta_batch_size": 2, "meta_lr": 5e-3, "layout": "channels_last"}
-    else:
-        pinned |= {"chunk": 4, "layout": "mixed"}
     return replace(
         usual,
-        task=replace(usual.task, ways=options.ways),
-        network=replace(usual.network, width=options.width),
-        train=replace(usual.train, **pinned),
+        task=usual.task.changed({"ways": options.ways}),
+        network=replace(usual.network, **{"width": options.width}),
+        train=replace(usual.train, **changes),
     )
 
 
 def _rows(tested: dict[str, Tested], seconds: dict[str, float]) -> tuple[Row, ...]:
-    pixels, *others = [row.result for row in tested["protonet"].comparison.rows]
-    comparison: Comparison = compare(pixels, *others[:-1], tested["maml"].result, others[-1])
+    *others, taught = tested.values()
+    pixels, *before, best = [row.result for row in taught.comparison.rows]
+    comparison: Comparison = compare(pixels, *before, *(other.result for other in others), best)
     trained = {id(tested[name].result): seconds[name] for name in tested}
     return tuple(
         Row(name=row.cells[0], result=row.result, difference=row.cells[2], trained=trained.get(id(row.result)))
