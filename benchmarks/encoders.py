@@ -24,9 +24,9 @@ from torch import Tensor
 from benchmarks import machine
 from innerloop.core import tree
 from innerloop.core.dry_run import support
+from innerloop.core.interval import interval
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import calibrate
-from innerloop.evaluate.interval import interval
 from innerloop.evaluate.meta_test import meta_test
 from innerloop.fewshot.sources import Source, source
 from innerloop.tasks import EpisodeSampler
@@ -123,7 +123,7 @@ def _accuracy(found: Source, pools: Sequence[Pool], shots: int) -> dict[str, Any
     for pool in pools:
         sampler = EpisodeSampler(pool=pool, ways=5, shots=shots, queries=QUERIES, seed=77)
         results.append(meta_test(found.learner, found.params, sampler, EPISODES, quiet=True))
-    scores = torch.cat([torch.as_tensor(result.scores) for result in results])
+    scores = torch.cat([result.scores[:, 0] for result in results])
     each = [100 * result.mean for result in results]
     return {f"5w{shots}s": _percent(interval(scores)) | {"episodes": len(scores), "each_split": each}}
 

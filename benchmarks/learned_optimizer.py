@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import machine
-from innerloop.evaluate.interval import interval
+from innerloop.core.interval import interval
 from innerloop.evaluate.optimizer_curves import RATES
 from innerloop.optim.learned import LearnedOptimizer
 

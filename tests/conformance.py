@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import pickle
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,20 +18,80 @@ import torch
 from torch import Tensor
 
 from innerloop.core import config, random, tree
+from innerloop.core.errors import InputError
 from innerloop.core.learner import Generative, Learner
+from innerloop.core.objectives import regression
 from innerloop.core.predictive import check_predictive, mean_logits
-from innerloop.core.types import Batch, Episode, Params
+from innerloop.core.scores import of_sampler
+from innerloop.core.stopped import held
+from innerloop.core.types import Batch, Episode, Params, joined
 from innerloop.engine import TrainConfig, checkpoint, meta_gradient, meta_train
 from innerloop.engine.plan import Plan
 from innerloop.engine.step import validation_scores
-from tests.problems import INPUTS, NeedlesInNoise
+from tests.problems import INPUTS, NeedlesInNoise, RaggedPlanes, real_rows
 
 REFERENCES = Path(__file__).parent / "references"
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
 """What a new reference gets: some ten times what processors and kernels differ by, for the learners there are."""
 
 
-class Conformance:
+class Regression:
+    """What holds for learners whose targets may be values, on tasks that are ragged."""
+
+    learner: Learner
+    train: TrainConfig
+    less_error = 0.8
+    """The share of an untrained learner's squared error on unseen tasks that meta-training leaves at most."""
+
+    @pytest.fixture
+    def regressor(self) -> Learner:
+        return replace(self.learner, objective=regression)  # pyright: ignore[reportCallIssue]
+
+    @pytest.fixture
+    def ragged(self) -> Episode:
+        return RaggedPlanes().episodes(0, 4)
+
+    @pytest.mark.parametrize(
+        "plan", [Plan("vmap", 3), Plan("threads", threads=2), Plan("loop", recompute=True)], ids=str
+    )
+    def test_every_plan_gives_the_loops_gradient_of_a_regression(self, params, regressor, ragged, plan):
+        expected, metrics = meta_gradient(regressor, params, ragged, "loop")
+        gradient, same = meta_gradient(regressor, params, ragged, plan)
+        assert distance(gradient, expected) < 1e-8
+        assert metrics.keys() == same.keys() and all(torch.allclose(metrics[k], same[k]) for k in metrics)
+
+    def test_the_gradient_of_a_regression_is_the_derivative_of_its_loss(self, params, regressor, ragged):
+        check_gradient(regressor, params, ragged)
+
+    def test_a_regression_does_not_see_padding(self, params, regressor, ragged):
+        for i in range(tree.length(ragged)):
+            episode = tree.slice(ragged, i)
+            real = Episode(*map(real_rows, episode))
+            answers = [answer(regressor, params, e.support, real.query.x) for e in (episode, real)]
+            assert close(answers[0], answers[1]) and answers[0].shape == real.query.y.shape
+            losses = [regressor.loss(params, e)[0] for e in (episode, real)]
+            assert close(losses[0], losses[1])
+
+    def test_order_and_other_queries_in_a_regression(self, params, regressor):
+        support, query = map(real_rows, tree.slice(RaggedPlanes(fewest=8).episodes(0, 1), 0))
+        together = answer(regressor, params, support, query.x)
+        turned = tree.map(lambda leaf: leaf.flip(0), support._replace(key=None))._replace(key=support.key)
+        assert close(answer(regressor, params, turned, query.x), together) is not regressor.ordered
+        rows = [tree.slice(query.x, slice(i, i + 1)) for i in range(len(query.y))]
+        alone = torch.cat([answer(regressor, params, support, row) for row in rows])
+        assert close(alone, together)
+
+    def test_it_learns_a_regression_that_needs_learning(self, regressor):
+        def error(params: Params) -> float:
+            unseen = RaggedPlanes(seed=1, dtype=torch.float32).episodes(0, 60)
+            return float(validation_scores(regressor, params, unseen).mean())
+
+        config = replace(self.train, steps=self.train.steps // 2)
+        params = meta_train(regressor, RaggedPlanes(dtype=torch.float32), config)
+        assert error(params) < self.less_error * error(regressor.init(0))
+
+
+class Conformance(Regression):
     """Inherited by the test of every learner."""
 
     learner: Learner
@@ -39,6 +100,13 @@ class Conformance:
     train = TrainConfig(steps=150, meta_batch_size=8, meta_lr=1e-2, plan="replay")
     gain = 0.15
     """Accuracy that meta-training must add on unseen tasks; 0 for a learner that has nothing to train."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        learner = getattr(cls, "learner", None)  # none yet: a suite that others inherit
+        if learner is not None and "values" not in learner.targets:
+            for name in filter(lambda name: name.startswith("test_"), vars(Regression)):
+                setattr(cls, name, None)  # what a learner does not answer, it is not asked
 
     @pytest.fixture
     def params(self) -> Params:
@@ -59,7 +127,7 @@ class Conformance:
     def test_nothing_is_mutated_and_no_global_randomness_drawn(self, params, episodes):
         before, state = copy.deepcopy((params, episodes)), torch.get_rng_state()
         meta_gradient(self.learner, params, episodes, "loop")
-        validation_scores(self.learner, params, episodes)
+        validation_scores(self.learner, params, episodes, of_sampler(self.training))
         assert torch.equal(state, torch.get_rng_state())
         for (path, new), old in zip(tree.items((params, episodes)), tree.flatten(before), strict=True):
             assert torch.equal(new, old), path
@@ -87,28 +155,36 @@ class Conformance:
         assert all(torch.allclose(metrics[k], found_metrics[k]) for k in metrics)
 
     def test_meta_gradient_is_the_derivative_of_the_loss(self, params, episodes):
-        gradient, _ = meta_gradient(self.learner, params, episodes, "loop")
-        assert all(bool(g.isfinite().all()) for g in gradient.values())
-        if not params:
-            return
-        assert norm(gradient) > 0
-        generator = torch.Generator().manual_seed(0)
-        v = {k: torch.randn(p.shape, generator=generator, dtype=p.dtype) for k, p in params.items()}
-        slope = sum((gradient[k] * v[k]).sum() for k in v)
-        up, down = (self._loss({k: p + h * v[k] for k, p in params.items()}, episodes) for h in (1e-6, -1e-6))
-        error = abs((up - down) / 2e-6 - slope) / (abs(slope) + 1e-3 * norm(gradient))
-        if self.learner.exact_gradient:
-            assert error < 1e-5
-        else:
-            assert error > 1e-5, "declares exact_gradient = False, yet it is exact"
+        check_gradient(self.learner, params, episodes)
 
-    def test_support_order_does_not_matter(self, params, episodes):
-        if self.learner.stochastic:
-            pytest.skip("stochastic: its minibatches are drawn by position")
+    def test_support_order_matters_only_to_who_declares_it(self, params, episodes):
         support, query = tree.slice(episodes, 0)
         order = torch.randperm(len(support.y), generator=torch.Generator().manual_seed(0))
         shuffled = support._replace(x=support.x[order], y=support.y[order])
-        assert close(self._predict(params, shuffled, query.x), self._predict(params, support, query.x))
+        same = close(self._predict(params, shuffled, query.x), self._predict(params, support, query.x))
+        assert same is not self.learner.ordered, f"declares ordered = {self.learner.ordered}"
+
+    def test_the_key_matters_only_to_who_declares_it(self, params, episodes):
+        support, query = tree.slice(episodes, 0)
+        other = support._replace(key=support.key + 1)
+        same = torch.equal(self._predict(params, other, query.x), self._predict(params, support, query.x))
+        assert same is not self.learner.stochastic, f"declares stochastic = {self.learner.stochastic}"
+
+    def test_what_comes_later_may_come_in_parts_to_who_is_incremental(self, params, episodes):
+        """That `update` is `adapt` of both, but for batch norms, is for the learner's own test."""
+        support, query = tree.slice(episodes, 0)
+        parts = (slice(0, 5), slice(5, 8), slice(8, None))
+        first, more, last = (support._replace(x=support.x[s], y=support.y[s]) for s in parts)
+        with torch.no_grad():
+            adapted = self.learner.adapt(params, first)
+            if not self.learner.incremental:
+                with pytest.raises(TypeError, match="adapt again on all examples"):
+                    self.learner.update(params, adapted, more)
+                return
+            known = self.learner.update(params, self.learner.update(params, adapted, more), last)
+            at_once = self.learner.update(params, adapted, joined(more, last))
+            answers = [self.learner.predict(params, state, query.x) for state in (adapted, known, at_once)]
+        assert close(answers[1], answers[2]) and not close(answers[0], answers[1])
 
     def test_a_prediction_does_not_depend_on_the_other_queries(self, params, episodes):
         support, query = tree.slice(episodes, 0)
@@ -120,10 +196,9 @@ class Conformance:
     def test_padding_changes_nothing(self, params, episodes):
         support, query = tree.slice(episodes, 0)
         padded = padding(support), padding(query)
-        if not self.learner.stochastic:
-            assert close(self._predict(params, padded[0], query.x), self._predict(params, support, query.x))
-            loss = self.learner.loss(params, Episode(support, query))[0]
-            assert close(self.learner.loss(params, Episode(*padded))[0], loss)
+        assert close(self._predict(params, padded[0], query.x), self._predict(params, support, query.x))
+        loss = self.learner.loss(params, Episode(support, query))[0]
+        assert close(self.learner.loss(params, Episode(*padded))[0], loss)
 
     def test_a_class_without_examples_stays_finite(self, params, episodes):
         support, query = tree.slice(episodes, 0)
@@ -164,6 +239,12 @@ class Conformance:
         assert not close(first, other, 1e-6), "it must differ between keys"
         assert not close(first[:, 0], first[:, 1], 1e-6), "and between the examples of a class"
 
+    def test_values_are_refused_by_who_learns_classes_alone(self, params):
+        support = real_rows(tree.slice(RaggedPlanes().episodes(0, 1), 0).support)
+        if "values" not in self.learner.targets:
+            with pytest.raises(InputError, match="needs `classes`"):
+                self.learner.adapt(params, support)
+
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_dtype_is_kept(self, dtype):
         params = {k: v.to(dtype) for k, v in self.learner.init(0).items()}
@@ -197,8 +278,10 @@ class Conformance:
 
     def test_it_learns_what_needs_learning(self):
         unseen = NeedlesInNoise(seed=1, queries=10, dtype=torch.float32).episodes(0, 100)
-        before = validation_scores(self.learner, self.learner.init(0), unseen).mean()
-        after = validation_scores(self.learner, meta_train(self.learner, self.training, self.train), unseen).mean()
+        score = of_sampler(self.training)
+        before = validation_scores(self.learner, self.learner.init(0), unseen, score).mean()
+        trained = meta_train(self.learner, self.training, self.train)
+        after = validation_scores(self.learner, trained, unseen, score).mean()
         assert after >= before + self.gain
         assert after > 1 / 3 + 0.05
 
@@ -233,13 +316,7 @@ class Conformance:
         }
 
     def _predict(self, params: Params, support: Batch, x: Any) -> Tensor:
-        with torch.no_grad():
-            return self.learner.predict(params, self.learner.adapt(params, support), x)
-
-    def _loss(self, params: Params, episodes: Episode) -> float:
-        with torch.no_grad():
-            losses = [self.learner.loss(params, tree.slice(episodes, i))[0] for i in range(tree.length(episodes))]
-        return float(torch.stack(losses).mean())
+        return answer(self.learner, params, support, x)
 
 
 class TransductiveConformance(Conformance):
@@ -254,6 +331,36 @@ class TransductiveConformance(Conformance):
             half = learner.predict(params, adapted, query.x[: len(query.y) // 2])
         assert not close(whole[: len(half)], half), "transductive, yet nothing depends on the query batch"
         super().test_a_prediction_does_not_depend_on_the_other_queries(params, episodes)
+
+
+def check_gradient(learner: Learner, params: Params, episodes: Episode) -> None:
+    """The gradient is the derivative of the loss with what it stops held, and without where it claims to be exact."""
+    gradient, _ = meta_gradient(learner, params, episodes, "loop")
+    assert all(bool(g.isfinite().all()) for g in gradient.values())
+    if not params:
+        return
+    assert norm(gradient) > 0
+    losses = [lambda p, i=i: learner.loss(p, tree.slice(episodes, i))[0] for i in range(tree.length(episodes))]
+    assert gap(gradient, params, [held(loss, params) for loss in losses]) < 1e-5
+    whole = gap(gradient, params, losses)
+    assert (whole < 1e-5) is learner.exact_gradient, f"{whole:.1e} off, exact_gradient = {learner.exact_gradient}"
+
+
+@torch.no_grad()
+def gap(gradient: Params, params: Params, losses: Sequence[Callable[[Params], Tensor]]) -> float:
+    """Of a gradient, from the central difference of the mean loss in one direction; relative."""
+    generator = torch.Generator().manual_seed(0)
+    v = {k: torch.randn(p.shape, generator=generator, dtype=p.dtype) for k, p in params.items()}
+    up, down = ({k: p + h * v[k] for k, p in params.items()} for h in (1e-6, -1e-6))
+    measured = torch.stack([loss(up) - loss(down) for loss in losses]).mean() / 2e-6
+    slope = torch.stack([(gradient[k] * v[k]).sum() for k in v]).sum()
+    return float(abs(measured - slope) / (abs(slope) + 1e-3 * norm(gradient)))
+
+
+def answer(learner: Learner, params: Params, support: Batch, x: Any) -> Tensor:
+    """What the adapted learner predicts."""
+    with torch.no_grad():
+        return learner.predict(params, learner.adapt(params, support), x)
 
 
 def padding(batch: Batch) -> Batch:

@@ -56,7 +56,14 @@ class NeedlesInNoise:
         return Episode(support, self._batch(random.fold(keys, 2), means, self.queries))
 
     def describe(self) -> dict[str, object]:
-        return {"kind": "needles", "ways": self.ways, "shots": self.shots, "queries": self.queries, "seed": self.seed}
+        return {
+            "kind": "needles",
+            "score": "accuracy",
+            "ways": self.ways,
+            "shots": self.shots,
+            "queries": self.queries,
+            "seed": self.seed,
+        }
 
     def _batch(self, keys: Tensor, means: Tensor, each: int) -> Batch:
         y = torch.arange(self.ways).repeat(each)
@@ -65,6 +72,43 @@ class NeedlesInNoise:
         x = noise * scale + F.pad(means[:, y], (0, INPUTS - 2))
         classes = torch.ones(len(keys), self.ways, dtype=torch.bool)
         return Batch(x, y.expand(len(keys), -1).contiguous(), classes=classes, key=keys)
+
+
+@dataclass(frozen=True)
+class RaggedPlanes:
+    """Values of three planes over eight inputs that lean in two of them alone, around a height all tasks share.
+
+    No two tasks need have as many rows: those that are missing are padding, in the middle of the others.
+    """
+
+    shots: int = 12
+    queries: int = 8
+    fewest: int = 5
+    seed: int = 0
+    dtype: torch.dtype = torch.float64
+
+    def episodes(self, first: int, count: int) -> Episode:
+        keys = random.mix(self.seed, torch.arange(first, first + count))  # [count]
+        slopes = random.normal(random.fold(keys, 0), (2, 3), self.dtype)
+        support = self._batch(random.fold(keys, 1), slopes, self.shots)
+        return Episode(support, self._batch(random.fold(keys, 2), slopes, self.queries))
+
+    def describe(self) -> dict[str, object]:
+        return {"kind": "planes", "score": "mse", "shots": self.shots, "queries": self.queries, "seed": self.seed}
+
+    def _batch(self, keys: Tensor, slopes: Tensor, rows: int) -> Batch:
+        x = random.normal(random.fold(keys, 0), (rows, INPUTS), self.dtype)
+        y = x[..., :2] @ slopes + torch.tensor([1.0, -2.0, 3.0], dtype=self.dtype)
+        real = self.fewest + random.bits(random.fold(keys, 1), ()) % (rows - self.fewest + 1)
+        mask = random.permutation(random.fold(keys, 2), rows) < real[:, None]
+        return Batch(x * mask[..., None], y * mask[..., None], mask, key=keys)
+
+
+def real_rows(batch: Batch) -> Batch:
+    """One task without its padding."""
+    x: Any = batch.x
+    assert batch.mask is not None
+    return batch._replace(x=x[batch.mask], y=batch.y[batch.mask], mask=None)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from benchmarks.contest import Contender
 from benchmarks.ours import chosen
 from benchmarks.problems import META_LR, OMNIGLOT, PROBLEMS
 from innerloop.core.learner import Learner
+from innerloop.core.scores import Accuracy
 from innerloop.core.types import Episode, Params
 from innerloop.engine import meta_gradient
 from innerloop.engine.plan import Plan
@@ -42,7 +43,7 @@ class _Race:
         return self.training.episodes((self.step - 1) * tasks, tasks)
 
     def score(self, learner: Learner, params: Params) -> float:
-        return float(validation_scores(learner, params, self.validation).mean())
+        return float(validation_scores(learner, params, self.validation, Accuracy()).mean())
 
 
 def _learner() -> MAML:
@@ -100,7 +101,7 @@ def prototypes(precision: str, steps: int) -> Work:
             optimizer.step()
 
     def extras() -> dict[str, Any]:
-        return {"scores": validation_scores(learner, params, race.validation).tolist()}
+        return {"scores": validation_scores(learner, params, race.validation, Accuracy())[:, 0].tolist()}
 
     return Work(run=run, steps=steps, single=True, extras=extras)
 

@@ -31,7 +31,7 @@ def test_names_that_do_not_exist(refused, run, tmp_path):
     refused("trian", says="did you mean 'train'")
     refused("train", "protonett", says="did you mean 'protonet'")
     refused("audit", "protonett", says="did you mean 'protonet'")
-    refused("train", "protonet", "--data", "kanjy", says="Did you mean 'kanji'")
+    refused("train", "protonet", "--data", "kanjy", says="did you mean 'kanji'")
     refused("data", "kanjy", says="kanji")
     refused("test", tmp_path / "none", says="is not a run folder")
     refused("adapt", run, tmp_path / "none", "--out", tmp_path / "f", says="there is no file or folder")
@@ -66,7 +66,7 @@ def test_tasks_that_cannot_be(refused, run, twins, tmp_path):
     refused("verify", twins, "--ways", "3", says="3 ways need 3 classes; digits (validation) has 2")
     refused("verify", twins, "--ways", "2", "--same-group", "1", says="has no groups")
     refused("verify", twins, "--ways", "2", "--episodes", "1", says="at least 2 episodes")
-    refused("verify", twins, "--data", "sinusoid", says="data with classes")
+    refused("verify", twins, "--data", "sinusoid", says="sinusoid is scored by mean squared error")
     refused("test", run, "--data", "omniglot-runs", "--ways", "5", says="leave out --ways")
     refused("test", run, "--data", "omniglot-runs", says="trained on examples of shape [1, 8, 8]")
     assert not (tmp_path / "r").exists()
@@ -215,5 +215,13 @@ def test_baselines_that_cannot_be(refused, tmp_path):
     refused("train", "linear_probe", *SMALL, "--C", "0", "--out", out, says="C must be more than 0")
     refused("train", "multi_task", *SMALL, "--unsupervised", "--out", out, says="leave out --unsupervised")
     refused("train", "multi_task", *SMALL, "--batch-size", "0", "--out", out, says="batch_size must be at least 1")
-    refused("train", "linear_probe", "--data", "sinusoid", "--out", out, says="tells classes apart")
+    refused(
+        "train",
+        "linear_probe",
+        "--data",
+        "sinusoid",
+        "--out",
+        out,
+        says="linear_probe is trained on batches, which 'sinusoid' does not have",
+    )
     assert not out.exists()

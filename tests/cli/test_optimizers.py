@@ -38,8 +38,8 @@ def test_what_an_optimizer_cannot_be_tested_on(l2o, refused):
 
 
 def test_functions_are_for_learned_optimizers(run, refused):
-    refused("test", run, "--data", "functions", says="no learned optimizer")
-    refused("train", "maml", "--data", "functions", says="no learned optimizer")
+    refused("test", run, "--data", "functions", says="functions is scored by mean value")
+    refused("train", "maml", "--data", "functions", says="maml is trained on episodes, which 'functions' does not have")
 
 
 @pytest.mark.parametrize("learner", ["meta_lstm", "learned_rates", "maml_plus_plus"])

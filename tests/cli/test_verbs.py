@@ -27,8 +27,10 @@ def test_help_documents_every_hyper_parameter_without_drawing_data(learner, data
 
     assert main(["train", learner, "--data", data, "--help"]) == 0
     said = capsys.readouterr().out
-    for name in [*hyper_parameters(catalogue()[learner]), "meta_lr", "width", "ways", "out"]:
+    for name in [*hyper_parameters(catalogue()[learner]), "meta_lr", "shots", "out"]:
         assert f"--{name.replace('_', '-')}" in said
+    for name in ("ways", "width", "unsupervised"):
+        assert (f"--{name}" in said) == (data == "kanji"), "options of other kinds are not shown"
 
 
 def test_help_is_there_before_torch_is():

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from innerloop.core import guards
 from innerloop.core.errors import InputError
 from innerloop.core.model import Module
+from innerloop.core.scores import Accuracy
 from innerloop.engine import meta_gradient
 from innerloop.engine.step import validation_scores
 from innerloop.learners.gradient.maml import MAML
@@ -96,7 +97,7 @@ def test_attention_takes_the_same_path_in_testing(monkeypatch):
 
     monkeypatch.setattr(torch, "_transformer_encoder_layer_fwd", fused)
     learner, episodes = MAML(model=Module(in_eval_mode)), NeedlesInNoise(dtype=torch.float32).episodes(0, 2)
-    assert validation_scores(learner, learner.init(0), episodes).isfinite().all()
+    assert validation_scores(learner, learner.init(0), episodes, Accuracy()).isfinite().all()
     with torch.no_grad():
         assert learner.model.apply(learner.init(0), torch.zeros(2, INPUTS)).isfinite().all()
 

@@ -10,7 +10,6 @@ def test_classification_is_cross_entropy_of_the_rows_that_count():
     mask = torch.tensor([True, True, True, True, False, True])
     rows = [0, 1, 3, 5]
     assert torch.allclose(objectives.classification(logits, y, mask), F.cross_entropy(logits[rows], y[rows]))
-    assert torch.allclose(objectives.score(logits, y, mask), (logits.argmax(-1) == y)[rows].double().mean())
 
 
 def test_regression_is_mean_squared_error():
@@ -23,16 +22,8 @@ def test_regression_is_mean_squared_error():
 def test_nothing_counted_is_zero_not_nan():
     logits, y = torch.randn(3, 2, requires_grad=True), torch.full((3,), -1)
     loss = objectives.classification(logits, y)
-    assert loss == 0 and objectives.score(logits, y) == 0
+    assert loss == 0
     assert torch.autograd.grad(loss, logits)[0].abs().sum() == 0
-
-
-def test_a_score_of_broken_outputs_is_not_chance():
-    outputs = torch.zeros(3, 2)
-    outputs[1] = torch.nan
-    y = torch.zeros(3, dtype=torch.int64)
-    assert objectives.score(outputs, y).isnan()
-    assert objectives.score(outputs, y, torch.tensor([True, False, True])) == 1, "other rows may hold anything"
 
 
 def test_unlabelled_rows_are_no_members_under_vmap_either():

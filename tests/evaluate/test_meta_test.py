@@ -162,7 +162,7 @@ def test_result_round_trip(tmp_path: Path):
     again = Result.load(path)
     assert torch.equal(again.scores, result.scores) and again.protocol == result.protocol
     assert again.curve == result.curve and str(again) == str(result)
-    assert Result.load(meta_test(NearestCentroid(), {}, tiny.sampler(), 1).save(tmp_path)).scores.shape == (1,)
+    assert Result.load(meta_test(NearestCentroid(), {}, tiny.sampler(), 1).save(tmp_path)).scores.shape == (1, 1)
 
 
 @pytest.mark.parametrize("damage", ["{", "{}", "edited"])

@@ -2,6 +2,7 @@ import gc
 import io
 import itertools
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -229,3 +230,16 @@ def test_features_line_by_line(stdin):
     stdin(b"1,2\n")
     with pytest.raises(InputError, match="features are read from"):
         everything("-", "features")
+
+
+def test_a_name_that_begins_with_a_tilde_is_no_home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (4, 4)).save("~cat.png")
+    assert list(unlabelled("~cat.png", "pictures")) == [[Path("~cat.png")]]
+    Path("t.csv").write_text("path,label\n~cat.png,a\n")
+    assert labelled("t.csv", "pictures") == ([Path("~cat.png")], ["a"])
+
+
+def test_a_text_in_the_place_of_a_file_is_told_in_one_message():
+    with pytest.raises(InputError, match="cannot read word word"):
+        list(unlabelled("word " * 100, "texts"))

@@ -4,11 +4,11 @@ import threading
 import pytest
 import torch
 
+from innerloop import encoders
 from innerloop.core.errors import InputError
 from innerloop.engine import checkpoint
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
-from innerloop.fewshot import sources
 from innerloop.fewshot.sources import SHIPPED, installed, names, source
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 
@@ -91,8 +91,8 @@ def test_an_encoder_is_loaded_once_even_by_many_threads(monkeypatch):
             threading.Event().wait(0.05)
             return type("E", (), {"kind": "texts", "features": 2})()
 
-    monkeypatch.setattr(sources, "_encoder", lambda name: Fake)
-    sources._cached.cache_clear()
+    monkeypatch.setattr(encoders, "about", lambda name: Fake)
+    encoders._cached.cache_clear()
     try:
         threads = [threading.Thread(target=lambda: source("minilm")) for _ in range(4)]
         for t in threads:
@@ -101,7 +101,7 @@ def test_an_encoder_is_loaded_once_even_by_many_threads(monkeypatch):
             t.join()
         assert len(made) == 1
     finally:
-        sources._cached.cache_clear()
+        encoders._cached.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["kanji-protonet", "kanji-maml"])

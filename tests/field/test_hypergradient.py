@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from innerloop.evaluate.interval import interval
+from innerloop.core.interval import interval
 from innerloop.optim.hypergradient import HypergradientAdam, HypergradientSGD
 from tests.field.margins import holds
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from innerloop.core.interval import Interval
 from innerloop.engine import TrainConfig, meta_train
-from innerloop.evaluate.interval import Interval
 from innerloop.evaluate.optimizer_curves import descend
 from innerloop.learners.optimizers.l2o import L2O
 from innerloop.tasks.functions import Functions, quadratic

@@ -2,9 +2,9 @@
 
 import pytest
 
+from innerloop.core.interval import difference
 from innerloop.engine import TrainConfig, meta_train
 from innerloop.evaluate import meta_test
-from innerloop.evaluate.interval import difference
 from innerloop.learners.metric.matching import MatchingNet
 from innerloop.nn.conv4 import Conv4
 from innerloop.tasks import EpisodeSampler
@@ -22,5 +22,5 @@ def test_matching_needs_its_temperature(splits, seed):
         learner = MatchingNet(encoder=Conv4(outputs=None, width=32), temperature=temperature)
         results[temperature] = meta_test(learner, meta_train(learner, train, config), test, episodes=200)
     holds("matching", results[10.0].mean, results[10.0].ci95, least=0.86)
-    gain = difference(results[10.0].scores, results[None].scores)
+    gain = difference(results[10.0].scores[:, 0], results[None].scores[:, 0])
     holds("matching, gain by its temperature", gain.mean, gain.ci95, least=0.10)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from innerloop.core.interval import difference
 from innerloop.engine import TrainConfig, meta_train
 from innerloop.evaluate import meta_test
-from innerloop.evaluate.interval import difference
 from innerloop.learners.baselines.self_training import SelfTraining
 from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.learners.metric.soft_kmeans import SoftKMeans
@@ -33,7 +33,7 @@ def supervised(splits, seed):
 
 def scores(learner, params, splits, **unlabelled):
     test = EpisodeSampler(pool=splits.test, ways=5, shots=1, queries=5, seed=77, **unlabelled)
-    return meta_test(learner, params, test, episodes=200, curve=False).scores
+    return meta_test(learner, params, test, episodes=200, curve=False).scores[:, 0]
 
 
 @pytest.mark.parametrize("learner", [SoftKMeans(encoder=ENCODER), SelfTraining(encoder=ENCODER)], ids=["soft", "self"])

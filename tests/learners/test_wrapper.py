@@ -15,7 +15,16 @@ from innerloop.learners import catalogue
 from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.runs import build, defaults
 
-TRAITS = ("exact_gradient", "incremental", "probabilistic", "stochastic", "low_precision", "transductive")
+TRAITS = (
+    "targets",
+    "exact_gradient",
+    "incremental",
+    "probabilistic",
+    "stochastic",
+    "ordered",
+    "low_precision",
+    "transductive",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

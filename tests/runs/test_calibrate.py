@@ -6,6 +6,7 @@ import pytest
 from innerloop.core.errors import InputError
 from innerloop.evaluate import calibration
 from innerloop.evaluate.result import Result
+from innerloop.problems.classes import Classes
 from innerloop.runs import build, calibrate, defaults
 from innerloop.runs.measure import MetaTestOptions, measure
 
@@ -53,9 +54,10 @@ def test_the_test_tells_the_error_before_and_after(run):
 def test_what_cannot_be_calibrated(run, tmp_path):
     with pytest.raises(InputError, match="not a run folder"):
         calibrate.calibrate(tmp_path)
-    pool = build(options()).splits.validation
-    assert calibrate.tasks(pool, 5, 1).ways == len(pool)
-    assert calibrate.tasks(pool, 1, 1) is None and calibrate.tasks(pool, 5, int(pool.counts.min())) is None
+    splits = build(options()).splits
+    most = int(splits.validation.counts.min())
+    assert Classes(ways=5).calibrating(splits).ways == len(splits.validation)
+    assert Classes(ways=1).calibrating(splits) is None and Classes(shots=most).calibrating(splits) is None
 
 
 def test_a_training_that_diverged_is_kept_without_a_calibration(tmp_path, capsys):

@@ -200,8 +200,8 @@ def test_requests_that_are_answered_together_are_answered_as_alone():
     taught = [Raw("texts", text, text) for text in ("aac", "aad", "bbc", "bbd", "cca", "ccb")]
     adapted = Adapted(own, np.stack(encode(own, taught)), list("aabbcc"), 0.2)
     asked = [(Raw("texts", text, text), adapted) for text in ["ab", "aabb", "abcd", "aab", "cd"] * 3]
-    for pair, (_, together) in zip(asked, _answered(own, asked, pixels=1), strict=True):
-        ((_, alone),) = _answered(own, [pair], pixels=1)
+    for pair, (_, together) in zip(asked, _answered(asked, pixels=1), strict=True):
+        ((_, alone),) = _answered([pair], pixels=1)
         assert (alone.label, alone.accepted) == (together.label, together.accepted)
 
 

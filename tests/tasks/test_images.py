@@ -189,3 +189,41 @@ def test_a_large_jpeg_is_decoded_small_and_looks_the_same():
     assert (jpeg.int() - exact.int()).abs().float().mean() < 2
     with Image.open(io.BytesIO(content(picture, "JPEG"))) as opened:
         assert images._decode(Image, io.BytesIO(content(picture, "JPEG")), "p", 84).size < opened.size
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_undone(orientation):
+    from PIL import ImageOps
+
+    picture = stroke("RGB", (40, 30))
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    turned = content(picture, "JPEG", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(turned)))
+    assert np.array_equal(np.asarray(images.upright(Image.open(io.BytesIO(turned)))), np.asarray(expected))
+
+
+@pytest.mark.parametrize(
+    ("entry", "tail"),
+    [
+        ((0x11A, 10, 1), struct.pack("<ii", -1, 0)),  # a resolution that is a signed rational
+        ((0x10F, 5, 1), struct.pack("<II", 1, 2)),  # a maker that is a rational
+        ((0x128, 2, 4), b"cm\0\0"),  # a unit that is text
+    ],
+)
+def test_odd_exif_beside_an_orientation_does_not_hide_the_picture(entry, tail):
+    after = struct.pack("<I", 8 + 2 + 2 * 12 + 4) if len(tail) > 4 else tail
+    entries = sorted([(0x112, 3, 1, struct.pack("<HH", 6, 0)), (*entry, after)])
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2)
+    exif += b"".join(struct.pack("<HHI4s", *e) for e in entries) + b"\0\0\0\0" + tail
+    assert read_image(content(Image.new("RGB", (20, 10), (255, 0, 0)), "JPEG", exif=exif), 20, 3).shape == (3, 20, 20)
+
+
+@pytest.mark.parametrize("size", [(40_000, 10), (10, 40_000), (30_000, 20)])
+def test_a_long_strip_is_scaled_before_it_is_padded(size, monkeypatch):
+    made = []
+    new = Image.new
+    strip = content(Image.new("L", size, 200))
+    monkeypatch.setattr(Image, "new", lambda mode, size, *args: made.append(size) or new(mode, size, *args))
+    assert read_image(strip, 28, ink="light").eq(200).all()
+    assert made == [(28, 28)]

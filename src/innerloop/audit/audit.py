@@ -11,6 +11,7 @@ from innerloop.audit.check_plans import PLANS, plan_checks
 from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
+from innerloop.core.scores import of_sampler
 from innerloop.core.types import Params, Sampler
 from innerloop.tasks import Pool, Splits
 
@@ -76,6 +77,7 @@ def audit(
     params = learner.init(seed) if params is None else params
     checks: list[Callable[[], Iterable[Check]]] = []
     if sampler is not None:
+        score = of_sampler(sampler)
         device = next(iter(params.values())).device if params else "cpu"
         drawn = tree.map(lambda leaf: leaf.to(device), sampler.episodes(0, episodes))
         if drawn.support.y.shape[1] == 0:
@@ -86,7 +88,7 @@ def audit(
             lambda: plan_checks(learner, params, two, few, plans),
             lambda: [check_learner.query_independence(learner, params, few)],
             lambda: [check_learner.predictive_mean(learner, params, few)] if learner.probabilistic else [],
-            lambda: [check_learner.label_permutation(learner, params, drawn, seed)],
+            lambda: [check_learner.label_permutation(learner, params, drawn, score, seed)],
             lambda: [check_data.label_order(sampler)],
             lambda: [check_data.disjoint_episodes(drawn)],
         ]

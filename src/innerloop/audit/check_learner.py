@@ -11,12 +11,13 @@ from innerloop.audit.check import Check
 from innerloop.audit.check_plans import distance, double, reason
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
-from innerloop.core.learner import Learner, Unrolled, score
+from innerloop.core.learner import Learner, Unrolled
 from innerloop.core.objectives import weights
 from innerloop.core.predictive import check_predictive, mean_logits, mean_outputs
+from innerloop.core.scores import Score, measured
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import meta_gradient
-from innerloop.evaluate.interval import interval
+from innerloop.evaluate.result import spell
 
 GRADIENT_TOLERANCE = 1e-4
 """Relative. Central differences in float64 agree to 3e-8 on Conv-4-64 over Omniglot with 1 and 5 inner steps; a
@@ -131,23 +132,23 @@ def predictive_mean(learner: Learner, params: Params, episodes: Episode) -> Chec
     return Check(name, worst <= PREDICTIVE_TOLERANCE, worst, said)
 
 
-def label_permutation(learner: Learner, params: Params, episodes: Episode, seed: int) -> Check:
+def label_permutation(learner: Learner, params: Params, episodes: Episode, score: Score, seed: int) -> Check:
     """Scores of episodes against those of the same episodes with their labels permuted, paired.
 
     A single episode may move (MAML's head has fixed outputs); the mean must not.
     """
     name = "label permutation"
-    if episodes.query.y.is_floating_point():
-        return Check(name, None, None, "the targets are no classes")
-    moved = []
+    if not score.of_classes:
+        return Check(name, None, None, f"{score.title} is not of classes")
+    before, after = list[Tensor](), list[Tensor]()
     with torch.no_grad():
         for index, episode in enumerate(_tasks(episodes)):
-            before, after = (_score(learner, params, e) for e in (episode, _permuted(episode, seed, index)))
-            moved.append(after - before)
-    mean, ci95 = interval(moved)
+            before.append(_numbers(learner, params, episode, score))
+            after.append(_numbers(learner, params, _permuted(episode, seed, index), score))
+    mean, ci95 = score.difference(torch.stack(after), torch.stack(before))
     deviation = ci95 / 1.96
     t = 0.0 if mean == 0 else abs(mean) / deviation if deviation > 0 else float("inf")
-    said = f"the score moves by {100 * mean:+.1f} ± {100 * ci95:.1f} points over {len(moved)} episodes"
+    said = f"the {score.title} moves by {spell(mean, ci95, score, sign=True)} over {len(before)} episodes"
     if t > T_LIMIT or mean != mean:
         said += ": the learner has tied classes to labels. The sampler must draw a new order for every episode"
     return Check(name, t <= T_LIMIT and mean == mean, t, said)
@@ -215,9 +216,9 @@ def _direction(params: Params, scales: dict[str, float], seed: int, number: int)
     }
 
 
-def _score(learner: Learner, params: Params, episode: Episode) -> float:
+def _numbers(learner: Learner, params: Params, episode: Episode, score: Score) -> Tensor:
     outputs = learner.predict(params, learner.adapt(params, episode.support), episode.query.x)
-    return score(outputs, episode.query).item()
+    return measured(score, outputs, episode.query).double()
 
 
 def _permuted(episode: Episode, seed: int, index: int) -> Episode:

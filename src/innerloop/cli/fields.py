@@ -11,7 +11,9 @@ import tyro
 
 from innerloop.cli.options import Common
 from innerloop.engine import TrainConfig
-from innerloop.runs import NetworkOptions, Options, TaskOptions, defaults
+from innerloop.problems.base import Problem
+from innerloop.problems.networks import StartOptions
+from innerloop.runs import Options, defaults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,7 @@ class OutputOptions:
     """Run folder; asked for again, the run goes on from its last checkpoint. None: runs/<learner>."""
 
 
-def train_command(learner: str, data: str) -> Any:
+def train_command(learner: str, data: str | None = None) -> Any:
     """An instance of a dataclass with all options of `innerloop train <learner>`, at their defaults."""
     from innerloop.runs.defaults import learner_class
 
@@ -49,7 +51,7 @@ def train_command(learner: str, data: str) -> Any:
 def chosen(learner: str, parsed: Any) -> Options:
     """What a parsed `train_command` says."""
     task, network, train = parsed.task, parsed.network, parsed.train
-    assert isinstance(task, TaskOptions) and isinstance(network, NetworkOptions) and isinstance(train, TrainConfig)
+    assert isinstance(task, Problem) and isinstance(network, StartOptions) and isinstance(train, TrainConfig)
     return Options(learner=learner, task=task, network=network, fields=dict(vars(parsed.learner)), train=train)
 
 

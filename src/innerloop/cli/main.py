@@ -23,6 +23,7 @@ GROUPS = {
         "test": "meta-test a run on unseen tasks, beside the honest baselines",
         "compare": "runs on the same unseen tasks, in one table with paired differences, time and memory",
         "verify": "tell pairs of one class from pairs of two, of unseen classes",
+        "follow": "predict a stream whose constants change, adapting to its last moments",
         "audit": "look for the mistakes that make numbers in meta-learning wrong",
     },
     "Tasks, taught a few examples and put to work": {

@@ -20,7 +20,7 @@ from innerloop.runs.measure import report
 
 @dataclass
 class _Data:
-    data: str = "kanji"
+    data: str | None = None
 
 
 def run(argv: list[str]) -> int:

@@ -26,6 +26,12 @@ RENAMED_LEARNERS = {"hypergradient": "learned_rates"}
 """What people type as well."""
 _RENAMED_DATA = {"optimizees": "functions"}
 _RENAMED_OPTIONS = {"cut": "split_scheme", "within": "same_group"}
+_APPLIED: dict[str, tuple[str, ...]] = {
+    "functions": ("data", "family"),
+    "sinusoid": ("data", "shots", "queries", "train_shots"),
+    "mass-spring-damper": ("data", "shots", "queries", "train_shots"),
+}
+"""Options of a task that applied to some data; release 0.1.0 kept those of all kinds of problem with every run."""
 _RENAMED_VALUES = {"learner": RENAMED_LEARNERS, "data": _RENAMED_DATA}
 
 
@@ -119,7 +125,14 @@ def renewed(config: dict[str, Any]) -> dict[str, Any]:
             return _today(old) if key in ("class", "callable") else _RENAMED_VALUES.get(key, {}).get(old, old)
         return value(old, record or key == "record")
 
-    return value(config, False)
+    config = value(config, False)
+    task = (config.get("record") or {}).get("task")
+    if isinstance(task, dict) and {"data", "family"} <= set(task):
+        applied = _APPLIED.get(task["data"], tuple(k for k in task if k != "family"))
+        config["record"]["task"] = {k: v for k, v in task.items() if k in applied}
+        if task["data"] in _APPLIED:  # whose networks nobody chooses
+            config["record"]["network"] = {"start": (config["record"].get("network") or {}).get("start")}
+    return config
 
 
 def _today(name: str) -> str:

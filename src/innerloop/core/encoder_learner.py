@@ -8,8 +8,9 @@ from torch import Tensor
 from innerloop.core.learner import Adapted, EpisodicClassifier, Learner, mask_absent
 from innerloop.core.model import Model
 from innerloop.core.prototypes import Centroids, squared_distance
+from innerloop.core.scores import Accuracy, measured
 from innerloop.core.sensible import MANY_WAYS, by_kind
-from innerloop.core.types import Batch, Params
+from innerloop.core.types import Batch, Metrics, Params
 
 
 class Means(NamedTuple):
@@ -49,7 +50,10 @@ class EncoderLearner(Learner[Adapted], Generic[Adapted]):
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderClassifier(EncoderLearner[Adapted], EpisodicClassifier[Adapted], Generic[Adapted]):
-    """An `EncoderLearner` that is trained by its own use, as every `EpisodicClassifier`."""
+    """An `EncoderLearner` that is trained by its own use, as every `EpisodicClassifier`. Outputs are logits."""
+
+    def logged(self, outputs: Tensor, query: Batch) -> Metrics:
+        return {"score": measured(Accuracy(), outputs, query)[0]}
 
 
 def nearness(features: Tensor, classes: Centroids) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch._C._functorch import peek_interpreter_stack as _peek  # pyright: ignore[reportMissingModuleSource]
 
-from innerloop.core import tree
+from innerloop.core.stopped import stop
 from innerloop.core.types import Params
 
 
@@ -42,8 +42,8 @@ def value_and_grad(
     if transformed():
         grads, (value, aux) = torch.func.grad(lambda p: _paired(f(p)), has_aux=True)(params)
         if not create_graph:
-            grads = tree.map(torch.Tensor.detach, grads)
-        return grads, value.detach(), tree.map(torch.Tensor.detach, aux)
+            grads = stop(grads)
+        return grads, stop(value), stop(aux)
     outer = torch.is_grad_enabled()
     with torch.enable_grad():
         leaves = {k: v if outer and v.requires_grad else v.detach().requires_grad_() for k, v in params.items()}
@@ -58,7 +58,8 @@ def value_and_grad(
             )
         else:
             grads = [torch.zeros_like(v) for v in leaves.values()]
-    return dict(zip(leaves, grads, strict=True)), value.detach(), tree.map(torch.Tensor.detach, aux)
+    slopes = dict(zip(leaves, grads, strict=True))
+    return slopes if create_graph else stop(slopes), stop(value), stop(aux)
 
 
 def _paired(result: tuple[Tensor, Any]) -> tuple[Tensor, tuple[Tensor, Any]]:

@@ -60,6 +60,7 @@ class FastWeights(EpisodicClassifier[Params], Unrolled[Params, Carry], Generic[C
     Transductive, the statistics stay out and `predict` uses those of the rows it is given.
     """
 
+    targets = ("classes", "values")
     sensible = by_kind(classes=INNER_LOOP)
 
     model: Model

@@ -4,17 +4,18 @@ import abc
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from torch import Tensor
 
-from innerloop.core import objectives, recompute
+from innerloop.core import objectives, recompute, scores
 from innerloop.core.predictive import Predictive
 from innerloop.core.sensible import Sensible, Stream, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 Adapted = TypeVar("Adapted")
 Carry = TypeVar("Carry")
+Target = Literal["classes", "values"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +31,21 @@ class Learner(abc.ABC, Generic[Adapted]):
     says it itself: there is no default, and nothing is inherited."""
     sensible: ClassVar[Mapping[str, Sensible]] = by_kind()
     """What to start from, by kind of problem."""
+    targets: ClassVar[tuple[Target, ...]] = ("classes",)
+    """What `y` of its tasks may be: classes [n], or values [n, d] with a fitting `objective`."""
     exact_gradient: ClassVar[bool] = True
-    """Whether the gradient of `loss` is its exact derivative (first-order learners: False)."""
+    """Whether the gradient of `loss` is its exact derivative. False where a part is held constant by `core.stopped`
+    (first-order learners): then it is the derivative with that part held."""
     incremental: ClassVar[bool] = False
-    """Whether `update` exists and equals `adapt` on both batches together."""
+    """Whether `update` exists. It equals `adapt` on both batches together, except that batch-norm statistics stay those
+    of the first."""
     probabilistic: ClassVar[bool] = False
     """Whether `predictive` exists, and `predict` is its mean."""
     stochastic: ClassVar[bool] = False
-    """Whether `adapt` reads `support.key`."""
+    """Whether `adapt` reads `support.key`. Noise is drawn for a task, a class or a latent, never for the position of a
+    row, unless the learner is `ordered`; padding draws nothing."""
+    ordered: ClassVar[bool] = False
+    """Whether `adapt` reads the support as a sequence, so that the order of its rows matters."""
     low_precision: ClassVar[bool] = False
     """Whether bfloat16 is accurate enough for it; second-order gradients lose a fifth of themselves there."""
 
@@ -77,7 +85,7 @@ class Learner(abc.ABC, Generic[Adapted]):
         return self
 
     def update(self, params: Params, adapted: Adapted, more: Batch) -> Adapted:
-        """`adapt` of the earlier support and `more` together, for learners with `incremental = True`."""
+        """What is known after seeing `more` as well, for learners with `incremental = True`; see there."""
         raise TypeError(f"{type(self).__name__} is not incremental: adapt again on all examples")
 
     def predictive(self, params: Params, adapted: Adapted, x: Tensor | dict[str, Tensor]) -> Predictive:
@@ -105,7 +113,11 @@ class EpisodicClassifier(Learner[Adapted]):
     def query_loss(self, params: Params, adapted: Adapted, query: Batch) -> tuple[Tensor, Metrics]:
         """The second half of `loss`; where that is not overridden, the engine may run the halves differently."""
         outputs = self.predict(params, adapted, query.x)
-        return self.objective(outputs, query.y, query.mask), {"score": score(outputs, query)}
+        return self.objective(outputs, query.y, query.mask), self.logged(outputs, query)
+
+    def logged(self, outputs: Tensor, query: Batch) -> Metrics:
+        """What training logs of a task beside its loss: the `score` that goes with the objective, where one does."""
+        return scores.logged(self.objective, outputs, query)
 
 
 class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
@@ -166,11 +178,6 @@ class Generative(Protocol):
             count: Examples of each class.
         """
         ...
-
-
-def score(outputs: Tensor, query: Batch) -> Tensor:
-    """The score of a task, without a graph."""
-    return objectives.score(outputs.detach(), query.y, query.mask)
 
 
 def mask_absent(logits: Tensor, classes: Tensor | None) -> Tensor:

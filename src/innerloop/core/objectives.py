@@ -1,4 +1,4 @@
-"""Losses and scores over masked rows; safe under `vmap`, never NaN on padding or absent classes."""
+"""Losses over masked rows; safe under `vmap`, never NaN on padding or absent classes."""
 
 from collections.abc import Callable
 
@@ -39,20 +39,6 @@ def classification(logits: Tensor, y: Tensor, mask: Tensor | None = None) -> Ten
 def regression(outputs: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean squared error of [n, d] outputs over the rows that count, averaged over d."""
     return mean((outputs - y).square().flatten(1).mean(-1), weights(y, mask))
-
-
-def score(outputs: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
-    """What a table reports: accuracy for classes, mean squared error for float targets.
-
-    NaN where a counted row is not finite: an argmax over NaN is class 0, which would pass for chance.
-    """
-    rows = weights(y, mask)
-    if y.is_floating_point():
-        value = regression(outputs, y, mask)
-    else:
-        value = mean((outputs.argmax(-1) == y).to(outputs.dtype), rows)
-    broken = ~outputs.isfinite().flatten(1).all(1) & rows
-    return torch.where(broken.any(), torch.nan, value)
 
 
 def normalize(x: Tensor, eps: float = 1e-6) -> Tensor:

@@ -1,14 +1,15 @@
 """What the baselines share: an encoder that is trained as an ordinary classifier of the meta-training classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic
 
 from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.encoder_learner import EncoderClassifier
-from innerloop.core.learner import Adapted, score
+from innerloop.core.learner import Adapted
 from innerloop.core.model import Model
+from innerloop.core.networks import FEATURES, OUTPUTS, Rows, role
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 
@@ -19,7 +20,7 @@ class Pretrained(EncoderClassifier[Adapted], Generic[Adapted]):
     Parameters: `encoder.*` and `head.*`, the pre-training classifier, which adaptation has no use for.
     """
 
-    head: Model
+    head: Model = field(metadata=role(Rows(FEATURES, OUTPUTS)))
     """features -> logits of all meta-training classes."""
 
     def init(self, seed: int) -> Params:
@@ -33,4 +34,4 @@ class Pretrained(EncoderClassifier[Adapted], Generic[Adapted]):
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
         query = episode.query
         logits = self.logits(params, query)
-        return self.objective(logits, query.y, query.mask), {"score": score(logits, query)}
+        return self.objective(logits, query.y, query.mask), self.logged(logits, query)

@@ -61,5 +61,8 @@ class Sampler(Protocol):
         ...
 
     def describe(self) -> dict[str, object]:
-        """What is sampled, in plain JSON values: data set, split, class hash, ways, shots, queries, seed."""
+        """What is sampled, in plain JSON values: data set, split, class hash, ways, shots, queries, seed.
+
+        `score` names how tasks are scored; see `innerloop.core.scores`.
+        """
         ...

@@ -26,10 +26,12 @@ class Wrapper(Learner[Adapted]):
     learner: Learner[Adapted]
     """What is wrapped."""
 
+    targets = _trait("targets")
     exact_gradient = _trait("exact_gradient")
     incremental = _trait("incremental")
     probabilistic = _trait("probabilistic")
     stochastic = _trait("stochastic")
+    ordered = _trait("ordered")
     low_precision = _trait("low_precision")
 
     @property

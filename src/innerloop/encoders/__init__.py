@@ -4,3 +4,50 @@ One file each; its name, with hyphens, is the encoder's name. Such a file has `A
 module that it needs, imported by `load` alone), `EXTRA` (which brings it), `CALIBRATION` and `load() -> Encoder`;
 nothing needs to be registered.
 """
+
+import functools
+import importlib
+import importlib.util
+import pkgutil
+import threading
+from typing import Any
+
+from innerloop.core.errors import InputError
+from innerloop.core.nearest import nearest
+from innerloop.encoders.base import Encoder
+
+_LOADING = threading.Lock()
+
+
+@functools.cache
+def names() -> dict[str, str]:
+    """Frozen encoders, and what they are."""
+    files = (info.name for info in pkgutil.iter_modules(__path__) if info.name not in ("base", "module"))
+    return {name.replace("_", "-"): about(name).ABOUT for name in files}
+
+
+def about(name: str) -> Any:
+    """The module of an encoder."""
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def installed(name: str) -> bool:
+    """Whether the package that an encoder needs is there."""
+    return importlib.util.find_spec(about(name).PACKAGE) is not None
+
+
+def named(name: str) -> Encoder:
+    """An encoder, loaded once a process.
+
+    Raises:
+        InputError: There is none of that name, or its package is missing.
+    """
+    if name not in names():
+        raise InputError(f"there is no encoder '{name}'{nearest(name, names())}")
+    with _LOADING:  # the cache alone would let every thread that comes early load its own
+        return _cached(name)
+
+
+@functools.cache
+def _cached(name: str) -> Encoder:
+    return about(name).load()

@@ -69,7 +69,7 @@ class World:
         return gradient, metrics, stop
 
     def gather(self, mine: Tensor, share: range, count: int) -> Tensor:
-        """[count] values of all processes, of which this one has `mine`, those of `share(count)`."""
+        """[count, ...] values of all processes, of which this one has `mine`, those of `share(count)`."""
         return mine
 
     def on_rank_zero(self, make: Callable[[], T]) -> T:
@@ -136,7 +136,7 @@ class Processes(World):
 
     def gather(self, mine: Tensor, share: range, count: int) -> Tensor:
         """A sum in which every value is added to zeros: exact."""
-        found = mine.new_zeros(count)
+        found = mine.new_zeros(count, *mine.shape[1:])
         found[share.start : share.stop] = mine
         self._together(lambda: dist.all_reduce(found))
         return found

@@ -33,7 +33,7 @@ class Log(Watcher):
     def step(self, number: int, metrics: dict[str, float]) -> None:
         self._add(step=number, **metrics)
 
-    def validated(self, number: int, scores: dict[str, float]) -> None:
+    def validated(self, number: int, scores: dict[str, Any]) -> None:
         self._add(step=number, validation=scores)
 
     def saving(self, number: int) -> None:
@@ -77,7 +77,7 @@ class Bar(Watcher):
             said = " ".join(f"{k} {v:.4g}" for k, v in metrics.items()).replace("tasks_per_second", "tasks/s")
             self.progress.update(self.task, completed=number, said=f"{said} {self.best}")
 
-    def validated(self, number: int, scores: dict[str, float]) -> None:
+    def validated(self, number: int, scores: dict[str, Any]) -> None:
         self.best = f"validation {scores['mean']:.4g}"
 
     def ended(self, reason: str) -> None:

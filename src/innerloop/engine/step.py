@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from innerloop.core import tree
-from innerloop.core.learner import Learner, score
+from innerloop.core.learner import Learner
+from innerloop.core.scores import Score, measured
 from innerloop.core.types import Episode, Metrics, Params
 from innerloop.engine.choose import choose
 from innerloop.engine.execute import execute
@@ -36,11 +37,12 @@ def meta_gradient(
     return execute(learner, params, episodes, plan)
 
 
-def validation_scores(learner: Learner, params: Params, episodes: Episode) -> Tensor:
-    """[tasks] score of every task after adaptation (accuracy, or mean squared error), without a graph."""
+def validation_scores(learner: Learner, params: Params, episodes: Episode, score: Score) -> Tensor:
+    """[tasks, k] numbers of every task after adaptation, without a graph."""
+
+    def one(episode: Episode) -> Tensor:
+        outputs = learner.predict(params, learner.adapt(params, episode.support), episode.query.x)
+        return measured(score, outputs, episode.query)
+
     with torch.no_grad():
-        return torch.stack([_score(learner, params, tree.slice(episodes, i)) for i in range(tree.length(episodes))])
-
-
-def _score(learner: Learner, params: Params, episode: Episode) -> Tensor:
-    return score(learner.predict(params, learner.adapt(params, episode.support), episode.query.x), episode.query)
+        return torch.stack([one(tree.slice(episodes, i)) for i in range(tree.length(episodes))])

@@ -1,6 +1,5 @@
 """Meta-training: resumable bit for bit, stopped by anything, never left half-written."""
 
-import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -9,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from innerloop.core import files, tree
+from innerloop.core import files, scores, tree
 from innerloop.core.config import encode, identify
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
@@ -80,8 +78,10 @@ def meta_train(
         Interrupted: SIGINT or SIGTERM, in any process; saved first.
         LostError: Another process of the job is gone.
     """
-    if config.validate_every and validation is None:
-        raise InputError(f"validate_every={config.validate_every} needs a validation sampler")
+    if config.validate_every:
+        if validation is None:
+            raise InputError(f"validate_every={config.validate_every} needs a validation sampler")
+        scores.of_sampler(validation)  # refused before any work
     with distributed.join() as world:
         run = None if out is None else Path(out)
         return _train(learner, sampler, config, run, validation, record or {}, world, start or {}, watchers, update)
@@ -249,23 +249,22 @@ class _Training:
             print(f"innerloop: {chosen.said}", file=sys.stderr)
         return chosen.plan
 
-    def validate(self, sampler: Sampler) -> dict[str, float]:
+    def validate(self, sampler: Sampler) -> dict[str, Any]:
         """Score meta-validation episodes and keep the parameters if they are the best so far."""
         count = self.config.validation_episodes
         mine = self.world.share(count)
         tasks = mine or range(1)
         episodes = sampler.episodes(tasks.start, len(tasks))
-        scores = validation_scores(self.learner, self.complete(self.params), episodes)
-        scores = self.world.gather(scores[: len(mine)], mine, count)
-        mean = float(scores.mean())
-        better = float("-inf") if math.isnan(mean) else (-mean if _lower_is_better(episodes.query.y) else mean)
+        score = scores.of_sampler(sampler)
+        values = validation_scores(self.learner, self.complete(self.params), episodes, score)
+        total, ci95 = score.interval(self.world.gather(values[: len(mine)], mine, count).cpu().double())
+        better = score.better(total)
         if self.best is None or better > self.best["score"]:
             params = {k: v.detach().clone() for k, v in self.params.items()}
             self.best, self.waited = {"score": better, "step": self.step, "params": params}, 0
         else:
             self.waited += 1
-        ci95 = 1.96 * float(scores.std()) / math.sqrt(len(scores)) if len(scores) > 1 else 0.0
-        return {"mean": mean, "ci95": ci95, "episodes": len(scores)}
+        return {"mean": total, "ci95": ci95, "episodes": count, "score": score.name}
 
     def save(self) -> None:
         if self.run is None:
@@ -331,10 +330,6 @@ def _open(run: Path, learner: Learner, config: TrainConfig, record: dict[str, An
                 "Choose another folder, remove this one, or ask for the same to go on with it"
             )
     checkpoint.write_config(run, learner, train, record, update)
-
-
-def _lower_is_better(y: Tensor) -> bool:
-    return y.is_floating_point()
 
 
 def _where(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:

@@ -41,11 +41,16 @@ class Watcher:
 
         Args:
             number: How many are done.
-            metrics: The update's, and `tasks_per_second`; by default `loss` and the learner's, means over the tasks.
+            metrics: The update's (by default `loss` and the learner's own, means over tasks), and `tasks_per_second`.
         """
 
-    def validated(self, number: int, scores: dict[str, float]) -> None:
-        """Meta-validation tasks were scored after so many steps: `mean`, `ci95` and `episodes`."""
+    def validated(self, number: int, scores: dict[str, Any]) -> None:
+        """Meta-validation tasks were scored after so many steps.
+
+        Args:
+            number: How many.
+            scores: `mean` and `ci95` of the total, how many `episodes`, and the name of the `score`.
+        """
 
     def saving(self, number: int) -> None:
         """The run is about to be saved: what must not be behind the checkpoint is written now."""
@@ -91,7 +96,7 @@ class Watchers:
         self.number = number
         self._tell(lambda w: w.step(number, dict(metrics)))
 
-    def validated(self, scores: dict[str, float]) -> None:
+    def validated(self, scores: dict[str, Any]) -> None:
         """See `Watcher.validated`."""
         self._tell(lambda w: w.validated(self.number, dict(scores)))
 

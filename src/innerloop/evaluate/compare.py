@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from innerloop.core.errors import InputError
-from innerloop.evaluate.interval import Interval, difference
+from innerloop.core.interval import Interval
 from innerloop.evaluate.protocol import Protocol
 from innerloop.evaluate.result import Result, spell
 
@@ -40,11 +40,11 @@ class Row(NamedTuple):
     @property
     def cells(self) -> tuple[str, str, str]:
         """Learner, number, difference, as tables print them."""
-        metric = self.result.protocol.metric
+        score = self.result.protocol.score
         return (
             self.result.learner,
             self.result.number,
-            "" if self.difference is None else spell(*self.difference, metric, True),
+            "" if self.difference is None else spell(*self.difference, score, True),
         )
 
     @property
@@ -94,7 +94,7 @@ class Comparison:
 
     def __str__(self) -> str:
         first = self.rows[0].result.learner
-        cells = [("learner", self.protocol.metric, f"against {first}"), *(row.cells for row in self.rows)]
+        cells = [("learner", self.protocol.score.title, f"against {first}"), *(row.cells for row in self.rows)]
         if self.costed:
             heads = [("learner", "ms a task", "MB a task", "parameters")]
             more = heads + [("" if row.cost is None else row.cost.learner, *row.costs) for row in self.rows]
@@ -116,7 +116,8 @@ def compare(first: Result, *others: Result) -> Comparison:
     """
     for other in others:
         refuse_unlike(first.learner, first.protocol, other.learner, other.protocol, SAME)
-    rows = [Row(first, None), *(Row(other, difference(other.scores, first.scores)) for other in others)]
+    gap = first.protocol.score.difference
+    rows = [Row(first, None), *(Row(other, gap(other.scores, first.scores)) for other in others)]
     return Comparison(first.protocol, tuple(rows))
 
 

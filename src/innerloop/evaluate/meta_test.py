@@ -18,14 +18,13 @@ from torch import Tensor
 from innerloop.core import objectives, tree
 from innerloop.core.aligned import aligned, packed
 from innerloop.core.errors import FailedError, InputError
-from innerloop.core.learner import Learner, Unrolled, score
+from innerloop.core.learner import Learner, Unrolled
+from innerloop.core.scores import Score, measured, of_sampler, tasks_of
 from innerloop.core.threads import cores, spread
 from innerloop.core.types import Batch, Episode, Params, Sampler
 from innerloop.evaluate.calibration import expected_calibration_error
-from innerloop.evaluate.interval import interval
-from innerloop.evaluate.protocol import SELECTION, Metric, Protocol
+from innerloop.evaluate.protocol import SELECTION, Protocol
 from innerloop.evaluate.result import Point, Reliability, Result
-from innerloop.tasks.functions import Functions
 
 _ALL_STEPS_UP_TO = 10
 _CHUNK = 16
@@ -34,10 +33,11 @@ _CHUNK = 16
 class _Task(NamedTuple):
     """What one episode gave."""
 
-    score: float
+    numbers: Tensor
+    """[k] of the score."""
     seconds: float
-    curve: list[float]
-    """Score after each of `points`, the last being `score`."""
+    curve: list[Tensor]
+    """The numbers after each of the steps asked for, the last being `numbers`."""
     answers: Tensor | None
     """[3, queries] for classes: the confidence as it is and at the temperature, and whether the answer was right."""
 
@@ -87,39 +87,30 @@ def meta_test(
     params = packed(params)
     threads = threads or (cores() if device.type == "cpu" else 1)
     steps = _steps(learner) if curve else []
-    found: list[_Task] = []
-    metric: Metric = "accuracy"
+    score, done = of_sampler(sampler), list[_Task]()
     with _bar(learner, episodes, quiet) as advance:
 
         def run(task: Episode) -> _Task:
-            result = _task(learner, params, task, steps, temperature)
+            result = _task(learner, params, task, score, steps, temperature)
             advance()
             return result
 
         for start in range(first, first + episodes, chunk):
             count = min(chunk, first + episodes - start)
             stacked = tree.map(lambda leaf: leaf.to(device), sampler.episodes(start, count))
-            metric = metric_of(sampler, stacked.query.y.is_floating_point())
             tasks = [aligned(tree.slice(stacked, i)) for i in range(count)]  # the same wherever they lie in a chunk
-            found += spread(run, tasks, threads)
-    scores = torch.tensor([task.score for task in found], dtype=torch.float64)
+            done += spread(run, tasks, threads)
+    scores = torch.stack([task.numbers for task in done])
     _refuse_broken(learner, scores, first)
-    by_step = zip(steps, zip(*(task.curve for task in found), strict=True), strict=True) if steps else ()
+    by_step = zip(steps, zip(*(task.curve for task in done), strict=True), strict=True) if steps else ()
     return Result(
         learner=name or type(learner).__name__,
-        protocol=protocol(learner, sampler, episodes, first=first, selection=selection, metric=metric),
+        protocol=protocol(learner, sampler, episodes, first=first, selection=selection),
         scores=scores,
-        seconds_per_task=sum(task.seconds for task in found) / episodes,
-        curve=tuple(Point(step, *interval(values)) for step, values in by_step) or None,
-        reliability=_reliability([task.answers for task in found if task.answers is not None], temperature),
+        seconds_per_task=sum(task.seconds for task in done) / episodes,
+        curve=tuple(Point(step, *score.interval(torch.stack(values))) for step, values in by_step) or None,
+        reliability=_reliability([task.answers for task in done if task.answers is not None], temperature),
     )
-
-
-def metric_of(sampler: Sampler, regression: bool) -> Metric:
-    """What scores are."""
-    if isinstance(sampler, Functions):
-        return "value"
-    return "mse" if regression else "accuracy"
 
 
 def protocol(
@@ -129,41 +120,45 @@ def protocol(
     *,
     first: int = 0,
     selection: str = SELECTION,
-    metric: Metric = "accuracy",
 ) -> Protocol:
     """The protocol of a `meta_test`, before it is made; arguments as there."""
     return Protocol(
-        sampler=sampler.describe(),
+        sampler=tasks_of(sampler),
         episodes=episodes,
         first=first,
         normalisation="transductive" if learner.transductive else "inductive",
         selection=selection,
-        metric=metric,
+        metric=of_sampler(sampler).name,
         adaptation_steps=learner.inner_steps if isinstance(learner, Unrolled) else None,
     )
 
 
 @torch.no_grad()
 def _task(
-    learner: Learner, params: Params, episode: Episode, steps: list[int], temperature: float | None = None
+    learner: Learner,
+    params: Params,
+    episode: Episode,
+    score: Score,
+    steps: list[int],
+    temperature: float | None = None,
 ) -> _Task:
     support, query = episode
     start = time.perf_counter()
     outputs = learner.predict(params, learner.adapt(params, support), query.x)
-    value = score(outputs, query).item()  # waits for the device
+    numbers = measured(score, outputs, query).cpu().double()  # waits for the device
     seconds = time.perf_counter() - start
     if not objectives.weights(query.y, query.mask).any():
         raise InputError("an episode has no labelled query: there is nothing to score")
-    answers = None if query.y.is_floating_point() else _answers(outputs, query, temperature)
+    answers = _answers(outputs, query, temperature) if score.of_classes else None
     if not (steps and isinstance(learner, Unrolled)):
-        return _Task(value, seconds, [], answers)
+        return _Task(numbers, seconds, [], answers)
     carry, values = learner.start(params, support), []
     for step in range(learner.inner_steps):
         if step in steps:
             outputs = learner.predict(params, learner.finish(params, carry, support), query.x)
-            values.append(score(outputs, query).item())
+            values.append(measured(score, outputs, query).cpu().double())
         carry, _ = learner.advance(params, carry, support)
-    return _Task(value, seconds, [*values, value], answers)
+    return _Task(numbers, seconds, [*values, numbers], answers)
 
 
 def _answers(outputs: Tensor, query: Batch, temperature: float | None) -> Tensor:
@@ -199,7 +194,7 @@ def _steps(learner: Learner) -> list[int]:
 
 
 def _refuse_broken(learner: Learner, scores: Tensor, first: int) -> None:
-    broken = (~scores.isfinite()).nonzero().flatten().tolist()
+    broken = (~scores.isfinite()).any(1).nonzero().flatten().tolist()
     if broken:
         raise FailedError(
             f"{type(learner).__name__} gave predictions that are not finite in {len(broken)} of {len(scores)} episodes "

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from innerloop.core import files, tree
 from innerloop.core.errors import InputError
+from innerloop.core.interval import Interval, interval
 from innerloop.core.learner import Unrolled
 from innerloop.core.types import Batch, Params, Sampler
-from innerloop.evaluate.interval import Interval, interval
 from innerloop.tasks.progress import track
 
 RATES = tuple(10 ** (-3 + i / 3) for i in range(14))
@@ -85,6 +85,29 @@ class OptimizerCurves:
                 cells += [_number(*total), _number(row.mean[horizon - 1], row.ci95[horizon - 1])]
             body.append(cells)
         return [head, *body]
+
+    def __str__(self) -> str:
+        """A line an optimizer and horizon, and what they mean."""
+        head, *body = self.table()
+        widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in (head, *body)]
+        ratios = ", ".join(f"{self.ratio(self.rows[0], h):.2f} to {h} steps" for h in self.horizons)
+        about = f"{self.functions} {self.split} functions of {self.dataset}; ± is a 95% interval over them"
+        trained = f"trained on {self.horizons[0]} steps, on which rates were tuned too, on validation functions"
+        return "\n".join([*lines, f"{about}; {trained}", f"sum of values, times Adam's: {ratios}"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, without the curves, which are in the file that `save` writes."""
+        rows = [
+            {
+                "optimizer": row.name,
+                "rate": row.rate,
+                "sums": {str(h): s._asdict() for h, s in zip(self.horizons, row.sums, strict=True)},
+                "values": {str(h): {"mean": row.mean[h - 1], "ci95": row.ci95[h - 1]} for h in self.horizons},
+            }
+            for row in self.rows
+        ]
+        return {k: getattr(self, k) for k in ("dataset", "split", "seed", "functions")} | {"rows": rows}
 
     def save(self, run: str | Path) -> Path:
         """Write `optimizer-curves-<split>-<seed>.json` into a run folder, whole or not at all."""

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from innerloop.core import objectives, random, tree
 from innerloop.core.errors import FailedError, InputError
+from innerloop.core.interval import Z95, Interval, interval
 from innerloop.core.learner import Learner
 from innerloop.core.predictive import Predictive, check_predictive
 from innerloop.core.types import Episode, Params, Sampler
 from innerloop.evaluate.calibration import expected_calibration_error
-from innerloop.evaluate.interval import Z95, Interval, interval
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Of the intervals whose coverage and width are told."""

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from innerloop.core import scores
 from innerloop.core.errors import InputError
+from innerloop.core.scores import Score
 
 SELECTION = "nothing was chosen on the meta-test classes"
-Metric = Literal["accuracy", "mse", "value"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class Protocol:
     """
 
     sampler: Mapping[str, Any]
-    """`sampler.describe()`: data set, split, hash of the class list, ways, shots, queries, seed."""
+    """`scores.tasks_of(sampler)`: data set, split, hash of the class list, ways, shots, queries, seed."""
     episodes: int
     """Number of episodes, `first .. first + episodes - 1` of the sampler."""
     first: int = 0
@@ -29,9 +30,19 @@ class Protocol:
     """Transductive: a prediction may use the other queries of its batch (their batch-norm statistics)."""
     selection: str = SELECTION
     """How hyper-parameters and the checkpoint were chosen."""
-    metric: Metric = "accuracy"
+    metric: str = "accuracy"
+    """The name of the score, see `innerloop.core.scores`."""
     adaptation_steps: int | None = field(default=None, compare=False)
     """Inner steps of the learner that was tested; not part of the hash."""
+
+    @property
+    def score(self) -> Score:
+        """What the metric names.
+
+        Raises:
+            InputError: It is in a module of your own that is not imported.
+        """
+        return scores.named(self.metric)
 
     @property
     def hash(self) -> str:

@@ -1,5 +1,6 @@
 """What a meta-test found, kept with the score of every episode."""
 
+import functools
 import json
 import math
 from dataclasses import dataclass
@@ -11,11 +12,9 @@ from torch import Tensor
 
 from innerloop.core import files
 from innerloop.core.errors import InputError
-from innerloop.evaluate.interval import interval
+from innerloop.core.interval import Interval
+from innerloop.core.scores import Score
 from innerloop.evaluate.protocol import Protocol
-
-NAMES = {"accuracy": "accuracy", "mse": "mean squared error", "value": "mean value"}
-"""Metrics as text says them."""
 
 
 class Point(NamedTuple):
@@ -51,7 +50,7 @@ class Result:
     """How tables call it."""
     protocol: Protocol
     scores: Tensor
-    """[episodes] float64 on the CPU: accuracy from 0 to 1, or mean squared error."""
+    """[episodes, k] float64 on the CPU: the numbers of every episode, of which the score makes the total."""
     seconds_per_task: float
     """Wall time to adapt and predict, without drawing the episode."""
     curve: tuple[Point, ...] | None = None
@@ -63,18 +62,22 @@ class Result:
 
     @property
     def mean(self) -> float:
-        """Mean over episodes."""
-        return interval(self.scores).mean
+        """The score's total: for most the mean over episodes."""
+        return self._interval.mean
 
     @property
     def ci95(self) -> float:
         """Half-width of the 95% confidence interval over episodes."""
-        return interval(self.scores).ci95
+        return self._interval.ci95
 
     @property
     def number(self) -> str:
         """Such as "95.3 ± 0.4%", or "0.41 ± 0.03 mean squared error"."""
-        return spell(self.mean, self.ci95, self.protocol.metric)
+        return spell(self.mean, self.ci95, self.protocol.score)
+
+    @functools.cached_property
+    def _interval(self) -> Interval:
+        return self.protocol.score.interval(self.scores)
 
     @property
     def conditions(self) -> str:
@@ -98,7 +101,7 @@ class Result:
             "curve": None if self.curve is None else [[p.step, p.mean, _finite(p.ci95)] for p in self.curve],
             "fingerprint": self.fingerprint,
             "reliability": None if self.reliability is None else self.reliability._asdict(),
-            "scores": self.scores.tolist(),
+            "scores": (self.scores.squeeze(1) if self.scores.shape[1] == 1 else self.scores).tolist(),
         }
 
     def save(self, run: str | Path, label: str = "") -> Path:
@@ -127,7 +130,7 @@ class Result:
             result = cls(
                 learner=content["learner"],
                 protocol=Protocol.from_json(content["protocol"]),
-                scores=torch.tensor(content["scores"], dtype=torch.float64),
+                scores=_columns(torch.tensor(content["scores"], dtype=torch.float64)),
                 seconds_per_task=content["seconds_per_task"],
                 curve=_curve(content["curve"]),
                 fingerprint=content.get("fingerprint", content.get("of")),  # `of`: release 0.1.0
@@ -147,26 +150,31 @@ def file(run: str | Path, protocol: Protocol, label: str = "") -> Path:
     return Path(run) / f"test-{protocol.hash}{'-' * bool(label)}{label}.json"
 
 
-def spell(mean: float, ci95: float, metric: str, sign: bool = False) -> str:
+def spell(mean: float, ci95: float, score: Score, sign: bool = False) -> str:
     """A mean with its interval as tables print it; digits follow the interval.
 
     Args:
-        mean: Between 0 and 1 for accuracies.
+        mean: Between 0 and 1 for percentages.
         ci95: Half-width; NaN is said in words.
-        metric: `accuracy`, `mse` or `value`.
+        score: Gives the unit.
         sign: Write the plus of a difference, and its unit as points.
     """
-    if metric == "accuracy":
+    if score.percent:
         mean, ci95 = 100 * mean, 100 * ci95
         unit, digits = (" points" if sign else "%"), 2 if 0 < ci95 < 0.1 else 1
     else:
-        unit = "" if sign else f" {NAMES[metric]}"
+        unit = (f" {score.unit}" if score.unit else "") + ("" if sign else f" {score.title}")
         scale = ci95 if math.isfinite(ci95) and ci95 > 0 else abs(mean)
         digits = max(0, 1 - math.floor(math.log10(scale))) if scale > 0 else 3
     value = f"{mean:+.{digits}f}" if sign else f"{mean:.{digits}f}"
     if math.isnan(ci95):
         return f"{value}{unit} (one episode: no interval)"
     return f"{value} ± {ci95:.{digits}f}{unit}"
+
+
+def _columns(scores: Tensor) -> Tensor:
+    """[episodes, k], of a file that leaves the axis out where k is 1."""
+    return scores[:, None] if scores.dim() == 1 else scores
 
 
 def _curve(points: list[list[Any]] | None) -> tuple[Point, ...] | None:

@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from innerloop.core.errors import InputError
+from innerloop.core.interval import Interval
 from innerloop.core.learner import Learner
+from innerloop.core.scores import Score
 from innerloop.core.types import Params, Sampler
-from innerloop.evaluate.interval import Interval, interval
 from innerloop.evaluate.meta_test import meta_test
 from innerloop.evaluate.result import spell
 
@@ -19,11 +20,11 @@ class Selection(NamedTuple):
     value: Any
     scores: tuple[tuple[Any, Interval], ...]
     """Every value with its mean score and interval over the same tasks."""
-    metric: str
+    score: Score
     episodes: int
 
     def __str__(self) -> str:
-        others = ", ".join(f"{value}: {spell(*found, self.metric)}" for value, found in self.scores)
+        others = ", ".join(f"{value}: {spell(*total, self.score)}" for value, total in self.scores)
         return f"{self.field} = {self.value}, chosen on {self.episodes} meta-validation tasks ({others})"
 
 
@@ -50,8 +51,7 @@ def select(
     tried = [
         meta_test(replace(learner, **{field: v}), params, sampler, episodes, curve=False, quiet=True) for v in values
     ]
-    metric = tried[0].protocol.metric
-    sign = 1 if metric == "accuracy" else -1
-    best = max(range(len(values)), key=lambda i: (sign * tried[i].mean, -i))
-    scores = tuple((v, interval(result.scores)) for v, result in zip(values, tried, strict=True))
-    return Selection(field, values[best], scores, metric, episodes)
+    score = tried[0].protocol.score
+    best = max(range(len(values)), key=lambda i: (score.better(tried[i].mean), -i))
+    scores = tuple((v, Interval(result.mean, result.ci95)) for v, result in zip(values, tried, strict=True))
+    return Selection(field, values[best], scores, score, episodes)

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from innerloop.core import random, tree
 from innerloop.core.errors import FailedError, InputError
+from innerloop.core.interval import Z95, Interval, interval
 from innerloop.core.learner import Learner
+from innerloop.core.scores import tasks_of
 from innerloop.core.types import Batch, Params, Sampler
-from innerloop.evaluate.interval import Z95, Interval, interval
 
 _REFERENCE = 32
 """Validation episodes whose pictures give the batch-norm statistics."""
@@ -96,7 +97,7 @@ def verify(
         threshold=threshold,
         validation_accuracy=reached,
         pairs=unseen.scores.numel(),
-        sampler=test.describe(),
+        sampler=tasks_of(test),
     )
 
 

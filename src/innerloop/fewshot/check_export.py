@@ -110,7 +110,7 @@ def _decided(graph: Graph) -> Source:
     source = graph.task.source
     if source.preprocessing is None:
         return source
-    return replace(source, preprocessing=source.preprocessing | {"ink": "dark" if graph.inverts else "light"})
+    return replace(source, reading=replace(source.reading, ink="dark" if graph.inverts else "light"))
 
 
 def _noise(graph: Graph, rows: Tensor, z: Tensor, groups: list[slice]) -> Tensor:

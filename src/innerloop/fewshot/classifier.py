@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from innerloop.core.types import Params
 from innerloop.encoders.base import Kind
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import examples, file, scikit, sources
+from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.calibrate import NONE
 from innerloop.fewshot.history import Label, Version
 from innerloop.fewshot.rows import Examples, Rows, alone, floats, labels, read
@@ -25,18 +26,7 @@ from innerloop.fewshot.task import Task, teach
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 
 Labels = Sequence[Any] | np.ndarray | Tensor
-__all__ = ["NONE", "Answers", "Examples", "FewShotClassifier", "Rows"]
-
-
-class Answers(NamedTuple):
-    """What is said of n examples."""
-
-    classes: np.ndarray
-    """[n] the most probable class, or `NONE`."""
-    probabilities: np.ndarray
-    """[n, classes] in the order of `classes_`."""
-    accepted: np.ndarray
-    """[n] bool; False: none of these."""
+__all__ = ["NONE", "Answer", "Answers", "Examples", "FewShotClassifier", "Rows"]
 
 
 class FewShotClassifier:
@@ -133,7 +123,7 @@ class FewShotClassifier:
             InputError: Examples that do not fit the learner or each other, fewer than two classes, more than the
                 learner's network has outputs, or `reject` without the examples that it takes.
         """
-        rows, source = read(X, self._resolved(), fitting=True)
+        rows, source = read(X, self._resolved(), teaching=True)
         self._task = teach(source, rows, labels(y, len(rows)), self.reject)
         return self
 
@@ -164,8 +154,8 @@ class FewShotClassifier:
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y)
         task = self._fitted()
-        rows, _ = read(X, task.source)
-        self._task = task.more(rows, labels(y, len(rows)))
+        rows, source = read(X, task.source, teaching=True)
+        self._task = task.more(rows, labels(y, len(rows)), source)
         return self
 
     def add_class(self, label: Label, X: Examples) -> "FewShotClassifier":
@@ -174,8 +164,9 @@ class FewShotClassifier:
         Raises:
             InputError: As `fit`; nothing is changed then.
         """
-        count = len(X.x) if isinstance(X, Rows) else len(X)
-        return self.partial_fit(X, [label] * count)
+        if not isinstance(X, Rows) and not hasattr(X, "__len__"):
+            X = list(X)  # an iterator
+        return self.partial_fit(X, [label] * (len(X.x) if isinstance(X, Rows) else len(X)))
 
     def drop_class(self, label: Label) -> "FewShotClassifier":
         """Forget a class; `undo` brings it back.
@@ -244,7 +235,7 @@ class FewShotClassifier:
         task = self._fitted()
         rows, _ = read(X, task.source)
         z, found = task.logits(rows), task.calibration
-        near = task.undecided(z) if len(z) > 1 else []
+        near = task.undecided(z) if len(z) > 1 and not task.one_by_one else []
         if near:
             z[near] = torch.cat(spread(lambda i: task.logits(alone(X, i, rows, task.source)), near))
         p = torch.softmax(z / found.temperature, -1).numpy()

@@ -8,7 +8,7 @@ from typing import Any
 from innerloop.core.errors import InputError
 from innerloop.fewshot import examples
 from innerloop.fewshot import export as graphs
-from innerloop.fewshot.classifier import Answers, FewShotClassifier
+from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.file import read as read_task
 
 
@@ -145,10 +145,9 @@ def predictions(
     count = 0
     for place in data:
         for part in examples.unlabelled(place, classifier.kind):
-            found = classifier.answers(part)
-            for i, one in enumerate(part):
+            for one, answer in zip(part, classifier.answers(part).each(names), strict=True):
                 about = {given: str(one)} if isinstance(one, str | Path) else {"row": count}
-                yield about | _answer(found, i, names)
+                yield about | answer.to_json()
                 count += 1
 
 
@@ -189,12 +188,6 @@ def export(
         "milliseconds_an_input": 1e3 * checked.seconds / checked.inputs,
         "milliseconds_of_original": 1e3 * checked.seconds_of_original / checked.inputs,
     }
-
-
-def _answer(found: Answers, i: int, names: Sequence[str]) -> dict[str, Any]:
-    ranked = sorted(zip(names, found.probabilities[i].tolist(), strict=True), key=lambda pair: -pair[1])
-    accepted = bool(found.accepted[i])
-    return {"class": ranked[0][0] if accepted else None, "accepted": accepted, "probabilities": dict(ranked)}
 
 
 def _file(file: str | Path, allow: tuple[str, ...]) -> FewShotClassifier:

@@ -10,6 +10,7 @@ Paths in a table are relative to its folder. Empty lines are left out. Nothing t
 """
 
 import itertools
+import os
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -21,8 +22,8 @@ import numpy as np
 
 from innerloop.core.errors import InputError
 from innerloop.encoders.base import Kind
-from innerloop.fewshot import tables
 from innerloop.fewshot.history import Label
+from innerloop.tasks import tables
 from innerloop.tasks.images import SUFFIXES
 
 Chunk = list[str] | list[Path] | np.ndarray
@@ -46,8 +47,8 @@ def labelled(path: str | Path, kind: Kind) -> tuple[Chunk, list[Label]]:
     Raises:
         InputError: There is nothing to read, or something in it is wrong; the message says where.
     """
-    root = Path(path).expanduser()
-    if str(path) != STDIN and root.is_dir():
+    root = _expanded(path)
+    if str(path) != STDIN and os.path.isdir(root):
         return _folder(root, kind)
     if str(path) != STDIN and root.suffix.lower() == ".npz":
         return _arrays(root, labels=True)
@@ -74,8 +75,8 @@ def unlabelled(path: str | Path, kind: Kind, chunk: int = _CHUNK) -> Iterator[Ch
     Raises:
         InputError: There is nothing to read, or something in it is wrong; the message says where.
     """
-    root = Path(path).expanduser()
-    if str(path) != STDIN and root.is_dir():
+    root = _expanded(path)
+    if str(path) != STDIN and os.path.isdir(root):
         yield from _chunks(iter(_files(root, kind)), chunk, kind, str(root))
     elif str(path) != STDIN and root.suffix.lower() == ".npz":
         x, _ = _arrays(root, labels=False)
@@ -155,7 +156,7 @@ def _example(row: tables.Row, name: str, folder: Path, kind: Kind) -> str | Path
     if not isinstance(value, str) or not value.strip():
         said = "is empty" if value in ("", None) or isinstance(value, str) else f"is {type(value).__name__}, not text"
         raise InputError(f"{name}, line {row.line}: {_COLUMN[kind]} {said}")
-    return folder / Path(value.strip()).expanduser() if kind == "pictures" else value
+    return folder / _expanded(value.strip()) if kind == "pictures" else value
 
 
 def _label(row: tables.Row, name: str) -> Label:
@@ -216,13 +217,21 @@ def _arrays(path: Path, labels: bool) -> tuple[np.ndarray, list[Label]]:
     return x, found
 
 
+def _expanded(path: str | Path) -> Path:
+    """With the home of a user who is named; a file may be called `~cat.png` as well."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 @contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[IO[bytes], str, Path]]:
     """A file or standard input, what errors call it, and where its relative paths begin."""
     if str(path) == STDIN:
         yield sys.stdin.buffer, "standard input", Path()
         return
-    root = Path(path).expanduser()
+    root = _expanded(path)
     try:
         file = root.open("rb")
     except FileNotFoundError as error:

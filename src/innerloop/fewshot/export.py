@@ -188,7 +188,7 @@ def _about(graph: Graph) -> dict[str, Any]:
     if graph.takes_pictures:
         inputs |= {"name": "pictures", "range": [0, 1], "layout": "[n, channels, height, width]"}
     elif source.encoder is not None:
-        inputs["encoder"] = source.name
+        inputs["encoder"] = source.encoder_name or source.name
     outputs = {"probabilities": "[n, classes], given that it is one of the classes"}
     if graph.rejects:
         outputs["accepted"] = "[n], false: none of these"

@@ -24,10 +24,13 @@ from innerloop.engine import checkpoint
 from innerloop.evaluate.calibration import Calibration, check_target
 from innerloop.fewshot import sources
 from innerloop.fewshot.history import History
+from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task
 
-VERSION = 2
+VERSION = 3
+_READ = (2, 3)
+"""Version 2, of release 0.1.0, says nothing about how examples are read: as `Reading()` has it."""
 _KEY = "innerloop"
 _ROWS = "rows"
 
@@ -52,8 +55,9 @@ def write(path: Path, task: Task) -> None:
         "source": {
             "name": source.name,
             "kind": source.kind,
-            "encoder": source.encoder is not None,
+            "encoder": source.encoder_name or source.encoder is not None,
             "preprocessing": source.preprocessing,
+            "reading": source.reading.to_json(),
             "calibration": None if source.calibration is None else source.calibration.to_json(),
         },
         "learner": config.encode(source.learner),
@@ -79,8 +83,8 @@ def read(path: Path, allow: Sequence[str] = ()) -> Task:
     """
     about, tensors = _content(path)
     version = about.get("version")
-    if version != VERSION:
-        raise InputError(f"{path} is of version {version}, this release reads version {VERSION}: adapt again")
+    if version not in _READ:
+        raise InputError(f"{path} is of version {version}, this release reads 2 and {VERSION}: adapt again")
     learner = config.decode(about.get("learner"), allow)
     if not isinstance(learner, Learner):
         raise InputError(f"{path} holds a {type(learner).__name__}, not a learner: adapt again")
@@ -105,12 +109,13 @@ def _task(
     tensors |= {name: tensors[source] for name, source in about["same"].items()}
     params = {k.removeprefix("params."): v for k, v in tensors.items() if k.startswith("params.")}
     checkpoint.restore_buffers(learner, tensors)
-    shape, encoder = tuple(rows.shape[1:]), None
+    shape, encoder, named = tuple(rows.shape[1:]), None, None
     adapted = tree.rebuild(dry_run(learner, params, shape, len(classes)), tensors, "adapted.")
     if answers(learner, params, adapted, shape) < len(classes):
         raise ValueError(f"it has fewer answers than its {len(classes)} classes")
     if given["encoder"]:
-        encoder = _encoder(path, str(given["name"]), allow, shape)
+        named = given["encoder"] if isinstance(given["encoder"], str) else None  # true: as the source
+        encoder = _encoder(path, named or str(given["name"]), allow, shape)
     if given["kind"] not in ("pictures", "texts", "features"):
         raise ValueError(f"there are no examples of kind {given['kind']!r}")
     if about["reject"] is not None:
@@ -122,7 +127,9 @@ def _task(
         kind=given["kind"],
         shape=shape,
         preprocessing=_preprocessing(given["preprocessing"]),
+        reading=Reading.from_json(given.get("reading")),
         encoder=encoder,
+        encoder_name=named,
         calibration=None if given["calibration"] is None else Calibration(**given["calibration"]),
     )
     return Task(

@@ -28,7 +28,8 @@ class Graph(nn.Module):
         self.begins_with: nn.Module | None = None if found is None else found[0]
         self.shape: tuple[int, ...] = tuple(task.rows.shape[1:]) if found is None else found[1]
         """Of one input."""
-        self.inverts = (task.source.preprocessing or {}).get("ink") == "dark"
+        how = task.source.preprocessing or {"ink": "light"}
+        self.inverts = "dark" in (how["ink"], task.source.reading.ink)
         self._trees: tuple[Any, Any] = (task.source.params, task.adapted)
         self._names: dict[int, str] = {}
         for name, leaf in tree.items({"params": task.source.params, "adapted": task.adapted}):

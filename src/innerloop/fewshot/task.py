@@ -15,7 +15,7 @@ from torch import Tensor
 from innerloop.core.aligned import aligned, packed
 from innerloop.core.dry_run import capacity, support
 from innerloop.core.errors import InputError
-from innerloop.core.threads import on_one_core
+from innerloop.core.threads import on_one_core, spread
 from innerloop.evaluate.calibration import Calibration, check_target
 from innerloop.fewshot import calibrate
 from innerloop.fewshot.history import History, Label
@@ -48,12 +48,25 @@ class Task:
     @cached_property
     def labels(self) -> np.ndarray:
         """[classes] as an array."""
-        return np.asarray(self.classes)
+        large = any(isinstance(label, int) and label >= 2**63 for label in self.classes)
+        return np.asarray(self.classes, dtype=np.uint64 if large and min(self.classes) >= 0 else None)  # type: ignore[operator]
 
     @torch.no_grad()
     def logits(self, rows: Tensor) -> Tensor:
-        """[n, classes] float64 for [n, ...] rows, uint8 or float32."""
-        return calibrate.logits(self.source.learner, self.source.params, self.adapted, floats(rows), len(self.classes))
+        """[n, classes] float64 for [n, ...] rows, uint8 or float32; of pictures one by one, see `one_by_one`."""
+        source, ways = self.source, len(self.classes)
+
+        def some(rows: Tensor) -> Tensor:
+            return calibrate.logits(source.learner, source.params, self.adapted, floats(aligned(rows)), ways)
+
+        if not self.one_by_one or len(rows) < 2:
+            return some(rows)
+        return torch.cat(spread(some, rows.split(1)))
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each row is answered by itself, because torch rounds convolutions by how many there are."""
+        return self.source.kind == "pictures"
 
     @cached_property
     def room(self) -> float:
@@ -72,8 +85,13 @@ class Task:
             near |= (best - self.calibration.threshold).abs() <= room
         return near.nonzero().flatten().tolist()
 
-    def more(self, rows: Tensor, given: Sequence[Label]) -> "Task":
+    def more(self, rows: Tensor, given: Sequence[Label], source: Source | None = None) -> "Task":
         """The task with further examples.
+
+        Args:
+            rows: [n, ...] of them.
+            given: [n] their classes.
+            source: With what they decided about how examples are read; None: nothing.
 
         Raises:
             InputError: There is none, their labels are of another type, or as of `teach`.
@@ -84,7 +102,7 @@ class Task:
         rows, added = in_order(rows, given, len(self.rows))
         alike = self.rows.dtype == rows.dtype
         joined = torch.cat([self.rows, rows] if alike else [floats(self.rows), floats(rows)])
-        return _adapted(self.source, joined, self.history.add(added), self.reject)
+        return _adapted(source or self.source, joined, self.history.add(added), self.reject)
 
     def at(self, history: History) -> "Task":
         """The task as another history of the same examples has it.

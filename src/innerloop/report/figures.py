@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from innerloop.core.scores import Score
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
-from innerloop.evaluate.result import NAMES, Point, Result
+from innerloop.evaluate.result import Point, Result
 
 _INK = "#010203"  # stands for the page's text colour
 _COLOURS = ("#2f7fc1", "#d9822b", "#5a9e4b", "#b0559b", "#8a7a5c", "#4aa3a2")  # legible on white and on black
@@ -32,7 +33,7 @@ _BINS = 200
 Series = list[tuple[float, float]]
 
 
-def learning(name: str, training: Series, label: str, validation: Sequence[Point] = (), percent: bool = False) -> str:
+def learning(name: str, training: Series, label: str, validation: Sequence[Point] = (), factor: float = 1) -> str:
     """A quantity against the step: every bin's mean faint, smoothed strong, validation with its intervals.
 
     Args:
@@ -40,9 +41,8 @@ def learning(name: str, training: Series, label: str, validation: Sequence[Point
         training: Steps and values.
         label: Of the vertical axis.
         validation: Means with intervals, if there are any.
-        percent: Multiply by 100.
+        factor: What values are multiplied by.
     """
-    factor = 100 if percent else 1
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes()
         if training:
@@ -60,21 +60,21 @@ def learning(name: str, training: Series, label: str, validation: Sequence[Point
         return _svg(figure, name)
 
 
-def adaptation(name: str, curve: Sequence[Point], metric: str) -> str:
+def adaptation(name: str, curve: Sequence[Point], score: Score) -> str:
     """Score against inner steps."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes()
-        _whiskers(axes, curve, 100 if metric == "accuracy" else 1, None, _COLOURS[0])
+        _whiskers(axes, curve, score.factor, None, _COLOURS[0])
         axes.set_xlabel("inner steps")
-        axes.set_ylabel(axis_label(metric))
+        axes.set_ylabel(score.label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return _svg(figure, name)
 
 
 def results(name: str, rows: Sequence[Result], chance: float | None) -> str:
     """One dot with its interval a learner, the first on top."""
-    metric = rows[0].protocol.metric
-    factor = 100 if metric == "accuracy" else 1
+    score = rows[0].protocol.score
+    factor = score.factor
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(0.9 + 0.42 * len(rows))
         for i, row in enumerate(rows):
@@ -87,11 +87,11 @@ def results(name: str, rows: Sequence[Result], chance: float | None) -> str:
         axes.set_yticks(range(len(rows)), [row.learner for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="x", color=_INK, alpha=0.12)
-        if metric == "accuracy":
+        if score.percent:
             known = (factor * (row.mean - row.ci95) for row in rows if row.ci95 == row.ci95)
             low = min(known, default=0.0) if len(rows) > 1 else 0.0
             axes.set_xlim(0 if chance is not None or low < 30 else low - 5, 101)
-        axes.set_xlabel(axis_label(metric))
+        axes.set_xlabel(score.label)
         return _svg(figure, name)
 
 
@@ -127,11 +127,6 @@ def function(name: str, support: Series, truth: Series, predicted: Series) -> st
         axes.set_xlabel("x")
         axes.set_ylabel("y")
         return _svg(figure, name)
-
-
-def axis_label(metric: str) -> str:
-    """Name and unit of a metric."""
-    return "accuracy (%)" if metric == "accuracy" else NAMES[metric]
 
 
 def _axes(height: float = 2.9) -> tuple[Figure, Axes]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from innerloop.core import tree
 from innerloop.core.learner import Learner
 from innerloop.core.objectives import weights
+from innerloop.core.scores import of_sampler
 from innerloop.core.types import Batch, Episode, Params, Sampler
 from innerloop.report import figures
 from innerloop.tasks import EpisodeSampler
@@ -51,23 +52,23 @@ def gallery(learner: Learner, params: Params, sampler: Sampler, episodes: int) -
     """The first meta-test episodes, not chosen ones; empty where inputs are neither pictures nor single numbers."""
     device = next(iter(params.values())).device if params else "cpu"
     stacked = tree.map(lambda leaf: leaf.to(device), sampler.episodes(0, episodes))
-    classes = _class_names(sampler, episodes)
+    classes, of_classes = _class_names(sampler, episodes), of_sampler(sampler).of_classes
     shown = []
     for i in range(episodes):
         episode: Episode = tree.slice(stacked, i)
         with torch.no_grad():
             outputs = learner.predict(params, learner.adapt(params, episode.support), episode.query.x)
-        one = _show(episode, outputs, classes[i] if classes else None, i)
+        one = _show(episode, outputs, classes[i] if classes else None, of_classes, i)
         if one is not None:
             shown.append(one)
     return shown
 
 
-def _show(episode: Episode, outputs: Tensor, names: Sequence[str] | None, index: int) -> Shown | None:
+def _show(episode: Episode, outputs: Tensor, names: Sequence[str] | None, of_classes: bool, index: int) -> Shown | None:
     x, y = episode.support.x, episode.support.y
     if isinstance(x, dict):
         return None
-    if y.is_floating_point():
+    if not of_classes:
         return _regression(episode, outputs, index) if x[0].numel() == 1 and y[0].numel() == 1 else None
     if x.dim() != 4 or x.shape[1] not in (1, 3):
         return None

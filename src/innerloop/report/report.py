@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from innerloop.core import files
 from innerloop.core.learner import Learner
+from innerloop.core.scores import SCORES, TRAINED, Accuracy, Score, named
 from innerloop.core.types import Params, Sampler
 from innerloop.engine.checkpoint import load, read_config
 from innerloop.evaluate import optimizer_curves
@@ -52,6 +53,7 @@ def write_report(
     command: str | None = None,
     title: str | None = None,
     episodes: int = 3,
+    score: Score | None = None,
     allow: Sequence[str] = (),
 ) -> Path:
     """Write `report.html` into a run folder. What the run does not have is left out.
@@ -65,6 +67,7 @@ def write_report(
         command: What to type to do all this again; None: `command` of the run's record, if it has one.
         title: Of the page; None: the learner and its data.
         episodes: How many the gallery shows.
+        score: Of validation, where neither a result nor the log says; None: numbers without a unit.
         allow: Module prefixes besides `innerloop.` that the run may name, as in `engine.load`.
 
     Returns:
@@ -88,7 +91,7 @@ def write_report(
     settings = {"learner": config["learner"], "training": config.get("train"), "tasks": record}
     name = config["learner"]["class"].rpartition(":")[2]
     head = results[0] if results else None
-    metric = head.protocol.metric if head else "value" if races else None
+    score = head.protocol.score if head else SCORES["value"] if races else score
     html = (
         _environment()
         .get_template("report.html")
@@ -97,7 +100,7 @@ def write_report(
             head=head,
             chance=_chance(head) if head else None,
             spell=spell,
-            learning=_learning(run / "metrics.jsonl", metric),
+            learning=_learning(run / "metrics.jsonl", score),
             tables=[_table(group, i) for i, group in enumerate(_by_protocol(results))],
             races=races,
             curves=[_curve(r, r.curve, i) for i, r in enumerate(results) if r.curve and len(r.curve) > 1],
@@ -189,16 +192,20 @@ def _results_plot(results: Sequence[Result], index: int, chance: float | None) -
 
 
 def _curve(result: Result, points: Sequence[Point], index: int) -> Plot:
-    metric = result.protocol.metric
-    svg = figures.adaptation(f"curve{index}", points, metric)
-    alt = "; ".join(f"after {p.step} steps {spell(p.mean, p.ci95, metric)}" for p in (points[0], points[-1]))
+    score = result.protocol.score
+    svg = figures.adaptation(f"curve{index}", points, score)
+    alt = "; ".join(f"after {p.step} steps {spell(p.mean, p.ci95, score)}" for p in (points[0], points[-1]))
     return Plot(Markup(svg), f"{result.learner}: {alt}", f"{result.learner} ({result.protocol.task}): {alt}.")
 
 
-def _learning(path: Path, metric: str | None) -> list[Plot]:
-    """Loss and score against the step, from `metrics.jsonl`; a broken last line (a killed run) is left out."""
+def _learning(path: Path, score: Score | None) -> list[Plot]:
+    """Loss and score against the step, from `metrics.jsonl`; a broken last line (a killed run) is left out.
+
+    Training logs the score that goes with its loss, which is drawn where validation is scored by the same.
+    """
     training: list[dict[str, Any]] = []
     validation: list[Point] = []
+    name: str | None = None
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
             entry = json.loads(line)
@@ -207,6 +214,7 @@ def _learning(path: Path, metric: str | None) -> list[Plot]:
             continue
         if "validation" in entry:
             validation.append(Point(step, entry["validation"]["mean"], entry["validation"]["ci95"]))
+            name = entry["validation"].get("score", name)
         elif "loss" in entry:
             training.append(entry)
     plots = []
@@ -215,26 +223,30 @@ def _learning(path: Path, metric: str | None) -> list[Plot]:
         last = losses[-1]
         alt = f"meta-training loss, {losses[0][1]:.3g} at step {losses[0][0]} and {last[1]:.3g} at step {last[0]}"
         plots.append(Plot(Markup(figures.learning("loss", losses, "loss on queries")), alt, "Loss on the query sets."))
-    scores = [(e["step"], e["score"]) for e in training if "score" in e]
+    score = score if name is None else named(name)
+    scores = [(e["step"], e["score"]) for e in training if "score" in e and (score is None or score in TRAINED)]
     if scores or validation:
-        metric = metric or ("accuracy" if all(0 <= y <= 1 for _, y in scores) else "mse")
-        label = figures.axis_label(metric)
-        svg = figures.learning("score", scores, label, validation, metric == "accuracy")
-        parts = [f"training {_value(scores[-1][1], metric)} at step {scores[-1][0]}"] if scores else []
-        parts += [f"validation {spell(validation[-1].mean, validation[-1].ci95, metric)}"] if validation else []
+        label = "score" if score is None else score.label
+        svg = figures.learning("score", scores, label, validation, 1 if score is None else score.factor)
+        parts = [f"training {_value(scores[-1][1], score)} at step {scores[-1][0]}"] if scores else []
+        if validation:
+            last = validation[-1]
+            parts += [
+                f"validation {last.mean:.3g}" if score is None else f"validation {spell(last.mean, last.ci95, score)}"
+            ]
         caption = f"{label.capitalize()} on queries" + (", validation with 95% intervals." if validation else ".")
         plots.append(Plot(Markup(svg), f"{label}: {', '.join(parts)}", caption))
     return plots
 
 
-def _value(value: float, metric: str) -> str:
+def _value(value: float, score: Score | None) -> str:
     """A value without an interval."""
-    return f"{100 * value:.1f}%" if metric == "accuracy" else f"{value:.3g}"
+    return f"{100 * value:.1f}%" if score is not None and score.percent else f"{value:.3g}"
 
 
 def _chance(result: Result) -> float | None:
     ways = result.protocol.sampler.get("ways")
-    return 1 / ways if isinstance(ways, int) and result.protocol.metric == "accuracy" else None
+    return 1 / ways if isinstance(ways, int) and result.protocol.score == Accuracy() else None
 
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from innerloop.runs.build import build
 from innerloop.runs.defaults import defaults
-from innerloop.runs.options import NetworkOptions, Options, TaskOptions
+from innerloop.runs.options import Options
 from innerloop.runs.run import Run
 
-__all__ = ["NetworkOptions", "Options", "Run", "TaskOptions", "build", "defaults"]
+__all__ = ["Options", "Run", "build", "defaults"]

@@ -1,6 +1,6 @@
 """An audit of a learner with default networks, of a network of one's own inside a learner, or of a run."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,17 @@ from innerloop.core.importing import find, is_import_path
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
 from innerloop.core.nearest import nearest
-from innerloop.core.objectives import regression
+from innerloop.core.networks import Encoder, Whole, network_fields, roles
 from innerloop.core.types import Sampler
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import read_config
 from innerloop.evaluate import Audit, audit
 from innerloop.learners import catalogue
-from innerloop.runs.build import build
+from innerloop.problems import kind_of, of_record
+from innerloop.problems.base import Problem
+from innerloop.problems.classes import Classes
 from innerloop.runs.defaults import defaults, learner_class
 from innerloop.runs.measure import MetaTestOptions, unseen
-from innerloop.runs.regressions import REGRESSIONS
-from innerloop.tasks import EpisodeSampler, Splits
-from innerloop.tasks.datasets import load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +81,12 @@ def audit_learner(name: str, options: AuditOptions | None = None, data_root: str
         data_root: Where data sets lie.
     """
     options = AuditOptions() if options is None else options
-    usual = defaults(name, options.data or "kanji")
-    task = replace(usual.task, train_ways=None, **_given(options, "ways", "shots", "queries"))
-    run = build(replace(usual, task=task), data_root)
-    sampler = run.train
-    if run.splits is not None:  # plain batches have no support: audit what the learner is used for
-        sampler = EpisodeSampler(pool=run.splits.train, ways=task.ways, shots=task.shots, queries=task.queries)
-    return audit(run.learner, None, sampler, run.splits, plans=options.plans)
+    usual = defaults(name, options.data)
+    task = usual.task.changed(_chosen(options, "ways", "shots", "queries"))
+    material = task.load(data_root)
+    learner = task.learner(learner_class(name), usual.fields, usual.network, material)
+    sampler = task.episodes(material, "train", 0)  # what it is used for: plain batches have no support
+    return audit(learner, None, sampler, task.splits(material), plans=options.plans)
 
 
 def audit_run(
@@ -103,15 +101,14 @@ def audit_run(
         InputError: Other tasks were asked for.
     """
     options = AuditOptions() if options is None else options
-    given = _given(options, "data", "ways", "shots", "queries")
+    given = _chosen(options, "data", "ways", "shots", "queries")
     if given:
         raise InputError(f"a run is audited on tasks like its own: leave out {', '.join(f'--{k}' for k in given)}")
     config = read_config(run)
     learner, params = load_run(run, allow)
     sampler = unseen(config, MetaTestOptions(), data_root)
-    task = config["record"]["task"]
-    splits = None if task["data"] in REGRESSIONS else load(task["data"], data_root, task["split_scheme"])
-    return audit(learner, params, sampler, splits, plans=options.plans)
+    problem = of_record(config["record"]["task"])
+    return audit(learner, params, sampler, problem.splits(problem.load(data_root)), plans=options.plans)
 
 
 def audit_own(path: str, options: AuditOptions | None = None, data_root: str | Path | None = None) -> Audit:
@@ -126,42 +123,52 @@ def audit_own(path: str, options: AuditOptions | None = None, data_root: str | P
         InputError: It cannot be imported, or its outputs do not fit the learner and the tasks.
     """
     options = AuditOptions() if options is None else options
-    found = find(path)
-    sampler, splits = _tasks(options, data_root)
-    learner = found if isinstance(found, Learner) else _around(found, path, options, sampler)
-    return audit(learner, None, sampler, splits, plans=options.plans)
+    subject = find(path)
+    data = Classes.usual_data if options.data is None else options.data
+    problem = kind_of(data)(data=data).changed(_chosen(options, "ways", "shots", "queries"))
+    material = problem.load(data_root)
+    sampler = problem.episodes(material, "train", 0)
+    if not isinstance(subject, Learner):
+        subject = _around(subject, path, options, problem, material, sampler)
+    return audit(subject, None, sampler, problem.splits(material), plans=options.plans)
 
 
-def _tasks(options: AuditOptions, data_root: str | Path | None) -> tuple[Sampler, Splits | None]:
-    if options.data in REGRESSIONS:
-        return REGRESSIONS[options.data].tasks(0, 0, **_given(options, "shots", "queries")), None
-    splits = load(options.data or "kanji", data_root)
-    sizes: dict[str, Any] = {"ways": 5, "shots": 1, "queries": 5} | _given(options, "ways", "shots", "queries")
-    return EpisodeSampler(pool=splits.train, **sizes), splits
-
-
-def _given(options: AuditOptions, *names: str) -> dict[str, Any]:
+def _chosen(options: AuditOptions, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
-def _around(model: Model, path: str, options: AuditOptions, sampler: Sampler) -> Learner:
+def _around(
+    model: Model, path: str, options: AuditOptions, problem: Problem, material: Any, sampler: Sampler
+) -> Learner:
     """The learner that holds a network."""
     cls = learner_class(options.learner)
     has = {f.name for f in fields(cls)}
-    field = "model" if "model" in has else "encoder" if "encoder" in has and not has & {"head", "relation"} else None
+    field = _only_network(cls)
     if field is None:
-        raise InputError(f"{options.learner} holds no single network: choose maml, reptile or protonet")
-    _check_outputs(model, path, options, sampler, features=field == "encoder")
+        others = ", ".join(name for name, kind in catalogue().items() if _only_network(kind))
+        raise InputError(f"{options.learner} holds no single network: choose one of {others}")
+    outputs = problem.outputs(material) if isinstance(roles(cls)[field], Whole) else None
+    _check_outputs(model, path, options.learner, sampler, outputs, problem.score.of_classes)
     values: dict[str, Any] = {k: getattr(options, k) for k in ("inner_lr", "inner_steps") if k in has}
-    if options.data in REGRESSIONS:
-        values["objective"] = regression
-    return cls(**{field: model, **values})
+    return cls(**{field: model, **values, **problem.prescribed()})
 
 
-def _check_outputs(model: Model, path: str, options: AuditOptions, sampler: Sampler, features: bool) -> None:
+def _only_network(cls: type[Learner]) -> str | None:
+    """The field of a network that takes the examples, of a learner that needs no other one."""
+    declared, networks = roles(cls), network_fields(cls)
+    first = [k for k, r in declared.items() if isinstance(r, Whole) or r == Encoder()]
+    others = [
+        k for k, f in networks.items() if k not in first and f.default is MISSING and f.default_factory is MISSING
+    ]
+    return first[0] if len(first) == 1 and not others else None
+
+
+def _check_outputs(
+    model: Model, path: str, learner: str, sampler: Sampler, wanted: int | None, of_classes: bool
+) -> None:
+    """Refuse a network that does not take these tasks, or returns something else than `wanted` outputs or features."""
     support = tree.slice(sampler.episodes(0, 1), 0).support
     rows, shape = len(support.y), list(support.x.shape[1:])
-    wanted = REGRESSIONS[options.data].outputs if options.data in REGRESSIONS else len(support.classes)
     params = model.init(0)
     if not params:
         raise InputError(f"'{path}' has no parameters: there is nothing to adapt")
@@ -176,14 +183,14 @@ def _check_outputs(model: Model, path: str, options: AuditOptions, sampler: Samp
     if not isinstance(outputs, torch.Tensor):
         raise InputError(f"'{path}' returns {type(outputs).__name__}; it must return one tensor of outputs")
     given = list(outputs.shape)
-    if features and (len(given) != 2 or given[0] != rows):
-        raise InputError(f"'{path}' returns {given} for {rows} examples; {options.learner} needs [{rows}, features]")
-    if not features and given != [rows, wanted]:
+    if wanted is None and (len(given) != 2 or given[0] != rows):
+        raise InputError(f"'{path}' returns {given} for {rows} examples; {learner} needs [{rows}, features]")
+    if wanted is not None and given != [rows, wanted]:
         advice = f"end it with a layer of {wanted} outputs"
-        if len(given) == 2 and options.data not in REGRESSIONS:
+        if len(given) == 2 and of_classes:
             advice += f", audit tasks of {given[1]} classes with --ways {given[1]}, or if these are features, use "
             advice += "--learner protonet"
         raise InputError(
-            f"'{path}' returns {given} for {rows} examples; {options.learner} needs one output a class, [{rows}, "
+            f"'{path}' returns {given} for {rows} examples; {learner} needs one output a class, [{rows}, "
             f"{wanted}]: {advice}"
         )

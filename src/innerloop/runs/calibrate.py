@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -11,11 +10,9 @@ from innerloop.engine import checkpoint
 from innerloop.engine import load as load_run
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
-from innerloop.tasks import EpisodeSampler, Pool
-from innerloop.tasks.datasets import load
+from innerloop.problems import of_record
 
 EPISODES = 40
-_QUERIES = 5
 
 
 def calibrate(
@@ -32,22 +29,15 @@ def calibrate(
     Raises:
         InputError: Not a run on classes, or its data have too few meta-validation classes.
     """
-    task: dict[str, Any] = (checkpoint.read_config(run).get("record") or {}).get("task") or {}
-    if "split_scheme" not in task:
+    task = (checkpoint.read_config(run).get("record") or {}).get("task")
+    if not task:
         raise InputError(f"{run} does not say what it was trained on, so there are no tasks to calibrate it on")
     learner, params = load_run(run, allow)
-    sampler = tasks(load(task["data"], data_root, task["split_scheme"]).validation, task["ways"], task["shots"])
+    problem = of_record(task)
+    sampler = problem.calibrating(problem.load(data_root))
     if sampler is None:
-        raise InputError(f"{task['data']} has too few meta-validation classes to calibrate a run on")
+        raise InputError(f"{problem.data} has too few meta-validation classes to calibrate a run on")
     return keep(run, learner, params, sampler, episodes)
-
-
-def tasks(pool: Pool, ways: int, shots: int) -> EpisodeSampler | None:
-    """Meta-validation tasks, with few queries so that they cost little; None where the classes do not suffice."""
-    queries = min(_QUERIES, int(pool.counts.min()) - shots) if len(pool) else 0
-    if len(pool) < 2 or ways < 2 or queries < 1:
-        return None
-    return EpisodeSampler(pool=pool, ways=min(ways, len(pool)), shots=shots, queries=queries)
 
 
 def keep(run: str | Path, learner: Learner, params: Params, sampler: Sampler, episodes: int = EPISODES) -> Calibration:

@@ -1,66 +1,38 @@
-"""What a run uses unless told otherwise: what learners say of themselves, and what is usual for some data."""
+"""What a run uses unless told otherwise: what learners say of themselves, or what is usual for the kind of problem."""
 
-from collections.abc import Callable
-from dataclasses import MISSING, fields
-from typing import Any, get_args, get_origin
+from typing import get_args
 
 from innerloop.core.config import RENAMED_LEARNERS
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
-from innerloop.core.model import Model
 from innerloop.core.nearest import nearest
-from innerloop.core.sensible import Sensible, Stream
+from innerloop.core.sensible import Stream
 from innerloop.engine import TrainConfig
 from innerloop.learners import catalogue
-from innerloop.runs.options import DYNAMICS, FUNCTIONS, SINUSOID, NetworkOptions, Options, TaskOptions
-
-_USUAL = {
-    SINUSOID: Sensible(fields={"inner_lr": 0.01}, task={"shots": 10, "queries": 10}, train={"meta_batch_size": 25}),
-    DYNAMICS: Sensible(
-        fields={"inner_lr": 0.1, "inner_steps": 5},
-        task={"shots": 16, "queries": 16},
-        train={"meta_batch_size": 25, "meta_lr": 2e-3, "schedule": "cosine"},
-    ),
-    FUNCTIONS: Sensible(
-        train={
-            "meta_batch_size": 128,
-            "meta_lr": 1e-2,
-            "clip": 1.0,
-            "schedule": "cosine",
-            "estimator": "truncated",
-            "validate_every": 100,
-        }
-    ),
-}
-"""By data, for learners that say nothing of it."""
-_CLASSES = TaskOptions().data
+from innerloop.problems import first_choice, kind_of
+from innerloop.problems.learner import hyper_parameters
+from innerloop.runs.options import Options
 
 
-def entry(cls: type[Learner], data: str = _CLASSES) -> Sensible:
-    """What is sensible to start from for a learner on some data: what it says itself, or what is usual there."""
-    kind = data if data in _USUAL else "classes"
-    return cls.sensible.get(kind.replace("-", "_")) or _USUAL.get(kind) or Sensible()
-
-
-def defaults(learner: str, data: str = "kanji") -> Options:
+def defaults(learner: str, data: str | None = None) -> Options:
     """What a run uses unless told otherwise.
 
     Args:
         learner: Name in the catalogue.
-        data: See `TaskOptions.data`; regression has its own defaults.
+        data: A name or a path; every kind of problem has its own defaults. None: what is usual for the learner.
 
     Raises:
-        InputError: There is no such learner.
+        InputError: There are no such learner or data.
     """
     learner = RENAMED_LEARNERS.get(learner, learner)
     cls = learner_class(learner)
-    if data == _CLASSES and cls.trains_on[0] == "functions":
-        data = FUNCTIONS
-    row, own = entry(cls, data), hyper_parameters(cls)
+    data = first_choice(cls) if data is None else data
+    kind, own = kind_of(data), hyper_parameters(cls)
+    row = kind.sensible(cls, data)
     return Options(
         learner=learner,
-        task=TaskOptions(**{"data": data, **row.task}),
-        network=NetworkOptions(**row.network),
+        task=kind(**{"data": data, **row.task}),
+        network=kind.network_options(**row.network),
         fields={k: row.fields.get(k, v) for k, v in own.items()},
         train=TrainConfig(**row.train),
     )
@@ -79,14 +51,3 @@ def learner_class(name: str) -> type[Learner]:
         streams = ", ".join(get_args(Stream))
         raise InputError(f"{found[name].__name__} does not say what it is trained on: set its trains_on, of {streams}")
     return found[name]
-
-
-def hyper_parameters(cls: type[Learner]) -> dict[str, Any]:
-    """Plain fields of a learner with their defaults: no networks, no functions."""
-    found = {}
-    for f in fields(cls):
-        plain = f.default is None or isinstance(f.default, bool | int | float | str | tuple)
-        kinds = (f.type, *get_args(f.type))
-        if f.default is not MISSING and plain and Model not in kinds and Callable not in map(get_origin, kinds):
-            found[f.name] = f.default
-    return found

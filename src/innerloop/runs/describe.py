@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from innerloop.core.errors import InputError
 from innerloop.evaluate import Result, meta_test
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.runs.options import CUT
+from innerloop.problems import kind_of
+from innerloop.problems.classes import CUT
 from innerloop.tasks import EpisodeSampler, Pool
-from innerloop.tasks.datasets import load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +49,16 @@ def describe(data: str, options: DescribeOptions, data_root: str | Path | None =
     """Load a data set, drawing or downloading it if need be, and look at it.
 
     Args:
-        data: A name or a path, as `tasks.datasets.load` takes it.
+        data: A name or a path, as `--data` takes it.
         options: What to find out.
         data_root: Where data sets lie.
     """
-    splits = load(data, data_root, options.split_scheme)
+    problem = kind_of(data)(data=data)
+    if options.split_scheme is not None:
+        problem = problem.changed({"split_scheme": options.split_scheme})
+    splits = problem.splits(problem.load(data_root))
+    if splits is None:
+        raise InputError(f"{data} is computed: it has no classes to count")
     queries = min(15, int(splits.test.counts.min()) - 1)
     ways = min(options.ways, len(splits.test))
     sampler = EpisodeSampler(pool=splits.test, ways=ways, shots=1, queries=queries, seed=77)

@@ -1,11 +1,10 @@
 """A trained run on unseen tasks, beside the honest baselines."""
 
-from collections.abc import Iterator
+from collections.abc import Sized
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from innerloop.core.dry_run import outputs
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
@@ -13,18 +12,12 @@ from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import fingerprint, read_config
 from innerloop.evaluate import Comparison, Protocol, Result, compare, meta_test
 from innerloop.evaluate.calibration import read as read_calibration
-from innerloop.evaluate.meta_test import metric_of, protocol
+from innerloop.evaluate.meta_test import protocol
 from innerloop.evaluate.result import file as result_file
-from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.runs.optimizer_curves import VALIDATED, OptimizerComparison, compare_optimizers, functions, optimises
-from innerloop.runs.options import CUT, RUNS, WITHIN
-from innerloop.runs.record import trained_on
-from innerloop.runs.regressions import REGRESSIONS
+from innerloop.problems import kind_of, of_record, tested
+from innerloop.problems.base import Problem
+from innerloop.problems.classes import CUT, WITHIN
 from innerloop.runs.report import kept, refresh
-from innerloop.tasks import EpisodeSampler, Pool, image_folder
-from innerloop.tasks.datasets import load, names
-from innerloop.tasks.datasets.omniglot import OneShotRuns
-from innerloop.tasks.pool import base_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +34,14 @@ class MetaTestOptions:
     """Classes of a task; None: as the run says."""
     shots: int | None = None
     """Labelled examples of each class; None: as the run says."""
-    queries: int = 15
-    """Scored examples of each class."""
-    unlabelled: int = 0
-    """Further examples of each class that are given without their label."""
-    distractors: int = 0
-    """Further classes that unlabelled examples are given of."""
-    same_group: Annotated[float, WITHIN] = 0.0
-    """Share of tasks whose classes are all from one group (alphabet), which is harder."""
+    queries: int | None = None
+    """Scored examples of each class; None: 15."""
+    unlabelled: int | None = None
+    """Further examples of each class that are given without their label; None: none."""
+    distractors: int | None = None
+    """Further classes that unlabelled examples are given of; None: none."""
+    same_group: Annotated[float | None, WITHIN] = None
+    """Share of tasks whose classes are all from one group (alphabet), which is harder; None: 0."""
     episodes: int = 600
     """How many tasks; the interval shrinks with their root."""
     seed: int = 77
@@ -61,6 +54,10 @@ class MetaTestOptions:
     """Also test pixels (nearest centroid) and the same learner without training, on the same tasks."""
     curve: bool = True
     """Also score after fewer inner steps; each such point predicts the queries once more."""
+
+
+TASK = ("split_scheme", "ways", "shots", "queries", "unlabelled", "distractors", "same_group")
+"""Options of a test that are the problem's; which of them apply, its kind says."""
 
 
 class Tested(NamedTuple):
@@ -87,6 +84,21 @@ class Tested(NamedTuple):
             against = {"against": rows[0].result.learner, "difference": difference._asdict()}
         places = {"file": str(self.file), "report": self.report and str(self.report)}
         return ours | against | {"baselines": others} | places
+
+
+class Kept(NamedTuple):
+    """What a kind of problem measured in its own way, and the files it is in."""
+
+    measured: Any
+    file: Path
+    report: Path | None
+
+    def __str__(self) -> str:
+        return f"{self.measured}\n{kept('curves', self.file, self.report)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, without what is in the file alone."""
+        return self.measured.to_json() | {"file": str(self.file), "report": self.report and str(self.report)}
 
 
 def measure(
@@ -117,12 +129,15 @@ def examine(
     options: MetaTestOptions,
     data_root: str | Path | None = None,
     allow: tuple[str, ...] = (),
-) -> Tested | OptimizerComparison:
-    """`measure`, but a learned optimizer is run on functions, step by step beside tuned hand-made ones."""
+) -> Tested | Kept:
+    """`measure`, unless the kind of problem measures in its own way: learned optimizers race against tuned ones."""
     config = read_config(run)
-    if optimises(config, options.data):
-        return compare_optimizers(run, config, options.split, options.episodes, options.seed, options.steps, allow)
-    return measure(run, options, data_root, allow)
+    problem, (learner, params) = tasks_of(config, options), load_run(run, allow)
+    learner, trained = _changed(learner, options), config["train"]["seed"]
+    own = problem.measure(learner, params, options.split, options.episodes, options.seed, trained)
+    if own is None:
+        return measure(run, options, data_root, allow)
+    return Kept(own, own.save(run), refresh(run, allow=allow))
 
 
 class Measurement(NamedTuple):
@@ -178,15 +193,15 @@ def prepare(
     config = read_config(run)
     learner, params = load_run(run, allow)
     learner = _changed(learner, options)
-    sampler = unseen(config, options, data_root)
-    episodes = len(sampler) if isinstance(sampler, OneShotRuns) else options.episodes
-    check_fit(learner, params, config, sampler)
-    metric = metric_of(sampler, not isinstance(sampler, EpisodeSampler | OneShotRuns))
-    about = protocol(learner, sampler, episodes, metric=metric)
+    problem, record = tasks_of(config, options), config.get("record") or {}
+    sampler = problem.unseen(record, data_root, options.split, options.seed)
+    episodes = min(options.episodes, len(sampler)) if isinstance(sampler, Sized) else options.episodes
+    problem.refuse_unfit(learner, params, record, sampler)
+    about = protocol(learner, sampler, episodes)
     tests = [Measurement(learner, params, sampler, about, run, curve=options.curve)]
     if options.baselines:
-        for label, baseline, start, name in _baselines(learner, config["train"]["seed"], sampler):
-            about = protocol(baseline, sampler, episodes, metric=metric)
+        for label, baseline, start, name in problem.baselines(learner, config["train"]["seed"], sampler):
+            about = protocol(baseline, sampler, episodes)
             tests.append(Measurement(baseline, start, sampler, about, run, label, name))
     return tests
 
@@ -199,69 +214,23 @@ def unseen(config: dict[str, Any], options: MetaTestOptions, data_root: str | Pa
         options: Which tasks.
         data_root: Where data sets lie.
     """
-    made = config.get("record") or {}
-    task = made.get("task") or {}
-    data = options.data or task.get("data")
-    if data is None:
+    return tasks_of(config, options).unseen(config.get("record") or {}, data_root, options.split, options.seed)
+
+
+def tasks_of(config: dict[str, Any], options: MetaTestOptions) -> Problem:
+    """The problem that a run is tested on; for a run that does not say what it was trained on, that of the data named.
+
+    Raises:
+        InputError: No data are known, or an option does not apply to them.
+    """
+    record = config.get("record") or {}
+    chosen = {k: v for k in TASK if (v := getattr(options, k)) is not None}
+    if record.get("task"):
+        return tested(of_record(record["task"]), options.data, chosen)
+    if options.data is None:
         raise InputError("this run does not say what it was trained on: give --data")
-    if data == RUNS:
-        return _one_shot_runs(made, options, data_root)
-    shots = options.shots or task.get("shots", 1)
-    if optimises(config, options.data):
-        return functions(config, options.split, options.seed)
-    if data in REGRESSIONS:
-        return REGRESSIONS[data].tasks(2, options.seed, shots=shots, queries=options.queries)
-    pool = _pool(data, options, made, data_root)
-    return EpisodeSampler(
-        pool=pool,
-        ways=options.ways or task.get("ways", 5),
-        shots=shots,
-        queries=options.queries,
-        seed=options.seed,
-        unlabelled=options.unlabelled,
-        distractors=options.distractors,
-        same_group=options.same_group,
-    )
-
-
-def _one_shot_runs(made: dict[str, Any], options: MetaTestOptions, data_root: str | Path | None) -> OneShotRuns:
-    """Omniglot's one-shot test, unless the run has seen its characters, which are of the evaluation set."""
-    if any(seen["data"] == "omniglot" and seen["split_scheme"] != "lake" for seen in trained_on(made)):
-        raise InputError(
-            "the characters of the one-shot test are of Omniglot's evaluation set, and the run was trained on some of "
-            "them: train it with --split-scheme lake"
-        )
-    fixed = {"ways": 20, "shots": 1}
-    wrong = [k for k, v in fixed.items() if getattr(options, k) not in (None, v)]
-    wrong += [k for k in ("unlabelled", "distractors", "same_group") if getattr(options, k)]
-    if wrong:
-        raise InputError(f"the one-shot test is of 20 ways and 1 shot, as it is: leave out --{wrong[0]}")
-    return OneShotRuns(data_root)
-
-
-def _pool(data: str, options: MetaTestOptions, made: dict[str, Any], data_root: str | Path | None) -> Pool:
-    history = trained_on(made)
-    own = [seen for seen in history if seen["data"] == data]
-    scheme = options.split_scheme or (own[0]["split_scheme"] if own else None)
-    if not own and data not in names() and Path(data).expanduser().is_dir():
-        return image_folder(data, **(made.get("preprocessing") or {}))
-    pool = load(data, data_root, scheme).pools()[options.split]
-    for seen in history:
-        split_otherwise = (seen["data"], seen["split_scheme"]) != (data, scheme)
-        if options.split != "train" and split_otherwise and pool.dataset == seen["dataset"]:
-            _refuse_seen(pool, load(seen["data"], data_root, seen["split_scheme"]).train)
-    return pool
-
-
-def _refuse_seen(pool: Pool, trained: Pool) -> None:
-    """Two ways of cutting one data set put classes of one's training into the other's test."""
-    seen = set(map(base_name, trained.names))
-    shared = sorted({base for base in map(base_name, pool.names) if base in seen})
-    if shared:
-        raise InputError(
-            f"{len(shared)} of the {len(pool)} classes of {pool.dataset} ({pool.split}) were trained on, such as "
-            f"'{shared[0]}': the number would not be about new classes. Test with the split scheme of its training"
-        )
+    fresh = kind_of(options.data)(data=options.data)
+    return tested(fresh, None, chosen)
 
 
 def _changed(learner: Learner, options: MetaTestOptions) -> Learner:
@@ -275,44 +244,14 @@ def _changed(learner: Learner, options: MetaTestOptions) -> Learner:
     return replace(learner, **changes)
 
 
-def check_fit(learner: Learner, params: Params, config: dict[str, Any], sampler: Sampler) -> None:
-    """Shapes and ways that the run's network cannot take, said before any work."""
-    if not isinstance(sampler, EpisodeSampler | OneShotRuns):
-        return
-    about: dict[str, Any] = sampler.describe()
-    shape, trained = about["shape"], (config.get("record") or {}).get("shape")
-    if trained is not None and shape != trained:
-        raise InputError(
-            f"the run was trained on examples of shape {trained}; those of {about['dataset']} have {shape}: "
-            "choose data of the same shape, or train on these"
-        )
-    ways = about["ways"] if isinstance(about["ways"], int) else about["ways"][1]
-    found = outputs(learner, params, tuple(shape), ways)
-    if found != ways:
-        raise InputError(
-            f"{type(learner).__name__} was meta-trained to tell {found} classes apart, not {ways}: test with --ways "
-            f"{found}, or train it with --ways {ways}"
-        )
-
-
-def _baselines(learner: Learner, seed: int, sampler: Sampler) -> Iterator[tuple[str, Learner, Params, str]]:
-    """Label of the file, learner, parameters, name in tables."""
-    shape: Any = sampler.describe().get("shape")
-    if shape:
-        raw = "pixels" if len(shape) == 3 else "raw inputs"
-        pixels = NearestCentroid(transductive=learner.transductive)
-        yield "pixels", pixels, {}, f"{raw}, nearest centroid"
-    start = learner.init(seed)
-    if start:
-        yield "untrained", learner, start, f"{type(learner).__name__}, untrained"
-
-
 def report(run: str | Path) -> Path | None:
-    """Write the report of a run that was just trained; optimizers are compared first, on validation functions."""
+    """Write the report of a run that was just trained, after its kind's own measurement on validation tasks."""
     config = read_config(run)
-    if optimises(config) and (config["train"] or {}).get("validate_every"):
-        return compare_optimizers(run, config, "validation", VALIDATED, config["train"]["seed"]).report
-    return refresh(run)
+    tasks = of_record(config["record"]["task"]).closing if (config["train"] or {}).get("validate_every") else 0
+    if not tasks:
+        return refresh(run)
+    ending = MetaTestOptions(split="validation", episodes=tasks, seed=config["train"]["seed"])
+    return examine(run, ending).report
 
 
 def _without_scores(result: Result) -> dict[str, Any]:

@@ -9,37 +9,16 @@ from innerloop.core.config import decode
 from innerloop.core.errors import InputError
 from innerloop.runs.defaults import defaults
 from innerloop.runs.options import Options
-from innerloop.tasks import Pool
 
 
-def record(options: Options, train: Pool | None) -> dict[str, Any]:
+def record(options: Options, about: Mapping[str, Any]) -> dict[str, Any]:
     """Plain JSON for `config.json`; no paths but those of the data and of the run that was begun with.
 
     Args:
         options: Of the run.
-        train: The meta-training classes, where there are any.
+        about: What the problem says of its data.
     """
-    entries: dict[str, Any] = {
-        "learner": options.learner,
-        "task": asdict(options.task),
-        "network": asdict(options.network),
-    }
-    if train is not None:
-        entries |= {
-            "dataset": train.dataset,
-            "train_classes": len(train),
-            "train_class_hash": train.class_hash,
-            "shape": list(train.shape),
-            "preprocessing": train.preprocessing,
-        }
-    return entries
-
-
-def trained_on(made: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """By `record`, the data whose classes a run has seen: its own, then those of the run it was begun with."""
-    task = made.get("task")
-    own = [{"data": task["data"], "split_scheme": task["split_scheme"], "dataset": made.get("dataset")}] if task else []
-    return own + (made.get("start") or {}).get("trained_on", [])
+    return {"learner": options.learner, "task": asdict(options.task), "network": asdict(options.network), **about}
 
 
 def command(config: Mapping[str, Any]) -> str | None:

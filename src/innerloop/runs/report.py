@@ -7,6 +7,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
 from innerloop.engine.checkpoint import read_config
+from innerloop.problems import of_record
 from innerloop.runs.record import command
 
 
@@ -27,8 +28,17 @@ def refresh(
     except InputError as error:
         print(f"innerloop: {Path(run) / 'report.html'} was not written: {error}", file=sys.stderr)
         return None
-    about = command(read_config(run))
-    return write_report(run, sampler=sampler, learner=learner, params=params, command=about, allow=allow)
+    config = read_config(run)
+    task = (config.get("record") or {}).get("task")
+    return write_report(
+        run,
+        sampler=sampler,
+        learner=learner,
+        params=params,
+        command=command(config),
+        score=of_record(task).score if task else None,
+        allow=allow,
+    )
 
 
 def kept(name: str, file: Path, report: Path | None) -> str:

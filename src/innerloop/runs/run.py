@@ -9,6 +9,7 @@ from typing import Any
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
 from innerloop.engine import TrainConfig, Watcher, distributed, meta_train
+from innerloop.problems.base import Problem
 from innerloop.runs.calibrate import keep_if_possible
 from innerloop.runs.select import choose
 from innerloop.runs.start import Start
@@ -25,6 +26,8 @@ class Run:
     test: Callable[[], Sampler]
     """Makes the sampler of unseen tasks; it refuses where there are too few classes, which is no matter in training."""
     config: TrainConfig
+    problem: Problem
+    """Where its tasks come from."""
     record: dict[str, Any]
     """Plain JSON kept with the run: where its tasks came from."""
     validation: Sampler | None = None

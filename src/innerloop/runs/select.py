@@ -10,6 +10,7 @@ import torch
 
 from innerloop.core import files
 from innerloop.core.learner import Learner
+from innerloop.core.scores import tasks_of
 from innerloop.core.types import Params, Sampler
 from innerloop.engine import checkpoint
 from innerloop.evaluate.select import select
@@ -43,14 +44,14 @@ def choose(
             "field": name,
             "candidates": list(candidates[name]),
             "episodes": episodes,
-            "tasks": sampler.describe(),
+            "tasks": tasks_of(sampler),
         }
         found = _kept(out, asked)
         if found is None:
             chosen = select(learner, params, sampler, name, candidates[name], episodes)
             print(f"innerloop: {chosen}", file=sys.stderr)
             scores = [[value, *score] for value, score in chosen.scores]
-            found = asked | {"value": chosen.value, "metric": chosen.metric, "scores": scores}
+            found = asked | {"value": chosen.value, "metric": chosen.score.name, "scores": scores}
         params = params | {name: torch.tensor(float(found["value"]))}
         if out is not None:
             checkpoint.save_params(Path(out), learner, params)

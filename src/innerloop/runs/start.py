@@ -11,7 +11,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params
 from innerloop.engine.checkpoint import fingerprint, read_config, read_params
-from innerloop.runs.record import trained_on
+from innerloop.problems.classes import trained_on
 
 _ENCODER = "encoder."
 

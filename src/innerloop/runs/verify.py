@@ -1,17 +1,16 @@
 """A trained run on pairs of unseen classes: are they the same?"""
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from innerloop.core.errors import InputError
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import read_config
 from innerloop.evaluate.verification import Verification, check_verifier, verify
-from innerloop.runs.measure import MetaTestOptions, check_fit, unseen
-from innerloop.runs.options import CUT, WITHIN
-from innerloop.tasks import EpisodeSampler
+from innerloop.problems.base import Split
+from innerloop.problems.classes import CUT, WITHIN
+from innerloop.runs.measure import MetaTestOptions, tasks_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,39 +51,18 @@ def verify_run(
     """
     config, (learner, params) = read_config(run), load_run(run, allow)
     check_verifier(learner)
-    validation, test = (_pairs(config, options, split, data_root) for split in ("validation", "test"))
+    record = config.get("record") or {}
+    problem = tasks_of(config, MetaTestOptions(data=options.data, split_scheme=options.split_scheme))
+    problem = problem.changed({"ways": options.ways})
+    splits: tuple[Split, Split] = ("validation", "test")
+    validation, test = (problem.pairs(record, data_root, s, options.seed, options.same_group) for s in splits)
     if set(validation.pool.names) & set(test.pool.names):
         raise InputError(
             f"{test.pool.dataset} is not cut into validation and test classes, and a threshold must not be chosen on "
             "what is tested: give a data set that is, or train on this one"
         )
-    check_fit(learner, params, config, test)
+    problem.refuse_unfit(learner, params, record, test)
     return verify(replace(learner, transductive=False), params, validation, test, episodes=options.episodes)
-
-
-def _pairs(
-    config: dict[str, Any],
-    options: VerifyOptions,
-    split: Literal["validation", "test"],
-    data_root: str | Path | None,
-) -> EpisodeSampler:
-    tasks = MetaTestOptions(
-        data=options.data,
-        split_scheme=options.split_scheme,
-        split=split,
-        ways=options.ways,
-        shots=1,
-        queries=1,
-        seed=options.seed,
-        same_group=options.same_group or 0.0,
-    )
-    sampler = unseen(config, tasks, data_root)
-    if not isinstance(sampler, EpisodeSampler):
-        raise InputError(f"pairs are taken from data with classes, not from {options.data}")
-    if options.same_group is None:
-        with suppress(InputError):  # groups are not known, or too small
-            return replace(sampler, same_group=0.5)
-    return sampler
 
 
 def to_json(found: Verification) -> dict[str, Any]:

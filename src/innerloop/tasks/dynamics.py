@@ -63,7 +63,7 @@ class MassSpringDamper:
 
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`."""
-        about: dict[str, object] = {"kind": "mass-spring-damper", "dataset": "mass-spring-damper"}
+        about: dict[str, object] = {"kind": "mass-spring-damper", "score": "mse", "dataset": "mass-spring-damper"}
         return about | {"shots": self.shots, "queries": self.queries, "seed": self.seed}
 
 

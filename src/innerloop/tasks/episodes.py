@@ -156,6 +156,7 @@ class EpisodeSampler:
         extras = {"unlabelled": self.unlabelled, "distractors": self.distractors, "within": self.same_group}
         return {
             "kind": "episodes",
+            "score": "accuracy",
             "dataset": self.pool.dataset,
             "split": self.pool.split,
             "class_hash": self.pool.class_hash,
@@ -258,6 +259,7 @@ class BatchSampler:
         """See `innerloop.core.types.Sampler`."""
         return {
             "kind": "batches",
+            "score": "accuracy",
             "dataset": self.pool.dataset,
             "split": self.pool.split,
             "class_hash": self.pool.class_hash,

@@ -48,7 +48,7 @@ class Functions:
 
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`."""
-        return {"kind": "functions", "dataset": self.family, "seed": self.seed}
+        return {"kind": "functions", "score": "value", "dataset": self.family, "seed": self.seed}
 
 
 def start_quadratic(key: Tensor) -> tuple[Params, dict[str, Tensor]]:

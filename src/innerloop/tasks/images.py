@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Ink = Literal["auto", "dark", "light"]
 """What strokes look like in the files. `dark`: on a light ground, so values are inverted and strokes become 1; `light`:
-values stay as they are, as in photographs; `auto`: dark if pictures are grey and, on average over all of them, their
-borders are brighter than 0.5."""
+values stay as they are, as in photographs; `auto`: dark if pictures are grey and most of them have light paper, see
+`ink_of`."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_PIXELS = 100_000_000
@@ -30,6 +30,17 @@ _SMALL, _LARGE = 28, 84
 """Default sizes of grey and of colour pictures, as in Omniglot and mini-imagenet."""
 _BRIGHT = 0.5
 _MANY = 500
+_THUMB = 28
+"""Side of the copy, in pixels, on which paper and colour are looked at."""
+_EDGE = 5
+"""Pixels of that copy that a dark edge of a scan may take."""
+_HUE = 40
+"""Difference of two channels, of 255, that makes another colour."""
+_LONGEST = 4_000
+"""Side from which a picture is scaled before it is padded: the square of a long strip would not fit into memory."""
+_ORIENTATION = 0x0112
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""EXIF orientations as Pillow's numbers of what undoes them."""
 _KEPT = 2
 """How much larger than its row a picture is decoded at least."""
 
@@ -40,6 +51,33 @@ class Pictures(NamedTuple):
     paths: tuple[Path, ...]
     x: Tensor
     """[n, channels, size, size] float32 in [0, 1]."""
+
+
+class Scan(NamedTuple):
+    """One picture as it was read, before anything is decided about its ink."""
+
+    row: Tensor
+    """[channels, size, size] uint8, values as they are."""
+    paper: float
+    """Brightness of what the strokes are on, in [0, 1]: of the border, or of what lies inside of a scan's dark edge."""
+    colour: float
+    """Share of other hues than that of most of it: small for ink on paper of any colour, large for photographs."""
+
+
+def scan(source: Path | str | bytes, size: int, channels: int = 1, name: str = "") -> Scan:
+    """Read one picture as a row, as `read_image` does, with what tells drawings and their paper.
+
+    Raises:
+        InputError: It is not there, is no picture, is damaged, or has more than `MAX_PIXELS`.
+    """
+    _check(size, channels, "auto")
+    return _scan(_open(source, name, size), size, channels)
+
+
+def ink_of(scans: Iterable[Scan]) -> Ink:
+    """Whether strokes are dark: they are where the paper of most grey pictures is light."""
+    papers = sorted(one.paper for one in scans)
+    return "dark" if papers and papers[len(papers) // 2] > _BRIGHT else "light"
 
 
 def read_image(source: Path | str | bytes, size: int, channels: int = 1, ink: Ink = "auto", name: str = "") -> Tensor:
@@ -63,9 +101,8 @@ def read_image(source: Path | str | bytes, size: int, channels: int = 1, ink: In
         InputError: It is not there, is no picture, is damaged, or has more than `MAX_PIXELS`.
     """
     _check(size, channels, ink)
-    picture = _open(source, name, size)
-    row = _row(picture, size, channels)
-    return 255 - row if _decide(ink, channels, row[None]) == "dark" else row
+    found = _scan(_open(source, name, size), size, channels)
+    return 255 - found.row if _decide(ink, channels, [found]) == "dark" else found.row
 
 
 def image_folder(
@@ -101,10 +138,8 @@ def image_folder(
     if size is None:
         size = _SMALL if channels == 1 else _LARGE
     _check(size, channels, ink)
-    rows = torch.stack(
-        [_row(_open(file, size=size), size, channels) for file in _listed([file for file, _ in files], root)]
-    )
-    decided = _decide(ink, channels, rows)
+    scans = [_scan(_open(file, size=size), size, channels) for file in _listed([file for file, _ in files], root)]
+    rows, decided = torch.stack([one.row for one in scans]), _decide(ink, channels, scans)
     return from_rows(
         255 - rows if decided == "dark" else rows,
         [label for _, label in files],
@@ -134,21 +169,43 @@ def image_files(path: Path | str, *, size: int, channels: int = 1, ink: Ink = "a
     files = _pictures(root) if root.is_dir() else [root]
     if not files:
         raise InputError(f"{root} holds no picture; put {', '.join(SUFFIXES)} files directly in it")
-    rows = torch.stack([_row(_open(file, size=size), size, channels) for file in _listed(files, root)])
-    rows = 255 - rows if _decide(ink, channels, rows) == "dark" else rows
+    scans = [_scan(_open(file, size=size), size, channels) for file in _listed(files, root)]
+    rows = torch.stack([one.row for one in scans])
+    rows = 255 - rows if _decide(ink, channels, scans) == "dark" else rows
     return Pictures(tuple(files), rows / 255)
 
 
-def decide_ink(rows: Tensor) -> Ink:
-    """Whether grey pictures [n, channels, h, w] uint8 are of dark strokes, by the mean brightness of their borders."""
-    edges = [rows[..., 0, :], rows[..., -1, :], rows[..., 1:-1, 0], rows[..., 1:-1, -1]]
-    return "dark" if torch.cat([e.flatten() for e in edges]).float().mean() > _BRIGHT * 255 else "light"
+def upright(picture: "Image") -> "Image":
+    """The picture turned as EXIF says; what else EXIF says is not looked at, because cameras write it wrongly."""
+    try:
+        turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Pillow raises whatever its parser stumbles on; the pixels are read all the same
+        turn = None
+    return picture.copy() if turn is None else picture.transpose(_pil().Transpose(turn))
 
 
-def _decide(ink: Ink, channels: int, rows: Tensor) -> Ink:
+def _decide(ink: Ink, channels: int, scans: Sequence[Scan]) -> Ink:
     if ink != "auto":
         return ink
-    return decide_ink(rows) if channels == 1 else "light"
+    return ink_of(scans) if channels == 1 else "light"
+
+
+def _scan(picture: "Image", size: int, channels: int) -> Scan:
+    if channels != 1:
+        return Scan(_row(picture, size, channels), 0.0, 0.0)
+    thumb = (_THUMB, _THUMB), _pil().Resampling.BOX
+    grey = picture.convert("L")
+    values = np.asarray(grey.resize(*thumb), dtype=np.float64) / 255
+    paper = float(_border(values).mean())
+    if paper <= _BRIGHT:
+        # Inside of a dark edge lies light paper, most of it free; light strokes on a dark ground leave it mostly dark.
+        inside = [values[i : _THUMB - i, i : _THUMB - i] for i in range(1, _EDGE + 1)]
+        paper = max(paper, *(min(float(_border(part).mean()), float(np.median(part))) for part in inside))
+    colour = 0.0
+    if picture.mode == "RGB":
+        hues = np.diff(np.asarray(picture.resize(*thumb), dtype=np.int16), axis=-1)
+        colour = (np.abs(hues - np.median(hues, axis=(0, 1))).max(-1) > _HUE).mean()
+    return Scan(_row(grey, size, 1), paper, float(colour))
 
 
 def _classes(root: Path) -> dict[str, list[Path]]:
@@ -212,8 +269,6 @@ def _explained(called: str, read: Callable[[], "Image"]) -> "Image":
 
 
 def _decode(pil, source, called: str, size: int | None) -> "Image":
-    from PIL import ImageOps
-
     with pil.open(source) as opened:
         width, height = opened.size
         if width * height > MAX_PIXELS:
@@ -222,7 +277,7 @@ def _decode(pil, source, called: str, size: int | None) -> "Image":
             # JPEG can be decoded at 1/2, 1/4 or 1/8: a photograph in 15 ms instead of 350. Twice the size is kept.
             opened.draft(None, (_KEPT * size, _KEPT * size))
         opened.load()
-        picture = ImageOps.exif_transpose(opened)
+        picture = upright(opened)
     if picture.mode.startswith("I"):
         values = np.asarray(picture).astype(np.float64)
         picture = pil.fromarray((values / 257).clip(0, 255).round().astype(np.uint8))
@@ -249,9 +304,12 @@ def _row(picture: "Image", size: int, channels: int) -> Tensor:
     pil = _pil()
     picture = picture.convert("L" if channels == 1 else "RGB")
     width, height = picture.size
+    side = max(width, height)
+    if width != height and side > _LONGEST:
+        width, height = (max(1, round(edge * size / side)) for edge in (width, height))
+        picture, side = picture.resize((width, height), pil.Resampling.BOX), size
     if width != height:
-        side = max(width, height)
-        square = pil.new(picture.mode, (side, side), _border(picture))
+        square = pil.new(picture.mode, (side, side), _mean_border(picture))
         square.paste(picture, ((side - width) // 2, (side - height) // 2))
         picture = square
     if picture.size != (size, size):
@@ -260,10 +318,13 @@ def _row(picture: "Image", size: int, channels: int) -> Tensor:
     return values[None] if channels == 1 else values.permute(2, 0, 1).contiguous()
 
 
-def _border(picture: "Image") -> int | tuple[int, ...]:
-    values = np.asarray(picture)
-    edges = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]]).mean(0).round().astype(int)
+def _mean_border(picture: "Image") -> int | tuple[int, ...]:
+    edges = _border(np.asarray(picture)).mean(0).round().astype(int)
     return int(edges) if picture.mode == "L" else tuple(edges.tolist())
+
+
+def _border(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
 
 
 def _pil():

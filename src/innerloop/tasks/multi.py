@@ -74,6 +74,7 @@ class TaskBatchSampler:
         """See `innerloop.core.types.Sampler`."""
         return {
             "kind": "batches of one task",
+            "score": "accuracy",
             "dataset": self.pool.dataset,
             "split": self.pool.split,
             "class_hash": self.pool.class_hash,

@@ -85,6 +85,7 @@ class UnsupervisedSampler:
         """See `innerloop.core.types.Sampler`."""
         return {
             "kind": "unsupervised",
+            "score": "accuracy",
             "dataset": self.pool.dataset,
             "split": self.pool.split,
             "class_hash": self.pool.class_hash,

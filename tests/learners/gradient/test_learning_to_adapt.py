@@ -8,6 +8,7 @@ from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.core.objectives import mean, regression
+from innerloop.core.scores import MeanSquaredError
 from innerloop.core.types import Batch, Episode
 from innerloop.engine import TrainConfig, meta_gradient, meta_train
 from innerloop.engine.step import validation_scores
@@ -67,7 +68,7 @@ class Shifted:
         return tree.stack([self._episode(i) for i in range(first, first + count)])
 
     def describe(self) -> dict[str, object]:
-        return {"kind": "shifted"}
+        return {"kind": "shifted", "score": "mse"}
 
     def _episode(self, index: int) -> Episode:
         generator = torch.Generator().manual_seed(index)
@@ -91,7 +92,9 @@ def test_it_learns_to_adapt_without_labels():
     found = {}
     for steps in (0, 3):
         trained = replace(learner, inner_steps=steps)
-        found[steps] = validation_scores(trained, meta_train(trained, Shifted(), config), unseen).mean()
+        found[steps] = validation_scores(
+            trained, meta_train(trained, Shifted(), config), unseen, MeanSquaredError()
+        ).mean()
     assert found[3] < 0.7 * found[0]
 
 

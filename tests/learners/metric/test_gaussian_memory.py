@@ -8,7 +8,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.core.objectives import ABSENT
 from innerloop.core.types import Batch
-from innerloop.learners.metric.gaussian_memory import GaussianMemory, Memory, erase, write
+from innerloop.learners.metric.gaussian_memory import GaussianMemory, Memory, write
 from tests.conformance import TransductiveConformance, close
 from tests.problems import FEATURES, INPUTS, NeedlesInNoise, encoder
 
@@ -123,26 +123,6 @@ def test_the_oldest_are_overwritten_however_the_rows_come(parts):
         start += part
     assert memory.labels.tolist() == slots == [8, 5, 6, 7]
     assert memory.embeddings[:, 0].tolist() == slots and memory.ages.tolist() == slots
-
-
-def test_what_is_erased_makes_room_before_anything_is_overwritten():
-    memory = written(empty(4), [0, 1, 2, 1])
-    memory = erase(memory, memory.labels == 1)  # a class
-    assert memory.labels.tolist() == [0, -1, 2, -1]
-    memory = written(memory, [5, -1, 6])
-    assert memory.labels.tolist() == [0, 5, 2, 6]
-    memory = erase(memory, torch.arange(4) == 2)  # a slot
-    assert written(memory, [7, 8]).labels.tolist() == [8, 5, 7, 6]
-
-
-def test_a_class_whose_examples_were_erased_is_absent():
-    learner = GaussianMemory(encoder=Module(torch.nn.Flatten), capacity=4)
-    params = learner.init(0)
-    adapted = learner.adapt(params, batch([[0.0], [1.0], [2.0]], [0, 1, 2]))
-    without = erase(adapted, adapted.labels == 1)
-    assert (learner.predict(params, without, torch.ones(1, 1))[0, 1] == ABSENT).all()
-    nothing = erase(without, without.labels >= 0)
-    assert (learner.predict(params, nothing, torch.ones(1, 1)) == ABSENT).all()
 
 
 def test_what_cannot_be_is_refused():

@@ -1,5 +1,5 @@
 import math
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
@@ -32,8 +32,8 @@ class TestMatchingNetFCE(TransductiveConformance):
         query_context=LSTMCell(inputs=2 * FEATURES, units=FEATURES),
     )
 
-    def test_support_order_does_not_matter(self, params, episodes):
-        """It does within a class, whose examples an LSTM reads one after another; that of the classes does not."""
+    def test_only_the_order_within_a_class_matters(self, params, episodes):
+        """Its examples an LSTM reads one after another."""
         support, query = tree.slice(episodes, 0)
         expected = self._predict(params, support, query.x)
         assert (support.y == torch.arange(3).repeat(4)).all()
@@ -42,6 +42,28 @@ class TestMatchingNetFCE(TransductiveConformance):
         for order, same in ((within, False), (between, True)):
             shuffled = support._replace(x=support.x[order], y=support.y[order])
             assert close(self._predict(params, shuffled, query.x), expected) == same
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lying(MatchingNet):
+    """Declares the opposite of what it does."""
+
+    @property
+    def ordered(self) -> bool:
+        return not super().ordered
+
+
+@pytest.mark.parametrize("steps", [0, 2], ids=["plain", "fce"])
+def test_the_suite_finds_who_declares_the_wrong_thing_of_order(steps):
+    honest = replace(TestMatchingNetFCE.learner, fce_steps=steps)
+    lying = Lying(**{f.name: getattr(honest, f.name) for f in fields(honest)})
+    params, episodes = {k: v.double() for k, v in honest.init(0).items()}, NeedlesInNoise().episodes(0, 1)
+    suite = TransductiveConformance()
+    suite.learner = honest
+    suite.test_support_order_matters_only_to_who_declares_it(params, episodes)
+    suite.learner = lying
+    with pytest.raises(AssertionError, match="declares ordered"):
+        suite.test_support_order_matters_only_to_who_declares_it(params, episodes)
 
 
 @pytest.fixture

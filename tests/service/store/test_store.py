@@ -108,7 +108,7 @@ def test_what_is_refused_changes_nothing(store, tmp_path):
     before = store.versions("t")
     for attempt, status, message in (
         (lambda: store.add("t", [example("a"), example("a", shape=(4,))]), 422, "shape"),
-        (lambda: store.add("t", [Example(row=np.zeros(3, np.uint8), label="a")]), 422, "shape"),
+        (lambda: store.add("t", [Example(row=np.zeros(3, np.uint8), label="a")]), 422, "taught numbers"),
         (lambda: store.add("nix", [example()]), 404, "no task"),
         (lambda: store.relabel("t", 99, "a"), 404, "no example 99"),
         (lambda: store.relabel("t", 2**80, "a"), 404, "no example"),
@@ -184,8 +184,8 @@ def test_a_damaged_store_is_told(tmp_path):
 def test_other_peoples_files_and_newer_ones_are_refused(tmp_path):
     Store(tmp_path / "newer").close()
     with sqlite3.connect(tmp_path / "newer" / "store.sqlite") as c:
-        c.execute("PRAGMA user_version = 2")
-    with pytest.raises(InputError, match="of version 2 and this release knows 1: update"):
+        c.execute("PRAGMA user_version = 3")
+    with pytest.raises(InputError, match="of version 3 and this release knows 2: update"):
         Store(tmp_path / "newer")
     (tmp_path / "foreign").mkdir()
     with sqlite3.connect(tmp_path / "foreign" / "store.sqlite") as c:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.encoder_learner import Means, nearness
-from innerloop.core.learner import mask_absent, score
+from innerloop.core.learner import mask_absent
 from innerloop.core.objectives import normalize
 from innerloop.core.pretraining import Pretrained
 from innerloop.core.prototypes import centroids
@@ -44,4 +44,4 @@ class MultiTask(Pretrained[Means]):
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
         query = episode.query
         logits = mask_absent(self.logits(params, query), query.classes)
-        return self.objective(logits, query.y, query.mask), {"score": score(logits, query)}
+        return self.objective(logits, query.y, query.mask), self.logged(logits, query)

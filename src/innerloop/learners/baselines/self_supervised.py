@@ -3,7 +3,7 @@
 Adaptation is the mean feature of every class; a query belongs to the nearest, by the cosine or the Euclidean distance.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
@@ -14,6 +14,7 @@ from innerloop.core.encoder_learner import EncoderLearner, Means
 from innerloop.core.errors import InputError
 from innerloop.core.learner import mask_absent
 from innerloop.core.model import Model
+from innerloop.core.networks import FEATURES, Rows, role
 from innerloop.core.objectives import ABSENT, mean, normalize, weights
 from innerloop.core.prototypes import centroids, cosine, squared_distance
 from innerloop.core.sensible import Sensible, by_kind
@@ -40,7 +41,7 @@ class SelfSupervised(EncoderLearner[Means]):
 
     low_precision = True
 
-    projection: Model | None = None
+    projection: Model | None = field(default=None, metadata=role(Rows(FEATURES, FEATURES, hidden=(FEATURES,))))
     """features -> [n, p], which are compared in training, such as `nn.mlp.MLP(d, (d,), d)`; None: the features."""
     temperature: float = 0.2
     """What cosines are divided by."""

@@ -3,7 +3,7 @@
 Adaptation is gradient descent on the head alone, over features that only meta-training changes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from torch import Tensor
@@ -12,6 +12,7 @@ from innerloop.core import tree
 from innerloop.core.inner import descend
 from innerloop.core.learner import EpisodicClassifier, Unrolled
 from innerloop.core.model import Model
+from innerloop.core.networks import FEATURES, OUTPUTS, Rows, role
 from innerloop.core.sensible import INNER_LOOP, by_kind
 from innerloop.core.types import Batch, Metrics, Params
 
@@ -29,11 +30,12 @@ class ANIL(EpisodicClassifier[Head], Unrolled[Head, Head]):
     """Parameters: `encoder.*`, which the inner loop leaves alone, and `head.*`, which it adapts."""
 
     trains_on = ("episodes",)
+    targets = ("classes", "values")
     sensible = by_kind(classes=INNER_LOOP)
 
     encoder: Model
     """x -> features."""
-    head: Model
+    head: Model = field(metadata=role(Rows(FEATURES, OUTPUTS)))
     """features -> outputs of a task."""
     inner_lr: float = 0.5
     """Step size on the mean support loss."""

@@ -11,9 +11,9 @@ from torch import Tensor
 from innerloop.core import tree
 from innerloop.core.gradient import grad, value_and_grad
 from innerloop.core.inner import FastWeights, descend
-from innerloop.core.learner import score
 from innerloop.core.linalg import conjugate_gradient, dot
 from innerloop.core.sensible import Sensible, by_kind
+from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 
@@ -45,10 +45,10 @@ class IMAML(FastWeights[Params]):
     """Iterations of conjugate gradients."""
 
     def start(self, params: Params, support: Batch) -> Params:
-        return tree.map(Tensor.detach, params)
+        return stop(params)
 
     def advance(self, params: Params, carry: Params, support: Batch) -> tuple[Params, Tensor]:
-        anchor, loss = tree.map(Tensor.detach, params), self.support_loss(support)
+        anchor, loss = stop(params), self.support_loss(support)
 
         def pulled(weights: Params) -> tuple[Tensor, Metrics]:
             offset = tree.map(Tensor.sub, weights, anchor)
@@ -61,11 +61,11 @@ class IMAML(FastWeights[Params]):
 
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
         support, query = episode
-        weights = tree.map(Tensor.detach, self.unroll(params, support))
+        weights = stop(self.unroll(params, support))
 
         def query_loss(weights: Params) -> tuple[Tensor, Metrics]:
             outputs = self.predict(params, self.with_statistics(weights, support), query.x)
-            return self.objective(outputs, query.y, query.mask), {"score": score(outputs, query)}
+            return self.objective(outputs, query.y, query.mask), self.logged(outputs, query)
 
         gradient, value, metrics = value_and_grad(query_loss, weights, create_graph=False)
         support_loss = self.support_loss(support)
@@ -74,7 +74,7 @@ class IMAML(FastWeights[Params]):
             slope = grad(lambda w: dot(grad(lambda u: support_loss(u)[0], w), v), weights, create_graph=False)
             return tree.map(lambda v, hv: v + hv / self.decay, v, slope)
 
-        gradient = tree.map(Tensor.detach, conjugate_gradient(matvec, gradient, self.cg_steps))
+        gradient = stop(conjugate_gradient(matvec, gradient, self.cg_steps))
         # Straight through: the value of the query loss, the implicit gradient.
-        through = tree.map(lambda p: p - p.detach(), params)
+        through = tree.map(Tensor.sub, params, stop(params))
         return value + dot(through, gradient), metrics

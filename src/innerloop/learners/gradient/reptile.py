@@ -16,6 +16,7 @@ from innerloop.core.gradient import value_and_grad
 from innerloop.core.inner import FastWeights
 from innerloop.core.linalg import dot
 from innerloop.core.sensible import Sensible, by_kind
+from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 _BETA2, _EPS = 0.999, 1e-8
@@ -65,8 +66,12 @@ class Reptile(FastWeights[Trained]):
     def stochastic(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.inner_batch is not None
 
+    @property
+    def ordered(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner_batch is not None  # which rows make a minibatch is drawn by their position
+
     def start(self, params: Params, support: Batch) -> Trained:
-        weights = tree.map(Tensor.detach, params)
+        weights = stop(params)
         device = next(iter(weights.values())).device
         return Trained(weights, tree.map(torch.zeros_like, weights), torch.zeros((), dtype=torch.int64, device=device))
 
@@ -79,14 +84,14 @@ class Reptile(FastWeights[Trained]):
             bias = -torch.expm1(step.double() * math.log(_BETA2))
             gradient = tree.map(lambda g, s: g / ((s / bias.to(s.dtype)).sqrt() + _EPS), gradient, second)
         weights = tree.map(lambda w, g: w - self.inner_lr * g, carry.weights, gradient)
-        return Trained(tree.map(Tensor.detach, weights), tree.map(Tensor.detach, second), step), value
+        return Trained(stop(weights), stop(second), step), value
 
     def finish(self, params: Params, carry: Trained, support: Batch) -> Params:
         return self.with_statistics(carry.weights, support)
 
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
         adapted = self.unroll(params, episode.support).weights
-        offset = tree.map(lambda p, w: p - w.detach(), params, adapted)
+        offset = tree.map(Tensor.sub, params, stop(adapted))
         return 0.5 * dot(offset, offset), {}
 
     def _minibatch(self, step: Tensor, support: Batch) -> Batch:
@@ -95,6 +100,10 @@ class Reptile(FastWeights[Trained]):
             return support
         if support.key is None:
             raise ValueError("minibatches of the support need support.key")
-        rows = random.permutation(random.fold(support.key, step), n)[: self.inner_batch]
+        order = random.permutation(random.fold(support.key, step), n)
+        if support.mask is not None:  # as if the padding were not there: real rows by their number among the real ones
+            order = order[(order >= support.mask.sum()).int().argsort(stable=True)]
+            order = (~support.mask).int().argsort(stable=True)[order]
+        rows = order[: self.inner_batch]
         picked = tree.slice(Batch(support.x, support.y, support.mask), rows)
         return picked._replace(classes=support.classes, key=support.key)

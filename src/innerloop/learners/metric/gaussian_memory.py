@@ -103,16 +103,3 @@ def write(memory: Memory, embeddings: Tensor, labels: Tensor) -> Memory:
         labels=torch.cat([memory.labels, labels])[source],
         ages=torch.cat([memory.ages, ages])[source],
     )
-
-
-def erase(memory: Memory, slots: Tensor) -> Memory:
-    """The memory without what is in some slots.
-
-    Args:
-        memory: Stays as it is.
-        slots: [capacity] bool, such as `memory.labels == 3` to forget a class.
-    """
-    return memory._replace(
-        labels=memory.labels.masked_fill(slots, -1),
-        ages=memory.ages.masked_fill(slots, -1),
-    )

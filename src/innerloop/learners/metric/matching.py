@@ -4,7 +4,7 @@ Adaptation is remembering the labelled embeddings; a query attends to them and t
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from innerloop.core.encoder_learner import EncoderClassifier
 from innerloop.core.errors import InputError
 from innerloop.core.learner import mask_absent
 from innerloop.core.model import Model
+from innerloop.core.networks import FEATURES, Cell, Sequence, role
 from innerloop.core.prototypes import cosine, labels, vote, ways
 from innerloop.core.types import Batch, Params
 
@@ -47,9 +48,11 @@ class MatchingNet(EncoderClassifier[LabelledEmbeddings]):
     can get more than e / (e + (N - 1) / e) of the attention in 1-shot tasks."""
     fce_steps: int = 0
     """Full context embeddings with so many steps of the attention LSTM (the paper's K); 0: without."""
-    support_context: Model | None = None
+    support_context: Model | None = field(default=None, metadata=role(Sequence(FEATURES, unless={"fce_steps": 0})))
     """Full context: `{"x": [n, d], "rows": [n] bool}` -> [n, d], as `nn.context.BiLSTM(d)`."""
-    query_context: Model | None = None
+    query_context: Model | None = field(
+        default=None, metadata=role(Cell(2 * FEATURES, units=FEATURES, unless={"fce_steps": 0}))
+    )
     """Full context: `{"x": [n, 2 d], "h": [n, d], "c": [n, d]}` -> next h and c, as `nn.context.LSTMCell(2 * d, d)`."""
 
     def __post_init__(self) -> None:
@@ -57,6 +60,10 @@ class MatchingNet(EncoderClassifier[LabelledEmbeddings]):
             raise InputError("full context embeddings need the networks support_context and query_context")
         if self.temperature is not None and not self.temperature > 0:
             raise InputError(f"temperature must be more than 0, got {self.temperature}")
+
+    @property
+    def ordered(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.fce_steps > 0
 
     def init(self, seed: int) -> Params:
         parts = {"encoder": self.encoder.init(seed)}
@@ -71,7 +78,7 @@ class MatchingNet(EncoderClassifier[LabelledEmbeddings]):
         return params
 
     def adapt(self, params: Params, support: Batch) -> LabelledEmbeddings:
-        y, classes = labels(support), ways(support)
+        classes, y = ways(support), labels(support)
         features, encoder = self.features(tree.part(params, "encoder"), support)
         if self.fce_steps and self.support_context:
             order = torch.where(y >= 0, y, classes).argsort(stable=True)

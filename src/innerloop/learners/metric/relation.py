@@ -13,6 +13,7 @@ from innerloop.core import tree
 from innerloop.core.encoder_learner import EncoderClassifier
 from innerloop.core.learner import mask_absent
 from innerloop.core.model import Model
+from innerloop.core.networks import Encoder, Pairs, role
 from innerloop.core.objectives import Objective, mean, membership, weights
 from innerloop.core.prototypes import ways
 from innerloop.core.types import Batch, Params
@@ -44,9 +45,9 @@ class RelationNet(EncoderClassifier[ClassFeatures]):
 
     trains_on = ("episodes",)
 
-    encoder: Model
+    encoder: Model = field(metadata=role(Encoder(maps=True)))
     """x -> features, [n, d] or maps [n, c, height, width]."""
-    relation: Model
+    relation: Model = field(metadata=role(Pairs("encoder")))
     """Features of a class beside those of a query, [n, 2 d] or [n, 2 c, height, width] -> [n, 1]."""
     summed: bool = False
     """The paper's sum over shots. It fits only the number of shots that it was trained with; the mean fits any."""

@@ -4,7 +4,7 @@ Adaptation is remembering the embeddings of the support; a query belongs to the 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor
@@ -13,10 +13,12 @@ from torch.nn.functional import softplus
 from innerloop.core import tree
 from innerloop.core.encoder_learner import EncoderLearner
 from innerloop.core.errors import InputError
-from innerloop.core.learner import mask_absent, score
+from innerloop.core.learner import mask_absent
 from innerloop.core.model import Model
+from innerloop.core.networks import FEATURES, Rows, role
 from innerloop.core.objectives import mean, membership, normalize, weights
 from innerloop.core.prototypes import precise, squared_distance, ways
+from innerloop.core.scores import Accuracy, measured
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
@@ -57,7 +59,7 @@ class Siamese(EncoderLearner[Remembered]):
     margin: float | None = None
     """From which distance on two classes are far enough apart; None: 10 for euclidean (the lengths of Conv-4's
     embeddings are like that), 1 for cosine. Not for weighted_l1."""
-    comparison: Model | None = None
+    comparison: Model | None = field(default=None, metadata=role(Rows(FEATURES, 1, when={"distance": "weighted_l1"})))
     """For weighted_l1: absolute differences [n, d] -> logits of "the same" [n, 1], as `nn.mlp.Linear(d, 1)`."""
 
     def __post_init__(self) -> None:
@@ -95,7 +97,7 @@ class Siamese(EncoderLearner[Remembered]):
         counted = weights(query.y, query.mask)[:, None] & (adapted.members.sum(1) > 0)
         pair = (same > 0.5).flatten()
         value = (mean(close.flatten(), pair) + mean(apart.flatten(), counted.flatten() & ~pair)) / 2
-        return value, {"score": score(_by_class(alike, adapted.members), query)}
+        return value, {"score": measured(Accuracy(), _by_class(alike, adapted.members), query)[0]}
 
     def similarity(
         self,

@@ -4,7 +4,7 @@ Adaptation is the mean embedding of every class, refined by soft k-means with th
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -15,9 +15,11 @@ from innerloop.core.encoder_learner import EncoderClassifier, Means, nearness
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Unrolled, mask_absent
 from innerloop.core.model import Model
+from innerloop.core.networks import Rows, role
 from innerloop.core.objectives import classification, membership
 from innerloop.core.prototypes import Centroids, centroids, squared_distance
 from innerloop.core.sensible import Sensible, by_kind
+from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Params
 
 Variant = Literal["soft", "cluster", "masked"]
@@ -48,7 +50,10 @@ class SoftKMeans(EncoderClassifier[Means], Unrolled[Means, Refining]):
     """Refinements."""
     radius: float = 10.0
     """Of the cluster at first, where a class has 1."""
-    gate: Model | None = None
+    gate: Model | None = field(
+        default=None,
+        metadata=role(Rows(inputs=5, outputs=2, hidden=(20,), activation="tanh", when={"variant": "masked"})),
+    )
     """Masked: five statistics of the distances of unlabelled examples to a class, [ways, 5], -> [ways, 2] logarithms of
     the threshold and of the slope, as `nn.mlp.MLP(5, (20,), 2, "tanh")`."""
     stop_gradient: bool = False
@@ -109,10 +114,10 @@ class SoftKMeans(EncoderClassifier[Means], Unrolled[Means, Refining]):
         share = torch.softmax(logits, -1)
         if self.variant == "masked" and self.gate:
             normalised, statistics = _describe(distances, unlabelled)
-            statistics = statistics.detach() if self.stop_gradient else statistics
+            statistics = stop(statistics) if self.stop_gradient else statistics
             threshold, slope = self.gate.apply(tree.part(params, "gate"), statistics).exp().unbind(-1)
             return share * torch.sigmoid(slope * (threshold - normalised))
-        return share.detach() if self.stop_gradient else share
+        return stop(share) if self.stop_gradient else share
 
 
 def _describe(distances: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from innerloop.core.learner import EpisodicClassifier, Unrolled
 from innerloop.core.lstm import next_state
 from innerloop.core.model import Model
 from innerloop.core.sensible import Sensible, by_kind
+from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 States = tuple[tuple[Tensor, ...], ...]
@@ -56,6 +57,7 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
     """
 
     trains_on = ("functions", "episodes")
+    targets = ("classes", "values")
     sensible = by_kind(
         classes=Sensible(
             fields={"inner_steps": 5, "transductive": True}, train={"meta_batch_size": 8, "meta_lr": 5e-3}
@@ -96,6 +98,10 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
         return self.second_order
 
     @property
+    def stochastic(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.value is not None or self.shortest > 0
+
+    @property
     def additive(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.value is not None
 
@@ -128,7 +134,7 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
         def before(w: Params) -> Tensor:
             return self.at_step(w, support, carry.step)
 
-        here = carry.weights if self.second_order else {k: w.detach() for k, w in carry.weights.items()}
+        here = carry.weights if self.second_order else stop(carry.weights)
         slopes = grad(before, here, create_graph=self.second_order)
         steps, states = self.write(params, torch.cat([g.reshape(-1) for g in slopes.values()]), carry.states)
         parts = steps.split([w.numel() for w in carry.weights.values()])
@@ -166,9 +172,9 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
         return Optimised(weights, mean)
 
     def predict(self, params: Params, adapted: Optimised, x: Tensor | dict[str, Tensor]) -> Tensor:
-        """Of a function: [1, 1] the root of the mean value, so that its squared error to 0 is that mean."""
+        """For a function: [1, 1] its mean value on the way."""
         if self.model is None:
-            return adapted.mean.clamp_min(0).sqrt().view(1, 1)
+            return adapted.mean.view(1, 1)
         return self.model.apply(adapted.weights, x)
 
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:

@@ -17,6 +17,7 @@ from innerloop.core.gradient import value_and_grad
 from innerloop.core.inner import FastWeights
 from innerloop.core.lstm import next_state
 from innerloop.core.sensible import Sensible, by_kind
+from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Params
 
 _P = 10.0
@@ -82,10 +83,10 @@ class MetaLSTM(FastWeights[Cells]):
     def advance(self, params: Params, carry: Cells, support: Batch) -> tuple[Cells, Tensor]:
         at = _shaped(carry.weights, tree.part(params, "model"))
         if not self.second_order:
-            at = tree.map(Tensor.detach, at)
+            at = stop(at)
         slope, value, _ = value_and_grad(self.support_loss(support), at, create_graph=self.second_order)
         gradient = _flat(slope)
-        seen = gradient.detach()  # even then: the slope of log|gradient| is 1 / |gradient|
+        seen = stop(gradient)  # even then: the slope of log|gradient| is 1 / |gradient|
         read = torch.cat([_preprocess(seen), _preprocess(value.expand_as(seen))], 1)  # [n, 4]
         driven = torch.cat([read, carry.hidden], 1) @ params["lstm.weight"].T + params["lstm.bias"]  # [n, 4 units]
         hidden, cell = next_state(driven, carry.cell)

@@ -4,23 +4,24 @@ import contextlib
 import gc
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.dry_run import outputs
 from innerloop.core.errors import InputError
 from innerloop.fewshot import sources
+from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.classifier import FewShotClassifier
-from innerloop.fewshot.rows import Rows
+from innerloop.fewshot.rows import Rows, floats, read
 from innerloop.fewshot.sources import Source
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.settings import Settings
-from innerloop.tasks.images import read_image
 
 
 class Raw(NamedTuple):
@@ -41,17 +42,6 @@ class Offer(NamedTuple):
     name: str
     kind: str
     about: str
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Answer:
-    """About one example."""
-
-    label: str | None
-    """The class; None: none of these."""
-    accepted: bool
-    probabilities: dict[str, float]
-    """Most probable first."""
 
 
 class Sources:
@@ -138,25 +128,35 @@ def check_ways(source: Source, shape: tuple[int, ...], ways: int) -> None:
         )
 
 
+def decide(source: Source, raw: Sequence[Raw]) -> Source:
+    """The source as it is to be read once these examples were learned from; see `rows.read`.
+
+    Raises:
+        InputError: A picture cannot be read.
+    """
+    reading, files = source.reading, [example.value for example in raw if example.kind == "pictures"]
+    if source.preprocessing is not None:
+        reading = reading.of_pictures(files, source.preprocessing)
+    elif reading.unit is None:
+        reading = replace(reading, unit=1)  # numbers in JSON have no type
+    return replace(source, reading=reading)
+
+
 def encode(source: Source, raw: Sequence[Raw]) -> list[np.ndarray]:
     """Rows as the learner takes them: uint8 for pictures, float32 for features.
 
     Raises:
         InputError: One cannot be read, or has the wrong length.
     """
-    given = [i for i, example in enumerate(raw) if example.kind != source.kind or not _encodes(source)]
-    through = [i for i in range(len(raw)) if i not in set(given)]
     rows: list[np.ndarray | None] = [None] * len(raw)
-    for i in given:
-        rows[i] = _picture(source, raw[i]) if raw[i].kind == "pictures" else _numbers(source, raw[i])
-    if through:
-        assert source.encoder is not None
-        values: Any = [raw[i].value for i in through]
-        if source.kind == "features":
-            _check_lengths([raw[i] for i in through])
-            values = np.asarray(values, np.float32)
-        found = source.encoder.encode(values).detach().float().cpu().numpy()
-        for i, row in zip(through, found, strict=True):
+    for kind in dict.fromkeys(example.kind for example in raw):
+        places = [i for i, example in enumerate(raw) if example.kind == kind]
+        these = [raw[i] for i in places]
+        values: Any = [example.value for example in these]
+        if kind == "features":
+            values = np.stack([_vector(source, example, these[0]) for example in these])
+        names = [example.name for example in these]
+        for i, row in zip(places, read(values, source, names=names)[0].detach().cpu().numpy(), strict=True):
             rows[i] = np.ascontiguousarray(row)
     done = [row for row in rows if row is not None]
     for row, example in zip(done, raw, strict=True):
@@ -179,7 +179,7 @@ class Adapted:
     """
 
     def __init__(self, source: Source, rows: np.ndarray, labels: list[str], reject: float | None):
-        self._source, self._classifier = source, FewShotClassifier(source, reject=reject)
+        self.source, self._classifier = source, FewShotClassifier(source, reject=reject)
         self._classifier.fit(Rows(from_numpy(rows)), labels)
         self._labels = [str(label) for label in self._classifier.classes_]
         self.shape = rows.shape[1:]
@@ -191,16 +191,12 @@ class Adapted:
         """The class of each row, which `encode` made of an example, together with others."""
 
         def again(i: int) -> Tensor:
-            return from_numpy(np.stack(encode(self._source, raw[i : i + 1])))
+            return from_numpy(np.stack(encode(self.source, raw[i : i + 1])))
 
-        encoded = self._source.encoder is not None
-        said = self._classifier.answers(Rows(from_numpy(np.stack(rows)), again if encoded else None))
-        found = []
-        for row, known in zip(said.probabilities, said.accepted.tolist(), strict=True):
-            order = np.argsort(-row, kind="stable")
-            ranked = {self._labels[i]: float(row[i]) for i in order}
-            found.append(Answer(label=next(iter(ranked)) if known else None, accepted=known, probabilities=ranked))
-        return found
+        together = [floats(from_numpy(row)) for row in rows] if len({r.dtype for r in rows}) > 1 else None
+        x = from_numpy(np.stack(rows)) if together is None else torch.stack(together)
+        encoded = self.source.encoder is not None
+        return self._classifier.answers(Rows(x, again if encoded else None)).each(self._labels)
 
     def calibration(self) -> dict[str, Any]:
         """What is known about its probabilities and its threshold, in plain JSON."""
@@ -211,28 +207,15 @@ class Adapted:
         self._classifier.save(path)
 
 
-def _encodes(source: Source) -> bool:
-    return source.encoder is not None
-
-
-def _picture(source: Source, raw: Raw) -> np.ndarray:
-    if source.preprocessing is None:
-        raise InputError(f"source '{source.name}' takes no pictures")
-    return read_image(raw.value, **source.preprocessing, name=raw.name).numpy()
-
-
-def _numbers(source: Source, raw: Raw) -> np.ndarray:
+def _vector(source: Source, raw: Raw, first: Raw) -> np.ndarray:
     row = np.asarray(raw.value, np.float32)
-    if source.shape is None:
+    encoded = source.kind == "features" and source.encoder is not None
+    if source.shape is None or encoded:
+        if row.size != len(first.value):
+            raise InputError(f"{raw.name} has {row.size:,} numbers, {first.name} {len(first.value):,}")
         return row
     if row.size != int(np.prod(source.shape)):
         raise InputError(
             f"{raw.name} has {row.size:,} numbers; source '{source.name}' takes {int(np.prod(source.shape)):,}"
         )
     return row.reshape(source.shape)
-
-
-def _check_lengths(raw: Sequence[Raw]) -> None:
-    for example in raw:
-        if len(example.value) != len(raw[0].value):
-            raise InputError(f"{example.name} has {len(example.value):,} numbers, {raw[0].name} {len(raw[0].value):,}")

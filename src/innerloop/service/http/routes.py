@@ -126,10 +126,7 @@ def _taught(change: Change, counts: dict[str, int]) -> TaughtOut:
 async def predict(name: Name, request: Request, worker: Worker) -> Response:
     """The class of one example or of many; null where it is none of these."""
     version, answers = await worker.predict(name, await payload.questions(request, worker.limits))
-    found = [
-        {"id": id, "class": a.label, "accepted": a.accepted, "probabilities": a.probabilities} for id, a in answers
-    ]
-    return JSONResponse({"version": version, "predictions": found})
+    return JSONResponse({"version": version, "predictions": [{"id": id} | a.to_json() for id, a in answers]})
 
 
 @router.post("/tasks", status_code=201, tags=["tasks"])

@@ -6,6 +6,7 @@ import functools
 import tempfile
 import time
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,15 +14,18 @@ import numpy as np
 from anyio import to_thread
 
 from innerloop.core.errors import InnerloopError, InputError
+from innerloop.fewshot.answers import Answer
+from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.sources import Source
 from innerloop.service.http import thumbnails
-from innerloop.service.http.adapted import Adapted, Answer, Raw, Sources, check_kind, check_ways, encode
+from innerloop.service.http.adapted import Adapted, Raw, Sources, check_kind, check_ways, decide, encode
 from innerloop.service.http.batching import Batcher, Work
 from innerloop.service.http.cache import Cache
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.metrics import Metrics
 from innerloop.service.http.recent import Asked, Recent
 from innerloop.service.settings import Settings
+from innerloop.service.store.errors import RereadError
 from innerloop.service.store.keys import Keys
 from innerloop.service.store.store import Change, Example, Store, Task
 
@@ -77,8 +81,14 @@ class Service:
         await self._check_classes(task, source, raw)
         small = functools.partial(_thumbnails, pixels=self.limits.pixels)
         pictures = await self._together(("thumbnail",), raw, small)
-        rows = await self._encode(source, raw)
-        return await self._keep(task, list(zip(raw, rows, pictures, strict=True)), expected, action)
+        while True:
+            decided = await _thread(decide, source, raw)
+            rows = await self._encode(decided, raw)
+            taught = list(zip(raw, rows, pictures, strict=True))
+            try:
+                return await self._keep(task, taught, expected, action, (source.reading, decided.reading))
+            except RereadError:  # another request taught the first pictures: what they decided holds
+                task, source = await _thread(self._task, name)
 
     async def predict(self, name: str, raw: Sequence[Raw]) -> tuple[int, list[tuple[str, Answer]]]:
         """The version that answered, and for each example what feedback calls it and its class."""
@@ -86,7 +96,7 @@ class Service:
         adapted = self._adapted.find((task.id, task.version)) or await _thread(self._adapt, task)
         check_kind(source, raw)
         asked = [(example, adapted) for example in raw]
-        work = functools.partial(_answered, source, pixels=self.limits.pixels)
+        work = functools.partial(_answered, pixels=self.limits.pixels)
         found = await self._together(("predict", source.name), asked, work, source.kind == "texts")
         answers = [answer for _, answer in found]
         ids = [self.recent.put(Asked(task.id, row, example)) for (row, _), example in zip(found, raw, strict=True)]
@@ -140,6 +150,7 @@ class Service:
         taught: Sequence[tuple[Raw, np.ndarray, tuple[bytes, str] | None]],
         expected: int | None,
         action: str,
+        readings: tuple[Reading, Reading] | None = None,
     ) -> tuple[Change, dict[str, int]]:
         _check_shape(task, [row for _, row, _ in taught], [raw for raw, _, _ in taught])
         examples = [
@@ -152,7 +163,7 @@ class Service:
             )
             for raw, row, picture in taught
         ]
-        change = await _thread(self.store.add, task.name, examples, action, expected)
+        change = await _thread(self.store.add, task.name, examples, action, expected, readings)
         self.metrics.examples.inc(len(examples))
         return change, (await _thread(self.store.described, task.name))[1]
 
@@ -167,8 +178,9 @@ class Service:
             await _thread(check_ways, source, shape, len(labels))
 
     async def _encode(self, source: Source, raw: Sequence[Raw]) -> list[np.ndarray]:
-        work = functools.partial(_encoded, source, pixels=self.limits.pixels)
-        return await self._together(("encode", source.name), raw, work, source.kind == "texts")
+        work = functools.partial(_encoded, pixels=self.limits.pixels)
+        pairs = [(example, source) for example in raw]
+        return await self._together(("encode", source.name), pairs, work, source.kind == "texts")
 
     async def _together(self, queue: Hashable, items: Sequence[Any], work: Work, alone: bool = False) -> list[Any]:
         """Results of items that are worked on with those of other requests, in parts that leave others a turn."""
@@ -188,7 +200,7 @@ class Service:
     def _task(self, name: str) -> tuple[Task, Source]:
         task = self.store.task(name)
         try:
-            return task, self.sources.find(task.source)
+            return task, replace(self.sources.find(task.source), reading=task.reading)
         except (HTTPError, InputError) as error:
             raise HTTPError(409, f"task '{name}' was taught to '{task.source}', and {error}") from error
 
@@ -203,6 +215,7 @@ class Service:
         source = self.sources.loaded(task.source)
         if source is None:
             return None
+        source = replace(source, reading=task.reading)
         self._turn[name] = task, source
         asyncio.get_running_loop().call_soon(self._turn.clear)
         return task, source
@@ -213,7 +226,7 @@ class Service:
 
     def _adapt(self, task: Task) -> Adapted:
         def make() -> Adapted:
-            source = self.sources.find(task.source)
+            source = replace(self.sources.find(task.source), reading=task.reading)
             rows, labels = self.store.support(task)
             if len(set(labels)) < 2:
                 raise HTTPError(
@@ -233,22 +246,30 @@ class Service:
         return self._adapted.get((task.id, task.version), make)
 
 
-def _encoded(source: Source, raw: Sequence[Raw], pixels: int) -> list[np.ndarray]:
+def _encoded(asked: Sequence[tuple[Raw, Source]], pixels: int) -> list[np.ndarray]:
+    """Rows of examples for several tasks of one source: together where they are read alike."""
+    raw = [example for example, _ in asked]
     for example in raw:
         if example.kind == "pictures":
             thumbnails.check(example.value, example.name, pixels)
+    rows: dict[int, np.ndarray] = {}
+    alike: dict[Reading, list[int]] = {}
+    for i, (_, source) in enumerate(asked):
+        alike.setdefault(source.reading, []).append(i)
     try:
-        return encode(source, raw)
+        for places in alike.values():
+            rows |= zip(places, encode(asked[places[0]][1], [raw[i] for i in places]), strict=True)
     except InputError:
         for example in raw:  # an encoder does not know what a picture was called
             if example.kind == "pictures":
                 thumbnails.thumbnail(example.value, example.name, pixels)
         raise
+    return [rows[i] for i in range(len(raw))]
 
 
-def _answered(source: Source, asked: Sequence[tuple[Raw, Adapted]], pixels: int) -> list[tuple[np.ndarray, Answer]]:
+def _answered(asked: Sequence[tuple[Raw, Adapted]], pixels: int) -> list[tuple[np.ndarray, Answer]]:
     """Rows and answers of examples of several tasks of one source: encoded together, answered task by task."""
-    rows = _encoded(source, [raw for raw, _ in asked], pixels)
+    rows = _encoded([(raw, adapted.source) for raw, adapted in asked], pixels)
     found: list[tuple[np.ndarray, Answer] | None] = [None] * len(asked)
     tasks_asked: dict[int, list[int]] = {}
     for i, (raw, adapted) in enumerate(asked):

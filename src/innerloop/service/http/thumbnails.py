@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from innerloop.core.errors import InputError
 from innerloop.service.http.errors import HTTPError
+from innerloop.tasks.images import upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +32,7 @@ def thumbnail(content: bytes, name: str, pixels: int) -> tuple[bytes, str]:
     Raises:
         HTTPError: It is not acceptable, or damaged.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     picture = _opened(content, name, pixels)
     try:
@@ -41,7 +42,7 @@ def thumbnail(content: bytes, name: str, pixels: int) -> tuple[bytes, str]:
             if picture.mode.startswith("I"):
                 picture = picture.point(lambda value: value / 257).convert("L")
             picture.load()
-            picture = ImageOps.exif_transpose(picture)
+            picture = upright(picture)
             if picture.has_transparency_data:
                 picture = picture.convert("RGBA")
                 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)

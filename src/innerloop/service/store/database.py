@@ -10,12 +10,14 @@ from queue import Empty, LifoQueue
 from innerloop.core.errors import InputError
 from innerloop.service.store.errors import StoreError
 
-SCHEMA = 1
+SCHEMA = 2
 _OURS = 0x696C6F70
 """SQLite's application id of our files: "ilop"."""
 _FILE = "store.sqlite"
 _BUSY_SECONDS = 15.0
-_TABLES = """
+_FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
+_TABLES = f"""
+{_FILES};
 CREATE TABLE tasks (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
@@ -25,7 +27,9 @@ CREATE TABLE tasks (
     created TEXT NOT NULL,
     version INTEGER NOT NULL,
     dtype TEXT,
-    shape TEXT
+    shape TEXT,
+    reading TEXT,
+    file TEXT REFERENCES files (hash)
 ) STRICT;
 CREATE TABLE versions (
     task INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
@@ -34,6 +38,8 @@ CREATE TABLE versions (
     action TEXT NOT NULL,
     classes INTEGER NOT NULL,
     examples INTEGER NOT NULL,
+    undo INTEGER,
+    redo TEXT NOT NULL DEFAULT '[]',
     PRIMARY KEY (task, version)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE examples (
@@ -66,7 +72,17 @@ CREATE TABLE keys (
 ) STRICT;
 """
 """An example is a member of the versions `since` <= v < `until` (NULL: of all later ones). Nothing else is ever changed
-in a row, so what a version holds stays true whatever comes after."""
+in a row, so what a version holds stays true whatever comes after. A task that came as a `.fewshot` file has its learner
+in `files`."""
+_FROM_1 = (
+    _FILES,
+    "ALTER TABLE tasks ADD COLUMN reading TEXT",
+    "ALTER TABLE tasks ADD COLUMN file TEXT REFERENCES files (hash)",
+    "ALTER TABLE versions ADD COLUMN undo INTEGER",
+    "ALTER TABLE versions ADD COLUMN redo TEXT NOT NULL DEFAULT '[]'",
+    "UPDATE versions SET undo = version - 1 WHERE version > 1",
+)
+"""What makes a store of release 0.1.0 one of today; how its examples are read was not decided (`Reading()`)."""
 
 
 class Database:
@@ -167,8 +183,9 @@ class Database:
                 )
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("BEGIN IMMEDIATE")
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _TABLES.strip().rstrip(";").split(";\n"):
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version < SCHEMA:
+                for statement in _FROM_1 if version else _TABLES.strip().rstrip(";").split(";\n"):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {_OURS}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")

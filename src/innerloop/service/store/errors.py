@@ -15,5 +15,9 @@ class StaleError(ConflictError):
     """The task has changed since it was looked at."""
 
 
+class RereadError(StaleError):
+    """How its examples are read was decided since they were read."""
+
+
 class StoreError(FailedError):
     """The store cannot be read or written now; nothing that was acknowledged is lost."""

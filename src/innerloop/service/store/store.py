@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from innerloop.core.errors import InputError
+from innerloop.fewshot.reading import Reading
 from innerloop.service.limits import Limits
 from innerloop.service.store.database import Database
-from innerloop.service.store.errors import ConflictError, MissingError, StaleError
+from innerloop.service.store.errors import ConflictError, MissingError, RereadError, StaleError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,10 @@ class Task:
     dtype: str | None
     """Of its rows; None: it has seen no example."""
     shape: tuple[int, ...] | None
+    reading: Reading
+    """What its first examples decided."""
+    file: str | None
+    """Hash of the `.fewshot` file that holds its learner; None: its source is one of the server's."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +99,7 @@ class Store:
             values = (name, source, kind, reject, now)
             made = "INSERT INTO tasks (name, source, kind, reject, created, version) VALUES (?, ?, ?, ?, ?, 0)"
             id = c.execute(made, values).lastrowid
-            c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0)", (id, now))
+            c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]')", (id, now))
             return _task(c, name)
 
     def delete(self, name: str) -> None:
@@ -127,7 +132,14 @@ class Store:
             task = _task(c, name)
             return task, _classes(c, task)
 
-    def add(self, name: str, examples: Sequence[Example], action: str = "", expected: int | None = None) -> Change:
+    def add(
+        self,
+        name: str,
+        examples: Sequence[Example],
+        action: str = "",
+        expected: int | None = None,
+        readings: tuple[Reading, Reading] | None = None,
+    ) -> Change:
         """Teach examples, all or none of them.
 
         Args:
@@ -135,14 +147,21 @@ class Store:
             examples: With rows of one shape.
             action: What the version's history says; empty: the labels.
             expected: The version that the client saw; None: whichever.
+            readings: How the task was read before, and with these examples; None: that does not change.
 
         Raises:
             MissingError: There is no such task.
             StaleError: It has changed.
+            RereadError: It was read otherwise in the meantime.
             InputError: The rows are unlike those it has, or there are too many.
         """
 
         def work(c: sqlite3.Connection, task: Task, version: int) -> tuple[str, tuple[int, ...]]:
+            if readings is not None and task.reading != readings[0]:
+                raise RereadError("the task was taught its first examples just now: send these again")
+            if readings is not None and readings[1] != task.reading:
+                known = json.dumps(readings[1].to_json())
+                c.execute("UPDATE tasks SET reading = ? WHERE id = ?", (known, task.id))
             self._check_rows(c, task, [e.row for e in examples])
             now, ids = _now(), []
             for e in examples:
@@ -270,8 +289,8 @@ class Store:
             total = sum(counts.values())
             if total > self.limits.examples:
                 raise InputError(f"a task learns from at most {self.limits.examples:,} examples, not {total:,}")
-            values = (task.id, version, _now(), action, len(counts), total)
-            c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?)", values)
+            values = (task.id, version, _now(), action, len(counts), total, task.version or None)
+            c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, '[]')", values)
             c.execute("UPDATE tasks SET version = ? WHERE id = ?", (version, task.id))
         return Change(version=version, ids=ids)
 
@@ -285,9 +304,12 @@ class Store:
         if dtype is None or shape is None:
             dtype, shape = rows[0].dtype.name, rows[0].shape
             c.execute("UPDATE tasks SET dtype = ?, shape = ? WHERE id = ?", (dtype, json.dumps(shape), task.id))
-        wrong = next((row for row in rows if row.dtype.name != dtype or row.shape != shape), None)
+        wrong = next((row for row in rows if row.shape != shape), None)
         if wrong is not None:
             raise InputError(f"task '{task.name}' has examples of shape {list(shape)}, got {list(wrong.shape)}")
+        if any(row.dtype.name != dtype for row in rows):
+            kinds = ("picture files", "numbers") if dtype == "uint8" else ("numbers", "picture files")
+            raise InputError(f"task '{task.name}' was taught {kinds[0]}, and these are {kinds[1]}: give the same kind")
 
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -310,8 +332,12 @@ def _task(c: sqlite3.Connection, name: str) -> Task:
 
 def _read(row: sqlite3.Row) -> Task:
     values = dict(row)
-    shape = values.pop("shape")
-    return Task(shape=None if shape is None else tuple(json.loads(shape)), **values)
+    shape, reading = values.pop("shape"), values.pop("reading")
+    return Task(
+        shape=None if shape is None else tuple(json.loads(shape)),
+        reading=Reading.from_json(None if reading is None else json.loads(reading)),
+        **values,
+    )
 
 
 def _classes(c: sqlite3.Connection, task: Task) -> dict[str, int]:

@@ -136,6 +136,7 @@ class OneShotRuns:
         """See `innerloop.core.types.Sampler`."""
         return {
             "kind": "one-shot runs",
+            "score": "accuracy",
             "dataset": "omniglot",
             "split": "one-shot runs",
             "shape": [1, SIZE, SIZE],

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from innerloop.core.errors import InputError
-from innerloop.evaluate.interval import difference, interval
+from innerloop.core.interval import difference, interval
 
 
 def test_interval_is_that_of_numpy():

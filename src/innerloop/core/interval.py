@@ -1,22 +1,26 @@
 """Intervals over tasks: a task is the unit, never its queries."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from innerloop.core import random
 from innerloop.core.errors import InputError
 
 Z95 = 1.96
+_RESAMPLES, _BLOCK = 2000, 100
+_SEED = 0x5C04E
 
 
 class Interval(NamedTuple):
-    """A mean and the half-width of its 95% confidence interval."""
+    """A mean, or another total, and the half-width of its 95% confidence interval."""
 
     mean: float
     ci95: float
-    """NaN when there is one score: it says nothing about the spread."""
+    """NaN when there is one task: it says nothing about the spread."""
 
 
 def interval(scores: Tensor | Sequence[float]) -> Interval:
@@ -48,3 +52,31 @@ def difference(scores: Tensor | Sequence[float], reference: Tensor | Sequence[fl
     if ours.shape != theirs.shape:
         raise InputError(f"paired scores need the same tasks, got {len(ours)} and {len(theirs)}")
     return interval(ours - theirs)
+
+
+def bootstrap(total: Callable[[Tensor], float], scores: Tensor, *, resamples: int = _RESAMPLES) -> Interval:
+    """`total(scores)`, and half of the width of its percentile interval when tasks are drawn anew with replacement.
+
+    The draws depend on the number of tasks alone, so that two learners are drawn the same tasks (Efron and Tibshirani
+    1993, chapter 13).
+
+    Args:
+        total: Of [tasks, ...] scores; called once for each draw.
+        scores: [tasks, ...].
+        resamples: How many draws.
+
+    Raises:
+        InputError: There is no task.
+    """
+    tasks = len(scores)
+    if tasks == 0:
+        raise InputError("an interval needs at least one task")
+    value = total(scores)
+    if tasks == 1 or not math.isfinite(value):
+        return Interval(value, float("nan"))
+    totals = []
+    for first in range(0, resamples, _BLOCK):
+        rows = random.bits(random.mix(_SEED, first), (min(_BLOCK, resamples - first), tasks)) % tasks
+        totals += [total(scores[row]) for row in rows]
+    low, high = torch.tensor(totals, dtype=torch.float64).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+    return Interval(value, ((high - low) / 2).item())

@@ -1,0 +1,148 @@
+"""What a learner says of the networks in its fields: the role of each, from which a default one is made.
+
+    head: Model = field(metadata=role(Rows(FEATURES, OUTPUTS)))
+
+The learner knows no architecture, and whoever makes the network (`problems.networks`) knows no learner. Fields named
+`model` and `encoder` have their role by the contract.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from types import MappingProxyType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.model import Model
+
+_KEY = "innerloop.role"
+
+
+@dataclass(frozen=True)
+class Size:
+    """A length that is known once the data and the learner's other networks are."""
+
+    network: str | None
+    """The field whose network's features are counted; None: the outputs of the problem, such as a logit a class."""
+    times: int = 1
+
+    def __rmul__(self, times: int) -> "Size":
+        return Size(self.network, times * self.times)
+
+
+Length = int | Size
+FEATURES = Size("encoder")
+"""Features of the encoder; `Size("other")` are those of the network in another field, `2 * FEATURES` twice as many."""
+OUTPUTS = Size(None)
+"""Classes of a task, or of all of meta-training for learners that are trained on batches of them; targets."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a network is for. One role is one signature of the network."""
+
+    when: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
+    """Fields of the learner and the value that each must have for the network to be needed."""
+    unless: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
+    """Fields of the learner and a value with which the network is not needed."""
+
+    def needed(self, values: Mapping[str, Any]) -> bool:
+        """Whether a learner with these values of its fields has use for the network."""
+        wanted = all(values[k] == v for k, v in self.when.items())
+        return wanted and not any(values[k] == v for k, v in self.unless.items())
+
+
+@dataclass(frozen=True)
+class Whole(Role):
+    """x -> outputs of the problem, [n, outputs]."""
+
+
+@dataclass(frozen=True)
+class Encoder(Role):
+    """x -> features [n, d], or feature maps [n, c, height, width] where `maps` and the network can keep them."""
+
+    maps: bool = False
+
+
+@dataclass(frozen=True)
+class Rows(Role):
+    """[n, inputs] -> [n, outputs]: one linear layer, or more with units between."""
+
+    inputs: Length
+    outputs: Length
+    hidden: tuple[Length, ...] = ()
+    activation: Literal["relu", "tanh"] = "relu"
+
+
+@dataclass(frozen=True)
+class Pairs(Role):
+    """Features of two examples, [n, 2 d] or [n, 2 c, height, width] -> [n, 1]."""
+
+    encoder: str = "encoder"
+    """The field whose features are compared."""
+
+
+@dataclass(frozen=True)
+class Sequence(Role):
+    """`{"x": [n, features], "rows": [n] bool}`, read as one sequence, -> [n, features]."""
+
+    features: Length
+
+
+@dataclass(frozen=True)
+class Cell(Role):
+    """`{"x": [n, inputs], "h": [n, units], "c": [n, units]}` -> [n, 2 units], the next h and c."""
+
+    inputs: Length
+    units: Length
+
+
+_BY_CONTRACT: Mapping[str, Role] = {"model": Whole(), "encoder": Encoder()}
+
+
+def role(of: Role) -> Mapping[str, Role]:
+    """The metadata of a field that holds a network of this role."""
+    return MappingProxyType({_KEY: of})
+
+
+def network_fields(cls: type[Learner]) -> dict[str, Field[Any]]:
+    """The fields of a learner that hold a network, or None instead."""
+    hints = get_type_hints(cls)
+    return {f.name: f for f in fields(cls) if any(_is_network(k) for k in _kinds(hints[f.name]))}
+
+
+def roles(cls: type[Learner]) -> dict[str, Role]:
+    """The role of every network of a learner, by its field.
+
+    Raises:
+        InputError: A field does not say what its network is for and has no network of its own, or says it of what is
+            no field.
+    """
+    result, names = {}, {f.name for f in fields(cls)}
+    for name, f in network_fields(cls).items():
+        own = f.metadata.get(_KEY, _BY_CONTRACT.get(name))
+        if own is None:
+            if isinstance(f.default, Model) or f.default_factory is not MISSING:
+                continue
+            known = ", ".join(kind.__name__ for kind in Role.__subclasses__())
+            raise InputError(
+                f"{cls.__name__} does not say what its network '{name}' is for: declare it by "
+                f"field(metadata=role(...)) of core.networks, with one of {known}"
+            )
+        if strange := sorted({*own.when, *own.unless} - names):
+            raise InputError(f"{cls.__name__}.{name} depends on '{strange[0]}', which is no field of it")
+        result[name] = own
+    return result
+
+
+def counts_outputs(cls: type[Learner]) -> bool:
+    """Whether a learner learns a network with an output for each class, so that their number cannot change."""
+    return any(isinstance(r, Whole) or OUTPUTS in vars(r).values() for r in roles(cls).values())
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _is_network(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Model)

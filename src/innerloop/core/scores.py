@@ -1,0 +1,280 @@
+"""What is reported of a task, and of many: accuracy, mean squared error, a score of your own.
+
+A sampler names its score in `describe()["score"]`. Training's validation, `select`, `compare` and reports read the
+direction, the unit and the total from here; nothing is guessed from a dtype.
+"""
+
+import abc
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from innerloop.core import interval as intervals
+from innerloop.core import objectives
+from innerloop.core.errors import InputError
+from innerloop.core.interval import Interval
+from innerloop.core.nearest import nearest
+from innerloop.core.types import Batch, Metrics, Sampler
+
+
+@dataclass(frozen=True)
+class Score(abc.ABC):
+    """A number, or a few, of every episode, and what they amount to over many."""
+
+    name: ClassVar[str]
+    """What protocols and samplers call it: a short name of this module, or `package.module:attribute`, where an
+    instance of it stands, for one of your own."""
+    title: ClassVar[str]
+    """What tables and axes call it."""
+    higher_is_better: ClassVar[bool]
+    percent: ClassVar[bool] = False
+    """Whether it is from 0 to 1 and is printed as a percentage."""
+    unit: ClassVar[str] = ""
+    """Such as "s", or "points"; printed after numbers that are no percentage."""
+    parts: ClassVar[int] = 1
+    """k, how many numbers an episode gives."""
+    of_classes: ClassVar[bool] = False
+    """Whether outputs are logits of classes, so that their probabilities can be judged, and labels permuted."""
+
+    @abc.abstractmethod
+    def of(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """[k] numbers of one episode; pure, and fit for `vmap`.
+
+        Args:
+            outputs: What `predict` returned for `batch.x`.
+            batch: The query, with its mask.
+        """
+
+    @abc.abstractmethod
+    def total(self, scores: Tensor) -> float:
+        """What [episodes, k] numbers amount to."""
+
+    def interval(self, scores: Tensor) -> Interval:
+        """The total of [episodes, k] numbers with its 95% interval: a seeded bootstrap over episodes."""
+        return intervals.bootstrap(self.total, scores)
+
+    def difference(self, scores: Tensor, reference: Tensor) -> Interval:
+        """The total of `scores` minus that of `reference`, drawing the same episodes for both.
+
+        Raises:
+            InputError: The two were not measured on the same number of episodes.
+        """
+        _refuse_unpaired(scores, reference)
+        k = scores.shape[1]
+        both = torch.cat([scores, reference], 1)
+        return intervals.bootstrap(lambda rows: self.total(rows[:, :k]) - self.total(rows[:, k:]), both)
+
+    @property
+    def factor(self) -> float:
+        """What numbers are multiplied by to be printed."""
+        return 100.0 if self.percent else 1.0
+
+    @property
+    def label(self) -> str:
+        """Title and unit, as axes have them."""
+        unit = "%" if self.percent else self.unit
+        return f"{self.title} ({unit})" if unit else self.title
+
+    def better(self, total: float) -> float:
+        """`total` with the sign that makes more better; the worst where it is NaN."""
+        if total != total:
+            return float("-inf")
+        return total if self.higher_is_better else -total
+
+
+class Mean(Score):
+    """A score of one number an episode, whose total is the mean; the usual interval holds."""
+
+    def total(self, scores: Tensor) -> float:
+        return self.interval(scores).mean
+
+    def interval(self, scores: Tensor) -> Interval:
+        """Mean, and 1.96 standard errors over episodes."""
+        return intervals.interval(scores.squeeze(1))
+
+    def difference(self, scores: Tensor, reference: Tensor) -> Interval:
+        _refuse_unpaired(scores, reference)
+        return intervals.difference(scores.squeeze(1), reference.squeeze(1))
+
+
+class Accuracy(Mean):
+    """Share of the counted rows whose largest logit is that of their class."""
+
+    name, title, higher_is_better = "accuracy", "accuracy", True
+    percent, of_classes = True, True
+
+    def of(self, outputs: Tensor, batch: Batch) -> Tensor:
+        right = (outputs.argmax(-1) == batch.y).to(outputs.dtype)
+        return objectives.mean(right, objectives.weights(batch.y, batch.mask))[None]
+
+
+class NegativeLogLikelihood(Mean):
+    """Cross-entropy of the classes, in nats."""
+
+    name, title, higher_is_better = "nll", "negative log-likelihood", False
+    unit, of_classes = "nats", True
+
+    def of(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return objectives.classification(outputs, batch.y, batch.mask)[None]
+
+
+class MeanSquaredError(Mean):
+    """Squared error of float targets, mean over rows and their entries."""
+
+    name, title, higher_is_better = "mse", "mean squared error", False
+
+    def of(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return objectives.regression(outputs, batch.y, batch.mask)[None]
+
+
+class MeanAbsoluteError(Mean):
+    """Absolute error of float targets, mean over rows and their entries."""
+
+    name, title, higher_is_better = "mae", "mean absolute error", False
+
+    def of(self, outputs: Tensor, batch: Batch) -> Tensor:
+        errors = (outputs - batch.y).abs().flatten(1).mean(-1)
+        return objectives.mean(errors, objectives.weights(batch.y, batch.mask))[None]
+
+
+class RootMeanSquaredError(Score):
+    """Root of the mean squared error over the rows of all episodes, long ones and short ones."""
+
+    name, title, higher_is_better = "rmse", "root mean squared error", False
+    parts = 2
+
+    def of(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """[2] the sum of the rows' squared errors, and the number of rows."""
+        rows = objectives.weights(batch.y, batch.mask).to(outputs.dtype)
+        errors = (outputs - batch.y).square().flatten(1).mean(-1)
+        return torch.stack([(errors * rows).sum(), rows.sum()])
+
+    def total(self, scores: Tensor) -> float:
+        errors, rows = scores.sum(0)
+        return (errors / rows).sqrt().item()
+
+
+class Value(Mean):
+    """Mean of the outputs themselves: the value of a function that is minimised."""
+
+    name, title, higher_is_better = "value", "mean value", False
+
+    def of(self, outputs: Tensor, batch: Batch) -> Tensor:
+        return outputs.mean()[None]
+
+
+SCORES: dict[str, Score] = {
+    score.name: score
+    for score in (
+        Accuracy(),
+        NegativeLogLikelihood(),
+        MeanSquaredError(),
+        MeanAbsoluteError(),
+        RootMeanSquaredError(),
+        Value(),
+    )
+}
+"""By name."""
+_OBJECTIVES = {objectives.classification: Accuracy(), objectives.regression: MeanSquaredError()}
+TRAINED: tuple[Score, ...] = (Accuracy(), MeanSquaredError(), Value())
+"""What learners log of their own training."""
+
+
+def named(name: Any, allow: Sequence[str] = ()) -> Score:
+    """The score of that name.
+
+    One of your own is looked up in modules that are imported already, or lie under an allowed prefix: a file that names
+    it runs no code.
+
+    Args:
+        name: `accuracy` and the like, or `package.module:attribute`.
+        allow: Prefixes of modules that may be imported.
+
+    Raises:
+        InputError: There is none.
+    """
+    if isinstance(name, str) and ":" in name:
+        return _own(name, allow)
+    if isinstance(name, str) and name in SCORES:
+        return SCORES[name]
+    raise InputError(
+        f"there is no score '{name}'{nearest(str(name), SCORES)} (one of your own is named as package.module:attribute)"
+    )
+
+
+def of_sampler(sampler: Sampler) -> Score:
+    """The score that a sampler names.
+
+    Raises:
+        InputError: It names none, or one that is not known.
+    """
+    name = sampler.describe().get("score")
+    if name is None:
+        raise InputError(
+            f'{type(sampler).__name__} names no score: add "score" to what its describe() returns, one of '
+            f"{', '.join(SCORES)}, or package.module:attribute"
+        )
+    return named(name)
+
+
+def tasks_of(sampler: Sampler) -> dict[str, object]:
+    """What `describe()` says of the tasks, without how they are scored."""
+    return {k: v for k, v in sampler.describe().items() if k != "score"}
+
+
+def measured(score: Score, outputs: Tensor, batch: Batch) -> Tensor:
+    """[k] numbers of one episode, without a graph.
+
+    NaN where a counted row is not finite: an argmax over NaN is class 0, which would pass for chance.
+
+    Raises:
+        InputError: The score returns another length than it declares.
+    """
+    outputs = outputs.detach()
+    values = score.of(outputs, batch)
+    if values.shape != (score.parts,):
+        raise InputError(
+            f"{type(score).__name__}.of returned shape {tuple(values.shape)}, and parts = {score.parts} declares "
+            f"({score.parts},): return one number for each part"
+        )
+    finite = outputs.isfinite().flatten(1).all(1)
+    rows = objectives.weights(batch.y, batch.mask)
+    broken = ~finite & rows if finite.shape == rows.shape else ~finite
+    return torch.where(broken.any(), torch.nan, values)
+
+
+def logged(objective: objectives.Objective, outputs: Tensor, query: Batch) -> Metrics:
+    """What training logs of a task beside its loss: the `score` that goes with the loss; nothing for one of your own.
+
+    A learner does not know what its sampler is scored by.
+    """
+    score = _OBJECTIVES.get(objective)
+    return {} if score is None else {"score": measured(score, outputs, query)[0]}
+
+
+def _own(name: str, allow: Sequence[str]) -> Score:
+    module, _, attribute = name.partition(":")
+    if any(module == p.rstrip(".") or module.startswith(p.rstrip(".") + ".") for p in allow):
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise InputError(f"the score '{name}' cannot be imported: {error}") from error
+    if module not in sys.modules:
+        raise InputError(
+            f"the score '{name}' is in a module that is not imported: import {module} first, or allow it "
+            f"(allow=('{module.partition('.')[0]}',))"
+        )
+    score = vars(sys.modules[module]).get(attribute)
+    if not isinstance(score, Score) or score.name != name:
+        raise InputError(f"'{name}' is no score whose name is '{name}': put an instance of it there")
+    return score
+
+
+def _refuse_unpaired(scores: Tensor, reference: Tensor) -> None:
+    if scores.shape != reference.shape:
+        raise InputError(f"paired scores need the same tasks, got {len(scores)} and {len(reference)}")

@@ -1,0 +1,102 @@
+"""Kinds of problem, a file each: what tasks are, where they come from, how they are scored.
+
+Nothing is registered: the classes of this package are its kinds, and `--data` is claimed by one of them.
+"""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.nearest import nearest
+from innerloop.problems.base import Problem
+
+
+@functools.cache
+def kinds() -> dict[str, type[Problem]]:
+    """All kinds by the name of their file."""
+    found = {}
+    for module in pkgutil.iter_modules(__path__):
+        for value in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
+            here = inspect.isclass(value) and value.__module__ == f"{__name__}.{module.name}"
+            if here and issubclass(value, Problem) and not inspect.isabstract(value):
+                found[module.name] = value
+    return found
+
+
+def data_sets() -> dict[str, str]:
+    """Names that `--data` takes, and what they are."""
+    return {name: about for kind in kinds().values() for name, about in kind.data_sets().items()}
+
+
+def kind_of(data: str, among: Mapping[str, type[Problem]] | None = None) -> type[Problem]:
+    """The kind of problem that some data are.
+
+    Args:
+        data: A name, or a path.
+        among: Kinds by name; None: all there are.
+
+    Raises:
+        InputError: No kind claims the data, or two do.
+    """
+    claimed = {name: kind for name, kind in (among or kinds()).items() if kind.claims(data)}
+    if len(claimed) > 1:
+        raise InputError(f"'{data}' is claimed by several kinds of problem, {', '.join(claimed)}: only one may")
+    if not claimed:
+        if Path(data).expanduser().exists():
+            raise InputError(
+                f"nothing here reads '{data}': give an .npz of arrays, a folder with a sub-folder of pictures for each "
+                "class, or a .csv or .jsonl of texts with their labels"
+            )
+        raise InputError(f"there is no data set and no path '{data}'{nearest(data, data_sets())}")
+    return next(iter(claimed.values()))
+
+
+def first_choice(cls: type[Learner]) -> str:
+    """The data that a learner is trained on unless others are named."""
+    stream = cls.trains_on[0]
+    return next(kind.usual_data for kind in kinds().values() if stream in kind.usual_for)
+
+
+def tested(trained: Problem, data: str | None, options: Mapping[str, Any]) -> Problem:
+    """The problem that a run is tested on.
+
+    Args:
+        trained: What it was trained on.
+        data: Other data; None: the same.
+        options: Those that were given.
+
+    Raises:
+        InputError: An option that does not apply, or data that are scored otherwise.
+    """
+    kind = type(trained) if data is None else kind_of(data)
+    problem = kind.after(trained, trained.data if data is None else data)
+    if problem.score != trained.score:
+        raise InputError(
+            f"the run was trained on {trained.data}, which is scored by {trained.score.title}, and {problem.data} is "
+            f"scored by {problem.score.title}: leave out --data, or train on {problem.data}"
+        )
+    return problem.changed(options)
+
+
+def of_record(task: Mapping[str, Any]) -> Problem:
+    """The problem that a run's record describes.
+
+    Raises:
+        InputError: It names data that are not known.
+    """
+    try:
+        kind = kind_of(str(task["data"]))
+    except InputError:  # a folder that is no longer there: its options say what it was
+        known = (kind for kind in kinds().values() if {f.name for f in fields(kind)} == set(task))
+        kind = next(known, None)
+        if kind is None:
+            raise
+    names = {f.name for f in fields(kind)}
+    return kind(**{k: v for k, v in task.items() if k in names})

@@ -1,0 +1,252 @@
+"""What a kind of problem is: the tasks of some data, what comes in and out of them, and how they are scored."""
+
+import abc
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
+
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.scores import Score
+from innerloop.core.sensible import Sensible, Stream
+from innerloop.core.types import Params, Sampler
+from innerloop.problems.networks import StartOptions
+from innerloop.tasks import EpisodeSampler, Splits
+
+Material = TypeVar("Material")
+Split = Literal["train", "validation", "test"]
+Root = str | Path | None
+"""Where data sets lie; None: `INNERLOOP_DATA`, or where they are downloaded to."""
+
+
+class Baseline(NamedTuple):
+    """An honest number to stand beside a result."""
+
+    label: str
+    """Of its file."""
+    learner: Learner
+    params: Params
+    name: str
+    """In tables."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem(abc.ABC, Generic[Material]):
+    """One kind of problem. Its fields are the options that apply to it, and no others.
+
+    What is loaded goes through the methods as `material`, as parameters do through a learner's.
+    """
+
+    score: ClassVar[Score]
+    """What its samplers name."""
+    streams: ClassVar[tuple[Stream, ...]]
+    """What it can give to meta-training."""
+    usual_for: ClassVar[tuple[Stream, ...]] = ()
+    """Learners that are trained on these are given `usual_data` unless others are named."""
+    usual_data: ClassVar[str] = ""
+    network_options: ClassVar[type[StartOptions]] = StartOptions
+    """What a person may choose about the networks."""
+    drawn: ClassVar[Literal["pictures", "curves"] | None] = None
+    """How a report shows its tasks."""
+    closing: ClassVar[int] = 0
+    """Validation tasks that a training ends with being measured on, where the kind measures in its own way."""
+    in_test: ClassVar[Mapping[str, Any]] = {}
+    """Values that options have in testing unless they are given: some are about training alone."""
+
+    data: str
+
+    @classmethod
+    @abc.abstractmethod
+    def claims(cls, data: str) -> bool:
+        """Whether some data, by name or path, are of this kind."""
+
+    @classmethod
+    @abc.abstractmethod
+    def data_sets(cls) -> Mapping[str, str]:
+        """Names of its data sets, and what they are."""
+
+    @classmethod
+    def names(cls, data: str) -> tuple[str, ...]:
+        """What learners may call it in their `sensible`, the most special name first."""
+        own = (base.__module__.rpartition(".")[2] for base in cls.__mro__ if issubclass(base, Problem))
+        return (data.replace("-", "_"), *(name for name in own if name != "base"))
+
+    @classmethod
+    def usual(cls, data: str) -> Sensible:
+        """Where learners start that say nothing of it."""
+        return Sensible()
+
+    @classmethod
+    def sensible(cls, learner: type[Learner], data: str) -> Sensible:
+        """Where a learner starts: what it says itself, or what is usual; networks begin with what is usual."""
+        own, usual = (learner.sensible.get(name) for name in cls.names(data)), cls.usual(data)
+        entry = next((entry for entry in own if entry is not None), usual)
+        return replace(entry, network={**usual.network, **entry.network})
+
+    def check(self) -> None:
+        """Refuse options that make no task.
+
+        Raises:
+            InputError: A count is below 1.
+        """
+        for name in ("ways", "shots", "queries", "batch_size"):
+            if getattr(self, name, 1) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    def stream(self, learner: type[Learner], name: str) -> Stream:
+        """What a learner is trained on here.
+
+        Raises:
+            InputError: On nothing that this kind has.
+        """
+        streams: list[Stream] = [s for s in learner.trains_on if s in self.streams]
+        if not streams:
+            wanted = " or ".join(learner.trains_on).replace("_", " ")
+            raise InputError(
+                f"{name} is trained on {wanted}, which '{self.data}' does not have: leave out --data {self.data}, or "
+                "choose another learner"
+            )
+        return streams[0]
+
+    @abc.abstractmethod
+    def load(self, root: Root) -> Material:
+        """What the tasks are made from."""
+
+    def suited(self, learner: type[Learner], name: str, material: Material) -> Self:
+        """With defaults that data may be too small for made smaller, where nobody asked for others.
+
+        Raises:
+            InputError: Options that this learner cannot follow.
+        """
+        return self
+
+    @abc.abstractmethod
+    def train(self, material: Material, stream: Stream, seed: int) -> Sampler:
+        """Meta-training tasks."""
+
+    @abc.abstractmethod
+    def validation(self, material: Material, seed: int) -> Sampler:
+        """Meta-validation tasks, like those of training."""
+
+    @abc.abstractmethod
+    def episodes(self, material: Material, split: Split, seed: int) -> Sampler:
+        """Tasks of a split, as a test has them; the three splits never meet."""
+
+    @abc.abstractmethod
+    def learner(self, cls: type[Learner], values: dict[str, Any], network: Any, material: Material) -> Learner:
+        """A learner for these tasks, with networks that take their inputs.
+
+        Args:
+            cls: Of the learner.
+            values: Its hyper-parameters.
+            network: Which networks, as `network_options`.
+            material: As of `load`.
+
+        Raises:
+            InputError: It cannot learn tasks of this kind, or the options do not fit together.
+        """
+
+    @abc.abstractmethod
+    def outputs(self, material: Material) -> int:
+        """Length of a prediction."""
+
+    def prescribed(self) -> dict[str, Any]:
+        """Fields of learners that these tasks decide, such as the objective."""
+        return {}
+
+    def splits(self, material: Material) -> Splits | None:
+        """The classes behind the tasks, where there are any."""
+        return None
+
+    def record(self, material: Material) -> dict[str, Any]:
+        """Plain JSON that a run keeps of its data, besides the options."""
+        return {}
+
+    def choosing(self, material: Material) -> Sampler | None:
+        """Small meta-validation tasks to choose a hyper-parameter on; None: there are none."""
+        return None
+
+    def calibrating(self, material: Material) -> Sampler | None:
+        """Meta-validation tasks to calibrate probabilities on; None: there are none."""
+        return None
+
+    @classmethod
+    def after(cls, trained: "Problem", data: str) -> Self:
+        """The problem of this kind that a run of another one is tested on: options of the same names are kept."""
+        names = {f.name for f in fields(cls)} - {"data"}
+        return cls(data=data, **{k: v for k, v in vars(trained).items() if k in names} | dict(cls.in_test))
+
+    def changed(self, given: Mapping[str, Any]) -> Self:
+        """The problem with some options changed.
+
+        Raises:
+            InputError: One does not apply.
+        """
+        own = {f.name for f in fields(self)}
+        wrong = next((k for k in given if k not in own), None)
+        if wrong is not None:
+            raise InputError(f"{self.data} has no {wrong.replace('_', ' ')}: leave out --{wrong.replace('_', '-')}")
+        problem = replace(self, **given)
+        problem.check()
+        return problem
+
+    def unseen(self, record: Mapping[str, Any], root: Root, split: Split, seed: int) -> Sampler:
+        """The tasks that a run is tested on.
+
+        Args:
+            record: Of the run: what it has seen.
+            root: Where data sets lie.
+            split: Which tasks.
+            seed: Of the tasks.
+
+        Raises:
+            InputError: The run has seen them.
+        """
+        return self.episodes(self.load(root), split, seed)
+
+    def pairs(
+        self, record: Mapping[str, Any], root: Root, split: Split, seed: int, same_group: float | None
+    ) -> EpisodeSampler:
+        """Tasks of one shot and one query, whose examples are compared.
+
+        Args:
+            record: As of `unseen`, likewise the following three.
+            root: Where data sets lie.
+            split: Which classes.
+            seed: Of the tasks.
+            same_group: Share of tasks whose classes are all from one group; None: a half where groups allow, else 0.
+
+        Raises:
+            InputError: There are no classes, or the run has seen them.
+        """
+        raise InputError(f"pairs are taken from data with classes, not from {self.data}")
+
+    def refuse_unfit(self, learner: Learner, params: Params, record: Mapping[str, Any], sampler: Sampler) -> None:
+        """Tasks that the run's network cannot take, said before any work.
+
+        Raises:
+            InputError: They are of other shapes or ways.
+        """
+
+    def baselines(self, learner: Learner, seed: int, sampler: Sampler) -> Iterator[Baseline]:
+        """Honest numbers to stand beside a run: here the same learner, untrained."""
+        start = learner.init(seed)
+        if start:
+            yield Baseline("untrained", learner, start, f"{type(learner).__name__}, untrained")
+
+    def measure(self, learner: Learner, params: Params, split: Split, count: int, seed: int, trained: int) -> Any:
+        """A measurement in the kind's own way; None: by a meta-test, like most.
+
+        Args:
+            learner: As trained.
+            params: Its meta-parameters.
+            split: Which tasks.
+            count: How many.
+            seed: Of the tasks.
+            trained: The seed of training, whose validation tasks may be tuned on.
+
+        Returns:
+            What has `save(run) -> Path` and `to_json()`, and says itself in words.
+        """
+        return None

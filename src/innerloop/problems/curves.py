@@ -1,0 +1,61 @@
+"""Regression of curves from wider families than MAML's sinusoids: with noise, finite sets of tasks, ragged supports."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import pi
+from typing import Any, ClassVar
+
+from innerloop.core.sensible import Sensible
+from innerloop.core.types import Sampler
+from innerloop.nn.mlp import MLP
+from innerloop.problems.regression import Family, Regression
+from innerloop.tasks import GPCurves, Polynomial, Sinusoid, mixture
+
+_USUAL = Sensible(
+    fields={"inner_lr": 0.003}, task={"shots": 10, "queries": 10}, train={"meta_batch_size": 25, "clip": 10.0}
+)
+
+
+def _family(sampler: Callable[..., Sampler]) -> Family:
+    return Family(sampler=sampler, model=MLP(hidden=(40, 40)), outputs=1, usual=_USUAL)
+
+
+_ABOUT = {
+    "sinusoids": "Sinusoids of several frequencies: amplitude 0.1 to 5, frequency 0.5 to 2, any phase.",
+    "lines": "Lines with uniform coefficients.",
+    "quadratics": "Quadratic functions with uniform coefficients.",
+    "cubics": "Cubic functions with uniform coefficients.",
+    "gp-curves": "Curves of Gaussian processes with an RBF kernel, each with its lengthscale and scale.",
+    "mixture": "Sinusoids, lines, quadratics and cubics, a quarter each.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves(Regression):
+    """What a task is."""
+
+    families: ClassVar[Mapping[str, Family]] = {
+        "sinusoids": _family(partial(Sinusoid, frequency=(0.5, 2.0), phase=(0.0, 2 * pi))),
+        "lines": _family(partial(Polynomial, degree=1)),
+        "quadratics": _family(partial(Polynomial, degree=2)),
+        "cubics": _family(partial(Polynomial, degree=3)),
+        "gp-curves": _family(GPCurves),
+        "mixture": _family(mixture),
+    }
+
+    data: str = "sinusoids"
+    """A family of curves, see `innerloop list`."""
+    noise: float = 0.0
+    """Standard deviation of what is added to every value."""
+    functions: int | None = None
+    """So many functions are drawn once, and every task is new points of one of them; None: a new one for each task."""
+    fewest_shots: int | None = None
+    """Ragged tasks: from so many support points to `shots`; None: always `shots`."""
+
+    @classmethod
+    def data_sets(cls) -> Mapping[str, str]:
+        return _ABOUT
+
+    def variations(self) -> dict[str, Any]:
+        return {"noise": self.noise, "tasks": self.functions, "fewest_shots": self.fewest_shots}

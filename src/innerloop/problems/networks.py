@@ -1,0 +1,141 @@
+"""Default networks for the shape of some data and the roles that a learner declares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from innerloop.core.errors import InputError
+from innerloop.core.model import Model
+from innerloop.core.networks import Cell, Encoder, Length, Pairs, Role, Rows, Sequence, Whole
+from innerloop.nn.context import BiLSTM, LSTMCell
+from innerloop.nn.conv4 import Conv4
+from innerloop.nn.mlp import MLP, Linear
+from innerloop.nn.relation import ConvMaps, Relation
+from innerloop.nn.resnet12 import ResNet12
+
+_WIDTHS = (1.0, 2.5, 5.0, 10.0)
+"""Blocks of ResNet-12 relative to the first: 64, 160, 320, 640."""
+_SMALLEST = 16
+"""Side of a picture that survives being halved four times."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartOptions:
+    """What training begins with."""
+
+    start: str | None = None
+    """Run folder whose parameters are begun with, where names and shapes fit: transfer, or with --steps 0 one
+    pre-training for several learners. None: random parameters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(StartOptions):
+    """The network inside the learner."""
+
+    network: Literal["auto", "conv4", "resnet12", "mlp", "none"] = "auto"
+    """auto: conv4 for pictures from 16 x 16, mlp for anything else. none: raw inputs, where a learner can."""
+    width: int = 64
+    """Channels of conv4, units of the hidden layers of mlp, channels of the first block of resnet12."""
+    pool: Literal["auto", "max", "stride"] = "auto"
+    """Of conv4. max: 2x2 max-pooling, flattened; stride: strided convolutions, averaged over space; auto: max
+    for encoders, stride for networks that are adapted whole."""
+
+
+def network(shape: tuple[int, ...], outputs: int | None, options: NetworkOptions) -> Model:
+    """A network for examples of this shape.
+
+    Args:
+        shape: Of one example: [channels, size, size] for pictures.
+        outputs: How many, or None for an encoder.
+        options: Which, and how wide.
+
+    Raises:
+        InputError: The network does not fit the shape.
+    """
+    picture = len(shape) == 3 and shape[1] == shape[2]
+    kind = options.network
+    if kind == "auto":
+        kind = "conv4" if picture and shape[1] >= _SMALLEST else "mlp"
+    if kind in ("conv4", "resnet12") and not picture:
+        raise InputError(f"{kind} takes square pictures; these examples have shape {list(shape)}: use --network mlp")
+    if options.width < 1:
+        raise InputError(f"width must be at least 1, got {options.width}")
+    if kind == "conv4":
+        pool = options.pool
+        if pool == "auto":
+            pool = "max" if outputs is None and shape[1] >= _SMALLEST else "stride"
+        return Conv4(channels=shape[0], size=shape[1], outputs=outputs, width=options.width, pool=pool)
+    if kind == "resnet12":
+        a, b, c, d = (round(options.width * w) for w in _WIDTHS)
+        return ResNet12(channels=shape[0], size=shape[1], outputs=outputs, widths=(a, b, c, d))
+    if kind == "mlp":
+        inputs = 1
+        for n in shape:
+            inputs *= n
+        return MLP(inputs=inputs, hidden=(options.width,) * 2, outputs=options.width if outputs is None else outputs)
+    raise InputError("this learner needs a network: choose conv4, resnet12 or mlp")
+
+
+def features(encoder: Model) -> int:
+    """Length of a network's feature vector."""
+    if isinstance(encoder, MLP | Linear):
+        return encoder.outputs
+    if isinstance(encoder, Conv4 | ResNet12 | BiLSTM):
+        return encoder.features
+    raise InputError(f"the feature length of {type(encoder).__name__} is not known here: build the learner in Python")
+
+
+def in_role(
+    role: Role, shape: tuple[int, ...], outputs: int, options: NetworkOptions, other: Callable[[str], Model]
+) -> Model:
+    """A network for a role.
+
+    Args:
+        role: As the learner declares it.
+        shape: Of one example.
+        outputs: How many the problem has.
+        options: Which network takes the examples, and how wide.
+        other: The network in another field of the learner.
+
+    Raises:
+        InputError: The network does not fit the shape, or a network that it is made from.
+    """
+
+    def length(of: Length) -> int:
+        if isinstance(of, int):
+            return of
+        return of.times * (outputs if of.network is None else features(other(of.network)))
+
+    match role:
+        case Whole():
+            return network(shape, outputs, options)
+        case Encoder():
+            encoder = network(shape, None, options)
+            return _with_maps(encoder) if role.maps else encoder
+        case Rows():
+            inputs, units, last = length(role.inputs), tuple(map(length, role.hidden)), length(role.outputs)
+            if not units:
+                return Linear(inputs=inputs, outputs=last)
+            return MLP(inputs=inputs, hidden=units, outputs=last, activation=role.activation)
+        case Pairs():
+            return _comparison(other(role.encoder))
+        case Sequence():
+            return BiLSTM(features=length(role.features))
+        case Cell():
+            return LSTMCell(inputs=length(role.inputs), units=length(role.units))
+    raise InputError(f"no network is known here for the role {type(role).__name__}: build the learner in Python")
+
+
+def _with_maps(encoder: Model) -> Model:
+    """The encoder without its last two pools and with feature maps, where it is one that can keep them."""
+    if isinstance(encoder, Conv4) and encoder.pool == "max":
+        return ConvMaps(channels=encoder.channels, size=encoder.size, width=encoder.width)
+    return encoder
+
+
+def _comparison(encoder: Model) -> Model:
+    """A network that scores two examples by their features."""
+    if isinstance(encoder, ConvMaps):
+        return Relation(channels=encoder.width, size=encoder.size // 4)
+    d = features(encoder)
+    return MLP(inputs=2 * d, hidden=(d, 8), outputs=1)

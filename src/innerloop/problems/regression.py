@@ -1,0 +1,128 @@
+"""Regression: tasks that are computed, not drawn from classes of examples."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple, Self
+
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.model import Model
+from innerloop.core.objectives import regression
+from innerloop.core.scores import MeanSquaredError
+from innerloop.core.sensible import Sensible, Stream
+from innerloop.core.types import Sampler
+from innerloop.nn.mlp import MLP
+from innerloop.problems.base import Problem, Root, Split
+from innerloop.problems.classes import first_line
+from innerloop.problems.networks import StartOptions
+from innerloop.tasks import MassSpringDamper, Sinusoid
+
+_STREAMS: Mapping[Split, int] = {"train": 0, "validation": 1, "test": 2}
+
+
+class Family(NamedTuple):
+    """Tasks of one kind, with the network that learns them."""
+
+    sampler: Callable[..., Sampler]
+    """Takes `shots`, `queries` and `seed`."""
+    model: Model
+    outputs: int
+    """Length of a target."""
+    usual: Sensible
+    """Where learners start that say nothing of it."""
+
+
+FAMILIES = {
+    "sinusoid": Family(
+        sampler=Sinusoid,
+        model=MLP(hidden=(40, 40)),
+        outputs=1,
+        usual=Sensible(fields={"inner_lr": 0.01}, task={"shots": 10, "queries": 10}, train={"meta_batch_size": 25}),
+    ),
+    "mass-spring-damper": Family(
+        sampler=MassSpringDamper,
+        model=MLP(inputs=3, hidden=(64, 64), outputs=2, activation="tanh"),
+        outputs=2,
+        usual=Sensible(
+            fields={"inner_lr": 0.1, "inner_steps": 5},
+            task={"shots": 16, "queries": 16},
+            train={"meta_batch_size": 25, "meta_lr": 2e-3, "schedule": "cosine"},
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regression(Problem[None]):
+    """What a task is."""
+
+    score = MeanSquaredError()
+    streams = ("episodes",)
+    drawn = "curves"
+    in_test = {"queries": 15}  # noqa: RUF012
+
+    data: str = "sinusoid"
+    """A family of functions, see `innerloop list`."""
+    shots: int = 10
+    """Points of the support."""
+    queries: int = 10
+    """Points that a meta-training task is scored on."""
+    train_shots: int | None = None
+    """Points of the support in meta-training; None: as `shots`."""
+
+    families: ClassVar[Mapping[str, Family]] = FAMILIES
+
+    @classmethod
+    def claims(cls, data: str) -> bool:
+        return data in cls.families
+
+    @classmethod
+    def data_sets(cls) -> Mapping[str, str]:
+        modules = {name: sys.modules[family.sampler.__module__] for name, family in cls.families.items()}
+        return {name: first_line(module.__doc__) for name, module in modules.items()}
+
+    @classmethod
+    def usual(cls, data: str) -> Sensible:
+        return cls.families[data].usual
+
+    def load(self, root: Root) -> None:
+        return None
+
+    def train(self, material: None, stream: Stream, seed: int) -> Sampler:
+        return self._tasks("train", self.shots if self.train_shots is None else self.train_shots, seed)
+
+    def validation(self, material: None, seed: int) -> Sampler:
+        return self._tasks("validation", self.shots if self.train_shots is None else self.train_shots, seed)
+
+    def episodes(self, material: None, split: Split, seed: int) -> Sampler:
+        return self._tasks(split, self.shots, seed)
+
+    def learner(self, cls: type[Learner], values: dict[str, Any], network: StartOptions, material: None) -> Learner:
+        """The learner with the network of the family's paper."""
+        if "model" not in {f.name for f in fields(cls)}:
+            raise InputError(
+                f"{cls.__name__} tells classes apart; {self.data} is regression: try maml, meta_sgd or reptile"
+            )
+        return cls(**{**values, "model": self.families[self.data].model, **self.prescribed()})
+
+    def outputs(self, material: None) -> int:
+        return self.families[self.data].outputs
+
+    def prescribed(self) -> dict[str, Any]:
+        return {"objective": regression}
+
+    @classmethod
+    def after(cls, trained: Problem, data: str) -> Self:
+        if isinstance(trained, cls) and trained.data != data:
+            raise InputError(f"the run was trained on {trained.data}, whose inputs are not those of {data}")
+        return super().after(trained, data)
+
+    def _tasks(self, split: Split, shots: int, seed: int) -> Sampler:
+        """Three streams of tasks that never meet."""
+        sampler = self.families[self.data].sampler
+        return sampler(seed=3 * seed + _STREAMS[split], shots=shots, queries=self.queries, **self.variations())
+
+    def variations(self) -> dict[str, Any]:
+        """Further arguments of the sampler."""
+        return {}

@@ -1,0 +1,87 @@
+"""Classes of texts, such as intents: a frozen encoder makes rows of them, which the learner is trained on."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from innerloop import encoders
+from innerloop.core.aligned import from_numpy
+from innerloop.core.errors import InputError
+from innerloop.core.sensible import Sensible
+from innerloop.problems.base import Root
+from innerloop.problems.classes import Classes, first_line
+from innerloop.tasks import Pool, Splits, cache, tables, texts
+from innerloop.tasks.pool import from_rows
+from innerloop.tasks.progress import track
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextClasses(Classes):
+    """What a task is."""
+
+    usual_for = ()
+    drawn = None
+
+    data: str = "clinc150"
+    """A data set (see `innerloop list`), or a .csv, .tsv or .jsonl file with `text` and `label`."""
+    encoder: str = "use-multilingual"
+    """The frozen network that turns texts into rows (see `innerloop list`)."""
+
+    @classmethod
+    def claims(cls, data: str) -> bool:
+        path = Path(data)
+        return data in texts.names() or ((tables.is_csv(path) or tables.is_jsonl(path)) and not path.is_dir())
+
+    @classmethod
+    def data_sets(cls) -> Mapping[str, str]:
+        return {name: first_line(texts.module(name).__doc__) for name in texts.names()}
+
+    @classmethod
+    def usual(cls, data: str) -> Sensible:
+        return Sensible(network={"width": 256})  # half of the rows' length; with 64 the frozen rows alone are better
+
+    def check(self) -> None:
+        super().check()
+        if self.unsupervised:
+            raise InputError("unsupervised tasks are of distorted pictures, which texts are not: leave it out")
+
+    def load(self, root: Root) -> Splits:
+        """Texts as rows; encoded once and kept in the user's cache folder."""
+        if self.encoder not in encoders.names() or encoders.about(self.encoder).KIND != "texts":
+            known = [name for name in encoders.names() if encoders.about(name).KIND == "texts"]
+            raise InputError(f"'{self.encoder}' is no encoder of texts: choose {', '.join(known)}")
+        splits = texts.load(self.data, root, self.split_scheme)
+        pools = (self._pool(splits.dataset, name, getattr(splits, name)) for name in ("train", "validation", "test"))
+        return Splits(**{pool.split: pool for pool in pools})
+
+    def record(self, material: Splits) -> dict[str, Any]:
+        return super().record(material) | {"encoder": self.encoder}
+
+    def raw(self, shape: list[int]) -> str:
+        return self.encoder
+
+    def _pool(self, dataset: str, split: str, part: texts.Texts) -> Pool:
+        digest = hashlib.sha256("\0".join(part.texts).encode()).hexdigest()[:16]
+        rows = cache.cached(f"texts-{self.encoder}-{digest}", lambda: self._encoded(part.texts))["rows"]
+        names = sorted(set(part.labels))
+        index = {name: i for i, name in enumerate(names)}
+        return from_rows(
+            from_numpy(rows),
+            [index[label] for label in part.labels],
+            names,
+            groups=[part.groups[name] for name in names] if part.groups else (),
+            dataset=dataset,
+            split=split,
+        )
+
+    def _encoded(self, examples: tuple[str, ...]) -> cache.Arrays:
+        encoder, starts = encoders.named(self.encoder), range(0, len(examples), _BATCH)
+        batches = track(starts, f"{len(examples)} texts through {self.encoder}", len(starts))
+        rows = [encoder.encode(examples[i : i + _BATCH]).numpy() for i in batches]
+        return {"rows": np.concatenate(rows)}

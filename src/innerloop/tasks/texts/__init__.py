@@ -1,0 +1,40 @@
+"""Data sets of texts with their classes, one module each: `read(root, scheme)` returns `TextSplits`."""
+
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+from innerloop.core.errors import InputError
+from innerloop.tasks.texts.splits import Texts, TextSplits, from_file
+
+__all__ = ["TextSplits", "Texts", "load", "module", "names"]
+_NO_DATA = ("splits",)
+
+
+def names() -> list[str]:
+    """Names of all data sets, as the field writes them."""
+    return [m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name not in _NO_DATA]
+
+
+def module(name: str) -> ModuleType:
+    """The module of a data set."""
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+def load(name_or_path: str, root: Path | str | None = None, scheme: str | None = None) -> TextSplits:
+    """Read a data set by name, or a table of texts and labels by path.
+
+    Args:
+        name_or_path: One of `names()`, or a `.csv`, `.tsv`, `.jsonl` or `.ndjson` file.
+        root: The data root.
+        scheme: Which split of the classes, where a data set has several.
+
+    Raises:
+        InputError: It cannot be read, or has no such split.
+    """
+    if name_or_path in names():
+        return module(name_or_path).read(root, scheme)
+    if scheme is not None:
+        raise InputError(f"{name_or_path} is split in one way only: leave out --split-scheme {scheme}")
+    return from_file(Path(name_or_path).expanduser())

@@ -1,0 +1,177 @@
+"""What the first examples of a task decide holds for all others: ink, photographs, the unit of numbers."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from innerloop.cli.main import main
+from innerloop.core.errors import InputError
+from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.fewshot.reading import Reading
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.tasks.images import ink_of, scan
+
+HOW = {"size": 28, "channels": 1, "ink": "auto"}
+
+
+def encoded(values: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(values).save(out, "PNG")
+    return out.getvalue()
+
+
+def drawing(seed: int, edge: int = 0, paper: int = 240, ink: int = 20, shape: tuple[int, int] = (40, 40)) -> bytes:
+    """A few strokes, in the middle of the picture; `edge` pixels around it are as dark as ink."""
+    g = np.random.default_rng(seed)
+    values = np.full(shape, paper, np.uint8)
+    for _ in range(4):
+        a, b = g.integers(8, 24, 2)
+        values[a : a + 2, b : b + 10] = ink
+    return encoded(np.pad(values, edge, constant_values=min(paper, ink)))
+
+
+def photograph(seed: int) -> bytes:
+    """Patches of every colour."""
+    patches = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return encoded(np.repeat(np.repeat(patches, 8, 0), 8, 1))
+
+
+def classifier() -> FewShotClassifier:
+    return FewShotClassifier.of(NearestCentroid(), {}, preprocessing=HOW)
+
+
+def reading(task: FewShotClassifier) -> Reading:
+    return task._fitted().source.reading
+
+
+@pytest.mark.parametrize(
+    ("picture", "ink"),
+    [
+        (drawing(0), "dark"),
+        (drawing(0, edge=4), "dark"),
+        (drawing(0, edge=4, shape=(36, 90)), "dark"),
+        (drawing(0, paper=15, ink=230), "light"),
+        (drawing(0, edge=6, paper=15, ink=230), "light"),
+        (encoded(np.pad(np.full((30, 30), 30, np.uint8), 3, constant_values=250)), "dark"),  # a filled square
+        (encoded(np.full((20, 20), 255, np.uint8)), "dark"),
+        (encoded(np.zeros((1, 1), np.uint8)), "light"),
+    ],
+)
+def test_the_paper_tells_the_ink_also_inside_of_a_dark_edge(picture, ink):
+    assert ink_of([scan(picture, 28)]) == ink
+
+
+def test_most_of_the_pictures_decide_and_one_of_another_kind_changes_nothing():
+    odd = drawing(9, paper=15, ink=230)
+    task = classifier().fit([*map(drawing, range(5)), odd], list("aabbcc"))
+    assert reading(task) == Reading(ink="dark")
+    rows = task._fitted().rows
+    assert rows[0].float().mean() < 128 < rows[-1].float().mean()
+
+
+def test_what_was_decided_is_kept_when_more_is_taught_and_in_the_file(tmp_path):
+    task = classifier().fit([*map(drawing, range(4))], list("aabb"))
+    light = [drawing(i, paper=15, ink=230) for i in range(8)]
+    task.add_class("c", light)
+    assert reading(task).ink == "dark"
+    again = FewShotClassifier.load(task.save(tmp_path / "t.fewshot"))
+    assert reading(again) == reading(task)
+    for company in ([], light, light * 3):
+        assert np.array_equal(
+            again.predict_proba([drawing(0, edge=4), *company])[0], task.predict_proba([drawing(0, edge=4)])[0]
+        )
+
+
+def test_arrays_decide_nothing_about_files_and_the_first_files_do():
+    x = np.random.default_rng(0).integers(0, 256, (4, 1, 28, 28), dtype=np.uint8)
+    task = classifier().fit(x, list("aabb"))
+    assert reading(task) == Reading()
+    alone = [task.rows([one]) for one in (drawing(0), drawing(1, paper=15, ink=230))]
+    assert torch.equal(torch.cat(alone), task.rows([drawing(0), drawing(1, paper=15, ink=230)]))
+    assert reading(task.add_class("c", [drawing(0)])).ink == "dark"
+
+
+def test_a_photograph_among_drawings_is_refused_by_name(tmp_path, capsys):
+    task = classifier().fit([*map(drawing, range(4))], list("aabb"))
+    (tmp_path / "beach.png").write_bytes(photograph(0))
+    with pytest.raises(InputError, match=r"beach\.png is a colour photograph, and this task was taught drawings"):
+        task.predict([drawing(0), str(tmp_path / "beach.png")])
+    with pytest.raises(InputError, match="picture 2 is a colour photograph"):
+        classifier().fit([drawing(0), drawing(1), photograph(0), drawing(2)], list("aabb"))
+    task.save(tmp_path / "t.fewshot")
+    assert main(["predict", str(tmp_path / "t.fewshot"), str(tmp_path / "beach.png")]) == 2
+    assert "is a colour photograph" in capsys.readouterr().err
+
+
+def test_ink_of_any_colour_on_paper_of_any_colour_is_a_drawing():
+    grey = np.asarray(Image.open(io.BytesIO(drawing(0)))).astype(int)[..., None]
+    tinted = np.where(grey > 128, [250, 240, 190], [20, 40, 200]).astype(np.uint8)
+    task = classifier().fit([*map(drawing, range(4))], list("aabb"))
+    assert task.predict([encoded(tinted)])[0] == "a"
+
+
+def test_a_task_that_was_taught_photographs_reads_all_pictures_as_they_are():
+    task = classifier().fit([*map(photograph, range(4))], list("aabb"))
+    assert reading(task) == Reading(ink="light", photographs=True)
+    assert task.predict([photograph(0), drawing(0)])[0] == "a"
+
+
+NUMBERS = np.array([[10, 0], [12, 1], [100, 0], [102, 1], [200, 0], [202, 1]])
+TYPES = ("uint8", "int16", "int64", "uint16", "float32", "float64")
+
+
+@pytest.mark.parametrize("taught", TYPES)
+@pytest.mark.parametrize("asked", TYPES)
+def test_numbers_are_the_same_numbers_in_every_type(taught, asked, tmp_path):
+    task = FewShotClassifier().fit(NUMBERS.astype(taught), list("aabbcc"))
+    assert reading(task).unit == (255 if taught == "uint8" else 1)
+    again = FewShotClassifier.load(task.save(tmp_path / "t.fewshot"))
+    expected = task.predict_proba(NUMBERS.astype(taught))
+    for one in (task, again):
+        assert np.array_equal(one.predict_proba(NUMBERS.astype(asked)), expected)
+
+
+@pytest.mark.parametrize("wrong", [[[0.5, 1.0]], [[1.0, 0.0]], [[-1.0, 3.0]], [[256.0, 3.0]], [[3.5, 200.0]]])
+def test_numbers_that_are_no_bytes_are_refused_where_bytes_were_taught(wrong):
+    task = FewShotClassifier().fit(NUMBERS.astype(np.uint8), list("aabbcc"))
+    with pytest.raises(InputError, match=r"numbers from 0 to 255 \(uint8\), and example 1 holds others"):
+        task.predict(np.array([[10.0, 0.0], *wrong]))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"ink": "blue", "photographs": False, "unit": 1}, {"ink": None, "photographs": 1, "unit": 1}]
+    + [{"ink": None, "photographs": False, "unit": unit} for unit in (2, True, "1")],
+)
+def test_a_file_that_decides_something_else_is_refused(content, tmp_path):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    file = str(FewShotClassifier().fit(NUMBERS, list("aabbcc")).save(tmp_path / "t.fewshot"))
+    with safe_open(file, "pt") as opened:
+        tensors, metadata = {k: opened.get_tensor(k) for k in opened.keys()}, opened.metadata()  # noqa: SIM118
+    about = json.loads(metadata["innerloop"])
+    about["source"]["reading"] = content
+    save_file(tensors, file, metadata | {"innerloop": json.dumps(about)})
+    with pytest.raises(InputError, match="is damaged"):
+        FewShotClassifier.load(file)
+
+
+def test_tensors_in_a_list_and_iterators_are_taken_and_sparse_ones_refused():
+    x = torch.nn.Linear(3, 4)(torch.eye(3).repeat_interleave(2, 0) * 9)
+    task = FewShotClassifier().fit(list(x), list("aabbcc"))
+    assert np.array_equal(task.predict_proba(list(x)), task.predict_proba(x.detach()))
+    assert task.add_class("d", iter(x[:1].detach().numpy())).classes_.tolist() == list("abcd")
+    with pytest.raises(InputError, match="sparse tensor"):
+        task.predict(torch.eye(4).to_sparse())
+    with pytest.raises(InputError, match=r"shapes \[2\] and \[3\]"):
+        task.predict([torch.zeros(2), torch.zeros(3)])
+
+
+def test_large_whole_numbers_stay_the_classes_that_they_were():
+    y = np.array([1, 1, 2**63 + 5, 2**63 + 5, 2**63 + 7, 2**63 + 7], dtype=np.uint64)
+    assert FewShotClassifier().fit(NUMBERS, y).predict(NUMBERS).tolist() == y.tolist()

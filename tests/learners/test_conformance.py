@@ -1,0 +1,25 @@
+"""The suite asks every learner of values for a regression, and no other."""
+
+import importlib
+import pkgutil
+
+import tests.learners
+from innerloop.learners import catalogue
+from tests.conformance import Conformance, Regression
+
+ASKED = [name for name in vars(Regression) if name.startswith("test_")]
+
+
+def suites() -> list[type[Conformance]]:
+    names = [info.name for info in pkgutil.walk_packages(tests.learners.__path__, "tests.learners.") if not info.ispkg]
+    members = [member for name in names for member in vars(importlib.import_module(name)).values()]
+    return [m for m in members if isinstance(m, type) and issubclass(m, Conformance) and hasattr(m, "learner")]
+
+
+def test_who_takes_values_is_asked_for_a_regression():
+    every = suites()
+    values = {type(suite.learner) for suite in every if "values" in suite.learner.targets}
+    assert values == {learner for learner in catalogue().values() if "values" in learner.targets}
+    for suite in every:
+        asked = [getattr(suite, name) is not None for name in ASKED]
+        assert len(asked) >= 5 and all(asked) == any(asked) == ("values" in suite.learner.targets), suite
