@@ -22,7 +22,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Generative, Learner
 from innerloop.core.objectives import regression
 from innerloop.core.predictive import check_predictive, mean_logits
-from innerloop.core.scores import of_sampler
+from innerloop.core.scores import MeanSquaredError, of_sampler
 from innerloop.core.stopped import held
 from innerloop.core.types import Batch, Episode, Params, joined
 from innerloop.engine import TrainConfig, checkpoint, meta_gradient, meta_train
@@ -84,7 +84,7 @@ class Regression:
     def test_it_learns_a_regression_that_needs_learning(self, regressor):
         def error(params: Params) -> float:
             unseen = RaggedPlanes(seed=1, dtype=torch.float32).episodes(0, 60)
-            return float(validation_scores(regressor, params, unseen).mean())
+            return float(validation_scores(regressor, params, unseen, MeanSquaredError()).mean())
 
         config = replace(self.train, steps=self.train.steps // 2)
         params = meta_train(regressor, RaggedPlanes(dtype=torch.float32), config)

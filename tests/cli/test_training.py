@@ -1,0 +1,56 @@
+"""Every learner of the catalogue, by the command line: seconds of training, and better than untrained."""
+
+from typing import Any
+
+import pytest
+
+from innerloop.cli.main import main
+from innerloop.core.learner import Learner
+from innerloop.core.types import Params
+from innerloop.engine import load as load_run
+from innerloop.evaluate import Result, meta_test
+from innerloop.learners import catalogue
+from innerloop.problems.base import Problem
+from innerloop.runs import Options, defaults
+
+SECONDS = 3.0
+"""Of processor time."""
+EPISODES = 60
+SMALL = {"ways": 5, "train_ways": 5, "queries": 5}
+RATE = 0.01
+"""Ten times the usual one of Adam: there is little time."""
+
+
+def words(usual: Options) -> list[str]:
+    """Options with which seconds suffice: a narrow network, tasks of five classes."""
+    own: dict[str, Any] = {k: v for k, v in SMALL.items() if getattr(usual.task, k, None) is not None}
+    own |= {"width": 8} if hasattr(usual.network, "width") else {}
+    own |= {"meta_lr": RATE} if usual.train.optimizer == "adam" and usual.train.estimator == "exact" else {}
+    choices = usual.task.sensible(catalogue()[usual.learner], usual.task.data).choices
+    own |= {k: values[0] for k, values in choices.items()}  # to choose among them takes a minute
+    given = [word for k, v in own.items() for word in (f"--{k.replace('_', '-')}", str(v))]
+    # Cut by the budget, not by the number of steps, of which a fast learner may take many.
+    return [*given, "--plan", "threads", "--cpu-minutes", f"{SECONDS / 60:g}", "--validate-every", "0"]
+
+
+def scored(learner: Learner, params: Params, problem: Problem) -> Result:
+    tasks = problem.changed({k: v for k, v in SMALL.items() if hasattr(problem, k)})
+    sampler = tasks.episodes(tasks.load(None), "test", 77)
+    return meta_test(learner, params, sampler, EPISODES, curve=False, quiet=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", catalogue())
+def test_seconds_of_training_are_better_than_none(name, tmp_path):
+    usual = defaults(name)
+    assert main(["train", name, *words(usual), "--out", str(tmp_path / "run")]) == 0
+    learner, params = load_run(tmp_path / "run")
+    problem = usual.task.after(usual.task, usual.task.data)
+    trained = scored(learner, params, problem)
+    untrained = scored(learner, params | learner.init(0), problem)  # with what is chosen once it is trained
+    score = trained.protocol.score
+    gain = score.difference(trained.scores, untrained.scores)
+    if not learner.init(0):
+        assert gain == (0, 0), "it has no parameters, so there is nothing to train"
+        return
+    assert score.better(gain.mean) > gain.ci95, f"{name}: {untrained} before, {trained} after"
