@@ -99,7 +99,7 @@ def test_scores_run_under_vmap():
 def test_names_are_found_and_the_nearest_is_offered():
     assert named("rmse") is SCORES["rmse"] and named(F1_SCORE.name) is F1_SCORE
     with pytest.raises(InputError, match="did you mean 'accuracy'"):
-        named("acuracy")
+        named("accuracyy")
     with pytest.raises(InputError, match="Plain names no score: add"):
         of_sampler(Plain())
     with pytest.raises(InputError, match="no score 'f1'"):

@@ -78,7 +78,7 @@ class Nowhere(ProtoNet):
 
 @dataclass(frozen=True, kw_only=True)
 class Misspelt(ProtoNet):
-    one: Model | None = field(default=None, metadata=role(Rows(1, 1, when={"distanse": "cosine"})))
+    one: Model | None = field(default=None, metadata=role(Rows(1, 1, when={"distancee": "cosine"})))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ def test_a_network_without_a_role_is_refused_by_name(own):
     [
         (Circle, "the networks one, other of Circle are made from one another"),
         (Nowhere, "a network of Nowhere is made from 'gone', which is no network of it"),
-        (Misspelt, "Misspelt.one depends on 'distanse', which is no field of it"),
+        (Misspelt, "Misspelt.one depends on 'distancee', which is no field of it"),
         (Novel, "no network is known here for the role Unheard"),
     ],
 )
