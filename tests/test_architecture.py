@@ -66,6 +66,8 @@ def violations(root: Path) -> list[str]:
         place = file.relative_to(source)
         if len(file.read_text().splitlines()) > MAX_LINES:
             found.append(f"{place} is longer than {MAX_LINES} lines")
+        if '"""Of ' in file.read_text():
+            found.append(f"{place} has a docstring that begins with Of: begin with a noun or a verb")
         for call, places in DOORS.items():
             if place.as_posix() not in places and (match := re.search(call, file.read_text())):
                 found.append(f"{place} calls {match[0]} beside {', '.join(sorted(places))}")
@@ -133,6 +135,7 @@ def test_the_core_needs_few_packages():
         ("core/x.py", "import innerloop", "imports the whole package"),
         ("learners/gradient/maml.py", "import innerloop.learners.gradient.maml_plus_plus", "imports another learner"),
         ("learners/x.py", "", "is in no family"),
+        ("nn/x.py", '"""Of a network."""', "begins with Of"),
         ("misc/x.py", "", "is in no room"),
         ("nn/x.py", "from innerloop.tasks import Pool", "imports tasks.Pool"),
         ("fewshot/x.py", "from innerloop.service.client import Client", "imports service.client.Client"),

@@ -1,6 +1,7 @@
 """Kinds of problem: one file each, one owner of every `--data`, and a stranger's own is as good."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +31,6 @@ class Waves(Problem[dict]):
 
     score = SCORES["rmse"]
     streams = ("episodes",)
-    drawn = "curves"
 
     data: str = "waves"
     points: int = 6
@@ -66,6 +66,9 @@ class Waves(Problem[dict]):
     def prescribed(self):
         return {"objective": regression}
 
+    def pictures(self, learner, params, sampler, count):
+        return [replace(shown, title="A wave of mine") for shown in super().pictures(learner, params, sampler, count)]
+
 
 @pytest.fixture
 def waves(monkeypatch):
@@ -87,7 +90,8 @@ def test_a_strangers_kind_is_trained_tested_and_audited(waves, tmp_path):
     tested = measure(tmp_path / "run", MetaTestOptions(episodes=5))
     assert tested.result.scores.shape == (5, 2) and tested.result.protocol.metric == "rmse"
     assert "root mean squared error" in str(tested)
-    assert tested.report is not None and "root mean squared error" in tested.report.read_text()
+    page = Path(str(tested.report)).read_text()
+    assert "root mean squared error" in page and "A wave of mine" in page
     with pytest.raises(InputError, match="waves has no ways: leave out --ways"):
         measure(tmp_path / "run", MetaTestOptions(episodes=5, ways=3))
     with pytest.raises(InputError, match="sinusoid is scored by mean squared error"):

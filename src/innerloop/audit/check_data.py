@@ -22,7 +22,7 @@ SHARED_ROWS = 1e-3
 Real data hold a few exact duplicates: Omniglot one pair in 32,460 drawings, 20,000 pictures of Tiny ImageNet one.
 Bugs share more: drawing with replacement one row in the size of a class, `query = support` all."""
 Z_LIMIT = 4.75
-"""Of a standard normal: chance exceeds it once in a million."""
+"""Limit of a standard normal: chance exceeds it once in a million."""
 _EPISODES = 2000
 _SPARE_CLASSES = 2
 

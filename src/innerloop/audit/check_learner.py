@@ -25,9 +25,9 @@ detached inner loop is off by 3e-1, also at inner_lr 0.01. Larger models round m
 INDEPENDENCE_TOLERANCE = 1e-6
 """Relative to the spread of the outputs, in float64, where the batch size moves them by 1e-12."""
 PREDICTIVE_TOLERANCE = 1e-6
-"""Of a probability, or relative to the largest output, in float64."""
+"""Error of a probability, or relative to the largest output, in float64."""
 T_LIMIT = 6.0
-"""Of Student's t: chance exceeds it once in a million with 30 tasks."""
+"""Limit of Student's t: chance exceeds it once in a million with 30 tasks."""
 _DIRECTIONS = 4
 _EPSILONS = (1e-6, 1e-7, 1e-8)
 

@@ -110,7 +110,7 @@ def reason(error: BaseException) -> str:
 
 
 def distance(found: Params, expected: Params) -> float:
-    """Of two gradients, relative to the length of `expected`."""
+    """Distance of two gradients, relative to the length of `expected`."""
     size, offset = dot(expected, expected).sqrt().item(), tree.map(Tensor.sub, found, expected)
     apart = dot(offset, offset).sqrt().item()
     return apart / size if size > 0 else apart

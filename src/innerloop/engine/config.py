@@ -21,10 +21,10 @@ class TrainConfig:
     meta_lr: float = 1e-3
     """Rate of the meta-optimizer."""
     seed: int = 0
-    """Of the initial parameters."""
+    """Seed of the initial parameters."""
     optimizer: Literal["adam", "sgd"] = "adam"
     schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
-    """Of the meta-rate: to zero at the end by a cosine or a line, or halved every `schedule_every` steps."""
+    """Schedule of the meta-rate: to zero at the end by a cosine or a line, or halved every `schedule_every` steps."""
     schedule_every: int = 2000
     clip: float | None = None
     """Largest norm of the meta-gradient; None: not clipped."""
@@ -42,14 +42,14 @@ class TrainConfig:
     threads: int | None = None
     """Python threads that take tasks; None: as the plan has it."""
     layout: Literal["contiguous", "channels_last", "mixed"] | None = None
-    """Of pictures in memory; None: as the plan has it. mixed: support contiguous, query in channels last."""
+    """Layout of pictures in memory; None: as the plan has it. mixed: support contiguous, query in channels last."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: autocast, for learners that declare `low_precision`."""
     recompute: bool = False
     """Make the graph of an inner step again in the backward pass: memory stays flat in inner steps."""
     estimator: Literal["exact", "truncated", "pes"] = "exact"
-    """Of the meta-gradient, for learned optimizers: through the whole unroll, through pieces of it, or persistent
-    evolution strategies; see `engine.unroll_gradients`."""
+    """Estimator of the meta-gradient, for learned optimizers: through the whole unroll, through pieces of it, or
+    persistent evolution strategies; see `engine.unroll_gradients`."""
     unroll_length: int = 20
     """Inner steps of a piece, for the last two."""
     pes_sigma: float = 0.01

@@ -28,8 +28,8 @@ class Plan:
     threads: int = 0
     """Python threads that take chunks; 0: for threads as many as this process may use cores, else 1."""
     layout: Layout = "contiguous"
-    """Of pictures in memory. mixed: the support as it is, the query in channels last and apart from the graph of the
-    inner steps, through which its gradient is then pulled back."""
+    """Layout of pictures in memory. mixed: the support as it is, the query in channels last and apart from the graph of
+    the inner steps, through which its gradient is then pulled back."""
     precision: Precision = "float32"
     """bfloat16: autocast, for learners that declare `low_precision`."""
     recompute: bool = False

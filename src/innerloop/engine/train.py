@@ -26,7 +26,7 @@ from innerloop.engine.updates import Descent, NotFiniteError, Own, Update, leave
 from innerloop.engine.watchers import Watcher, Watchers
 
 _TASKS = 32
-"""Of meta-training, that a learner completes its parameters from."""
+"""Tasks of meta-training that a learner completes its parameters from."""
 _DEFAULT = "the default one"
 """How a message calls the update of a run whose config names none."""
 _WORTH_RECORDING = 200

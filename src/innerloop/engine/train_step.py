@@ -19,7 +19,7 @@ from innerloop.engine.plan import Plan
 from innerloop.engine.trace import Recorded
 
 BETAS, EPS = (0.9, 0.999), 1e-8
-"""Of Adam, as `torch.optim` has them."""
+"""Constants of Adam, as `torch.optim` has them."""
 
 
 class Moments(NamedTuple):

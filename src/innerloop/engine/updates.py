@@ -100,7 +100,7 @@ class Descent:
     plan: str | Plan = "auto"
     """How tasks are run."""
     estimator: Estimator | None = None
-    """Of the meta-gradient, for pieces of an unroll; None: exact."""
+    """Estimator of the meta-gradient, for pieces of an unroll; None: exact."""
     mean: Mean | None = field(default=None, compare=False)
     """Over the processes of a job; None: this one is alone."""
     _whole: WholeStep | None = field(default=None, init=False, repr=False, compare=False)

@@ -51,7 +51,7 @@ class Descent:
     ci95: tuple[float, ...]
     """Half-width of the interval of each."""
     sums: tuple[Interval, ...]
-    """Of the values up to each of the horizons."""
+    """Sums of the values up to each of the horizons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class OptimizerCurves:
     dataset: str
     split: str
     seed: int
-    """Of the functions."""
+    """Seed of the functions."""
     functions: int
     horizons: tuple[int, ...]
     """Numbers of steps to be judged at: that of training, and multiples of it."""

@@ -22,7 +22,7 @@ from innerloop.core.types import Batch, Params, Sampler
 from innerloop.evaluate.calibration import expected_calibration_error
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
-"""Of the intervals whose coverage and width are told."""
+"""Levels of the intervals whose coverage and width are told."""
 _CHUNK, _RESAMPLES, _HALVINGS = 16, 200, 50
 
 
@@ -81,7 +81,7 @@ def ece(predictive: Predictive, y: Tensor, mask: Tensor | None = None, classes: 
 
 
 def entropy(predictive: Predictive, y: Tensor, mask: Tensor | None = None, classes: Tensor | None = None) -> Tensor:
-    """Of the mixture's classes, in nats: how unsure it is, for whatever reason. Arguments as of `nll`."""
+    """Entropy of the mixture's classes, in nats: how unsure it is, for whatever reason. Arguments as of `nll`."""
     return _mean(torch.special.entr(probabilities(predictive, classes).mean(0)).sum(-1), y, mask)
 
 
@@ -143,7 +143,7 @@ class PredictiveResult:
 
     @property
     def intervals(self) -> dict[str, Interval]:
-        """Of every score, over episodes."""
+        """Intervals of every score, over episodes."""
         found = {name: interval(values) for name, values in self.scores.items()}
         return found if self.ece is None else found | {"ece": self.ece}
 

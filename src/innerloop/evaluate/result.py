@@ -29,7 +29,7 @@ class Reliability(NamedTuple):
     """Expected calibration error: the mean gap between confidence and accuracy, from 0 to 1."""
 
     ece: float
-    """Of softmax(logits)."""
+    """Error of softmax(logits)."""
     temperature: float | None = None
     """What logits are divided by, fitted on meta-validation tasks; None: the learner was not calibrated."""
     calibrated: float | None = None

@@ -43,7 +43,7 @@ class Verification(NamedTuple):
     accuracy: Interval
     """At the threshold: the mean, and 1.96 standard errors."""
     auc: Interval
-    """Of all pairs together, and 1.96 standard deviations over episodes drawn again with replacement."""
+    """Area of all pairs together, and 1.96 standard deviations over episodes drawn again with replacement."""
     eer: Interval
     """Likewise: the error where as many pairs of one class are refused as of two are accepted, in parts."""
     threshold: float

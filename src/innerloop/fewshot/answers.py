@@ -16,7 +16,7 @@ class Answer:
     """The class; None: none of these."""
     accepted: bool
     probabilities: dict[str, float]
-    """Of every class by its name, most probable first."""
+    """Probability of every class by its name, most probable first."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -20,7 +20,7 @@ from innerloop.fewshot.rows import floats, read
 from innerloop.fewshot.sources import Source
 
 TOLERANCE = 1e-5
-"""Of a probability, besides what rounding in the original explains."""
+"""Error of a probability, besides what rounding in the original explains."""
 BATCHES = (1, 2, 17)
 _ROUNDING = 1e-6  # of a logit, relative: what an encoder adds, and what a threshold may be missed by
 _HUGE = (1e2, 1e4, 1e6)  # times an ordinary input

@@ -31,7 +31,7 @@ from innerloop.fewshot.task import Task
 
 Format = Literal["onnx", "pt2"]
 KEY = "innerloop"
-"""Of ONNX's metadata, and before `.json` the name of the extra file in a `.pt2`."""
+"""Key of ONNX's metadata, and before `.json` the name of the extra file in a `.pt2`."""
 _EXTRA = f"{KEY}.json"
 _BATCH = "n"
 _OUTPUTS = ("probabilities", "accepted")

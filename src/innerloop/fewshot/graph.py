@@ -27,7 +27,7 @@ class Graph(nn.Module):
         found = task.source.encoder.pixels() if isinstance(task.source.encoder, Exportable) else None
         self.begins_with: nn.Module | None = None if found is None else found[0]
         self.shape: tuple[int, ...] = tuple(task.rows.shape[1:]) if found is None else found[1]
-        """Of one input."""
+        """Shape of one input."""
         how = task.source.preprocessing or {"ink": "light"}
         self.inverts = "dark" in (how["ink"], task.source.reading.ink)
         self._trees: tuple[Any, Any] = (task.source.params, task.adapted)

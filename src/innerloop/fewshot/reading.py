@@ -27,7 +27,7 @@ class Reading:
     """What was decided about the examples of a task. As it stands nothing was, as in files and stores of before."""
 
     ink: Literal["dark", "light"] | None = None
-    """Of strokes in picture files; None: none was taught since this is kept, and each is looked at by itself."""
+    """Brightness of strokes in picture files; None: none was taught since this is kept, and each is looked at alone."""
     photographs: bool = False
     """Whether the pictures are colour photographs, read as they are; where they are not, photographs are refused."""
     unit: Literal[1, 255] | None = None

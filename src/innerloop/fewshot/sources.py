@@ -36,7 +36,7 @@ class Source:
     kind: Kind
     """What raw examples are; arrays of rows are always allowed as well."""
     shape: tuple[int, ...] | None = None
-    """Of one row; None: as of the first ones given."""
+    """Shape of one row; None: as of the first ones given."""
     preprocessing: dict[str, Any] | None = None
     """How picture files become rows, for runs on pictures: keyword arguments of `tasks.image_files`."""
     reading: Reading = field(default_factory=Reading)

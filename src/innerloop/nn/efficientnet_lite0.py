@@ -60,7 +60,7 @@ class EfficientNetLite0(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.top = _Layer(channels, FEATURES, 1)
         self.head = nn.Linear(FEATURES, CLASSES)
-        """Of ImageNet's classes; `forward` ends before it."""
+        """Logits of ImageNet's classes; `forward` ends before it."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.top(self.blocks(self.stem(x))).mean((2, 3))

@@ -34,7 +34,7 @@ class Relation(Model):
     """
 
     channels: int = 64
-    """Of one feature map."""
+    """Channels of one feature map."""
     size: int = 7
     hidden: int = 8
     """Units between the two linear layers."""

@@ -24,11 +24,16 @@ class Baseline(NamedTuple):
     """An honest number to stand beside a result."""
 
     label: str
-    """Of its file."""
+    """Label of its file."""
     learner: Learner
     params: Params
     name: str
     """In tables."""
+
+
+def first_line(doc: str | None) -> str:
+    """What a documented thing is, in a line."""
+    return (doc or "").strip().partition("\n")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +52,6 @@ class Problem(abc.ABC, Generic[Material]):
     usual_data: ClassVar[str] = ""
     network_options: ClassVar[type[StartOptions]] = StartOptions
     """What a person may choose about the networks."""
-    drawn: ClassVar[Literal["pictures", "curves"] | None] = None
-    """How a report shows its tasks."""
     closing: ClassVar[int] = 0
     """Validation tasks that a training ends with being measured on, where the kind measures in its own way."""
     in_test: ClassVar[Mapping[str, Any]] = {}
@@ -247,6 +250,19 @@ class Problem(abc.ABC, Generic[Material]):
         start = learner.init(seed)
         if start:
             yield Baseline("untrained", learner, start, f"{type(learner).__name__}, untrained")
+
+    def pictures(self, learner: Learner, params: Params, sampler: Sampler, count: int) -> list[Any]:
+        """What a report shows of the first tasks, `report.gallery.Shown` each: pictures of classes, or curves.
+
+        Args:
+            learner: As tested.
+            params: Its meta-parameters.
+            sampler: Of the tasks.
+            count: How many.
+        """
+        from innerloop.report.gallery import gallery  # its packages may be missing, and nothing else needs them
+
+        return gallery(learner, params, sampler, count)
 
     def measure(self, learner: Learner, params: Params, split: Split, count: int, seed: int, trained: int) -> Any:
         """A measurement in the kind's own way; None: by a meta-test, like most.

@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -12,11 +12,12 @@ import tyro
 from innerloop.core.dry_run import outputs as answered
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
+from innerloop.core.networks import counts_outputs
 from innerloop.core.scores import Accuracy
 from innerloop.core.sensible import Stream
 from innerloop.core.types import Params, Sampler
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.problems.base import Baseline, Problem, Root, Split
+from innerloop.problems.base import Baseline, Problem, Root, Split, first_line
 from innerloop.problems.learner import make_learner
 from innerloop.problems.networks import NetworkOptions
 from innerloop.tasks import (
@@ -46,7 +47,6 @@ class Classes(Problem[Splits]):
     usual_for = ("episodes", "batches", "task_batches")
     usual_data = "kanji"
     network_options = NetworkOptions
-    drawn = "pictures"
     in_test = {"queries": 15, "unlabelled": 0, "distractors": 0, "same_group": 0.0}  # noqa: RUF012
 
     data: str = usual_data
@@ -130,7 +130,7 @@ class Classes(Problem[Splits]):
                     f"--{wrong[0].replace('_', '-')}"
                 )
             return self
-        if self.train_ways not in (None, self.ways) and {f.name for f in fields(learner)} & {"model", "head"}:
+        if self.train_ways not in (None, self.ways) and counts_outputs(learner):
             raise InputError(
                 f"{name} learns a network with one output for each of {self.ways} classes, so it trains with the ways "
                 f"it is tested with: leave out --train-ways {self.train_ways}, or take a learner for any number of "
@@ -253,11 +253,6 @@ def trained_on(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     if task:
         own = [{"data": task["data"], "split_scheme": task.get("split_scheme"), "dataset": record.get("dataset")}]
     return own + (record.get("start") or {}).get("trained_on", [])
-
-
-def first_line(doc: str | None) -> str:
-    """What a module is, in a line."""
-    return (doc or "").strip().partition("\n")[0]
 
 
 def _refuse_seen(pool: Pool, trained: Pool) -> None:

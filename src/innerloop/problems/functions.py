@@ -10,7 +10,7 @@ from innerloop.core.scores import Value
 from innerloop.core.sensible import Sensible, Stream
 from innerloop.core.types import Params
 from innerloop.evaluate.optimizer_curves import OptimizerCurves, descend
-from innerloop.problems.base import Problem, Root, Split
+from innerloop.problems.base import Problem, Root, Split, first_line
 from innerloop.problems.networks import StartOptions
 from innerloop.tasks import functions
 
@@ -40,7 +40,7 @@ class Minimisation(Problem[None]):
     data: str = usual_data
     """functions: drawn from a family."""
     family: Literal["quadratics", "mlp", "conv"] = "quadratics"
-    """Of the functions that a learned optimizer is trained to minimise."""
+    """Family of the functions that a learned optimizer is trained to minimise."""
 
     @classmethod
     def claims(cls, data: str) -> bool:
@@ -48,7 +48,7 @@ class Minimisation(Problem[None]):
 
     @classmethod
     def data_sets(cls) -> Mapping[str, str]:
-        return {cls.usual_data: (functions.__doc__ or "").partition("\n")[0]}
+        return {cls.usual_data: first_line(functions.__doc__)}
 
     @classmethod
     def usual(cls, data: str) -> Sensible:

@@ -37,7 +37,7 @@ class NetworkOptions(StartOptions):
     width: int = 64
     """Channels of conv4, units of the hidden layers of mlp, channels of the first block of resnet12."""
     pool: Literal["auto", "max", "stride"] = "auto"
-    """Of conv4. max: 2x2 max-pooling, flattened; stride: strided convolutions, averaged over space; auto: max
+    """Pooling of conv4. max: 2x2 max-pooling, flattened; stride: strided convolutions, averaged over space; auto: max
     for encoders, stride for networks that are adapted whole."""
 
 

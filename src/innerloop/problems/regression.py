@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
 from innerloop.core.errors import InputError
@@ -13,8 +13,7 @@ from innerloop.core.scores import MeanSquaredError
 from innerloop.core.sensible import Sensible, Stream
 from innerloop.core.types import Batch, Sampler
 from innerloop.nn.mlp import MLP
-from innerloop.problems.base import Problem, Root, Split
-from innerloop.problems.classes import first_line
+from innerloop.problems.base import Problem, Root, Split, first_line
 from innerloop.problems.networks import StartOptions
 from innerloop.tasks import MassSpringDamper, Sinusoid
 
@@ -59,7 +58,6 @@ class Regression(Problem[None]):
 
     score = MeanSquaredError()
     streams = ("episodes",)
-    drawn = "curves"
     in_test = {"queries": 15}  # noqa: RUF012
 
     data: str = "sinusoid"
@@ -100,7 +98,7 @@ class Regression(Problem[None]):
 
     def learner(self, cls: type[Learner], values: dict[str, Any], network: StartOptions, material: None) -> Learner:
         """The learner with the network of the family's paper."""
-        if "model" not in {f.name for f in fields(cls)}:
+        if "values" not in cls.targets:
             raise InputError(
                 f"{cls.__name__} tells classes apart; {self.data} is regression: try maml, meta_sgd or reptile"
             )

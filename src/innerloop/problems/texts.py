@@ -11,9 +11,11 @@ import numpy as np
 from innerloop import encoders
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
 from innerloop.core.sensible import Sensible
-from innerloop.problems.base import Root
-from innerloop.problems.classes import Classes, first_line
+from innerloop.core.types import Params, Sampler
+from innerloop.problems.base import Root, first_line
+from innerloop.problems.classes import Classes
 from innerloop.tasks import Pool, Splits, cache, tables, texts
 from innerloop.tasks.pool import from_rows
 from innerloop.tasks.progress import track
@@ -26,7 +28,6 @@ class TextClasses(Classes):
     """What a task is."""
 
     usual_for = ()
-    drawn = None
 
     data: str = "clinc150"
     """A data set (see `innerloop list`), or a .csv, .tsv or .jsonl file with `text` and `label`."""
@@ -62,6 +63,9 @@ class TextClasses(Classes):
 
     def record(self, material: Splits) -> dict[str, Any]:
         return super().record(material) | {"encoder": self.encoder}
+
+    def pictures(self, learner: Learner, params: Params, sampler: Sampler, count: int) -> list[Any]:
+        return []  # tasks hold rows, of which nobody sees what they were
 
     def raw(self, shape: list[int]) -> str:
         return self.encoder

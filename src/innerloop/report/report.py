@@ -1,7 +1,7 @@
 """`report.html`, what a run did, and pages that compare runs: files that need nothing else."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from innerloop.evaluate.compare import Comparison, compare
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import Point, Result, spell
 from innerloop.report import figures
-from innerloop.report.gallery import gallery
+from innerloop.report.gallery import Shown, gallery
 
 
 class Plot(NamedTuple):
@@ -48,6 +48,7 @@ def write_report(
     results: Sequence[Result] | None = None,
     *,
     sampler: Sampler | None = None,
+    pictures: Callable[[Learner, Params, Sampler, int], Sequence[Shown]] = gallery,
     learner: Learner | None = None,
     params: Params | None = None,
     command: str | None = None,
@@ -62,6 +63,7 @@ def write_report(
         run: The run folder, with `config.json`, and `metrics.jsonl` if it was trained.
         results: The first is the headline, the others stand beside it; None: every `test-*.json` of the folder.
         sampler: Of meta-test episodes, for the gallery; None leaves it out.
+        pictures: Makes the gallery of learner, parameters, sampler and the number of episodes.
         learner: For the gallery; None: as the run saved it.
         params: Its meta-parameters; None: as the run saved them.
         command: What to type to do all this again; None: `command` of the run's record, if it has one.
@@ -82,12 +84,12 @@ def write_report(
     command = command or record.pop("command", None)
     results = _saved(run) if results is None else list(results)
     races = [_race(path, i) for i, path in enumerate(optimizer_curves.saved(run))]
-    shown = []
+    shown: Sequence[Shown] = []
     if sampler is not None:
         if learner is None or params is None:
             saved, tensors = load(run, allow)
             learner, params = learner or saved, tensors if params is None else params
-        shown = gallery(learner, params, sampler, episodes)
+        shown = pictures(learner, params, sampler, episodes)
     settings = {"learner": config["learner"], "training": config.get("train"), "tasks": record}
     name = config["learner"]["class"].rpartition(":")[2]
     head = results[0] if results else None

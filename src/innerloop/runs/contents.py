@@ -5,7 +5,7 @@ import sys
 from innerloop import problems
 from innerloop.fewshot import sources as serving
 from innerloop.learners import catalogue
-from innerloop.problems.classes import first_line
+from innerloop.problems.base import first_line
 
 
 def learners() -> dict[str, str]:

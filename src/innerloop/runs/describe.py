@@ -31,7 +31,7 @@ class Description:
 
     dataset: str
     shape: tuple[int, ...]
-    """Of one example."""
+    """Shape of one example."""
     splits: dict[str, dict[str, Any]]
     """Per split: classes, examples, the fewest and the most of a class, classes by group, hash of the class names."""
     difficulty: Result

@@ -24,7 +24,7 @@ class FollowOptions:
     period: int = 200
     """Moments between two changes."""
     seed: int = 77
-    """Of the stream."""
+    """Seed of the stream."""
 
 
 class Followed(NamedTuple):
@@ -33,7 +33,7 @@ class Followed(NamedTuple):
     learner: str
     adapted: Interval
     unadapted: Interval
-    """Of the same parameters without an inner step."""
+    """Error of the same parameters without an inner step."""
     difference: Interval
     """Adapted less unadapted, period by period."""
     moments: int

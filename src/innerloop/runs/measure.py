@@ -45,7 +45,7 @@ class MetaTestOptions:
     episodes: int = 600
     """How many tasks; the interval shrinks with their root."""
     seed: int = 77
-    """Of the tasks. Results can be compared for one seed only."""
+    """Seed of the tasks. Results can be compared for one seed only."""
     transductive: bool = False
     """Let a prediction use the other queries' batch statistics: flattering, and said in the result."""
     steps: int | None = None
@@ -149,15 +149,15 @@ class Measurement(NamedTuple):
     protocol: Protocol
     run: Path
     label: str = ""
-    """Of a baseline's file."""
+    """Label of a baseline's file."""
     name: str | None = None
-    """Of a baseline in tables."""
+    """Name of a baseline in tables."""
     curve: bool = False
     """Also score after fewer inner steps."""
 
     @property
     def file(self) -> Path:
-        """Of the result."""
+        """File of the result."""
         return result_file(self.run, self.protocol, self.label)
 
     def result(self) -> Result:

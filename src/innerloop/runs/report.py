@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -30,15 +31,12 @@ def refresh(
         return None
     config = read_config(run)
     task = (config.get("record") or {}).get("task")
-    return write_report(
-        run,
-        sampler=sampler,
-        learner=learner,
-        params=params,
-        command=command(config),
-        score=of_record(task).score if task else None,
-        allow=allow,
-    )
+    problem: dict[str, Any] = {}
+    if task:
+        kind = of_record(task)
+        problem = {"score": kind.score, "pictures": kind.pictures}
+    given: dict[str, Any] = {"sampler": sampler, "learner": learner, "params": params, "allow": allow}
+    return write_report(run, command=command(config), **given, **problem)
 
 
 def kept(name: str, file: Path, report: Path | None) -> str:

@@ -29,7 +29,7 @@ class VerifyOptions:
     episodes: int = 400
     """Episodes that test pairs come from, and as many for the pairs that the threshold is chosen on."""
     seed: int = 77
-    """Of the pairs."""
+    """Seed of the pairs."""
 
 
 def verify_run(

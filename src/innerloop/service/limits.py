@@ -16,11 +16,11 @@ class Limits:
     """Bounds of one server; what goes beyond one is answered by 4xx and a message that names the bound."""
 
     body_mb: float = 32.0
-    """Of one request, in megabytes: it is held in memory while it is read."""
+    """Size of one request, in megabytes: it is held in memory while it is read."""
     batch: int = 256
     """Examples in one request, taught or asked about."""
     pixels: int = 40_000_000
-    """Of one picture, before anything is decoded: 40 million take 120 MB as RGB."""
+    """Pixels of one picture, before anything is decoded: 40 million take 120 MB as RGB."""
     text: int = 10_000
     """Characters of one text."""
     features: int = 65_536

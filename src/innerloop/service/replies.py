@@ -33,7 +33,7 @@ class Prediction(Answer):
     id: str
     """For `Task.feedback`."""
     version: int
-    """Of the task that answered."""
+    """Version of the task that answered."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ _INNER = 4
 """Semi-implicit Euler steps within one."""
 _FORCE = 3.0
 _SCALE = np.array([0.1, 0.25], np.float32)
-"""Of the changes of position and velocity, so that targets are of size 1."""
+"""Scales of the changes of position and velocity, so that targets are of size 1."""
 _DRAW = 0x5B12D
 
 

@@ -33,7 +33,7 @@ class Functions:
     """quadratics, mlp, conv; with `init`, any name."""
     seed: int = 0
     init: Init | None = None
-    """Of your own family, whose value goes to the learner."""
+    """Start of your own family, whose value goes to the learner."""
 
     def __post_init__(self) -> None:
         if self.init is None and self.family not in FAMILIES:

@@ -70,7 +70,7 @@ class Pool:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example."""
+        """Shape of one example."""
         return tuple(self.data.shape[2:])
 
     @property

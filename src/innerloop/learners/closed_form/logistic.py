@@ -18,7 +18,7 @@ from innerloop.core.prototypes import ways
 from innerloop.core.types import Batch, Params
 
 LEAST_CURVATURE = 1e-6
-"""Of an example's loss; below it, Newton's step would be a division by rounding errors."""
+"""Curvature of an example's loss; below it, Newton's step would be a division by rounding errors."""
 
 
 class Regressions(NamedTuple):

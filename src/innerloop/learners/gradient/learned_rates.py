@@ -22,7 +22,7 @@ class Moving(NamedTuple):
 
     weights: Params
     velocity: Params
-    """Of the weights that are adapted."""
+    """Velocity of the weights that are adapted."""
     step: Tensor  # [] int64
 
 

@@ -18,7 +18,7 @@ from innerloop.core.types import Batch, Episode, Metrics, Params
 _STAGES = 10
 """Epochs of the paper's annealing on Omniglot."""
 _LEAST = 0.03
-"""Of the weight `1 / inner_steps` of a loss before the last, while several losses count."""
+"""Share of the weight `1 / inner_steps` of a loss before the last, while several losses count."""
 
 
 class Stepped(NamedTuple):
@@ -55,7 +55,7 @@ class MAMLPlusPlus(FastWeights[Stepped]):
     step_norms: bool = True
     """Scales and shifts of batch norms are learned for every step and not adapted; otherwise adapted as any weight."""
     loss_weights: tuple[float, ...] = ()
-    """Of the query losses after each step, throughout; (): annealed, as the shares say."""
+    """Weights of the query losses after each step, throughout; (): annealed, as the shares say."""
     first_order: bool = False
     """Treat the inner gradients as constants, throughout."""
 

@@ -49,7 +49,7 @@ class SoftKMeans(EncoderClassifier[Means], Unrolled[Means, Refining]):
     inner_steps: int = 1
     """Refinements."""
     radius: float = 10.0
-    """Of the cluster at first, where a class has 1."""
+    """Radius of the cluster at first, where a class has 1."""
     gate: Model | None = field(
         default=None,
         metadata=role(Rows(inputs=5, outputs=2, hidden=(20,), activation="tanh", when={"variant": "masked"})),

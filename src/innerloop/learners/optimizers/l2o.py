@@ -24,7 +24,7 @@ from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 States = tuple[tuple[Tensor, ...], ...]
-"""Of each layer [n, h], output and memory; n is the number of coordinates, h the units of a layer."""
+"""States of each layer [n, h], output and memory; n is the number of coordinates, h the units of a layer."""
 
 _LAYERS = ("first", "second")
 _MINIBATCHES, _HORIZON = 0, 1
@@ -76,12 +76,12 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
     hidden: int = 20
     """Units of each of the two layers."""
     preprocessing: Literal["scale", "log_sign"] = "scale"
-    """Of gradients. log_sign: logarithm and sign, appendix A of the paper. scale: times `input_scale`."""
+    """Preprocessing of gradients. log_sign: logarithm and sign, appendix A of the paper. scale: times `input_scale`."""
     input_scale: float = 1.0
     p: float = 10.0
     """Gradients below e^-p are taken as they are, times e^p, by log_sign."""
     output_scale: float = 0.1
-    """Of steps."""
+    """Scale of steps."""
     late: float = 0.0
     """Weight of step t of T in the meta-loss, (t / T)^late; 0: all alike, as in the paper."""
     second_order: bool = False

@@ -21,7 +21,7 @@ from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Params
 
 _P = 10.0
-"""Of the preprocessing: magnitudes from e^-10 are told apart by their logarithm."""
+"""Constant of the preprocessing: magnitudes from e^-10 are told apart by their logarithm."""
 _SMALL = 0.01
 """Weights of the meta-learner are drawn from [-0.01, 0.01]."""
 _FORGET_BIAS = (4.0, 5.0)
@@ -55,7 +55,7 @@ class MetaLSTM(FastWeights[Cells]):
     inner_steps: int = 12
     """Updates, each on the whole support; the paper takes 12 for one shot, 8 passes for five."""
     units: int = 20
-    """Of the LSTM that reads gradients and losses."""
+    """Units of the LSTM that reads gradients and losses."""
     second_order: bool = False
     """Differentiate through the gradient that an update takes, which the paper holds constant."""
 

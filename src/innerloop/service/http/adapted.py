@@ -234,7 +234,7 @@ class Adapted:
         self._classifier.fit(Rows(from_numpy(rows)), labels)
         self._labels = [str(label) for label in self._classifier.classes_]
         self.shape = rows.shape[1:]
-        """Of one row."""
+        """Shape of one row."""
         self.size = rows.nbytes * 4 + 4096
         """Bytes that it takes, roughly: the rows, and as many more for what was learned."""
 

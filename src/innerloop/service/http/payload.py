@@ -206,7 +206,7 @@ def _constant(name: str) -> NoReturn:
 
 
 def _depth(value: Any) -> int:
-    """Of nested lists and objects, up to a little more than the deepest that is taken."""
+    """Depth of nested lists and objects, up to a little more than the deepest that is taken."""
     level, depth = [value], 0
     while level and depth <= _DEEPEST:
         inner: list[Any] = []

@@ -31,7 +31,7 @@ _TYPES = {
 }
 _PLOTLY = "plotly.min.js"
 _LINES = 2_000
-"""Of a run's metrics in one answer; longer runs are thinned."""
+"""Lines of a run's metrics in one answer; longer runs are thinned."""
 
 Run = Annotated[str, InPath(max_length=200, description="Of the run folder.", examples=["protonet"])]
 

@@ -131,7 +131,7 @@ class Service:
         return task, classes, None
 
     def calibration(self, task: Task) -> dict[str, Any] | None:
-        """Of a task that is in memory."""
+        """Calibration of a task that is in memory."""
         found = self._adapted.find((task.id, task.version))
         return None if found is None else found.calibration()
 

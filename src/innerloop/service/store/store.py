@@ -35,7 +35,7 @@ class Task:
     created: str
     version: int
     dtype: str | None
-    """Of its rows; None: it has seen no example."""
+    """Type of its rows; None: it has seen no example."""
     shape: tuple[int, ...] | None
     reading: Reading
     """What its first examples decided."""
@@ -54,7 +54,7 @@ class Example:
     picture: bytes | None = None
     """A thumbnail."""
     mime: str | None = None
-    """Of the thumbnail."""
+    """Type of the thumbnail."""
 
 
 @dataclass(frozen=True, kw_only=True)

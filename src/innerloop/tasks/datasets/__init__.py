@@ -14,7 +14,7 @@ _GIVEN_A_PATH = ("arrays", "folder")
 
 
 def names() -> list[str]:
-    """Of all data sets, as the field writes them."""
+    """Names of all data sets, as the field writes them."""
     return [m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name not in _GIVEN_A_PATH]
 
 

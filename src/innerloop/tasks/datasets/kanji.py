@@ -25,7 +25,7 @@ from innerloop.tasks.pool import Pool, Splits
 from innerloop.tasks.progress import track
 
 VERSION = 1
-"""Of the drawings; in the name of the cache file and of the data set's splits."""
+"""Version of the drawings; in the name of the cache file and of the data set's splits."""
 SIZE = 28
 WRITERS = 20
 MAX_STROKES = 8

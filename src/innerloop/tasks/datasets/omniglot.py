@@ -42,7 +42,7 @@ _RUNS, _RUN_CLASSES = 20, 20
 _CHUNK = 1 << 16
 
 _VALIDATION = frozenset({"Armenian", "Bengali", "Early_Aramaic", "Hebrew", "Mkhedruli_(Georgian)"})
-"""Of the Vinyals lists; all are background alphabets, so `lake` takes the same ones."""
+"""Validation alphabets of the Vinyals lists; all are background alphabets, so `lake` takes the same ones."""
 _VINYALS_TEST = frozenset(
     {
         "Kannada",
