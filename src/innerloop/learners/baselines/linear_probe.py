@@ -45,7 +45,7 @@ class LinearProbe(Pretrained[Probe]):
     C: float | None = None
     """Inverse of the penalty; None: a parameter, chosen on meta-validation classes by `innerloop train`."""
     iterations: int = 200
-    """Iterations of Nesterov's method: 100 reach 1e-5 at up to 20 ways and 5 shots for C up to 10, 200 for C up to 100."""
+    """Iterations of Nesterov's method: 100 reach 1e-5 at up to 20 ways and 5 shots for C to 10, 200 for C to 100."""
 
     def __post_init__(self) -> None:
         if self.C is not None and not self.C > 0:

@@ -34,8 +34,8 @@ class SimpleShot(Pretrained[Means]):
     sensible = by_kind(classes=Sensible(train={"meta_batch_size": 1}))
 
     transform: Transform = "centred_l2"
-    """Transform of features. none: as they are (the paper's UN). l2: of unit length (L2N). centred_l2: less the mean feature
-    of the training classes, then of unit length (CL2N)."""
+    """Transform of features. none: as they are (the paper's UN). l2: of unit length (L2N). centred_l2: less the mean
+    feature of the training classes, then of unit length (CL2N)."""
 
     def __post_init__(self) -> None:
         if self.transform not in get_args(Transform):
