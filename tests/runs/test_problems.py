@@ -172,8 +172,8 @@ def test_families_of_curves_are_drawn_with_their_options(data):
     real = tasks.support.mask
     assert 0 < (tasks.support.y - plain.support.y)[real].std() < 0.3
     if data == "gp-curves":
-        with pytest.raises(InputError, match="known only where it was drawn"):
-            Curves(data=data, functions=3).train(None, "episodes", 0)
+        with pytest.raises(InputError, match="known only where it was drawn: leave out --functions"):
+            Curves(data=data, functions=3).check()
         return
     few = Curves(data=data, functions=3).train(None, "episodes", 0)
     assert "3" in str(few.describe()) and few.episodes(0, 5).query.y.isfinite().all()

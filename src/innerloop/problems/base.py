@@ -1,7 +1,7 @@
 """What a kind of problem is: the tasks of some data, what comes in and out of them, and how they are scored."""
 
 import abc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
@@ -250,6 +250,10 @@ class Problem(abc.ABC, Generic[Material]):
         start = learner.init(seed)
         if start:
             yield Baseline("untrained", learner, start, f"{type(learner).__name__}, untrained")
+
+    def raw(self, shape: Sequence[int]) -> str:
+        """What tables call examples of this shape as they are."""
+        return "raw inputs"
 
     def pictures(self, learner: Learner, params: Params, sampler: Sampler, count: int) -> list[Any]:
         """What a report shows of the first tasks, `report.gallery.Shown` each: pictures of classes, or curves.

@@ -1,7 +1,7 @@
 """Classes of examples, pictures or arrays: tasks of a few new classes each."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -221,8 +221,7 @@ class Classes(Problem[Splits]):
         yield Baseline("pixels", pixels, {}, f"{self.raw(shape)}, nearest centroid")
         yield from super().baselines(learner, seed, sampler)
 
-    def raw(self, shape: list[int]) -> str:
-        """What tables call examples as they are."""
+    def raw(self, shape: Sequence[int]) -> str:
         return "pixels" if len(shape) == 3 else "raw inputs"
 
     def _of(self, pool: Pool, seed: int) -> EpisodeSampler:

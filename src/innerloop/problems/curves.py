@@ -6,6 +6,7 @@ from functools import partial
 from math import pi
 from typing import Any, ClassVar
 
+from innerloop.core.errors import InputError
 from innerloop.core.sensible import Sensible
 from innerloop.core.types import Sampler
 from innerloop.nn.mlp import MLP
@@ -56,6 +57,14 @@ class Curves(Regression):
     @classmethod
     def data_sets(cls) -> Mapping[str, str]:
         return _ABOUT
+
+    def check(self) -> None:
+        super().check()
+        if self.functions is not None and self.data == "gp-curves":
+            raise InputError(
+                "a curve of a Gaussian process is known only where it was drawn: leave out --functions, or take "
+                "another family"
+            )
 
     def variations(self) -> dict[str, Any]:
         return {"noise": self.noise, "tasks": self.functions, "fewest_shots": self.fewest_shots}

@@ -1,7 +1,7 @@
 """Classes of texts, such as intents: a frozen encoder makes rows of them, which the learner is trained on."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ class TextClasses(Classes):
     def pictures(self, learner: Learner, params: Params, sampler: Sampler, count: int) -> list[Any]:
         return []  # tasks hold rows, of which nobody sees what they were
 
-    def raw(self, shape: list[int]) -> str:
+    def raw(self, shape: Sequence[int]) -> str:
         return self.encoder
 
     def _pool(self, dataset: str, split: str, part: texts.Texts) -> Pool:

@@ -35,7 +35,7 @@ class Description:
     splits: dict[str, dict[str, Any]]
     """Per split: classes, examples, the fewest and the most of a class, classes by group, hash of the class names."""
     difficulty: Result
-    """Nearest centroid of raw inputs, 1 shot, on the meta-test classes."""
+    """Nearest centroid of examples as they are, 1 shot, on the meta-test classes."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -62,7 +62,8 @@ def describe(data: str, options: DescribeOptions, data_root: str | Path | None =
     queries = min(15, int(splits.test.counts.min()) - 1)
     ways = min(options.ways, len(splits.test))
     sampler = EpisodeSampler(pool=splits.test, ways=ways, shots=1, queries=queries, seed=77)
-    difficulty = meta_test(NearestCentroid(), {}, sampler, options.episodes, name="nearest centroid of raw inputs")
+    name = f"nearest centroid of {problem.raw(splits.train.shape)}"
+    difficulty = meta_test(NearestCentroid(), {}, sampler, options.episodes, name=name)
     return Description(
         dataset=splits.train.dataset,
         shape=splits.train.shape,
