@@ -9,13 +9,14 @@ import pytest
 from innerloop.cli.main import main
 from innerloop.core import objectives
 from innerloop.engine import checkpoint
-from innerloop.evaluate import meta_test
+from innerloop.evaluate import compare, meta_test
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.gradient.maml import MAML
 from innerloop.nn.mlp import MLP
-from innerloop.report.report import write_report
+from innerloop.report.report import write_comparison, write_report
 from innerloop.runs.report import refresh
-from innerloop.tasks import EpisodeSampler, Sinusoid
+from innerloop.tasks import EpisodeSampler, Scored, Sinusoid
+from tests.core.test_scores import F1_SCORE
 from tests.evaluate import tiny
 
 
@@ -132,3 +133,14 @@ def test_without_its_packages_a_report_is_left_out_and_a_page_that_was_asked_for
     assert "report.html was not written" in told and "pip install 'innerloop[report]'" in told
     assert main(["compare", str(run), "--html", str(tmp_path / "page.html")]) == 2
     assert "pip install 'innerloop[report]'" in capsys.readouterr().err
+
+
+def test_a_score_of_ones_own_is_said_in_its_direction(run: Path, tmp_path: Path):
+    learner, params = checkpoint.load(run)
+    ours, theirs = (
+        meta_test(learner, params, Scored(tiny.sampler(), F1_SCORE.name), 6, name=name) for name in ("one", "two")
+    )
+    words = Page(write_report(run, [ours, theirs]).read_text()).words
+    assert "Higher is better" in words and "F1 of class 0" in words and "difference (points)" in words
+    page = Page(write_comparison(tmp_path / "c.html", compare(ours, theirs), "innerloop compare").read_text())
+    assert "Higher is better" in page.words and "Lower" not in page.words
