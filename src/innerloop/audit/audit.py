@@ -95,8 +95,8 @@ def audit(
     if splits is not None:
         pools = _pools(splits)
         checks += [lambda: [check_data.class_overlap(pools), check_data.duplicate_images(pools)]]
-    found = tuple(row for check in checks for row in check())
-    return Audit(type(learner).__name__, found, time.perf_counter() - start)
+    rows = tuple(row for check in checks for row in check())
+    return Audit(type(learner).__name__, rows, time.perf_counter() - start)
 
 
 def _pools(splits: Splits | Mapping[str, Pool]) -> Mapping[str, Pool]:

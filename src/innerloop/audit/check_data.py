@@ -68,9 +68,9 @@ def disjoint_episodes(episodes: Episode) -> Check:
     for i in range(tree.length(episodes)):
         support, query = tree.slice(episodes, i)
         known = set(_hashes(support.x, support.mask)) - {None}
-        found = list(_hashes(query.x, query.mask))
-        rows += len(found)
-        shared += sum(digest in known for digest in found)
+        digests = list(_hashes(query.x, query.mask))
+        rows += len(digests)
+        shared += sum(digest in known for digest in digests)
     part = shared / max(rows, 1)
     said = f"{shared} of {rows:,} query rows are in their own support"
     if part > SHARED_ROWS:

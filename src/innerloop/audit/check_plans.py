@@ -109,9 +109,9 @@ def reason(error: BaseException) -> str:
     return guards.explain(error) or (str(error).strip().partition("\n")[0] or type(error).__name__)
 
 
-def distance(found: Params, expected: Params) -> float:
+def distance(gradient: Params, expected: Params) -> float:
     """Distance of two gradients, relative to the length of `expected`."""
-    size, offset = dot(expected, expected).sqrt().item(), tree.map(Tensor.sub, found, expected)
+    size, offset = dot(expected, expected).sqrt().item(), tree.map(Tensor.sub, gradient, expected)
     apart = dot(offset, offset).sqrt().item()
     return apart / size if size > 0 else apart
 

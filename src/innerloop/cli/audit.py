@@ -21,9 +21,9 @@ class Command:
 def run(argv: list[str]) -> int:
     """Check the meta-gradient, every plan, what predictions depend on, episodes and splits; status 1 if one fails."""
     options = parse(Command, argv, "audit", run.__doc__ or "")
-    found = audit_any(options.subject, options.what, options.common.data_root)
+    result = audit_any(options.subject, options.what, options.common.data_root)
     if options.common.json:
-        emit(found.to_json())
+        emit(result.to_json())
     else:
-        print(str(found))
-    return 0 if found.passed else 1
+        print(str(result))
+    return 0 if result.passed else 1

@@ -33,12 +33,12 @@ def run(argv: list[str]) -> int:
 
         files.writable(Path(options.html).parent)
     told = partial(print, stderr=True)
-    found = compare_runs(options.runs, options.tasks, options.common.data_root, told=told)
+    comparison = compare_runs(options.runs, options.tasks, options.common.data_root, told=told)
     if options.common.json:
-        emit(found.to_json())
+        emit(comparison.to_json())
     else:
-        print(str(found))
+        print(str(comparison))
     if options.html is not None and write is not None:
-        page = write(options.html, found, shlex.join(["innerloop", "compare", *argv]))
+        page = write(options.html, comparison, shlex.join(["innerloop", "compare", *argv]))
         print(f"page: {page}", stderr=options.common.json)
     return 0

@@ -22,16 +22,16 @@ class Command:
 def run(argv: list[str]) -> int:
     """Draw, download or read a data set, and print what is in it and how hard it is."""
     options = parse(Command, argv, "data", run.__doc__ or "")
-    found = describe(options.name, options.what, options.common.data_root)
+    description = describe(options.name, options.what, options.common.data_root)
     if options.common.json:
-        emit(found.to_json())
+        emit(description.to_json())
         return 0
     table = Table("split", "classes", "examples", "a class", "groups")
-    for name, split in found.splits.items():
+    for name, split in description.splits.items():
         groups = ", ".join(f"{group} {n}" for group, n in split["groups"].items())
         each = f"{split['fewest']}" if split["fewest"] == split["most"] else f"{split['fewest']} to {split['most']}"
         table.add_row(name, f"{split['classes']:,}", f"{split['examples']:,}", each, groups)
-    print(f"{found.dataset}: examples of shape {list(found.shape)}")
+    print(f"{description.dataset}: examples of shape {list(description.shape)}")
     print(table)
-    print(f"difficulty: {found.difficulty.learner} {found.difficulty}")
+    print(f"difficulty: {description.difficulty.learner} {description.difficulty}")
     return 0

@@ -57,7 +57,7 @@ def chosen(learner: str, parsed: Any) -> Options:
 
 def field_docs(cls: type) -> dict[str, str]:
     """The string below each annotated field, of a class and those it is derived from."""
-    found: dict[str, str] = {}
+    docs: dict[str, str] = {}
     for base in reversed(cls.__mro__[:-1]):
         try:
             body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
@@ -67,5 +67,5 @@ def field_docs(cls: type) -> dict[str, str]:
         for line, below in pairwise(lines):
             doc = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(doc, str):
-                found[line.target.id] = " ".join(doc.split())
-    return found
+                docs[line.target.id] = " ".join(doc.split())
+    return docs

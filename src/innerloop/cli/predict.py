@@ -29,8 +29,8 @@ class Command:
 def run(argv: list[str]) -> int:
     """Name the class of examples. With --json, one object a line: path or text, class, probability of every class."""
     options = parse(Command, argv, "predict", run.__doc__ or "")
-    found = predictions(options.file, options.data or ("-",), options.reject, options.allow)
-    for entry in _counted(found):
+    answers = predictions(options.file, options.data or ("-",), options.reject, options.allow)
+    for entry in _counted(answers):
         if options.common.json:
             emit(entry)
             continue

@@ -31,16 +31,16 @@ def run(argv: list[str]) -> int:
         Training("protonet", same | own | {"steps": options.protonet_steps}),
         Training("maml", same | {"steps": options.maml_steps, "chunk": 4, "layout": "mixed"}),
     )
-    found = quickstart(options.what, trainings, options.common.data_root, partial(print, stderr=True))
+    result = quickstart(options.what, trainings, options.common.data_root, partial(print, stderr=True))
     if options.common.json:
-        emit(found.to_json())
+        emit(result.to_json())
     else:
-        _show(found, options.what)
+        _show(result, options.what)
     return 0
 
 
-def _show(found: Quickstart, options: QuickstartOptions) -> None:
-    for data, rows in found.tables:
+def _show(result: Quickstart, options: QuickstartOptions) -> None:
+    for data, rows in result.tables:
         conditions = rows[0].result.conditions
         table = Table("learner", "accuracy", "against pixels", "trained", "a task", title=f"{data}: {conditions}")
         for row in rows:
@@ -49,10 +49,10 @@ def _show(found: Quickstart, options: QuickstartOptions) -> None:
             table.add_row(row.name, row.result.number, row.difference, trained, each)
         print(table)
     print("± is a 95% interval over tasks; differences are paired, task by task")
-    examples = ", ".join(f"{name} ({n})" for name, n in found.adapted["examples"].items())
-    print(f"new characters learned in {found.adapted['seconds']:.2f} s, from so many pictures: {examples}")
-    print(f"{found.right} of {len(found.answers)} further pictures of them are named rightly")
-    if found.reports:
-        print("reports: " + ", ".join(map(str, found.reports)))
+    examples = ", ".join(f"{name} ({n})" for name, n in result.adapted["examples"].items())
+    print(f"new characters learned in {result.adapted['seconds']:.2f} s, from so many pictures: {examples}")
+    print(f"{result.right} of {len(result.answers)} further pictures of them are named rightly")
+    if result.reports:
+        print("reports: " + ", ".join(map(str, result.reports)))
     print(f"next: innerloop adapt {options.out}/protonet <your pictures> --out mine.fewshot")
-    print(f"{found.seconds:.0f} s in all")
+    print(f"{result.seconds:.0f} s in all")

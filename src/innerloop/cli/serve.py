@@ -96,12 +96,12 @@ def _keys(argv: list[str]) -> int:
         keys.revoke(options.store, options.id)
         print(f"key {options.id} is refused from now on", stderr=True)
         return 0
-    found = keys.listed(options.store)
+    entries = keys.listed(options.store)
     if options.json:
-        emit([vars(key) for key in found])
+        emit([vars(key) for key in entries])
         return 0
     table = Table("id", "name", "scope", "made", "revoked")
-    for key in found:
+    for key in entries:
         table.add_row(str(key.id), key.name, key.scope, key.created, key.revoked or "")
     print(table)
     return 0

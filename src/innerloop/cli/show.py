@@ -23,13 +23,14 @@ class Command:
 def run(argv: list[str]) -> int:
     """Say what is in a file: what learned, from how many examples, how far to believe it, and its versions."""
     options = parse(Command, argv, "show", run.__doc__ or "")
-    found = show(options.file, options.allow)
+    summary = show(options.file, options.allow)
     if options.common.json:
-        emit(found)
+        emit(summary)
         return 0
-    print(f"{found['file']}: {found['learner']} of {found['source']}, {found['kind']}\nclasses: {describe(found)}")
+    print(f"{summary['file']}: {summary['learner']} of {summary['source']}, {summary['kind']}")
+    print(f"classes: {describe(summary)}")
     table = Table("version", "time", "action", "classes", "examples")
-    for entry in found["versions"]:
+    for entry in summary["versions"]:
         counts = entry["examples"]
         table.add_row(
             str(entry["version"]), entry["time"], entry["action"], str(len(counts)), str(sum(counts.values()))

@@ -21,10 +21,11 @@ class Command:
 def run(argv: list[str]) -> int:
     """Tell pairs of one class from pairs of two, of unseen classes: accuracy, AUC and equal error rate."""
     options = parse(Command, argv, "verify", run.__doc__ or "")
-    found = verify_run(options.run, options.pairs, options.common.data_root)
+    verification = verify_run(options.run, options.pairs, options.common.data_root)
     if options.common.json:
-        emit(to_json(found))
+        emit(to_json(verification))
     else:
-        print(str(found))
-        print(f"{found.pairs} pairs from {options.pairs.episodes} episodes of {found.sampler['split']} classes; ± 95%")
+        print(str(verification))
+        split = verification.sampler["split"]
+        print(f"{verification.pairs} pairs from {options.pairs.episodes} episodes of {split} classes; ± 95%")
     return 0

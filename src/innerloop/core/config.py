@@ -95,16 +95,16 @@ def decode(value: Json, allow: Sequence[str] = ()) -> Any:
     if set(value) == {"tuple"}:
         return tuple(decode(v, allow) for v in value["tuple"])
     if set(value) == {"callable"}:
-        found = _resolve(value["callable"], allow)
-        if not (inspect.isfunction(found) or inspect.isclass(found)):
+        target = _resolve(value["callable"], allow)
+        if not (inspect.isfunction(target) or inspect.isclass(target)):
             raise InputError(f"'{value['callable']}' is not a function")
-        return found
+        return target
     if set(value) == {"class", "fields"}:
-        found = _resolve(value["class"], allow)
-        if not (inspect.isclass(found) and issubclass(found, Learner | Model) and is_dataclass(found)):
+        target = _resolve(value["class"], allow)
+        if not (inspect.isclass(target) and issubclass(target, Learner | Model) and is_dataclass(target)):
             raise InputError(f"'{value['class']}' is not a learner or a model")
         try:
-            return found(**{k: decode(v, allow) for k, v in value["fields"].items()})
+            return target(**{k: decode(v, allow) for k, v in value["fields"].items()})
         except (TypeError, AttributeError) as error:
             raise InputError(f"the fields of '{value['class']}' do not fit this version: {error}") from error
     raise InputError(f"not a config: expected 'class' and 'fields', got {sorted(value)}")
@@ -143,11 +143,11 @@ def _today(name: str) -> str:
     return _RENAMED_MODULES[module] + colon + _RENAMED_CLASSES.get(attribute, attribute)
 
 
-def _name(found: Any) -> str:
-    module, name = getattr(found, "__module__", None), getattr(found, "__qualname__", None)
+def _name(subject: Any) -> str:
+    module, name = getattr(subject, "__module__", None), getattr(subject, "__qualname__", None)
     if not module or not name or "<" in name or "." in name or module == "__main__":
         raise InputError(
-            f"{name or found!r} cannot be found again by its name: define it at the top of an importable module, "
+            f"{name or subject!r} cannot be found again by its name: define it at the top of an importable module, "
             "not as a lambda, in a function or in a script"
         )
     return f"{module}:{name}"
@@ -162,12 +162,12 @@ def _resolve(name: Any, allow: Sequence[str]) -> Any:
             f"foreign code. If you trust it, pass allow=('{module.partition('.')[0]}',)"
         )
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        target = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise InputError(f"'{name}' does not exist in this version: {error}") from error
-    if not under(getattr(found, "__module__", None) or "", prefixes):
-        raise InputError(f"'{name}' is defined elsewhere: {getattr(found, '__module__', None)}")
-    return found
+    if not under(getattr(target, "__module__", None) or "", prefixes):
+        raise InputError(f"'{name}' is defined elsewhere: {getattr(target, '__module__', None)}")
+    return target
 
 
 def under(module: str, prefixes: Sequence[str]) -> bool:

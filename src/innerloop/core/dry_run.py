@@ -34,7 +34,7 @@ def outputs(learner: Learner, params: Params, shape: tuple[int, ...], ways: int)
 
 def capacity(learner: Learner, params: Params, shape: tuple[int, ...]) -> int | None:
     """The most classes the learner tells apart; None: any number of them."""
-    found = outputs(learner, params, shape, 2)
-    if found == 2 and outputs(learner, params, shape, 3) == 3:
+    count = outputs(learner, params, shape, 2)
+    if count == 2 and outputs(learner, params, shape, 3) == 3:
         return None
-    return found
+    return count

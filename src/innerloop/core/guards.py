@@ -70,9 +70,9 @@ def explain(error: BaseException) -> str | None:
     """One line for a cryptic error of torch about transforms or second derivatives; None for any other error."""
     said = str(error)
     for pattern, line in _EXPLANATIONS:
-        found = re.search(pattern, said)
-        if found:
-            return line.format(*found.groups())
+        match = re.search(pattern, said)
+        if match:
+            return line.format(*match.groups())
     if type(error).__module__.startswith("torch._dynamo"):
         return f"torch.compile cannot trace this learner ({said.strip().partition(chr(10))[0]}): use another plan"
     return None

@@ -34,17 +34,17 @@ def find(path: str) -> Model | Learner:
     Raises:
         InputError: It cannot be imported, or is none of these.
     """
-    found = _named(path)
-    if isinstance(found, Model | Learner):
-        return found
-    if isinstance(found, nn.Module):
-        return Module(lambda: found)
-    made = _made(found, path)
+    subject = _named(path)
+    if isinstance(subject, Model | Learner):
+        return subject
+    if isinstance(subject, nn.Module):
+        return Module(lambda: subject)
+    made = _made(subject, path)
     if isinstance(made, Model | Learner):
         return made
     if not isinstance(made, nn.Module):
         raise InputError(f"'{path}' returns {type(made).__name__}; it must return an nn.Module")
-    factory: Any = found
+    factory: Any = subject
     return Module(factory)
 
 
@@ -65,15 +65,15 @@ def network(path: str, allow: Sequence[str]) -> nn.Module:
             f"'{path}' is code of yours, which using it would run. If you trust it, say so: --allow {top}, or "
             f"allow=('{top}',)"
         )
-    found = _named(path)
-    if not isinstance(found, nn.Module):
-        home = getattr(found, "__module__", None) or ""
-        if callable(found) and not under(home, allow):  # what an allowed module imported itself is not meant
+    subject = _named(path)
+    if not isinstance(subject, nn.Module):
+        home = getattr(subject, "__module__", None) or ""
+        if callable(subject) and not under(home, allow):  # what an allowed module imported itself is not meant
             raise InputError(f"'{path}' is defined elsewhere ({home or 'unknown'}): name it where it is defined")
-        found = _made(found, path)
-    if not isinstance(found, nn.Module):
-        raise InputError(f"'{path}' gives a {type(found).__name__}; it must be an nn.Module, or a function of one")
-    return found
+        subject = _made(subject, path)
+    if not isinstance(subject, nn.Module):
+        raise InputError(f"'{path}' gives a {type(subject).__name__}; it must be an nn.Module, or a function of one")
+    return subject
 
 
 def require(module: str, name: str, extra: str) -> None:
@@ -96,13 +96,13 @@ def _named(path: str) -> Any:
     return _attribute(_import(module), attribute, path)
 
 
-def _made(found: Any, path: str) -> Any:
-    if not callable(found):
+def _made(subject: Any, path: str) -> Any:
+    if not callable(subject):
         raise InputError(
-            f"'{path}' is of type {type(found).__name__}: name an nn.Module, a class of it, or a function that "
+            f"'{path}' is of type {type(subject).__name__}: name an nn.Module, a class of it, or a function that "
             "returns one"
         )
-    return _call(found, path)
+    return _call(subject, path)
 
 
 def _import(name: str) -> Any:

@@ -52,18 +52,18 @@ class Model(abc.ABC):
         if not norms:
             return params
         plain = {k: v for k, v in params.items() if not k.endswith(norm.STATISTICS)}
-        found: Params = {}
+        observed: Params = {}
         for module in norms.values():
             module.observed = {}
         try:
             self._call(twin, plain, x, mask)
             for name, module in norms.items():
                 prefix = f"{name}." if name else ""
-                found |= {prefix + k: v for k, v in (module.observed or {}).items()}
+                observed |= {prefix + k: v for k, v in (module.observed or {}).items()}
         finally:
             for module in norms.values():
                 module.observed = None
-        return plain | found
+        return plain | observed
 
     def norm_weights(self) -> frozenset[str]:
         """Names of the scales and shifts of batch norms."""

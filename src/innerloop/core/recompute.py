@@ -44,8 +44,8 @@ def wrap(f: Callable[..., Any]) -> Callable[..., Any]:
             shape[:] = [tree.map(lambda _: 0, result)]
             return tuple(tree.flatten(result))
 
-        found = _Recomputed.apply(flat, *tree.flatten(trees))
-        return tree.unflatten(shape[0], found)
+        results = _Recomputed.apply(flat, *tree.flatten(trees))
+        return tree.unflatten(shape[0], results)
 
     return recomputed
 
@@ -70,8 +70,8 @@ class _Recomputed(torch.autograd.Function):
             outputs = ctx.f(*leaves)
             pairs = [(out, slope) for out, slope in zip(outputs, slopes, strict=True) if out.requires_grad]
             learned = [leaf for leaf in leaves if leaf.requires_grad]
-            found = iter(_vjp(pairs, learned))
-        return None, *(next(found) if leaf.requires_grad else None for leaf in leaves)
+            pulled = iter(_vjp(pairs, learned))
+        return None, *(next(pulled) if leaf.requires_grad else None for leaf in leaves)
 
 
 def _vjp(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor]) -> tuple[Tensor | None, ...]:

@@ -66,15 +66,15 @@ def read_config(run: str | Path) -> dict[str, Any]:
     """
     path = Path(run) / "config.json"
     try:
-        found = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except OSError as error:
         raise InputError(f"{run} is not a run folder: {path.name} is missing ({error.strerror})") from error
     except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}") from error
-    version = found.get("version") if isinstance(found, dict) else None
+    version = content.get("version") if isinstance(content, dict) else None
     if version != VERSION:
         raise InputError(f"{path} is of version {version}, this release reads version {VERSION}: train again")
-    return config.renewed(found)
+    return config.renewed(content)
 
 
 def write_config(
@@ -119,10 +119,10 @@ def steps_done(run: Path) -> int:
 
 def buffers(learner: Learner) -> Params:
     """Tensors of the learner's networks that are not learned, named for a file."""
-    found = {}
+    buffers = {}
     for field, model in _models(learner).items():
-        found |= {f"{_BUFFERS}{field}.{k}": v for k, v in model.buffers().items()}
-    return found
+        buffers |= {f"{_BUFFERS}{field}.{k}": v for k, v in model.buffers().items()}
+    return buffers
 
 
 def restore_buffers(learner: Learner, tensors: Params) -> None:
@@ -179,8 +179,8 @@ def _models(value: Any, path: str = "") -> dict[str, Model]:
         entries = {str(i): entry for i, entry in enumerate(value)}
     else:
         entries = vars(value) if isinstance(value, Learner) else {}
-    found: dict[str, Model] = {}
+    models: dict[str, Model] = {}
     for name, entry in entries.items():
         place = f"{path}.{name}" if path else name
-        found |= {place: entry} if isinstance(entry, Model) else _models(entry, place)
-    return found
+        models |= {place: entry} if isinstance(entry, Model) else _models(entry, place)
+    return models

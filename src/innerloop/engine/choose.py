@@ -143,7 +143,7 @@ class _Trial:
         try:
             if plan.traced:
                 self._run(plan)  # recorded and compiled before the clock starts
-            seconds, found = self._run(plan)
+            seconds, gradient = self._run(plan)
         except Exception as error:
             # The loop is the judge: an error of the learner itself is raised there. Everything else that may go wrong
             # (no compiler, no memory, an operator that cannot be traced) is a reason not to choose this plan.
@@ -151,8 +151,8 @@ class _Trial:
                 raise
             self.dropped[plan] = (str(error).strip().splitlines() or [type(error).__name__])[0]
             return
-        apart = self._apart(found)
-        if apart > _TOLERANCE.get(next(iter(found.values())).dtype if found else torch.float32, 2e-2):
+        apart = self._apart(gradient)
+        if apart > _TOLERANCE.get(next(iter(gradient.values())).dtype if gradient else torch.float32, 2e-2):
             self.dropped[plan] = f"its gradient is {apart:.1e} from the loop's"
             return
         if seconds < _COLD:
@@ -170,15 +170,15 @@ class _Trial:
     def _run(self, plan: Plan) -> tuple[float, Params]:
         _synchronize(self.probe)
         start = time.perf_counter()
-        found = execute(self.learner, self.params, self.probe, plan)[0]
+        gradient = execute(self.learner, self.params, self.probe, plan)[0]
         _synchronize(self.probe)
-        return time.perf_counter() - start, found
+        return time.perf_counter() - start, gradient
 
-    def _apart(self, found: Params) -> float:
+    def _apart(self, gradient: Params) -> float:
         if self._expected is None:
             self._expected = execute(self.learner, self.params, self.probe, self.loop)[0]
         size = sum(float(v.square().sum()) for v in self._expected.values()) ** 0.5
-        gap = sum(float((found[k] - v).square().sum()) for k, v in self._expected.items()) ** 0.5
+        gap = sum(float((gradient[k] - v).square().sum()) for k, v in self._expected.items()) ** 0.5
         return gap / size if size > 0 else gap
 
 

@@ -136,10 +136,10 @@ class Processes(World):
 
     def gather(self, mine: Tensor, share: range, count: int) -> Tensor:
         """A sum in which every value is added to zeros: exact."""
-        found = mine.new_zeros(count, *mine.shape[1:])
-        found[share.start : share.stop] = mine
-        self._together(lambda: dist.all_reduce(found))
-        return found
+        values = mine.new_zeros(count, *mine.shape[1:])
+        values[share.start : share.stop] = mine
+        self._together(lambda: dist.all_reduce(values))
+        return values
 
     def on_rank_zero(self, make: Callable[[], T]) -> T:
         """As in a world of one; other errors than `InnerloopError` end the first process, and with it the job."""
@@ -210,12 +210,12 @@ class Processes(World):
             now, count = time.monotonic(), count + 1
             try:
                 self._board.set(f"beat/{self.rank}", str(count))
-                found = self._beats()
+                now_beating = self._beats()
                 answered = now
             except RuntimeError:
-                found = beats
-            heard = [now if new != old else then for new, old, then in zip(found, beats, heard, strict=True)]
-            beats = found
+                now_beating = beats
+            heard = [now if new != old else then for new, old, then in zip(now_beating, beats, heard, strict=True)]
+            beats = now_beating
             if not self._training:
                 continue
             if now - answered > SILENCE:
@@ -301,18 +301,18 @@ def mine_to_say(error: BaseException) -> bool:
 
 def _given() -> tuple[int, int]:
     """Rank and size from the environment."""
-    found = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
-    if found.get("WORLD_SIZE", "1") == "1" and found.get("RANK", "0") == "0":
+    variables = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
+    if variables.get("WORLD_SIZE", "1") == "1" and variables.get("RANK", "0") == "0":
         return 0, 1
     start = "start several processes with `torchrun --nproc-per-node 2 -m innerloop.cli.main train ...`"
-    missing = [name for name in VARIABLES if name not in found]
+    missing = [name for name in VARIABLES if name not in variables]
     if missing:
-        given = ", ".join(f"{k}={v}" for k, v in found.items())
+        given = ", ".join(f"{k}={v}" for k, v in variables.items())
         raise InputError(f"{given} in the environment, but no {', '.join(missing)}: {start}, or unset them for one")
-    numbers = {name: found[name] for name in VARIABLES if name != "MASTER_ADDR"}
+    numbers = {name: variables[name] for name in VARIABLES if name != "MASTER_ADDR"}
     wrong = [f"{k}={v}" for k, v in numbers.items() if not v.isdecimal()]
-    rank, size = (0, 0) if wrong else (int(found["RANK"]), int(found["WORLD_SIZE"]))
-    if wrong or rank >= size or int(found["LOCAL_WORLD_SIZE"]) < 1:
+    rank, size = (0, 0) if wrong else (int(variables["RANK"]), int(variables["WORLD_SIZE"]))
+    if wrong or rank >= size or int(variables["LOCAL_WORLD_SIZE"]) < 1:
         given = ", ".join(wrong) or ", ".join(f"{k}={v}" for k, v in numbers.items())
         raise InputError(f"{given} in the environment makes no sense: {start}, or unset them for one")
     return rank, size

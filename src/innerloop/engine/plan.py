@@ -70,8 +70,8 @@ def free_memory(device: torch.device) -> int:
     """Bytes that may still be taken on a device; where nobody tells, 4 GiB."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    found = [_limit_left("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"), _available()]
-    return min((n for n in found if n is not None), default=4 << 30)
+    limits = [_limit_left("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"), _available()]
+    return min((n for n in limits if n is not None), default=4 << 30)
 
 
 def _limit_left(limit: str, used: str) -> int | None:

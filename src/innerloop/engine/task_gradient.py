@@ -63,8 +63,8 @@ def _task(learner: Learner, params: Params, episode: Episode, channels_last: boo
         episode = Episode(support._replace(x=x[0]), query._replace(x=x[1]))
     with torch.enable_grad():
         loss, metrics = learner.loss(leaves, episode)
-        found = _gradient([loss], list(leaves.values()), None)
-    return dict(zip(leaves, found, strict=True)), _metrics(loss, metrics)
+        gradients = _gradient([loss], list(leaves.values()), None)
+    return dict(zip(leaves, gradients, strict=True)), _metrics(loss, metrics)
 
 
 def _together(learner: Learner, params: Params, episodes: Episode) -> Sums:
@@ -94,10 +94,10 @@ def _halves(learner: Any, params: Params, episodes: Episode) -> Sums:
             task = tree.slice(query, i)
             loss, metrics = learner.query_loss(leaves, cut, task._replace(x=tree.map(_channels_last, task.x)))
             through = [v for v in tree.flatten(cut) if v.requires_grad]
-            found = _gradient([loss], [*through, *leaves.values()], None)
-            for kept, slope in zip(slopes, found, strict=False):
+            gradients = _gradient([loss], [*through, *leaves.values()], None)
+            for kept, slope in zip(slopes, gradients, strict=False):
                 kept.append(slope)
-            part = dict(zip(leaves, found[len(through) :], strict=True)), _metrics(loss, metrics)
+            part = dict(zip(leaves, gradients[len(through) :], strict=True)), _metrics(loss, metrics)
             total = part if total is None else tree.map(torch.add, total, part)
         back = _gradient(graphed, list(leaves.values()), [torch.stack(kept) for kept in slopes])
     assert total is not None

@@ -316,12 +316,12 @@ def _open(run: Path, learner: Learner, config: TrainConfig, record: dict[str, An
     if not (run / "config.json").exists():
         checkpoint.write_config(run, learner, train, record, update)
         return
-    found = checkpoint.read_config(run)
+    kept = checkpoint.read_config(run)
     ignored = set() if config.schedule in ("cosine", "linear") else {"steps", "cpu_minutes"}
     ignored |= {"checkpoint_every", "plan", "chunk", "threads", "layout", "recompute"}  # rounding apart, no difference
-    pairs = {"learner": (found["learner"], encode(learner)), "record": (found["record"], record)}
-    pairs["update"] = (found.get("update", _DEFAULT), _DEFAULT if update is None else update)
-    pairs |= {k: (found["train"].get(k), v) for k, v in train.items() if k not in ignored}
+    pairs = {"learner": (kept["learner"], encode(learner)), "record": (kept["record"], record)}
+    pairs["update"] = (kept.get("update", _DEFAULT), _DEFAULT if update is None else update)
+    pairs |= {k: (kept["train"].get(k), v) for k, v in train.items() if k not in ignored}
     for name, (old, new) in pairs.items():
         if old != new:
             entry, was, now = _where(name, old, new)

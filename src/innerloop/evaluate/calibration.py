@@ -69,8 +69,8 @@ class Calibration:
         if not fitting:
             known = ", ".join(f"{point[0]:g}" for point in self.points) or "none"
             raise InputError(f"there is no threshold for a false-accept rate of {target:g}; measured: {known}")
-        found = max(fitting)
-        return replace(self, target=found[0], threshold=found[1], coverage=found[2])
+        point = max(fitting)
+        return replace(self, target=point[0], threshold=point[1], coverage=point[2])
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `Calibration(**content)` is the inverse."""
@@ -189,14 +189,16 @@ def check_target(target: float) -> None:
         raise InputError(f"reject is a false-accept rate above 0 and below 1, such as 0.05; got {target!r}")
 
 
-def rejection(inside: Tensor, outside: Tensor, target: float, found: Calibration, few: bool = False) -> Calibration:
-    """`found` with the threshold for a false-accept rate, its coverage, and the AUROC.
+def rejection(
+    inside: Tensor, outside: Tensor, target: float, calibration: Calibration, few: bool = False
+) -> Calibration:
+    """`calibration` with the threshold for a false-accept rate, its coverage, and the AUROC.
 
     Args:
         inside: [n] scores of examples of the classes.
         outside: [m] scores of others.
         target: The false-accept rate.
-        found: Its temperature and source are kept.
+        calibration: Its temperature and source are kept.
         few: The others are of a handful of classes, which say little about further ones: where 95% of the examples of
             the classes score higher still, the threshold is set halfway to them.
     """
@@ -205,7 +207,7 @@ def rejection(inside: Tensor, outside: Tensor, target: float, found: Calibration
     if few and low > at:
         at = (at + low) / 2
     coverage = (inside.double() >= at).double().mean().item()
-    return replace(found, threshold=at, target=target, coverage=coverage, auroc=auroc(inside, outside))
+    return replace(calibration, threshold=at, target=target, coverage=coverage, auroc=auroc(inside, outside))
 
 
 @torch.no_grad()
@@ -237,45 +239,45 @@ def calibrate(
         for i in range(count):
             episode = _real(tree.slice(stacked, i))
             k = _ways(episode.support)
-            found = _logits(learner, params, episode.support, episode.query.x, k)
-            logits.append(found)
+            task_logits = _logits(learner, params, episode.support, episode.query.x, k)
+            logits.append(task_logits)
             labels.append(episode.query.y)
-            ways.append(torch.full((len(found),), k))
+            ways.append(torch.full((len(task_logits),), k))
             if k > 2:
                 others = _logits(learner, params, _without_last(episode.support), _last(episode.query, k), k - 1)
                 outside.append(others.amax(1))
     widest = max(int(w.max()) for w in ways)
-    z = torch.cat([torch.nn.functional.pad(found, (0, widest - found.shape[1])) for found in logits])
+    z = torch.cat([torch.nn.functional.pad(task_logits, (0, widest - task_logits.shape[1])) for task_logits in logits])
     y, counts = torch.cat(labels), torch.cat(ways)
     temperature = fit_temperature(z, y, counts)
-    inside = torch.cat([found.amax(1) for found in logits])
-    probabilities = [torch.softmax(found / temperature, 1) for found in logits]
+    inside = torch.cat([task_logits.amax(1) for task_logits in logits])
+    probabilities = [torch.softmax(task_logits / temperature, 1) for task_logits in logits]
     confidence = torch.cat([p.amax(1) for p in probabilities])
     right = torch.cat([p.argmax(1) for p in probabilities]) == y
-    found = Calibration(
+    calibration = Calibration(
         temperature=temperature, ece=expected_calibration_error(confidence, right), source="meta-validation"
     )
     if not outside:
-        return found
+        return calibration
     scores = torch.cat(outside)
-    points = [rejection(inside, scores, rate, found) for rate in TARGETS]
+    points = [rejection(inside, scores, rate, calibration) for rate in TARGETS]
     measured = tuple((p.target or 0.0, p.threshold or 0.0, p.coverage or 0.0) for p in points)
-    return replace(rejection(inside, scores, target, found), points=measured)
+    return replace(rejection(inside, scores, target, calibration), points=measured)
 
 
-def write(run: str | Path, found: Calibration, of: str = "") -> Path:
+def write(run: str | Path, calibration: Calibration, of: str = "") -> Path:
     """Keep a calibration in a run folder.
 
     Args:
         run: The folder.
-        found: The calibration.
+        calibration: The calibration.
         of: Fingerprint of the learner and the parameters.
 
     Raises:
         InputError: It cannot be written.
     """
     path = Path(run) / FILE
-    files.write(path, json.dumps(found.to_json() | {"of": of}, indent=2, allow_nan=False) + "\n")
+    files.write(path, json.dumps(calibration.to_json() | {"of": of}, indent=2, allow_nan=False) + "\n")
     return path
 
 

@@ -57,10 +57,10 @@ class Row(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without the scores of the episodes."""
-        found = self.result
+        result = self.result
         gap = None if self.difference is None else self.difference._asdict()
-        row: dict[str, Any] = {"name": found.learner, "mean": found.mean, "ci95": found.ci95, "difference": gap}
-        row |= {"adaptation_steps": found.protocol.adaptation_steps, "seconds_per_task": found.seconds_per_task}
+        row: dict[str, Any] = {"name": result.learner, "mean": result.mean, "ci95": result.ci95, "difference": gap}
+        row |= {"adaptation_steps": result.protocol.adaptation_steps, "seconds_per_task": result.seconds_per_task}
         if self.cost is not None:
             row |= {"learner": self.cost.learner, "parameters": self.cost.parameters}
             row |= {"memory_per_task_bytes": self.cost.memory}

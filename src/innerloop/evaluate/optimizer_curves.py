@@ -169,9 +169,9 @@ def descend(
     starts = range(0, functions, _CHUNK)
     for start in track(starts, f"{functions} functions, {horizons[-1]} steps", len(starts)):
         batch = tasks.episodes(start, min(_CHUNK, functions - start)).support
-        found = [learned(learner, params, batch, horizons[-1])]
-        found += [made(learner, one, batch, horizons[-1]) for one in tuned]
-        for values, part in zip(runs.values(), found, strict=True):
+        parts = [learned(learner, params, batch, horizons[-1])]
+        parts += [made(learner, one, batch, horizons[-1]) for one in tuned]
+        for values, part in zip(runs.values(), parts, strict=True):
             values.append(part)
     rates = [None, *(t.rate for t in tuned)]
     about = tasks.describe()
@@ -218,14 +218,14 @@ def made(learner: Any, tuned: Tuned, tasks: Batch, steps: int) -> Tensor:
     leaves = {k: v.detach().clone().requires_grad_() for k, v in tree.part(tasks.x, "start").items()}
     optimizer = OPTIMIZERS[tuned.name](list(leaves.values()), lr=tuned.rate)
     value = torch.vmap(learner.at_step, in_dims=(0, tree.axes(tasks), None))
-    found = []
+    curve = []
     for step in range(steps + 1):
         values = value(leaves, tasks, torch.tensor(step))
-        found.append(values.detach().double())
+        curve.append(values.detach().double())
         optimizer.zero_grad()
         values.sum().backward()  # of independent tasks: everyone's own gradient
         optimizer.step()
-    return torch.stack(found[1:])
+    return torch.stack(curve[1:])
 
 
 def tune(learner: Any, validation: Sampler, steps: int, tasks: int = 128) -> list[Tuned]:

@@ -144,8 +144,8 @@ class PredictiveResult:
     @property
     def intervals(self) -> dict[str, Interval]:
         """Intervals of every score, over episodes."""
-        found = {name: interval(values) for name, values in self.scores.items()}
-        return found if self.ece is None else found | {"ece": self.ece}
+        intervals = {name: interval(values) for name, values in self.scores.items()}
+        return intervals if self.ece is None else intervals | {"ece": self.ece}
 
     def __str__(self) -> str:
         count = len(next(iter(self.scores.values())))

@@ -134,7 +134,7 @@ class Result:
                 seconds_per_task=content["seconds_per_task"],
                 curve=_curve(content["curve"]),
                 fingerprint=content.get("fingerprint", content.get("of")),  # `of`: release 0.1.0
-                reliability=Reliability(**found) if (found := content.get("reliability")) else None,
+                reliability=Reliability(**entry) if (entry := content.get("reliability")) else None,
             )
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error

@@ -176,8 +176,8 @@ def _scored(learner: Any, params: Params, adapted: Any, sampler: Sampler, episod
                 )
             left, right = (tree.slice(batch.x, batch.y.argsort()) for batch in (support, query))
             other = tree.map(lambda leaf: leaf.roll(1, 0), right)
-            found = [learner.similarity(params, adapted, left, x) for x in (right, other)]
-            scores.append(torch.cat(found).double().cpu())
+            similarities = [learner.similarity(params, adapted, left, x) for x in (right, other)]
+            scores.append(torch.cat(similarities).double().cpu())
     table = torch.stack(scores)
     if not table.isfinite().all():
         raise FailedError(f"{type(learner).__name__} gave similarities that are not finite: training diverged")

@@ -21,13 +21,13 @@ from innerloop.problems.base import Problem
 @functools.cache
 def kinds() -> dict[str, type[Problem]]:
     """All kinds by the name of their file."""
-    found = {}
+    result = {}
     for module in pkgutil.iter_modules(__path__):
         for value in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
             here = inspect.isclass(value) and value.__module__ == f"{__name__}.{module.name}"
             if here and issubclass(value, Problem) and not inspect.isabstract(value):
-                found[module.name] = value
-    return found
+                result[module.name] = value
+    return result
 
 
 def data_sets() -> dict[str, str]:

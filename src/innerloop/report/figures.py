@@ -95,19 +95,19 @@ def results(name: str, rows: Sequence[Result], chance: float | None) -> str:
         return _svg(figure, name)
 
 
-def optimizer_curves(name: str, found: OptimizerCurves) -> str:
+def optimizer_curves(name: str, curves: OptimizerCurves) -> str:
     """Mean value against the step, with bands; dotted lines at the horizons."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(3.4)
-        for i, row in enumerate(found.rows):
+        for i, row in enumerate(curves.rows):
             steps = range(1, len(row.mean) + 1)
             low = [max(m - c, m / 10) for m, c in zip(row.mean, row.ci95, strict=True)]
             high = [m + c for m, c in zip(row.mean, row.ci95, strict=True)]
             axes.plot(steps, row.mean, color=_COLOURS[i], linewidth=2.2 if i == 0 else 1.3, label=row.name)
             axes.fill_between(steps, low, high, color=_COLOURS[i], alpha=0.18, linewidth=0)
-        for horizon in found.horizons:
+        for horizon in curves.horizons:
             axes.axvline(horizon, color=_INK, linewidth=1, linestyle=":", alpha=0.5)
-        first = [row.mean[0] for row in found.rows]
+        first = [row.mean[0] for row in curves.rows]
         axes.set_yscale("log")
         axes.set_ylim(top=3 * max(first))
         axes.set_xlabel("step")

@@ -178,13 +178,13 @@ def _table(group: Sequence[Result], index: int) -> Table:
 
 
 def _race(path: Path, index: int) -> Race:
-    found = OptimizerCurves.load(path)
-    alt = "; ".join(f"{row.name}: sum to {found.horizons[0]} {row.sums[0].mean:.3g}" for row in found.rows)
+    curves = OptimizerCurves.load(path)
+    alt = "; ".join(f"{row.name}: sum to {curves.horizons[0]} {row.sums[0].mean:.3g}" for row in curves.rows)
     caption = (
-        f"Mean value over {found.functions} {found.split} functions of {found.dataset} with 95% bands; dotted: the "
+        f"Mean value over {curves.functions} {curves.split} functions of {curves.dataset} with 95% bands; dotted: the "
         "training horizon and its multiples."
     )
-    return Race(found, Plot(Markup(figures.optimizer_curves(f"optimizers{index}", found)), alt, caption))
+    return Race(curves, Plot(Markup(figures.optimizer_curves(f"optimizers{index}", curves)), alt, caption))
 
 
 def _results_plot(results: Sequence[Result], index: int, chance: float | None) -> Plot:

@@ -43,11 +43,11 @@ def calibrate(
 def keep(run: str | Path, learner: Learner, params: Params, sampler: Sampler, episodes: int = EPISODES) -> Calibration:
     """The calibration of a run folder; it is measured unless the folder has that of these very parameters."""
     of = checkpoint.fingerprint(params, learner)
-    found = calibration.read(run, of)
-    if found is None:
-        found = calibration.calibrate(learner, params, sampler, episodes)
-        calibration.write(run, found, of)
-    return found
+    measured = calibration.read(run, of)
+    if measured is None:
+        measured = calibration.calibrate(learner, params, sampler, episodes)
+        calibration.write(run, measured, of)
+    return measured
 
 
 def keep_if_possible(run: str | Path, learner: Learner, params: Params, sampler: Sampler) -> None:

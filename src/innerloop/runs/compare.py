@@ -31,7 +31,7 @@ class _Entry(NamedTuple):
 
     name: str
     protocol: Protocol
-    found: Result | None
+    result: Result | None
     """A result that was given as a file."""
     test: Measurement | None
 
@@ -59,17 +59,17 @@ def compare_runs(
     for entry in entries[1:]:
         refuse_unlike(entries[0].name, entries[0].protocol, entry.name, entry.protocol, _ADVICE)
     results, stored = [], []
-    for name, _, found, test in entries:
+    for name, _, result, test in entries:
         if test is not None:
-            found = None if options.again else test.stored()
-            stored.append(found is not None)
-            if found is None:
+            result = None if options.again else test.stored()
+            stored.append(result is not None)
+            if result is None:
                 told(f"testing {name} on {test.protocol.episodes} tasks")
-                found = test.result()
+                result = test.result()
         else:
             stored.append(True)
-        assert found is not None
-        results.append(replace(found, learner=name))
+        assert result is not None
+        results.append(replace(result, learner=name))
     comparison = compare(*results)
     rows = zip(comparison.rows, entries, stored, strict=True)
     return replace(comparison, rows=tuple(_costed(row, entry.test, old) for row, entry, old in rows))
@@ -86,8 +86,8 @@ def _entries(
     for name, path in zip(names, given, strict=True):
         with _named(path):
             if Path(path).is_file():
-                found = Result.load(path)
-                yield _Entry(name, found.protocol, found, None)
+                result = Result.load(path)
+                yield _Entry(name, result.protocol, result, None)
                 continue
             test, *others = prepare(path, options, data_root, allow)
         if first is not None and first.protocol.hash == test.protocol.hash:

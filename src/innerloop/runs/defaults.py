@@ -44,10 +44,12 @@ def learner_class(name: str) -> type[Learner]:
     Raises:
         InputError: There is none, where the message names the nearest, or it does not say what it is trained on.
     """
-    found, name = catalogue(), RENAMED_LEARNERS.get(name, name)
-    if name not in found:
-        raise InputError(f"there is no learner '{name}'{nearest(name, found)}")
-    if "trains_on" not in vars(found[name]):
+    learners, name = catalogue(), RENAMED_LEARNERS.get(name, name)
+    if name not in learners:
+        raise InputError(f"there is no learner '{name}'{nearest(name, learners)}")
+    if "trains_on" not in vars(learners[name]):
         streams = ", ".join(get_args(Stream))
-        raise InputError(f"{found[name].__name__} does not say what it is trained on: set its trains_on, of {streams}")
-    return found[name]
+        raise InputError(
+            f"{learners[name].__name__} does not say what it is trained on: set its trains_on, of {streams}"
+        )
+    return learners[name]

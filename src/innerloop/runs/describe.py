@@ -39,9 +39,9 @@ class Description:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        found = self.difficulty
-        hardness = {"mean": found.mean, "ci95": found.ci95, "hash": found.protocol.hash}
-        hardness |= {"protocol": found.protocol.to_json()}
+        result = self.difficulty
+        hardness = {"mean": result.mean, "ci95": result.ci95, "hash": result.protocol.hash}
+        hardness |= {"protocol": result.protocol.to_json()}
         return {"dataset": self.dataset, "shape": list(self.shape), "splits": self.splits, "pixels": hardness}
 
 

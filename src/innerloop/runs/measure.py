@@ -163,7 +163,7 @@ class Measurement(NamedTuple):
     def result(self) -> Result:
         """Test, and keep the scores."""
         calibration = None if self.label else read_calibration(self.run)
-        found = meta_test(
+        result = meta_test(
             self.learner,
             self.params,
             self.sampler,
@@ -172,17 +172,17 @@ class Measurement(NamedTuple):
             curve=self.curve,
             temperature=None if calibration is None else calibration.temperature,
         )
-        found = replace(found, fingerprint=fingerprint(self.params, self.learner))
-        found.save(self.run, self.label)
-        return found
+        result = replace(result, fingerprint=fingerprint(self.params, self.learner))
+        result.save(self.run, self.label)
+        return result
 
     def stored(self) -> Result | None:
         """What the run folder holds of this very test: the same learner, parameters and protocol."""
         try:
-            found = Result.load(self.file)
+            result = Result.load(self.file)
         except InputError:
             return None
-        return found if found.fingerprint == fingerprint(self.params, self.learner) else None
+        return result if result.fingerprint == fingerprint(self.params, self.learner) else None
 
 
 def prepare(

@@ -136,8 +136,8 @@ def quickstart(
     told("learning five new characters from a few pictures each")
     truth = write_pictures(load(options.data, data_root).test, out / "characters", out / "unsorted")
     adapted = adapt(out / trainings[0].learner, out / "characters", out / "characters.fewshot")
-    found = predictions(out / "characters.fewshot", [str(out / "unsorted")])
-    answers = tuple(answer | {"truth": truth[Path(answer["path"]).name]} for answer in found)
+    predicted = predictions(out / "characters.fewshot", [str(out / "unsorted")])
+    answers = tuple(answer | {"truth": truth[Path(answer["path"]).name]} for answer in predicted)
     return Quickstart(
         tables=tuple(tables),
         right=sum(answer["class"] == answer["truth"] for answer in answers),
@@ -177,8 +177,8 @@ def _write_png(path: Path, picture: Tensor) -> None:
     """[1, size, size] uint8, four times as large."""
     from PIL import Image
 
-    found, content = Image.fromarray(picture[0].numpy()), io.BytesIO()
-    found.resize((4 * found.width, 4 * found.height), Image.Resampling.BICUBIC).save(content, format="png")
+    image, content = Image.fromarray(picture[0].numpy()), io.BytesIO()
+    image.resize((4 * image.width, 4 * image.height), Image.Resampling.BICUBIC).save(content, format="png")
     files.write(path, content.getvalue())
 
 

@@ -46,24 +46,24 @@ def choose(
             "episodes": episodes,
             "tasks": tasks_of(sampler),
         }
-        found = _kept(out, asked)
-        if found is None:
+        choice = _kept(out, asked)
+        if choice is None:
             chosen = select(learner, params, sampler, name, candidates[name], episodes)
             print(f"innerloop: {chosen}", file=sys.stderr)
             scores = [[value, *score] for value, score in chosen.scores]
-            found = asked | {"value": chosen.value, "metric": chosen.score.name, "scores": scores}
-        params = params | {name: torch.tensor(float(found["value"]))}
+            choice = asked | {"value": chosen.value, "metric": chosen.score.name, "scores": scores}
+        params = params | {name: torch.tensor(float(choice["value"]))}
         if out is not None:
             checkpoint.save_params(Path(out), learner, params)
-            files.write(Path(out) / FILE, json.dumps(found, indent=2) + "\n")
+            files.write(Path(out) / FILE, json.dumps(choice, indent=2) + "\n")
     return params
 
 
 def _kept(out: str | Path | None, asked: dict[str, Any]) -> dict[str, Any] | None:
     """The choice of the folder, if it was made in the way asked for."""
     try:
-        found = json.loads((Path(out or "") / FILE).read_text())
+        choice = json.loads((Path(out or "") / FILE).read_text())
     except (OSError, ValueError):
         return None
-    same = isinstance(found, dict) and all(found.get(k) == v for k, v in asked.items())
-    return found if same and "value" in found else None
+    same = isinstance(choice, dict) and all(choice.get(k) == v for k, v in asked.items())
+    return choice if same and "value" in choice else None

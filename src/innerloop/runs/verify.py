@@ -65,7 +65,7 @@ def verify_run(
     return verify(replace(learner, transductive=False), params, validation, test, episodes=options.episodes)
 
 
-def to_json(found: Verification) -> dict[str, Any]:
+def to_json(verification: Verification) -> dict[str, Any]:
     """Plain JSON values."""
-    intervals = {k: getattr(found, k)._asdict() for k in ("accuracy", "auc", "eer")}
-    return found._asdict() | intervals
+    intervals = {k: getattr(verification, k)._asdict() for k in ("accuracy", "auc", "eer")}
+    return verification._asdict() | intervals
