@@ -93,12 +93,12 @@ class Result:
         """Plain JSON values, all scores included."""
         return {
             "learner": self.learner,
-            "mean": _finite(self.mean),
-            "ci95": _finite(self.ci95),
+            "mean": finite(self.mean),
+            "ci95": finite(self.ci95),
             "hash": self.protocol.hash,
             "protocol": self.protocol.to_json(),
             "seconds_per_task": self.seconds_per_task,
-            "curve": None if self.curve is None else [[p.step, *map(_finite, p[1:])] for p in self.curve],
+            "curve": None if self.curve is None else [[p.step, *map(finite, p[1:])] for p in self.curve],
             "fingerprint": self.fingerprint,
             "reliability": None if self.reliability is None else self.reliability._asdict(),
             "scores": (self.scores.squeeze(1) if self.scores.shape[1] == 1 else self.scores).tolist(),
@@ -185,5 +185,6 @@ def _curve(points: list[list[Any]] | None) -> tuple[Point, ...] | None:
     return tuple(Point(step, *(math.nan if v is None else v for v in (mean, ci95))) for step, mean, ci95 in points)
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """The number as JSON can hold it: None where it has no value."""
     return value if math.isfinite(value) else None
