@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -60,7 +61,7 @@ class InPlace(Known):
 class Nested(Known):
     """Keeps a dict of two tensors, one of them in half precision."""
 
-    def adapt(self, params, support):
+    def adapt(self, params, support) -> Any:
         return {"a": params["w"] + 1, "b": (params["w"].half(), None)}  # 4,000 and 2,000 bytes
 
     def predict(self, params, adapted, x):

@@ -289,9 +289,10 @@ def test_members_without_noise_have_intervals_and_no_likelihood():
 
 
 def test_wider_levels_hold_more(targets):
+    predictive, y = targets
     previous = torch.tensor(0.0), torch.tensor(0.0)
     for level in (0.1, 0.5, 0.9, 0.999):
-        current = scores.width(*targets, None, level), scores.coverage(*targets, None, level)
+        current = scores.width(predictive, y, None, level), scores.coverage(predictive, y, None, level)
         assert current[0] > previous[0] and current[1] >= previous[1]
         previous = current
     assert previous[1] > 0.9

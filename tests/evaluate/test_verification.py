@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from innerloop.core import tree
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.interval import Interval
 from innerloop.core.types import Episode
@@ -196,7 +197,9 @@ class Scaled:
 
     def episodes(self, first: int, count: int) -> Episode:
         support, query = self.sampler.episodes(first, count)
-        return Episode(*(part._replace(x=part.x * self.factor) for part in (support, query)))
+        return Episode(
+            *(part._replace(x=tree.map(lambda leaf: leaf * self.factor, part.x)) for part in (support, query))
+        )
 
     def describe(self) -> dict[str, object]:
         return self.sampler.describe()
