@@ -2,10 +2,14 @@
 
 import json
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from scipy import optimize, stats
 
 from innerloop.core.errors import InputError
 from innerloop.evaluate import calibration
@@ -174,3 +178,139 @@ def test_the_file_of_a_run(tmp_path):
         (tmp_path / "calibration.json").write_text(damaged)
         with pytest.raises(InputError, match="damaged"):
             calibration.read(tmp_path)
+
+
+def numbers(shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@given(st.integers(2, 6), st.integers(2, 40), st.integers(0, 10**6))
+@settings(max_examples=25)
+def test_the_temperature_is_scipys(ways, n, seed):
+    """The one pseudo-example that is wrong is added here too, from its definition."""
+    z = 2 * numbers((n, ways), seed)
+    y = torch.randint(ways, (n,), generator=torch.Generator().manual_seed(seed))
+    top = z.sort(1, descending=True)
+    right = top.indices[:, 0] == y
+    rows, labels = z, y
+    if right.any():
+        margins = torch.where(right, top.values[:, 0] - top.values[:, 1], torch.inf)
+        i = int(margins.argmin())
+        rows, labels = torch.cat([z, z[i][None]]), torch.cat([y, top.indices[i, 1:2]])
+
+    def cost(log_t: float) -> float:
+        return torch.nn.functional.cross_entropy(rows / math.exp(log_t), labels).item()
+
+    best = optimize.minimize_scalar(cost, bounds=(math.log(1e-3), math.log(1e4)), method="bounded")
+    assert cost(math.log(fit_temperature(z, y))) <= best.fun + 1e-6
+
+
+def test_wrong_everywhere_asks_for_the_hottest():
+    t = fit_temperature(10 * torch.eye(3), torch.tensor([1, 2, 0]))
+    assert t == pytest.approx(1e4, rel=1e-3), "no temperature makes it less wrong than even odds"
+
+
+@pytest.mark.parametrize("z", [torch.zeros(0, 3), torch.tensor([[0.0, torch.nan]]), torch.tensor([[0.0, torch.inf]])])
+def test_a_temperature_needs_finite_logits(z):
+    with pytest.raises(InputError, match=r"examples with finite logits, got \[\d, \d\]"):
+        fit_temperature(z, torch.zeros(len(z), dtype=torch.int64))
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 10**6))
+@settings(max_examples=50)
+def test_calibration_error_is_numpys(n, bins, seed):
+    """Against bins that are found by comparing with their edges."""
+    rng = np.random.default_rng(seed)
+    confidence = np.where(rng.random(n) < 0.3, rng.integers(1, bins + 1, n) / bins, rng.random(n))  # some on edges
+    right = rng.random(n) < confidence
+    edges = np.arange(1, bins + 1) / bins
+    index = np.searchsorted(edges, confidence - 1e-12)
+    expected = sum(abs((confidence - right)[index == b].sum()) for b in range(bins)) / n
+    measured = expected_calibration_error(torch.from_numpy(confidence + 0.0), torch.from_numpy(right), bins)
+    assert measured == pytest.approx(expected, abs=1e-9) or _near_an_edge(confidence, bins)
+
+
+def _near_an_edge(confidence: np.ndarray, bins: int) -> bool:
+    """Whether rounding may put a confidence into the bin above: k / bins * bins is not always k."""
+    return bool((np.ceil(confidence * bins) != np.ceil(confidence * bins - 1e-9)).any())
+
+
+def test_nothing_to_measure_is_refused():
+    with pytest.raises(InputError, match="at least one prediction"):
+        expected_calibration_error(torch.zeros(0), torch.zeros(0))
+    for inside, outside in ((0, 3), (3, 0)):
+        with pytest.raises(InputError, match="examples of the classes and others"):
+            auroc(torch.zeros(inside), torch.zeros(outside))
+    with pytest.raises(InputError, match="needs examples of no class"):
+        threshold(torch.zeros(0), 0.5)
+
+
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=30), st.lists(st.integers(-4, 4), min_size=1, max_size=30))
+def test_auroc_is_mann_and_whitneys_whatever_the_ties(inside, outside):
+    u = stats.mannwhitneyu(inside, outside).statistic / (len(inside) * len(outside))
+    assert auroc(torch.tensor(inside), torch.tensor(outside)) == pytest.approx(u)
+    assert auroc(torch.tensor(outside), torch.tensor(inside)) == pytest.approx(1 - u)
+
+
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=30), st.floats(0, 1, exclude_min=True, exclude_max=True))
+@example([1] * 10, math.nextafter(1, 0))
+def test_a_threshold_keeps_its_promise_with_ties_too(scores, target):
+    values = torch.tensor(scores, dtype=torch.float64)
+    at = threshold(values, target)
+    assert (values >= at).double().mean() <= target + 1e-9
+    lower = values[values < at]
+    assert not len(lower) or (values >= lower.max()).double().mean() > target - 1e-9, "and a lower one would not"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"temperature": 0.0}, "temperature above 0"),
+        ({"temperature": math.nan}, "finite numbers"),
+        ({"temperature": True}, "finite numbers"),
+        ({"threshold": math.inf}, "finite numbers"),
+        ({"ece": "0.1"}, "finite numbers"),
+        ({"source": None}, "finite numbers"),
+        ({"points": ((0.1, 2.0),)}, "points of target, threshold, coverage"),
+        ({"points": ((0.1, math.nan, 0.5),)}, "finite numbers"),
+    ],
+)
+def test_a_calibration_of_something_else_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Calibration(**fields)
+
+
+def test_a_calibration_is_the_same_after_json():
+    one = Calibration(temperature=2.0, threshold=-1.5, target=0.05, coverage=0.9, points=((0.05, -1.5, 0.9),))
+    content = json.loads(json.dumps(one.to_json(), allow_nan=False))
+    assert Calibration(**content) == one and content["points"] == [[0.05, -1.5, 0.9]]
+    with pytest.raises(InputError, match="measured: none"):
+        Calibration().at(0.1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken(NearestCentroid):
+    """Answers without a number."""
+
+    def predict(self, params, adapted, x):
+        return super().predict(params, adapted, x) * torch.nan
+
+
+def test_what_cannot_be_calibrated_is_refused(pool):
+    sampler = EpisodeSampler(pool=pool, ways=3, shots=1, queries=2)
+    with pytest.raises(InputError, match="at least 1 episode, got 0"):
+        calibrate(NearestCentroid(), {}, sampler, episodes=0)
+    with pytest.raises(InputError, match="false-accept rate"):
+        calibrate(NearestCentroid(), {}, sampler, target=1.5)
+    with pytest.raises(InputError, match="tasks of at least 2 classes"):
+        calibrate(NearestCentroid(), {}, replace(sampler, ways=1), episodes=2)
+    with pytest.raises(InputError, match="finite logits"):
+        calibrate(Broken(), {}, sampler, episodes=2)
+
+
+def test_chunks_of_tasks_and_transduction_change_no_calibration(pool, monkeypatch):
+    sampler = EpisodeSampler(pool=pool, ways=4, shots=1, queries=3, seed=1)
+    expected = calibrate(NearestCentroid(), {}, sampler, episodes=7)
+    monkeypatch.setattr(calibration, "_CHUNK", 3)
+    assert calibrate(NearestCentroid(transductive=True), {}, sampler, episodes=7) == expected
+    assert len(expected.points) == len(calibration.TARGETS) and all(0 <= p[2] <= 1 for p in expected.points)

@@ -1,14 +1,26 @@
 """Learned and hand-made optimizers on the same functions."""
 
+import json
 import math
 
 import pytest
 import torch
 
 from innerloop.core import tree
-from innerloop.core.errors import InputError
+from innerloop.core.errors import FailedError, InputError
+from innerloop.core.interval import Interval
 from innerloop.evaluate import optimizer_curves
-from innerloop.evaluate.optimizer_curves import OPTIMIZERS, RATES, OptimizerCurves, Tuned, descend, learned, made, tune
+from innerloop.evaluate.optimizer_curves import (
+    OPTIMIZERS,
+    RATES,
+    Descent,
+    OptimizerCurves,
+    Tuned,
+    descend,
+    learned,
+    made,
+    tune,
+)
 from innerloop.learners.optimizers.l2o import L2O
 from innerloop.tasks.functions import FAMILIES, Functions, quadratic
 
@@ -71,3 +83,114 @@ def test_rates_are_searched_on_a_grid_that_holds_the_best():
     """At the edge of the grid nobody would know what lies beyond."""
     for name, rate in tune(L2O(value=quadratic), Functions(seed=1), 30, tasks=16):
         assert RATES[0] < rate < RATES[-1], name
+
+
+@pytest.fixture
+def curves() -> OptimizerCurves:
+    """Three optimizers by hand; momentum has diverged at its third step."""
+
+    def row(name: str, rate: float | None, *mean: float) -> Descent:
+        sums = tuple(Interval(sum(mean[:h]), 0.5) for h in (2, 3))
+        return Descent(name=name, rate=rate, mean=mean, ci95=(0.25,) * 3, sums=sums)
+
+    rows = (
+        row("L2O", None, 3.0, 2.0, 1.0),
+        row("momentum", 0.0123, 4.0, 9.0, math.inf),
+        row("Adam", 0.1, 4.0, 4.0, 4.0),
+    )
+    return OptimizerCurves(dataset="quadratics", split="test", seed=3, functions=9, horizons=(2, 3), rows=rows)
+
+
+def test_the_table_of_curves_by_hand(curves):
+    assert curves.table() == [
+        ["optimizer", "rate", "sum to 2", "at 2", "sum to 3", "at 3"],
+        ["L2O", "", "5 ± 0.5", "2 ± 0.25", "6 ± 0.5", "1 ± 0.25"],
+        ["momentum", "0.012", "13 ± 0.5", "9 ± 0.25", "diverged", "diverged"],
+        ["Adam", "0.1", "8 ± 0.5", "4 ± 0.25", "12 ± 0.5", "4 ± 0.25"],
+    ]
+
+
+def test_ratios_are_of_sums_of_values(curves):
+    learned_one, momentum, adam = curves.rows
+    assert curves.ratio(learned_one, 2) == 5 / 8 and curves.ratio(learned_one, 3) == 0.5 and curves.ratio(adam, 3) == 1
+    assert curves.ratio(adam, 2, to="momentum") == 8 / 13 and curves.ratio(momentum, 3) == math.inf
+    with pytest.raises(ValueError, match="not in tuple"):
+        curves.ratio(adam, 4)
+
+
+def test_curves_in_words(curves):
+    head, *_, about, ratios = str(curves).splitlines()
+    assert head.split()[:2] == ["optimizer", "rate"] and len(str(curves).splitlines()) == 6
+    assert about.startswith("9 test functions of quadratics; ± is a 95% interval over them; trained on 2 steps")
+    assert ratios == "sum of values, times Adam's: 0.62 to 2 steps, 0.50 to 3 steps"
+
+
+def test_curves_as_json_have_no_infinity(curves):
+    content = json.loads(json.dumps(curves.to_json(), allow_nan=False))
+    assert {k: content[k] for k in ("dataset", "split", "seed", "functions")} == {
+        "dataset": "quadratics",
+        "split": "test",
+        "seed": 3,
+        "functions": 9,
+    }
+    first, momentum, _ = content["rows"]
+    assert first["optimizer"] == "L2O" and first["rate"] is None
+    assert first["sums"] == {"2": {"mean": 5, "ci95": 0.5}, "3": {"mean": 6, "ci95": 0.5}}
+    assert momentum["values"] == {"2": {"mean": 9, "ci95": 0.25}, "3": {"mean": None, "ci95": 0.25}}
+    assert momentum["sums"]["3"]["mean"] is None and momentum["rate"] == 0.0123
+
+
+def test_files_of_curves_are_found_by_both_of_their_names(curves, tmp_path):
+    path = curves.save(tmp_path)
+    assert path.name == "optimizer-curves-test-3.json"
+    old = tmp_path / "descents-test-3.json"
+    old.write_text(path.read_text())
+    (tmp_path / "test-3.json").write_text("{}")
+    assert optimizer_curves.saved(tmp_path) == [old, path]
+    again = OptimizerCurves.load(old)
+    assert again.rows[0] == curves.rows[0] and again.rows[2] == curves.rows[2] and again.horizons == (2, 3)
+    assert math.isnan(again.rows[1].mean[2]) and again.rows[1].rate == 0.0123
+    assert again.table() == curves.table(), "what diverged says so from the file too"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"rows": 3}', '{"rows": [], "horizons": [1], "steps": 2}'])
+def test_files_of_something_else_hold_no_curves(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(InputError, match=r"x\.json holds no curves of this version"):
+        OptimizerCurves.load(tmp_path / "x.json")
+    with pytest.raises(InputError, match=r"cannot read .*y\.json: No such file"):
+        OptimizerCurves.load(tmp_path / "y.json")
+
+
+def test_every_optimizer_is_torchs_own():
+    """Against each class of `torch.optim` on one function, with settings written out here."""
+    tasks = Functions().episodes(0, 2).support
+    kinds = {
+        "SGD": lambda p: torch.optim.SGD(p, lr=0.003),
+        "momentum": lambda p: torch.optim.SGD(p, lr=0.003, momentum=0.9),
+        "RMSprop": lambda p: torch.optim.RMSprop(p, lr=0.003, alpha=0.99, eps=1e-8),
+        "Adam": lambda p: torch.optim.Adam(p, lr=0.003, betas=(0.9, 0.999), eps=1e-8),
+    }
+    assert kinds.keys() == OPTIMIZERS.keys()
+    x = tree.slice(tasks, 1).x
+    for name, kind in kinds.items():
+        theta = x["start.theta"].clone().requires_grad_()
+        optimizer, expected = kind([theta]), []
+        for _ in range(4):
+            optimizer.zero_grad()
+            (x["matrix"] @ theta - x["target"]).square().sum().backward()
+            optimizer.step()
+            expected.append((x["matrix"] @ theta - x["target"]).square().sum().item())
+        values = made(L2O(value=quadratic), Tuned(name, 0.003), tasks, 4)[:, 1]
+        assert values.tolist() == pytest.approx(expected, rel=1e-4), name
+
+
+def test_optimizers_that_diverge_at_every_rate_are_named(monkeypatch):
+    monkeypatch.setattr(optimizer_curves, "RATES", (1e30, 3e30))
+    with pytest.raises(FailedError, match=r"SGD diverges at every rate from 1e\+30 to 3e\+30"):
+        tune(L2O(value=quadratic), Functions(seed=1), 3, tasks=4)
+
+
+def test_one_function_has_no_interval():
+    with pytest.raises(InputError, match="at least 2 functions, got 1"):
+        descend(L2O(value=quadratic), {}, Functions(seed=2), Functions(seed=1), functions=1)

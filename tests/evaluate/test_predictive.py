@@ -1,5 +1,6 @@
 """Scores of predictives: against closed forms, SciPy, scikit-learn and counting by hand."""
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -251,3 +252,47 @@ def test_what_has_no_predictive_is_refused_by_name():
         predictive_scores(Unsure(), Unsure().init(0), tasks, episodes=1)
     with pytest.raises(InputError, match="no labelled query"):
         predictive_scores(Committee(), Committee().init(0), NeedlesInNoise(queries=0, dtype=torch.float32), episodes=1)
+
+
+def test_outputs_beyond_the_classes_of_a_task_are_of_none():
+    tasks = NeedlesInNoise(ways=3, dtype=torch.float32)
+    expected = predictive_scores(Committee(), Committee().init(0), tasks, episodes=4)
+    result = predictive_scores(Wide(), Wide().init(0), tasks, episodes=4)
+    assert all(torch.allclose(result.scores[k], v) for k, v in expected.scores.items())
+    assert result.ece is not None and expected.ece is not None and result.ece.mean == pytest.approx(expected.ece.mean)
+
+
+class Wide(Committee):
+    """Its network has two outputs more than a task has classes, which are larger than all others."""
+
+    def predictive(self, params, adapted, x):
+        outputs = super().predictive(params, adapted, x).outputs
+        return Predictive(torch.nn.functional.pad(outputs, (0, 2), value=50.0))
+
+
+class Pointwise(BayesianLine):
+    """Says nothing of the noise."""
+
+    def predictive(self, params, adapted, x):
+        return Predictive(super().predictive(params, adapted, x).outputs)
+
+
+def test_members_without_noise_have_intervals_and_no_likelihood():
+    result = predictive_scores(Pointwise(), {}, Lines(), episodes=3)
+    noisy = predictive_scores(BayesianLine(), {}, Lines(), episodes=3)
+    assert set(result.scores) == set(noisy.scores) - {"nll"}
+    assert bool((result.scores["width_90"] < noisy.scores["width_90"]).all()), "noise makes an interval wider"
+    content = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert content["sampler"] == Lines().describe() and content["members"] == 60
+    mean = np.mean(content["scores"]["coverage_50"])
+    assert content["intervals"]["coverage_50"]["mean"] == pytest.approx(mean)
+
+
+def test_wider_levels_hold_more(targets):
+    predictive, y = targets
+    previous = torch.tensor(0.0), torch.tensor(0.0)
+    for level in (0.1, 0.5, 0.9, 0.999):
+        current = scores.width(predictive, y, None, level), scores.coverage(predictive, y, None, level)
+        assert current[0] > previous[0] and current[1] >= previous[1]
+        previous = current
+    assert previous[1] > 0.9

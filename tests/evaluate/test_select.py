@@ -1,12 +1,18 @@
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
+import torch
 
 from innerloop.core.errors import InputError
+from innerloop.core.interval import Interval
+from innerloop.core.scores import SCORES
 from innerloop.evaluate import meta_test
-from innerloop.evaluate.select import select
+from innerloop.evaluate.select import Selection, select
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.tasks import Scored
 from tests.evaluate import tiny
+from tests.evaluate.test_result import PRECISION
 
 
 def sampler(split="validation"):
@@ -37,3 +43,34 @@ def test_the_test_classes_are_not_for_choosing():
         select(learner, learner.init(0), sampler("test"), "inner_steps", (1, 2), 4)
     with pytest.raises(InputError, match="nothing to choose inner_steps from"):
         select(learner, learner.init(0), sampler(), "inner_steps", (), 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Avoiding(NearestCentroid):
+    """Never names the first class where it is shifted far."""
+
+    shift: float = 0.0
+
+    def predict(self, params, adapted, x):
+        outputs = super().predict(params, adapted, x)
+        return outputs - self.shift * (torch.arange(outputs.shape[-1]) == 0)
+
+
+def test_a_value_without_a_score_is_never_chosen():
+    tasks = Scored(sampler(), PRECISION.name)
+    chosen = select(Avoiding(), {}, tasks, "shift", (1e9, 0.0, 1e9), 6)
+    assert chosen.value == 0.0 and [math.isnan(total.mean) for _, total in chosen.scores] == [True, False, True]
+    nothing = select(Avoiding(), {}, tasks, "shift", (1e9, 2e9), 6)
+    assert nothing.value == 1e9, "of equals the first"
+
+
+def test_a_choice_in_words():
+    scores = ((1, Interval(0.5, 0.01)), (5, Interval(0.75, 0.02)))
+    one = Selection("inner_steps", 5, scores, SCORES["accuracy"], 200)
+    text = "inner_steps = 5, chosen on 200 meta-validation tasks (1: 50.0 ± 1.0%, 5: 75.0 ± 2.0%)"
+    assert str(one) == text
+
+
+def test_values_of_a_field_that_is_not_there_are_refused():
+    with pytest.raises(TypeError, match="inner_stepz"):
+        select(tiny.maml(), tiny.maml().init(0), sampler(), "inner_stepz", (1,), 2)

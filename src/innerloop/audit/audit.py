@@ -69,10 +69,12 @@ def audit(
         plans: Ways of running to compare with the loop, from `engine.plan.NAMES`.
 
     Raises:
-        InputError: Neither a sampler nor splits were given, or the episodes have no support.
+        InputError: Neither a sampler nor splits were given, fewer than two episodes, or episodes without a support.
     """
     if sampler is None and splits is None:
         raise InputError("an audit needs a sampler, or splits, or both: there is nothing to look at")
+    if episodes < 2:
+        raise InputError(f"an audit needs at least 2 episodes, to tell chance from a mistake; got {episodes}")
     start = time.perf_counter()
     params = learner.init(seed) if params is None else params
     checks: list[Callable[[], Iterable[Check]]] = []

@@ -84,7 +84,9 @@ def query_independence(learner: Learner, params: Params, episodes: Episode) -> C
             adapted = learner.adapt(params, episode.support)
             together = learner.predict(params, adapted, episode.query.x)  # [n, ways]
             rows = weights(episode.query.y, episode.query.mask).nonzero().flatten()
-            spread = together[rows].std().clamp_min(1e-12) if len(rows) > 1 else together[rows].abs().max()
+            if not len(rows):
+                continue
+            spread = (together[rows].std() if len(rows) > 1 else together[rows].abs().max()).clamp_min(1e-12)
             for i in rows[:: max(1, len(rows) // 4)].tolist():
                 alone = learner.predict(params, adapted, tree.slice(episode.query.x, slice(i, i + 1)))[0]
                 moved = ((alone - together[i]).abs().max() / spread).item()

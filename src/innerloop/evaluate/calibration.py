@@ -175,7 +175,7 @@ def threshold(impostors: Tensor, target: float) -> float:
     values = impostors.double().flatten().sort(descending=True).values
     if not len(values):
         raise InputError("a threshold needs examples of no class")
-    highest_refused = values[int(target * len(values) + 1e-9)]
+    highest_refused = values[min(int(target * len(values) + 1e-9), len(values) - 1)]
     return torch.nextafter(highest_refused, torch.tensor(torch.inf, dtype=torch.float64)).item()
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
 from innerloop.evaluate.protocol import Protocol
-from innerloop.evaluate.result import Result, spell
+from innerloop.evaluate.result import Result, finite, spell
 
 SAME = "test both with one sampler, number of episodes and mode"
 COSTS = (
@@ -58,8 +58,9 @@ class Row(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without the scores of the episodes."""
         result = self.result
-        gap = None if self.difference is None else self.difference._asdict()
-        row: dict[str, Any] = {"name": result.learner, "mean": result.mean, "ci95": result.ci95, "difference": gap}
+        gap = None if self.difference is None else {k: finite(v) for k, v in self.difference._asdict().items()}
+        row: dict[str, Any] = {"name": result.learner, "mean": finite(result.mean), "ci95": finite(result.ci95)}
+        row |= {"difference": gap}
         row |= {"adaptation_steps": result.protocol.adaptation_steps, "seconds_per_task": result.seconds_per_task}
         if self.cost is not None:
             row |= {"learner": self.cost.learner, "parameters": self.cost.parameters}

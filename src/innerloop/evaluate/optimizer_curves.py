@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from innerloop.core import files, tree
-from innerloop.core.errors import InputError
+from innerloop.core.errors import FailedError, InputError
 from innerloop.core.interval import Interval, interval
 from innerloop.core.learner import Unrolled
 from innerloop.core.types import Batch, Params, Sampler
@@ -107,7 +107,7 @@ class OptimizerCurves:
             }
             for row in self.rows
         ]
-        return {k: getattr(self, k) for k in ("dataset", "split", "seed", "functions")} | {"rows": rows}
+        return {k: getattr(self, k) for k in ("dataset", "split", "seed", "functions")} | {"rows": _plain(rows)}
 
     def save(self, run: str | Path) -> Path:
         """Write `optimizer-curves-<split>-<seed>.json` into a run folder, whole or not at all."""
@@ -160,6 +160,10 @@ def descend(
         functions: How many.
         split: What the functions are called.
         multiples: Of the training horizon, rising.
+
+    Raises:
+        InputError: Fewer than two functions.
+        FailedError: A hand-made optimizer diverges at every rate, see `tune`.
     """
     if functions < 2:
         raise InputError(f"an interval needs at least 2 functions, got {functions}")
@@ -229,12 +233,22 @@ def made(learner: Any, tuned: Tuned, tasks: Batch, steps: int) -> Tensor:
 
 
 def tune(learner: Any, validation: Sampler, steps: int, tasks: int = 128) -> list[Tuned]:
-    """Every optimizer with its best rate, by the mean over validation functions of the sum of values."""
+    """Every optimizer with its best rate, by the mean over validation functions of the sum of values.
+
+    Raises:
+        FailedError: One of them diverges at every rate.
+    """
     batch = validation.episodes(0, tasks).support
     tried = [Tuned(name, rate) for name in OPTIMIZERS for rate in RATES]
     said = f"tuning {', '.join(OPTIMIZERS)} on {tasks} validation functions"
     sums = {one: float(made(learner, one, batch, steps).sum(0).mean()) for one in track(tried, said, len(tried))}
     finite = {one: total for one, total in sums.items() if math.isfinite(total)}
+    lost = [name for name in OPTIMIZERS if all(one.name != name for one in finite)]
+    if lost:
+        raise FailedError(
+            f"{lost[0]} diverges at every rate from {min(RATES):.2g} to {max(RATES):.2g} on the validation functions: "
+            "give functions whose values stay finite"
+        )
     return [min((one for one in finite if one.name == name), key=lambda one: finite[one]) for name in OPTIMIZERS]
 
 

@@ -93,12 +93,12 @@ class Result:
         """Plain JSON values, all scores included."""
         return {
             "learner": self.learner,
-            "mean": _finite(self.mean),
-            "ci95": _finite(self.ci95),
+            "mean": finite(self.mean),
+            "ci95": finite(self.ci95),
             "hash": self.protocol.hash,
             "protocol": self.protocol.to_json(),
             "seconds_per_task": self.seconds_per_task,
-            "curve": None if self.curve is None else [[p.step, p.mean, _finite(p.ci95)] for p in self.curve],
+            "curve": None if self.curve is None else [[p.step, *map(finite, p[1:])] for p in self.curve],
             "fingerprint": self.fingerprint,
             "reliability": None if self.reliability is None else self.reliability._asdict(),
             "scores": (self.scores.squeeze(1) if self.scores.shape[1] == 1 else self.scores).tolist(),
@@ -123,7 +123,8 @@ class Result:
         """Read what `save` wrote.
 
         Raises:
-            InputError: The file is missing or not a result, or its protocol was edited after the measurement.
+            InputError: The file is missing or not a result, its protocol was edited after the measurement, it holds
+                other numbers an episode than its score, or its score is in a module of your own that is not imported.
         """
         try:
             content = json.loads(Path(path).read_text())
@@ -136,11 +137,12 @@ class Result:
                 fingerprint=content.get("fingerprint", content.get("of")),  # `of`: release 0.1.0
                 reliability=Reliability(**entry) if (entry := content.get("reliability")) else None,
             )
+            edited = result.protocol.hash != content["hash"]
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not a test result of this version ({error!r}): run the test again") from error
-        if result.protocol.hash != content["hash"] or len(result.scores) != result.protocol.episodes:
+        if edited or result.scores.shape != (result.protocol.episodes, result.protocol.score.parts):
             raise InputError(f"{path} does not hold what its protocol says: run the test again")
         return result
 
@@ -165,7 +167,7 @@ def spell(mean: float, ci95: float, score: Score, sign: bool = False) -> str:
     else:
         unit = (f" {score.unit}" if score.unit else "") + ("" if sign else f" {score.title}")
         scale = ci95 if math.isfinite(ci95) and ci95 > 0 else abs(mean)
-        digits = max(0, 1 - math.floor(math.log10(scale))) if scale > 0 else 3
+        digits = max(0, 1 - math.floor(math.log10(scale))) if 0 < scale < math.inf else 3
     value = f"{mean:+.{digits}f}" if sign else f"{mean:.{digits}f}"
     if math.isnan(ci95):
         return f"{value}{unit} (one episode: no interval)"
@@ -180,8 +182,9 @@ def _columns(scores: Tensor) -> Tensor:
 def _curve(points: list[list[Any]] | None) -> tuple[Point, ...] | None:
     if points is None:
         return None
-    return tuple(Point(step, mean, math.nan if ci95 is None else ci95) for step, mean, ci95 in points)
+    return tuple(Point(step, *(math.nan if v is None else v for v in (mean, ci95))) for step, mean, ci95 in points)
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """The number as JSON can hold it: None where it has no value."""
     return value if math.isfinite(value) else None
