@@ -31,6 +31,18 @@ def vector() -> nn.Module:
     return nn.Linear(4, 1, bias=False)
 
 
+def inputs(batch: Batch) -> Tensor:
+    """Inputs that are one tensor."""
+    assert isinstance(batch.x, Tensor)
+    return batch.x
+
+
+def named_input(batch: Batch, name: str) -> Tensor:
+    """One of several inputs."""
+    assert isinstance(batch.x, dict)
+    return batch.x[name]
+
+
 def half_squares(outputs: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
     """`0.5 |outputs - y|^2`: with `vector`, the quadratic task `0.5 (t - c)' A (t - c)`, A = x'x and y = x c."""
     return 0.5 * (outputs - y).square().sum()

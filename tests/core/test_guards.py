@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ class Attention(nn.Module):
         return F.scaled_dot_product_attention(*self.qkv(x)[:, None].chunk(3, -1))[:, 0]
 
 
-def encoder_layer() -> nn.Module:
+def encoder_layer() -> nn.TransformerEncoderLayer:
     return nn.TransformerEncoderLayer(WIDTH, 2, 8, dropout=0.0, activation="gelu", batch_first=True)
 
 
@@ -125,7 +126,7 @@ def test_the_choice_of_kernels_survives_threads():
 class DropPath(nn.Module):
     """As timm's."""
 
-    def __init__(self, drop_prob=0.1):
+    def __init__(self, drop_prob: float | None = 0.1):
         super().__init__()
         self.drop_prob = drop_prob
 
@@ -171,16 +172,20 @@ def test_layers_that_drop_nothing_are_welcome():
     assert Module(lambda: nn.Dropout(0.0)).apply({}, torch.ones(1, 3)).tolist() == [[1, 1, 1]]
 
 
+def compiled(net: nn.Module) -> Any:
+    return torch.compile(net, backend="aot_eager")
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning:torch")
 @pytest.mark.parametrize("part", [False, True], ids=["whole", "part"])
 def test_a_compiled_network_is_unwrapped(part):
     def factory() -> nn.Module:
         net = nn.Sequential(nn.Linear(INPUTS, 4), nn.Tanh(), nn.Linear(4, 3))
         if part:
-            net[0] = torch.compile(net[0], backend="aot_eager")
+            net[0] = compiled(net[0])
             net[2].compile(backend="aot_eager")
             return net
-        return torch.compile(net, backend="aot_eager")
+        return compiled(net)
 
     def uncompiled() -> nn.Module:
         return nn.Sequential(nn.Linear(INPUTS, 4), nn.Tanh(), nn.Linear(4, 3))
@@ -196,7 +201,7 @@ def test_a_compiled_network_is_unwrapped(part):
 
 
 def test_the_double_backward_of_a_compiled_network_is_explained():
-    net = torch.compile(nn.Linear(3, 3), backend="aot_eager")
+    net = compiled(nn.Linear(3, 3))
     weights = list(net.parameters())
     slopes = torch.autograd.grad(net(torch.ones(2, 3)).square().sum(), weights, create_graph=True)
     with pytest.raises(RuntimeError) as caught:
@@ -214,7 +219,7 @@ class Once(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, slope):
+    def backward(ctx, slope):  # pyright: ignore[reportIncompatibleMethodOverride]
         return 2 * slope * ctx.saved_tensors[0]
 
 

@@ -42,7 +42,7 @@ def double(params):
         nn.BatchNorm2d(3, affine=False),
         nn.InstanceNorm2d(3),
         nn.InstanceNorm2d(3, affine=True),
-        nn.LayerNorm((5, 5)),
+        nn.LayerNorm([5, 5]),
         nn.LayerNorm(5, elementwise_affine=False),
         nn.LayerNorm(5, bias=False),
         nn.GroupNorm(3, 3),

@@ -1,7 +1,7 @@
 """Learners with members, and learners that generate: toys that satisfy the conformance suite, and broken ones."""
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ from innerloop.core.types import Batch, Episode, Params
 from innerloop.core.wrapper import Wrapper
 from innerloop.learners.metric.protonet import ProtoNet
 from tests.conformance import Conformance
-from tests.problems import NeedlesInNoise, encoder
+from tests.problems import NeedlesInNoise, encoder, inputs
 
 
 class Prototypes(NamedTuple):
@@ -98,11 +98,11 @@ class TestCommittee(WithoutReference):
 class Gaussians(ProtoNet):
     """Prototypes to classify by, and in the space of the inputs a normal distribution of every class to draw from."""
 
-    def adapt(self, params, support):
+    def adapt(self, params: Params, support: Batch) -> Any:
         found = super().adapt(params, support)
         return found, moments(support)
 
-    def predict(self, params, adapted, x):
+    def predict(self, params: Params, adapted: Any, x: Tensor | dict[str, Tensor]) -> Tensor:
         return super().predict(params, adapted[0], x)
 
     def generate(self, params, adapted, key: Tensor, count: int) -> Tensor:
@@ -112,10 +112,11 @@ class Gaussians(ProtoNet):
 
 
 def moments(support: Batch) -> tuple[Tensor, Tensor]:
-    member = membership(support.y, ways(support), support.mask, support.x.dtype)  # pyright: ignore
+    x = inputs(support)
+    member = membership(support.y, ways(support), support.mask, x.dtype)
     counts = member.sum(0).clamp_min(1)[:, None]
-    mean = member.T @ support.x / counts
-    return mean, (member.T @ support.x.square() / counts - mean.square()).clamp_min(1e-6).sqrt()
+    mean = member.T @ x / counts
+    return mean, (member.T @ x.square() / counts - mean.square()).clamp_min(1e-6).sqrt()
 
 
 class Frozen(Gaussians):
@@ -152,7 +153,7 @@ class Bare(Gaussians):
         return super().generate(params, adapted, key, count)[0]
 
 
-GENERATIVE = {"encoder": Module(encoder)}
+GENERATIVE: dict[str, Any] = {"encoder": Module(encoder)}
 
 
 class TestGaussians(WithoutReference):
@@ -203,9 +204,10 @@ def test_what_is_generated_is_drawn_from_the_classes():
     assert torch.allclose(drawn.mean(1), mean, atol=0.2) and torch.allclose(drawn.std(1), std, rtol=0.1)
     axes = (None, 0, 0, None)
     stacked = NeedlesInNoise().episodes(0, 4).support
+    assert stacked.key is not None
     adapted = torch.vmap(learner.adapt, (None, tree.axes(stacked)))(params, stacked)
     many = torch.vmap(learner.generate, axes)(params, adapted, stacked.key, 5)
-    one = learner.generate(params, learner.adapt(params, tree.slice(stacked, 2)), stacked.key[2], 5)  # pyright: ignore
+    one = learner.generate(params, learner.adapt(params, tree.slice(stacked, 2)), stacked.key[2], 5)
     assert torch.allclose(many[2], one)
 
 

@@ -3,6 +3,7 @@ import torch
 
 from innerloop.core import tree
 from innerloop.core.types import Batch, Episode
+from tests.problems import named_input
 
 
 def episode(i: int = 0) -> Episode:
@@ -19,7 +20,7 @@ def test_map_keeps_structure_and_none():
 def test_stack_slice_and_axes_fit_vmap():
     stacked = tree.stack([episode(i) for i in range(4)])
     assert tree.length(stacked) == 4
-    assert torch.equal(tree.slice(stacked, 2).support.x["a"], episode(2).support.x["a"])
+    assert torch.equal(tree.slice(stacked, 2).support.x["a"], named_input(episode(2).support, "a"))
     sums = torch.vmap(lambda e: e.support.x["a"].sum(), in_dims=(tree.axes(stacked),))(stacked)
     assert sums.tolist() == [3, 6, 9, 12]
 
@@ -36,7 +37,7 @@ def test_items_and_rebuild_are_inverse():
         "query.mask",
     ]
     again = tree.rebuild(episode(0), leaves)
-    assert torch.equal(again.query.x["a"], episode(3).query.x["a"])
+    assert torch.equal(again.query.x["a"], named_input(episode(3).query, "a"))
     with pytest.raises(KeyError):
         tree.rebuild(episode(), {})
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from innerloop.core.types import Batch, joined
+from tests.problems import inputs
 
 SIX = Batch(torch.arange(6.0)[:, None], torch.tensor([0, 1, 2, 0, 1, 2]), key=torch.tensor(7))
 TWO = Batch(torch.ones(2, 1), torch.tensor([1, -1]), key=torch.tensor(8))
@@ -9,7 +10,7 @@ TWO = Batch(torch.ones(2, 1), torch.tensor([1, -1]), key=torch.tensor(8))
 
 def test_rows_come_one_after_another_and_the_first_key_stays():
     rows = joined(SIX, TWO)
-    assert rows.x.shape == (8, 1) and rows.y.tolist() == [0, 1, 2, 0, 1, 2, 1, -1]
+    assert inputs(rows).shape == (8, 1) and rows.y.tolist() == [0, 1, 2, 0, 1, 2, 1, -1]
     assert rows.mask is None and rows.classes is None and rows.key == 7
 
 
@@ -23,11 +24,13 @@ def test_rows_without_a_mask_are_real(first):
 
 def test_classes_are_those_of_both():
     some, others = torch.tensor([True, False, True]), torch.tensor([False, False, True])
-    assert joined(SIX._replace(classes=some), TWO._replace(classes=others)).classes.tolist() == [True, False, True]
+    classes = joined(SIX._replace(classes=some), TWO._replace(classes=others)).classes
+    assert classes is not None and classes.tolist() == [True, False, True]
     assert joined(SIX, TWO._replace(classes=others)).classes is others
 
 
 def test_inputs_of_several_parts_are_joined_part_by_part():
-    six, two = ({"a": batch.x, "b": batch.x[:, 0]} for batch in (SIX, TWO))
+    six, two = ({"a": inputs(batch), "b": inputs(batch)[:, 0]} for batch in (SIX, TWO))
     x = joined(SIX._replace(x=six), TWO._replace(x=two)).x
+    assert isinstance(x, dict)
     assert {k: tuple(v.shape) for k, v in x.items()} == {"a": (8, 1), "b": (8,)}

@@ -1,6 +1,7 @@
 import io
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,7 +119,8 @@ def test_a_network_of_ones_own_is_given_aligned_rows(monkeypatch):
     net = Net()
     net.weight = nn.Parameter(shifted(torch.ones(3)))
     odd = np.frombuffer(b"\0" * 4 + np.ones((20, 3), np.float32).tobytes(), np.float32, offset=4).reshape(20, 3)
-    for rows in (odd.copy(), shifted(torch.ones(20, 3)), [[1.0, 2.0, 3.0]]):
+    kinds: tuple[Any, ...] = (odd.copy(), shifted(torch.ones(20, 3)), [[1.0, 2.0, 3.0]])
+    for rows in kinds:
         Own("mine:net", net).encode(rows)
     assert seen and all(is_aligned(tensor) for group in seen for tensor in group)
 

@@ -6,9 +6,9 @@ import torch
 from innerloop.core import tree
 from innerloop.core.objectives import regression
 from innerloop.core.recompute import recomputing
-from innerloop.core.types import Batch, Episode
+from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import TrainConfig, choose, meta_gradient, meta_train
-from innerloop.engine.plan import Plan
+from innerloop.engine.plan import Name, Plan
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.reptile import Reptile
 from innerloop.learners.metric.protonet import ProtoNet
@@ -99,7 +99,9 @@ def test_a_resumed_recorded_run_equals_an_unbroken_one(tmp_path):
 
 def test_a_run_may_go_on_with_another_plan(tmp_path):
     whole = meta_train(REGRESSION, Sinusoid(), TrainConfig(steps=8, plan="loop"))
-    for steps, plan in ((3, "replay"), (6, "vmap"), (8, "replay")):
+    stages: list[tuple[int, Name]] = [(3, "replay"), (6, "vmap"), (8, "replay")]
+    parts: Params = {}
+    for steps, plan in stages:
         parts = meta_train(REGRESSION, Sinusoid(), TrainConfig(steps=steps, plan=plan), out=tmp_path)
     assert distance(parts, whole) < 1e-5
 

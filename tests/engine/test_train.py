@@ -8,16 +8,18 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.model import Module
+from innerloop.core.types import Episode
 from innerloop.engine import TrainConfig, load, meta_train
 from innerloop.engine.checkpoint import steps_done
 from innerloop.learners.gradient.maml import MAML
-from tests.problems import NeedlesInNoise, classifier
+from tests.problems import NeedlesInNoise, classifier, inputs
 
 TASKS = NeedlesInNoise(dtype=torch.float32)
 LEARNER = MAML(model=Module(classifier))
@@ -91,7 +93,8 @@ def test_a_budget_of_processor_time_ends_a_run_and_its_schedule(tmp_path):
 def test_gradients_are_clipped():
     small = meta_train(LEARNER, TASKS, TrainConfig(steps=1, optimizer="sgd", meta_lr=1.0, clip=1e-3, plan="loop"))
     start = LEARNER.init(0)
-    assert sum((small[k] - start[k]).square().sum() for k in start).sqrt() == pytest.approx(1e-3, rel=1e-4)
+    squares = torch.stack([(small[k] - start[k]).square().sum() for k in start])
+    assert squares.sum().sqrt() == pytest.approx(1e-3, rel=1e-4)
 
 
 def test_gradient_accumulation_over_chunks_is_the_whole_batch():
@@ -106,15 +109,15 @@ class Broken:
     def __init__(self, at: int, poison: bool = False):
         self.at, self.poison = at, poison
 
-    def episodes(self, first, count):
+    def episodes(self, first: int, count: int) -> Episode:
         episodes = TASKS.episodes(first, count)
         if first < self.at * count:
             return episodes
         if not self.poison:
             raise KeyError("crash")
-        return episodes._replace(support=episodes.support._replace(x=episodes.support.x * float("nan")))
+        return episodes._replace(support=episodes.support._replace(x=inputs(episodes.support) * float("nan")))
 
-    def describe(self):
+    def describe(self) -> dict[str, object]:
         return {"score": "mse"}
 
 
@@ -145,7 +148,12 @@ def test_not_finite_stops_with_step_learner_and_causes(tmp_path, step_by_step):
 def test_another_run_in_the_folder_is_not_overwritten(tmp_path):
     train(tmp_path)
     before = (tmp_path / "params.safetensors").read_bytes()
-    for change in ({"meta_lr": 5e-2}, {"learner": replace(LEARNER, inner_lr=0.1)}, {"steps": 60}):
+    others: tuple[dict[str, Any], ...] = (
+        {"meta_lr": 5e-2},
+        {"learner": replace(LEARNER, inner_lr=0.1)},
+        {"steps": 60},
+    )
+    for change in others:
         with pytest.raises(InputError, match="holds another run"):
             train(tmp_path, **change)
     assert (tmp_path / "params.safetensors").read_bytes() == before
@@ -183,8 +191,9 @@ def test_an_unwritable_folder_is_refused_before_training(tmp_path):
 
 @pytest.mark.parametrize("field", ["steps", "meta_batch_size", "checkpoint_every", "chunk", "patience", "cpu_minutes"])
 def test_impossible_numbers_are_refused(field):
+    negative: dict[str, Any] = {field: -1}
     with pytest.raises(InputError, match=field):
-        TrainConfig(**{field: -1})
+        TrainConfig(**negative)
 
 
 def test_validation_needs_a_sampler():

@@ -16,7 +16,7 @@ from innerloop.engine.unroll_gradients import PES, TruncatedBPTT
 from innerloop.learners.optimizers.l2o import L2O
 from innerloop.tasks.functions import Functions, quadratic
 from tests.conformance import distance
-from tests.problems import NeedlesInNoise, classifier
+from tests.problems import NeedlesInNoise, classifier, named_input
 
 STEPS, PIECE = 20, 2
 
@@ -39,13 +39,15 @@ class Rates(Unrolled):
         return {"rates": torch.full((4,), -3.0, dtype=torch.float64), "decay": torch.zeros(1, dtype=torch.float64)}
 
     def start(self, params, support):
-        return Descent(support.x["start"], 0 * support.x["start"], torch.zeros((), dtype=torch.int64))
+        start = named_input(support, "start")
+        return Descent(start, 0 * start, torch.zeros((), dtype=torch.int64))
 
     def advance(self, params, carry, support):
-        slope = support.x["curvature"] * carry.weights
+        curvature = named_input(support, "curvature")
+        slope = curvature * carry.weights
         momentum = params["decay"].sigmoid() * carry.momentum + slope
         weights = carry.weights - params["rates"].exp() * momentum
-        return Descent(weights, momentum, carry.step + 1), (0.5 * support.x["curvature"] * weights.square()).sum()
+        return Descent(weights, momentum, carry.step + 1), (0.5 * curvature * weights.square()).sum()
 
     def ended(self, carry, support):
         return carry.step >= self.inner_steps
@@ -57,7 +59,7 @@ class Rates(Unrolled):
         return adapted[None]
 
     def loss(self, params, episode):
-        carry, total = self.start(params, episode.support), 0
+        carry, total = self.start(params, episode.support), torch.zeros((), dtype=torch.float64)
         for _ in range(self.inner_steps):
             carry, loss = self.advance(params, carry, episode.support)
             total = total + loss
@@ -121,7 +123,9 @@ def test_an_ended_problem_gives_its_row_to_a_fresh_one():
     ended = torch.stack([learner.ended(tree.slice(state.carry, i), tree.slice(support, i)) for i in range(16)])
     assert 0 < int(ended.sum()) < 16
     _, state, _ = estimator.gradient(learner, params, state, later, 1)
-    assert torch.equal(state.episodes.support.key, torch.where(ended, later.support.key, first.support.key))
+    key, old, new = (episodes.support.key for episodes in (state.episodes, first, later))
+    assert key is not None and old is not None and new is not None
+    assert torch.equal(key, torch.where(ended, new, old))
     assert torch.equal(state.carry.step, torch.where(ended, 2, 4))
 
 
@@ -145,7 +149,7 @@ def test_what_cannot_be_cut_into_pieces_is_refused():
     learner, episodes = L2O(model=Module(classifier)), NeedlesInNoise().episodes(0, 2)
     params, estimator = {k: v.double() for k, v in learner.init(0).items()}, TruncatedBPTT(length=1)
     with pytest.raises(InputError, match="sum over steps"):
-        estimator.gradient(learner, params, None, episodes, 0)
+        estimator.gradient(learner, params, None, episodes, 0)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="use vmap, replay or compile"):
         TruncatedBPTT(plan="loop")
     with pytest.raises(InputError, match="length of a piece"):

@@ -1,11 +1,13 @@
 import threading
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from innerloop.core.errors import InputError
+from innerloop.encoders.base import Kind
 from innerloop.fewshot.classifier import NONE, FewShotClassifier, Rows
 from innerloop.fewshot.sources import Source
 from innerloop.learners import catalogue
@@ -36,7 +38,9 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def digits():
-    pool = build(options("protonet")).splits.test
+    splits = build(options("protonet")).splits
+    assert splits is not None
+    pool = splits.test
     x = torch.cat([pool.data[0, :1], pool.data[1, :3], pool.data[2, :2]])
     return x.numpy(), ["seven", "eight", "eight", "eight", "nine", "nine"], pool.data[:, 10:14].flatten(0, 1).numpy()
 
@@ -107,7 +111,7 @@ def test_what_cannot_be(runs, digits, tmp_path):
     with pytest.raises(InputError, match=r"tell 3 classes apart, and these are 4.*protonet"):
         maml.fit(x, [0, 1, 2, 3, 3, 3])
     protonet.fit(x, [0, 1, 2, 3, 3, 3])
-    for wrong, message in (
+    examples: list[tuple[Any, str]] = [
         (x[:, :, :4], "shape"),
         (x[0, 0], "shape"),
         (x.astype(np.float32), "divide by 255"),
@@ -118,10 +122,11 @@ def test_what_cannot_be(runs, digits, tmp_path):
         (["a", 1], "mixes texts or paths with int"),
         ([[1, 2], [3]], "array of numbers"),
         (np.zeros((6, 0)), "shape"),
-    ):
+    ]
+    for wrong, message in examples:
         with pytest.raises(InputError, match=message):
             protonet.fit(wrong, y[: len(wrong)])
-    for labels, message in (
+    labellings: list[tuple[Any, str]] = [
         (y[:2], "one label"),
         ([0] * 6, "at least 2"),
         (np.linspace(0, 1, 6), "fractions"),
@@ -129,7 +134,8 @@ def test_what_cannot_be(runs, digits, tmp_path):
         (None, "y is None"),
         ([None] * 6, "Unknown label type"),
         ([0.0, 1.0, np.nan, 1, 1, 1], "NaN"),
-    ):
+    ]
+    for labels, message in labellings:
         with pytest.raises(InputError, match=message):
             protonet.fit(x, labels)
     assert len(protonet.classes_) == 4, "a refused fit leaves what was known"
@@ -225,6 +231,7 @@ def test_none_of_these():
     x, y = corners([6] * 5)
     task = FewShotClassifier(reject=0.05).fit(x, y)
     found = task.calibration_
+    assert found.coverage is not None and found.auroc is not None
     assert found.target == 0.05 and found.coverage > 0.9 and found.auroc > 0.98
     known, _ = corners([40] * 5, seed=1)
     foreign = corners([40] * 9, seed=2)[0][200:]
@@ -238,7 +245,8 @@ def test_none_of_these():
     assert numbers.predict(known)[0] == 0 and numbers.predict(foreign).tolist().count(NONE) > 100
     with pytest.raises(InputError, match="call that class otherwise"):
         FewShotClassifier(reject=0.05).fit(x, np.where(y == "a", NONE, y))
-    for reject in (0, 1, "0.05", float("nan")):
+    rates: tuple[Any, ...] = (0, 1, "0.05", float("nan"))
+    for reject in rates:
         with pytest.raises(InputError, match="false-accept rate"):
             FewShotClassifier(reject=reject).fit(x, y)
 
@@ -261,13 +269,14 @@ def test_temperature_makes_distances_into_probabilities():
     fresh, truth = corners([200] * 4, seed=5, spread=8.0)
     p = task.predict_proba(fresh)
     gap = abs(p.max(1).mean() - (task.classes_[p.argmax(1)] == truth).mean())
-    assert gap < 0.06 and task.calibration_.ece < 0.2
+    assert gap < 0.06 and task.calibration_.ece is not None and task.calibration_.ece < 0.2
 
 
 class Letters:
     """An encoder that counts letters; it notes how often it was asked."""
 
-    kind, features = "texts", 26
+    kind: Kind = "texts"
+    features = 26
 
     def __init__(self):
         self.asked = 0
@@ -303,7 +312,8 @@ def test_a_frozen_encoder_runs_once_an_example(tmp_path):
 
 def test_an_encoder_of_arrays_takes_rows_only_by_that_name():
     class Doubled:
-        kind, features = "features", 12
+        kind: Kind = "features"
+        features = 12
 
         def encode(self, examples):
             return 2 * torch.as_tensor(np.asarray(examples)).float()

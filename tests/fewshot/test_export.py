@@ -3,6 +3,8 @@ import json
 import logging
 import warnings
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from torch import nn
 
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
+from innerloop.encoders.base import Kind
 from innerloop.encoders.module import Own
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import check_export
@@ -33,6 +36,7 @@ def taught(name: str) -> FewShotClassifier:
     usual = defaults(name, "digits")
     options = replace(usual, task=replace(usual.task, ways=WAYS), network=replace(usual.network, width=4))
     made = build(options)
+    assert made.splits is not None
     pool = made.splits.test
     x = torch.cat([pool.data[i, : 2 + i] for i in range(WAYS)]).numpy()
     y = np.repeat(["seven", "eight", "nine"], [2, 3, 4])
@@ -228,7 +232,8 @@ def test_the_network_of_an_encoder_of_pictures_is_part_of_the_graph(to, tmp_path
 
 def test_an_encoder_of_texts_is_named_and_stays_outside(tmp_path):
     class Letters:
-        kind, features = "texts", 26
+        kind: Kind = "texts"
+        features = 26
 
         def encode(self, examples):
             return torch.tensor([[float(text.count(chr(97 + i))) for i in range(26)] for text in examples])
@@ -295,12 +300,13 @@ def test_rounding_that_the_original_has_as_well_is_allowed_and_said():
 
 def test_what_is_asked_for_must_be_possible(tmp_path, monkeypatch):
     task = FewShotClassifier().fit(*corners([2, 2]))._fitted()
-    for path, to, says in (
+    requests: list[tuple[Path, Any, str]] = [
         (tmp_path / "task", None, "neither .onnx nor .pt2"),
         (tmp_path / "task.onnx", "tflite", "no format 'tflite'"),
         (tmp_path, "onnx", "is a folder"),
         (tmp_path / "a" / "b.pt2", None, "cannot write"),
-    ):
+    ]
+    for path, to, says in requests:
         (tmp_path / "a").touch()
         with pytest.raises(InputError, match=says):
             export(task, path, to)

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,8 @@ def test_it_works_inside_pipelines_searches_and_cross_validation():
 
 def test_parameters_are_kept_as_they_are():
     made = FewShotClassifier("runs/none", reject=0.1, allow=("mine",))
-    assert clone(made).get_params() == made.get_params() == {"source": "runs/none", "reject": 0.1, "allow": ("mine",)}
+    copy: Any = clone(made)
+    assert copy.get_params() == made.get_params() == {"source": "runs/none", "reject": 0.1, "allow": ("mine",)}
     assert repr(made) == "FewShotClassifier(source='runs/none', reject=0.1, allow=('mine',))"
     assert repr(FewShotClassifier()) == "FewShotClassifier()"
     with pytest.raises(ValueError, match="source, reject, allow"):

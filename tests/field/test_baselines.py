@@ -36,6 +36,7 @@ def test_one_pre_training_and_what_is_made_of_it(splits, seed):
         holds(f"pre-training, {name}", result.mean, result.ci95, least=0.53)
         if name != "centred_l2":
             apart = compare(results["centred_l2"], result).rows[1].difference
+            assert apart is not None
             holds(f"pre-training, {name} and centred_l2 apart", abs(apart.mean), apart.ci95, most=0.06)
 
 

@@ -56,6 +56,7 @@ def test_maml_trains_transductively_and_tests_both_ways(splits, seed):
     holds("maml, transductive", transductive.mean, transductive.ci95, least=0.72)
     inductive = accuracy(replace(learner, transductive=False), params, splits)
     holds("maml, inductive", inductive.mean, inductive.ci95, least=0.68)
+    assert transductive.curve is not None
     before = transductive.curve[0]  # nothing is known of the labels
     holds("maml, before adaptation off guessing", abs(before.mean - GUESSING), before.ci95, most=0.06)
 

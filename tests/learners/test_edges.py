@@ -15,6 +15,7 @@ from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import meta_gradient
 from innerloop.learners import catalogue
 from innerloop.runs import build, defaults
+from tests.problems import inputs
 
 SHAPE, WAYS = (1, 16, 16), 5
 
@@ -44,8 +45,9 @@ class Case(NamedTuple):
         return self.learner.predict(self.params, self.learner.adapt(self.params, support), x)
 
     def check_finite(self, support: Batch, query: Batch) -> None:
-        assert self.answer(support, query.x).isfinite().all()
+        assert self.answer(support, inputs(query)).isfinite().all()
         if self.labels is not None:
+            assert query.classes is not None
             ways = len(query.classes)
             query = query._replace(y=query.y % self.labels, classes=torch.arange(self.labels) < ways)
         episodes = tree.stack([Episode(support, query)])
@@ -58,6 +60,7 @@ class Case(NamedTuple):
 def case(request, pictures) -> Case:
     usual = defaults(request.param, str(pictures))
     run = build(replace(usual, network=replace(usual.network, width=4)))
+    assert run.splits is not None
     labels = len(run.splits.train) if "episodes" not in catalogue()[request.param].trains_on else None
     learner = replace(run.learner, transductive=False)
     return Case(learner, learner.init(0), labels)

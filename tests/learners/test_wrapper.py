@@ -13,6 +13,7 @@ from innerloop.core.wrapper import Wrapper
 from innerloop.engine import checkpoint, load, meta_gradient
 from innerloop.learners import catalogue
 from innerloop.learners.metric.protonet import ProtoNet
+from innerloop.problems.classes import Classes
 from innerloop.runs import build, defaults
 
 TRAITS = (
@@ -36,6 +37,7 @@ def run_of(name):
     usual = defaults(name)
     if usual.task.data != "kanji":
         return build(usual)
+    assert isinstance(usual.task, Classes)
     task = replace(usual.task, data="digits", ways=3, train_ways=usual.task.train_ways and 3, queries=3)
     return build(replace(usual, task=task, network=replace(usual.network, width=4)))
 

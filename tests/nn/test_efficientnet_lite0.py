@@ -64,6 +64,7 @@ def trained(seed: int = 0) -> EfficientNetLite0:
     network = EfficientNetLite0()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
             nn.init.uniform_(module.weight, 0.5, 1.5)

@@ -13,8 +13,8 @@ class Net(nn.Sequential):
 
 
 class Detached(Net):
-    def forward(self, x):
-        return self[3](super().forward(x).detach() @ self[3].weight)
+    def forward(self, input):
+        return self[3](super().forward(input).detach() @ self[3].weight)
 
 
 class Needy(nn.Module):
@@ -36,8 +36,8 @@ def no_network() -> int:
 
 def pair() -> nn.Module:
     class Pair(Net):
-        def forward(self, x):
-            return super().forward(x), x
+        def forward(self, input):
+            return super().forward(input), input
 
     return Pair()
 

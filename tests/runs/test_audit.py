@@ -53,7 +53,8 @@ def test_what_does_not_fit_is_refused(name, options, said):
 
 
 def test_other_tasks_are_for_learners_and_networks():
-    found = audit_any("protonet", AuditOptions(**SMALL | {"shots": 2}))
+    options: dict[str, Any] = SMALL | {"shots": 2}
+    found = audit_any("protonet", AuditOptions(**options))
     assert found.passed
     with pytest.raises(InputError, match=r"package\.module:attribute"):
         audit_any("nets.py")

@@ -1,6 +1,7 @@
 import json
 import shlex
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,11 +10,18 @@ from innerloop.cli.options import parse
 from innerloop.core.errors import InputError
 from innerloop.engine.checkpoint import read_config
 from innerloop.learners import catalogue
+from innerloop.learners.baselines.fine_tune import FineTune
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.learners.metric.matching import MatchingNet
+from innerloop.learners.metric.relation import RelationNet
+from innerloop.nn.context import BiLSTM, LSTMCell
+from innerloop.nn.mlp import Linear
+from innerloop.problems.classes import Classes
 from innerloop.runs import build, defaults
 from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.runs.quickstart import QuickstartOptions, Training, quickstart
 from innerloop.runs.record import command
-from innerloop.tasks import BatchSampler, UnsupervisedSampler
+from innerloop.tasks import BatchSampler, EpisodeSampler, UnsupervisedSampler
 
 
 def with_fields(options, **changes):
@@ -43,38 +51,45 @@ def test_every_learner_has_a_run_that_trains_and_tests(name, tmp_path):
     assert run.record == json.loads(json.dumps(run.record)), "plain JSON, or a resumed run differs from itself"
     assert run.test().describe()["split"] == "test"
     tested = measure(tmp_path, MetaTestOptions(episodes=3))
-    assert tested.report.exists() and 0 <= tested.result.mean <= 1
+    assert tested.report is not None and tested.report.exists() and 0 <= tested.result.mean <= 1
 
 
 def test_full_context_embeddings_bring_their_networks():
-    run = build(with_fields(small("matching"), fce_steps=2))
-    assert run.learner.support_context.features == run.learner.query_context.units == 4
-    assert build(small("matching")).learner.support_context is None
+    learner = build(with_fields(small("matching"), fce_steps=2)).learner
+    assert isinstance(learner, MatchingNet)
+    assert isinstance(learner.support_context, BiLSTM) and isinstance(learner.query_context, LSTMCell)
+    assert learner.support_context.features == learner.query_context.units == 4
+    without = build(small("matching")).learner
+    assert isinstance(without, MatchingNet) and without.support_context is None
 
 
 @pytest.mark.parametrize(("pool", "kind"), [("auto", "ConvMaps"), ("stride", "Conv4")])
 def test_relations_are_of_feature_maps_where_these_are_kept(pool, kind, tmp_path):
     usual = defaults("relation", "kanji")
     run = build(replace(usual, network=replace(usual.network, width=4, pool=pool)))
-    assert type(run.learner.encoder).__name__ == kind
+    assert isinstance(run.learner, RelationNet) and type(run.learner.encoder).__name__ == kind
     replace(run, config=replace(run.config, steps=1, plan="loop")).meta_train(tmp_path)
 
 
 def test_plain_pre_training_has_an_output_for_every_class():
     run = build(small("fine_tune"))
-    assert isinstance(run.train, BatchSampler) and run.learner.head.outputs == len(run.splits.train)
+    assert isinstance(run.train, BatchSampler) and run.splits is not None
+    assert isinstance(run.learner, FineTune) and isinstance(run.learner.head, Linear)
+    assert run.learner.head.outputs == len(run.splits.train)
 
 
 def test_an_untrained_encoder_is_a_baseline(tmp_path):
     usual = small("nearest_centroid", steps=0)
     run = build(replace(usual, network=replace(usual.network, network="mlp")))
+    assert isinstance(run.learner, NearestCentroid) and run.learner.encoder is not None
     assert set(run.meta_train(tmp_path)) == set(run.learner.encoder.init(0))
 
 
 def test_more_ways_in_training_only_as_far_as_there_are_classes():
     usual = small("protonet")
-    assert usual.task.train_ways == 20
-    assert build(usual).train.ways == 5, "a default gives way"
+    assert isinstance(usual.task, Classes) and usual.task.train_ways == 20
+    train = build(usual).train
+    assert isinstance(train, EpisodeSampler) and train.ways == 5, "a default gives way"
     with pytest.raises(InputError, match="9 ways need 9 classes"):
         build(replace(usual, task=replace(usual.task, train_ways=9)))
 
@@ -83,7 +98,8 @@ def test_the_three_sinusoid_streams_never_meet():
     run = build(
         replace(defaults("maml", "sinusoid"), train=replace(defaults("maml", "sinusoid").train, validate_every=1))
     )
-    seeds = {run.train.seed, run.validation.seed, run.test().seed}
+    samplers: tuple[Any, ...] = (run.train, run.validation, run.test())
+    seeds = {sampler.seed for sampler in samplers}
     assert len(seeds) == 3
 
 
@@ -127,11 +143,12 @@ def test_the_official_one_shot_runs(tmp_path, data_root):
 
 
 def test_siamese_and_self_supervised_get_the_networks_they_need():
-    twins = build(with_fields(small("siamese"), distance="weighted_l1")).learner
+    twins: Any = build(with_fields(small("siamese"), distance="weighted_l1")).learner
     assert twins.comparison.inputs == twins.encoder.outputs
     alone = build(small("self_supervised"))
     assert isinstance(alone.train, UnsupervisedSampler) and alone.train.ways == 64
-    assert alone.learner.projection.inputs == alone.learner.encoder.outputs
+    learner: Any = alone.learner
+    assert learner.projection.inputs == learner.encoder.outputs
 
 
 def test_quickstart(tmp_path):

@@ -9,6 +9,7 @@ from innerloop.evaluate.result import Result
 from innerloop.problems.classes import Classes
 from innerloop.runs import build, calibrate, defaults
 from innerloop.runs.measure import MetaTestOptions, measure
+from innerloop.tasks import EpisodeSampler
 
 
 def options(**changes):
@@ -30,7 +31,8 @@ def run(tmp_path_factory):
 
 def test_training_ends_with_a_calibration_that_a_finished_run_keeps(run):
     found = calibration.read(run)
-    assert found is not None and found.source == "meta-validation" and found.temperature > 0 and 0 <= found.ece <= 1
+    assert found is not None and found.source == "meta-validation" and found.temperature > 0
+    assert found.ece is not None and 0 <= found.ece <= 1
     before = (run / "calibration.json").stat().st_mtime_ns
     build(options()).meta_train(run)
     assert (run / "calibration.json").stat().st_mtime_ns == before
@@ -42,26 +44,30 @@ def test_training_ends_with_a_calibration_that_a_finished_run_keeps(run):
 
 def test_the_test_tells_the_error_before_and_after(run):
     tested = measure(run, MetaTestOptions(episodes=20, queries=5))
-    found = tested.result.reliability
-    assert found.temperature == calibration.read(run).temperature and found.calibrated is not None
+    found, stored = tested.result.reliability, calibration.read(run)
+    assert found is not None and stored is not None and tested.report is not None
+    assert found.temperature == stored.temperature and found.calibrated is not None
     assert f"{100 * found.ece:.1f}%" in str(tested) and "expected calibration error" in tested.report.read_text()
     assert Result.load(tested.file).reliability == found
     assert tested.to_json()["reliability"]["ece"] == found.ece
     others = [row.result.reliability for row in tested.comparison.rows if row.result is not tested.result]
-    assert all(other.temperature is None and 0 <= other.ece <= 1 for other in others)
+    assert all(other is not None and other.temperature is None and 0 <= other.ece <= 1 for other in others)
 
 
 def test_what_cannot_be_calibrated(run, tmp_path):
     with pytest.raises(InputError, match="not a run folder"):
         calibrate.calibrate(tmp_path)
     splits = build(options()).splits
+    assert splits is not None and splits.validation is not None
     most = int(splits.validation.counts.min())
-    assert Classes(ways=5).calibrating(splits).ways == len(splits.validation)
+    calibrating = Classes(ways=5).calibrating(splits)
+    assert isinstance(calibrating, EpisodeSampler) and calibrating.ways == len(splits.validation)
     assert Classes(ways=1).calibrating(splits) is None and Classes(shots=most).calibrating(splits) is None
 
 
 def test_a_training_that_diverged_is_kept_without_a_calibration(tmp_path, capsys):
     made = build(options())
+    assert made.calibrate_on is not None
     params = made.learner.init(0)
     broken = {k: v * float("nan") for k, v in params.items()}
     calibrate.keep_if_possible(tmp_path, made.learner, broken, made.calibrate_on)

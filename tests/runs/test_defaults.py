@@ -7,6 +7,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.learners import catalogue
 from innerloop.learners.metric.protonet import ProtoNet
+from innerloop.problems.classes import Classes
 from innerloop.runs import build, defaults
 from innerloop.runs.defaults import learner_class
 
@@ -38,6 +39,7 @@ def test_a_learner_that_does_not_say_what_it_trains_on_is_refused(own):
 
 def test_what_a_learner_says_is_where_its_runs_begin(own):
     options = defaults("outspoken", "digits")
+    assert isinstance(options.task, Classes)
     assert (options.task.shots, options.task.train_ways, options.train.meta_lr) == (3, None, 0.5)
     run = build(options)
     assert run.train.describe()["kind"] == "batches" and run.choices == {"scale": (1.0, 2.0)}

@@ -40,6 +40,7 @@ def pretrained(tmp_path_factory):
 def test_one_pre_training_serves_several(pretrained, tmp_path, capsys, name, new, left):
     run = build(begun(name, pretrained, steps=0))
     start = run.start
+    assert start is not None
     assert {k.partition(".")[0] for k in start.new} == new and {k.partition(".")[0] for k in start.left} == left
     params = run.meta_train(tmp_path / "r")
     source = read_params(pretrained)
@@ -58,6 +59,7 @@ def test_one_pre_training_serves_several(pretrained, tmp_path, capsys, name, new
 def test_from_bare_names_to_an_encoder(tmp_path):
     build(small("protonet")).meta_train(tmp_path / "p")
     run = build(begun("simple_shot", tmp_path / "p", steps=0))
+    assert run.start is not None
     assert all(torch.equal(run.start.params[f"encoder.{k}"], v) for k, v in read_params(tmp_path / "p").items())
     assert set(run.start.new) == {"head.weight", "head.bias", "centre"}
 
@@ -68,6 +70,7 @@ def test_training_goes_on_from_there_and_leaves_the_other_run_alone(pretrained, 
     params = run.meta_train(tmp_path / "r")
     moved = [(params[k] - before[k]).abs().max() for k in before]
     assert 0 < max(moved) < 0.1
+    assert run.start is not None
     assert all(torch.equal(v, before[k]) for k, v in run.start.params.items())
     again = run.meta_train(tmp_path / "r")
     assert all(torch.equal(again[k], params[k]) for k in params), "a finished run is left as it is"

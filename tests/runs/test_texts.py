@@ -11,6 +11,7 @@ from innerloop.cli.main import main
 from innerloop.core.errors import InputError
 from innerloop.problems.texts import TextClasses
 from innerloop.tasks import texts
+from innerloop.tasks.texts import splits
 
 WORDS = ("card", "cash", "rate", "lost", "send", "stop", "open")
 FAST = ["--steps", "2", "--ways", "2", "--queries", "1", "--train-ways", "2", "--plan", "loop", "--width", "8"]
@@ -104,13 +105,14 @@ def test_what_does_not_apply_to_texts(table):
 @pytest.mark.parametrize("name, classes, sizes", [("clinc150", 150, (50, 50, 50)), ("banking77", 77, (25, 25, 27))])
 def test_the_published_splits_are_read(data_root, name, classes, sizes):
     seen = set()
-    for scheme in texts.splits.SCHEMES:
-        parts = texts.load(name, data_root, scheme)
+    schemes = [texts.load(name, data_root, scheme) for scheme in splits.SCHEMES]
+    for parts in schemes:
         names = [set(part.labels) for part in (parts.train, parts.validation, parts.test)]
         assert tuple(map(len, names)) == sizes and len(set.union(*names)) == classes
         seen.add(frozenset(names[2]))
     assert len(seen) == 5, "five different splits"
-    assert sum(len(part.texts) for part in (parts.train, parts.validation, parts.test)) in (22500, 13083)
+    last = schemes[-1]
+    assert sum(len(part.texts) for part in (last.train, last.validation, last.test)) in (22500, 13083)
     with pytest.raises(InputError, match="no split scheme '6': choose 1, 2, 3, 4, 5"):
         texts.load(name, data_root, "6")
 
@@ -128,7 +130,7 @@ def test_classes_of_a_list_must_exist(tmp_path):
     for end, name in (("train", "x"), ("valid", "y"), ("test", "w")):
         (tmp_path / f"01.{end}.txt").write_text(name)
     with pytest.raises(InputError, match="names 'w', which is no class of toy"):
-        texts.splits.by_lists("toy", whole, tmp_path, None)
+        splits.by_lists("toy", whole, tmp_path, None)
     (tmp_path / "01.test.txt").unlink()
     with pytest.raises(InputError, match="which cannot be read"):
-        texts.splits.by_lists("toy", whole, tmp_path, "1")
+        splits.by_lists("toy", whole, tmp_path, "1")

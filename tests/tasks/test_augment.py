@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from scipy.ndimage import affine_transform, rotate
@@ -68,7 +70,8 @@ def test_it_is_scipys_bilinear_map(part):
         expected = affine_transform(picture, [factor] * 2, 7 * (1 - factor), order=1, mode="grid-constant")
     else:
         across, down = (3 * drawn[1:3]).tolist()
-        expected = affine_transform(picture, [1, 1], [-down, -across], order=1, mode="grid-constant")
+        offset: Any = [-down, -across]  # SciPy's default, 0, reads like a number
+        expected = affine_transform(picture, [1, 1], offset, order=1, mode="grid-constant")
     assert abs(expected - copy).max() < 1e-6
 
 

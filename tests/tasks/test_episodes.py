@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
 from innerloop.tasks import BatchSampler, EpisodeSampler
+from tests.problems import inputs
 
 from .pools import pictures, tagged
 
@@ -104,10 +105,10 @@ def test_unlabelled_examples_leave_the_rest_of_an_episode_alone():
         assert torch.equal(a, b)
     n = support.y.shape[1]
     assert given.mask is not None and support.mask is not None
-    assert torch.equal(given.x[:, :n], support.x) and torch.equal(given.mask[:, :n], support.mask)
+    assert torch.equal(inputs(given)[:, :n], inputs(support)) and torch.equal(given.mask[:, :n], support.mask)
     assert given.y.shape == (6, n + 4 * 7) and (given.y[:, n:] == -1).all()
     assert (given.mask[:, n:].sum(1) == 4 * (2 + (plain.draw(7, 6).classes >= 0).sum(1))).all()
-    order = given.x[0, n:][given.mask[0, n:]][:, 0]
+    order = inputs(given)[0, n:][given.mask[0, n:]][:, 0]
     assert not torch.equal(order, order[order.argsort(stable=True)]), "their order tells nothing of their class"
 
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torch
 from innerloop.core.errors import InputError
 from innerloop.tasks import Pool
 from innerloop.tasks.multi import TaskBatchSampler
+from tests.problems import inputs
 
 
 def pool(groups=(), counts=(5, 3, 4, 5, 2, 5, 5)):
@@ -36,9 +38,10 @@ def test_a_rotated_alphabet_is_a_task_of_its_own():
 def test_batches_are_of_one_task_and_uniform_over_its_examples():
     sampler = TaskBatchSampler(pool=pool("aabbbcc"), batch_size=50, seed=3)
     support, query = sampler.episodes(0, 60)
-    assert support.x.shape[:2] == (60, 0) and query.x.shape == (60, 50, 1)
+    assert inputs(support).shape[:2] == (60, 0) and inputs(query).shape == (60, 50, 1)
+    assert query.classes is not None
     seen = torch.zeros(7, 5)
-    for x, y, classes in zip(query.x, query.y, query.classes, strict=True):
+    for x, y, classes in zip(inputs(query), query.y, query.classes, strict=True):
         assert tuple(classes.nonzero().flatten().tolist()) in sampler.tasks and bool(classes[y].all())
         assert torch.equal(x[:, 0] // 5, y.float())
         seen[y, (x[:, 0] % 5).long()] += 1
@@ -53,13 +56,16 @@ def test_batches_are_of_one_task_and_uniform_over_its_examples():
 def test_a_batch_is_a_function_of_seed_and_index():
     sampler = TaskBatchSampler(pool=pool("aabbbcc"), batch_size=4, seed=1)
     whole, part = sampler.episodes(0, 6).query, sampler.episodes(4, 2).query
-    assert torch.equal(whole.x[4:], part.x) and torch.equal(whole.classes[4:], part.classes)
+    assert whole.classes is not None and part.classes is not None
+    assert torch.equal(inputs(whole)[4:], inputs(part)) and torch.equal(whole.classes[4:], part.classes)
     assert not torch.equal(whole.y, replace(sampler, seed=2).episodes(0, 6).query.y)
 
 
 def test_what_cannot_be_is_refused():
-    for wrong, said in (({"batch_size": 0}, "batch_size"), ({"size": 1}, "at least 2 classes")):
+    usual: dict[str, Any] = {"pool": pool(), "batch_size": 2}
+    refused: list[tuple[dict[str, Any], str]] = [({"batch_size": 0}, "batch_size"), ({"size": 1}, "at least 2 classes")]
+    for wrong, said in refused:
         with pytest.raises(InputError, match=said):
-            TaskBatchSampler(**{"pool": pool(), "batch_size": 2} | wrong)
+            TaskBatchSampler(**usual | wrong)
     with pytest.raises(InputError, match="no two that belong together"):
         TaskBatchSampler(pool=pool("abcdefg"), batch_size=2)

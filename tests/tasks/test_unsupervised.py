@@ -4,6 +4,7 @@ import torch
 from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.tasks import Augmentation, Pool, UnsupervisedSampler
+from tests.problems import inputs
 
 from .pools import pictures, tagged
 
@@ -28,8 +29,9 @@ def test_a_class_is_a_picture_and_its_copies():
     for i, rows in enumerate(sampler.draw(5, 40)):
         assert len(set(rows.tolist())) == 6 and (values[rows] > 0).all(), "different pictures, none of them padding"
         for batch in (support, query):
-            assert torch.allclose(255 * batch.x[i, :, 0, 4, 4], values[rows][batch.y[i]].float(), atol=1e-3)
-    assert support.mask is None and support.classes.all() and support.classes.shape == (40, 6)
+            assert torch.allclose(255 * inputs(batch)[i, :, 0, 4, 4], values[rows][batch.y[i]].float(), atol=1e-3)
+    assert support.mask is None and support.classes is not None
+    assert support.classes.all() and support.classes.shape == (40, 6)
     drawn = torch.bincount(sampler.draw(0, 2000).flatten(), minlength=15)[values > 0] / 2000
     assert drawn.tolist() == pytest.approx([6 / 11] * 11, abs=0.05), "every picture as often"
 
@@ -54,7 +56,7 @@ def test_labels_are_not_looked_at():
     pool = pictures(6, 4, 8)
     mixed = Pool(data=pool.data.flatten(0, 1)[None], counts=torch.tensor([24]), names=("all",))
     a, b = (UnsupervisedSampler(pool=p, ways=5).episodes(0, 3) for p in (pool, mixed))
-    assert torch.equal(a.support.x, b.support.x) and torch.equal(a.query.x, b.query.x)
+    assert all(torch.equal(inputs(one), inputs(other)) for one, other in zip(a, b, strict=True))
 
 
 def test_how_often_two_pictures_are_of_one_class():

@@ -7,7 +7,7 @@ from innerloop.engine import TrainConfig, meta_gradient
 from innerloop.learners.baselines.fine_tune import FineTune
 from innerloop.nn.mlp import Linear
 from tests.conformance import TransductiveConformance
-from tests.problems import FEATURES, NeedlesInNoise, encoder
+from tests.problems import FEATURES, NeedlesInNoise, encoder, inputs
 
 
 class TestFineTune(TransductiveConformance):
@@ -19,6 +19,7 @@ class TestFineTune(TransductiveConformance):
 @torch.no_grad()
 def test_the_head_is_gradient_descent_on_softmax_regression():
     learner = TestFineTune.learner
+    assert isinstance(learner, FineTune)
     params = {k: v.double() for k, v in learner.init(0).items()}
     support, query = tree.slice(NeedlesInNoise().episodes(0, 1), 0)
     adapted = learner.adapt(params, support)
@@ -35,11 +36,12 @@ def test_the_head_is_gradient_descent_on_softmax_regression():
 
 def test_pre_training_is_plain_cross_entropy_of_the_query():
     learner = TestFineTune.learner
+    assert isinstance(learner, FineTune)
     params = {k: v.double() for k, v in learner.init(0).items()}
     episodes = NeedlesInNoise(ways=10, fixed=True).episodes(0, 1)
     found, metrics = meta_gradient(learner, params, episodes, "loop")
     leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
-    features = learner.encoder.apply(tree.part(leaves, "encoder"), episodes.query.x[0])
+    features = learner.encoder.apply(tree.part(leaves, "encoder"), inputs(episodes.query)[0])
     logits = features @ leaves["head.weight"].T + leaves["head.bias"]
     loss = torch.nn.functional.cross_entropy(logits, episodes.query.y[0])
     expected = torch.autograd.grad(loss, list(leaves.values()))

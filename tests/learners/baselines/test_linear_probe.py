@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from innerloop.learners.baselines.linear_probe import LinearProbe
 from innerloop.nn.mlp import Linear
 from tests.conformance import TransductiveConformance
 from tests.learners.baselines.test_simple_shot import TestSimpleShot as Shot
-from tests.problems import FEATURES, encoder
+from tests.problems import FEATURES, encoder, inputs
 
 RAW = LinearProbe(encoder=Module(torch.nn.Identity), head=Linear(inputs=8))
 
@@ -37,7 +39,7 @@ def support(ways: int, shots: int, d: int, dtype: torch.dtype = torch.float64) -
 @pytest.mark.parametrize(("ways", "shots", "d"), [(3, 1, 8), (5, 1, 64), (5, 5, 32), (20, 1, 64), (20, 5, 64)])
 def test_it_is_scikit_learns(ways, shots, d, C):
     batch = support(ways, shots, d)
-    x = torch.nn.functional.normalize(batch.x).numpy()
+    x = torch.nn.functional.normalize(inputs(batch)).numpy()
     oracle = LogisticRegression(C=C, tol=1e-12, max_iter=1000, solver="newton-cholesky").fit(x, batch.y.numpy())
     for learner, params in ((LinearProbe(encoder=RAW.encoder, head=RAW.head, C=C), {}), (RAW, {"C": torch.tensor(C)})):
         found = learner.adapt(params, batch).weight.numpy()
@@ -61,12 +63,13 @@ def test_single_precision_and_vmap():
 @torch.no_grad()
 def test_equal_examples_of_different_classes_stay_finite():
     batch = support(3, 2, 8)
-    for x in (torch.ones_like(batch.x), torch.zeros_like(batch.x)):
+    for x in (torch.ones_like(inputs(batch)), torch.zeros_like(inputs(batch))):
         logits = RAW.predict({}, RAW.adapt({"C": torch.tensor(100.0)}, batch._replace(x=x)), batch.x)
         assert bool(logits.isfinite().all()) and logits.abs().max() < 1e-6
 
 
 def test_what_cannot_be_is_refused():
-    for wrong in ({"C": 0.0}, {"C": -1.0}, {"iterations": 0}):
+    refused: tuple[dict[str, Any], ...] = ({"C": 0.0}, {"C": -1.0}, {"iterations": 0})
+    for wrong in refused:
         with pytest.raises(InputError, match="must be"):
             LinearProbe(encoder=RAW.encoder, head=RAW.head, **wrong)

@@ -9,7 +9,7 @@ from innerloop.learners.baselines.simple_shot import SimpleShot
 from innerloop.nn.mlp import Linear
 from tests.conformance import TransductiveConformance, close
 from tests.learners.baselines.test_simple_shot import TestSimpleShot as Shot
-from tests.problems import FEATURES, NeedlesInNoise, encoder
+from tests.problems import FEATURES, NeedlesInNoise, encoder, inputs
 
 
 class TestMultiTask(TransductiveConformance):
@@ -24,7 +24,7 @@ def test_a_head_for_each_task():
     params = {k: v.double() for k, v in learner.init(0).items()}
     classes = torch.tensor([[True] * 3 + [False] * 4, [False] * 3 + [True] * 4])
     a, b = (NeedlesInNoise(ways=w, seed=w, queries=4).episodes(0, 1).query for w in (3, 4))
-    b = b._replace(x=b.x[:, :12], y=b.y[:, :12] + 3)
+    b = b._replace(x=inputs(b)[:, :12], y=b.y[:, :12] + 3)
     query = tree.map(lambda u, v: torch.cat([u, v]), a._replace(classes=classes[:1]), b._replace(classes=classes[1:]))
     episodes = NeedlesInNoise().episodes(0, 2)._replace(query=query)
     found, metrics = meta_gradient(learner, params, episodes, "loop")
@@ -32,7 +32,7 @@ def test_a_head_for_each_task():
     leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
     losses = []
     for batch, own in ((a, slice(0, 3)), (b, slice(3, 7))):
-        features = learner.encoder.apply(tree.part(leaves, "encoder"), batch.x[0])
+        features = learner.encoder.apply(tree.part(leaves, "encoder"), inputs(batch)[0])
         logits = features @ leaves["head.weight"][own].T + leaves["head.bias"][own]
         losses.append(torch.nn.functional.cross_entropy(logits, batch.y[0] - own.start))
     loss = (losses[0] + losses[1]) / 2

@@ -74,6 +74,7 @@ def test_labels_of_single_pictures_leave_nothing_to_learn_and_nothing_broken():
 
 def test_it_is_scikit_learns_nearest_centroid():
     learner = TestSelfSupervisedEuclidean.learner
+    assert isinstance(learner, SelfSupervised)
     params = {k: v.double() for k, v in learner.init(0).items()}
     support, query = tree.slice(NeedlesInNoise().episodes(0, 1), 0)
     adapted = learner.adapt(params, support)

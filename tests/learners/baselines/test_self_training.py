@@ -59,7 +59,9 @@ def test_it_is_scikit_learns_where_nothing_can_be_held_out(rounds, threshold):
         assert close(found.centroids.means, x[:3], 1e-12)
         return
     oracle = SelfTrainingClassifier(NearestMean(), threshold=threshold, max_iter=rounds).fit(x.numpy(), given.numpy())
-    assert np.allclose(found.centroids.means.numpy(), oracle.estimator_.means_, atol=1e-10)
+    fitted = oracle.estimator_
+    assert isinstance(fitted, NearestMean)
+    assert np.allclose(found.centroids.means.numpy(), fitted.means_, atol=1e-10)
     counts = np.bincount(oracle.transduction_[oracle.transduction_ >= 0], minlength=3)
     assert (found.centroids.counts.numpy() == counts).all() and counts.sum() > 3
 
@@ -95,6 +97,7 @@ def test_held_out_examples_are_scored_as_by_self_training_without_them(episode):
 
 def test_it_is_trained_as_protonet_on_the_labelled_examples():
     learner, episodes = TestSelfTraining.learner, NeedlesInNoise().episodes(0, 3)
+    assert isinstance(learner, SelfTraining)
     params = {k: v.double() for k, v in learner.init(0).items()}
     gradient, metrics = meta_gradient(learner, params, episodes, "loop")
     expected, others = meta_gradient(ProtoNet(encoder=learner.encoder), params, episodes, "loop")

@@ -9,7 +9,7 @@ from innerloop.core.types import Batch
 from innerloop.engine import TrainConfig, meta_gradient
 from innerloop.learners.gradient.reptile import Reptile
 from tests.conformance import Conformance, TransductiveConformance
-from tests.problems import NeedlesInNoise, classifier, half_squares, quadratics, solved, vector
+from tests.problems import NeedlesInNoise, classifier, half_squares, inputs, quadratics, solved, vector
 
 OUTER = TrainConfig(steps=150, meta_batch_size=8, meta_lr=1.0, optimizer="sgd", schedule="linear", plan="vmap")
 
@@ -63,7 +63,7 @@ def test_inner_adam_is_torchs_with_beta1_zero():
         adam.step()
     adapted = learner.adapt(params, support)
     # A bias before a norm has gradient 1e-17, which Adam turns into full steps: compare what it predicts.
-    x = NeedlesInNoise().episodes(9, 1).query.x[0]
+    x = inputs(NeedlesInNoise().episodes(9, 1).query)[0]
     with torch.no_grad():
         assert torch.allclose(learner.model.apply(adapted, x), learner.model.apply(leaves, x), atol=1e-9)
 

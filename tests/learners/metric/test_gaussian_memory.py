@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -28,6 +30,7 @@ def batch(x, y, ways=3):
 @torch.no_grad()
 def test_it_is_kernel_density_estimation_and_nadaraya_watson():
     learner = TestGaussianMemory.learner
+    assert isinstance(learner, GaussianMemory)
     params = {k: v.double() for k, v in learner.init(0).items()} | {"log_sigma": torch.tensor(0.3).double()}
     support, query = tree.slice(NeedlesInNoise().episodes(0, 1), 0)
     support = support._replace(mask=torch.arange(12) > 1)  # classes of 3, 4 and 3 examples, and an unlabelled one
@@ -40,7 +43,8 @@ def test_it_is_kernel_density_estimation_and_nadaraya_watson():
     for k in range(3):
         rows = f[counted & (y == k)]
         # The Gaussian of scikit-learn is exp(-d^2 / (2 h^2)), and a mean over the examples.
-        density = KernelDensity(bandwidth=sigma / 2**0.5, rtol=1e-12).fit(rows)
+        options: dict[str, Any] = {"bandwidth": sigma / 2**0.5, "rtol": 1e-12}
+        density = KernelDensity(**options).fit(rows)
         sums.append(density.score_samples(g) + np.log(len(rows)))
     expected = np.stack(sums, 1) - np.log(np.exp(sums).sum(0))[:, None]
     assert np.allclose(logits.numpy(), expected, atol=1e-8)
@@ -84,6 +88,7 @@ PARTS = (slice(0, 7), slice(7, 18))
 @torch.no_grad()
 def test_what_is_added_later_is_seen_with_the_statistics_of_the_first_support():
     learner = TestGaussianMemory.learner
+    assert isinstance(learner, GaussianMemory)
     params = learner.init(0)
     support, query = tree.slice(NeedlesInNoise(dtype=torch.float32).episodes(0, 1), 0)
     before = learner.adapt(params, support)

@@ -126,6 +126,7 @@ def statistics_free():
 @torch.no_grad()
 def test_full_context_is_the_papers_recursion(task):
     learner = TestMatchingNetFCE.learner
+    assert isinstance(learner, MatchingNet) and learner.support_context is not None
     params = {k: v.double() for k, v in learner.init(0).items()}
     _, support, query = task
     f, g = (features(learner, params, support, batch) for batch in (query, support))

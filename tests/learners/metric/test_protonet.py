@@ -30,6 +30,7 @@ class TestProtoNetMahalanobis(TransductiveConformance):
 def test_it_is_the_papers_linear_classifier_and_scikit_learns_nearest_centroid():
     """Equation 8: `softmax(-|f - c|^2)` equals a linear classifier with `w = 2 c`, `b = -|c|^2`."""
     learner = TestProtoNet.learner
+    assert isinstance(learner, ProtoNet)
     params = {k: v.double() for k, v in learner.init(0).items()}
     for i in range(5):
         support, query = tree.slice(NeedlesInNoise().episodes(i, 1), 0)

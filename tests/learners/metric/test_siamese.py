@@ -51,11 +51,11 @@ def slowly(learner: Siamese, params: Any, episode: Episode) -> tuple[float, np.n
             if learner.distance == "weighted_l1":
                 weight, bias = (params[f"comparison.{k}"].numpy() for k in ("weight", "bias"))
                 logit = float(weight[0] @ np.abs(a - b) + bias[0])
-                similarity, close, apart = logit, np.log1p(np.exp(-logit)), np.log1p(np.exp(logit))
+                similarity, close, apart = logit, float(np.log1p(np.exp(-logit))), float(np.log1p(np.exp(logit)))
             else:
                 if learner.distance == "cosine":
                     a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
-                distance = np.linalg.norm(a - b)
+                distance = float(np.linalg.norm(a - b))
                 similarity = -distance
                 margin = learner.margin or {"euclidean": 10.0, "cosine": 1.0}[learner.distance]
                 close, apart = distance**2 / 2, max(0.0, margin - distance) ** 2 / 2
@@ -65,7 +65,7 @@ def slowly(learner: Siamese, params: Any, episode: Episode) -> tuple[float, np.n
                 losses[same].append(close if same else apart)
     ways = 3
     predictions = [[np.mean(alike.get((i, k), [-1e4])) for k in range(ways)] for i in range(len(mine))]
-    return (np.mean(losses[True]) + np.mean(losses[False])) / 2, np.array(predictions)
+    return float(np.mean(losses[True]) + np.mean(losses[False])) / 2, np.array(predictions)
 
 
 @pytest.mark.parametrize("learner", LEARNERS, ids=NAMES)
@@ -119,7 +119,7 @@ def test_both_halves_count_the_same_however_many_pairs_there_are():
 
 
 def test_what_cannot_be_is_refused():
-    make = {"encoder": Module(encoder)}
+    make: dict[str, Any] = {"encoder": Module(encoder)}
     with pytest.raises(InputError, match="there is no distance 'manhattan'"):
         Siamese(**make, distance="manhattan")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="at most 2"):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,13 +10,13 @@ from innerloop.core.model import Module
 from innerloop.core.types import Batch, Episode
 from innerloop.engine import meta_gradient
 from innerloop.learners.metric.protonet import ProtoNet
-from innerloop.learners.metric.soft_kmeans import SoftKMeans
+from innerloop.learners.metric.soft_kmeans import SoftKMeans, Variant
 from innerloop.nn.mlp import MLP
 from tests.conformance import TransductiveConformance, close
 from tests.problems import HalfLabelled, NeedlesInNoise, encoder
 
 GATE = MLP(inputs=5, hidden=(20,), outputs=2, activation="tanh")
-LEARNERS = {
+LEARNERS: dict[Variant, SoftKMeans] = {
     "soft": SoftKMeans(encoder=Module(encoder)),
     "cluster": SoftKMeans(encoder=Module(encoder), variant="cluster", radius=3.0),
     "masked": SoftKMeans(encoder=Module(encoder), variant="masked", gate=GATE),
@@ -124,10 +126,11 @@ def test_equal_examples_stay_finite(learner, x):
 
 
 def test_what_cannot_be_is_refused():
-    for wrong, said in (
+    refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"variant": "hard"}, "there is no variant 'hard'"),
         ({"variant": "masked"}, "needs the network gate"),
         ({"radius": 0.0}, "radius must be more than 0"),
-    ):
+    )
+    for wrong, said in refused:
         with pytest.raises(InputError, match=said):
             SoftKMeans(encoder=Module(encoder), **wrong)

@@ -39,7 +39,7 @@ def test_with_zero_weights_and_fixed_biases_it_is_gradient_descent(support, seco
     found, expected = learner.adapt(tree.join(model=start) | zero, support), maml.adapt(start, support)
     assert distance(found, expected) < 1e-12
     ours, theirs = (
-        torch.autograd.grad(sum(w.square().sum() for w in adapted.values()), list(start.values()))
+        torch.autograd.grad(torch.stack([w.square().sum() for w in adapted.values()]).sum(), list(start.values()))
         for adapted in (found, expected)
     )
     assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-12) for a, b in zip(ours, theirs, strict=True))

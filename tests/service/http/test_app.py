@@ -3,8 +3,8 @@ import json
 import threading
 import time
 
-import numpy as np
 import pytest
+import torch
 from starlette.testclient import TestClient
 
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
@@ -90,7 +90,7 @@ def test_the_story_of_a_task(client, tmp_path):
     file = tmp_path / "l.fewshot"
     file.write_bytes(client.get("/api/tasks/letters/download").content)
     loaded = FewShotClassifier.load(file, allow=("tests",))
-    rows = Rows(np.array([[2, 1, 0, 0, 0, 0, 0, 0]], np.float32) + np.float32(0.1))
+    rows = Rows(torch.tensor([[2.0, 1, 0, 0, 0, 0, 0, 0]]) + 0.1)
     p = dict(zip(loaded.classes_.tolist(), loaded.predict_proba(rows)[0].tolist(), strict=True))
     assert p == pytest.approx(said["predictions"][0]["probabilities"], abs=1e-6)
 
@@ -117,12 +117,13 @@ def test_two_servers_on_one_store_see_each_other_at_the_next_request(tmp_path):
         said = two.post("/api/tasks/t/predict", json={"texts": ["ccc"]}).json()
         two.post("/api/tasks/t/examples", json={"examples": [{"label": "c", "text": "ccc"}]})
         assert one.post("/api/tasks/t/predict", json={"texts": ["ccc"]}).json()["predictions"][0]["class"] == "c"
+        fixed = None
         for _ in range(50):  # predictions are shared in the background
             fixed = one.post("/api/tasks/t/feedback", json={"prediction": said["predictions"][0]["id"], "label": "c"})
             if fixed.status_code != 410:
                 break
             time.sleep(0.05)
-        assert fixed.status_code == 201 and fixed.json()["version"] == 3
+        assert fixed is not None and fixed.status_code == 201 and fixed.json()["version"] == 3
 
 
 def test_none_of_these(client):

@@ -7,7 +7,7 @@ from innerloop.service.http.cache import Cache
 
 
 def test_the_oldest_go_first_by_count_and_by_size():
-    cache = Cache(3, 100, lambda value: value)
+    cache: Cache[int] = Cache(3, 100, lambda value: value)
     for key, weight in (("a", 10), ("b", 10), ("c", 10)):
         cache.put(key, weight)
     assert cache.find("a") == 10

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from innerloop.service.limits import Limits
@@ -93,7 +95,8 @@ def test_large_bodies_are_stopped_whether_they_say_so_or_not(tmp_path):
                 assert answer.status_code == 413 and "0.1 MB" in answer.json()["error"], path
         answer = client.post("/api/tasks/t/predict", content=b"{}", headers=headers | {"Content-Length": "9" * 30})
         assert answer.status_code == 413
-        assert client.app.state.service is not None and client.get("/api/tasks").status_code == 200
+        app: Any = client.app
+        assert app.state.service is not None and client.get("/api/tasks").status_code == 200
 
 
 def test_too_many_requests_are_told_when_to_come_back(tmp_path):

@@ -1,6 +1,7 @@
 """What the OpenAPI document promises, tried with thousands of requests that were made from it."""
 
 import contextlib
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,6 +35,7 @@ def test_the_server_does_what_its_document_says(app, mode):
     config = schemathesis.Config.from_dict({"base-url": "http://localhost"})
     document = schemathesis.openapi.from_asgi("/openapi.json", app, headers={"Host": "localhost"}, config=config)
     tried = 0
+    every: Any = list(HealthCheck)
     for operation in (found.ok() for found in document.get_all_operations()):
 
         @given(case=operation.as_strategy(generation_mode=mode))
@@ -42,7 +44,7 @@ def test_the_server_does_what_its_document_says(app, mode):
             deadline=None,
             derandomize=True,
             database=None,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=every,
         )
         def check(case):
             nonlocal tried

@@ -22,7 +22,7 @@ def test_a_key_is_found_until_it_is_revoked_and_never_kept(tmp_path):
 
 def test_what_cannot_be(tmp_path):
     for attempt, message in (
-        (lambda: keys.add(tmp_path, "all"), "no scope 'all'"),
+        (lambda: keys.add(tmp_path, "all"), "no scope 'all'"),  # pyright: ignore[reportArgumentType]
         (lambda: keys.add(tmp_path, "read", "x" * 65), "at most 64"),
         (lambda: keys.add(tmp_path, "read", "a\nb"), "printable"),
         (lambda: keys.revoke(tmp_path, 5), "no key 5"),
