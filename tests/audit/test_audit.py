@@ -1,6 +1,7 @@
 """Every check passes on honest code and fails on its planted bug."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -24,8 +25,9 @@ from innerloop.tasks.pool import Splits
 from tests.evaluate import tiny
 
 
-def check(name: str, **arguments) -> Check:
-    return {c.name: c for c in audit(**{"plans": ()} | arguments).checks}[name]
+def check(name: str, **arguments: Any) -> Check:
+    options: dict[str, Any] = {"plans": ()} | arguments
+    return {c.name: c for c in audit(**options).checks}[name]
 
 
 def splits() -> Splits:
@@ -90,15 +92,15 @@ class Plain(nn.Sequential):
 class Branching(Plain):
     """Looks at a value, which vmap cannot."""
 
-    def forward(self, x):
-        return super().forward(x) if x.sum() > 0 else super().forward(-x)
+    def forward(self, input):
+        return super().forward(input) if input.sum() > 0 else super().forward(-input)
 
 
 class Noisy(Plain):
     """Draws from torch's generator."""
 
-    def forward(self, x):
-        return super().forward(nn.functional.dropout(x))
+    def forward(self, input):
+        return super().forward(nn.functional.dropout(input))
 
 
 class Tanh(torch.autograd.Function):
@@ -109,22 +111,22 @@ class Tanh(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, slope):
+    def backward(ctx, slope):  # pyright: ignore[reportIncompatibleMethodOverride]
         return slope * (1 - ctx.saved_tensors[0].square())
 
 
 class Once(Plain):
     """Its second derivative is silently that of a constant."""
 
-    def forward(self, x):
-        return self[3](Tanh.apply(self[1](self[0](x))))
+    def forward(self, input):
+        return self[3](Tanh.apply(self[1](self[0](input))))
 
 
 class Cut(Plain):
     """Its first layer is cut off."""
 
-    def forward(self, x):
-        return self[3](super().forward(x).detach() @ self[3].weight)
+    def forward(self, input):
+        return self[3](super().forward(input).detach() @ self[3].weight)
 
 
 def plans(net: type[nn.Module]) -> dict[str, Check]:

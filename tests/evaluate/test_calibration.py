@@ -24,6 +24,7 @@ from innerloop.evaluate.calibration import (
 )
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.tasks import EpisodeSampler, Pool
+from tests.problems import inputs
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,7 @@ def test_ties_are_all_refused_or_all_accepted():
 def test_rejection_reports_what_it_does():
     inside, outside = torch.arange(10.0) + 3, torch.arange(10.0)
     found = rejection(inside, outside, 0.1, Calibration(temperature=2.0, source="x"))
+    assert found.threshold is not None
     assert 8 < found.threshold < 8.001 and found.coverage == 0.4 and found.temperature == 2 and found.source == "x"
     assert found.auroc == auroc(inside, outside)
     assert rejection(inside, outside, 0.1, Calibration(), few=True).threshold == found.threshold
@@ -144,20 +146,24 @@ def test_calibrating_makes_fresh_tasks_honest(pool):
     from innerloop.evaluate import meta_test
 
     after = meta_test(NearestCentroid(), {}, fresh, 60, quiet=True, temperature=found.temperature).reliability
+    assert after is not None and after.calibrated is not None and found.ece is not None
     assert after.calibrated < min(0.03, after.ece) and found.ece < 0.03
+    assert found.auroc is not None and found.threshold is not None
     assert found.source == "meta-validation" and found.auroc > 0.7
     assert [p[0] for p in found.points] == sorted(p[0] for p in found.points)
     assert found.at(0.05).threshold == found.threshold
     # The promise holds on classes that the threshold was not set on.
     passed = []
     for i in range(60):
-        support, query = (part for part in fresh.episodes(i, 1))
+        support, query = fresh.episodes(i, 1)
         keep, foreign = support.y[0] < 4, query.y[0] == 4
         batch = support._replace(
-            x=support.x[0][keep], y=support.y[0][keep], classes=torch.ones(4, dtype=torch.bool), key=None
+            x=inputs(support)[0][keep], y=support.y[0][keep], classes=torch.ones(4, dtype=torch.bool), key=None
         )
         learner = NearestCentroid()
-        passed.append(learner.predict({}, learner.adapt({}, batch), query.x[0][foreign]).amax(1) >= found.threshold)
+        passed.append(
+            learner.predict({}, learner.adapt({}, batch), inputs(query)[0][foreign]).amax(1) >= found.threshold
+        )
     assert torch.cat(passed).double().mean() < 0.1
 
 

@@ -50,6 +50,7 @@ class Recorded(ProtoNet):
 
     def predict(self, params, adapted, x):
         found = super().predict(params, adapted, x)
+        assert isinstance(x, Tensor)
         self.answered[float(x.flatten()[0])] = found
         return found
 

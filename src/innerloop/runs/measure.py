@@ -14,6 +14,7 @@ from innerloop.evaluate import Comparison, Protocol, Result, compare, meta_test
 from innerloop.evaluate.calibration import read as read_calibration
 from innerloop.evaluate.meta_test import protocol
 from innerloop.evaluate.result import file as result_file
+from innerloop.evaluate.result import finite
 from innerloop.problems import kind_of, of_record, tested
 from innerloop.problems.base import Problem
 from innerloop.problems.classes import CUT, WITHIN
@@ -81,7 +82,10 @@ class Tested(NamedTuple):
         others = [_without_scores(row.result) for row in rows if row.result is not self.result]
         difference, against = rows[-1].difference, {}
         if difference is not None:
-            against = {"against": rows[0].result.learner, "difference": difference._asdict()}
+            against = {
+                "against": rows[0].result.learner,
+                "difference": {k: finite(v) for k, v in difference._asdict().items()},
+            }
         places = {"file": str(self.file), "report": self.report and str(self.report)}
         return ours | against | {"baselines": others} | places
 
