@@ -56,22 +56,24 @@ def meta_gradient_check(learner: Learner, params: Params, episodes: Episode, see
         return Check(name, False, None, reason(error))
     gap = _gap(learner, params, one, gradient, seed)
     if not learner.exact_gradient:
-        said = f"declared first order or approximate: {gap:.1e} away from the derivative of its loss"
-        return Check(name, None, gap, said, {"order": 1 if _is_first_order(learner, params, one, gradient) else None})
+        message = f"declared first order or approximate: {gap:.1e} away from the derivative of its loss"
+        return Check(
+            name, None, gap, message, {"order": 1 if _is_first_order(learner, params, one, gradient) else None}
+        )
     if gap == 0 and not any(g.any() for g in gradient.values()):
         return Check(name, False, gap, "the loss does not depend on the meta-parameters: they cannot be learned")
     if gap > GRADIENT_TOLERANCE:
         only = _is_first_order(learner, params, one, gradient)
-        said = (
+        message = (
             f"it is {gap:.1e} away from finite differences (at most {GRADIENT_TOLERANCE:.0e})"
             f"{': it is first order only' if only else ''}. Look for detach, no_grad, .data, a once_differentiable "
             "function or a copied parameter in the inner loop and the network, or declare exact_gradient = False"
         )
-        return Check(name, False, gap, said, {"order": 1 if only else None})
+        return Check(name, False, gap, message, {"order": 1 if only else None})
     through = _through_steps(learner, params, one)
     order = "order 2, verified" if through else "verified"
-    said = f"{order} on {sum(v.numel() for v in params.values()):,} parameters, {gap:.1e} from finite differences"
-    return Check(name, True, gap, said, {"order": 2 if through else 1})
+    message = f"{order} on {sum(v.numel() for v in params.values()):,} parameters, {gap:.1e} from finite differences"
+    return Check(name, True, gap, message, {"order": 2 if through else 1})
 
 
 def query_independence(learner: Learner, params: Params, episodes: Episode) -> Check:
@@ -94,11 +96,11 @@ def query_independence(learner: Learner, params: Params, episodes: Episode) -> C
     if learner.transductive:
         return Check(name, None, worst, f"declared transductive: other queries move a prediction by {worst:.1e}")
     if worst > INDEPENDENCE_TOLERANCE:
-        said = (
+        message = (
             f"other queries move a prediction by {worst:.1e} of the outputs' spread: batch-norm statistics of the "
             "query, or an operation over its rows. Use the support's statistics, or declare transductive=True"
         )
-        return Check(name, False, worst, said)
+        return Check(name, False, worst, message)
     return Check(name, True, worst, f"a query alone and in its batch differ by {worst:.1e}")
 
 
@@ -123,15 +125,15 @@ def predictive_mean(learner: Learner, params: Params, episodes: Episode, score: 
             else:
                 mean, outputs, scale = mean_logits(predictive.outputs).softmax(-1), outputs.softmax(-1), 1.0
             if mean.shape != outputs.shape:
-                said = f"its members have {list(mean.shape)} outputs, and predict returns {list(outputs.shape)}"
-                return Check(name, False, None, said)
+                message = f"its members have {list(mean.shape)} outputs, and predict returns {list(outputs.shape)}"
+                return Check(name, False, None, message)
             rows = weights(query.y, query.mask)
             apart = (mean - outputs)[rows].abs().max().item() / scale if bool(rows.any()) else 0.0
             worst = max(worst, apart if apart == apart else float("inf"))
-    said = f"predict and the mean of {members} members differ by {worst:.1e}"
+    message = f"predict and the mean of {members} members differ by {worst:.1e}"
     if worst > PREDICTIVE_TOLERANCE:
-        said += ": return mean_logits (classes) or mean_outputs (targets) of core.predictive from predict"
-    return Check(name, worst <= PREDICTIVE_TOLERANCE, worst, said)
+        message += ": return mean_logits (classes) or mean_outputs (targets) of core.predictive from predict"
+    return Check(name, worst <= PREDICTIVE_TOLERANCE, worst, message)
 
 
 def label_permutation(learner: Learner, params: Params, episodes: Episode, score: Score, seed: int) -> Check:
@@ -150,10 +152,10 @@ def label_permutation(learner: Learner, params: Params, episodes: Episode, score
     mean, ci95 = score.difference(torch.stack(after), torch.stack(before))
     deviation = ci95 / 1.96
     t = 0.0 if mean == 0 else abs(mean) / deviation if deviation > 0 else float("inf")
-    said = f"the {score.title} moves by {spell(mean, ci95, score, sign=True)} over {len(before)} episodes"
+    message = f"the {score.title} moves by {spell(mean, ci95, score, sign=True)} over {len(before)} episodes"
     if t > T_LIMIT or mean != mean:
-        said += ": the learner has tied classes to labels. The sampler must draw a new order for every episode"
-    return Check(name, t <= T_LIMIT and mean == mean, t, said)
+        message += ": the learner has tied classes to labels. The sampler must draw a new order for every episode"
+    return Check(name, t <= T_LIMIT and mean == mean, t, message)
 
 
 def _through_steps(learner: Learner, params: Params, episodes: Episode) -> bool:

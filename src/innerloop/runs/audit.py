@@ -101,9 +101,9 @@ def audit_run(
         InputError: Other tasks were asked for.
     """
     options = AuditOptions() if options is None else options
-    given = _chosen(options, "data", "ways", "shots", "queries")
-    if given:
-        raise InputError(f"a run is audited on tasks like its own: leave out {', '.join(f'--{k}' for k in given)}")
+    chosen = _chosen(options, "data", "ways", "shots", "queries")
+    if chosen:
+        raise InputError(f"a run is audited on tasks like its own: leave out {', '.join(f'--{k}' for k in chosen)}")
     config = read_config(run)
     learner, params = load_run(run, allow)
     sampler = unseen(config, MetaTestOptions(), data_root)
