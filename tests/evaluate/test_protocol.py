@@ -121,8 +121,8 @@ def test_fields_of_another_version_are_refused(content):
 
 def test_the_score_is_the_one_named():
     assert all(protocol(metric=name).score is score for name, score in SCORES.items())
-    with pytest.raises(InputError, match=r"no score 'acuracy'.*did you mean 'accuracy'"):
-        _ = protocol(metric="acuracy").score
+    with pytest.raises(InputError, match=r"no score 'accuracyy'.*did you mean 'accuracy'"):
+        _ = protocol(metric="accuracyy").score
 
 
 def test_a_test_knows_its_protocol_before_it_is_made():
