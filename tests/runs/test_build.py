@@ -3,6 +3,7 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from innerloop.cli.fields import chosen, train_command
@@ -166,3 +167,11 @@ def test_quickstart(tmp_path):
     assert len(said) == 4 and len(found.answers) == 12 and 0 <= found.right <= 12
     assert all(path.exists() for path in found.reports) and (tmp_path / "characters.fewshot").exists()
     assert json.loads(json.dumps(found.to_json()))["pictures"]["of"] == 12
+
+
+def test_data_too_small_to_choose_on_train_where_nothing_is_chosen(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32), np.repeat(np.arange(15), 2)
+    np.savez(tmp_path / "small.npz", x=x, y=y)
+    usual = defaults("protonet", str(tmp_path / "small.npz"))
+    task = usual.task.changed({"ways": 2, "shots": 2, "train_shots": 1, "queries": 1})
+    assert build(replace(usual, task=task)).choose_on is None

@@ -28,8 +28,9 @@ def build(options: Options, data_root: str | Path | None = None) -> Run:
     stream = problem.stream(cls, options.learner)
     material = problem.load(data_root)
     problem = problem.suited(cls, options.learner, material)
-    choosing, sensible = problem.choosing(material), problem.sensible(cls, problem.data)
-    choices = {k: v for k, v in sensible.choices.items() if choosing is not None and options.fields.get(k) is None}
+    sensible = problem.sensible(cls, problem.data)
+    choices = {k: v for k, v in sensible.choices.items() if options.fields.get(k) is None}
+    choosing = problem.choosing(material) if choices else None  # which small data refuse, where nothing is to choose
     run = Run(
         learner=problem.learner(cls, options.fields, options.network, material),
         train=problem.train(material, stream, seed),
@@ -39,8 +40,8 @@ def build(options: Options, data_root: str | Path | None = None) -> Run:
         record=record(options, problem.record(material)),
         problem=options.task,
         splits=problem.splits(material),
-        choices=choices,
-        choose_on=choosing if choices else None,
+        choices=choices if choosing is not None else {},
+        choose_on=choosing,
         calibrate_on=problem.calibrating(material),
     )
     if options.network.start is None:
