@@ -36,8 +36,9 @@ CONFIG = TrainConfig(
 )
 
 
-def train(out=None, config=CONFIG, learner=LEARNER, **changes):
-    return meta_train(learner, TASKS, replace(config, **changes), out, validation=replace(TASKS, seed=5))
+def train(out=None, config=CONFIG, learner=LEARNER, watchers=(), **changes):
+    validation = replace(TASKS, seed=5)
+    return meta_train(learner, TASKS, replace(config, **changes), out, validation=validation, watchers=watchers)
 
 
 def same(a, b) -> bool:
@@ -219,32 +220,38 @@ def test_broken_and_foreign_runs_are_refused(tmp_path, damage):
 
 
 SCRIPT = """
+import os
 import sys
-from innerloop.engine import Interrupted
+import threading
+from innerloop.engine import Interrupted, Watcher
 from tests.engine.test_train import train
+
+run, steps, number, at, delay = sys.argv[1], *map(int, sys.argv[2:5]), float(sys.argv[5])
+
+
+class Struck(Watcher):
+    struck = False
+
+    def step(self, step, metrics):
+        if step >= at and not self.struck:
+            self.struck = True
+            threading.Timer(delay, os.kill, (os.getpid(), number)).start()
+
+
 try:
-    train(sys.argv[1], steps=int(sys.argv[2]), validate_every=20)
+    train(run, watchers=[Struck()], steps=steps, validate_every=20)
 except Interrupted as stop:
     print("saved", stop.step)
     sys.exit(130)
 """
 
 
-def start(run: Path, steps: int) -> subprocess.Popen:
+def struck(run: Path, steps: int, number: signal.Signals, at: int, delay: float) -> subprocess.Popen:
+    """A process that trains and gets a signal `delay` seconds after a step: by steps, as machines differ in speed."""
     # With as many threads as here, also in MKL, which by the environment alone takes no more than there are cores.
     script = f"import torch\ntorch.set_num_threads({torch.get_num_threads()})\n{SCRIPT}"
-    command = [sys.executable, "-c", script, str(run), str(steps)]
+    command = [sys.executable, "-c", script, str(run), str(steps), str(int(number)), str(at), str(delay)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def wait_for_growth(path: Path, process: subprocess.Popen) -> None:
-    """Until the process has started and written once more, or found nothing left to do."""
-    before = path.stat().st_size if path.exists() else 0
-    for _ in range(6000):
-        if process.poll() is not None or (path.exists() and path.stat().st_size != before):
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"{path} did not change")
 
 
 @pytest.mark.slow
@@ -253,19 +260,12 @@ def test_killed_again_and_again_equals_unbroken(tmp_path):
     steps, moments = 500, random.Random(0)
     begun = time.monotonic()
     expected = train(tmp_path / "unbroken", steps=steps, validate_every=20)
-    length, kills = time.monotonic() - begun, 0
-    while True:
-        process = start(tmp_path / "run", steps)
-        wait_for_growth(tmp_path / "run" / "metrics.jsonl", process)
-        try:
-            process.wait(timeout=length * moments.uniform(0.05, 0.25) if kills < 5 else None)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-            continue
-        break
-    assert process.returncode == 0 and kills >= 2
+    step = (time.monotonic() - begun) / steps
+    ends = []
+    for at in (*sorted(moments.sample(range(1, 400), 5)), steps + 1):
+        process = struck(tmp_path / "run", steps, signal.SIGKILL, at, step * moments.random())
+        ends.append(process.wait(timeout=600))
+    assert ends[-1] == 0 and ends.count(-signal.SIGKILL) >= 4, ends
     assert same(load(tmp_path / "run", allow=("tests",))[1], expected)
     assert lines(tmp_path / "run") == lines(tmp_path / "unbroken")
 
@@ -274,10 +274,8 @@ def test_killed_again_and_again_equals_unbroken(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_save_and_leave(tmp_path, number):
     expected = train(tmp_path / "unbroken", steps=600, validate_every=20)
-    process = start(tmp_path / "run", 600)
-    wait_for_growth(tmp_path / "run" / "metrics.jsonl", process)
-    process.send_signal(number)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130 and said.startswith("saved")
-    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == int(said.split()[1])
+    process = struck(tmp_path / "run", 600, number, 30, 0.0)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and printed.startswith("saved")
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == int(printed.split()[1])
     assert same(train(tmp_path / "run", steps=600, validate_every=20), expected)
