@@ -30,7 +30,7 @@ from innerloop.evaluate.calibration import calibrate
 from innerloop.evaluate.meta_test import meta_test
 from innerloop.fewshot.sources import Source, source
 from innerloop.tasks import EpisodeSampler
-from innerloop.tasks.cache import data_root
+from innerloop.tasks.cache import data_folder
 from innerloop.tasks.datasets.omniglot import omniglot
 from innerloop.tasks.datasets.tiny_imagenet import tiny_imagenet
 from innerloop.tasks.pool import Pool, from_rows
@@ -47,7 +47,7 @@ OMNIGLOT_CLASSES = 100
 
 def texts(found: Source) -> dict[str, Any]:
     """CLINC150 by a text encoder."""
-    root = data_root(None) / "clinc150"
+    root = data_folder() / "clinc150"
     data = json.loads((root / "data_full.json").read_text(encoding="utf-8"))
     sentences = {part: [text for text, _ in data[part]] for part in data}
     rows, seconds = _encode(found, [text for part in sentences.values() for text in part])
@@ -74,7 +74,7 @@ def photographs(found: Source) -> dict[str, Any]:
     """Tiny ImageNet and Omniglot by a picture encoder."""
     splits = tiny_imagenet()
     names = {part: set(getattr(splits, part).names) for part in ("validation", "test")}
-    packed = np.load(data_root(None) / "tiny_imagenet" / "tiny_imagenet_200x100.npz", allow_pickle=False)
+    packed = np.load(data_folder() / "tiny_imagenet" / "tiny_imagenet_200x100.npz", allow_pickle=False)
     titles = [f"{w} {n.split(',')[0]}" for w, n in zip(packed["wnids"], packed["names"], strict=True)]
     content, offsets = packed["jpeg"].tobytes(), packed["offsets"].tolist()
     labels = packed["labels"].tolist()

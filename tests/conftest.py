@@ -5,6 +5,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from innerloop.core.context import Context
+
 torch.set_num_threads(int(os.environ.get("INNERLOOP_TEST_THREADS", "1")))
 settings.register_profile("innerloop", deadline=None, print_blob=True)
 settings.load_profile("innerloop")
@@ -18,3 +20,9 @@ def data_root() -> Path:
     if not (root / "omniglot").is_dir():
         pytest.skip(f"no data sets in {root}: set INNERLOOP_DATA to the folder that holds omniglot/")
     return root
+
+
+@pytest.fixture(scope="session")
+def context(data_root) -> Context:
+    """Real data sets, for what takes a context."""
+    return Context(data_root=data_root)

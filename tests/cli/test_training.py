@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from innerloop.cli.main import main
+from innerloop.core.context import Context
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params
 from innerloop.engine import load as load_run
@@ -35,7 +36,7 @@ def words(usual: Options) -> list[str]:
 
 def scored(learner: Learner, params: Params, problem: Problem) -> Result:
     tasks = problem.changed({k: v for k, v in SMALL.items() if hasattr(problem, k)})
-    sampler = tasks.episodes(tasks.load(None), "test", 77)
+    sampler = tasks.episodes(tasks.load(Context()), "test", 77)
     return meta_test(learner, params, sampler, EPISODES, curve=False, quiet=True)
 
 

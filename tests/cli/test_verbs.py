@@ -1,11 +1,14 @@
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 
 from innerloop.cli.main import VERBS, main
 from innerloop.learners import catalogue
+from innerloop.nn.mlp import MLP
 from tests.cli.conftest import SMALL
 
 
@@ -223,3 +226,21 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Run, "meta_train", stopped)
     assert main(["train", "protonet", *SMALL, "--out", str(tmp_path / "r")]) == 130
     assert "saved at step 7; the same command resumes" in capsys.readouterr().err
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnMLP(MLP):
+    """A network of somebody's own."""
+
+
+def test_a_run_with_a_network_of_ones_own_is_tested_once_it_is_allowed(run, tmp_path, capsys, refused):
+    own = shutil.copytree(run, tmp_path / "own")
+    config = (own / "config.json").read_text()
+    (own / "config.json").write_text(config.replace("innerloop.nn.mlp:MLP", f"{OwnMLP.__module__}:OwnMLP"))
+    refused("test", own, "--episodes", 5, says="--allow tests")
+    scores = []
+    for command in ([str(run)], [str(own), "--allow", "tests"]):
+        assert main(["test", *command, "--episodes", "5", "--json"]) == 0
+        scores.append(printed(capsys)[0]["mean"])
+    assert scores[0] == scores[1]
+    assert main(["compare", str(run), str(own), "--episodes", "5", "--allow", "tests"]) == 0

@@ -8,6 +8,7 @@ import pytest
 
 from innerloop.cli.fields import chosen, train_command
 from innerloop.cli.options import parse
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.engine.checkpoint import read_config
 from innerloop.learners import catalogue
@@ -122,22 +123,22 @@ def test_the_command_in_the_report_makes_the_same_run(name, tmp_path):
     assert (again.learner, again.config, again.record) == (run.learner, run.config, run.record)
 
 
-def test_classes_of_training_are_no_test(tmp_path, data_root):
+def test_classes_of_training_are_no_test(tmp_path, context):
     usual = small("nearest_centroid")
     options = replace(usual, task=replace(usual.task, data="omniglot", split_scheme="vinyals"))
-    build(options, data_root).meta_train(tmp_path)
+    build(options, context).meta_train(tmp_path)
     with pytest.raises(InputError, match="were trained on"):
-        measure(tmp_path, MetaTestOptions(split_scheme="lake", episodes=2), data_root)
+        measure(tmp_path, MetaTestOptions(split_scheme="lake", episodes=2), context)
     assert not list(tmp_path.glob("test-*"))
 
 
-def test_the_official_one_shot_runs(tmp_path, data_root):
+def test_the_official_one_shot_runs(tmp_path, context):
     usual = small("protonet", steps=1)
     for cut, task in (("vinyals", {"data": "omniglot"}), ("lake", {"data": "omniglot", "split_scheme": "lake"})):
-        build(replace(usual, task=replace(usual.task, **task)), data_root).meta_train(tmp_path / cut)
+        build(replace(usual, task=replace(usual.task, **task)), context).meta_train(tmp_path / cut)
     with pytest.raises(InputError, match="train it with --split-scheme lake"):
-        measure(tmp_path / "vinyals", MetaTestOptions(data="omniglot-runs"), data_root)
-    tested = measure(tmp_path / "lake", MetaTestOptions(data="omniglot-runs"), data_root)
+        measure(tmp_path / "vinyals", MetaTestOptions(data="omniglot-runs"), context)
+    tested = measure(tmp_path / "lake", MetaTestOptions(data="omniglot-runs"), context)
     assert len(tested.result.scores) == 20 and tested.result.protocol.task == "20-way 1-shot omniglot one-shot runs"
     pixels = tested.comparison.rows[0].result
     assert pixels.learner == "pixels, nearest centroid" and 0.1 < pixels.mean < 0.4
@@ -156,7 +157,7 @@ def test_quickstart(tmp_path):
     options = QuickstartOptions(out=str(tmp_path), data="digits", ways=3, width=4, episodes=5)
     trainings = [Training(name, {"steps": 2, "plan": "loop"}) for name in ("protonet", "maml")]
     said = []
-    found = quickstart(options, trainings, tmp_path, said.append)
+    found = quickstart(options, trainings, Context(data_root=tmp_path), said.append)
     ((data, rows),) = found.tables
     assert data == "digits" and [row.name for row in rows] == [
         "pixels, nearest centroid",

@@ -45,7 +45,7 @@ class Waves(Problem[dict]):
     def data_sets(cls):
         return {"waves": "Steep sinusoids."}
 
-    def load(self, root):
+    def load(self, context):
         return {"points": self.points}
 
     def train(self, material, stream, seed):

@@ -105,7 +105,7 @@ def test_a_folder_without_a_run(tmp_path):
         build(begun("fine_tune", tmp_path))
 
 
-def test_classes_that_an_earlier_run_has_seen_are_no_test(tmp_path, data_root):
+def test_classes_that_an_earlier_run_has_seen_are_no_test(tmp_path, context):
     """Trained on one cut of Omniglot, begun again elsewhere, tested on another cut."""
 
     def of(data, cut=None, **network):
@@ -114,13 +114,13 @@ def test_classes_that_an_earlier_run_has_seen_are_no_test(tmp_path, data_root):
             usual, task=replace(usual.task, data=data, split_scheme=cut), network=replace(usual.network, **network)
         )
 
-    build(of("omniglot", "vinyals"), data_root).meta_train(tmp_path / "a")
-    build(of("kanji", start=str(tmp_path / "a")), data_root).meta_train(tmp_path / "b")
-    build(of("kanji", start=str(tmp_path / "b")), data_root).meta_train(tmp_path / "c")
+    build(of("omniglot", "vinyals"), context).meta_train(tmp_path / "a")
+    build(of("kanji", start=str(tmp_path / "a")), context).meta_train(tmp_path / "b")
+    build(of("kanji", start=str(tmp_path / "b")), context).meta_train(tmp_path / "c")
     for data, cut in (("omniglot", "lake"), ("omniglot-runs", None)):
         with pytest.raises(InputError, match=r"were trained on|was trained on"):
-            measure(tmp_path / "c", MetaTestOptions(data=data, split_scheme=cut, episodes=2), data_root)
-    assert measure(tmp_path / "c", MetaTestOptions(data="omniglot", episodes=2, baselines=False), data_root)
+            measure(tmp_path / "c", MetaTestOptions(data=data, split_scheme=cut, episodes=2), context)
+    assert measure(tmp_path / "c", MetaTestOptions(data="omniglot", episodes=2, baselines=False), context)
 
 
 def test_C_is_chosen_once_and_kept(tmp_path, capsys):

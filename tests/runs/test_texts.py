@@ -8,6 +8,7 @@ import torch
 
 from innerloop import encoders, problems
 from innerloop.cli.main import main
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.problems.texts import TextClasses
 from innerloop.tasks import texts
@@ -65,7 +66,7 @@ def test_jsonl_gives_the_same_rows(table, tmp_path):
     lines = [json.dumps({"label": w, "text": f"{w} {i}, please"}) for w in WORDS for i in range(4)]
     (tmp_path / "intents.jsonl").write_text("\n".join(lines))
     first, second = (
-        TextClasses(data=str(path), encoder="letters").load(None) for path in (table, tmp_path / "intents.jsonl")
+        TextClasses(data=str(path), encoder="letters").load(Context()) for path in (table, tmp_path / "intents.jsonl")
     )
     for a, b in zip(first.pools().values(), second.pools().values(), strict=True):
         assert torch.equal(a.data, b.data) and a.names == b.names
@@ -92,9 +93,9 @@ def test_a_table_that_cannot_be_trained_on(tmp_path, content, message):
 
 def test_what_does_not_apply_to_texts(table):
     with pytest.raises(InputError, match="'efficientnet-lite0' is no encoder of texts: choose "):
-        TextClasses(data=str(table), encoder="efficientnet-lite0").load(None)
+        TextClasses(data=str(table), encoder="efficientnet-lite0").load(Context())
     with pytest.raises(InputError, match="split in one way only"):
-        TextClasses(data=str(table), encoder="letters", split_scheme="2").load(None)
+        TextClasses(data=str(table), encoder="letters", split_scheme="2").load(Context())
     with pytest.raises(InputError, match="which texts are not"):
         TextClasses(data=str(table), unsupervised=True).check()
     with pytest.raises(InputError, match="cannot read"):

@@ -12,7 +12,7 @@ def test_made_once_then_read(tmp_path, monkeypatch):
         made.append(1)
         return {"a": np.arange(3), "names": np.array(["x", "日"])}
 
-    first, second = cache.cached("thing-v1", make), cache.cached("thing-v1", make)
+    first, second = cache.cached(None, "thing-v1", make), cache.cached(None, "thing-v1", make)
     assert len(made) == 1 and first["a"].tolist() == second["a"].tolist() and second["names"].tolist() == ["x", "日"]
     assert [p.name for p in tmp_path.iterdir()] == ["thing-v1.npz"]
 
@@ -21,14 +21,14 @@ def test_made_once_then_read(tmp_path, monkeypatch):
 def test_damaged_files_are_made_anew(tmp_path, monkeypatch, damage):
     monkeypatch.setenv("INNERLOOP_CACHE", str(tmp_path))
     (tmp_path / "thing.npz").write_bytes(damage)
-    assert cache.cached("thing", lambda: {"a": np.ones(2)})["a"].tolist() == [1, 1]
-    assert cache.cached("thing", dict)["a"].tolist() == [1, 1]
+    assert cache.cached(None, "thing", lambda: {"a": np.ones(2)})["a"].tolist() == [1, 1]
+    assert cache.cached(None, "thing", dict)["a"].tolist() == [1, 1]
 
 
 def test_no_pickles(tmp_path, monkeypatch):
     monkeypatch.setenv("INNERLOOP_CACHE", str(tmp_path))
     np.savez(tmp_path / "thing.npz", a=np.array([object()], dtype=object))
-    assert cache.cached("thing", lambda: {"a": np.zeros(1)})["a"].tolist() == [0]
+    assert cache.cached(None, "thing", lambda: {"a": np.zeros(1)})["a"].tolist() == [0]
 
 
 def test_goes_on_without_a_cache(tmp_path, monkeypatch):
@@ -36,9 +36,4 @@ def test_goes_on_without_a_cache(tmp_path, monkeypatch):
     blocked.write_text("in the way")
     monkeypatch.setenv("INNERLOOP_CACHE", str(blocked / "folder"))
     with pytest.warns(UserWarning, match="not kept for next time"):
-        assert cache.cached("thing", lambda: {"a": np.ones(1)})["a"].tolist() == [1]
-
-
-def test_users_folder_by_default(monkeypatch):
-    monkeypatch.delenv("INNERLOOP_CACHE")
-    assert "innerloop" in str(cache.folder())
+        assert cache.cached(None, "thing", lambda: {"a": np.ones(1)})["a"].tolist() == [1]

@@ -23,15 +23,13 @@ class Command:
     reject: float | None = None
     """Answer "none of these" where no class is near enough, so that this share of foreign examples, such as 0.05, is
     still taken for one of the classes."""
-    allow: tuple[str, ...] = ()
-    """Packages besides innerloop that the source may name; importing them runs their code."""
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Teach new classes from a few examples each, and keep what was learned in one portable file."""
     options = parse(Command, argv, "adapt", run.__doc__ or "")
-    made = adapt(options.source, options.data, options.out, options.reject, options.allow)
+    made = adapt(options.source, options.data, options.out, options.reject, options.common)
     if options.common.json:
         emit(made)
         return 0

@@ -16,13 +16,11 @@ class Command:
     """What `innerloop adapt` wrote; it is written again."""
     data: tyro.conf.Positional[str]
     """Labelled examples as in `innerloop adapt`, of classes that it knows or of new ones."""
-    allow: tuple[str, ...] = ()
-    """Packages besides innerloop that the file may name; importing them runs their code."""
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Teach a file more examples or more classes; `innerloop undo` takes it back."""
     options = parse(Command, argv, "add", run.__doc__ or "")
-    made = add(options.file, options.data, options.allow)
+    made = add(options.file, options.data, options.common)
     return tell(made, changed(made), options.common)

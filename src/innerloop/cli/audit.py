@@ -21,7 +21,7 @@ class Command:
 def run(argv: list[str]) -> int:
     """Check the meta-gradient, every plan, what predictions depend on, episodes and splits; status 1 if one fails."""
     options = parse(Command, argv, "audit", run.__doc__ or "")
-    result = audit_any(options.subject, options.what, options.common.data_root)
+    result = audit_any(options.subject, options.what, options.common)
     if options.common.json:
         emit(result.to_json())
     else:

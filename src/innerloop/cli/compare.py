@@ -33,7 +33,7 @@ def run(argv: list[str]) -> int:
 
         files.writable(Path(options.html).parent)
     told = partial(print, stderr=True)
-    comparison = compare_runs(options.runs, options.tasks, options.common.data_root, told=told)
+    comparison = compare_runs(options.runs, options.tasks, options.common, told=told)
     if options.common.json:
         emit(comparison.to_json())
     else:

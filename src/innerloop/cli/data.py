@@ -22,7 +22,7 @@ class Command:
 def run(argv: list[str]) -> int:
     """Draw, download or read a data set, and print what is in it and how hard it is."""
     options = parse(Command, argv, "data", run.__doc__ or "")
-    description = describe(options.name, options.what, options.common.data_root)
+    description = describe(options.name, options.what, options.common)
     if options.common.json:
         emit(description.to_json())
         return 0

@@ -16,13 +16,11 @@ class Command:
     """What `innerloop adapt` wrote; it is written again."""
     label: tyro.conf.Positional[str]
     """The class to forget."""
-    allow: tuple[str, ...] = ()
-    """Packages besides innerloop that the file may name; importing them runs their code."""
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Take a class out of a file; `innerloop undo` brings it back."""
     options = parse(Command, argv, "drop", run.__doc__ or "")
-    made = drop(options.file, options.label, options.allow)
+    made = drop(options.file, options.label, options.common)
     return tell(made, changed(made), options.common)

@@ -20,8 +20,6 @@ class Command:
     """The file to write."""
     to: Literal["onnx", "pt2"] | None = None
     """onnx: for any runtime; pt2: for torch without innerloop. None: as the ending of --out says."""
-    allow: tuple[str, ...] = ()
-    """Packages besides innerloop that the file may name; importing them runs their code."""
     common: Common = field(default_factory=Common)
 
 
@@ -30,7 +28,7 @@ def run(argv: list[str]) -> int:
     options = parse(Command, argv, "export", run.__doc__ or "")
     console = Console(stderr=True)
     with console.status("exporting, and running it beside the original"):
-        made = export(options.file, options.out, options.to, options.allow)
+        made = export(options.file, options.out, options.to, options.common)
     if options.common.json:
         emit(made)
         return 0

@@ -21,5 +21,5 @@ class Command:
 def run(argv: list[str]) -> int:
     """Predict a stream whose constants change, adapting to its last moments: squared error with and without."""
     options = parse(Command, argv, "follow", run.__doc__ or "")
-    result = follow_run(options.run, options.stream)
+    result = follow_run(options.run, options.stream, options.common)
     return tell(result.to_json(), str(result), options.common)

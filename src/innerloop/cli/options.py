@@ -8,15 +8,15 @@ from typing import Any, TypeVar
 import tyro
 from rich.console import Console
 
+from innerloop.core.context import Context
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class Common(Context):
     """Options of every command."""
 
-    data_root: str | None = None
-    """Folder of data sets; None: the environment's INNERLOOP_DATA, else where downloads are kept."""
     json: bool = False
     """Print JSON on standard output, and everything else on standard error."""
 

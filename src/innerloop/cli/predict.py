@@ -21,15 +21,13 @@ class Command:
     """Pictures, folders of pictures, files of texts, npz files; none or -: standard input, one path or text a line."""
     reject: float | None = None
     """Another false-accept rate for "none of these" than the file was adapted with."""
-    allow: tuple[str, ...] = ()
-    """Packages besides innerloop that the file may name; importing them runs their code."""
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Name the class of examples. With --json, one object a line: path or text, class, probability of every class."""
     options = parse(Command, argv, "predict", run.__doc__ or "")
-    answers = predictions(options.file, options.data or ("-",), options.reject, options.allow)
+    answers = predictions(options.file, options.data or ("-",), options.reject, options.common)
     for entry in _counted(answers):
         if options.common.json:
             emit(entry)

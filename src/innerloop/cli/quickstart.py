@@ -31,7 +31,7 @@ def run(argv: list[str]) -> int:
         Training("protonet", same | own | {"steps": options.protonet_steps}),
         Training("maml", same | {"steps": options.maml_steps, "chunk": 4, "layout": "mixed"}),
     )
-    result = quickstart(options.what, trainings, options.common.data_root, partial(print, stderr=True))
+    result = quickstart(options.what, trainings, options.common, partial(print, stderr=True))
     if options.common.json:
         emit(result.to_json())
     else:

@@ -28,7 +28,7 @@ class Command:
     runs: str | None = None
     """Folder of run folders, to look at and to teach."""
     allow: tuple[str, ...] = ()
-    """Module prefixes besides `innerloop.` that sources may name; importing them runs their code."""
+    """Packages besides innerloop that sources may name; importing them runs their code."""
     allowed_hosts: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--names",))] = ()
     """Host names that it is reached by, as behind a proxy; others are refused."""
     demand_keys: bool = False

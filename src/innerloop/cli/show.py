@@ -15,15 +15,13 @@ class Command:
 
     file: tyro.conf.Positional[str]
     """What `innerloop adapt` wrote."""
-    allow: tuple[str, ...] = ()
-    """Packages besides innerloop that the file may name; importing them runs their code."""
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Say what is in a file: what learned, from how many examples, how far to believe it, and its versions."""
     options = parse(Command, argv, "show", run.__doc__ or "")
-    summary = show(options.file, options.allow)
+    summary = show(options.file, options.common)
     if options.common.json:
         emit(summary)
         return 0

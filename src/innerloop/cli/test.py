@@ -24,7 +24,7 @@ def run(argv: list[str]) -> int:
     A learned optimizer is run to 1, 2 and 5 times its training horizon, beside tuned SGD, momentum, RMSprop and Adam.
     """
     options = parse(Command, argv, "test", run.__doc__ or "")
-    tested = examine(options.run, options.tasks, options.common.data_root)
+    tested = examine(options.run, options.tasks, options.common)
     if options.common.json:
         emit(tested.to_json())
         return 0

@@ -18,13 +18,11 @@ class Command:
     """A version of `innerloop show`; None: before the last change."""
     redo: bool = False
     """Take back the last undo instead."""
-    allow: tuple[str, ...] = ()
-    """Packages besides innerloop that the file may name; importing them runs their code."""
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Take a file back by one version, or to any; what came after stays in it and can come back."""
     options = parse(Command, argv, "undo", run.__doc__ or "")
-    made = undo(options.file, options.to, options.redo, options.allow)
+    made = undo(options.file, options.to, options.redo, options.common)
     return tell(made, changed(made), options.common)

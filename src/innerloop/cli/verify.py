@@ -21,7 +21,7 @@ class Command:
 def run(argv: list[str]) -> int:
     """Tell pairs of one class from pairs of two, of unseen classes: accuracy, AUC and equal error rate."""
     options = parse(Command, argv, "verify", run.__doc__ or "")
-    verification = verify_run(options.run, options.pairs, options.common.data_root)
+    verification = verify_run(options.run, options.pairs, options.common)
     if options.common.json:
         emit(to_json(verification))
     else:

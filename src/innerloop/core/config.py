@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from innerloop.core.context import how_to_allow, under
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
@@ -159,7 +160,7 @@ def _resolve(name: Any, allow: Sequence[str]) -> Any:
     if not under(module, prefixes):
         raise InputError(
             f"this file names '{name}', outside of {', '.join(p + '.' for p in prefixes)}: loading it would run "
-            f"foreign code. If you trust it, pass allow=('{module.partition('.')[0]}',)"
+            f"foreign code. {how_to_allow(module)}"
         )
     try:
         target = getattr(importlib.import_module(module), attribute)
@@ -168,8 +169,3 @@ def _resolve(name: Any, allow: Sequence[str]) -> Any:
     if not under(getattr(target, "__module__", None) or "", prefixes):
         raise InputError(f"'{name}' is defined elsewhere: {getattr(target, '__module__', None)}")
     return target
-
-
-def under(module: str, prefixes: Sequence[str]) -> bool:
-    """Whether a module is one of these, or lies in one of these packages."""
-    return any(module == p.rstrip(".") or module.startswith(p.rstrip(".") + ".") for p in prefixes)

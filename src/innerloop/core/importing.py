@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from innerloop.core.config import under
+from innerloop.core.context import how_to_allow, under
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model, Module
@@ -60,11 +60,7 @@ def network(path: str, allow: Sequence[str]) -> nn.Module:
     """
     module, _, _ = path.partition(":")
     if not under(module, allow):
-        top = module.partition(".")[0]
-        raise InputError(
-            f"'{path}' is code of yours, which using it would run. If you trust it, say so: --allow {top}, or "
-            f"allow=('{top}',)"
-        )
+        raise InputError(f"'{path}' is code of yours, which using it would run. {how_to_allow(module)}")
     subject = _named(path)
     if not isinstance(subject, nn.Module):
         home = getattr(subject, "__module__", None) or ""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from innerloop.core import interval as intervals
 from innerloop.core import objectives
+from innerloop.core.context import how_to_allow, under
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
 from innerloop.core.nearest import nearest
@@ -259,15 +260,14 @@ def logged(objective: objectives.Objective, outputs: Tensor, query: Batch) -> Me
 
 def _own(name: str, allow: Sequence[str]) -> Score:
     module, _, attribute = name.partition(":")
-    if any(module == p.rstrip(".") or module.startswith(p.rstrip(".") + ".") for p in allow):
+    if under(module, allow):
         try:
             importlib.import_module(module)
         except ImportError as error:
             raise InputError(f"the score '{name}' cannot be imported: {error}") from error
     if module not in sys.modules:
         raise InputError(
-            f"the score '{name}' is in a module that is not imported: import {module} first, or allow it "
-            f"(allow=('{module.partition('.')[0]}',))"
+            f"the score '{name}' is in a module that is not imported: import {module} first. {how_to_allow(module)}"
         )
     score = vars(sys.modules[module]).get(attribute)
     if not isinstance(score, Score) or score.name != name:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.fewshot import examples
 from innerloop.fewshot import export as graphs
@@ -17,7 +18,7 @@ def adapt(
     data: str | Path,
     out: str | Path,
     reject: float | None = None,
-    allow: tuple[str, ...] = (),
+    context: Context = Context(),
 ) -> dict[str, Any]:
     """Teach new classes to what was trained before, and keep what it learned.
 
@@ -26,7 +27,7 @@ def adapt(
         data: Labelled examples, see `examples.labelled`; `-`: standard input.
         out: The file to write.
         reject: Share of examples of no class that may be taken for one; None: every example is named.
-        allow: Module prefixes besides `innerloop.` that the source may name.
+        context: What the source may name.
 
     Returns:
         The file, the number of examples of each class, the calibration, and the seconds it took once the source was
@@ -35,7 +36,7 @@ def adapt(
     Raises:
         InputError: They do not fit together; nothing is written.
     """
-    classifier = FewShotClassifier.load(source, allow, reject=reject)
+    classifier = FewShotClassifier.load(source, context.allow, reject=reject)
     if Path(source).is_file():
         raise InputError(f"{source} was adapted before: `innerloop add {source} {data}` teaches it more")
     found, labels = examples.labelled(data, classifier.kind)
@@ -46,77 +47,77 @@ def adapt(
     return _said(out, classifier) | {"seconds": seconds, "learner": type(classifier.learner).__name__}
 
 
-def add(file: str | Path, data: str | Path, allow: tuple[str, ...] = ()) -> dict[str, Any]:
+def add(file: str | Path, data: str | Path, context: Context = Context()) -> dict[str, Any]:
     """Teach a file more examples, of classes that it knows or of new ones, and write it again.
 
     Args:
         file: What `adapt` wrote.
         data: Labelled examples, see `examples.labelled`; `-`: standard input.
-        allow: Module prefixes besides `innerloop.` that the file may name.
+        context: What the file may name.
 
     Raises:
         InputError: They do not fit together; the file stays as it was.
     """
-    classifier = _file(file, allow)
+    classifier = _file(file, context)
     found, labels = examples.labelled(data, classifier.kind)
     classifier.partial_fit(found, labels)
     classifier.save(file)
     return _said(file, classifier)
 
 
-def drop(file: str | Path, label: str, allow: tuple[str, ...] = ()) -> dict[str, Any]:
+def drop(file: str | Path, label: str, context: Context = Context()) -> dict[str, Any]:
     """Take a class out of a file; `undo` brings it back.
 
     Args:
         file: What `adapt` wrote.
         label: The class.
-        allow: Module prefixes besides `innerloop.` that the file may name.
+        context: What the file may name.
 
     Raises:
         InputError: There is no such class, or too few are left; the file stays as it was.
     """
-    classifier = _file(file, allow)
+    classifier = _file(file, context)
     known = {str(name): name for name in classifier.classes_.tolist()}
     classifier.drop_class(known.get(label, label))
     classifier.save(file)
     return _said(file, classifier)
 
 
-def undo(file: str | Path, to: int | None = None, redo: bool = False, allow: tuple[str, ...] = ()) -> dict[str, Any]:
+def undo(file: str | Path, to: int | None = None, redo: bool = False, context: Context = Context()) -> dict[str, Any]:
     """Take a file back by one version, or to any version; the versions after it stay in the file.
 
     Args:
         file: What `adapt` wrote.
         to: A version; None: before the last change.
         redo: Take back the last undo instead.
-        allow: Module prefixes besides `innerloop.` that the file may name.
+        context: What the file may name.
 
     Raises:
         InputError: There is no such version; the file stays as it was.
     """
     if redo and to is not None:
         raise InputError(f"--redo goes to what was undone last: leave out --to {to}")
-    classifier = _file(file, allow)
+    classifier = _file(file, context)
     _ = classifier.redo() if redo else classifier.undo(to)
     classifier.save(file)
     return _said(file, classifier)
 
 
-def show(file: str | Path, allow: tuple[str, ...] = ()) -> dict[str, Any]:
+def show(file: str | Path, context: Context = Context()) -> dict[str, Any]:
     """What is in a file, in plain JSON: source, classes, calibration and versions.
 
     Args:
         file: What `adapt` wrote.
-        allow: Module prefixes besides `innerloop.` that the file may name.
+        context: What the file may name.
 
     Raises:
         InputError: It is no such file.
     """
-    return {"file": str(file)} | _file(file, allow).show()
+    return {"file": str(file)} | _file(file, context).show()
 
 
 def predictions(
-    file: str | Path, data: Sequence[str | Path], reject: float | None = None, allow: tuple[str, ...] = ()
+    file: str | Path, data: Sequence[str | Path], reject: float | None = None, context: Context = Context()
 ) -> Iterator[dict[str, Any]]:
     """The class of every example, with the probability of each class, most probable first.
 
@@ -126,12 +127,12 @@ def predictions(
         file: What `adapt` wrote.
         data: Where examples are, see `examples.unlabelled`; `-`: standard input.
         reject: Another false-accept rate than the file was adapted with; None: that one.
-        allow: Module prefixes besides `innerloop.` that the file may name.
+        context: What the file may name.
 
     Raises:
         InputError: An example cannot be read, or there is none.
     """
-    classifier = _file(file, allow)
+    classifier = _file(file, context)
     if reject is not None:
         classifier = classifier.rejecting(reject)
     names = [str(name) for name in classifier.classes_.tolist()]
@@ -146,7 +147,7 @@ def predictions(
 
 
 def export(
-    file: str | Path, out: str | Path, to: graphs.Format | None = None, allow: tuple[str, ...] = ()
+    file: str | Path, out: str | Path, to: graphs.Format | None = None, context: Context = Context()
 ) -> dict[str, Any]:
     """Write an adapted task as ONNX or `.pt2`, once it was seen to answer as the task does.
 
@@ -154,7 +155,7 @@ def export(
         file: What `adapt` wrote.
         out: The file to write.
         to: Its format; None: as the ending of `out` says.
-        allow: Module prefixes besides `innerloop.` that the file may name.
+        context: What the file may name.
 
     Returns:
         The file, its size in bytes, what goes in and comes out, the largest difference to the original, and the time of
@@ -166,7 +167,7 @@ def export(
     """
     if Path(out).exists() and Path(file).exists() and Path(out).samefile(file):
         raise InputError(f"{out} is the task itself: give another file to write")
-    made = graphs.export(read_task(Path(file), allow), out, to)
+    made = graphs.export(read_task(Path(file), context.allow), out, to)
     checked = made.checked
     return {
         "file": str(made.path),
@@ -184,11 +185,11 @@ def export(
     }
 
 
-def _file(file: str | Path, allow: tuple[str, ...]) -> FewShotClassifier:
+def _file(file: str | Path, context: Context) -> FewShotClassifier:
     if not Path(file).is_file():
         what = "is a folder" if Path(file).is_dir() else "does not exist"
         raise InputError(f"{file} {what}; give a file that `innerloop adapt` wrote")
-    return FewShotClassifier.load(Path(file), allow)
+    return FewShotClassifier.load(Path(file), context.allow)
 
 
 def _said(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 import abc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.scores import Score
@@ -16,8 +16,6 @@ from innerloop.tasks import EpisodeSampler, Splits
 
 Material = TypeVar("Material")
 Split = Literal["train", "validation", "test"]
-Root = str | Path | None
-"""Where data sets lie; None: `INNERLOOP_DATA`, or where they are downloaded to."""
 
 
 class Baseline(NamedTuple):
@@ -113,7 +111,7 @@ class Problem(abc.ABC, Generic[Material]):
         return streams[0]
 
     @abc.abstractmethod
-    def load(self, root: Root) -> Material:
+    def load(self, context: Context) -> Material:
         """What the tasks are made from."""
 
     def suited(self, learner: type[Learner], name: str, material: Material) -> Self:
@@ -194,28 +192,28 @@ class Problem(abc.ABC, Generic[Material]):
         problem.check()
         return problem
 
-    def unseen(self, record: Mapping[str, Any], root: Root, split: Split, seed: int) -> Sampler:
+    def unseen(self, record: Mapping[str, Any], context: Context, split: Split, seed: int) -> Sampler:
         """The tasks that a run is tested on.
 
         Args:
             record: Of the run: what it has seen.
-            root: Where data sets lie.
+            context: Where data sets lie.
             split: Which tasks.
             seed: Of the tasks.
 
         Raises:
             InputError: The run has seen them.
         """
-        return self.episodes(self.load(root), split, seed)
+        return self.episodes(self.load(context), split, seed)
 
     def pairs(
-        self, record: Mapping[str, Any], root: Root, split: Split, seed: int, same_group: float | None
+        self, record: Mapping[str, Any], context: Context, split: Split, seed: int, same_group: float | None
     ) -> EpisodeSampler:
         """Tasks of one shot and one query, whose examples are compared.
 
         Args:
             record: As of `unseen`, likewise the following three.
-            root: Where data sets lie.
+            context: Where data sets lie.
             split: Which classes.
             seed: Of the tasks.
             same_group: Share of tasks whose classes are all from one group; None: a half where groups allow, else 0.

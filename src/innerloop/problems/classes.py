@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 
 import tyro
 
+from innerloop.core.context import Context
 from innerloop.core.dry_run import outputs as answered
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -17,7 +18,7 @@ from innerloop.core.scores import Accuracy
 from innerloop.core.sensible import Stream
 from innerloop.core.types import Params, Sampler
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.problems.base import Baseline, Problem, Root, Split, first_line
+from innerloop.problems.base import Baseline, Problem, Split, first_line
 from innerloop.problems.learner import make_learner
 from innerloop.problems.networks import NetworkOptions
 from innerloop.tasks import (
@@ -84,8 +85,8 @@ class Classes(Problem[Splits]):
         modules = {name: f"{datasets.__name__}.{name.replace('-', '_')}" for name in datasets.names()}
         return {name: first_line(importlib.import_module(module).__doc__) for name, module in modules.items()}
 
-    def load(self, root: Root) -> Splits:
-        return datasets.load(self.data, root, self.split_scheme)
+    def load(self, context: Context) -> Splits:
+        return datasets.load(self.data, context, self.split_scheme)
 
     def train(self, material: Splits, stream: Stream, seed: int) -> Sampler:
         if stream != "episodes":
@@ -172,27 +173,27 @@ class Classes(Problem[Splits]):
         problem = super().after(trained, data)
         return problem if data == trained.data else problem.changed({"split_scheme": None})
 
-    def unseen(self, record: Mapping[str, Any], root: Root, split: Split, seed: int) -> Sampler:
+    def unseen(self, record: Mapping[str, Any], context: Context, split: Split, seed: int) -> Sampler:
         history = trained_on(record)
         own = [entry for entry in history if entry["data"] == self.data]
         if not own and self.data not in datasets.names() and Path(self.data).expanduser().is_dir():
             return self._of(image_folder(self.data, **(record.get("preprocessing") or {})), seed)
         scheme = self.split_scheme or (own[0]["split_scheme"] if own else None)
-        pool = self.changed({"split_scheme": scheme}).load(root).pools()[split]
+        pool = self.changed({"split_scheme": scheme}).load(context).pools()[split]
         for entry in history:
             split_otherwise = (entry["data"], entry["split_scheme"]) != (self.data, scheme)
             if split != "train" and split_otherwise and pool.dataset == entry["dataset"]:
                 other = self.changed({"data": entry["data"], "split_scheme": entry["split_scheme"]})
-                _refuse_seen(pool, other.load(root).train)
+                _refuse_seen(pool, other.load(context).train)
         return self._of(pool, seed)
 
     def pairs(
-        self, record: Mapping[str, Any], root: Root, split: Split, seed: int, same_group: float | None
+        self, record: Mapping[str, Any], context: Context, split: Split, seed: int, same_group: float | None
     ) -> EpisodeSampler:
         problem = self.changed({"shots": 1, "queries": 1, "same_group": same_group or 0.0})
-        sampler = problem.unseen(record, root, split, seed)
+        sampler = problem.unseen(record, context, split, seed)
         if not isinstance(sampler, EpisodeSampler):
-            return super().pairs(record, root, split, seed, same_group)
+            return super().pairs(record, context, split, seed, same_group)
         if same_group is None:
             with suppress(InputError):  # groups are not known, or too small
                 return replace(sampler, same_group=0.5)

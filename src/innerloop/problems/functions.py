@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner, Unrolled
 from innerloop.core.scores import Value
 from innerloop.core.sensible import Sensible, Stream
 from innerloop.core.types import Params
 from innerloop.evaluate.optimizer_curves import OptimizerCurves, descend
-from innerloop.problems.base import Problem, Root, Split, first_line
+from innerloop.problems.base import Problem, Split, first_line
 from innerloop.problems.networks import StartOptions
 from innerloop.tasks import functions
 
@@ -54,7 +55,7 @@ class Minimisation(Problem[None]):
     def usual(cls, data: str) -> Sensible:
         return _USUAL
 
-    def load(self, root: Root) -> None:
+    def load(self, context: Context) -> None:
         return None
 
     def train(self, material: None, stream: Stream, seed: int) -> functions.Functions:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.sensible import Stream
 from innerloop.core.types import Sampler
-from innerloop.problems.base import Problem, Root, Split
+from innerloop.problems.base import Problem, Split
 from innerloop.problems.classes import Classes, trained_on
 from innerloop.tasks.datasets.omniglot import OneShotRuns
 
@@ -50,11 +51,11 @@ class OneShotTest(Classes):
     def stream(self, learner: type[Learner], name: str) -> Stream:
         raise InputError(f"{_DATA} are for testing only: train with --data omniglot --split-scheme lake")
 
-    def unseen(self, record: Mapping[str, Any], root: Root, split: Split, seed: int) -> Sampler:
+    def unseen(self, record: Mapping[str, Any], context: Context, split: Split, seed: int) -> Sampler:
         """The runs, unless the learner has seen their characters, which are of the evaluation set."""
         if any(entry["data"] == "omniglot" and entry["split_scheme"] != "lake" for entry in trained_on(record)):
             raise InputError(
                 "the characters of the one-shot test are of Omniglot's evaluation set, and the run was trained on some "
                 "of them: train it with --split-scheme lake"
             )
-        return OneShotRuns(root)
+        return OneShotRuns(context)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
@@ -13,7 +14,7 @@ from innerloop.core.scores import MeanSquaredError
 from innerloop.core.sensible import Sensible, Stream
 from innerloop.core.types import Batch, Sampler
 from innerloop.nn.mlp import MLP
-from innerloop.problems.base import Problem, Root, Split, first_line
+from innerloop.problems.base import Problem, Split, first_line
 from innerloop.problems.networks import StartOptions
 from innerloop.tasks import MassSpringDamper, Sinusoid
 
@@ -84,7 +85,7 @@ class Regression(Problem[None]):
     def usual(cls, data: str) -> Sensible:
         return cls.families[data].usual
 
-    def load(self, root: Root) -> None:
+    def load(self, context: Context) -> None:
         return None
 
     def train(self, material: None, stream: Stream, seed: int) -> Sampler:

@@ -10,11 +10,12 @@ import numpy as np
 
 from innerloop import encoders
 from innerloop.core.aligned import from_numpy
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.sensible import Sensible
 from innerloop.core.types import Params, Sampler
-from innerloop.problems.base import Root, first_line
+from innerloop.problems.base import first_line
 from innerloop.problems.classes import Classes
 from innerloop.tasks import Pool, Splits, cache, tables, texts
 from innerloop.tasks.pool import from_rows
@@ -52,13 +53,15 @@ class TextClasses(Classes):
         if self.unsupervised:
             raise InputError("unsupervised tasks are of distorted pictures, which texts are not: leave it out")
 
-    def load(self, root: Root) -> Splits:
+    def load(self, context: Context) -> Splits:
         """Texts as rows; encoded once and kept in the user's cache folder."""
         if self.encoder not in encoders.names() or encoders.about(self.encoder).KIND != "texts":
             known = [name for name in encoders.names() if encoders.about(name).KIND == "texts"]
             raise InputError(f"'{self.encoder}' is no encoder of texts: choose {', '.join(known)}")
-        splits = texts.load(self.data, root, self.split_scheme)
-        pools = (self._pool(splits.dataset, name, getattr(splits, name)) for name in ("train", "validation", "test"))
+        splits = texts.load(self.data, context, self.split_scheme)
+        pools = (
+            self._pool(context, splits.dataset, name, getattr(splits, name)) for name in ("train", "validation", "test")
+        )
         return Splits(**{pool.split: pool for pool in pools})
 
     def record(self, material: Splits) -> dict[str, Any]:
@@ -70,9 +73,9 @@ class TextClasses(Classes):
     def raw(self, shape: Sequence[int]) -> str:
         return self.encoder
 
-    def _pool(self, dataset: str, split: str, part: texts.Texts) -> Pool:
+    def _pool(self, context: Context, dataset: str, split: str, part: texts.Texts) -> Pool:
         digest = hashlib.sha256("\0".join(part.texts).encode()).hexdigest()[:16]
-        rows = cache.cached(f"texts-{self.encoder}-{digest}", lambda: self._encoded(part.texts))["rows"]
+        rows = cache.cached(context, f"texts-{self.encoder}-{digest}", lambda: self._encoded(part.texts))["rows"]
         names = sorted(set(part.labels))
         index = {name: i for i, name in enumerate(names)}
         return from_rows(

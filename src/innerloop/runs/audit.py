@@ -8,6 +8,7 @@ import torch
 
 from innerloop.audit.check_plans import PLANS, reason
 from innerloop.core import tree
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.importing import find, is_import_path
 from innerloop.core.learner import Learner
@@ -51,8 +52,7 @@ class AuditOptions:
 def audit_any(
     subject: str,
     options: AuditOptions | None = None,
-    data_root: str | Path | None = None,
-    allow: tuple[str, ...] = (),
+    context: Context = Context(),
 ) -> Audit:
     """Audit what a person named: a run folder, a learner, or the import path of a network or learner of one's own.
 
@@ -61,29 +61,29 @@ def audit_any(
     """
     options = AuditOptions() if options is None else options
     if Path(subject).is_dir():
-        return audit_run(subject, options, data_root, allow)
+        return audit_run(subject, options, context)
     if subject in catalogue():
-        return audit_learner(subject, options, data_root)
+        return audit_learner(subject, options, context)
     if is_import_path(subject):
-        return audit_own(subject, options, data_root)
+        return audit_own(subject, options, context)
     raise InputError(
         f"there is no run folder and no learner '{subject}' (a network of your own is named as "
         f"package.module:attribute){nearest(subject, catalogue())}"
     )
 
 
-def audit_learner(name: str, options: AuditOptions | None = None, data_root: str | Path | None = None) -> Audit:
+def audit_learner(name: str, options: AuditOptions | None = None, context: Context = Context()) -> Audit:
     """Audit a learner before any training, on the tasks that `build` would train it on.
 
     Args:
         name: In the catalogue.
         options: Which tasks.
-        data_root: Where data sets lie.
+        context: Where data sets lie.
     """
     options = AuditOptions() if options is None else options
     usual = defaults(name, options.data)
     task = usual.task.changed(_chosen(options, "ways", "shots", "queries"))
-    material = task.load(data_root)
+    material = task.load(context)
     learner = task.learner(learner_class(name), usual.fields, usual.network, material)
     sampler = task.episodes(material, "train", 0)  # what it is used for: plain batches have no support
     return audit(learner, None, sampler, task.splits(material), plans=options.plans)
@@ -92,8 +92,7 @@ def audit_learner(name: str, options: AuditOptions | None = None, data_root: str
 def audit_run(
     run: str | Path,
     options: AuditOptions | None = None,
-    data_root: str | Path | None = None,
-    allow: tuple[str, ...] = (),
+    context: Context = Context(),
 ) -> Audit:
     """Audit a trained run: its learner and network as they are, its tasks, the splits of its data.
 
@@ -105,19 +104,19 @@ def audit_run(
     if chosen:
         raise InputError(f"a run is audited on tasks like its own: leave out {', '.join(f'--{k}' for k in chosen)}")
     config = read_config(run)
-    learner, params = load_run(run, allow)
-    sampler = unseen(config, MetaTestOptions(), data_root)
+    learner, params = load_run(run, context.allow)
+    sampler = unseen(config, MetaTestOptions(), context)
     problem = of_record(config["record"]["task"])
-    return audit(learner, params, sampler, problem.splits(problem.load(data_root)), plans=options.plans)
+    return audit(learner, params, sampler, problem.splits(problem.load(context)), plans=options.plans)
 
 
-def audit_own(path: str, options: AuditOptions | None = None, data_root: str | Path | None = None) -> Audit:
+def audit_own(path: str, options: AuditOptions | None = None, context: Context = Context()) -> Audit:
     """Audit a network of one's own inside a learner, or a learner of one's own.
 
     Args:
         path: `package.module:attribute`; importing it runs its code.
         options: Which tasks, and which learner holds a network.
-        data_root: Where data sets lie.
+        context: Where data sets lie.
 
     Raises:
         InputError: It cannot be imported, or its outputs do not fit the learner and the tasks.
@@ -126,7 +125,7 @@ def audit_own(path: str, options: AuditOptions | None = None, data_root: str | P
     subject = find(path)
     data = Classes.usual_data if options.data is None else options.data
     problem = kind_of(data)(data=data).changed(_chosen(options, "ways", "shots", "queries"))
-    material = problem.load(data_root)
+    material = problem.load(context)
     sampler = problem.episodes(material, "train", 0)
     if not isinstance(subject, Learner):
         subject = _around(subject, path, options, problem, material, sampler)

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
+from innerloop.core.context import Context
 from innerloop.problems.learner import check_fields
 from innerloop.runs.defaults import learner_class
 from innerloop.runs.options import Options
@@ -12,12 +12,12 @@ from innerloop.runs.run import Run
 from innerloop.runs.start import begin
 
 
-def build(options: Options, data_root: str | Path | None = None) -> Run:
+def build(options: Options, context: Context = Context()) -> Run:
     """The run that the options describe.
 
     Args:
         options: From `defaults`, with what is to be different replaced.
-        data_root: Where data sets lie; None: `INNERLOOP_DATA`, or where they are downloaded to.
+        context: Where data sets lie.
 
     Raises:
         InputError: There is no such learner, data set or network, or they do not fit together.
@@ -26,7 +26,7 @@ def build(options: Options, data_root: str | Path | None = None) -> Run:
     check_fields(cls, options.learner, options.fields)
     problem.check()
     stream = problem.stream(cls, options.learner)
-    material = problem.load(data_root)
+    material = problem.load(context)
     problem = problem.suited(cls, options.learner, material)
     sensible = problem.sensible(cls, problem.data)
     choices = {k: v for k, v in sensible.choices.items() if options.fields.get(k) is None}

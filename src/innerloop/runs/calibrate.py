@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
@@ -15,15 +16,12 @@ from innerloop.problems import of_record
 EPISODES = 40
 
 
-def calibrate(
-    run: str | Path, data_root: str | Path | None = None, allow: tuple[str, ...] = (), episodes: int = EPISODES
-) -> Calibration:
+def calibrate(run: str | Path, context: Context = Context(), episodes: int = EPISODES) -> Calibration:
     """Measure a run folder and write its `calibration.json`.
 
     Args:
         run: The folder.
-        data_root: Where data sets lie.
-        allow: Module prefixes besides `innerloop.` that the run may name.
+        context: Where data sets lie, and what the run may name.
         episodes: How many meta-validation tasks.
 
     Raises:
@@ -32,9 +30,9 @@ def calibrate(
     task = (checkpoint.read_config(run).get("record") or {}).get("task")
     if not task:
         raise InputError(f"{run} does not say what it was trained on, so there are no tasks to calibrate it on")
-    learner, params = load_run(run, allow)
+    learner, params = load_run(run, context.allow)
     problem = of_record(task)
-    sampler = problem.calibrating(problem.load(data_root))
+    sampler = problem.calibrating(problem.load(context))
     if sampler is None:
         raise InputError(f"{problem.data} has too few meta-validation classes to calibrate a run on")
     return keep(run, learner, params, sampler, episodes)

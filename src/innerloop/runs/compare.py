@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from innerloop.core import tree
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.evaluate import Comparison, Protocol, Result, compare
 from innerloop.evaluate.compare import Cost, Row, refuse_unlike
@@ -39,8 +40,7 @@ class _Entry(NamedTuple):
 def compare_runs(
     given: Sequence[str | Path],
     options: CompareOptions,
-    data_root: str | Path | None = None,
-    allow: tuple[str, ...] = (),
+    context: Context = Context(),
     told: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
     """Test every run on the same tasks, unless it holds the result already, and put them beside the first.
@@ -48,14 +48,13 @@ def compare_runs(
     Args:
         given: Run folders, or `test-*.json` files of such, whose results are taken as they are.
         options: Which tasks.
-        data_root: Where data sets lie.
-        allow: Module prefixes besides `innerloop.` that the runs may name.
+        context: Where data sets lie, and what the runs may name.
         told: Called with what is being tested.
 
     Raises:
         InputError: A run that cannot take the tasks, or tasks that are not the same; before anything is tested.
     """
-    entries = list(_entries(given, options, data_root, allow))
+    entries = list(_entries(given, options, context))
     for entry in entries[1:]:
         refuse_unlike(entries[0].name, entries[0].protocol, entry.name, entry.protocol, _ADVICE)
     results, stored = [], []
@@ -75,9 +74,7 @@ def compare_runs(
     return replace(comparison, rows=tuple(_costed(row, entry.test, old) for row, entry, old in rows))
 
 
-def _entries(
-    given: Sequence[str | Path], options: CompareOptions, data_root: str | Path | None, allow: tuple[str, ...]
-) -> Iterator[_Entry]:
+def _entries(given: Sequence[str | Path], options: CompareOptions, context: Context) -> Iterator[_Entry]:
     """The runs, then the baselines, each once."""
     if not given:
         raise InputError("there is nothing to compare: name run folders")
@@ -89,7 +86,7 @@ def _entries(
                 result = Result.load(path)
                 yield _Entry(name, result.protocol, result, None)
                 continue
-            test, *others = prepare(path, options, data_root, allow)
+            test, *others = prepare(path, options, context)
         if first is not None and first.protocol.hash == test.protocol.hash:
             test = test._replace(sampler=first.sampler)  # the same tasks: keep one copy of the data
         first = first or test

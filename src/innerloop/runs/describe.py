@@ -2,9 +2,9 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.evaluate import Result, meta_test
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
@@ -45,18 +45,18 @@ class Description:
         return {"dataset": self.dataset, "shape": list(self.shape), "splits": self.splits, "pixels": hardness}
 
 
-def describe(data: str, options: DescribeOptions, data_root: str | Path | None = None) -> Description:
+def describe(data: str, options: DescribeOptions, context: Context = Context()) -> Description:
     """Load a data set, drawing or downloading it if need be, and look at it.
 
     Args:
         data: A name or a path, as `--data` takes it.
         options: What to find out.
-        data_root: Where data sets lie.
+        context: Where data sets lie.
     """
     problem = kind_of(data)(data=data)
     if options.split_scheme is not None:
         problem = problem.changed({"split_scheme": options.split_scheme})
-    splits = problem.splits(problem.load(data_root))
+    splits = problem.splits(problem.load(context))
     if splits is None:
         raise InputError(f"{data} is computed: it has no classes to count")
     queries = min(15, int(splits.test.counts.min()) - 1)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval, difference, interval
 from innerloop.engine import load as load_run
@@ -52,7 +53,7 @@ class Followed(NamedTuple):
 
 
 @torch.no_grad()
-def follow_run(run: str | Path, options: FollowOptions, allow: tuple[str, ...] = ()) -> Followed:
+def follow_run(run: str | Path, options: FollowOptions, context: Context = Context()) -> Followed:
     """Predict every moment of a stream after adapting to those just before it.
 
     Neighbouring moments are alike, so that an interval over them would be too narrow: it is one over periods.
@@ -60,12 +61,12 @@ def follow_run(run: str | Path, options: FollowOptions, allow: tuple[str, ...] =
     Args:
         run: The folder.
         options: Which stream.
-        allow: Module prefixes besides `innerloop.` that the run may name.
+        context: What the run may name.
 
     Raises:
         InputError: Not a run; one whose learner follows no streams, or that was trained on something else.
     """
-    config, (loaded, params) = read_config(run), load_run(run, allow)
+    config, (loaded, params) = read_config(run), load_run(run, context.allow)
     learner: Any = loaded
     if not callable(getattr(learner, "follow", None)):
         raise InputError(f"{type(learner).__name__} does not follow streams: follow a run of learning_to_adapt")

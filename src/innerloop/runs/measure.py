@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
@@ -108,40 +109,37 @@ class Kept(NamedTuple):
 def measure(
     run: str | Path,
     options: MetaTestOptions,
-    data_root: str | Path | None = None,
-    allow: tuple[str, ...] = (),
+    context: Context = Context(),
 ) -> Tested:
     """Meta-test a run folder, keep the scores in it, and refresh its report.
 
     Args:
         run: The folder.
         options: Which tasks.
-        data_root: Where data sets lie.
-        allow: Module prefixes besides `innerloop.` that the run may name.
+        context: Where data sets lie, and what the run may name.
 
     Raises:
         InputError: Not a run; tasks that its learner cannot take; classes that it was trained on.
     """
-    test, *others = prepare(run, options, data_root, allow)
+    test, *others = prepare(run, options, context)
     result, *baselines = [one.result() for one in (test, *others)]
-    page = refresh(run, sampler=test.sampler, learner=test.learner, params=test.params, allow=allow)
+    page = refresh(run, sampler=test.sampler, learner=test.learner, params=test.params, context=context)
     return Tested(result, compare(*baselines, result), test.file, page)
 
 
 def examine(
     run: str | Path,
     options: MetaTestOptions,
-    data_root: str | Path | None = None,
-    allow: tuple[str, ...] = (),
+    context: Context = Context(),
 ) -> Tested | Kept:
     """`measure`, unless the kind of problem measures in its own way: learned optimizers race against tuned ones."""
     config = read_config(run)
-    problem, (learner, params) = tasks_of(config, options), load_run(run, allow)
+    problem, (learner, params) = tasks_of(config, options), load_run(run, context.allow)
     learner, trained = _changed(learner, options), config["train"]["seed"]
     own = problem.measure(learner, params, options.split, options.episodes, options.seed, trained)
     if own is None:
-        return measure(run, options, data_root, allow)
-    return Kept(own, own.save(run), refresh(run, allow=allow))
+        return measure(run, options, context)
+    return Kept(own, own.save(run), refresh(run, context=context))
 
 
 class Measurement(NamedTuple):
@@ -189,16 +187,14 @@ class Measurement(NamedTuple):
         return result if result.fingerprint == fingerprint(self.params, self.learner) else None
 
 
-def prepare(
-    run: str | Path, options: MetaTestOptions, data_root: str | Path | None = None, allow: tuple[str, ...] = ()
-) -> list[Measurement]:
+def prepare(run: str | Path, options: MetaTestOptions, context: Context = Context()) -> list[Measurement]:
     """The test of a run, then those of the baselines that were asked for; arguments and errors as of `measure`."""
     run = Path(run)
     config = read_config(run)
-    learner, params = load_run(run, allow)
+    learner, params = load_run(run, context.allow)
     learner = _changed(learner, options)
     problem, record = tasks_of(config, options), config.get("record") or {}
-    sampler = problem.unseen(record, data_root, options.split, options.seed)
+    sampler = problem.unseen(record, context, options.split, options.seed)
     episodes = min(options.episodes, len(sampler)) if isinstance(sampler, Sized) else options.episodes
     problem.refuse_unfit(learner, params, record, sampler)
     about = protocol(learner, sampler, episodes)
@@ -210,15 +206,15 @@ def prepare(
     return tests
 
 
-def unseen(config: dict[str, Any], options: MetaTestOptions, data_root: str | Path | None = None) -> Sampler:
+def unseen(config: dict[str, Any], options: MetaTestOptions, context: Context = Context()) -> Sampler:
     """The tasks that a run is tested on.
 
     Args:
         config: The run's `config.json`.
         options: Which tasks.
-        data_root: Where data sets lie.
+        context: Where data sets lie.
     """
-    return tasks_of(config, options).unseen(config.get("record") or {}, data_root, options.split, options.seed)
+    return tasks_of(config, options).unseen(config.get("record") or {}, context, options.split, options.seed)
 
 
 def tasks_of(config: dict[str, Any], options: MetaTestOptions) -> Problem:
@@ -248,14 +244,14 @@ def _changed(learner: Learner, options: MetaTestOptions) -> Learner:
     return replace(learner, **changes)
 
 
-def report(run: str | Path) -> Path | None:
+def report(run: str | Path, context: Context = Context()) -> Path | None:
     """Write the report of a run that was just trained, after its kind's own measurement on validation tasks."""
     config = read_config(run)
     tasks = of_record(config["record"]["task"]).closing if (config["train"] or {}).get("validate_every") else 0
     if not tasks:
-        return refresh(run)
+        return refresh(run, context=context)
     ending = MetaTestOptions(split="validation", episodes=tasks, seed=config["train"]["seed"])
-    return examine(run, ending).report
+    return examine(run, ending, context).report
 
 
 def _without_scores(result: Result) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from innerloop.core import files
+from innerloop.core.context import Context
 from innerloop.evaluate import Comparison, Result, compare
 from innerloop.fewshot.commands import adapt, predictions
 from innerloop.runs.build import build
@@ -101,7 +102,7 @@ class Quickstart:
 def quickstart(
     options: QuickstartOptions,
     trainings: Sequence[Training],
-    data_root: str | Path | None = None,
+    context: Context = Context(),
     told: Callable[[str], None] = lambda _: None,
 ) -> Quickstart:
     """Run it.
@@ -109,14 +110,14 @@ def quickstart(
     Args:
         options: How much to do.
         trainings: Of which learners; the first one is taught the new characters.
-        data_root: Where Omniglot may lie; it is tested on only where it does.
+        context: Where Omniglot may lie; it is tested on only where it does.
         told: Called with what is being done.
     """
     start, out = time.perf_counter(), Path(options.out)
     files.writable(out)
     seconds: dict[str, float] = {}
     for name, changes in trainings:
-        run = build(_options(name, changes, options), data_root)
+        run = build(_options(name, changes, options), context)
         told(f"meta-training {name} on {options.data}: {run.config.steps} steps of {run.config.meta_batch_size} tasks")
         begin = time.perf_counter()
         run.meta_train(out / name)
@@ -126,15 +127,15 @@ def quickstart(
     tests = MetaTestOptions(episodes=options.episodes)
     tables, reports = [], []
     # The newest result heads the report: the data that were trained on come last.
-    places = [*(["omniglot"] if _has_omniglot(data_root) and options.data == "kanji" else []), options.data]
+    places = [*(["omniglot"] if _has_omniglot(context) and options.data == "kanji" else []), options.data]
     for data in places:
         chosen = replace(tests, data=data)
-        tested = {name: measure(out / name, chosen, data_root) for name, _ in reversed(trainings)}
+        tested = {name: measure(out / name, chosen, context) for name, _ in reversed(trainings)}
         reports = [t.report for t in tested.values() if t.report is not None]
         tables.insert(0, (data, _rows(tested, seconds)))
 
     told("learning five new characters from a few pictures each")
-    truth = write_pictures(load(options.data, data_root).test, out / "characters", out / "unsorted")
+    truth = write_pictures(load(options.data, context).test, out / "characters", out / "unsorted")
     adapted = adapt(out / trainings[0].learner, out / "characters", out / "characters.fewshot")
     predicted = predictions(out / "characters.fewshot", [str(out / "unsorted")])
     answers = tuple(answer | {"truth": truth[Path(answer["path"]).name]} for answer in predicted)
@@ -203,8 +204,8 @@ def _rows(tested: dict[str, Tested], seconds: dict[str, float]) -> tuple[Row, ..
     )
 
 
-def _has_omniglot(data_root: str | Path | None) -> bool:
-    root = cache.data_root(data_root)
+def _has_omniglot(context: Context) -> bool:
+    root = cache.data_folder(context)
     return any(
         (folder / f"images_background{end}").exists() for folder in (root, root / "omniglot") for end in ("", ".zip")
     )

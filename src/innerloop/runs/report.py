@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
@@ -18,7 +19,7 @@ def refresh(
     sampler: Sampler | None = None,
     learner: Learner | None = None,
     params: Params | None = None,
-    allow: tuple[str, ...] = (),
+    context: Context = Context(),
 ) -> Path | None:
     """Write `report.html`: arguments of `report.write_report`.
 
@@ -35,8 +36,8 @@ def refresh(
     if task:
         kind = of_record(task)
         problem = {"score": kind.score, "pictures": kind.pictures}
-    given: dict[str, Any] = {"sampler": sampler, "learner": learner, "params": params, "allow": allow}
-    return write_report(run, command=command(config), **given, **problem)
+    entries: dict[str, Any] = {"sampler": sampler, "learner": learner, "params": params, "allow": context.allow}
+    return write_report(run, command=command(config), **entries, **problem)
 
 
 def kept(name: str, file: Path, report: Path | None) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import read_config
@@ -35,27 +36,25 @@ class VerifyOptions:
 def verify_run(
     run: str | Path,
     options: VerifyOptions,
-    data_root: str | Path | None = None,
-    allow: tuple[str, ...] = (),
+    context: Context = Context(),
 ) -> Verification:
     """Verify pairs of the test classes with a run; the threshold and the norms' statistics are of validation classes.
 
     Args:
         run: The folder.
         options: Which pairs.
-        data_root: Where data sets lie.
-        allow: Module prefixes besides `innerloop.` that the run may name.
+        context: Where data sets lie, and what the run may name.
 
     Raises:
         InputError: Not a run; one whose learner has no `similarity`; classes that it was trained on, or too few.
     """
-    config, (learner, params) = read_config(run), load_run(run, allow)
+    config, (learner, params) = read_config(run), load_run(run, context.allow)
     check_verifier(learner)
     record = config.get("record") or {}
     problem = tasks_of(config, MetaTestOptions(data=options.data, split_scheme=options.split_scheme))
     problem = problem.changed({"ways": options.ways})
     splits: tuple[Split, Split] = ("validation", "test")
-    validation, test = (problem.pairs(record, data_root, s, options.seed, options.same_group) for s in splits)
+    validation, test = (problem.pairs(record, context, s, options.seed, options.same_group) for s in splits)
     if set(validation.pool.names) & set(test.pool.names):
         raise InputError(
             f"{test.pool.dataset} is not cut into validation and test classes, and a threshold must not be chosen on "

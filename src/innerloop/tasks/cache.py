@@ -1,4 +1,4 @@
-"""Where data lie, and where arrays that cost time to make are kept: the user's cache folder, never a data root."""
+"""Where data lie, and where arrays that cost time to make are kept: the cache folder, never a data root."""
 
 import io
 import os
@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from innerloop.core import files
+from innerloop.core.context import Context, Root
 from innerloop.core.errors import InputError
 
 Arrays = dict[str, np.ndarray]
 
 
-def folder() -> Path:
-    """Where made arrays are kept: `INNERLOOP_CACHE`, or the user's cache folder."""
-    named = os.environ.get("INNERLOOP_CACHE")
+def folder(root: Root = None) -> Path:
+    """Where made arrays are kept: as the context says, else `INNERLOOP_CACHE`, else the user's cache folder."""
+    context = Context.of(root)
+    named = context.cache if context.cache is not None else os.environ.get("INNERLOOP_CACHE")
     if named:
         return Path(named).expanduser()
     from platformdirs import user_cache_dir
@@ -25,22 +27,24 @@ def folder() -> Path:
     return Path(user_cache_dir("innerloop"))
 
 
-def data_root(root: Path | str | None = None) -> Path:
-    """Where data sets are looked for: the argument, else `INNERLOOP_DATA`, else `data` in the user's cache folder."""
-    named = root if root is not None else os.environ.get("INNERLOOP_DATA")
-    return Path(named).expanduser() if named else folder() / "data"
+def data_folder(root: Root = None) -> Path:
+    """Where data sets are looked for: as the context says, else `INNERLOOP_DATA`, else `data` in the cache folder."""
+    context = Context.of(root)
+    named = context.data_root if context.data_root is not None else os.environ.get("INNERLOOP_DATA")
+    return Path(named).expanduser() if named else folder(context) / "data"
 
 
-def cached(name: str, make: Callable[[], Arrays]) -> Arrays:
+def cached(root: Root, name: str, make: Callable[[], Arrays]) -> Arrays:
     """Read arrays from the cache, or make and keep them.
 
     A cache that cannot be written costs the time again next time, nothing else; a damaged file is made anew.
 
     Args:
+        root: Whose cache folder.
         name: Of the file, with everything in it that the arrays depend on (version, hash of the sources).
         make: Makes the arrays.
     """
-    path = folder() / f"{name}.npz"
+    path = folder(root) / f"{name}.npz"
     found = _read(path)
     if found is not None:
         return found

@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 
+from innerloop.core.context import Root
 from innerloop.core.errors import InputError
 from innerloop.tasks.pool import Splits
 
@@ -18,7 +19,7 @@ def names() -> list[str]:
     return [m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name not in _GIVEN_A_PATH]
 
 
-def load(name_or_path: str | Path, root: Path | str | None = None, split: str | None = None) -> Splits:
+def load(name_or_path: str | Path, root: Root = None, split: str | None = None) -> Splits:
     """Read a data set by name, a folder of classes or an `.npz` file by path.
 
     Args:
@@ -44,7 +45,7 @@ def load(name_or_path: str | Path, root: Path | str | None = None, split: str | 
     raise InputError(f"there is no data set and no path '{given}'. {hint}The data sets are {', '.join(names())}")
 
 
-def _call(module: str, root: Path | str | None, split: str | None) -> Splits:
+def _call(module: str, root: Root, split: str | None) -> Splits:
     read: Callable[..., Splits] = getattr(importlib.import_module(f"{__name__}.{module}"), module)
     if split is None:
         return read(root)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from innerloop.core.aligned import from_numpy
+from innerloop.core.context import Root
 from innerloop.core.errors import InputError
 from innerloop.tasks import cache, handwriting
 from innerloop.tasks.pool import Pool, Splits
@@ -56,20 +57,20 @@ class Character(NamedTuple):
     strokes: handwriting.Strokes
 
 
-def kanji(root: Path | str | None = None) -> Splits:
+def kanji(root: Root = None) -> Splits:
     """The drawings, 28 x 28, strokes bright; made once (under 40 s) and kept in the user's cache folder.
 
     Meta-test holds hiragana and kanji of 8 strokes, meta-validation katakana and kanji of 3 and 4, meta-train the
     rest, so no script or stroke count is in two splits.
 
     Args:
-        root: Not used: the shapes come with the package `kanjivg`.
+        root: Its cache folder keeps the drawings; the shapes come with the package `kanjivg`.
 
     Raises:
         InputError: The package is missing.
     """
     folder = _package()
-    arrays = cache.cached(f"kanji-v{VERSION}-{SIZE}-{WRITERS}", lambda: _make(folder))
+    arrays = cache.cached(root, f"kanji-v{VERSION}-{SIZE}-{WRITERS}", lambda: _make(folder))
     groups = [str(g) for g in arrays["groups"]]
     whole = Pool(
         data=from_numpy(arrays["drawings"])[:, :, None],

@@ -20,6 +20,7 @@ import torch
 
 from innerloop.core import random, tree
 from innerloop.core.aligned import from_numpy
+from innerloop.core.context import Root
 from innerloop.core.errors import InputError
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import cache, images
@@ -68,7 +69,7 @@ Source = tuple[str, Callable[[], bytes]]
 """A picture's place inside its set, and how to read it."""
 
 
-def omniglot(root: Path | str | None = None, split: Split = "vinyals", rotations: bool = True) -> Splits:
+def omniglot(root: Root = None, split: Split = "vinyals", rotations: bool = True) -> Splits:
     """Read Omniglot, downloading it when it is not there.
 
     Args:
@@ -84,12 +85,12 @@ def omniglot(root: Path | str | None = None, split: Split = "vinyals", rotations
     """
     if split not in ("vinyals", "lake", "maml"):
         raise InputError(f"omniglot has the splits vinyals, lake and maml, not '{split}'")
-    whole = _whole(_locate(root))
+    whole = _whole(root)
     pools = {name: whole.take(index, f"{split}-{name}") for name, index in _cut(whole, split).items()}
     return Splits(**({name: pool.rotated() for name, pool in pools.items()} if rotations else pools))
 
 
-def omniglot_runs(root: Path | str | None = None) -> Episode:
+def omniglot_runs(root: Root = None) -> Episode:
     """The 20 runs of the one-shot classification test: 20 ways within one alphabet, one support and one query each.
 
     Args:
@@ -115,7 +116,7 @@ def omniglot_runs(root: Path | str | None = None) -> Episode:
 class OneShotRuns:
     """`omniglot_runs` as a sampler: episode `i` is run `i + 1`, and there are no more than 20."""
 
-    root: Path | str | None = None
+    root: Root = None
     """As in `omniglot_runs`."""
 
     def episodes(self, first: int, count: int) -> Episode:
@@ -167,11 +168,11 @@ def _cut(whole: Pool, split: Split) -> dict[str, list[int]]:
     return parts
 
 
-def _whole(found: Sequence[Path]) -> Pool:
+def _whole(root: Root) -> Pool:
     """All characters without rotations, the background set first; decoded once."""
-    with _Sources(found) as sources:
+    with _Sources(_locate(root)) as sources:
         digest = hashlib.sha256(repr(sources.listing).encode()).hexdigest()[:16]
-        arrays = cache.cached(f"omniglot-v{_VERSION}-{SIZE}-{digest}", lambda: _decode(sources))
+        arrays = cache.cached(root, f"omniglot-v{_VERSION}-{SIZE}-{digest}", lambda: _decode(sources))
     names = [str(name) for name in arrays["names"]]
     return Pool(
         data=from_numpy(arrays["drawings"])[:, :, None],
@@ -245,12 +246,12 @@ def _decode(sources: _Sources) -> cache.Arrays:
     return {"drawings": drawings, "names": np.array(list(sources.classes))}
 
 
-def _places(root: Path | str | None) -> list[Path]:
-    base = cache.data_root(root)
-    return list(dict.fromkeys([base, base / "omniglot", cache.folder() / "data" / "omniglot"]))
+def _places(root: Root) -> list[Path]:
+    base = cache.data_folder(root)
+    return list(dict.fromkeys([base, base / "omniglot", cache.folder(root) / "data" / "omniglot"]))
 
 
-def _locate(root: Path | str | None) -> list[Path]:
+def _locate(root: Root) -> list[Path]:
     """The two sets, each a zip or a folder; downloaded into the last place, in the cache, when missing."""
     found = []
     for name in _SETS:

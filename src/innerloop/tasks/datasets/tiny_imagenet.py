@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from innerloop.core.aligned import from_numpy
+from innerloop.core.context import Root
 from innerloop.core.errors import InputError
 from innerloop.tasks import cache, images
 from innerloop.tasks.pool import Splits, from_rows, split_classes
@@ -22,7 +23,7 @@ _SIZES = {"train": 120, "validation": 30, "test": 50}
 _VERSION = 1
 
 
-def tiny_imagenet(root: Path | str | None = None, size: int = 64, seed: int = 0) -> Splits:
+def tiny_imagenet(root: Root = None, size: int = 64, seed: int = 0) -> Splits:
     """Read the packed file; decoded once and kept in the user's cache folder.
 
     Args:
@@ -37,7 +38,7 @@ def tiny_imagenet(root: Path | str | None = None, size: int = 64, seed: int = 0)
     path = _locate(root)
     packed = _load(path)
     digest = hashlib.sha256(packed["jpeg"].tobytes()).hexdigest()[:16]
-    rows = cache.cached(f"tiny-imagenet-v{_VERSION}-{size}-{digest}", lambda: _decode(packed, size, path))["rows"]
+    rows = cache.cached(root, f"tiny-imagenet-v{_VERSION}-{size}-{digest}", lambda: _decode(packed, size, path))["rows"]
     titles = zip(packed["wnids"].tolist(), packed["names"].tolist(), strict=True)
     whole = from_rows(
         from_numpy(rows),
@@ -49,8 +50,8 @@ def tiny_imagenet(root: Path | str | None = None, size: int = 64, seed: int = 0)
     return split_classes(whole, _SIZES, seed)
 
 
-def _locate(root: Path | str | None) -> Path:
-    base = cache.data_root(root)
+def _locate(root: Root) -> Path:
+    base = cache.data_folder(root)
     choices = [base / _FILE, base / "tiny_imagenet" / _FILE]
     found = next((path for path in choices if path.exists()), None)
     if found is None:

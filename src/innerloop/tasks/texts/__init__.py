@@ -5,6 +5,7 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
+from innerloop.core.context import Root
 from innerloop.core.errors import InputError
 from innerloop.tasks.texts.splits import Texts, TextSplits, from_file
 
@@ -22,7 +23,7 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
-def load(name_or_path: str, root: Path | str | None = None, scheme: str | None = None) -> TextSplits:
+def load(name_or_path: str, root: Root = None, scheme: str | None = None) -> TextSplits:
     """Read a data set by name, or a table of texts and labels by path.
 
     Args:

@@ -4,15 +4,14 @@ The split schemes 1 to 5 are those of few-shot intent papers (Dopierre, Gravier,
 train, 25 to validate, 27 to test. The published training and test sentences are taken together. CC BY 4.0.
 """
 
-from pathlib import Path
-
+from innerloop.core.context import Root
 from innerloop.tasks.texts.splits import Texts, TextSplits, by_lists, located, read_table
 
 _URL = "https://github.com/PolyAI-LDN/task-specific-datasets/tree/master/banking_data"
 _COLUMNS = ("text", "category")
 
 
-def read(root: Path | str | None = None, scheme: str | None = None) -> TextSplits:
+def read(root: Root = None, scheme: str | None = None) -> TextSplits:
     """Read `train.csv` and `test.csv`.
 
     Args:

@@ -7,13 +7,14 @@ to train, validate and test. Queries that are out of scope are no class and are 
 import json
 from pathlib import Path
 
+from innerloop.core.context import Root
 from innerloop.core.errors import InputError
 from innerloop.tasks.texts.splits import Texts, TextSplits, by_lists, located
 
 _URL = "https://github.com/clinc/oos-eval/tree/master/data"
 
 
-def read(root: Path | str | None = None, scheme: str | None = None) -> TextSplits:
+def read(root: Root = None, scheme: str | None = None) -> TextSplits:
     """Read `data_full.json`, and `domains.json` where it is there.
 
     Args:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from innerloop.core import random
+from innerloop.core.context import Root
 from innerloop.core.errors import InputError
 from innerloop.tasks import cache, tables
 from innerloop.tasks.pool import default_sizes
@@ -121,13 +122,13 @@ def read_table(path: Path, needed: tuple[str, str] = _NEEDED) -> Texts:
     return Texts(tuple(texts), tuple(labels))
 
 
-def located(root: Path | str | None, folder: str, file: str, url: str) -> Path:
+def located(root: Root, folder: str, file: str, url: str) -> Path:
     """A file of a data set, in its folder under the data root or in the root itself.
 
     Raises:
         InputError: It is in neither.
     """
-    base = cache.data_root(root)
+    base = cache.data_folder(root)
     choices = [base / folder / file, base / file]
     path = next((path for path in choices if path.exists()), None)
     if path is None:
