@@ -134,7 +134,7 @@ def test_auto_refuses_a_plan_with_another_gradient(monkeypatch):
     params, episodes = REGRESSION.init(0), Sinusoid().episodes(0, 8)
     found = choose.choose(REGRESSION, params, episodes)
     assert found.plan.name != "vmap"
-    assert "from the loop's" in found.said
+    assert "from the loop's" in found.message
 
 
 def test_auto_recomputes_where_one_task_does_not_fit(monkeypatch):

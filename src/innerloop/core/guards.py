@@ -68,13 +68,13 @@ math_attention = _MathAttention()
 
 def explain(error: BaseException) -> str | None:
     """One line for a cryptic error of torch about transforms or second derivatives; None for any other error."""
-    said = str(error)
+    text = str(error)
     for pattern, line in _EXPLANATIONS:
-        match = re.search(pattern, said)
+        match = re.search(pattern, text)
         if match:
             return line.format(*match.groups())
     if type(error).__module__.startswith("torch._dynamo"):
-        return f"torch.compile cannot trace this learner ({said.strip().partition(chr(10))[0]}): use another plan"
+        return f"torch.compile cannot trace this learner ({text.strip().partition(chr(10))[0]}): use another plan"
     return None
 
 

@@ -39,11 +39,11 @@ def find(path: str) -> Model | Learner:
         return subject
     if isinstance(subject, nn.Module):
         return Module(lambda: subject)
-    made = _made(subject, path)
-    if isinstance(made, Model | Learner):
-        return made
-    if not isinstance(made, nn.Module):
-        raise InputError(f"'{path}' returns {type(made).__name__}; it must return an nn.Module")
+    built = _built(subject, path)
+    if isinstance(built, Model | Learner):
+        return built
+    if not isinstance(built, nn.Module):
+        raise InputError(f"'{path}' returns {type(built).__name__}; it must return an nn.Module")
     factory: Any = subject
     return Module(factory)
 
@@ -66,7 +66,7 @@ def network(path: str, allow: Sequence[str]) -> nn.Module:
         home = getattr(subject, "__module__", None) or ""
         if callable(subject) and not under(home, allow):  # what an allowed module imported itself is not meant
             raise InputError(f"'{path}' is defined elsewhere ({home or 'unknown'}): name it where it is defined")
-        subject = _made(subject, path)
+        subject = _built(subject, path)
     if not isinstance(subject, nn.Module):
         raise InputError(f"'{path}' gives a {type(subject).__name__}; it must be an nn.Module, or a function of one")
     return subject
@@ -92,7 +92,7 @@ def _named(path: str) -> Any:
     return _attribute(_import(module), attribute, path)
 
 
-def _made(subject: Any, path: str) -> Any:
+def _built(subject: Any, path: str) -> Any:
     if not callable(subject):
         raise InputError(
             f"'{path}' is of type {type(subject).__name__}: name an nn.Module, a class of it, or a function that "

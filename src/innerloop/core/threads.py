@@ -77,12 +77,12 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     """Kept: a new thread would make its own twin of every network again."""
     with _MAKING:
         here, all_started = torch.get_num_threads(), threading.Barrier(threads)
-        made = ThreadPoolExecutor(threads, thread_name_prefix="one core", initializer=stay_on_one_core)
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="one core", initializer=stay_on_one_core)
         try:
-            list(made.map(lambda _: all_started.wait(), range(threads)))
+            list(pool.map(lambda _: all_started.wait(), range(threads)))
         finally:
             torch.set_num_threads(here)  # theirs counts for every thread that is started after them
-    return made
+    return pool
 
 
 def _begin_anew() -> None:

@@ -51,8 +51,10 @@ def read_params(run: str | Path) -> Params:
 def fingerprint(params: Params, learner: Learner | None = None) -> str:
     """Short sha256 of the parameters, and of the learner with its fields: what was tested, or taken over."""
     digest = hashlib.sha256(b"" if learner is None else json.dumps(config.encode(learner), sort_keys=True).encode())
+    # Sorted: parameters that come back from a file in another order are the same parameters.
     for name in sorted(params):
         value = params[name].detach().cpu().contiguous()
+        # With shape and type: the same bytes laid out otherwise are another network.
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
         digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
@@ -101,9 +103,11 @@ def save_state(run: Path, state: dict[str, Any]) -> None:
 def read_state(run: Path) -> dict[str, Any] | None:
     """What `save_state` wrote, in aligned memory, or None before the first checkpoint."""
     path = run / "state.pt"
+    # A run that was opened and never reached a checkpoint is no error: it starts from step 0.
     if not path.exists():
         return None
     try:
+        # weights_only: a folder may come from anyone, and unpickling runs code.
         return aligned(torch.load(path, weights_only=True))
     except Exception as error:
         raise InputError(
@@ -140,6 +144,7 @@ def write_tensors(path: Path, tensors: Params, metadata: dict[str, str] | None =
     Raises:
         InputError: It cannot be written.
     """
+    # Cloned: safetensors refuses tensors that share memory, as views of one vector do.
     plain = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
     files.write(path, safetensors.torch.save(plain, {_ORDER: json.dumps(list(plain)), **(metadata or {})}))
 
@@ -182,5 +187,6 @@ def _models(value: Any, path: str = "") -> dict[str, Model]:
     models: dict[str, Model] = {}
     for name, entry in entries.items():
         place = f"{path}.{name}" if path else name
+        # Not into a model: what it wraps is its own business, and its buffers are asked for as a whole.
         models |= {place: entry} if isinstance(entry, Model) else _models(entry, place)
     return models

@@ -41,7 +41,7 @@ class Choice(NamedTuple):
     """A plan, and a line that says why."""
 
     plan: Plan
-    said: str
+    message: str
 
 
 def choose(learner: Learner, params: Params, episodes: Episode, steps: int = 0, **pins: Any) -> Choice:
@@ -87,7 +87,7 @@ def _choose(learner: Learner, params: Params, episodes: Episode, steps: int, pin
         plan = replace(plan, chunk=1) if plan.layout == "mixed" else plan
         if steps and _GAIN * steps * trial.seconds[eager] * tasks / count > _COMPILING * trial.operators(plan):
             trial.time(plan)
-    return Choice(_scaled(trial.best, count, tasks, room), _said(trial, count))
+    return Choice(_scaled(trial.best, count, tasks, room), _message(trial, count))
 
 
 def _eager(learner: Learner, probe: Episode, chunk: int, threads: int) -> Iterator[Plan]:
@@ -182,7 +182,7 @@ class _Trial:
         return gap / size if size > 0 else gap
 
 
-def _said(trial: _Trial, count: int) -> str:
+def _message(trial: _Trial, count: int) -> str:
     best, loop = trial.best, trial.loop
     faster = f", {trial.seconds[loop] / trial.seconds[best]:.1f}x the loop" if loop in trial.seconds else ""
     tried = f"{len(trial.seconds)} plans timed on {count} tasks"
@@ -190,7 +190,7 @@ def _said(trial: _Trial, count: int) -> str:
     return f"plan: {best}{faster} ({tried}{dropped})"
 
 
-class _Made(TorchDispatchMode):
+class _Allocations(TorchDispatchMode):
     """Notes the memory of everything that is computed. It sees below `torch.func`, where saved-tensor hooks raise."""
 
     @classmethod
@@ -211,21 +211,21 @@ class _Made(TorchDispatchMode):
                 self.sizes[alive.cdata] = alive, memory.nbytes()
         return outputs
 
-    def alive(self, given: list[Tensor]) -> int:
-        """Bytes that something still holds, those of `given` apart, which views of them share."""
-        others = {StorageWeakRef(value.untyped_storage()).cdata for value in given}
+    def alive(self, inputs: list[Tensor]) -> int:
+        """Bytes that something still holds, those of `inputs` apart, which views of them share."""
+        others = {StorageWeakRef(value.untyped_storage()).cdata for value in inputs}
         return sum(size for k, (held, size) in self.sizes.items() if k not in others and not held.expired())
 
 
 def _saved_bytes(learner: Learner, params: Params, episodes: Episode) -> int:
     """What the graph of one task keeps for the backward pass, the parameters and the task themselves among it."""
     leaves, task = {k: v.detach().requires_grad_() for k, v in params.items()}, tree.slice(episodes, 0)
-    with torch.enable_grad(), _Made() as made:
+    with torch.enable_grad(), _Allocations() as allocations:
         loss = learner.loss(leaves, task)
-    given = [*leaves.values(), *tree.flatten(task)]
-    saved = made.alive(given)
+    inputs = [*leaves.values(), *tree.flatten(task)]
+    saved = allocations.alive(inputs)
     del loss  # alive until here, and its graph with it
-    return saved + sum(value.nbytes for value in given)
+    return saved + sum(value.nbytes for value in inputs)
 
 
 def _synchronize(probe: Episode) -> None:

@@ -73,12 +73,14 @@ class TrainConfig:
     @property
     def pins(self) -> dict[str, Any]:
         """The fields of a `Plan` that were asked for."""
-        given = {"chunk": self.chunk, "threads": self.threads, "layout": self.layout, "precision": self.precision}
-        return {k: v for k, v in given.items() if v is not None} | ({"recompute": True} if self.recompute else {})
+        pinned = {"chunk": self.chunk, "threads": self.threads, "layout": self.layout, "precision": self.precision}
+        # recompute=False is no pin: the plan may choose it where memory is short.
+        return {k: v for k, v in pinned.items() if v is not None} | ({"recompute": True} if self.recompute else {})
 
     def done(self, step: int, spent: float) -> float:
         """How much of the training is done, from 0 to 1, after so many steps and seconds of processor time."""
         by_steps = step / self.steps if self.steps else 1.0
+        # By the larger of the two, so that a schedule ends at its zero whichever budget ends first.
         by_time = 0.0 if self.cpu_minutes is None else spent / (60 * self.cpu_minutes)
         return min(1.0, max(by_steps, by_time))
 

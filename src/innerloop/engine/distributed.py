@@ -125,7 +125,9 @@ class Processes(World):
     def mean(self, gradient: Params, metrics: Metrics, weight: float, stop: bool) -> tuple[Params, Metrics, bool]:
         """One all-reduce of one vector: gradient, metrics, and the wish to stop."""
         parts = [*gradient.values(), *metrics.values()]
+        # One type for the one vector; never below float32, in which a sum of many shares would lose its last bits.
         dtype = functools.reduce(torch.promote_types, (part.dtype for part in parts), torch.float32)
+        # The wish to stop travels with the gradient, so that all processes leave at the same step.
         flag = torch.tensor([float(stop)], dtype=dtype, device=parts[0].device)
         flat = torch.cat([(weight * part.to(dtype)).reshape(-1) for part in parts] + [flag])
         self._together(lambda: dist.all_reduce(flat))
@@ -170,6 +172,7 @@ class Processes(World):
         self._training = False
         if error is not None:
             with contextlib.suppress(RuntimeError):
+                # Noted before it leaves: the others hear of it by a broken collective, and must not report it again.
                 if not isinstance(error, LostError):
                     self._board.add("said/lost", 1)  # this process says itself what happened
                 self._board.set(f"left/{self.rank}", f"{type(error).__name__}: {_line(error)}")
@@ -265,9 +268,10 @@ def join() -> World:
         InputError: The variables are incomplete or no numbers.
         FailedError: The other processes cannot be reached.
     """
-    rank, size = _given()
+    rank, size = _rank_and_size()
     if size == 1:
         return World()
+    # Joined once and kept: a second training in the same process meets the same others.
     if not _JOINED:
         _JOINED.append(Processes(rank, size))
     return _JOINED[0]
@@ -276,7 +280,7 @@ def join() -> World:
 @contextlib.contextmanager
 def only_first_prints() -> Iterator[None]:
     """Let only the first process print; errors still pass."""
-    if _given()[0] == 0:
+    if _rank_and_size()[0] == 0:
         yield
         return
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
@@ -290,7 +294,7 @@ def only_first_prints() -> Iterator[None]:
 
 def mine_to_say(error: BaseException) -> bool:
     """Whether this process is the first of the job to say this, so that it is said once."""
-    if _given()[1] == 1:
+    if _rank_and_size()[1] == 1:
         return True
     what = "lost" if isinstance(error, LostError) else hashlib.sha256(str(error).encode()).hexdigest()
     try:
@@ -299,7 +303,7 @@ def mine_to_say(error: BaseException) -> bool:
         return True
 
 
-def _given() -> tuple[int, int]:
+def _rank_and_size() -> tuple[int, int]:
     """Rank and size from the environment."""
     variables = {name: os.environ[name] for name in VARIABLES if os.environ.get(name)}
     if variables.get("WORLD_SIZE", "1") == "1" and variables.get("RANK", "0") == "0":
@@ -307,14 +311,14 @@ def _given() -> tuple[int, int]:
     start = "start several processes with `torchrun --nproc-per-node 2 -m innerloop.cli.main train ...`"
     missing = [name for name in VARIABLES if name not in variables]
     if missing:
-        given = ", ".join(f"{k}={v}" for k, v in variables.items())
-        raise InputError(f"{given} in the environment, but no {', '.join(missing)}: {start}, or unset them for one")
+        settings = ", ".join(f"{k}={v}" for k, v in variables.items())
+        raise InputError(f"{settings} in the environment, but no {', '.join(missing)}: {start}, or unset them for one")
     numbers = {name: variables[name] for name in VARIABLES if name != "MASTER_ADDR"}
     wrong = [f"{k}={v}" for k, v in numbers.items() if not v.isdecimal()]
     rank, size = (0, 0) if wrong else (int(variables["RANK"]), int(variables["WORLD_SIZE"]))
     if wrong or rank >= size or int(variables["LOCAL_WORLD_SIZE"]) < 1:
-        given = ", ".join(wrong) or ", ".join(f"{k}={v}" for k, v in numbers.items())
-        raise InputError(f"{given} in the environment makes no sense: {start}, or unset them for one")
+        settings = ", ".join(wrong) or ", ".join(f"{k}={v}" for k, v in numbers.items())
+        raise InputError(f"{settings} in the environment makes no sense: {start}, or unset them for one")
     return rank, size
 
 

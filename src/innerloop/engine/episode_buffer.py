@@ -24,9 +24,11 @@ class Feed:
 
     def episodes(self, step: int, tasks: range) -> Episode:
         """Those of the step's tasks that are asked for."""
+        # A share of several processes: drawing other processes' tasks as well would undo what sharing gains.
         if len(tasks) < self.size:
             return self.sampler.episodes(step * self.size + tasks.start, len(tasks))
         if not self._steps:
+            # The first draw tells how large a step is; it is kept only where steps are drawn one at a time.
             self._first, self._drawn = step, self._draw(step, 1)
             each = sum(leaf.nbytes for leaf in tree.flatten(self._drawn))
             self._steps = max(1, min(_STEPS, _BYTES // max(each, 1)))

@@ -27,6 +27,7 @@ class Log(Watcher):
     def started(self, run: Path | None, config: TrainConfig, record: dict[str, Any]) -> None:
         self.path = None if run is None else run / "metrics.jsonl"
         if self.path is not None and self.path.exists():
+            # Lines after the checkpoint will be written again, and a metric must not stand there twice.
             kept = [line for line in self.path.read_text().splitlines() if _step(line) <= self.after]
             files.write(self.path, "".join(f"{line}\n" for line in kept))
 
@@ -37,6 +38,7 @@ class Log(Watcher):
         self._add(step=number, validation=scores)
 
     def saving(self, number: int) -> None:
+        # At a checkpoint, not at every step: lines past the last checkpoint would be dropped anyway.
         if self.path is not None and self.lines:
             with files.writing(self.path), self.path.open("a") as file:
                 file.write("".join(f"{line}\n" for line in self.lines))
@@ -63,19 +65,19 @@ class Bar(Watcher):
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[said]}"),
+            TextColumn("{task.fields[line]}"),
         )
         self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
         self.task: TaskID | None = None
 
     def started(self, run: Path | None, config: TrainConfig, record: dict[str, Any]) -> None:
-        self.task = self.progress.add_task(self.name, total=config.steps, completed=self.done, said="")
+        self.task = self.progress.add_task(self.name, total=config.steps, completed=self.done, line="")
         self.progress.start()
 
     def step(self, number: int, metrics: dict[str, float]) -> None:
         if self.task is not None:
-            said = " ".join(f"{k} {v:.4g}" for k, v in metrics.items()).replace("tasks_per_second", "tasks/s")
-            self.progress.update(self.task, completed=number, said=f"{said} {self.best}")
+            line = " ".join(f"{k} {v:.4g}" for k, v in metrics.items()).replace("tasks_per_second", "tasks/s")
+            self.progress.update(self.task, completed=number, line=f"{line} {self.best}")
 
     def validated(self, number: int, scores: dict[str, Any]) -> None:
         self.best = f"validation {scores['mean']:.4g}"

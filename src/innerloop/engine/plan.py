@@ -43,6 +43,7 @@ class Plan:
         if self.recompute and (self.traced or self.name == "vmap" or self.chunk > 1):
             raise InputError("recompute works task by task: with the plans loop and threads, and without a chunk")
         if self.chunk == 0 and self.name in ("loop", "threads"):
+            # Defaults are resolved here, so that equal ways of running are equal plans: they key what was recorded.
             object.__setattr__(self, "chunk", 1)
         if self.name == "loop" and self.chunk > 1:
             raise InputError(f"the plan loop runs one task at a time, got chunk={self.chunk}: use vmap or threads")
@@ -55,21 +56,22 @@ class Plan:
         return self.name in ("replay", "compile")
 
     def __str__(self) -> str:
-        said = [self.name]
+        parts = [self.name]
         if self.chunk > 1:
-            said.append(f"{self.chunk} tasks at once")
+            parts.append(f"{self.chunk} tasks at once")
         if self.threads > 1:
-            said.append(f"{self.threads} threads")
-        said += [self.layout.replace("_", " ")] if self.layout != "contiguous" else []
-        said += [self.precision] if self.precision != "float32" else []
-        said += ["recomputing inner steps"] if self.recompute else []
-        return ", ".join(said)
+            parts.append(f"{self.threads} threads")
+        parts += [self.layout.replace("_", " ")] if self.layout != "contiguous" else []
+        parts += [self.precision] if self.precision != "float32" else []
+        parts += ["recomputing inner steps"] if self.recompute else []
+        return ", ".join(parts)
 
 
 def free_memory(device: torch.device) -> int:
     """Bytes that may still be taken on a device; where nobody tells, 4 GiB."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
+    # A container may be given less than the host has, and is killed when it takes more.
     limits = [_limit_left("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"), _available()]
     return min((n for n in limits if n is not None), default=4 << 30)
 

@@ -11,6 +11,7 @@ from typing import Any
 def stop_signals() -> Iterator[Callable[[], bool]]:
     """Whether SIGINT or SIGTERM arrived; a second one is not held back."""
     arrived = threading.Event()
+    # Python lets the main thread alone set handlers.
     if threading.current_thread() is not threading.main_thread():
         yield arrived.is_set
         return
@@ -18,6 +19,7 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
     def note(number: int, frame: Any) -> None:
         arrived.set()
+        # Back to the handler before: whoever asks a second time does not want to wait for the checkpoint.
         signal.signal(number, before[signal.Signals(number)])
 
     for s in before:

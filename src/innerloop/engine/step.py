@@ -44,5 +44,6 @@ def validation_scores(learner: Learner, params: Params, episodes: Episode, score
         outputs = learner.predict(params, learner.adapt(params, episode.support), episode.query.x)
         return measured(score, outputs, episode.query)
 
+    # Not inference_mode: what it makes cannot enter a graph later, and a learner may keep tensors of this call.
     with torch.no_grad():
         return torch.stack([one(tree.slice(episodes, i)) for i in range(tree.length(episodes))])

@@ -27,6 +27,7 @@ def sums(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> Sum
     """
     if plan.precision != "float32" and not learner.low_precision:
         raise InputError(f"{type(learner).__name__} does not declare low_precision: use precision='float32'")
+    # The caller's parameters must collect no gradient, and its graph must not reach into this one.
     params = {k: v.detach() for k, v in params.items()}
     if plan.layout == "channels_last":
         params = tree.map(_channels_last, params)
@@ -34,6 +35,7 @@ def sums(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> Sum
     with recomputing(plan.recompute), low if plan.precision == "bfloat16" else contextlib.nullcontext():
         if plan.layout == "mixed" and splits(learner):
             return _halves(learner, params, episodes)
+        # A vmap over one task would cost its overhead for nothing, and forbid code that looks at values.
         if tree.length(episodes) == 1 and plan.chunk == 1:
             return _task(learner, params, tree.slice(episodes, 0), plan.layout == "channels_last")
         return vmapped(lambda: _together(learner, params, episodes))
@@ -49,10 +51,10 @@ def vmapped(run: Callable[[], Any]) -> Any:
     try:
         return run()
     except RuntimeError as error:
-        said = explain(error)
-        if said is None:
+        message = explain(error)
+        if message is None:
             raise
-        raise InputError(said) from error
+        raise InputError(message) from error
 
 
 def _task(learner: Learner, params: Params, episode: Episode, channels_last: bool) -> Sums:
@@ -69,6 +71,7 @@ def _task(learner: Learner, params: Params, episode: Episode, channels_last: boo
 
 def _together(learner: Learner, params: Params, episodes: Episode) -> Sums:
     def total(params: Params) -> tuple[Tensor, Metrics]:
+        # The sum, not the mean: chunks may differ in length, and only their sums can be added.
         losses, metrics = torch.vmap(learner.loss, in_dims=(None, tree.axes(episodes)))(params, episodes)
         return losses.sum(), {"loss": losses.sum()} | tree.map(Tensor.sum, metrics)
 
@@ -86,6 +89,7 @@ def _halves(learner: Any, params: Params, episodes: Episode) -> Sums:
         else:
             adapt = torch.vmap(learner.adapt, in_dims=(None, tree.axes(support)))
             adapted = vmapped(lambda: adapt(leaves, support))
+        # Adapted state may hold labels and counts, which have no gradient to pull back.
         graphed = [v for v in tree.flatten(adapted) if v.requires_grad]
         slopes: list[list[Tensor]] = [[] for _ in graphed]
         total: Sums | None = None
@@ -93,6 +97,7 @@ def _halves(learner: Any, params: Params, episodes: Episode) -> Sums:
             cut = tree.map(lambda v, i=i: _cut(v, i), adapted)
             task = tree.slice(query, i)
             loss, metrics = learner.query_loss(leaves, cut, task._replace(x=tree.map(_channels_last, task.x)))
+            # Cut from the graph of the inner steps: each query's own graph is freed before the next one is made.
             through = [v for v in tree.flatten(cut) if v.requires_grad]
             gradients = _gradient([loss], [*through, *leaves.values()], None)
             for kept, slope in zip(slopes, gradients, strict=False):

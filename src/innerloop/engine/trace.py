@@ -41,7 +41,7 @@ class Recorded:
             result = f(*tree.unflatten(example, leaves))
             self._shape = tree.map(lambda _: 0, result)
             # A leaf handed through has no place in the graph.
-            return [leaf.clone() if any(leaf is given for given in leaves) else leaf for leaf in tree.flatten(result)]
+            return [leaf.clone() if any(leaf is own for own in leaves) else leaf for leaf in tree.flatten(result)]
 
         leaves = tree.flatten(example)
         with torch.enable_grad():
@@ -62,6 +62,7 @@ def recorded(learner: Learner, params: Params, episodes: Episode, plan: Plan) ->
     Raises:
         InputError: What the learner does depends on values, so that it cannot be recorded.
     """
+    # By value of the learner: two equal ones compute the same, and fields are all that a learner has.
     key = (learner, shapes((params, episodes)), plan)
     if key not in _RECORDED:
         example = ({k: v.detach() for k, v in params.items()}, episodes)

@@ -246,7 +246,7 @@ class _Training:
         steps = 0 if self.config.cpu_minutes is not None else self.config.steps - self.step
         chosen = self.world.on_rank_zero(lambda: choose(self.now, self.params, episodes, steps, **self.config.pins))
         if self.world.rank == 0:
-            print(f"innerloop: {chosen.said}", file=sys.stderr)
+            print(f"innerloop: {chosen.message}", file=sys.stderr)
         return chosen.plan
 
     def validate(self, sampler: Sampler) -> dict[str, Any]:

@@ -71,8 +71,9 @@ class _Pieces:
         _check(learner)
         if not self.plan.traced:
             return task_gradient.vmapped(lambda: self._step(learner, *trees))
+        # An annealed learner is another one from some step on, and what was recorded holds for the one before.
         if self._recorded is None or self._recorded[0] != learner:
-            self._recorded = learner, Recorded(lambda *given: self._step(learner, *given), trees, self.plan)
+            self._recorded = learner, Recorded(lambda *values: self._step(learner, *values), trees, self.plan)
         return self._recorded[1](*trees)
 
     _step: Callable[..., Any]
@@ -116,6 +117,7 @@ class TruncatedBPTT(_Pieces):
             return losses.mean(), (losses, after)
 
         gradient, (losses, after) = torch.func.grad(total, has_aux=True)(params)
+        # Detached: the next piece starts from numbers. That is the truncation, and what it costs is the bias.
         return gradient, Held(episodes, _detached(after)), {"loss": losses.detach().mean() / self.length}
 
 
@@ -166,11 +168,13 @@ class PES(_Pieces):
             k: self.sigma * random.normal(random.fold(key, i), (count, *v.shape), v.dtype)
             for i, (k, v) in enumerate(params.items())
         }
+        # A new unroll forgets the noise of the one before it, which its losses do not depend on.
         noise = tree.map(lambda sofar, now: _where(ended, now, sofar + now), state.noise, draw)
         axes = (tree.axes(params), tree.axes(pair[0]), tree.axes(episodes.support))
         run = torch.vmap(lambda p, c, s: self._unroll(learner, p, c, s), axes)
         (up, above), (down, below) = (
             run(tree.map(lambda v, e, sign=sign: v + sign * e, params, draw), carry, episodes.support)
+            # Both signs with the same noise: what they have in common drops out of the difference.
             for sign, carry in zip((1, -1), pair, strict=True)
         )
         slope = (up - down) / (2 * self.sigma**2)  # [problems]
@@ -192,6 +196,7 @@ def _renewed(
     """Fresh tasks and states in the rows whose problem has ended or not begun, and which these are."""
     axes = tree.axes(carries[0]), tree.axes(held.support)
     ended = torch.vmap(learner.ended, axes)(carries[0], held.support)
+    # Begun for every row and then selected: shapes must not depend on how many have ended.
     begun = _start(learner, params, fresh)
     episodes = tree.map(lambda new, old: _where(ended, new, old), fresh, held)
     carries = tuple(tree.map(lambda new, old: _where(ended, new, old), begun, carry) for carry in carries)

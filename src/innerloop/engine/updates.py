@@ -124,6 +124,7 @@ class Descent:
         if self.estimator is not None:
             gradient, held, metrics = self.estimator.gradient(learner, params, held, episodes, number)
         elif self._records(params, episodes):
+            # By identity, which is cheap: training keeps one object for as long as nothing is annealed.
             if self._whole is None or self._whole.learner is not learner:  # what is recorded holds for one learner
                 assert isinstance(self.plan, Plan)
                 self._whole = WholeStep(learner, params, self.plan, self.clip)
@@ -135,6 +136,7 @@ class Descent:
             gradient, metrics = meta_gradient(learner, params, episodes, self.plan)
             if self.mean is not None:
                 gradient, metrics = self.mean(gradient, metrics)
+        # Looked at before the optimizer: its moments would keep a NaN for ever.
         if not metrics["loss"].isfinite() or not all(bool(g.isfinite().all()) for g in gradient.values()):
             raise NotFiniteError("the loss or its gradient", metrics)
         params, moments = self._descend(params, moments, gradient, rate)
@@ -156,8 +158,10 @@ class Descent:
         if moments is None:
             values = [torch.add(v, slope, alpha=-rate) for v, slope in zip(params.values(), slopes, strict=True)]
             return dict(zip(params, values, strict=True)), None
+        # Copies: torch's Adam works in place, and what came in must stay as it was (`Update.step` is pure).
         values = [v.detach().clone() for v in params.values()]
         first, second = (
+            # The moments are one vector of a common type, and Adam wants those of each parameter.
             [v.to(leaf.dtype, copy=True) for v, leaf in zip(pieces(vector, params).values(), values, strict=True)]
             for vector in moments[:2]
         )
@@ -198,6 +202,7 @@ class Own:
 
     def begin(self, learner: Learner, params: Params, episodes: Episode) -> State:
         state = self.update.begin(learner, params, episodes)
+        # What can never be saved is refused before the first step, not at the first checkpoint.
         self._check(state, "begin")
         self._paths = [path for path, _ in tree.items(state)]
         return state
@@ -231,6 +236,7 @@ class Own:
             new = after[name]
             if not isinstance(new, Tensor) or (new.shape, new.dtype, new.device) != (old.shape, old.dtype, old.device):
                 raise InputError(f"step of {self.name} returned {_kind(new)} for '{name}', which is {_kind(old)}")
+        # Here and not after the next loss: parameters that are broken would be saved by then.
         broken = [name for name in before if not bool(after[name].isfinite().all())]
         if broken:
             raise NotFiniteError(f"the parameter '{broken[0]}' that {self.name} returned", metrics)
@@ -293,6 +299,7 @@ def restored(state: State, leaves: dict[str, Tensor]) -> State:
 
 def leaves_of(checkpoint: dict[str, Any]) -> dict[str, Tensor] | None:
     """The leaves of the update's state in a checkpoint; None before the first step."""
+    # At step 0 there is no state yet: the update begins when there are tasks.
     if "update" in checkpoint or checkpoint["step"] == 0:
         return checkpoint.get("update")
     # Release 0.1.0 had the state of torch.optim, whose parameters are numbered.

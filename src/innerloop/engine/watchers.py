@@ -80,6 +80,7 @@ class Watchers:
     @contextlib.contextmanager
     def watching(self, run: Path | None, config: TrainConfig, record: dict[str, Any]) -> Iterator[None]:
         """`started` before and `ended` after, whatever ends it."""
+        # Copies here and below: a watcher that changes its dict must not change what the next one hears, or the run.
         self._tell(lambda w: w.started(run, config, dict(record)))
         reason = "finished"
         try:
@@ -108,11 +109,13 @@ class Watchers:
         self._tell(lambda w: w.saved(self.number))
 
     def _tell(self, what: Callable[[Watcher], None]) -> None:
+        # The engine's own first, and uncaught: a log that cannot be written must end the training, not be dropped.
         for watcher in self._own:
             what(watcher)
         for watcher in tuple(self._others):
             try:
                 what(watcher)
+            # Stopping is a wish, not an error: the step is over, so the others still hear of it.
             except Stop as stop:
                 self.stop = stop.reason if self.stop is None else self.stop
             except Exception as error:

@@ -63,9 +63,9 @@ class _BiLSTM(nn.Module):
 def _hidden(cell: _LSTMCell, x: Tensor, rows: Tensor) -> Tensor:
     """[n, features] hidden state after every row of a sequence."""
     h = c = torch.zeros_like(x[0])
-    found = []
+    states = []
     for driven, real in zip(cell.input(x).unbind(0), rows.unbind(0), strict=True):
         next_h, next_c = cell.step(driven, h, c)
         h, c = torch.where(real, next_h, h), torch.where(real, next_c, c)
-        found.append(h)
-    return torch.stack(found)
+        states.append(h)
+    return torch.stack(states)
