@@ -219,7 +219,7 @@ def test_odd_exif_beside_an_orientation_does_not_hide_the_picture(entry, tail):
     assert read_image(content(Image.new("RGB", (20, 10), (255, 0, 0)), "JPEG", exif=exif), 20, 3).shape == (3, 20, 20)
 
 
-@pytest.mark.parametrize("size", [(40_000, 10), (10, 40_000), (30_000, 20)])
+@pytest.mark.parametrize("size", [(40_000, 10), (10, 40_000), (30_000, 20), (3_999, 1), (1, 3_999), (2_000, 200)])
 def test_a_long_strip_is_scaled_before_it_is_padded(size, monkeypatch):
     made = []
     new = Image.new

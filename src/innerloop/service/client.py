@@ -177,6 +177,7 @@ class Client:
                     time.sleep(0.25 * 2 ** (self._tries - 1 - left))
                     continue
                 raise ServiceError(f"{self.url} gives no answer: {error or type(error).__name__}") from error
+            # Only with Retry-After is a refusal known to have come before anything was done.
             wait = _wait(answer)
             if wait is None or not left:
                 break
@@ -241,14 +242,14 @@ class Task:
             InputError: A file cannot be read.
             ServiceError: The service refused, as when the task knows fewer than two classes.
         """
-        found = []
+        predictions = []
         for part, _ in self._parts(examples):
             kind = next(iter(part[0]))
             body = {f"{kind}s" if kind != "features" else kind: [row[kind] for row in part]}
             answer = self.client.request("POST", f"{self._path}/predict", looks=True, json=body).json()
             for p in answer["predictions"]:
-                found.append(known(Prediction, p | {"label": p["class"], "version": answer["version"]}))
-        return found
+                predictions.append(known(Prediction, p | {"label": p["class"], "version": answer["version"]}))
+        return predictions
 
     def feedback(self, prediction: Prediction | str, label: str) -> int:
         """Say what a prediction should have been; its example is learned from. Returns the version that knows it.
@@ -263,9 +264,9 @@ class Task:
     def examples(self, label: str | None = None) -> Iterator[StoredExample]:
         """What it was taught, oldest first."""
         asked: dict[str, Any] = {"limit": 1000} | ({} if label is None else {"label": label})
-        while found := self.client.request("GET", f"{self._path}/examples", params=asked).json():
-            yield from (known(StoredExample, row) for row in found)
-            asked["after"] = found[-1]["id"]
+        while page := self.client.request("GET", f"{self._path}/examples", params=asked).json():
+            yield from (known(StoredExample, row) for row in page)
+            asked["after"] = page[-1]["id"]
 
     def relabel(self, example: int, label: str) -> int:
         """Say that an example is of another class; returns the version."""

@@ -38,6 +38,9 @@ _HUE = 40
 """Difference of two channels, of 255, that makes another colour."""
 _LONGEST = 4_000
 """Side from which a picture is scaled before it is padded: the square of a long strip would not fit into memory."""
+_THIN, _CHEAP = 8, 2**20
+"""A square of so many times a picture's pixels, and of more than so many, is scaled before it is padded as well: what a
+picture costs follows from its pixels, of which a strip has few."""
 _ORIENTATION = 0x0112
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """EXIF orientations as Pillow's numbers of what undoes them."""
@@ -305,7 +308,7 @@ def _row(picture: "Image", size: int, channels: int) -> Tensor:
     picture = picture.convert("L" if channels == 1 else "RGB")
     width, height = picture.size
     side = max(width, height)
-    if width != height and side > _LONGEST:
+    if width != height and (side > _LONGEST or side**2 > max(_THIN * width * height, _CHEAP)):
         width, height = (max(1, round(edge * size / side)) for edge in (width, height))
         picture, side = picture.resize((width, height), pil.Resampling.BOX), size
     if width != height:

@@ -88,16 +88,16 @@ class Sources:
 
     def offers(self) -> list[Offer]:
         """All of them, by name; what cannot be loaded is left out."""
-        found, known = [], sources.names()
+        offers, known = [], sources.names()
         for name in [*self._about, *self._run_names()]:
             with contextlib.suppress(InputError, HTTPError):
                 if name in known and name not in self._loaded:
-                    found.append(Offer(name, sources.kind(name), known[name]))
+                    offers.append(Offer(name, sources.kind(name), known[name]))
                     continue
                 source = self.find(name)
                 about = self._about.get(name) or f"{type(source.learner).__name__}, a run of this server"
-                found.append(Offer(name, source.kind, about))
-        return found
+                offers.append(Offer(name, source.kind, about))
+        return offers
 
     def find(self, name: str) -> Source:
         """A source that is offered; it is loaded when it is first asked for.

@@ -69,17 +69,17 @@ def from_environment() -> FastAPI:
 
 def _document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
-        made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        schemas = made.setdefault("components", {}).setdefault("schemas", {})
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for model in (ExampleIn, ExamplesIn, PredictBody):  # read by hand, because they may come as multipart as well
-            found = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            found.pop("$defs", None)
-            schemas[model.__name__] = found
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schema.pop("$defs", None)
+            schemas[model.__name__] = schema
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        made["security"] = [{}, {"key": []}]
-        app.openapi_schema = made
+        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{}, {"key": []}]
+        app.openapi_schema = document
     return app.openapi_schema
 
 
@@ -96,9 +96,9 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, HTTPError):  # a body that was stopped while the framework read it
         return _refused(error.__cause__)
-    said = {404: f"there is nothing at {request.url.path[:200]}", 405: f"{request.method} is not for this path"}
+    meanings = {404: f"there is nothing at {request.url.path[:200]}", 405: f"{request.method} is not for this path"}
     return _refused(
-        HTTPError(error.status_code, said.get(error.status_code, str(error.detail))), dict(error.headers or {})
+        HTTPError(error.status_code, meanings.get(error.status_code, str(error.detail))), dict(error.headers or {})
     )
 
 

@@ -95,6 +95,7 @@ class Batcher:
         stay_on_one_core()
         while (taken := self._take()) is not None:
             queue, jobs = taken
+            # A request that was given up is left out; from here on it cannot be cancelled any more.
             live = [job for job in jobs if job.future.set_running_or_notify_cancel()]
             if live:
                 self._seen(queue, sum(len(job.items) for job in live))
@@ -128,9 +129,9 @@ class Batcher:
 def _run(jobs: list[_Job]) -> None:
     items = [item for job in jobs for item in job.items]
     try:
-        found = list(jobs[0].work(items))
-        if len(found) != len(items):
-            raise RuntimeError(f"{len(items)} items gave {len(found)} results")
+        results = list(jobs[0].work(items))
+        if len(results) != len(items):
+            raise RuntimeError(f"{len(items)} items gave {len(results)} results")
     except BaseException as error:
         if len(jobs) == 1:
             jobs[0].future.set_exception(error)
@@ -139,5 +140,5 @@ def _run(jobs: list[_Job]) -> None:
             _run([job])
         return
     for job in jobs:
-        job.future.set_result(found[: len(job.items)])
-        del found[: len(job.items)]
+        job.future.set_result(results[: len(job.items)])
+        del results[: len(job.items)]

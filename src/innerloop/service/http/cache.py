@@ -34,16 +34,16 @@ class Cache(Generic[T]):
     def find(self, key: Hashable) -> T | None:
         """What is kept under a key, now the youngest."""
         with self._lock:
-            found = self._kept.get(key)
-            if found is None:
+            kept = self._kept.get(key)
+            if kept is None:
                 return None
             self._kept.move_to_end(key)
-            return found[0]
+            return kept[0]
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """What is kept under a key; else it is made, by one thread while the others wait for it."""
-        if (found := self.find(key)) is not None:
-            return found
+        if (kept := self.find(key)) is not None:
+            return kept
         with self._lock:
             waiting = self._making.get(key)
             mine = self._making.setdefault(key, Future())
@@ -56,7 +56,7 @@ class Cache(Generic[T]):
                 del self._making[key]
             mine.set_exception(error)
             raise
-        self.put(key, value)
+        self.put(key, value)  # before it is no longer being made: between the two it would be made twice
         with self._lock:
             del self._making[key]
         mine.set_result(value)

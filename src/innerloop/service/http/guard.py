@@ -105,15 +105,15 @@ class Guard:
 
     async def _check_key(self, headers: Headers, method: str, path: str) -> str:
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        found = None
+        key = None
         if scheme.lower() == "bearer" and token:
-            found = await to_thread.run_sync(self._service.keys.find, token.strip())
-        if found is None:
+            key = await to_thread.run_sync(self._service.keys.find, token.strip())
+        if key is None:
             raise HTTPError(401, "this server demands an API key: send 'Authorization: Bearer <key>'")
         looking = method in _LOOKING or (method == "POST" and path.endswith("/predict"))
-        if found.scope != "write" and not looking:
+        if key.scope != "write" and not looking:
             raise HTTPError(403, "this API key may only look and predict: changing something needs one of scope write")
-        return f"key {found.id}"
+        return f"key {key.id}"
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "none"
@@ -132,10 +132,10 @@ class _Body:
 
     def check(self) -> None:
         """Refuse by what the client says that it will send."""
-        said = self._headers.get("content-length")
-        if said is not None and not (said.isascii() and said.isdigit()):
+        length = self._headers.get("content-length")
+        if length is not None and not (length.isascii() and length.isdigit()):
             raise HTTPError(400, "Content-Length is not a number")
-        if said is not None and int(said) > self._guard._most:
+        if length is not None and int(length) > self._guard._most:
             raise self._too_large()
 
     async def receive(self) -> Message:

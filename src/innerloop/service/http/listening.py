@@ -38,14 +38,14 @@ class _OneEach(socket.socket):
 
 
 def _bound(cls: type[socket.socket], host: str, port: int) -> socket.socket:
-    found = cls(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound = cls(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if cls is _OneEach:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
-        found.bind((host, port))
+        bound.bind((host, port))
     except OSError:
-        found.close()
+        bound.close()
         raise
-    found.set_inheritable(True)
-    return found
+    bound.set_inheritable(True)  # workers are started by spawn, and get it as an open file
+    return bound

@@ -57,6 +57,7 @@ class Metrics:
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             from prometheus_client import multiprocess
 
+            # A fresh one for each question: the collector reads the files of all workers, this worker's among them.
             registry = self._prometheus.CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)
         return self._prometheus.generate_latest(registry), self._prometheus.CONTENT_TYPE_LATEST

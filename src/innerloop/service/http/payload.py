@@ -31,9 +31,9 @@ async def examples(request: Request, limits: Limits) -> list[Raw]:
     """
     if _multipart(request):
         return await _files(request, limits, labelled=True)
-    found = _validated(ExamplesIn, await _json(request)).examples
-    _count(len(found), limits)
-    return [_example(example, i, limits) for i, example in enumerate(found)]
+    parsed = _validated(ExamplesIn, await _json(request)).examples
+    _count(len(parsed), limits)
+    return [_example(example, i, limits) for i, example in enumerate(parsed)]
 
 
 async def questions(request: Request, limits: Limits) -> list[Raw]:
@@ -44,11 +44,11 @@ async def questions(request: Request, limits: Limits) -> list[Raw]:
     """
     if _multipart(request):
         return await _files(request, limits, labelled=False)
-    given = _validated(PredictBody, await _json(request))
-    kinds = [name for name in ("texts", "features", "images") if getattr(given, name) is not None]
+    asked = _validated(PredictBody, await _json(request))
+    kinds = [name for name in ("texts", "features", "images") if getattr(asked, name) is not None]
     if len(kinds) != 1:
         raise HTTPError(422, f"give one of texts, features and images, got {' and '.join(kinds) or 'none'}")
-    values = getattr(given, kinds[0])
+    values = getattr(asked, kinds[0])
     _count(len(values), limits)
     read = {"texts": _text, "features": _features, "images": _image}[kinds[0]]
     return [read(value, f"{kinds[0]}[{i}]", limits) for i, value in enumerate(values)]
@@ -92,19 +92,19 @@ def label(text: str, limits: Limits, name: str = "label") -> str:
     return text
 
 
-def example(given: ExampleIn, limits: Limits) -> Raw:
+def example(parsed: ExampleIn, limits: Limits) -> Raw:
     """One labelled example that came in JSON."""
-    return _example(given, 0, limits)
+    return _example(parsed, 0, limits)
 
 
-def _example(given: ExampleIn, i: int, limits: Limits) -> Raw:
+def _example(parsed: ExampleIn, i: int, limits: Limits) -> Raw:
     where = f"examples[{i}]"
-    kinds = [name for name in ("text", "features", "image") if getattr(given, name) is not None]
+    kinds = [name for name in ("text", "features", "image") if getattr(parsed, name) is not None]
     if len(kinds) != 1:
         raise HTTPError(422, f"{where} must have one of text, features and image, got {' and '.join(kinds) or 'none'}")
     read = {"text": _text, "features": _features, "image": _image}[kinds[0]]
-    raw = read(getattr(given, kinds[0]), f"{where}.{kinds[0]}", limits)
-    return raw._replace(label=label(given.label, limits, f"{where}.label"))
+    raw = read(getattr(parsed, kinds[0]), f"{where}.{kinds[0]}", limits)
+    return raw._replace(label=label(parsed.label, limits, f"{where}.label"))
 
 
 def _text(value: str, name: str, limits: Limits) -> Raw:
@@ -144,13 +144,13 @@ async def _files(request: Request, limits: Limits, labelled: bool) -> list[Raw]:
             raise HTTPError(422, f"there is a field '{foreign[:100]}', and {' and '.join(sorted(known))} are taken")
         files = form.getlist("files")
         _count(len(files), limits)
-        found = []
+        raw_files = []
         for i, file in enumerate(files):
             if not isinstance(file, UploadFile):
                 raise HTTPError(422, f"files[{i}] is not a file: send it with a file name")
-            found.append(Raw("pictures", await file.read(), _name(file.filename, i)))
+            raw_files.append(Raw("pictures", await file.read(), _name(file.filename, i)))
         if not labelled:
-            return found
+            return raw_files
         labels = form.getlist("label")
         if len(labels) not in (1, len(files)):
             raise HTTPError(
@@ -158,15 +158,15 @@ async def _files(request: Request, limits: Limits, labelled: bool) -> list[Raw]:
             )
         texts = [value if isinstance(value, str) else _is_file() for value in labels]
         texts = texts * len(files) if len(texts) == 1 else texts
-        return [raw._replace(label=label(text, limits)) for raw, text in zip(found, texts, strict=True)]
+        return [raw._replace(label=label(text, limits)) for raw, text in zip(raw_files, texts, strict=True)]
 
 
 def _is_file() -> NoReturn:
     raise HTTPError(422, "label is a file, and must be a text")
 
 
-def _name(given: str | None, i: int) -> str:
-    shown = "".join(c if c.isprintable() else "?" for c in (given or "")[-100:])
+def _name(sent: str | None, i: int) -> str:
+    shown = "".join(c if c.isprintable() else "?" for c in (sent or "")[-100:])
     return shown or f"files[{i}]"
 
 
@@ -191,14 +191,14 @@ def _multipart(request: Request) -> bool:
 async def _json(request: Request) -> Any:
     content = await request.body()
     try:
-        found = json.loads(content, parse_constant=_constant)
+        value = json.loads(content, parse_constant=_constant)
     except RecursionError:
         raise HTTPError(400, "the body is nested too deeply") from None
     except ValueError as error:
         raise HTTPError(400, f"the body is not JSON: {str(error)[:200]}") from error
-    if _depth(found) > _DEEPEST:
+    if _depth(value) > _DEEPEST:
         raise HTTPError(400, "the body is nested too deeply")
-    return found
+    return value
 
 
 def _constant(name: str) -> NoReturn:

@@ -67,14 +67,14 @@ def list_runs(worker: Worker) -> list[RunOut]:
     root = worker.settings.run_folder
     if root is None or not root.is_dir():
         return []
-    found = []
+    runs = []
     for folder in sorted(p.parent for p in root.glob("*/config.json")):
         try:
             config = checkpoint.read_config(folder)
         except InputError:
             continue  # being written, or of another release: the others can still be looked at
         record, train = config.get("record") or {}, config.get("train") or {}
-        found.append(
+        runs.append(
             RunOut(
                 name=folder.name,
                 learner=record.get("learner"),
@@ -83,7 +83,7 @@ def list_runs(worker: Worker) -> list[RunOut]:
                 tests=[_summary(path) for path in _tests(folder)],
             )
         )
-    return found
+    return runs
 
 
 @router.get("/api/runs/{name}", tags=["runs"])
@@ -111,8 +111,8 @@ def page() -> Response:
 def static(name: str) -> Response:
     """A file of the page; plotly comes from its installed package."""
     if name == _PLOTLY:
-        found = importlib.util.find_spec("plotly")
-        origin = None if found is None else found.origin
+        spec = importlib.util.find_spec("plotly")
+        origin = None if spec is None else spec.origin
         script = None if origin is None else Path(origin).parent / "package_data" / _PLOTLY
         if script is None or not script.is_file():
             raise HTTPError(404, "learning curves need plotly: pip install 'innerloop[serve]'")
@@ -142,16 +142,16 @@ def _summary(path: Path) -> dict[str, Any]:
 
 
 def _shown(result: Result) -> dict[str, Any]:
-    found = {k: v for k, v in result.to_json().items() if k != "scores"}
-    return found | {"metric": result.protocol.metric, "conditions": result.conditions}
+    summary = {k: v for k, v in result.to_json().items() if k != "scores"}
+    return summary | {"metric": result.protocol.metric, "conditions": result.conditions}
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         return {"error": f"it cannot be read ({error})"}
-    return found if isinstance(found, dict) else {"error": "it holds no result"}
+    return content if isinstance(content, dict) else {"error": "it holds no result"}
 
 
 def _curve(path: Path) -> list[dict[str, Any]]:
@@ -160,7 +160,7 @@ def _curve(path: Path) -> list[dict[str, Any]]:
     except OSError:
         return []
     keep = max(1, math.ceil(len(lines) / _LINES))
-    found = []
+    entries = []
     for i, line in enumerate(lines):
         try:
             entry = json.loads(line)
@@ -168,8 +168,8 @@ def _curve(path: Path) -> list[dict[str, Any]]:
             continue  # a line that is being written
         # Validation scores are few and far between: none is thinned away.
         if isinstance(entry, dict) and (i % keep == 0 or i == len(lines) - 1 or "validation" in line):
-            found.append(_finite(entry))
-    return found
+            entries.append(_finite(entry))
+    return entries
 
 
 def _finite(value: Any) -> Any:

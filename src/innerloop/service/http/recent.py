@@ -73,10 +73,10 @@ class Recent:
 
     def find(self, id: str, task: int) -> Asked | None:
         """What was asked, if it is remembered and was asked of this task."""
-        found = self._kept.find(id)
-        if found is None and self._path is not None:
-            found = self._shared(id)
-        return found if found is not None and found.task == task else None
+        asked = self._kept.find(id)
+        if asked is None and self._path is not None:
+            asked = self._shared(id)
+        return asked if asked is not None and asked.task == task else None
 
     def close(self) -> None:
         """Stop writing."""
@@ -88,10 +88,10 @@ class Recent:
     def _shared(self, id: str) -> Asked | None:
         query = "SELECT task, row, dtype, shape, kind, value, name FROM recent WHERE id = ?"
         with contextlib.suppress(sqlite3.Error), contextlib.closing(self._connect()) as c:
-            found = c.execute(query, (id,)).fetchone()
-            if found is None:
+            shared = c.execute(query, (id,)).fetchone()
+            if shared is None:
                 return None
-            task, row, dtype, shape, kind, value, name = found
+            task, row, dtype, shape, kind, value, name = shared
             shaped = np.frombuffer(row, np.dtype(dtype)).reshape(json.loads(shape))
             value = shaped.ravel().tolist() if kind == "features" else value
             return Asked(task, shaped, Raw(kind, value, name))
@@ -123,7 +123,7 @@ class Recent:
                     self._shrink(connection)
                     unweighed = 0
                 connection.execute("COMMIT")
-            except sqlite3.Error:
+            except sqlite3.Error:  # feedback to these needs the worker that answered; nothing acknowledged is lost
                 if connection is not None:
                     connection.close()
                 connection = None

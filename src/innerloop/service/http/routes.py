@@ -30,7 +30,7 @@ from innerloop.service.http.service import Service
 from innerloop.service.store import undo as history
 from innerloop.service.store.store import Change, Task
 
-_SAID = {
+_MEANINGS = {
     400: "The request cannot be read.",
     401: "No API key, or an unknown one.",
     403: "The API key may not do that, or the request comes from another site's page.",
@@ -48,7 +48,7 @@ _SAID = {
     503: "The server or its disk is busy: try again.",
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Error, "description": said} for status, said in _SAID.items()
+    status: {"model": Error, "description": meaning} for status, meaning in _MEANINGS.items()
 }
 router = APIRouter(prefix="/api", responses=REFUSALS)
 _FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
@@ -194,10 +194,10 @@ def list_examples(
 ) -> list[ExampleOut]:
     """Examples of the newest version, oldest first."""
     wanted = None if label is None else payload.label(label, worker.limits)
-    found = []
+    examples = []
     for row in worker.store.examples(name, wanted, limit, after):
         vector = row["text"] is None and row["mime"] is None
-        found.append(
+        examples.append(
             ExampleOut(
                 id=row["id"],
                 label=row["label"],
@@ -207,7 +207,7 @@ def list_examples(
                 features=_product(row["shape"]) if vector else None,
             )
         )
-    return found
+    return examples
 
 
 @router.get(

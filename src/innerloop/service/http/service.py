@@ -46,6 +46,7 @@ class Service:
         self.store = Store(settings.store, self.limits)
         self.keys = Keys(self.store.database)
         self.metrics = Metrics()
+        # Sources are loaded before anything listens, so that the first client does not wait for them.
         self.sources = Sources(settings)
         threads = self.limits.workers_threads(settings.workers)
         self.batcher = Batcher(threads, self.limits.waiting, seen=self.metrics.batch)
@@ -64,13 +65,14 @@ class Service:
 
     async def create(self, name: str, source: str, reject: float | None) -> Task:
         """A new task, of a source that is offered."""
-        found = await _thread(self.sources.find, source)
-        return await _thread(self.store.create, name, source, found.kind, reject)
+        offered = await _thread(self.sources.find, source)
+        return await _thread(self.store.create, name, source, offered.kind, reject)
 
     async def delete(self, name: str) -> None:
         """Forget a task."""
         task = await _thread(self.store.task, name)
         await _thread(self.store.delete, name)
+        # Another worker keeps its copy until newer tasks push it out; ids are never given twice, so it answers nobody.
         self._adapted.forget(lambda key: isinstance(key, tuple) and key[0] == task.id)
 
     async def teach(
@@ -81,6 +83,7 @@ class Service:
         check_kind(source, raw)
         await self._check_classes(task, source, raw)
         small = functools.partial(_thumbnails, pixels=self.limits.pixels)
+        # Thumbnails first: a picture that cannot be read is refused before an encoder spends time on the others.
         pictures = await self._together(("thumbnail",), raw, small)
         while True:
             decided = await _thread(decide, source, raw)
@@ -98,9 +101,9 @@ class Service:
         check_kind(source, raw)
         asked = [(example, adapted) for example in raw]
         work = functools.partial(_answered, pixels=self.limits.pixels)
-        found = await self._together(("predict", task.file or source.name), asked, work, source.kind == "texts")
-        answers = [answer for _, answer in found]
-        ids = [self.recent.put(Asked(task.id, row, example)) for (row, _), example in zip(found, raw, strict=True)]
+        results = await self._together(("predict", task.file or source.name), asked, work, source.kind == "texts")
+        answers = [answer for _, answer in results]
+        ids = [self.recent.put(Asked(task.id, row, example)) for (row, _), example in zip(results, raw, strict=True)]
         accepted = sum(answer.accepted for answer in answers)
         self.metrics.predictions.labels("yes").inc(accepted)
         self.metrics.predictions.labels("no").inc(len(answers) - accepted)
@@ -132,8 +135,8 @@ class Service:
 
     def calibration(self, task: Task) -> dict[str, Any] | None:
         """Calibration of a task that is in memory."""
-        found = self._adapted.find((task.id, task.version))
-        return None if found is None else found.calibration()
+        adapted = self._adapted.find((task.id, task.version))
+        return None if adapted is None else adapted.calibration()
 
     async def file(self, name: str) -> bytes:
         """The task as a portable `.fewshot` file, with all its versions."""
@@ -198,7 +201,7 @@ class Service:
         except TimeoutError as error:
             raise HTTPError(503, f"no answer in {self.limits.seconds:g} s: the server is busy, try again", 5) from error
         finally:
-            for future in futures:
+            for future in futures:  # a client that left, or an error in one part: the others need not be worked on
                 future.cancel()
         return [result for part in parts for result in part]
 
@@ -214,8 +217,8 @@ class Service:
 
         It is read once for all requests that one turn of the event loop finds, so after every one of them came.
         """
-        if (found := self._turn.get(name)) is not None:
-            return found
+        if (known := self._turn.get(name)) is not None:
+            return known
         task = self.store.task(name)
         source = self.sources.loaded(task.file or task.source)
         if source is None:
@@ -245,6 +248,7 @@ class Service:
                 )
             start = time.perf_counter()
             try:
+                # Not in the batcher's threads: a large task would hold up everybody's predictions.
                 adapted = Adapted(source, rows, labels, task.reject)
             except InputError as error:
                 raise HTTPError(409, f"task '{task.name}' cannot be learned: {error}") from error
@@ -279,7 +283,7 @@ def _encoded(asked: Sequence[tuple[Raw, Source]], pixels: int) -> list[np.ndarra
 def _answered(asked: Sequence[tuple[Raw, Adapted]], pixels: int) -> list[tuple[np.ndarray, Answer]]:
     """Rows and answers of examples of several tasks of one source: encoded together, answered task by task."""
     rows = _encoded([(raw, adapted.source) for raw, adapted in asked], pixels)
-    found: list[tuple[np.ndarray, Answer] | None] = [None] * len(asked)
+    results: list[tuple[np.ndarray, Answer] | None] = [None] * len(asked)
     tasks_asked: dict[int, list[int]] = {}
     for i, (raw, adapted) in enumerate(asked):
         if rows[i].shape != adapted.shape:
@@ -289,8 +293,8 @@ def _answered(asked: Sequence[tuple[Raw, Adapted]], pixels: int) -> list[tuple[n
     for places in tasks_asked.values():
         answers = asked[places[0]][1].answer([rows[i] for i in places], [asked[i][0] for i in places])
         for i, answer in zip(places, answers, strict=True):
-            found[i] = rows[i], answer
-    return [one for one in found if one is not None]
+            results[i] = rows[i], answer
+    return [one for one in results if one is not None]
 
 
 def _thumbnails(raw: Sequence[Raw], pixels: int) -> list[tuple[bytes, str] | None]:

@@ -50,6 +50,7 @@ def thumbnail(content: bytes, name: str, pixels: int) -> tuple[bytes, str]:
                 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
             picture = picture.convert("L" if picture.mode in ("1", "L", "LA", "F") else "RGB")
             picture.thumbnail((_SIDE, _SIDE))
+            # A new picture of nothing but pixels: profiles, comments and EXIF of the upload stay behind.
             kept = Image.frombytes(picture.mode, picture.size, picture.tobytes())
             out = io.BytesIO()
             if max(kept.size) <= _SMALL:

@@ -58,6 +58,7 @@ def give(store: Store, name: str, source: Source) -> bytes:
         taught = adapted(source, rows, history, task.reject)
     except InputError as error:
         raise HTTPError(409, f"task '{name}' cannot be learned: {error}") from error
+    # Through a folder: the writer of files writes atomically beside its goal, and knows no other way.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "task.fewshot"
         file.write(path, taught)
@@ -98,9 +99,9 @@ def _pictures(taught: Taught) -> list[bytes | None]:
 def _labels(taught: Taught, limits: Limits) -> dict[Label, str]:
     known: dict[Label, str] = {}
     for entry in taught.history.versions:
-        for given, _, _ in entry.added:
-            if given not in known:
-                known[given] = label(str(given), limits, f"class '{str(given)[:50]}'")
+        for original, _, _ in entry.added:
+            if original not in known:
+                known[original] = label(str(original), limits, f"class '{str(original)[:50]}'")
     if len(set(known.values())) < len(known):
         raise InputError("two classes of the file are called the same here, where labels are texts: rename one")
     return known

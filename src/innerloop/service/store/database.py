@@ -148,7 +148,7 @@ class Database:
             connection = self._connect()
         try:
             yield connection
-        except sqlite3.Error:
+        except sqlite3.Error:  # what state it is in nobody knows
             connection.close()
             raise
         except BaseException:
@@ -182,6 +182,7 @@ class Database:
                     f"the store {self.path} is of version {version} and this release knows {SCHEMA}: update innerloop"
                 )
             connection.execute("PRAGMA journal_mode = WAL")
+            # The version is read again under the lock: several workers start at once, and one of them migrates.
             connection.execute("BEGIN IMMEDIATE")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version < SCHEMA:

@@ -51,16 +51,16 @@ class Keys:
             raise InputError(f"a key's name has at most {_LONGEST} printable characters")
         token, now = _PREFIX + secrets.token_urlsafe(32), datetime.now(UTC).isoformat(timespec="seconds")
         with self._database.writing() as c:
-            made = "INSERT INTO keys (name, scope, hash, created) VALUES (?, ?, ?, ?)"
-            id = c.execute(made, (name, scope, _hash(token), now)).lastrowid
+            query = "INSERT INTO keys (name, scope, hash, created) VALUES (?, ?, ?, ?)"
+            id = c.execute(query, (name, scope, _hash(token), now)).lastrowid
         assert id is not None
         return Key(id=id, name=name, scope=scope, created=now), token
 
     def all(self) -> list[Key]:
         """All keys, oldest first, those that were revoked among them."""
         with self._database.reading() as c:
-            found = c.execute("SELECT id, name, scope, created, revoked FROM keys ORDER BY id").fetchall()
-        return [Key(**dict(row)) for row in found]
+            rows = c.execute("SELECT id, name, scope, created, revoked FROM keys ORDER BY id").fetchall()
+        return [Key(**dict(row)) for row in rows]
 
     def revoke(self, id: int) -> None:
         """Refuse a key from the next request on.
@@ -79,10 +79,10 @@ class Keys:
         digest = _hash(token)
         query = "SELECT id, name, scope, created, revoked, hash FROM keys WHERE hash = ? AND revoked IS NULL"
         with self._database.reading() as c:
-            found = c.execute(query, (digest,)).fetchone()
-        if found is None or not hmac.compare_digest(found["hash"], digest):
+            row = c.execute(query, (digest,)).fetchone()
+        if row is None or not hmac.compare_digest(row["hash"], digest):
             return None
-        values = dict(found)
+        values = dict(row)
         del values["hash"]
         return Key(**values)
 

@@ -103,8 +103,8 @@ class Store:
             self.check_new(c, name)
             now = _now()
             values = (name, source, kind, reject, now)
-            made = "INSERT INTO tasks (name, source, kind, reject, created, version) VALUES (?, ?, ?, ?, ?, 0)"
-            id = c.execute(made, values).lastrowid
+            query = "INSERT INTO tasks (name, source, kind, reject, created, version) VALUES (?, ?, ?, ?, ?, 0)"
+            id = c.execute(query, values).lastrowid
             c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]')", (id, now))
             return read_task(c, name)
 
@@ -132,8 +132,8 @@ class Store:
             grouped = "SELECT task, label, count(*) FROM members WHERE until IS NULL GROUP BY task, label"
             for id, label, n in c.execute(grouped):
                 counts.setdefault(id, {})[label] = n
-            found = [_read(row) for row in c.execute("SELECT * FROM tasks ORDER BY name")]
-        return [(task, counts.get(task.id, {})) for task in found]
+            tasks = [_read(row) for row in c.execute("SELECT * FROM tasks ORDER BY name")]
+        return [(task, counts.get(task.id, {})) for task in tasks]
 
     def task(self, name: str) -> Task:
         """A task.
@@ -184,13 +184,13 @@ class Store:
             now, ids = _now(), []
             for e in examples:
                 values = (task.id, e.row.tobytes(), e.text, e.picture, e.mime, now)
-                made = "INSERT INTO examples (task, row, text, picture, mime, added) VALUES (?, ?, ?, ?, ?, ?)"
-                ids.append(c.execute(made, values).lastrowid)
+                query = "INSERT INTO examples (task, row, text, picture, mime, added) VALUES (?, ?, ?, ?, ?, ?)"
+                ids.append(c.execute(query, values).lastrowid)
                 c.execute("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", (task.id, ids[-1], e.label, version))
-            said: dict[str, int] = {}
+            counts: dict[str, int] = {}
             for e in examples:
-                said[e.label] = said.get(e.label, 0) + 1
-            return Done(action or "add " + _listed([f"{n} to {label}" for label, n in said.items()]), tuple(ids))
+                counts[e.label] = counts.get(e.label, 0) + 1
+            return Done(action or "add " + _listed([f"{n} to {label}" for label, n in counts.items()]), tuple(ids))
 
         return self.change(name, work, expected)
 
@@ -239,18 +239,18 @@ class Store:
             values: list[Any] = [task.id, after]
             if label is not None:
                 query, values = f"{query} AND m.label = ?", [*values, label]
-            found = c.execute(f"{query} ORDER BY m.example LIMIT ?", [*values, limit]).fetchall()
-        return [dict(row) | {"shape": task.shape} for row in found]
+            rows = c.execute(f"{query} ORDER BY m.example LIMIT ?", [*values, limit]).fetchall()
+        return [dict(row) | {"shape": task.shape} for row in rows]
 
     def picture(self, name: str, example: int) -> tuple[bytes, str]:
         """An example's thumbnail, and its media type."""
         with self.snapshot() as c:
             task = read_task(c, name)
             query = "SELECT picture, mime FROM examples WHERE id = ? AND task = ? AND picture IS NOT NULL"
-            found = c.execute(query, (_id(example), task.id)).fetchone()
-        if found is None:
+            row = c.execute(query, (_id(example), task.id)).fetchone()
+        if row is None:
             raise MissingError(f"task '{name}' has no picture {example}")
-        return found[0], found[1]
+        return row[0], row[1]
 
     def versions(self, name: str) -> list[dict[str, Any]]:
         """The history, oldest first: `version`, `time`, `action`, `classes`, `examples`."""
@@ -265,11 +265,12 @@ class Store:
             "m.since <= ? AND (m.until IS NULL OR m.until > ?) ORDER BY m.example"
         )
         with self.database.reading() as c:
-            found = c.execute(query, (task.id, task.version, task.version)).fetchall()
-        if not found or task.shape is None or task.dtype is None:
+            members = c.execute(query, (task.id, task.version, task.version)).fetchall()
+        if not members or task.shape is None or task.dtype is None:
             return np.zeros((0,)), []
-        rows = np.frombuffer(b"".join(row[0] for row in found), np.dtype(task.dtype))
-        return rows.reshape(len(found), *task.shape), [row[1] for row in found]
+        # The order in which they were taught decides how sums are rounded, so it is part of what a task is.
+        rows = np.frombuffer(b"".join(row[0] for row in members), np.dtype(task.dtype))
+        return rows.reshape(len(members), *task.shape), [row[1] for row in members]
 
     def change(
         self,
@@ -289,6 +290,7 @@ class Store:
             InputError: The version is too large.
         """
         with self.database.writing() as c:
+            # Read inside of the transaction: two clients that saw the same version cannot both go on from it.
             task = read_task(c, name)
             if expected is not None and expected != task.version:
                 raise StaleError(
@@ -329,6 +331,7 @@ class Store:
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """A connection whose statements all see the same state."""
         with self.database.reading() as c:
+            # Without it every statement sees what was committed last, and a task would not fit to its members.
             c.execute("BEGIN")
             try:
                 yield c
@@ -343,10 +346,10 @@ def read_task(c: sqlite3.Connection, name: str) -> Task:
     Raises:
         MissingError: There is none.
     """
-    found = c.execute("SELECT * FROM tasks WHERE name = ?", (name,)).fetchone()
-    if found is None:
+    row = c.execute("SELECT * FROM tasks WHERE name = ?", (name,)).fetchone()
+    if row is None:
         raise MissingError(f"there is no task '{name}'")
-    return _read(found)
+    return _read(row)
 
 
 def _read(row: sqlite3.Row) -> Task:
@@ -366,10 +369,10 @@ def _classes(c: sqlite3.Connection, task: Task) -> dict[str, int]:
 
 def _label(c: sqlite3.Connection, task: Task, example: int) -> str:
     query = "SELECT label FROM members WHERE task = ? AND example = ? AND until IS NULL"
-    found = c.execute(query, (task.id, _id(example))).fetchone()
-    if found is None:
+    row = c.execute(query, (task.id, _id(example))).fetchone()
+    if row is None:
         raise MissingError(f"task '{task.name}' has no example {example}")
-    return found[0]
+    return row[0]
 
 
 def end(c: sqlite3.Connection, task: Task, version: int, ids: Sequence[int]) -> None:

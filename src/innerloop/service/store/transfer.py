@@ -48,6 +48,7 @@ def recorded(store: Store, name: str) -> tuple[Task, Tensor, History]:
     for row in versions:
         number = row["version"]
         new = sorted(began.get(number, []))
+        # A relabelled example ends under one class and begins under another: as a file has it, it left and came.
         gone = {*ended.get(number, []), *(at for _, at in new if first[at] < number)}
         entries.append(
             Version(

@@ -56,8 +56,8 @@ async function send(method, path, { json, form, version } = {}, tries = 4) {
     return send(method, path, { json, form, version }, tries - 1);
   }
   if (!answer.ok) {
-    const said = await answer.json().catch(() => null);
-    throw new ApiError(answer.status, said?.error ?? `the service answered ${answer.status} ${answer.statusText}`);
+    const refusal = await answer.json().catch(() => null);
+    throw new ApiError(answer.status, refusal?.error ?? `the service answered ${answer.status} ${answer.statusText}`);
   }
   return answer;
 }

@@ -30,7 +30,7 @@ export async function curves(place, runs) {
   const Plotly = await plotly();
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const frames = things.map((thing) => {
-    const frame = h("div", { class: "plot", role: "img", "aria-label": said(runs, thing) });
+    const frame = h("div", { class: "plot", role: "img", "aria-label": describe(runs, thing) });
     place.append(h("figure", {}, h("figcaption", {}, NAMES[thing], h("span", { class: "soft small" }, " by step")), frame));
     return frame;
   });
@@ -78,7 +78,7 @@ function layout(frame) {
     hoverlabel: { bgcolor: style.getPropertyValue("--panel").trim(), font: { color: style.getPropertyValue("--ink").trim() } } };
 }
 
-function said(runs, thing) {
+function describe(runs, thing) {
   const ends = runs.flatMap((run) => {
     const points = line(run, thing);
     return points ? [`${run.name} from ${points[0][1].toPrecision(3)} to ${points.at(-1)[1].toPrecision(3)} after ${points.at(-1)[0]} steps`] : [];

@@ -56,9 +56,9 @@ export class Intake {
 
   /** Marks the ones that a message names, and returns them. */
   blame(message) {
-    const found = this.pending.filter((thing) => thing.name && message.includes(thing.name));
-    this.show(found);
-    return found;
+    const named = this.pending.filter((thing) => thing.name && message.includes(thing.name));
+    this.show(named);
+    return named;
   }
 
   pictures(label, folders) {
@@ -67,8 +67,8 @@ export class Intake {
       input.value = "";
     } });
     const whole = h("input", { type: "file", webkitdirectory: true, class: "unseen", onkeydown: enter, onchange: () => {
-      const [found, skipped] = fromFolder([...whole.files]);
-      this.take(found, skipped);
+      const [pictures, skipped] = fromFolder([...whole.files]);
+      this.take(pictures, skipped);
       whole.value = "";
     } });
     return h("div", { class: "intake" },
@@ -170,8 +170,8 @@ async function fromLines(kind, file) {
   if (/\.jsonl$/i.test(file.name)) {
     return text.split("\n").filter((line) => line.trim()).map((line, i) => {
       try {
-        const { text: said, features, label = null } = JSON.parse(line);
-        return { ...(kind === "texts" ? { text: String(said) } : { features }), label, name: String(said ?? line) };
+        const { text, features, label = null } = JSON.parse(line);
+        return { ...(kind === "texts" ? { text: String(text) } : { features }), label, name: String(text ?? line) };
       } catch {
         throw new Error(`line ${i + 1} is no JSON`);
       }
@@ -191,10 +191,10 @@ function csv(text) {
   const rows = [[]];
   const cell = /("(?:[^"]|"")*"|[^,\r\n]*)(,|\r?\n|$)/y;
   while (cell.lastIndex < text.length) {
-    const found = cell.exec(text);
-    if (!found) throw new Error("a quote is not closed");
-    rows.at(-1).push(found[1].startsWith('"') ? found[1].slice(1, -1).replaceAll('""', '"') : found[1]);
-    if (found[2] !== "," && cell.lastIndex < text.length) rows.push([]);
+    const match = cell.exec(text);
+    if (!match) throw new Error("a quote is not closed");
+    rows.at(-1).push(match[1].startsWith('"') ? match[1].slice(1, -1).replaceAll('""', '"') : match[1]);
+    if (match[2] !== "," && cell.lastIndex < text.length) rows.push([]);
   }
   return rows;
 }
@@ -230,11 +230,11 @@ async function inside(entry, folder) {
     return [{ file, label: folder, name: file.name }];
   }
   const reader = entry.createReader();
-  const found = [];
+  const children = [];
   for (;;) {
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     if (!some.length) break;
-    found.push(...some);
+    children.push(...some);
   }
-  return (await Promise.all(found.map((child) => inside(child, entry.name)))).flat();
+  return (await Promise.all(children.map((child) => inside(child, entry.name)))).flat();
 }

@@ -54,9 +54,9 @@ function importer() {
     error.clear();
     await busy(open, async () => {
       try {
-        const made = await api.importTask(file);
-        announce(`Imported ${made.name}`);
-        location.hash = `#/tasks/${encodeURIComponent(made.name)}`;
+        const task = await api.importTask(file);
+        announce(`Imported ${task.name}`);
+        location.hash = `#/tasks/${encodeURIComponent(task.name)}`;
       } catch (problem) {
         error.show(problem);
       }
@@ -95,13 +95,13 @@ function newTask(sources, taken, open) {
     }
     await busy(submit, async () => {
       try {
-        const made = await api.createTask({
+        const task = await api.createTask({
           name: name.value,
           source: new FormData(form).get("source"),
           ...(reject.checked ? { reject: Number(rate.value) / 100 } : {}),
         });
-        announce(`Made ${made.name}`);
-        location.hash = `#/tasks/${encodeURIComponent(made.name)}`;
+        announce(`Made ${task.name}`);
+        location.hash = `#/tasks/${encodeURIComponent(task.name)}`;
       } catch (problem) {
         error.show(problem);
       }

@@ -28,13 +28,13 @@ function composer(view, fixed) {
   const teach = h("button", { class: naming ? "primary" : null }, "Teach");
   const atOnce = !naming && view.kind === "pictures";  // with the class known, choosing pictures is all that there is to say
   let sending = false;
-  const told = () => {
+  const announceCount = () => {
     folders.textContent = summary(intake.pending);
     if (label) label.required = intake.empty || intake.pending.some((thing) => thing.label === null) || Boolean(intake.area?.value.trim());
   };
   const intake = new Intake(view.kind, words[view.kind], () => {
     error.clear();
-    told();
+    announceCount();
     if (atOnce && !intake.empty) form.requestSubmit();
   }, { folders: naming });
   const folders = h("p", { class: "help" });
@@ -55,9 +55,9 @@ function composer(view, fixed) {
       const things = intake.things();
       if (!things.length) throw new Error(view.kind === "pictures" ? "choose some pictures first" : "type an example first");
       const name = fixed ?? label.value.trim();
-      const said = `Learned ${count(things.length, "example")}${name ? ` of ${name}` : ""}`;
+      const message = `Learned ${count(things.length, "example")}${name ? ` of ${name}` : ""}`;
       version = await send(view, intake, things, name);
-      announce(said);
+      announce(message);
       // The person may be typing the next class already: only what was sent is taken away.
       if (label?.value.trim() === name) label.value = "";
       if (teach.contains(document.activeElement)) label?.focus();
@@ -66,7 +66,7 @@ function composer(view, fixed) {
       return;
     } finally {
       sending = false;
-      told();
+      announceCount();
     }
     await view.attempt(() => view.refresh(version));
     if (atOnce && !intake.empty) await submit();  // chosen in the meantime
@@ -159,23 +159,23 @@ class Card {
     }
   }
 
-  update(size, found) {
+  update(size, result) {
     this.size.textContent = count(size, "example");
     this.total = size;
-    this.draw(found);
+    this.draw(result);
   }
 
-  draw(found) {
-    if (found instanceof Error) {
-      if (found.status !== 404) this.error.show(found);
+  draw(result) {
+    if (result instanceof Error) {
+      if (result.status !== 404) this.error.show(result);
       return;
     }
     const had = this.examples.contains(document.activeElement) ? document.activeElement.dataset.id : null;
     const old = new Map([...this.examples.children].map((item) => [item.dataset.key, item]));
-    this.examples.replaceChildren(...found.map((example) => old.get(String(example.id)) ?? this.item(example)));
+    this.examples.replaceChildren(...result.map((example) => old.get(String(example.id)) ?? this.item(example)));
     this.examples.querySelectorAll(".thumb").forEach((thumb, i) => thumb.setAttribute("aria-label", `Example ${i + 1} of ${this.label}: change or delete`));
     if (had) this.examples.querySelector(`[data-id="${CSS.escape(had)}"]`)?.focus();
-    this.more.hidden = found.length >= this.total;
+    this.more.hidden = result.length >= this.total;
   }
 
   item(example) {
@@ -195,12 +195,12 @@ class Card {
     const label = h("input", { id: field, value: this.label, required: true, list: "known-classes", maxlength: 100, autocomplete: "off" });
     const shown = example.picture ? h("img", { class: "large", alt: `An example of ${this.label}` }) : h("blockquote", {}, example.text ?? `${example.features} numbers`);
     if (example.picture) api.showPicture(shown, example.picture).catch(() => {});
-    const change = (work, said) => async () => {
+    const change = (work, message) => async () => {
       error.clear();
       try {
         const { version } = await work();
         dialog.close();
-        announce(said());
+        announce(message());
         await this.view.refresh(version);
       } catch (problem) {
         error.show(problem);

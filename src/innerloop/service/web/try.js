@@ -82,11 +82,11 @@ export class Try {
 
   async run(things, done = () => {}) {
     for (const some of requests(things)) {
-      const found = await api.predict(this.view.name, some.map((thing) => thing.file ?? (thing.features ? { features: thing.features } : { text: thing.text })));
-      const made = found.predictions.map((prediction, i) => new Answer(this.view, prediction, some[i], found.version));
-      this.answers.unshift(...made);
-      this.results.prepend(...made.map((answer) => answer.element));
-      announce(made.length === 1 ? `Answer: ${made[0].verdict}` : `${count(made.length, "answer")}; the first is ${made[0].verdict}`);
+      const answered = await api.predict(this.view.name, some.map((thing) => thing.file ?? (thing.features ? { features: thing.features } : { text: thing.text })));
+      const answers = answered.predictions.map((prediction, i) => new Answer(this.view, prediction, some[i], answered.version));
+      this.answers.unshift(...answers);
+      this.results.prepend(...answers.map((answer) => answer.element));
+      announce(answers.length === 1 ? `Answer: ${answers[0].verdict}` : `${count(answers.length, "answer")}; the first is ${answers[0].verdict}`);
     }
     done();
     this.mark();
@@ -103,7 +103,7 @@ class Answer {
     this.fix = h("div", { class: "fix" });
     this.element = h("li", { class: "answer" },
       h("div", { class: "asked" }, thing.file ? picture(thing.file) : h("blockquote", {}, thing.name)),
-      h("div", { class: "said" },
+      h("div", { class: "saying" },
         h("p", { class: named ? "verdict" : "verdict none" }, named ? prediction.class : "None of these",
           h("span", { class: "soft small" }, named ? percent(prediction.probabilities[prediction.class]) : `nearest: ${this.ranked[0]?.[0] ?? "–"}`)),
         named ? null : h("p", { class: "soft small" }, "If it were one of them:"), this.bars(), this.fix, this.error.element));
@@ -122,8 +122,8 @@ class Answer {
   }
 
   offer() {
-    const said = this.prediction.class;
-    const picks = this.ranked.map(([label]) => label).filter((label) => label !== said).slice(0, PICKS);
+    const answer = this.prediction.class;
+    const picks = this.ranked.map(([label]) => label).filter((label) => label !== answer).slice(0, PICKS);
     const id = unique("pick");
     const other = h("input", { list: "known-classes", required: true, maxlength: 100, autocomplete: "off", "aria-label": "Its class" });
     const form = h("form", { class: "inline", hidden: true, onsubmit: (event) => {
