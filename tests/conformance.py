@@ -4,6 +4,7 @@ No branch on a name: what is special about a learner is declared by its class at
 """
 
 import copy
+import inspect
 import json
 import os
 import pickle
@@ -295,6 +296,13 @@ class Conformance(Regression):
         path = REFERENCES / f"{type(self).__name__.removeprefix('Test').lower()}.json"
         if os.environ.get("INNERLOOP_WRITE_REFERENCES"):
             path.write_text(_reference(TOLERANCE, params, self._golden(params, episodes)))
+        if not path.exists():
+            pytest.fail(
+                f"there is no golden reference {path.name} yet: write it by INNERLOOP_WRITE_REFERENCES=1 pytest "
+                f"{Path(inspect.getfile(type(self))).relative_to(REFERENCES.parents[1])}, and look at it before you "
+                "commit it",
+                pytrace=False,
+            )
         expected = json.loads(path.read_text())
         drawn = {k: torch.tensor(v, dtype=dtype) for k, v in expected["params"].items()}
         assert drawn.keys() == params.keys() and all(close(drawn[k], params[k].to(dtype), 1e-6) for k in drawn)

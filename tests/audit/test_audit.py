@@ -75,9 +75,11 @@ def test_a_detached_inner_loop_fails():
     assert "order 2" not in check("meta-gradient", learner=tiny.protonet(), sampler=sampler, episodes=4).explanation
 
 
-def test_a_declared_first_order_learner_is_reported():
-    found = check("meta-gradient", learner=tiny.maml(first_order=True), sampler=tiny.sampler(), episodes=4)
-    assert found.passed is None and found.figure is not None and found.figure > 1e-2 and found.details == {"order": 1}
+def test_a_declared_first_order_learner_is_proven_with_what_it_stops_held():
+    result = check("meta-gradient", learner=tiny.maml(first_order=True), sampler=tiny.sampler(), episodes=4)
+    assert result.passed and result.figure is not None and result.figure < 1e-5, result
+    assert result.details is not None and result.details["order"] == 1 and result.details["apart"] > 1e-2
+    assert result.details["reference"] < 1e-12, "FOMAML as the paper states it"
 
 
 def blobs(net: type[nn.Module]) -> MAML:

@@ -24,6 +24,8 @@ from innerloop.core.predictive import Predictive
 from innerloop.core.scores import SCORES
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.learners.gradient.imaml import IMAML
+from innerloop.learners.gradient.reptile import Reptile
 from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.nn.mlp import MLP
 from tests.evaluate import tiny
@@ -194,6 +196,64 @@ def test_the_length_and_the_sign_of_a_gradient_are_seen(factor, passed):
     assert result.passed is passed and result.figure is not None
     assert 0.1 * abs(factor - 1) <= result.figure <= abs(factor - 1) + 1e-6
     assert ("Look for detach" in result.explanation) is not passed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside(Reptile):
+    """Its gradient is `factor` times as long, by a constant that is not declared."""
+
+    factor: float = 1.0
+
+    def loss(self, params: Params, episode: Episode) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, metrics = super().loss(params, episode)
+        return loss.detach() + self.factor * (loss - loss.detach()), metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Within(Reptile):
+    """Its loss, and so its derivative, is `factor` times the paper's."""
+
+    factor: float = 1.0
+
+    def loss(self, params: Params, episode: Episode) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, metrics = super().loss(params, episode)
+        return self.factor * loss, metrics
+
+
+@pytest.mark.parametrize("kind", [Beside, Within])
+@pytest.mark.parametrize(("factor", "passed"), [(1.0, True), (1.001, False), (-1.0, False)])
+def test_a_factor_in_a_learner_with_a_stopped_part_is_seen(kind, factor, passed):
+    learner = kind(model=MLP(inputs=tiny.SIZE**2, hidden=(4,), outputs=5), inner_lr=0.05, factor=factor)
+    result = meta_gradient_check(learner, learner.init(0), tiny.sampler().episodes(0, 2), seed=0)
+    assert result.passed is passed, result
+    assert ("reference_gradient" in result.explanation) is (kind is Within and not passed)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_what_stops_a_part_is_proven(optimizer):
+    model = MLP(inputs=tiny.SIZE**2, hidden=(4,), outputs=5)
+    imaml = IMAML(model=model, inner_steps=3, inner_lr=0.1)
+    reptile = Reptile(model=model, inner_lr=0.01, inner_optimizer=optimizer, inner_batch=2)
+    for learner in (imaml, reptile):
+        result = meta_gradient_check(learner, learner.init(0), tiny.sampler().episodes(0, 2), seed=0)
+        assert result.passed, result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undeclared(ProtoNet):
+    """Cuts the support without saying so to `held`."""
+
+    exact_gradient = False
+
+    def adapt(self, params: Params, support: Batch) -> Any:
+        return tree.map(Tensor.detach, super().adapt(params, support))
+
+
+def test_a_part_that_is_cut_without_stop_is_not_proven():
+    learner = Undeclared(encoder=small().encoder)
+    tasks = tiny.sampler().episodes(0, 2)
+    result = meta_gradient_check(learner, learner.init(0), tasks, seed=0)
+    assert result.passed is False and "core.stopped.stop" in result.explanation
 
 
 def test_distance_is_relative_to_the_length_of_what_is_expected():

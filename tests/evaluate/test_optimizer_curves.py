@@ -17,8 +17,8 @@ from innerloop.evaluate.optimizer_curves import (
     OptimizerCurves,
     Tuned,
     descend,
+    hand_made,
     learned,
-    made,
     tune,
 )
 from innerloop.learners.optimizers.l2o import L2O
@@ -27,7 +27,7 @@ from innerloop.tasks.functions import FAMILIES, Functions, quadratic
 
 def test_hand_made_optimizers_take_the_steps_of_each_problem_alone():
     tasks = Functions().episodes(0, 3).support
-    found = made(L2O(value=quadratic), Tuned("SGD", 0.01), tasks, 4)
+    found = hand_made(L2O(value=quadratic), Tuned("SGD", 0.01), tasks, 4)
     for i in range(3):
         x = tree.slice(tasks, i).x
         theta = x["start.theta"].clone()
@@ -40,7 +40,7 @@ def test_hand_made_optimizers_take_the_steps_of_each_problem_alone():
 def test_both_see_the_same_values_where_neither_moves(family):
     learner, tasks = L2O(value=FAMILIES[family][1]), Functions(family=family).episodes(0, 3).support
     params = {k: 0 * v if k.startswith("output") else v for k, v in learner.init(0).items()}
-    found, expected = learned(learner, params, tasks, 5), made(learner, Tuned("Adam", 0.0), tasks, 5)
+    found, expected = learned(learner, params, tasks, 5), hand_made(learner, Tuned("Adam", 0.0), tasks, 5)
     assert torch.allclose(found, expected, atol=1e-4)
 
 
@@ -57,7 +57,7 @@ def test_all_are_judged_at_the_horizon_and_its_multiples(found):
     learner, tasks = L2O(value=quadratic, inner_steps=3), Functions(seed=2).episodes(0, 70).support
     for row, values in (
         (found.rows[0], learned(learner, learner.init(0), tasks, 15)),
-        (found.rows[1], made(learner, Tuned("SGD", 0.01), tasks, 15)),
+        (found.rows[1], hand_made(learner, Tuned("SGD", 0.01), tasks, 15)),
     ):
         assert row.mean == pytest.approx(values.mean(1).tolist(), rel=1e-4)
         assert [s.mean for s in row.sums] == pytest.approx([float(values[:h].sum(0).mean()) for h in (3, 6, 15)])
@@ -181,7 +181,7 @@ def test_every_optimizer_is_torchs_own():
             (x["matrix"] @ theta - x["target"]).square().sum().backward()
             optimizer.step()
             expected.append((x["matrix"] @ theta - x["target"]).square().sum().item())
-        values = made(L2O(value=quadratic), Tuned(name, 0.003), tasks, 4)[:, 1]
+        values = hand_made(L2O(value=quadratic), Tuned(name, 0.003), tasks, 4)[:, 1]
         assert values.tolist() == pytest.approx(expected, rel=1e-4), name
 
 

@@ -52,13 +52,13 @@ def label_order(sampler: Sampler) -> Check:
     classes = _classes_by_label(numbered.episodes(0, _EPISODES), ways)
     z = _chi_square(classes)
     if z > Z_LIMIT:
-        said = (
+        message = (
             f"labels depend on the class ({z:.0f} standard deviations from chance): a network can learn the classes by "
             "heart. Labels must follow the random order in which an episode's classes were drawn"
         )
-        return Check(name, False, z, said)
-    said = f"classes and labels are independent over {len(classes)} episodes ({z:+.1f} standard deviations)"
-    return Check(name, True, z, said)
+        return Check(name, False, z, message)
+    message = f"classes and labels are independent over {len(classes)} episodes ({z:+.1f} standard deviations)"
+    return Check(name, True, z, message)
 
 
 def disjoint_episodes(episodes: Episode) -> Check:
@@ -72,13 +72,13 @@ def disjoint_episodes(episodes: Episode) -> Check:
         rows += len(digests)
         shared += sum(digest in known for digest in digests)
     part = shared / max(rows, 1)
-    said = f"{shared} of {rows:,} query rows are in their own support"
+    message = f"{shared} of {rows:,} query rows are in their own support"
     if part > SHARED_ROWS:
-        said += (
+        message += (
             f" (at most {SHARED_ROWS:.1%} can be duplicates in the data): the sampler shows the answers. Draw support "
             "and query without replacement, and remove duplicates from the data"
         )
-    return Check(name, part <= SHARED_ROWS, part, said)
+    return Check(name, part <= SHARED_ROWS, part, message)
 
 
 def class_overlap(splits: Mapping[str, Pool]) -> Check:
@@ -91,11 +91,13 @@ def class_overlap(splits: Mapping[str, Pool]) -> Check:
         count += len(both)
         shared += [f"{len(both)} in {first} and {second}, such as '{both[0]}'"] if both else []
     sizes = ", ".join(f"{name} {len(pool.names)}" for name, pool in splits.items())
-    said = f"no class is in two splits ({sizes} classes)"
+    message = f"no class is in two splits ({sizes} classes)"
     if shared:
         where = "; ".join(shared)
-        said = f"classes in two splits ({where}): the classes of meta-test must be new. Split by class, not by example"
-    return Check("split overlap", not shared, count, said)
+        message = (
+            f"classes in two splits ({where}): the classes of meta-test must be new. Split by class, not by example"
+        )
+    return Check("split overlap", not shared, count, message)
 
 
 def duplicate_images(splits: Mapping[str, Pool]) -> Check:
@@ -118,13 +120,13 @@ def duplicate_images(splits: Mapping[str, Pool]) -> Check:
     total = sum(shared.values())
     notes = [f"{n} copies within {split}" for split, n in copies.items() if n] + ([f"{blank} blank"] if blank else [])
     aside = f" ({', '.join(notes)})" if notes else ""
-    said = f"no example is in two splits{aside}"
+    message = f"no example is in two splits{aside}"
     limit = SHARED_ROWS * min(int(pool.counts.sum()) for pool in splits.values())
     if total:
         where = ", ".join(f"{n} in {pair}" for pair, n in shared.items())
         advice = "remove them from one before testing" if total > limit else "few enough to be incidental"
-        said = f"{total} examples are in two splits, {where}{aside}: {advice}"
-    return Check("duplicate images", total <= limit, total, said)
+        message = f"{total} examples are in two splits, {where}{aside}: {advice}"
+    return Check("duplicate images", total <= limit, total, message)
 
 
 def _classes_by_label(episodes: Episode, ways: int) -> Tensor:

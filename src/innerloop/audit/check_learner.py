@@ -1,7 +1,7 @@
 """Checks of a learner: its meta-gradient, what a prediction depends on, and whether it knows its labels by heart."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from innerloop.core.learner import Learner, Unrolled
 from innerloop.core.objectives import weights
 from innerloop.core.predictive import check_predictive, mean_logits, mean_outputs
 from innerloop.core.scores import Score, measured
+from innerloop.core.stopped import held
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import meta_gradient
 from innerloop.evaluate.result import spell
@@ -40,6 +41,8 @@ def meta_gradient_check(learner: Learner, params: Params, episodes: Episode, see
     best of three step sizes, and half of the directions may be lost to kinks. Half of the directions move every entry
     alike, the others every tensor alike, which lets a small one be seen.
 
+    A learner that declares `exact_gradient = False` is proven with what it stops held at its values.
+
     Args:
         learner: With its real model.
         params: Where the gradient is taken.
@@ -54,12 +57,9 @@ def meta_gradient_check(learner: Learner, params: Params, episodes: Episode, see
         gradient = meta_gradient(learner, params, one, plan="loop")[0]
     except (RuntimeError, InputError) as error:
         return Check(name, False, None, reason(error))
-    gap = _gap(learner, params, one, gradient, seed)
     if not learner.exact_gradient:
-        message = f"declared first order or approximate: {gap:.1e} away from the derivative of its loss"
-        return Check(
-            name, None, gap, message, {"order": 1 if _is_first_order(learner, params, one, gradient) else None}
-        )
+        return _inexact(learner, params, one, gradient, seed)
+    gap = _gap(lambda p: _loss(learner, p, one), params, gradient, seed)
     if gap == 0 and not any(g.any() for g in gradient.values()):
         return Check(name, False, gap, "the loss does not depend on the meta-parameters: they cannot be learned")
     if gap > GRADIENT_TOLERANCE:
@@ -74,6 +74,40 @@ def meta_gradient_check(learner: Learner, params: Params, episodes: Episode, see
     order = "order 2, verified" if through else "verified"
     message = f"{order} on {sum(v.numel() for v in params.values()):,} parameters, {gap:.1e} from finite differences"
     return Check(name, True, gap, message, {"order": 2 if through else 1})
+
+
+def _inexact(learner: Learner, params: Params, one: Episode, gradient: Params, seed: int) -> Check:
+    """The gradient of a learner that holds a part of its loss constant: the derivative of what is left.
+
+    Where the learner also states that gradient apart from its loss, it is compared with that: a wrong factor inside of
+    `loss` has a derivative of its own, which finite differences confirm.
+    """
+    name, task = "meta-gradient", tree.slice(one, 0)
+    whole = _gap(lambda p: _loss(learner, p, one), params, gradient, seed)
+    details = {"order": 1 if _is_first_order(learner, params, one, gradient) else None, "apart": whole}
+    try:
+        with torch.no_grad():
+            frozen = held(lambda p: learner.loss(p, task)[0], params)
+            gap = _gap(lambda p: frozen(p).item(), params, gradient, seed)
+        reference = learner.reference_gradient(params, task)
+    except (RuntimeError, InputError) as error:
+        return Check(name, False, None, f"cannot be proven: {reason(error)}", details)
+    declared = f"declared first order or approximate: {whole:.1e} away from the derivative of its loss"
+    if gap > GRADIENT_TOLERANCE:
+        message = (
+            f"{declared}, and {gap:.1e} from that with what it stops held (at most {GRADIENT_TOLERANCE:.0e}). What is "
+            "constant on purpose goes through core.stopped.stop; look for detach, no_grad or a factor beside it"
+        )
+        return Check(name, False, gap, message, details)
+    message = f"{declared}, {gap:.1e} from finite differences with what it stops held"
+    if reference is None:
+        return Check(name, True, gap, message, details)
+    apart = distance(gradient, reference)
+    details["reference"] = apart
+    if apart > GRADIENT_TOLERANCE or apart != apart:
+        message = f"it is {apart:.1e} away from the first-order gradient that the learner declares (reference_gradient)"
+        return Check(name, False, apart, message, details)
+    return Check(name, True, gap, f"{message}, {apart:.1e} from the reference it declares", details)
 
 
 def query_independence(learner: Learner, params: Params, episodes: Episode) -> Check:
@@ -174,7 +208,7 @@ def _is_first_order(learner: Learner, params: Params, episodes: Episode, gradien
     return distance(gradient, meta_gradient(constant, params, episodes, plan="loop")[0]) < GRADIENT_TOLERANCE
 
 
-def _gap(learner: Learner, params: Params, episodes: Episode, gradient: Params, seed: int) -> float:
+def _gap(loss: Callable[[Params], float], params: Params, gradient: Params, seed: int) -> float:
     """Relative error of `gradient`: for each of two kinds of direction the median, of these the larger."""
     medians = []
     entries = sum(v.numel() for v in params.values())
@@ -186,18 +220,16 @@ def _gap(learner: Learner, params: Params, episodes: Episode, gradient: Params, 
         for number in range(_DIRECTIONS):
             direction = _direction(params, scales, seed, _DIRECTIONS * kind + number)
             claimed = sum((gradient[k] * v).sum().item() for k, v in direction.items())
-            errors.append(min(_errors(learner, params, episodes, direction, claimed, typical)))
+            errors.append(min(_errors(loss, params, direction, claimed, typical)))
         medians.append(sorted(errors)[_DIRECTIONS // 2 - 1])
     return max(medians)
 
 
 def _errors(
-    learner: Learner, params: Params, episodes: Episode, direction: Params, claimed: float, typical: float
+    loss: Callable[[Params], float], params: Params, direction: Params, claimed: float, typical: float
 ) -> Iterator[float]:
-    for eps in _EPSILONS if learner.exact_gradient else _EPSILONS[:1]:
-        up, down = (
-            _loss(learner, tree.map(lambda p, v, e=e: p + e * v, params, direction), episodes) for e in (eps, -eps)
-        )
+    for eps in _EPSILONS:
+        up, down = (loss(tree.map(lambda p, v, e=e: p + e * v, params, direction)) for e in (eps, -eps))
         measured = (up - down) / (2 * eps)
         size = max(abs(measured), abs(claimed), typical)
         error = abs(measured - claimed) / size if size > 0 else 0.0

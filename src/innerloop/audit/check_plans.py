@@ -76,19 +76,19 @@ def _judged(name: str, apart: float, each: float, baseline: float, tasks: int) -
     if name != _REFERENCE:
         speed += f", {baseline / each:.2g}x the loop (indicative)"
     if apart <= PLAN_TOLERANCE:
-        said = f"exact, {apart:.1e} from the loop; {speed}" if name != _REFERENCE else f"repeats itself; {speed}"
-        return Check(f"plan {name}", True, apart, said, details)
+        message = f"exact, {apart:.1e} from the loop; {speed}" if name != _REFERENCE else f"repeats itself; {speed}"
+        return Check(f"plan {name}", True, apart, message, details)
     if name == _REFERENCE:
-        said = (
+        message = (
             f"another run of it is {apart:.1e} away: the learner or its network draws from torch's generator "
             "(dropout, torch.rand), or keeps state. Remove it, or draw by innerloop.core.random from the support's key"
         )
     else:
-        said = (
+        message = (
             f"its meta-gradient is {apart:.1e} away from the loop's: an operation mixes tasks, or is wrong under "
             f"vmap. Do not use this plan; {speed}"
         )
-    return Check(f"plan {name}", False, apart, said, details)
+    return Check(f"plan {name}", False, apart, message, details)
 
 
 def _milliseconds(learner: Learner, params: Params, episodes: Episode, plan: str) -> float:

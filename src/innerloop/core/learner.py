@@ -68,6 +68,13 @@ class Learner(abc.ABC, Generic[Adapted]):
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
         """A scalar whose gradient with respect to `params` is the meta-gradient, and what to log."""
 
+    def reference_gradient(self, params: Params, episode: Episode) -> Params | None:
+        """The gradient of `loss` as the paper states it, for learners that hold a part of it constant.
+
+        It is written apart from `loss`, so that `audit` can hold one against the other; None: nothing is declared.
+        """
+        return None
+
     def complete(self, params: Params, tasks: Iterable[Episode]) -> Params:
         """`params` with what is computed from meta-training tasks once it is trained, where a learner has such things.
 

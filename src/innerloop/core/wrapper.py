@@ -51,6 +51,9 @@ class Wrapper(Learner[Adapted]):
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
         return self.inner.loss(params, episode)
 
+    def reference_gradient(self, params: Params, episode: Episode) -> Params | None:
+        return self.inner.reference_gradient(params, episode)
+
     def complete(self, params: Params, tasks: Iterable[Episode]) -> Params:
         return self.inner.complete(params, tasks)
 

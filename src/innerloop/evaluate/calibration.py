@@ -51,8 +51,8 @@ class Calibration:
 
     def __post_init__(self) -> None:
         points = tuple(tuple(float(v) for v in point) for point in self.points)
-        given = [self.threshold, self.target, self.coverage, self.auroc, self.ece]
-        numbers = [self.temperature, *(v for v in given if v is not None), *(v for point in points for v in point)]
+        optional = [self.threshold, self.target, self.coverage, self.auroc, self.ece]
+        numbers = [self.temperature, *(v for v in optional if v is not None), *(v for point in points for v in point)]
         if not all(type(v) in (int, float) and math.isfinite(v) for v in numbers) or not isinstance(self.source, str):
             raise ValueError("a calibration holds finite numbers")
         if not self.temperature > 0 or any(len(point) != 3 for point in points):

@@ -83,10 +83,10 @@ class Comparison:
     @property
     def notes(self) -> str:
         """How it was measured, in a line."""
-        said = f"{self.rows[0].result.conditions}; ± is a 95% interval over episodes; differences are paired"
+        conditions = f"{self.rows[0].result.conditions}; ± is a 95% interval over episodes; differences are paired"
         if not self.costed:
-            return said
-        return f"{said}\n{COSTS}{'; *: measured earlier' if any(row.stored for row in self.rows) else ''}"
+            return conditions
+        return f"{conditions}\n{COSTS}{'; *: measured earlier' if any(row.stored for row in self.rows) else ''}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -32,14 +32,14 @@ class _Counter(TorchDispatchMode):
         self._now = self.peak = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = {_storage(t)._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
+        known = {_storage(t)._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)}
         out = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             if not isinstance(tensor, torch.Tensor):
                 continue
             storage = _storage(tensor)
             key = storage._cdata
-            if key not in given and key not in self._live:  # else a view, or written in place
+            if key not in known and key not in self._live:  # else a view, or written in place
                 self._live[key] = storage.nbytes()
                 self._now += storage.nbytes()
                 weakref.finalize(storage, self._freed, key)

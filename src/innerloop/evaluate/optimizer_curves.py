@@ -174,7 +174,7 @@ def descend(
     for start in track(starts, f"{functions} functions, {horizons[-1]} steps", len(starts)):
         batch = tasks.episodes(start, min(_CHUNK, functions - start)).support
         parts = [learned(learner, params, batch, horizons[-1])]
-        parts += [made(learner, one, batch, horizons[-1]) for one in tuned]
+        parts += [hand_made(learner, one, batch, horizons[-1]) for one in tuned]
         for values, part in zip(runs.values(), parts, strict=True):
             values.append(part)
     rates = [None, *(t.rate for t in tuned)]
@@ -213,7 +213,7 @@ def learned(learner: Unrolled, params: Params, tasks: Batch, steps: int) -> Tens
     return torch.stack(totals).double().diff(dim=0)
 
 
-def made(learner: Any, tuned: Tuned, tasks: Batch, steps: int) -> Tensor:
+def hand_made(learner: Any, tuned: Tuned, tasks: Batch, steps: int) -> Tensor:
     """As `learned`, by an optimizer of `OPTIMIZERS` on all tasks at once: it works entry by entry.
 
     Minibatches are those that the learner gets.
@@ -240,8 +240,8 @@ def tune(learner: Any, validation: Sampler, steps: int, tasks: int = 128) -> lis
     """
     batch = validation.episodes(0, tasks).support
     tried = [Tuned(name, rate) for name in OPTIMIZERS for rate in RATES]
-    said = f"tuning {', '.join(OPTIMIZERS)} on {tasks} validation functions"
-    sums = {one: float(made(learner, one, batch, steps).sum(0).mean()) for one in track(tried, said, len(tried))}
+    title = f"tuning {', '.join(OPTIMIZERS)} on {tasks} validation functions"
+    sums = {one: float(hand_made(learner, one, batch, steps).sum(0).mean()) for one in track(tried, title, len(tried))}
     finite = {one: total for one, total in sums.items() if math.isfinite(total)}
     lost = [name for name in OPTIMIZERS if all(one.name != name for one in finite)]
     if lost:

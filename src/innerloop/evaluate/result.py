@@ -36,10 +36,10 @@ class Reliability(NamedTuple):
     """The error at the temperature."""
 
     def __str__(self) -> str:
-        said = f"expected calibration error {100 * self.ece:.1f}%"
+        text = f"expected calibration error {100 * self.ece:.1f}%"
         if self.calibrated is None:
-            return f"{said} (no temperature was fitted)"
-        return f"{said}, {100 * self.calibrated:.1f}% at the temperature {self.temperature:.3g} of meta-validation"
+            return f"{text} (no temperature was fitted)"
+        return f"{text}, {100 * self.calibrated:.1f}% at the temperature {self.temperature:.3g} of meta-validation"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

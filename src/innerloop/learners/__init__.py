@@ -9,12 +9,12 @@ from innerloop.core.learner import Learner
 
 def catalogue() -> dict[str, type[Learner]]:
     """Every learner by its file's name, found by walking this package."""
-    found: dict[str, type[Learner]] = {}
+    learners: dict[str, type[Learner]] = {}
     for info in pkgutil.walk_packages(__path__, f"{__name__}."):
         if info.ispkg:
             continue
         module = importlib.import_module(info.name)
         for _, member in inspect.getmembers(module, inspect.isclass):
             if issubclass(member, Learner) and member.__module__ == info.name:
-                found[info.name.rpartition(".")[2]] = member
-    return dict(sorted(found.items()))
+                learners[info.name.rpartition(".")[2]] = member
+    return dict(sorted(learners.items()))

@@ -34,11 +34,11 @@ class _Hypergradient(ClosureOptimizer):
         self.per_group = per_group
 
     def _step(self) -> None:
-        found = [self._gradients(group) for group in self.param_groups]
-        slopes = [self._along(params, grads) for params, grads in found]
+        gradients = [self._gradients(group) for group in self.param_groups]
+        slopes = [self._along(params, grads) for params, grads in gradients]
         if not self.per_group:
             slopes = [_total(slopes)] * len(slopes)
-        for group, (params, grads), slope in zip(self.param_groups, found, slopes, strict=True):
+        for group, (params, grads), slope in zip(self.param_groups, gradients, slopes, strict=True):
             if slope is not None:
                 group["lr"] += group["hyper_lr"] * slope.item()
             if not params:

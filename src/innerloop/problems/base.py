@@ -178,17 +178,17 @@ class Problem(abc.ABC, Generic[Material]):
         names = {f.name for f in fields(cls)} - {"data"}
         return cls(data=data, **{k: v for k, v in vars(trained).items() if k in names} | dict(cls.in_test))
 
-    def changed(self, given: Mapping[str, Any]) -> Self:
+    def changed(self, options: Mapping[str, Any]) -> Self:
         """The problem with some options changed.
 
         Raises:
             InputError: One does not apply.
         """
         own = {f.name for f in fields(self)}
-        wrong = next((k for k in given if k not in own), None)
+        wrong = next((k for k in options if k not in own), None)
         if wrong is not None:
             raise InputError(f"{self.data} has no {wrong.replace('_', ' ')}: leave out --{wrong.replace('_', '-')}")
-        problem = replace(self, **given)
+        problem = replace(self, **options)
         problem.check()
         return problem
 

@@ -1,4 +1,4 @@
-"""Episodes to look at: the support by class, some queries, and what the learner said about them."""
+"""Episodes to look at: the support by class, some queries, and what the learner answer about them."""
 
 import base64
 import io
@@ -29,12 +29,12 @@ class Picture:
     uri: str
     """PNG as a data URI."""
     truth: str
-    said: str = ""
+    answer: str = ""
 
     @property
     def right(self) -> bool:
         """Whether the learner named the true class."""
-        return self.said == self.truth
+        return self.answer == self.truth
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _show(episode: Episode, outputs: Tensor, names: Sequence[str] | None, of_cla
 
 def _pictures(episode: Episode, outputs: Tensor, names: Sequence[str] | None, index: int) -> Shown:
     support, query = episode
-    said, rows = outputs.argmax(-1), _rows(query)[:_QUERIES]
+    answers, rows = outputs.argmax(-1), _rows(query)[:_QUERIES]
     inverted = support.x.shape[1] == 1 and float(support.x.mean()) < _DARK  # pyright: ignore[reportAttributeAccessIssue]
     # Episode labels are arbitrary: letters, so that nobody takes them for digits in the pictures.
     label = [_letter(i) for i in range(outputs.shape[1])]
@@ -89,7 +89,7 @@ def _pictures(episode: Episode, outputs: Tensor, names: Sequence[str] | None, in
     for j in sorted({int(support.y[i]) for i in _rows(support)}):
         called = f"{label[j]} · {names[j]}" if names else label[j]
         groups.append((called, tuple(picture(support, i) for i in _rows(support) if int(support.y[i]) == j)))
-    queries = tuple(picture(query, i, label[int(said[i])]) for i in rows)
+    queries = tuple(picture(query, i, label[int(answers[i])]) for i in rows)
     right = sum(q.right for q in queries)
     title = f"Episode {index}: {right} of the {len(queries)} queries shown are right"
     return Shown(title, tuple(groups), queries)

@@ -52,7 +52,7 @@ def test_its_steps_are_newtons():
             loss = partial(loss_of_one, x, (support.y == k).double())
             gradient, hessian = torch.func.grad(loss)(w[:, k]), torch.func.hessian(loss)(w[:, k])
             w[:, k] -= torch.linalg.solve(hessian, gradient)
-        assert torch.allclose(carry.found.weight, w.T, atol=1e-9)
+        assert torch.allclose(carry.models.weight, w.T, atol=1e-9)
 
 
 def test_saturated_examples_stay_finite():

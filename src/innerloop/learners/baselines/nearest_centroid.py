@@ -56,9 +56,9 @@ class NearestCentroid(EpisodicClassifier[Means]):
 
     def _features(self, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
         if self.encoder is not None:
-            found = self.encoder.apply(params, x, mask)
+            features = self.encoder.apply(params, x, mask)
         elif isinstance(x, dict):
             raise TypeError("raw inputs must be one tensor; give an encoder for inputs of several parts")
         else:
-            found = x.flatten(1)
-        return normalize(found) if self.distance == "cosine" else found
+            features = x.flatten(1)
+        return normalize(features) if self.distance == "cosine" else features

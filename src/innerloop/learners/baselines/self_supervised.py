@@ -80,8 +80,8 @@ class SelfSupervised(EncoderLearner[Means]):
         views = self.encoder.apply(tree.part(params, "encoder"), rows.x, rows.mask)
         if self.projection is not None:
             views = self.projection.apply(tree.part(params, "projection"), views, rows.mask)
-        loss, found = nt_xent(views, rows.y, rows.mask, self.temperature)
-        return loss, {"score": found.detach()}
+        loss, accuracy = nt_xent(views, rows.y, rows.mask, self.temperature)
+        return loss, {"score": accuracy.detach()}
 
 
 def nt_xent(views: Tensor, y: Tensor, mask: Tensor | None, temperature: float) -> tuple[Tensor, Tensor]:

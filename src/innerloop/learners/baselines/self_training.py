@@ -71,12 +71,12 @@ class SelfTraining(EncoderClassifier[Means], Unrolled[Means, Guessing]):
         member = carry.member + ((guess[..., None] == number) & new[..., None])
         mistakes = _mistakes(member, features, support)
         going = carry.going & (mistakes <= carry.mistakes)
-        found = carry._replace(
+        after = carry._replace(
             member=torch.where(going, member, carry.member),
             mistakes=torch.where(going, mistakes, carry.mistakes),
             going=going,
         )
-        return found, classification(logits[0], support.y, support.mask)
+        return after, classification(logits[0], support.y, support.mask)
 
     def finish(self, params: Params, carry: Guessing, support: Batch) -> Means:
         means, counts = _means(carry.member[0], carry.features)

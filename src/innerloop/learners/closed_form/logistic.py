@@ -33,7 +33,7 @@ class Regressions(NamedTuple):
 class Fitting(NamedTuple):
     """The models, and what they are fitted to, which stays as it is."""
 
-    found: Regressions
+    models: Regressions
     x: Tensor  # [n, d + 1] features and ones, zeros in rows that do not count
 
 
@@ -74,10 +74,10 @@ class LRD2(EncoderClassifier[Regressions], Unrolled[Regressions, Fitting]):
         target = root * log_odds + (y - p) / root  # [ways, n]
         weight = ridge(root[:, :, None] * x, target[:, :, None], self.decay)[:, :, 0]
         value = classification(mask_absent(log_odds.T, present), support.y, support.mask)
-        return carry._replace(found=carry.found._replace(weight=weight)), value
+        return carry._replace(models=carry.models._replace(weight=weight)), value
 
     def finish(self, params: Params, carry: Fitting, support: Batch) -> Regressions:
-        return carry.found
+        return carry.models
 
     def predict(self, params: Params, adapted: Regressions, x: Tensor | dict[str, Tensor]) -> Tensor:
         features = with_ones(self.encoder.apply(adapted.encoder, x))

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from innerloop.core import tree
+from innerloop.core.gradient import grad
 from innerloop.core.inner import FastWeights, descend
-from innerloop.core.types import Batch, Params
+from innerloop.core.types import Batch, Episode, Params
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,3 +36,11 @@ class MAML(FastWeights[Params]):
 
     def finish(self, params: Params, carry: Params, support: Batch) -> Params:
         return self.with_statistics(carry, support)
+
+    def reference_gradient(self, params: Params, episode: Episode) -> Params | None:
+        """Of FOMAML: the gradient of the query loss at the adapted weights, taken for that at the initial ones."""
+        if not self.first_order:
+            return None
+        support, query = episode
+        adapted = tree.map(Tensor.detach, self.unroll(params, support))
+        return grad(lambda weights: self.query_loss(params, self.finish(params, weights, support), query)[0], adapted)

@@ -96,6 +96,6 @@ class MAMLPlusPlus(FastWeights[Stepped]):
         if not self.loss_weights:
             return super().loss(params, episode)
         _, *states = self.trajectory(params, support)
-        found = [self.query_loss(params, self.finish(params, state, support), query) for state in states]
-        total = sum(w * value for w, (value, _) in zip(self.loss_weights, found, strict=True))
-        return torch.as_tensor(total), found[-1][1]
+        losses = [self.query_loss(params, self.finish(params, state, support), query) for state in states]
+        total = sum(w * value for w, (value, _) in zip(self.loss_weights, losses, strict=True))
+        return torch.as_tensor(total), losses[-1][1]

@@ -94,6 +94,10 @@ class Reptile(FastWeights[Trained]):
         offset = tree.map(Tensor.sub, params, stop(adapted))
         return 0.5 * dot(offset, offset), {}
 
+    def reference_gradient(self, params: Params, episode: Episode) -> Params:
+        """From where adaptation went to where it began."""
+        return tree.map(Tensor.sub, params, self.unroll(params, episode.support).weights)
+
     def _minibatch(self, step: Tensor, support: Batch) -> Batch:
         n = support.y.shape[0]
         if self.inner_batch is None or self.inner_batch >= n:

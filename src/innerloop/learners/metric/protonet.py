@@ -63,9 +63,9 @@ class ProtoNet(EncoderClassifier[Prototypes]):
     def adapt(self, params: Params, support: Batch) -> Prototypes:
         own = tree.part(params, "encoder") if self.distance == "cosine" else params
         features, encoder = self.features(own, support)
-        found = centroids(features, support)
-        metric = {"factors": _factors(features, support, found)} if self.distance == "mahalanobis" else {}
-        return Prototypes(found, encoder, metric)
+        classes = centroids(features, support)
+        metric = {"factors": _factors(features, support, classes)} if self.distance == "mahalanobis" else {}
+        return Prototypes(classes, encoder, metric)
 
     def predict(self, params: Params, adapted: Prototypes, x: Tensor | dict[str, Tensor]) -> Tensor:
         features = self.encoder.apply(adapted.encoder, x)
@@ -79,7 +79,7 @@ class ProtoNet(EncoderClassifier[Prototypes]):
         return mask_absent(logits, counts > 0)
 
 
-def _factors(features: Tensor, support: Batch, found: Centroids) -> Tensor:
+def _factors(features: Tensor, support: Batch, classes: Centroids) -> Tensor:
     """Cholesky factors of `Q_k = a_k S_k + (1 - a_k) S + I` with `a_k = n_k / (n_k + 1)`.
 
     S_k and S are the covariances of class k's n_k examples and of all examples; that of a single one is 0.
@@ -88,8 +88,8 @@ def _factors(features: Tensor, support: Batch, found: Centroids) -> Tensor:
         [ways, d, d] lower triangular.
     """
     with torch.autocast(features.device.type, enabled=False):
-        features, means = precise(features), precise(found.means)
-        counts = found.counts.to(features.dtype)
+        features, means = precise(features), precise(classes.means)
+        counts = classes.counts.to(features.dtype)
         member = membership(support.y, len(counts), support.mask, features.dtype)  # [n, ways]
         every = counts.sum()
         mean = (counts[:, None] * means).sum(0) / every.clamp_min(1)

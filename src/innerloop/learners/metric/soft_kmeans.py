@@ -28,7 +28,7 @@ Variant = Literal["soft", "cluster", "masked"]
 class Refining(NamedTuple):
     """Means under refinement, and the support's features, which stay as they are."""
 
-    found: Means
+    means: Means
     features: Tensor  # [n, d]
 
 
@@ -85,7 +85,7 @@ class SoftKMeans(EncoderClassifier[Means], Unrolled[Means, Refining]):
         return Refining(Means(centroids(features, support), encoder), features)
 
     def advance(self, params: Params, carry: Refining, support: Batch) -> tuple[Refining, Tensor]:
-        (means, counts), features = carry.found.centroids, carry.features
+        (means, counts), features = carry.means.centroids, carry.features
         distances = squared_distance(features, means)  # [n, ways]
         logits = mask_absent(-distances, counts > 0)
         unlabelled = support.y < 0 if support.mask is None else (support.y < 0) & support.mask
@@ -94,11 +94,11 @@ class SoftKMeans(EncoderClassifier[Means], Unrolled[Means, Refining]):
         share = share + membership(support.y, len(counts), support.mask, features.dtype)
         counts = share.sum(0)
         means = (share.T @ features) / counts.clamp_min(1)[:, None]
-        found = carry.found._replace(centroids=Centroids(means, counts))
-        return carry._replace(found=found), classification(logits, support.y, support.mask)
+        refined = carry.means._replace(centroids=Centroids(means, counts))
+        return carry._replace(means=refined), classification(logits, support.y, support.mask)
 
     def finish(self, params: Params, carry: Refining, support: Batch) -> Means:
-        return carry.found
+        return carry.means
 
     def predict(self, params: Params, adapted: Means, x: Tensor | dict[str, Tensor]) -> Tensor:
         return nearness(self.encoder.apply(adapted.encoder, x), adapted.centroids)

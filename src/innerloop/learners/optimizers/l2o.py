@@ -114,8 +114,10 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
                 f"{name}.weight_hh": (4 * self.hidden, self.hidden),
             }
             shapes |= {f"{name}.bias": (4 * self.hidden,)}
-        found = {k: bound * (2 * random.uniform(random.fold(key, i), s) - 1) for i, (k, s) in enumerate(shapes.items())}
-        return found if self.model is None else found | tree.join(start=self.model.init(seed))
+        network = {
+            k: bound * (2 * random.uniform(random.fold(key, i), s) - 1) for i, (k, s) in enumerate(shapes.items())
+        }
+        return network if self.model is None else network | tree.join(start=self.model.init(seed))
 
     @property
     def inputs(self) -> int:
@@ -123,8 +125,8 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
         return 2 if self.preprocessing == "log_sign" else 1
 
     def start(self, params: Params, support: Batch) -> Descent:
-        given = support.x if isinstance(support.x, dict) else params
-        weights = tree.part(given, "start")
+        holder = support.x if isinstance(support.x, dict) else params
+        weights = tree.part(holder, "start")
         zero, count = params["output.bias"].new_zeros(()), sum(w.numel() for w in weights.values())
         return Descent(weights, self.blank(zero, count), first_step(weights), zero, zero)
 
