@@ -43,11 +43,11 @@ class UniversalSentenceEncoder:
         self.encode([""])  # reads the weights, which it would do at the first call, in every thread that comes first
 
     def encode(self, examples: Raw) -> Tensor:
-        given = texts(examples, LONGEST)
-        if not given:
+        plain = texts(examples, LONGEST)
+        if not plain:
             return torch.zeros(0, self.features)
         with self._lock:
-            return from_numpy(self._network.encode(given))
+            return from_numpy(self._network.encode(plain))
 
 
 def load() -> Encoder:

@@ -80,7 +80,7 @@ class FewShotClassifier:
             preprocessing: How picture files are read, keyword arguments of `tasks.image_files`; None: they are not.
             reject: As of the constructor.
         """
-        made = Source(
+        source = Source(
             name=type(learner).__name__,
             learner=replace(learner, transductive=False),
             params=packed(params),
@@ -88,7 +88,7 @@ class FewShotClassifier:
             shape=None if shape is None else tuple(shape),
             preprocessing=preprocessing,
         )
-        return cls(made, reject=reject)
+        return cls(source, reject=reject)
 
     @classmethod
     def load(cls, name: str | Path, allow: Sequence[str] = (), *, reject: float | None = None) -> "FewShotClassifier":
@@ -104,13 +104,13 @@ class FewShotClassifier:
         """
         path = Path(name)
         if not path.is_file() and path.suffix != ".fewshot":
-            made = cls(name, reject=reject, allow=allow)
-            made._resolved()
-            return made
+            classifier = cls(name, reject=reject, allow=allow)
+            classifier._resolved()
+            return classifier
         task = file.read(path, allow)
-        made = cls(task.source, reject=task.reject, allow=allow)
-        made._task = task
-        return made
+        classifier = cls(task.source, reject=task.reject, allow=allow)
+        classifier._task = task
+        return classifier
 
     def fit(self, X: Examples, y: Labels) -> "FewShotClassifier":
         """Learn from labelled examples; classes may have different numbers of them. Forgets what it knew before.
@@ -214,9 +214,9 @@ class FewShotClassifier:
         Raises:
             InputError: The examples are too few to say when to reject.
         """
-        made = type(self)(self.source, reject=reject, allow=self.allow)
-        made._task = self._fitted().rejecting(reject)
-        return made
+        classifier = type(self)(self.source, reject=reject, allow=self.allow)
+        classifier._task = self._fitted().rejecting(reject)
+        return classifier
 
     def predict(self, X: Examples) -> np.ndarray:
         """[n] the most probable class of every example; with `reject`, `NONE` where no class is near enough.
@@ -241,14 +241,14 @@ class FewShotClassifier:
         """
         task = self._fitted()
         rows, _ = read(X, task.source)
-        z, found = task.logits(rows), task.calibration
+        z, calibration = task.logits(rows), task.calibration
         near = task.undecided(z) if len(z) > 1 and not task.one_by_one else []
         if near:
             z[near] = torch.cat(spread(lambda i: task.logits(alone(X, i, rows, task.source)), near))
-        p = torch.softmax(z / found.temperature, -1).numpy()
+        p = torch.softmax(z / calibration.temperature, -1).numpy()
         accepted = np.ones(len(z), dtype=bool)
-        if found.threshold is not None:
-            accepted = (z.amax(-1) >= found.threshold).numpy()
+        if calibration.threshold is not None:
+            accepted = (z.amax(-1) >= calibration.threshold).numpy()
         best = task.labels[p.argmax(-1)]
         if not accepted.all():
             best = np.where(accepted, best if best.dtype.kind == "U" else best.astype(object), NONE)
@@ -256,8 +256,8 @@ class FewShotClassifier:
 
     def score(self, X: Examples, y: Labels) -> float:
         """Share of examples that are named correctly; an example that is rejected is not."""
-        found = self.predict(X)
-        return float(np.mean([a == b for a, b in zip(found.tolist(), labels(y, len(found)), strict=True)]))
+        answers = self.predict(X)
+        return float(np.mean([a == b for a, b in zip(answers.tolist(), labels(y, len(answers)), strict=True)]))
 
     def rows(self, X: Examples) -> Tensor:
         """[n, ...] float32, what the learner takes; the encoder runs here. Examples that are rows stay as they are."""
@@ -296,8 +296,8 @@ class FewShotClassifier:
     @property
     def examples_(self) -> dict[str, int]:
         """How many examples of each class it learned from, after `fit`."""
-        found = self._attribute("examples_").history.examples()
-        return {str(label): count for label, count in found.items()}
+        counts = self._attribute("examples_").history.examples()
+        return {str(label): count for label, count in counts.items()}
 
     @property
     def calibration_(self) -> Calibration:
@@ -356,8 +356,8 @@ class FewShotClassifier:
     def __repr__(self) -> str:
         source = self.source.name if isinstance(self.source, Source) else self.source
         usual = {"source": None, "reject": None, "allow": ()}
-        given = {**self.get_params(), "source": source}
-        return f"FewShotClassifier({', '.join(f'{k}={v!r}' for k, v in given.items() if v != usual[k])})"
+        settings = {**self.get_params(), "source": source}
+        return f"FewShotClassifier({', '.join(f'{k}={v!r}' for k, v in settings.items() if v != usual[k])})"
 
     def __sklearn_tags__(self) -> Any:
         return scikit.tags()
@@ -367,12 +367,12 @@ class FewShotClassifier:
 
     def _resolved(self) -> Source:
         """The source; found when it is first needed, and again when it was changed."""
-        asked, found = (self.source, self.allow), self.__dict__.get("_found")
-        if found is None or found[0] != asked:
-            made = _source(self.source, self.allow)
-            found = (asked, replace(made, learner=replace(made.learner, transductive=False)))
-            self._found = found
-        return found[1]
+        asked, resolution = (self.source, self.allow), self.__dict__.get("_resolution")
+        if resolution is None or resolution[0] != asked:
+            source = _source(self.source, self.allow)
+            resolution = (asked, replace(source, learner=replace(source.learner, transductive=False)))
+            self._resolution = resolution
+        return resolution[1]
 
     def _fitted(self) -> Task:
         task = self.__dict__.get("_task")

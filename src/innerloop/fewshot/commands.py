@@ -38,12 +38,12 @@ def adapt(
     classifier = FewShotClassifier.load(source, allow, reject=reject)
     if Path(source).is_file():
         raise InputError(f"{source} was adapted before: `innerloop add {source} {data}` teaches it more")
-    found, labels = examples.labelled(data, classifier.kind)
+    raw, labels = examples.labelled(data, classifier.kind)
     start = time.perf_counter()
-    classifier.fit(found, labels)
+    classifier.fit(raw, labels)
     seconds = time.perf_counter() - start
     classifier.save(out)
-    return _said(out, classifier) | {"seconds": seconds, "learner": type(classifier.learner).__name__}
+    return _summary(out, classifier) | {"seconds": seconds, "learner": type(classifier.learner).__name__}
 
 
 def add(file: str | Path, data: str | Path, allow: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -58,10 +58,10 @@ def add(file: str | Path, data: str | Path, allow: tuple[str, ...] = ()) -> dict
         InputError: They do not fit together; the file stays as it was.
     """
     classifier = _file(file, allow)
-    found, labels = examples.labelled(data, classifier.kind)
-    classifier.partial_fit(found, labels)
+    raw, labels = examples.labelled(data, classifier.kind)
+    classifier.partial_fit(raw, labels)
     classifier.save(file)
-    return _said(file, classifier)
+    return _summary(file, classifier)
 
 
 def drop(file: str | Path, label: str, allow: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def drop(file: str | Path, label: str, allow: tuple[str, ...] = ()) -> dict[str,
     known = {str(name): name for name in classifier.classes_.tolist()}
     classifier.drop_class(known.get(label, label))
     classifier.save(file)
-    return _said(file, classifier)
+    return _summary(file, classifier)
 
 
 def undo(file: str | Path, to: int | None = None, redo: bool = False, allow: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def undo(file: str | Path, to: int | None = None, redo: bool = False, allow: tup
     classifier = _file(file, allow)
     _ = classifier.redo() if redo else classifier.undo(to)
     classifier.save(file)
-    return _said(file, classifier)
+    return _summary(file, classifier)
 
 
 def show(file: str | Path, allow: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -135,12 +135,12 @@ def predictions(
     if reject is not None:
         classifier = classifier.rejecting(reject)
     names = [str(name) for name in classifier.classes_.tolist()]
-    given = "path" if classifier.kind == "pictures" else "text"
+    key = "path" if classifier.kind == "pictures" else "text"
     count = 0
     for place in data:
         for part in examples.unlabelled(place, classifier.kind):
             for one, answer in zip(part, classifier.answers(part).each(names), strict=True):
-                about = {given: str(one)} if isinstance(one, str | Path) else {"row": count}
+                about = {key: str(one)} if isinstance(one, str | Path) else {"row": count}
                 yield about | answer.to_json()
                 count += 1
 
@@ -166,16 +166,16 @@ def export(
     """
     if Path(out).exists() and Path(file).exists() and Path(out).samefile(file):
         raise InputError(f"{out} is the task itself: give another file to write")
-    made = graphs.export(read_task(Path(file), allow), out, to)
-    checked = made.checked
+    result = graphs.export(read_task(Path(file), allow), out, to)
+    checked = result.checked
     return {
-        "file": str(made.path),
-        "format": made.format,
-        "bytes": made.bytes,
-        "seconds": made.seconds,
-        "input": made.about["input"],
-        "outputs": made.about["outputs"],
-        "classes": made.about["classes"],
+        "file": str(result.path),
+        "format": result.format,
+        "bytes": result.bytes,
+        "seconds": result.seconds,
+        "input": result.about["input"],
+        "outputs": result.about["outputs"],
+        "classes": result.about["classes"],
         "inputs_checked": checked.inputs,
         "largest_difference": checked.difference,
         "beyond_tolerance_by_rounding": checked.rounding,
@@ -191,7 +191,7 @@ def _file(file: str | Path, allow: tuple[str, ...]) -> FewShotClassifier:
     return FewShotClassifier.load(Path(file), allow)
 
 
-def _said(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
+def _summary(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
     return {
         "file": str(file),
         "version": classifier.history[-1].version,
@@ -201,19 +201,20 @@ def _said(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
     }
 
 
-def changed(made: dict[str, Any]) -> str:
+def changed(summary: dict[str, Any]) -> str:
     """What a change to a file came to, in a line."""
-    return f"{made['file']} is at version {made['version']}: {describe(made)}"
+    return f"{summary['file']} is at version {summary['version']}: {describe(summary)}"
 
 
-def describe(made: dict[str, Any]) -> str:
+def describe(summary: dict[str, Any]) -> str:
     """Classes with their examples, and what is known of "none of these", in a line."""
-    shots = ", ".join(f"{name} ({count})" for name, count in made["examples"].items())
-    found = made["calibration"]
-    if found["threshold"] is None:
+    shots = ", ".join(f"{name} ({count})" for name, count in summary["examples"].items())
+    calibration = summary["calibration"]
+    if calibration["threshold"] is None:
         return shots
-    known = "" if found["auroc"] is None else f", AUROC {found['auroc']:.3f}"
+    known = "" if calibration["auroc"] is None else f", AUROC {calibration['auroc']:.3f}"
+    coverage = f"{100 * calibration['coverage']:.0f}%"
     return (
-        f'{shots}. "None of these" at a false-accept rate of {found["target"]:g}: {100 * found["coverage"]:.0f}% of '
-        f"examples of the classes are accepted{known} ({found['source']})"
+        f'{shots}. "None of these" at a false-accept rate of {calibration["target"]:g}: {coverage} of '
+        f"examples of the classes are accepted{known} ({calibration['source']})"
     )

@@ -52,14 +52,14 @@ def labelled(path: str | Path, kind: Kind) -> tuple[Chunk, list[Label]]:
         return _folder(root, kind)
     if str(path) != STDIN and root.suffix.lower() == ".npz":
         return _arrays(root, labels=True)
-    found, labels = [], []
+    raw, labels = [], []
     with _opened(path) as (file, name, folder):
         for row, example in _table(file, name, folder, kind, with_labels=True):
-            found.append(example)
+            raw.append(example)
             labels.append(_label(row, name))
-    if not found:
+    if not raw:
         raise InputError(f"{name} holds no example below its header: add lines with {_COLUMN[kind]} and label")
-    return _stack(found, kind, name), labels
+    return _stack(raw, kind, name), labels
 
 
 def unlabelled(path: str | Path, kind: Kind, chunk: int = _CHUNK) -> Iterator[Chunk]:
@@ -93,13 +93,13 @@ def _folder(root: Path, kind: Kind) -> tuple[Chunk, list[Label]]:
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     if not folders:
         raise InputError(f"{root} has no sub-folders; make one for each class and put its {kind} in it")
-    found: list[Any] = []
+    raw: list[Any] = []
     labels: list[Label] = []
     for folder in folders:
         examples = _files(folder, kind)
-        found += examples
+        raw += examples
         labels += [folder.name] * len(examples)
-    return found, labels
+    return raw, labels
 
 
 def _files(folder: Path, kind: Kind) -> list[Any]:
@@ -154,28 +154,28 @@ def _example(row: tables.Row, name: str, folder: Path, kind: Kind) -> str | Path
             raise InputError(f"{name}, line {row.line}: features are a list of numbers")
         return value
     if not isinstance(value, str) or not value.strip():
-        said = "is empty" if value in ("", None) or isinstance(value, str) else f"is {type(value).__name__}, not text"
-        raise InputError(f"{name}, line {row.line}: {_COLUMN[kind]} {said}")
+        fault = "is empty" if value in ("", None) or isinstance(value, str) else f"is {type(value).__name__}, not text"
+        raise InputError(f"{name}, line {row.line}: {_COLUMN[kind]} {fault}")
     return folder / _expanded(value.strip()) if kind == "pictures" else value
 
 
 def _label(row: tables.Row, name: str) -> Label:
-    found = row.cells["label"]
-    if isinstance(found, str) and found.strip():
-        return found.strip()
-    if isinstance(found, int):
-        return found
-    said = "is missing" if found is None or isinstance(found, str) else f"is {type(found).__name__}"
-    raise InputError(f"{name}, line {row.line}: the label {said}; labels are texts or whole numbers")
+    label = row.cells["label"]
+    if isinstance(label, str) and label.strip():
+        return label.strip()
+    if isinstance(label, int):
+        return label
+    fault = "is missing" if label is None or isinstance(label, str) else f"is {type(label).__name__}"
+    raise InputError(f"{name}, line {row.line}: the label {fault}; labels are texts or whole numbers")
 
 
-def _stack(found: list[Any], kind: Kind, name: str) -> Chunk:
+def _stack(raw: list[Any], kind: Kind, name: str) -> Chunk:
     if kind != "features":
-        return found
-    lengths = {len(row) for row in found}
+        return raw
+    lengths = {len(row) for row in raw}
     if len(lengths) > 1:
         raise InputError(f"{name} has rows of {min(lengths)} and of {max(lengths)} features: give all the same")
-    return np.asarray(found, dtype=np.float32)
+    return np.asarray(raw, dtype=np.float32)
 
 
 def _chunks(examples: Iterator[Any], size: int, kind: Kind, name: str) -> Iterator[Chunk]:
@@ -213,8 +213,8 @@ def _arrays(path: Path, labels: bool) -> tuple[np.ndarray, list[Label]]:
             f"{path}: y must hold a text or a whole number for each of the {len(x)} examples, it has shape "
             f"{list(y.shape)} and type {y.dtype}"
         )
-    found: list[Any] = y.tolist()
-    return x, found
+    plain: list[Any] = y.tolist()
+    return x, plain
 
 
 def _expanded(path: str | Path) -> Path:

@@ -98,7 +98,7 @@ def read(path: Path, allow: Sequence[str] = (), encoder: Callable[[str], Encoder
         raise InputError(f"{path} holds a {type(learner).__name__}, not a learner: adapt again")
     if encoder is not None:
         _check_size(path, learner)
-    find = encoder or functools.partial(_found, path, allow)
+    find = encoder or functools.partial(_local_encoder, path, allow)
     try:
         return _task(path, about, tensors, replace(learner, transductive=False), find)
     except InputError:
@@ -118,7 +118,7 @@ def _task(
     if rows.dtype not in (torch.uint8, torch.float32) or rows.ndim < 2 or not bool(rows.float().isfinite().all()):
         raise ValueError("its examples are no rows of numbers")
     history = History.from_json(about["history"], len(rows))
-    classes, given = list(about["classes"]), about["source"]
+    classes, entry = list(about["classes"]), about["source"]
     if classes != list(history.members()):
         raise ValueError("its classes are not those of its history")
     tensors |= {name: tensors[source] for name, source in about["same"].items()}
@@ -128,24 +128,24 @@ def _task(
     adapted = tree.rebuild(dry_run(learner, params, shape, len(classes)), tensors, "adapted.")
     if answers(learner, params, adapted, shape) < len(classes):
         raise ValueError(f"it has fewer answers than its {len(classes)} classes")
-    if given["encoder"]:
-        named = given["encoder"] if isinstance(given["encoder"], str) else None  # true: as the source
-        encoder = _encoder(path, named or str(given["name"]), find, shape)
-    if given["kind"] not in ("pictures", "texts", "features"):
-        raise ValueError(f"there are no examples of kind {given['kind']!r}")
+    if entry["encoder"]:
+        named = entry["encoder"] if isinstance(entry["encoder"], str) else None  # true: as the source
+        encoder = _encoder(path, named or str(entry["name"]), find, shape)
+    if entry["kind"] not in ("pictures", "texts", "features"):
+        raise ValueError(f"there are no examples of kind {entry['kind']!r}")
     if about["reject"] is not None:
         check_target(about["reject"])
     source = Source(
-        name=str(given["name"]),
+        name=str(entry["name"]),
         learner=learner,
         params=params,
-        kind=given["kind"],
+        kind=entry["kind"],
         shape=shape,
-        preprocessing=_preprocessing(given["preprocessing"]),
-        reading=Reading.from_json(given.get("reading")),
+        preprocessing=_preprocessing(entry["preprocessing"]),
+        reading=Reading.from_json(entry.get("reading")),
         encoder=encoder,
         encoder_name=named,
-        calibration=None if given["calibration"] is None else Calibration(**given["calibration"]),
+        calibration=None if entry["calibration"] is None else Calibration(**entry["calibration"]),
     )
     return Task(
         source=source,
@@ -158,7 +158,7 @@ def _task(
     )
 
 
-def _found(path: Path, allow: Sequence[str], name: str) -> Encoder | None:
+def _local_encoder(path: Path, allow: Sequence[str], name: str) -> Encoder | None:
     """The encoder of a name; not of a folder, which would be some other file of this machine."""
     return None if Path(name).is_dir() and name not in sources.names() else sources.source(name, allow).encoder
 
@@ -200,13 +200,13 @@ def _parts(thing: Any) -> Iterator[Any]:
             yield from _parts(value)
 
 
-def _preprocessing(given: Any) -> dict[str, Any] | None:
-    if given is None:
+def _preprocessing(entry: Any) -> dict[str, Any] | None:
+    if entry is None:
         return None
-    size, channels, ink = given["size"], given["channels"], given["ink"]
+    size, channels, ink = entry["size"], entry["channels"], entry["ink"]
     if isinstance(size, bool) or not isinstance(size, int) or channels not in (1, 3) or not isinstance(ink, str):
         raise ValueError("its preprocessing is not that of pictures")
-    if not isinstance(given, Mapping) or len(given) != 3:
+    if not isinstance(entry, Mapping) or len(entry) != 3:
         raise ValueError("its preprocessing has entries that this release does not know")
     return {"size": size, "channels": channels, "ink": ink}
 

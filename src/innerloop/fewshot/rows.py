@@ -116,25 +116,25 @@ def labels(y: Any, count: int) -> list[Label]:
     """
     if y is None:
         raise InputError("fitting requires y to be passed, but the target y is None: give the class of every example")
-    given = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
-    if given.dtype.kind == "U" and isinstance(y, list | tuple):
-        given = np.asarray(y, dtype=object)  # numbers among them have not become strings
-    if given.ndim == 2 and given.shape[1] == 1:
-        said = "A column-vector y was passed when a 1d array was expected: it is taken as one label for each example"
-        warnings.warn(said, _conversion_warning(), stacklevel=3)
-        given = given[:, 0]
-    if given.shape != (count,):
+    values = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+    if values.dtype.kind == "U" and isinstance(y, list | tuple):
+        values = np.asarray(y, dtype=object)  # numbers among them have not become strings
+    if values.ndim == 2 and values.shape[1] == 1:
+        message = "A column-vector y was passed when a 1d array was expected: it is taken as one label for each example"
+        warnings.warn(message, _conversion_warning(), stacklevel=3)
+        values = values[:, 0]
+    if values.shape != (count,):
         raise InputError(
-            f"X has {count} examples and y shape {list(given.shape)}; give one label for each example (a 1d array)"
+            f"X has {count} examples and y shape {list(values.shape)}; give one label for each example (a 1d array)"
         )
-    found = [_plain(label) for label in given.tolist()]
-    if given.dtype.kind == "f" or any(isinstance(label, float) for label in found):
-        found = _whole(found)
-    kinds = {type(label) for label in found}
+    plain = [_plain(label) for label in values.tolist()]
+    if values.dtype.kind == "f" or any(isinstance(label, float) for label in plain):
+        plain = _whole(plain)
+    kinds = {type(label) for label in plain}
     if len(kinds) > 1 or not kinds <= {str, int, bool}:
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise InputError(f"Unknown label type: classes are all strings or all integers, these are {names}")
-    return found
+    return plain
 
 
 def same_kind(known: Sequence[Label], more: Sequence[Label]) -> None:
@@ -177,8 +177,8 @@ def _raw(X: Any) -> list[Any] | None:
         raise InputError("X is a sparse matrix, which is not taken: pass X.toarray()")
     if not isinstance(X, np.ndarray | list | tuple):
         X = np.asarray(X)
-    found = X.tolist() if isinstance(X, np.ndarray) else list(X)
-    plain = found if isinstance(found, list) else [found]
+    entries = X.tolist() if isinstance(X, np.ndarray) else list(X)
+    plain = entries if isinstance(entries, list) else [entries]
     if not plain or not any(isinstance(one, _RAW) for one in plain):
         return None
     if not all(isinstance(one, _RAW) for one in plain):
@@ -197,14 +197,14 @@ def _tensor(X: Any) -> Tensor:
     if hasattr(X, "toarray"):
         raise InputError("X is a sparse matrix, which is not taken: pass X.toarray()")
     try:
-        found = np.asarray(X)
-        if found.dtype.kind == "c":
+        values = np.asarray(X)
+        if values.dtype.kind == "c":
             raise InputError("Complex data not supported: give real numbers")
-        if found.dtype.kind not in "buif":
-            found = found.astype(np.float64)
-        if found.dtype in (np.uint16, np.uint32, np.uint64, np.longdouble):
-            found = found.astype(np.float64)
-        return from_numpy(np.array(found, order="C"))  # a copy: the caller's array may change, or be read-only
+        if values.dtype.kind not in "buif":
+            values = values.astype(np.float64)
+        if values.dtype in (np.uint16, np.uint32, np.uint64, np.longdouble):
+            values = values.astype(np.float64)
+        return from_numpy(np.array(values, order="C"))  # a copy: the caller's array may change, or be read-only
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -265,14 +265,14 @@ def _plain(label: Any) -> Any:
     return label.item() if isinstance(label, np.generic) else label
 
 
-def _whole(found: list[Any]) -> list[Any]:
-    if any(label != label for label in found):
+def _whole(values: list[Any]) -> list[Any]:
+    if any(label != label for label in values):
         raise InputError("Input y contains NaN: give every example a class")
-    if any(label in (float("inf"), float("-inf")) for label in found if isinstance(label, float)):
+    if any(label in (float("inf"), float("-inf")) for label in values if isinstance(label, float)):
         raise InputError("Input y contains infinity: give every example a class")
-    if not all(isinstance(label, int | float) and label == int(label) for label in found):
+    if not all(isinstance(label, int | float) and label == int(label) for label in values):
         raise InputError("Unknown label type: y holds fractions; classes are strings or integers")
-    return [int(label) for label in found]
+    return [int(label) for label in values]
 
 
 def _what(raw: list[Any]) -> str:
@@ -285,5 +285,5 @@ def _hint(X: Any) -> str:
 
 def _conversion_warning() -> type[Warning]:
     """scikit-learn's, if it is in use."""
-    found = sys.modules.get("sklearn.exceptions")
-    return UserWarning if found is None else found.DataConversionWarning
+    module = sys.modules.get("sklearn.exceptions")
+    return UserWarning if module is None else module.DataConversionWarning

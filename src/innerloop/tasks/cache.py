@@ -41,9 +41,9 @@ def cached(name: str, make: Callable[[], Arrays]) -> Arrays:
         make: Makes the arrays.
     """
     path = folder() / f"{name}.npz"
-    found = _read(path)
-    if found is not None:
-        return found
+    kept = _read(path)
+    if kept is not None:
+        return kept
     arrays = make()
     try:
         write(path, arrays)
@@ -65,7 +65,7 @@ def write(path: Path, arrays: Arrays) -> None:
 
 def _read(path: Path) -> Arrays | None:
     try:
-        with np.load(path, allow_pickle=False) as found:
-            return dict(found)
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None

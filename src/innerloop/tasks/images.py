@@ -101,8 +101,8 @@ def read_image(source: Path | str | bytes, size: int, channels: int = 1, ink: In
         InputError: It is not there, is no picture, is damaged, or has more than `MAX_PIXELS`.
     """
     _check(size, channels, ink)
-    found = _scan(_open(source, name, size), size, channels)
-    return 255 - found.row if _decide(ink, channels, [found]) == "dark" else found.row
+    one = _scan(_open(source, name, size), size, channels)
+    return 255 - one.row if _decide(ink, channels, [one]) == "dark" else one.row
 
 
 def image_folder(
@@ -132,7 +132,7 @@ def image_folder(
     """
     root = Path(path).expanduser()
     classes = _classes(root)
-    files = [(file, label) for label, (_, found) in enumerate(classes.items()) for file in found]
+    files = [(file, label) for label, (_, paths) in enumerate(classes.items()) for file in paths]
     if channels is None:
         channels = 1 if all(_grey(_open(file)) for file, _ in files) else 3
     if size is None:
@@ -215,7 +215,7 @@ def _classes(root: Path) -> dict[str, list[Path]]:
     if not folders:
         raise InputError(f"{root} has no sub-folders; make one for each class and put its pictures in it")
     classes = {folder.name: _pictures(folder) for folder in folders}
-    empty = [name for name, found in classes.items() if not found]
+    empty = [name for name, paths in classes.items() if not paths]
     if empty:
         raise InputError(
             f"class '{empty[0]}' of {root} has no picture ({', '.join(SUFFIXES)}); add some, or remove the folder"
@@ -225,8 +225,8 @@ def _classes(root: Path) -> dict[str, list[Path]]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    return sorted(p for p in found if p.is_file())
+    paths = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return sorted(p for p in paths if p.is_file())
 
 
 def _listed(files: Sequence[Path], root: Path) -> Iterable[Path]:

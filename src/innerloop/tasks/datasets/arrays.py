@@ -39,11 +39,11 @@ def npz(path: Path | str) -> Pool:
     """
     file = Path(path).expanduser()
     try:
-        found = np.load(file, allow_pickle=False)
-        if isinstance(found, np.ndarray):
+        content = np.load(file, allow_pickle=False)
+        if isinstance(content, np.ndarray):
             raise KeyError("x")
-        with found:
-            x, y = (np.asarray(found[name]) for name in ("x", "y"))
+        with content:
+            x, y = (np.asarray(content[name]) for name in ("x", "y"))
     except FileNotFoundError as error:
         raise InputError(f"there is no file {file}") from error
     except (KeyError, IndexError) as error:

@@ -167,9 +167,9 @@ def _cut(whole: Pool, split: Split) -> dict[str, list[int]]:
     return parts
 
 
-def _whole(found: Sequence[Path]) -> Pool:
+def _whole(places: Sequence[Path]) -> Pool:
     """All characters without rotations, the background set first; decoded once."""
-    with _Sources(found) as sources:
+    with _Sources(places) as sources:
         digest = hashlib.sha256(repr(sources.listing).encode()).hexdigest()[:16]
         arrays = cache.cached(f"omniglot-v{_VERSION}-{SIZE}-{digest}", lambda: _decode(sources))
     names = [str(name) for name in arrays["names"]]
@@ -186,11 +186,11 @@ def _whole(found: Sequence[Path]) -> Pool:
 class _Sources:
     """The pictures of both sets, from zips or folders, checked to be all there before any is decoded."""
 
-    def __init__(self, found: Sequence[Path]):
+    def __init__(self, places: Sequence[Path]):
         self.classes: dict[str, list[Source]] = {}
         self.listing: list[tuple[str, int]] = []
         self._archives: list[zipfile.ZipFile] = []
-        for path, (name, characters) in zip(found, _SETS.items(), strict=True):
+        for path, (name, characters) in zip(places, _SETS.items(), strict=True):
             entries = self._zip(path) if path.suffix == ".zip" else _folder(path)
             before = len(self.classes)
             for place, size, read in sorted(entries, key=lambda entry: entry[0]):
@@ -252,12 +252,12 @@ def _places(root: Path | str | None) -> list[Path]:
 
 def _locate(root: Path | str | None) -> list[Path]:
     """The two sets, each a zip or a folder; downloaded into the last place, in the cache, when missing."""
-    found = []
+    places = []
     for name in _SETS:
         choices = [folder / f"{name}{suffix}" for folder in _places(root) for suffix in ("", ".zip")]
         here = next((path for path in choices if path.exists()), None)
-        found.append(here if here is not None else _download(name, _places(root)))
-    return found
+        places.append(here if here is not None else _download(name, _places(root)))
+    return places
 
 
 def _download(name: str, folders: Sequence[Path]) -> Path:

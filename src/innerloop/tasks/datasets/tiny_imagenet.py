@@ -52,17 +52,17 @@ def tiny_imagenet(root: Path | str | None = None, size: int = 64, seed: int = 0)
 def _locate(root: Path | str | None) -> Path:
     base = cache.data_root(root)
     choices = [base / _FILE, base / "tiny_imagenet" / _FILE]
-    found = next((path for path in choices if path.exists()), None)
-    if found is None:
+    path = next((path for path in choices if path.exists()), None)
+    if path is None:
         where = " or ".join(str(path.parent) for path in choices)
         raise InputError(f"there is no {_FILE} in {where}; put it there, or give --data-root")
-    return found
+    return path
 
 
 def _load(path: Path) -> cache.Arrays:
     try:
-        with np.load(path, allow_pickle=False) as found:
-            return {key: found[key] for key in _KEYS}
+        with np.load(path, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in _KEYS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not the packed Tiny ImageNet with {', '.join(_KEYS)} ({error})") from error
 
