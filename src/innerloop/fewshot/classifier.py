@@ -1,5 +1,6 @@
 """fit and predict, as in scikit-learn, on top of any meta-trained learner: a few examples of each class are enough."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from innerloop.core import files
 from innerloop.core.aligned import packed
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -20,7 +22,7 @@ from innerloop.fewshot import examples, file, scikit, sources
 from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.calibrate import NONE
 from innerloop.fewshot.history import Label, Version
-from innerloop.fewshot.rows import Examples, Rows, alone, floats, labels, read
+from innerloop.fewshot.rows import Examples, Rows, alone, floats, labels, read, same_names
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task, teach
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
@@ -107,9 +109,11 @@ class FewShotClassifier:
             classifier = cls(name, reject=reject, allow=allow)
             classifier._resolved()
             return classifier
+        before = files.state(path)  # before it is read: what changes meanwhile is noticed when it is saved
         task = file.read(path, allow)
         classifier = cls(task.source, reject=task.reject, allow=allow)
         classifier._task = task
+        classifier._read_from = (os.path.realpath(path), before)
         return classifier
 
     def fit(self, X: Examples, y: Labels) -> "FewShotClassifier":
@@ -155,7 +159,7 @@ class FewShotClassifier:
             return self.fit(X, y)
         task = self._fitted()
         rows, source = read(X, task.source, teaching=True)
-        self._task = task.more(rows, labels(y, len(rows)), source)
+        self._task = task.more(rows, same_names(labels(y, len(rows)), task.classes), source)
         return self
 
     def add(self, X: Examples, y: Labels) -> "FewShotClassifier":
@@ -178,6 +182,7 @@ class FewShotClassifier:
             InputError: There is no such class, or fewer than two would be left.
         """
         task = self._fitted()
+        label = label if label in task.classes else same_names([label], task.classes)[0]
         self._task = task.at(task.history.drop(label))
         return self
 
@@ -268,10 +273,20 @@ class FewShotClassifier:
         """Write what was learned to one portable file, whole or not at all.
 
         Raises:
-            InputError: Nothing was learned yet, or it cannot be written.
+            InputError: Nothing was learned yet, it cannot be written, or the file that this was loaded from was changed
+                since by another.
         """
-        file.write(Path(path), self._fitted())
-        return Path(path)
+        path, task = Path(path), self._fitted()
+        with files.locked(path):
+            place, before = os.path.realpath(path), self.__dict__.get("_read_from")
+            if before is not None and before[0] == place and before[1] != files.state(path):
+                raise InputError(
+                    f"{path} was changed by another since it was read, which would be lost: load it again, or save "
+                    "under another name"
+                )
+            file.write(path, task)
+            self._read_from = (place, files.state(path))
+        return path
 
     @property
     def name(self) -> str:
@@ -308,6 +323,14 @@ class FewShotClassifier:
     def n_features_in_(self) -> int:
         """Numbers in an example, after `fit`."""
         return self._attribute("n_features_in_").rows[0].numel()
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """[features] names of the columns, after `fit` on a table that has them, such as a DataFrame."""
+        columns = self._attribute("feature_names_in_").source.columns
+        if columns is None:
+            raise AttributeError("feature_names_in_ is there after fit on a table whose columns have names")
+        return np.asarray(columns, dtype=object)
 
     @property
     def history(self) -> tuple[Version, ...]:

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from innerloop.core import files
 from innerloop.core.errors import InputError
+from innerloop.core.names import printable
 from innerloop.fewshot import examples
 from innerloop.fewshot import export as graphs
 from innerloop.fewshot.classifier import FewShotClassifier
@@ -57,10 +59,11 @@ def add(file: str | Path, data: str | Path, allow: tuple[str, ...] = ()) -> dict
     Raises:
         InputError: They do not fit together; the file stays as it was.
     """
-    classifier = _file(file, allow)
-    raw, labels = examples.labelled(data, classifier.kind)
-    classifier.partial_fit(raw, labels)
-    classifier.save(file)
+    with files.locked(Path(file)):  # from reading to writing: of two at once, the second adds to what the first wrote
+        classifier = _file(file, allow)
+        raw, labels = examples.labelled(data, classifier.kind)
+        classifier.partial_fit(raw, labels)
+        classifier.save(file)
     return _summary(file, classifier)
 
 
@@ -75,10 +78,11 @@ def drop(file: str | Path, label: str, allow: tuple[str, ...] = ()) -> dict[str,
     Raises:
         InputError: There is no such class, or too few are left; the file stays as it was.
     """
-    classifier = _file(file, allow)
-    known = {str(name): name for name in classifier.classes_.tolist()}
-    classifier.drop_class(known.get(label, label))
-    classifier.save(file)
+    with files.locked(Path(file)):
+        classifier = _file(file, allow)
+        known = {str(name): name for name in classifier.classes_.tolist()}
+        classifier.drop_class(known.get(label, label))
+        classifier.save(file)
     return _summary(file, classifier)
 
 
@@ -96,9 +100,10 @@ def undo(file: str | Path, to: int | None = None, redo: bool = False, allow: tup
     """
     if redo and to is not None:
         raise InputError(f"--redo goes to what was undone last: leave out --to {to}")
-    classifier = _file(file, allow)
-    _ = classifier.redo() if redo else classifier.undo(to)
-    classifier.save(file)
+    with files.locked(Path(file)):
+        classifier = _file(file, allow)
+        _ = classifier.redo() if redo else classifier.undo(to)
+        classifier.save(file)
     return _summary(file, classifier)
 
 
@@ -185,8 +190,8 @@ def export(
 
 
 def _file(file: str | Path, allow: tuple[str, ...]) -> FewShotClassifier:
-    if not Path(file).is_file():
-        what = "is a folder" if Path(file).is_dir() else "does not exist"
+    if not files.is_file(Path(file)):
+        what = "is a folder" if files.is_folder(Path(file)) else "does not exist"
         raise InputError(f"{file} {what}; give a file that `innerloop adapt` wrote")
     return FewShotClassifier.load(Path(file), allow)
 
@@ -208,7 +213,7 @@ def changed(summary: dict[str, Any]) -> str:
 
 def describe(summary: dict[str, Any]) -> str:
     """Classes with their examples, and what is known of "none of these", in a line."""
-    shots = ", ".join(f"{name} ({count})" for name, count in summary["examples"].items())
+    shots = ", ".join(f"{printable(name)} ({count})" for name, count in summary["examples"].items())
     calibration = summary["calibration"]
     if calibration["threshold"] is None:
         return shots

@@ -3,23 +3,24 @@
 import io
 import os
 import warnings
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from innerloop.core import files
 from innerloop.core.errors import InputError
+from innerloop.tasks import npz
+from innerloop.tasks.npz import Arrays
 
-Arrays = dict[str, np.ndarray]
+__all__ = ["Arrays", "cached", "data_root", "folder", "write"]
 
 
 def folder() -> Path:
     """Where made arrays are kept: `INNERLOOP_CACHE`, or the user's cache folder."""
     named = os.environ.get("INNERLOOP_CACHE")
     if named:
-        return Path(named).expanduser()
+        return files.expanded(named)
     from platformdirs import user_cache_dir
 
     return Path(user_cache_dir("innerloop"))
@@ -28,10 +29,10 @@ def folder() -> Path:
 def data_root(root: Path | str | None = None) -> Path:
     """Where data sets are looked for: the argument, else `INNERLOOP_DATA`, else `data` in the user's cache folder."""
     named = root if root is not None else os.environ.get("INNERLOOP_DATA")
-    return Path(named).expanduser() if named else folder() / "data"
+    return files.expanded(named) if named else folder() / "data"
 
 
-def cached(name: str, make: Callable[[], Arrays]) -> Arrays:
+def cached(name: str, make: Callable[[], Arrays], keys: Sequence[str] = ()) -> Arrays:
     """Read arrays from the cache, or make and keep them.
 
     A cache that cannot be written costs the time again next time, nothing else; a damaged file is made anew.
@@ -39,9 +40,10 @@ def cached(name: str, make: Callable[[], Arrays]) -> Arrays:
     Args:
         name: Of the file, with everything in it that the arrays depend on (version, hash of the sources).
         make: Makes the arrays.
+        keys: Names that it gives them; a file without one of them is damaged.
     """
     path = folder() / f"{name}.npz"
-    kept = _read(path)
+    kept = _read(path, keys)
     if kept is not None:
         return kept
     arrays = make()
@@ -63,9 +65,9 @@ def write(path: Path, arrays: Arrays) -> None:
     files.write(path, content.getvalue())
 
 
-def _read(path: Path) -> Arrays | None:
+def _read(path: Path, keys: Sequence[str]) -> Arrays | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        arrays = npz.load(path)
+    except InputError:
         return None
+    return arrays if arrays and arrays.keys() >= {*keys} else None

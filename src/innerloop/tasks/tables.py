@@ -47,6 +47,8 @@ def open_text(file: IO[bytes], name: str) -> Iterator[str]:
         byte = error.object[error.start]
         called = "UTF-16" if wide else "UTF-8"
         raise InputError(f"{name} is not {called}: byte 0x{byte:02x} in line {wrong}. Save it as UTF-8") from error
+    except UnicodeError as error:  # UTF-16 whose mark is gone
+        raise InputError(f"{name} cannot be decoded ({error}). Save it as UTF-8") from error
     finally:
         if not buffered.closed:
             text.detach()  # the file is the caller's to close

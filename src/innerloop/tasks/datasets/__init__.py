@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from innerloop.core.errors import InputError
+from innerloop.core.files import expanded
 from innerloop.tasks.pool import Splits
 
 _GIVEN_A_PATH = ("arrays", "folder")
@@ -34,7 +35,7 @@ def load(name_or_path: str | Path, root: Path | str | None = None, split: str | 
     if name.replace("_", "-") in names():
         module = name.replace("-", "_")
         return _call(module, root, split)
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_dir():
         return _call("folder", path, split)
     if path.is_file():

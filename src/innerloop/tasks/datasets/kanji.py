@@ -69,7 +69,7 @@ def kanji(root: Path | str | None = None) -> Splits:
         InputError: The package is missing.
     """
     folder = _package()
-    arrays = cache.cached(f"kanji-v{VERSION}-{SIZE}-{WRITERS}", lambda: _make(folder))
+    arrays = cache.cached(f"kanji-v{VERSION}-{SIZE}-{WRITERS}", lambda: _make(folder), ("drawings", "codes", "groups"))
     groups = [str(g) for g in arrays["groups"]]
     whole = Pool(
         data=from_numpy(arrays["drawings"])[:, :, None],

@@ -171,7 +171,7 @@ def _whole(places: Sequence[Path]) -> Pool:
     """All characters without rotations, the background set first; decoded once."""
     with _Sources(places) as sources:
         digest = hashlib.sha256(repr(sources.listing).encode()).hexdigest()[:16]
-        arrays = cache.cached(f"omniglot-v{_VERSION}-{SIZE}-{digest}", lambda: _decode(sources))
+        arrays = cache.cached(f"omniglot-v{_VERSION}-{SIZE}-{digest}", lambda: _decode(sources), ("drawings", "names"))
     names = [str(name) for name in arrays["names"]]
     return Pool(
         data=from_numpy(arrays["drawings"])[:, :, None],

@@ -5,14 +5,13 @@ Classes are cut 120/30/50 by a seeded shuffle; the cut is this package's own, so
 """
 
 import hashlib
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
-from innerloop.tasks import cache, images
+from innerloop.tasks import cache, images, npz
 from innerloop.tasks.pool import Splits, from_rows, split_classes
 from innerloop.tasks.progress import track
 
@@ -37,7 +36,9 @@ def tiny_imagenet(root: Path | str | None = None, size: int = 64, seed: int = 0)
     path = _locate(root)
     packed = _load(path)
     digest = hashlib.sha256(packed["jpeg"].tobytes()).hexdigest()[:16]
-    rows = cache.cached(f"tiny-imagenet-v{_VERSION}-{size}-{digest}", lambda: _decode(packed, size, path))["rows"]
+    rows = cache.cached(f"tiny-imagenet-v{_VERSION}-{size}-{digest}", lambda: _decode(packed, size, path), ("rows",))[
+        "rows"
+    ]
     titles = zip(packed["wnids"].tolist(), packed["names"].tolist(), strict=True)
     whole = from_rows(
         from_numpy(rows),
@@ -61,9 +62,9 @@ def _locate(root: Path | str | None) -> Path:
 
 def _load(path: Path) -> cache.Arrays:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in _KEYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = npz.load(path, _KEYS)
+        return {key: arrays[key] for key in _KEYS}
+    except (InputError, KeyError) as error:
         raise InputError(f"{path} is not the packed Tiny ImageNet with {', '.join(_KEYS)} ({error})") from error
 
 

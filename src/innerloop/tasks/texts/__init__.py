@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 from innerloop.core.errors import InputError
+from innerloop.core.files import expanded
 from innerloop.tasks.texts.splits import Texts, TextSplits, from_file
 
 __all__ = ["TextSplits", "Texts", "load", "module", "names"]
@@ -37,4 +38,4 @@ def load(name_or_path: str, root: Path | str | None = None, scheme: str | None =
         return module(name_or_path).read(root, scheme)
     if scheme is not None:
         raise InputError(f"{name_or_path} is split in one way only: leave out --split-scheme {scheme}")
-    return from_file(Path(name_or_path).expanduser())
+    return from_file(expanded(name_or_path))
