@@ -26,8 +26,9 @@ _RENAMED_MODULES = {
 _RENAMED_CLASSES = {"Hypergradient": "LearnedRates"}
 RENAMED_LEARNERS = {"hypergradient": "learned_rates"}
 """What people type as well."""
-_PURE = ("innerloop.core.objectives", "innerloop.tasks.functions")
-"""Where functions lie that a file may name without being trusted: objectives, and functions to be minimised."""
+_PURE = ("innerloop.core.objectives", "innerloop.tasks.functions", "innerloop.learners")
+"""Where functions lie that a file may name without being trusted: objectives, and functions to be minimised. They take
+arguments, so that none can be a factory."""
 _DEEPEST = 20
 """Levels of a config: learners that hold learners that hold networks have six."""
 _RENAMED_DATA = {"optimizees": "functions"}
@@ -137,8 +138,13 @@ def _check_pure(target: Any, name: Any, allow: Sequence[str]) -> None:
     home = target.__module__
     if inspect.isclass(target) or any(under(home, (prefix,)) for prefix in allow):
         return
-    if not any(under(home, (room,)) for room in _PURE) or not inspect.signature(target).parameters:
+    if not any(under(home, (room,)) for room in _PURE) or not _needs_arguments(target):
         raise InputError(f"'{name}' is not a function that a file may name: only losses, functions and networks are")
+
+
+def _needs_arguments(target: Any) -> bool:
+    parameters = inspect.signature(target).parameters.values()
+    return any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
 
 
 def renewed(config: dict[str, Any]) -> dict[str, Any]:

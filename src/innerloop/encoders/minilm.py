@@ -13,6 +13,7 @@ from torch import Tensor
 from innerloop.core.aligned import align
 from innerloop.core.importing import require
 from innerloop.core.threads import on_one_core
+from innerloop.encoders import named
 from innerloop.encoders.base import Encoder, Kind, Raw, texts
 from innerloop.evaluate.calibration import Calibration
 
@@ -40,6 +41,10 @@ class MiniLM:
         self._network = _quietly(str(get_model_path()))
         align(self._network)  # its tensors come as they lie in their file
         self._lock = threading.Lock()  # its tokenizer keeps settings of a call on itself
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied and sent to other processes by its name: its weights hold locks, and are read once in each.
+        return named, ("minilm",)
 
     @torch.no_grad()
     def encode(self, examples: Raw) -> Tensor:

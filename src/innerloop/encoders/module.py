@@ -58,6 +58,13 @@ class Own:
             self._mean, self._std = (self._statistic(module, k, d) for k, d in (("mean", 0.0), ("std", 1.0)))
             self.features = self._rows(torch.zeros(1, self.channels, *2 * [self.size])).shape[1]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._lock = threading.Lock()  # of this process, for this copy
+
     def encode(self, examples: Raw) -> Tensor:
         parts = [self._rows(self._inputs(examples[i : i + _BATCH], i)) for i in range(0, len(examples), _BATCH)]
         return torch.cat(parts) if parts else torch.zeros(0, self.features or 0)

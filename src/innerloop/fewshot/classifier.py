@@ -276,14 +276,12 @@ class FewShotClassifier:
             InputError: Nothing was learned yet, it cannot be written, or the file that this was loaded from was changed
                 since by another.
         """
-        path, task = Path(path), self._fitted()
+        path, place, task = Path(path), os.path.realpath(path), self._fitted()
         with files.locked(path):
-            place, before = os.path.realpath(path), self.__dict__.get("_read_from")
+            before = self.__dict__.get("_read_from")
             if before is not None and before[0] == place and before[1] != files.state(path):
-                raise InputError(
-                    f"{path} was changed by another since it was read, which would be lost: load it again, or save "
-                    "under another name"
-                )
+                wrong = f"{path} was changed by another since it was read, which would be lost"
+                raise InputError(f"{wrong}: load it again, or save under another name")
             file.write(path, task)
             self._read_from = (place, files.state(path))
         return path
@@ -326,11 +324,8 @@ class FewShotClassifier:
 
     @property
     def feature_names_in_(self) -> np.ndarray:
-        """[features] names of the columns, after `fit` on a table that has them, such as a DataFrame."""
-        columns = self._attribute("feature_names_in_").source.columns
-        if columns is None:
-            raise AttributeError("feature_names_in_ is there after fit on a table whose columns have names")
-        return np.asarray(columns, dtype=object)
+        """[features] names of a table's columns, after `fit` on one that has them."""
+        return self._attribute("feature_names_in_").columns
 
     @property
     def history(self) -> tuple[Version, ...]:
@@ -343,22 +338,7 @@ class FewShotClassifier:
 
     def show(self) -> dict[str, Any]:
         """What it is and knows, in plain JSON: source, classes, calibration and versions."""
-        task = self._fitted()
-        entries = zip(task.history.versions, task.history.each(), strict=True)
-        return {
-            "version": task.history.present.version,
-            "examples": self.examples_,
-            "reject": self.reject,
-            "calibration": self.calibration_.to_json(),
-            "source": self.name,
-            "learner": type(self.learner).__name__,
-            "kind": self.kind,
-            "versions": [
-                {"version": v.version, "time": v.time, "action": v.action}
-                | {"examples": {str(label): len(rows) for label, rows in members.items()}}
-                for v, members in entries
-            ],
-        }
+        return self._fitted().show()
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments, as scikit-learn asks for them."""

@@ -28,6 +28,7 @@ from innerloop.evaluate.calibration import Calibration, check_target
 from innerloop.fewshot import sources
 from innerloop.fewshot.history import History
 from innerloop.fewshot.reading import Reading
+from innerloop.fewshot.rows import floats
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task
 from innerloop.tasks.images import Ink
@@ -43,6 +44,8 @@ _MOST_OWN_STEPS = 100_000
 """Likewise in a file of this machine, so that a damaged one does not compute for years."""
 _MOST_COUNT = 1 << 20
 """Any size of a network: some are numbers of layers, each of which is built before it can be measured."""
+_ASKED = 8
+"""Examples of its own that a file answers before it is used."""
 _SHOWN = 200
 """Characters of a reason in a message."""
 _LARGEST_SIDE = 4_096
@@ -153,6 +156,10 @@ def _task(
         raise ValueError(f"it has fewer answers than its {len(classes)} classes")
     if any(isinstance(label, str) and len(label) > _LONGEST_NAME for label in classes):
         raise ValueError("the name of a class is too long")
+    with torch.no_grad():
+        own = learner.predict(params, adapted, floats(rows[:_ASKED]))
+    if not bool(own.isfinite().all()):  # finite numbers can be so large that their squares are not
+        raise ValueError("what it learned gives no finite answers")
     if entry["encoder"]:
         named = entry["encoder"] if isinstance(entry["encoder"], str) else None  # true: as the source
         encoder = _encoder(path, named or str(entry["name"]), find, shape)

@@ -94,12 +94,12 @@ def read(
     else:
         rows, source = _pictures(raw, source, teaching, names)
     rows = _shaped(rows, source)
+    if teaching:
+        _check_precision(rows)  # before anything makes float32 of them
     if source.preprocessing is None:
         decided = source.reading.of_numbers(rows) if teaching else source.reading
         rows, source = decided.numbers(rows), replace(source, reading=decided) if teaching else source
     if rows.dtype != torch.uint8:
-        if teaching:
-            _check_precision(rows)
         rows = _numbers(rows)
         if source.preprocessing is not None:
             check_brightness(rows)

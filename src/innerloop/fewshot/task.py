@@ -51,6 +51,31 @@ class Task:
         large = any(isinstance(label, int) and label >= 2**63 for label in self.classes)
         return np.asarray(self.classes, dtype=np.uint64 if large and min(self.classes) >= 0 else None)  # type: ignore[operator]
 
+    @property
+    def columns(self) -> np.ndarray:
+        """[features] names of the columns, of a task that was taught a table that has them."""
+        if self.source.columns is None:
+            raise AttributeError("feature_names_in_ is there after fit on a table whose columns have names")
+        return np.asarray(self.source.columns, dtype=object)
+
+    def show(self) -> dict[str, Any]:
+        """What it is and knows, in plain JSON: source, classes, calibration and versions."""
+        entries = zip(self.history.versions, self.history.each(), strict=True)
+        return {
+            "version": self.history.present.version,
+            "examples": {str(label): count for label, count in self.history.examples().items()},
+            "reject": self.reject,
+            "calibration": self.calibration.to_json(),
+            "source": self.source.name,
+            "learner": type(self.source.learner).__name__,
+            "kind": self.source.kind,
+            "versions": [
+                {"version": v.version, "time": v.time, "action": v.action}
+                | {"examples": {str(label): len(rows) for label, rows in members.items()}}
+                for v, members in entries
+            ],
+        }
+
     @torch.no_grad()
     def logits(self, rows: Tensor) -> Tensor:
         """[n, classes] float64 for [n, ...] rows, uint8 or float32; of pictures one by one, see `one_by_one`."""
