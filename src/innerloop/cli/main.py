@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from innerloop.core import allocator
 from innerloop.core.errors import InnerloopError, InputError
+from innerloop.core.names import printable
 
 GROUPS = {
     "Begin": {
@@ -37,12 +38,16 @@ GROUPS = {
         "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys` for API keys",
     },
 }
+_LINES = "\n\t"
 VERBS = [verb for verbs in GROUPS.values() for verb in verbs]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
+    with contextlib.suppress(AttributeError, ValueError):  # what stands in for it in tests cannot be told
+        # Names and texts hold any character; where the output cannot, they are escaped instead of ending it.
+        sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     if not words or words[0] in ("-h", "--help"):
         print(_usage())
         return 0 if words else 2
@@ -59,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         allocator.keep_memory()  # before torch is there
         return importlib.import_module(f"innerloop.cli.{words[0]}").run(words[1:])
     except InnerloopError as error:
-        print(f"innerloop: {error}", file=sys.stderr)
+        print(f"innerloop: {printable(str(error), keep=_LINES)}", file=sys.stderr)
         return error.code
     except KeyboardInterrupt as stop:  # the engine saved the run first and says so
         said = f"{stop}; the same command resumes" if str(stop) else "interrupted"

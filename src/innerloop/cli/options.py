@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 
 from innerloop.core.context import Context
+from innerloop.core.names import printable
 
 T = TypeVar("T")
 
@@ -29,8 +30,13 @@ def parse(cls: type[T], argv: list[str], verb: str, description: str, default: T
 
 
 def emit(value: Any) -> None:
-    """One JSON value, on one line of standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    """One JSON value, on one line of standard output; escaped where the output cannot hold its characters."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:  # a pipe that is not UTF-8, or half a character
+        text = json.dumps(value)
+    sys.stdout.write(text + "\n")
 
 
 def tell(made: Any, said: str, common: Common) -> int:
@@ -50,4 +56,5 @@ def print(*what: Any, stderr: bool = False) -> None:
         stderr: Whether it goes to standard error, because standard output is for a machine.
     """
     file = None if stderr else sys.stdout
+    what = tuple(printable(one, keep="\n\t") if isinstance(one, str) else one for one in what)
     Console(stderr=stderr, highlight=False, soft_wrap=True, file=file).print(*what, markup=False)

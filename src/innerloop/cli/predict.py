@@ -8,6 +8,7 @@ from typing import Any
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
+from innerloop.core.names import printable
 from innerloop.fewshot.commands import predictions
 
 
@@ -32,13 +33,12 @@ def run(argv: list[str]) -> int:
         if options.common.json:
             emit(entry)
             continue
-        ranked = list(entry["probabilities"].items())
-        width = max(map(len, ["none of these", *entry["probabilities"]]))
-        name, nearest = (entry["class"], ranked[:2]) if entry["accepted"] else ("none of these", ranked[:1])
+        ranked = [(printable(label), p) for label, p in entry["probabilities"].items()]
+        width = max(len(label) for label in ["none of these", *dict(ranked)])
+        name, nearest = (printable(entry["class"]), ranked[:2]) if entry["accepted"] else ("none of these", ranked[:1])
         chances = ", ".join(f"{label} {p:.2f}" for label, p in nearest)
-        print(
-            f"{name:<{width}}  {next(iter(entry.values()))}  ({chances}{'' if entry['accepted'] else ' if it must be'})"
-        )
+        example = printable(str(next(iter(entry.values()))))
+        print(f"{name:<{width}}  {example}  ({chances}{'' if entry['accepted'] else ' if it must be'})")
     return 0
 
 

@@ -6,6 +6,7 @@ import tyro
 from rich.table import Table
 
 from innerloop.cli.options import Common, emit, parse, print
+from innerloop.core.names import printable
 from innerloop.fewshot.commands import describe, show
 
 
@@ -30,8 +31,7 @@ def run(argv: list[str]) -> int:
     table = Table("version", "time", "action", "classes", "examples")
     for entry in summary["versions"]:
         counts = entry["examples"]
-        table.add_row(
-            str(entry["version"]), entry["time"], entry["action"], str(len(counts)), str(sum(counts.values()))
-        )
+        time, action = printable(entry["time"]), printable(entry["action"])
+        table.add_row(str(entry["version"]), time, action, str(len(counts)), str(sum(counts.values())))
     print(table)
     return 0

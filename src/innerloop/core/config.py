@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from torch import nn
+
 from innerloop.core.context import how_to_allow, under
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -25,6 +27,11 @@ _RENAMED_MODULES = {
 _RENAMED_CLASSES = {"Hypergradient": "LearnedRates"}
 RENAMED_LEARNERS = {"hypergradient": "learned_rates"}
 """What people type as well."""
+_PURE = ("innerloop.core.objectives", "innerloop.tasks.functions", "innerloop.learners")
+"""Where functions lie that a file may name without being trusted: objectives, and functions to be minimised. They take
+arguments, so that none can be a factory."""
+_DEEPEST = 20
+"""Levels of a config: learners that hold learners that hold networks have six."""
 _RENAMED_DATA = {"optimizees": "functions"}
 _RENAMED_OPTIONS = {"cut": "split_scheme", "within": "same_group"}
 _APPLIED: dict[str, tuple[str, ...]] = {
@@ -89,26 +96,56 @@ def decode(value: Json, allow: Sequence[str] = ()) -> Any:
     Raises:
         InputError: A name outside the allowed modules, or one that does not exist, or fields that do not fit.
     """
+    if _deeper(value, _DEEPEST):
+        raise InputError(f"not a config: it is nested deeper than {_DEEPEST} levels")
+    return _decoded(value, allow)
+
+
+def _decoded(value: Json, allow: Sequence[str]) -> Any:
     if isinstance(value, list):
-        return [decode(v, allow) for v in value]
+        return [_decoded(v, allow) for v in value]
     if not isinstance(value, dict):
         return value
     if set(value) == {"tuple"}:
-        return tuple(decode(v, allow) for v in value["tuple"])
+        if not isinstance(value["tuple"], list):
+            raise InputError(f"not a config: a tuple of {type(value['tuple']).__name__}")
+        return tuple(_decoded(v, allow) for v in value["tuple"])
     if set(value) == {"callable"}:
         target = _resolve(value["callable"], allow)
-        if not (inspect.isfunction(target) or inspect.isclass(target)):
-            raise InputError(f"'{value['callable']}' is not a function")
+        if not (inspect.isfunction(target) or (inspect.isclass(target) and issubclass(target, nn.Module))):
+            raise InputError(f"'{value['callable']}' is neither a function nor a network")
+        _check_pure(target, value["callable"], allow)
         return target
     if set(value) == {"class", "fields"}:
         target = _resolve(value["class"], allow)
         if not (inspect.isclass(target) and issubclass(target, Learner | Model) and is_dataclass(target)):
             raise InputError(f"'{value['class']}' is not a learner or a model")
         try:
-            return target(**{k: decode(v, allow) for k, v in value["fields"].items()})
-        except (TypeError, AttributeError) as error:
+            return target(**{k: _decoded(v, allow) for k, v in value["fields"].items()})
+        except InputError:
+            raise
+        except Exception as error:  # whatever a class makes of values that are not meant
             raise InputError(f"the fields of '{value['class']}' do not fit this version: {error}") from error
     raise InputError(f"not a config: expected 'class' and 'fields', got {sorted(value)}")
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_deeper(v, levels - 1) for v in inside if isinstance(v, dict | list))
+
+
+def _check_pure(target: Any, name: Any, allow: Sequence[str]) -> None:
+    """Refuse functions of this package that do more than to compute: a file could have them run as its factory."""
+    home = target.__module__
+    if inspect.isclass(target) or any(under(home, (prefix,)) for prefix in allow):
+        return
+    if not any(under(home, (room,)) for room in _PURE) or not _needs_arguments(target):
+        raise InputError(f"'{name}' is not a function that a file may name: only losses, functions and networks are")
+
+
+def _needs_arguments(target: Any) -> bool:
+    parameters = inspect.signature(target).parameters.values()
+    return any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
 
 
 def renewed(config: dict[str, Any]) -> dict[str, Any]:
@@ -164,7 +201,7 @@ def _resolve(name: Any, allow: Sequence[str]) -> Any:
         )
     try:
         target = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:  # ValueError: an empty part of a name
         raise InputError(f"'{name}' does not exist in this version: {error}") from error
     if not under(getattr(target, "__module__", None) or "", prefixes):
         raise InputError(f"'{name}' is defined elsewhere: {getattr(target, '__module__', None)}")

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +56,117 @@ def writable(folder: Path) -> None:
     probe = folder / ".writable"
     write(probe, b"")
     probe.unlink()
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with the home of a user who is named; a file may be called `~cat.png` as well."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # there is no such user
+        return Path(path)
+
+
+def entries(folder: Path) -> list[Path]:
+    """What lies directly in a folder, in order; hidden files are passed over.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise InputError(
+            f"cannot read the folder {folder}: {error.strerror or error}. Allow it to be read, or leave it out"
+        ) from error
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder, as far as one may look."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # no permission on the way there; a name that no file can have
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a file, as far as one may look."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+State = tuple[int, int, int]
+
+
+def state(path: Path) -> State | None:
+    """What changes when a file is replaced or written to; None: there is none."""
+    try:
+        at = path.stat()
+    except OSError:
+        return None
+    return at.st_ino, at.st_mtime_ns, at.st_size
+
+
+@contextlib.contextmanager
+def locked(path: Path, seconds: float = 60.0) -> Iterator[None]:
+    """Keep other processes, and threads, from changing a file between reading and replacing it.
+
+    The lock is on the file itself, so that nothing lies beside it: whoever waited looks whether the file is still the
+    one that the name leads to. A file that is not there yet needs none, and systems without such locks go without.
+
+    Args:
+        path: The file. The thread that has it may lock it again.
+        seconds: To wait for others.
+
+    Raises:
+        InputError: Another one still changes it.
+    """
+    held: dict[str, int] = _HELD.__dict__.setdefault("paths", {})
+    name = os.path.realpath(path)
+    if name in held:
+        yield
+        return
+    handle = _locked(path, time.monotonic() + seconds)
+    held[name] = 1
+    try:
+        yield
+    finally:
+        del held[name]
+        if handle is not None:
+            os.close(handle)  # which unlocks it
+
+
+_HELD = threading.local()
+_PAUSE = 0.02
+
+
+def _locked(path: Path, deadline: float) -> int | None:
+    try:
+        import fcntl
+    except ImportError:  # Windows, where a file that is open cannot be replaced anyway
+        return None
+    while True:
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            if time.monotonic() > deadline:
+                raise InputError(f"{path} is being changed by another process: try again when it is done") from error
+            time.sleep(_PAUSE)
+            continue
+        except OSError:  # a file system without locks
+            os.close(handle)
+            return None
+        here = os.fstat(handle)
+        there = state(path)
+        if there is not None and there[0] == here.st_ino:
+            return handle
+        os.close(handle)  # it was replaced while this one waited
 
 
 def _umask() -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from innerloop.core import objectives, recompute, scores
@@ -188,5 +189,10 @@ class Generative(Protocol):
 
 
 def mask_absent(logits: Tensor, classes: Tensor | None) -> Tensor:
-    """[n, ways] logits with those of labels the task lacks at `objectives.ABSENT`."""
-    return logits if classes is None else logits.masked_fill(~classes, objectives.ABSENT)
+    """[n, ways] logits with those of labels the task lacks at `objectives.ABSENT`, lower where others are low."""
+    if classes is None:
+        return logits
+    # Distances grow without bound: a fixed value would be the largest logit where all others are below it.
+    lowest = logits.detach().masked_fill(~classes, 0).amin(-1, keepdim=True)
+    below = (2 * lowest).clamp(torch.finfo(logits.dtype).min, objectives.ABSENT)
+    return torch.where(classes, logits, below)

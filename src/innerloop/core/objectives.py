@@ -9,7 +9,8 @@ Objective = Callable[..., Tensor]
 """`(outputs, y, mask=None) -> scalar`."""
 
 ABSENT = -1e4
-"""Logit of a class that the task does not have: exp underflows to 0, gradients stay finite."""
+"""Logit of a class that the task does not have: exp underflows to 0, gradients stay finite. Among lower logits it is
+lower still, see `core.learner.mask_absent`."""
 
 
 def weights(y: Tensor, mask: Tensor | None = None) -> Tensor:

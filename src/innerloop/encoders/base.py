@@ -75,13 +75,13 @@ def texts(examples: Raw, longest: int) -> list[str]:
     """
     if isinstance(examples, str):
         raise InputError("X is one text; give a list of texts")
-    found = []
+    readable = []
     for i, text in enumerate(examples):
         if not isinstance(text, str):
             raise InputError(f"example {i} is of type {type(text).__name__}; this encoder reads texts (str)")
         # A lone surrogate (half of a character, from broken JSON) cannot be written as UTF-8.
-        found.append(text[:longest].encode("utf-8", "replace").decode("utf-8"))
-    return found
+        readable.append(text[:longest].encode("utf-8", "replace").decode("utf-8"))
+    return readable
 
 
 def pictures(examples: Raw, size: int, channels: int, first: int = 0) -> Tensor:

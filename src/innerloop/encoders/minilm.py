@@ -13,6 +13,7 @@ from torch import Tensor
 from innerloop.core.aligned import align
 from innerloop.core.importing import require
 from innerloop.core.threads import on_one_core
+from innerloop.encoders import named
 from innerloop.encoders.base import Encoder, Kind, Raw, texts
 from innerloop.evaluate.calibration import Calibration
 
@@ -41,18 +42,22 @@ class MiniLM:
         align(self._network)  # its tensors come as they lie in their file
         self._lock = threading.Lock()  # its tokenizer keeps settings of a call on itself
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied and sent to other processes by its name: its weights hold locks, and are read once in each.
+        return named, ("minilm",)
+
     @torch.no_grad()
     def encode(self, examples: Raw) -> Tensor:
-        given = texts(examples, LONGEST)
-        if not given:
+        plain = texts(examples, LONGEST)
+        if not plain:
             return torch.zeros(0, self.features)
         # A text alone gets the same row on any number of cores, and gains nothing by several.
-        return on_one_core(lambda: self._rows(given)) if len(given) == 1 else self._rows(given)
+        return on_one_core(lambda: self._rows(plain)) if len(plain) == 1 else self._rows(plain)
 
-    def _rows(self, given: list[str]) -> Tensor:
+    def _rows(self, plain: list[str]) -> Tensor:
         with self._lock:
-            found = self._network.encode(given, batch_size=_BATCH, convert_to_tensor=True, show_progress_bar=False)
-        return found.float().clone()  # made in inference mode, in which nothing can be learned from it
+            rows = self._network.encode(plain, batch_size=_BATCH, convert_to_tensor=True, show_progress_bar=False)
+        return rows.float().clone()  # made in inference mode, in which nothing can be learned from it
 
 
 def load() -> Encoder:

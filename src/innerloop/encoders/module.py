@@ -58,8 +58,15 @@ class Own:
             self._mean, self._std = (self._statistic(module, k, d) for k, d in (("mean", 0.0), ("std", 1.0)))
             self.features = self._rows(torch.zeros(1, self.channels, *2 * [self.size])).shape[1]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._lock = threading.Lock()  # of this process, for this copy
+
     def encode(self, examples: Raw) -> Tensor:
-        parts = [self._rows(self._given(examples[i : i + _BATCH], i)) for i in range(0, len(examples), _BATCH)]
+        parts = [self._rows(self._inputs(examples[i : i + _BATCH], i)) for i in range(0, len(examples), _BATCH)]
         return torch.cat(parts) if parts else torch.zeros(0, self.features or 0)
 
     def pixels(self) -> tuple[nn.Module, tuple[int, ...]] | None:
@@ -69,7 +76,7 @@ class Own:
         assert self.size is not None
         return Scaled(self._network, self._mean, self._std), (self.channels, self.size, self.size)
 
-    def _given(self, examples: Raw, first: int) -> Tensor | list[str]:
+    def _inputs(self, examples: Raw, first: int) -> Tensor | list[str]:
         if self.kind == "texts":
             return texts(examples, LONGEST)
         if self.kind == "pictures":
@@ -85,21 +92,21 @@ class Own:
     def _rows(self, x: Tensor | list[str]) -> Tensor:
         try:
             with self._lock:  # nobody knows what it keeps on itself
-                found = self._network(x)
+                rows = self._network(x)
         except Exception as error:  # their code
             shape = f" of shape {list(x.shape)}" if isinstance(x, Tensor) else ""
             raise InputError(
                 f"'{self._name}' failed on {self.kind}{shape} ({type(error).__name__}: {error}). Its attributes "
                 "`kind`, `size` and `channels` say what it is given"
             ) from error
-        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(x):
-            shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        if not isinstance(rows, Tensor) or rows.ndim != 2 or len(rows) != len(x):
+            shape = list(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
             raise InputError(f"'{self._name}' must return [n, features] for n = {len(x)}, it returned {shape}")
-        return found.detach().float().cpu()
+        return rows.detach().float().cpu()
 
     def _statistic(self, module: nn.Module, name: str, usual: float) -> Tensor:
-        found: Any = getattr(module, name, usual)
-        values = torch.as_tensor(found).float().flatten()
+        value: Any = getattr(module, name, usual)
+        values = torch.as_tensor(value).float().flatten()
         if len(values) not in (1, self.channels):
             raise InputError(f"'{self._name}' has {len(values)} values of `{name}` for {self.channels} channels")
         return values[:, None, None]

@@ -6,12 +6,14 @@ Italian, Japanese, Korean, Polish, Portuguese, Russian, Spanish, Thai, Turkish. 
 """
 
 import threading
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.importing import require
+from innerloop.encoders import named
 from innerloop.encoders.base import Encoder, Kind, Raw, texts
 from innerloop.evaluate.calibration import Calibration
 
@@ -42,12 +44,16 @@ class UniversalSentenceEncoder:
         self._lock = threading.Lock()
         self.encode([""])  # reads the weights, which it would do at the first call, in every thread that comes first
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied and sent to other processes by its name: its weights hold locks, and are read once in each.
+        return named, ("use-multilingual",)
+
     def encode(self, examples: Raw) -> Tensor:
-        given = texts(examples, LONGEST)
-        if not given:
+        plain = texts(examples, LONGEST)
+        if not plain:
             return torch.zeros(0, self.features)
         with self._lock:
-            return from_numpy(self._network.encode(given))
+            return from_numpy(self._network.encode(plain))
 
 
 def load() -> Encoder:

@@ -51,21 +51,25 @@ def calibrate(
     """
     ways = int(y.max()) + 1
     several = bool((y.bincount() > 1).any())
-    found = Calibration() if prior is None else replace(prior, threshold=None, target=None, coverage=None, auroc=None)
+    calibration = (
+        Calibration() if prior is None else replace(prior, threshold=None, target=None, coverage=None, auroc=None)
+    )
     if reject is not None and not (several and ways > 2):
         return _from_prior(prior, reject, ways, several)
     if reject is None and (prior is not None or not several):
-        return found
+        return calibration
     inside, labels = _examples_left_out(learner, params, rows, y, ways)
     if prior is None:
         temperature = fit_temperature(inside, labels)
         best = torch.softmax(inside / temperature, 1).max(1)
         ece = expected_calibration_error(best.values, best.indices == labels)
-        found = Calibration(temperature=temperature, ece=ece, source="held-out support")
+        calibration = Calibration(temperature=temperature, ece=ece, source="held-out support")
     if reject is None:
-        return found
+        return calibration
     outside = _classes_left_out(learner, params, rows, y, ways)
-    return replace(rejection(inside.amax(1), outside, reject, found, few=True), source="held-out support", points=())
+    return replace(
+        rejection(inside.amax(1), outside, reject, calibration, few=True), source="held-out support", points=()
+    )
 
 
 def _from_prior(prior: Calibration | None, reject: float, ways: int, several: bool) -> Calibration:

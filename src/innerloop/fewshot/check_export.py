@@ -62,10 +62,10 @@ def check(graph: Graph, run: Run) -> Checked:
     for size in BATCHES:
         for first in range(0, len(x) if size == max(BATCHES) else 2 * size, size):
             here = slice(first, first + size)
-            found, accepted = run(x[here])
-            _same_shape(found, accepted, p[here], graph.rejects)
-            gap = (found.double() - p[here]).abs()
-            gap = torch.where(found.isnan() & p[here].isnan(), 0, gap)
+            answers, accepted = run(x[here])
+            _same_shape(answers, accepted, p[here], graph.rejects)
+            gap = (answers.double() - p[here]).abs()
+            gap = torch.where(answers.isnan() & p[here].isnan(), 0, gap)
             if not bool((gap <= allowed[here]).all()):
                 raise FailedError(
                     f"the exported graph differs from the task by {float(gap.nan_to_num(1).max()):.1e} in a "
@@ -124,10 +124,10 @@ def _noise(graph: Graph, rows: Tensor, z: Tensor, groups: list[slice]) -> Tensor
     return gap
 
 
-def _same_shape(found: Tensor, accepted: Tensor | None, p: Tensor, rejects: bool) -> None:
-    if found.shape != p.shape or (accepted is not None) != rejects:
+def _same_shape(answers: Tensor, accepted: Tensor | None, p: Tensor, rejects: bool) -> None:
+    if answers.shape != p.shape or (accepted is not None) != rejects:
         raise FailedError(
-            f"the exported graph returns probabilities of shape {list(found.shape)} where the task has "
+            f"the exported graph returns probabilities of shape {list(answers.shape)} where the task has "
             f"{list(p.shape)}: nothing was written. Try the other format"
         )
 
@@ -146,12 +146,12 @@ def _same_side(graph: Graph, z: Tensor, noise: Tensor, accepted: Tensor) -> None
 
 def _seconds(run: Callable[[Tensor], object], x: Tensor) -> float:
     """The least of a few times, or of one that is long."""
-    found: list[float] = []
-    while len(found) < _REPEATS and sum(found) < _LONG:
+    times: list[float] = []
+    while len(times) < _REPEATS and sum(times) < _LONG:
         start = time.perf_counter()
         run(x)
-        found.append(time.perf_counter() - start)
-    return min(found)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def _png(picture: Tensor) -> bytes:

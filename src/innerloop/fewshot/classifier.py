@@ -1,5 +1,6 @@
 """fit and predict, as in scikit-learn, on top of any meta-trained learner: a few examples of each class are enough."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from innerloop.core import files
 from innerloop.core.aligned import packed
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -20,7 +22,7 @@ from innerloop.fewshot import examples, file, scikit, sources
 from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.calibrate import NONE
 from innerloop.fewshot.history import Label, Version
-from innerloop.fewshot.rows import Examples, Rows, alone, floats, labels, read
+from innerloop.fewshot.rows import Examples, Rows, alone, floats, labels, read, same_names
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task, teach
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
@@ -80,7 +82,7 @@ class FewShotClassifier:
             preprocessing: How picture files are read, keyword arguments of `tasks.image_files`; None: they are not.
             reject: As of the constructor.
         """
-        made = Source(
+        source = Source(
             name=type(learner).__name__,
             learner=replace(learner, transductive=False),
             params=packed(params),
@@ -88,7 +90,7 @@ class FewShotClassifier:
             shape=None if shape is None else tuple(shape),
             preprocessing=preprocessing,
         )
-        return cls(made, reject=reject)
+        return cls(source, reject=reject)
 
     @classmethod
     def load(cls, name: str | Path, allow: Sequence[str] = (), *, reject: float | None = None) -> "FewShotClassifier":
@@ -104,13 +106,15 @@ class FewShotClassifier:
         """
         path = Path(name)
         if not path.is_file() and path.suffix != ".fewshot":
-            made = cls(name, reject=reject, allow=allow)
-            made._resolved()
-            return made
+            classifier = cls(name, reject=reject, allow=allow)
+            classifier._resolved()
+            return classifier
+        before = files.state(path)  # before it is read: what changes meanwhile is noticed when it is saved
         task = file.read(path, allow)
-        made = cls(task.source, reject=task.reject, allow=allow)
-        made._task = task
-        return made
+        classifier = cls(task.source, reject=task.reject, allow=allow)
+        classifier._task = task
+        classifier._read_from = (os.path.realpath(path), before)
+        return classifier
 
     def fit(self, X: Examples, y: Labels) -> "FewShotClassifier":
         """Learn from labelled examples; classes may have different numbers of them. Forgets what it knew before.
@@ -155,7 +159,7 @@ class FewShotClassifier:
             return self.fit(X, y)
         task = self._fitted()
         rows, source = read(X, task.source, teaching=True)
-        self._task = task.more(rows, labels(y, len(rows)), source)
+        self._task = task.more(rows, same_names(labels(y, len(rows)), task.classes), source)
         return self
 
     def add(self, X: Examples, y: Labels) -> "FewShotClassifier":
@@ -178,6 +182,7 @@ class FewShotClassifier:
             InputError: There is no such class, or fewer than two would be left.
         """
         task = self._fitted()
+        label = label if label in task.classes else same_names([label], task.classes)[0]
         self._task = task.at(task.history.drop(label))
         return self
 
@@ -214,9 +219,9 @@ class FewShotClassifier:
         Raises:
             InputError: The examples are too few to say when to reject.
         """
-        made = type(self)(self.source, reject=reject, allow=self.allow)
-        made._task = self._fitted().rejecting(reject)
-        return made
+        classifier = type(self)(self.source, reject=reject, allow=self.allow)
+        classifier._task = self._fitted().rejecting(reject)
+        return classifier
 
     def predict(self, X: Examples) -> np.ndarray:
         """[n] the most probable class of every example; with `reject`, `NONE` where no class is near enough.
@@ -241,14 +246,14 @@ class FewShotClassifier:
         """
         task = self._fitted()
         rows, _ = read(X, task.source)
-        z, found = task.logits(rows), task.calibration
+        z, calibration = task.logits(rows), task.calibration
         near = task.undecided(z) if len(z) > 1 and not task.one_by_one else []
         if near:
             z[near] = torch.cat(spread(lambda i: task.logits(alone(X, i, rows, task.source)), near))
-        p = torch.softmax(z / found.temperature, -1).numpy()
+        p = torch.softmax(z / calibration.temperature, -1).numpy()
         accepted = np.ones(len(z), dtype=bool)
-        if found.threshold is not None:
-            accepted = (z.amax(-1) >= found.threshold).numpy()
+        if calibration.threshold is not None:
+            accepted = (z.amax(-1) >= calibration.threshold).numpy()
         best = task.labels[p.argmax(-1)]
         if not accepted.all():
             best = np.where(accepted, best if best.dtype.kind == "U" else best.astype(object), NONE)
@@ -256,8 +261,8 @@ class FewShotClassifier:
 
     def score(self, X: Examples, y: Labels) -> float:
         """Share of examples that are named correctly; an example that is rejected is not."""
-        found = self.predict(X)
-        return float(np.mean([a == b for a, b in zip(found.tolist(), labels(y, len(found)), strict=True)]))
+        answers = self.predict(X)
+        return float(np.mean([a == b for a, b in zip(answers.tolist(), labels(y, len(answers)), strict=True)]))
 
     def rows(self, X: Examples) -> Tensor:
         """[n, ...] float32, what the learner takes; the encoder runs here. Examples that are rows stay as they are."""
@@ -268,10 +273,18 @@ class FewShotClassifier:
         """Write what was learned to one portable file, whole or not at all.
 
         Raises:
-            InputError: Nothing was learned yet, or it cannot be written.
+            InputError: Nothing was learned yet, it cannot be written, or the file that this was loaded from was changed
+                since by another.
         """
-        file.write(Path(path), self._fitted())
-        return Path(path)
+        path, place, task = Path(path), os.path.realpath(path), self._fitted()
+        with files.locked(path):
+            before = self.__dict__.get("_read_from")
+            if before is not None and before[0] == place and before[1] != files.state(path):
+                wrong = f"{path} was changed by another since it was read, which would be lost"
+                raise InputError(f"{wrong}: load it again, or save under another name")
+            file.write(path, task)
+            self._read_from = (place, files.state(path))
+        return path
 
     @property
     def name(self) -> str:
@@ -296,8 +309,8 @@ class FewShotClassifier:
     @property
     def examples_(self) -> dict[str, int]:
         """How many examples of each class it learned from, after `fit`."""
-        found = self._attribute("examples_").history.examples()
-        return {str(label): count for label, count in found.items()}
+        counts = self._attribute("examples_").history.examples()
+        return {str(label): count for label, count in counts.items()}
 
     @property
     def calibration_(self) -> Calibration:
@@ -310,6 +323,11 @@ class FewShotClassifier:
         return self._attribute("n_features_in_").rows[0].numel()
 
     @property
+    def feature_names_in_(self) -> np.ndarray:
+        """[features] names of a table's columns, after `fit` on one that has them."""
+        return self._attribute("feature_names_in_").columns
+
+    @property
     def history(self) -> tuple[Version, ...]:
         """Every version of the task; the last is the present one."""
         return self._fitted().history.versions
@@ -320,22 +338,7 @@ class FewShotClassifier:
 
     def show(self) -> dict[str, Any]:
         """What it is and knows, in plain JSON: source, classes, calibration and versions."""
-        task = self._fitted()
-        entries = zip(task.history.versions, task.history.each(), strict=True)
-        return {
-            "version": task.history.present.version,
-            "examples": self.examples_,
-            "reject": self.reject,
-            "calibration": self.calibration_.to_json(),
-            "source": self.name,
-            "learner": type(self.learner).__name__,
-            "kind": self.kind,
-            "versions": [
-                {"version": v.version, "time": v.time, "action": v.action}
-                | {"examples": {str(label): len(rows) for label, rows in members.items()}}
-                for v, members in entries
-            ],
-        }
+        return self._fitted().show()
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments, as scikit-learn asks for them."""
@@ -356,8 +359,8 @@ class FewShotClassifier:
     def __repr__(self) -> str:
         source = self.source.name if isinstance(self.source, Source) else self.source
         usual = {"source": None, "reject": None, "allow": ()}
-        given = {**self.get_params(), "source": source}
-        return f"FewShotClassifier({', '.join(f'{k}={v!r}' for k, v in given.items() if v != usual[k])})"
+        settings = {**self.get_params(), "source": source}
+        return f"FewShotClassifier({', '.join(f'{k}={v!r}' for k, v in settings.items() if v != usual[k])})"
 
     def __sklearn_tags__(self) -> Any:
         return scikit.tags()
@@ -367,12 +370,12 @@ class FewShotClassifier:
 
     def _resolved(self) -> Source:
         """The source; found when it is first needed, and again when it was changed."""
-        asked, found = (self.source, self.allow), self.__dict__.get("_found")
-        if found is None or found[0] != asked:
-            made = _source(self.source, self.allow)
-            found = (asked, replace(made, learner=replace(made.learner, transductive=False)))
-            self._found = found
-        return found[1]
+        asked, resolution = (self.source, self.allow), self.__dict__.get("_resolution")
+        if resolution is None or resolution[0] != asked:
+            source = _source(self.source, self.allow)
+            resolution = (asked, replace(source, learner=replace(source.learner, transductive=False)))
+            self._resolution = resolution
+        return resolution[1]
 
     def _fitted(self) -> Task:
         task = self.__dict__.get("_task")

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from innerloop.core import files
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
+from innerloop.core.names import printable
 from innerloop.fewshot import examples
 from innerloop.fewshot import export as graphs
 from innerloop.fewshot.classifier import FewShotClassifier
@@ -39,12 +41,12 @@ def adapt(
     classifier = FewShotClassifier.load(source, context.allow, reject=reject)
     if Path(source).is_file():
         raise InputError(f"{source} was adapted before: `innerloop add {source} {data}` teaches it more")
-    found, labels = examples.labelled(data, classifier.kind)
+    raw, labels = examples.labelled(data, classifier.kind)
     start = time.perf_counter()
-    classifier.fit(found, labels)
+    classifier.fit(raw, labels)
     seconds = time.perf_counter() - start
     classifier.save(out)
-    return _said(out, classifier) | {"seconds": seconds, "learner": type(classifier.learner).__name__}
+    return _summary(out, classifier) | {"seconds": seconds, "learner": type(classifier.learner).__name__}
 
 
 def add(file: str | Path, data: str | Path, context: Context = Context()) -> dict[str, Any]:
@@ -58,11 +60,12 @@ def add(file: str | Path, data: str | Path, context: Context = Context()) -> dic
     Raises:
         InputError: They do not fit together; the file stays as it was.
     """
-    classifier = _file(file, context)
-    found, labels = examples.labelled(data, classifier.kind)
-    classifier.partial_fit(found, labels)
-    classifier.save(file)
-    return _said(file, classifier)
+    with files.locked(Path(file)):  # from reading to writing: of two at once, the second adds to what the first wrote
+        classifier = _file(file, context)
+        raw, labels = examples.labelled(data, classifier.kind)
+        classifier.partial_fit(raw, labels)
+        classifier.save(file)
+    return _summary(file, classifier)
 
 
 def drop(file: str | Path, label: str, context: Context = Context()) -> dict[str, Any]:
@@ -76,11 +79,12 @@ def drop(file: str | Path, label: str, context: Context = Context()) -> dict[str
     Raises:
         InputError: There is no such class, or too few are left; the file stays as it was.
     """
-    classifier = _file(file, context)
-    known = {str(name): name for name in classifier.classes_.tolist()}
-    classifier.drop_class(known.get(label, label))
-    classifier.save(file)
-    return _said(file, classifier)
+    with files.locked(Path(file)):
+        classifier = _file(file, context)
+        known = {str(name): name for name in classifier.classes_.tolist()}
+        classifier.drop_class(known.get(label, label))
+        classifier.save(file)
+    return _summary(file, classifier)
 
 
 def undo(file: str | Path, to: int | None = None, redo: bool = False, context: Context = Context()) -> dict[str, Any]:
@@ -97,10 +101,11 @@ def undo(file: str | Path, to: int | None = None, redo: bool = False, context: C
     """
     if redo and to is not None:
         raise InputError(f"--redo goes to what was undone last: leave out --to {to}")
-    classifier = _file(file, context)
-    _ = classifier.redo() if redo else classifier.undo(to)
-    classifier.save(file)
-    return _said(file, classifier)
+    with files.locked(Path(file)):
+        classifier = _file(file, context)
+        _ = classifier.redo() if redo else classifier.undo(to)
+        classifier.save(file)
+    return _summary(file, classifier)
 
 
 def show(file: str | Path, context: Context = Context()) -> dict[str, Any]:
@@ -136,12 +141,12 @@ def predictions(
     if reject is not None:
         classifier = classifier.rejecting(reject)
     names = [str(name) for name in classifier.classes_.tolist()]
-    given = "path" if classifier.kind == "pictures" else "text"
+    key = "path" if classifier.kind == "pictures" else "text"
     count = 0
     for place in data:
         for part in examples.unlabelled(place, classifier.kind):
             for one, answer in zip(part, classifier.answers(part).each(names), strict=True):
-                about = {given: str(one)} if isinstance(one, str | Path) else {"row": count}
+                about = {key: str(one)} if isinstance(one, str | Path) else {"row": count}
                 yield about | answer.to_json()
                 count += 1
 
@@ -167,16 +172,16 @@ def export(
     """
     if Path(out).exists() and Path(file).exists() and Path(out).samefile(file):
         raise InputError(f"{out} is the task itself: give another file to write")
-    made = graphs.export(read_task(Path(file), context.allow), out, to)
-    checked = made.checked
+    result = graphs.export(read_task(Path(file), context.allow), out, to)
+    checked = result.checked
     return {
-        "file": str(made.path),
-        "format": made.format,
-        "bytes": made.bytes,
-        "seconds": made.seconds,
-        "input": made.about["input"],
-        "outputs": made.about["outputs"],
-        "classes": made.about["classes"],
+        "file": str(result.path),
+        "format": result.format,
+        "bytes": result.bytes,
+        "seconds": result.seconds,
+        "input": result.about["input"],
+        "outputs": result.about["outputs"],
+        "classes": result.about["classes"],
         "inputs_checked": checked.inputs,
         "largest_difference": checked.difference,
         "beyond_tolerance_by_rounding": checked.rounding,
@@ -186,13 +191,13 @@ def export(
 
 
 def _file(file: str | Path, context: Context) -> FewShotClassifier:
-    if not Path(file).is_file():
-        what = "is a folder" if Path(file).is_dir() else "does not exist"
+    if not files.is_file(Path(file)):
+        what = "is a folder" if files.is_folder(Path(file)) else "does not exist"
         raise InputError(f"{file} {what}; give a file that `innerloop adapt` wrote")
     return FewShotClassifier.load(Path(file), context.allow)
 
 
-def _said(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
+def _summary(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
     return {
         "file": str(file),
         "version": classifier.history[-1].version,
@@ -202,19 +207,20 @@ def _said(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
     }
 
 
-def changed(made: dict[str, Any]) -> str:
+def changed(summary: dict[str, Any]) -> str:
     """What a change to a file came to, in a line."""
-    return f"{made['file']} is at version {made['version']}: {describe(made)}"
+    return f"{summary['file']} is at version {summary['version']}: {describe(summary)}"
 
 
-def describe(made: dict[str, Any]) -> str:
+def describe(summary: dict[str, Any]) -> str:
     """Classes with their examples, and what is known of "none of these", in a line."""
-    shots = ", ".join(f"{name} ({count})" for name, count in made["examples"].items())
-    found = made["calibration"]
-    if found["threshold"] is None:
+    shots = ", ".join(f"{printable(name)} ({count})" for name, count in summary["examples"].items())
+    calibration = summary["calibration"]
+    if calibration["threshold"] is None:
         return shots
-    known = "" if found["auroc"] is None else f", AUROC {found['auroc']:.3f}"
+    known = "" if calibration["auroc"] is None else f", AUROC {calibration['auroc']:.3f}"
+    coverage = f"{100 * calibration['coverage']:.0f}%"
     return (
-        f'{shots}. "None of these" at a false-accept rate of {found["target"]:g}: {100 * found["coverage"]:.0f}% of '
-        f"examples of the classes are accepted{known} ({found['source']})"
+        f'{shots}. "None of these" at a false-accept rate of {calibration["target"]:g}: {coverage} of '
+        f"examples of the classes are accepted{known} ({calibration['source']})"
     )

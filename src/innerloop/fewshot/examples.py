@@ -10,9 +10,7 @@ Paths in a table are relative to its folder. Empty lines are left out. Nothing t
 """
 
 import itertools
-import os
 import sys
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +19,12 @@ from typing import IO, Any
 import numpy as np
 
 from innerloop.core.errors import InputError
+from innerloop.core.files import expanded, is_folder
+from innerloop.core.names import of_path, unified
 from innerloop.encoders.base import Kind
 from innerloop.fewshot.history import Label
-from innerloop.tasks import tables
-from innerloop.tasks.images import SUFFIXES
+from innerloop.tasks import npz, tables
+from innerloop.tasks.images import SUFFIXES, class_folders, picked
 
 Chunk = list[str] | list[Path] | np.ndarray
 STDIN = "-"
@@ -32,6 +32,8 @@ _COLUMN = {"pictures": "path", "texts": "text", "features": "features"}
 _CHUNK = 256
 _LARGEST_TEXT = 1_000_000
 """Bytes of a `.txt` file."""
+_SHOWN = 200
+"""Characters of a name in a message."""
 
 
 def labelled(path: str | Path, kind: Kind) -> tuple[Chunk, list[Label]]:
@@ -47,19 +49,19 @@ def labelled(path: str | Path, kind: Kind) -> tuple[Chunk, list[Label]]:
     Raises:
         InputError: There is nothing to read, or something in it is wrong; the message says where.
     """
-    root = _expanded(path)
-    if str(path) != STDIN and os.path.isdir(root):
+    root = expanded(path)
+    if str(path) != STDIN and is_folder(root):
         return _folder(root, kind)
     if str(path) != STDIN and root.suffix.lower() == ".npz":
         return _arrays(root, labels=True)
-    found, labels = [], []
+    raw, labels = [], []
     with _opened(path) as (file, name, folder):
         for row, example in _table(file, name, folder, kind, with_labels=True):
-            found.append(example)
+            raw.append(example)
             labels.append(_label(row, name))
-    if not found:
+    if not raw:
         raise InputError(f"{name} holds no example below its header: add lines with {_COLUMN[kind]} and label")
-    return _stack(found, kind, name), labels
+    return _stack(raw, kind, name), labels
 
 
 def unlabelled(path: str | Path, kind: Kind, chunk: int = _CHUNK) -> Iterator[Chunk]:
@@ -75,8 +77,8 @@ def unlabelled(path: str | Path, kind: Kind, chunk: int = _CHUNK) -> Iterator[Ch
     Raises:
         InputError: There is nothing to read, or something in it is wrong; the message says where.
     """
-    root = _expanded(path)
-    if str(path) != STDIN and os.path.isdir(root):
+    root = expanded(path)
+    if str(path) != STDIN and is_folder(root):
         yield from _chunks(iter(_files(root, kind)), chunk, kind, str(root))
     elif str(path) != STDIN and root.suffix.lower() == ".npz":
         x, _ = _arrays(root, labels=False)
@@ -90,16 +92,14 @@ def unlabelled(path: str | Path, kind: Kind, chunk: int = _CHUNK) -> Iterator[Ch
 
 
 def _folder(root: Path, kind: Kind) -> tuple[Chunk, list[Label]]:
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if not folders:
-        raise InputError(f"{root} has no sub-folders; make one for each class and put its {kind} in it")
-    found: list[Any] = []
+    folders = class_folders(root, kind)
+    raw: list[Any] = []
     labels: list[Label] = []
-    for folder in folders:
+    for folder, name in zip(folders, unified(map(of_path, folders)), strict=True):
         examples = _files(folder, kind)
-        found += examples
-        labels += [folder.name] * len(examples)
-    return found, labels
+        raw += examples
+        labels += [name] * len(examples)
+    return raw, labels
 
 
 def _files(folder: Path, kind: Kind) -> list[Any]:
@@ -107,8 +107,7 @@ def _files(folder: Path, kind: Kind) -> list[Any]:
     if kind == "features":
         raise InputError(f"{folder} is a folder; features are read from .npz (x and y) or JSONL (features and label)")
     suffixes = SUFFIXES if kind == "pictures" else (".txt",)
-    there = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    files = [p for p in there if p.suffix.lower() in suffixes]
+    files = picked(folder, suffixes)
     if not files:
         raise InputError(f"{folder} holds no {', '.join(suffixes)} file; put some directly in it, or remove the folder")
     return files if kind == "pictures" else [_text(file) for file in files]
@@ -154,28 +153,28 @@ def _example(row: tables.Row, name: str, folder: Path, kind: Kind) -> str | Path
             raise InputError(f"{name}, line {row.line}: features are a list of numbers")
         return value
     if not isinstance(value, str) or not value.strip():
-        said = "is empty" if value in ("", None) or isinstance(value, str) else f"is {type(value).__name__}, not text"
-        raise InputError(f"{name}, line {row.line}: {_COLUMN[kind]} {said}")
-    return folder / _expanded(value.strip()) if kind == "pictures" else value
+        fault = "is empty" if value in ("", None) or isinstance(value, str) else f"is {type(value).__name__}, not text"
+        raise InputError(f"{name}, line {row.line}: {_COLUMN[kind]} {fault}")
+    return folder / expanded(value.strip()) if kind == "pictures" else value
 
 
 def _label(row: tables.Row, name: str) -> Label:
-    found = row.cells["label"]
-    if isinstance(found, str) and found.strip():
-        return found.strip()
-    if isinstance(found, int):
-        return found
-    said = "is missing" if found is None or isinstance(found, str) else f"is {type(found).__name__}"
-    raise InputError(f"{name}, line {row.line}: the label {said}; labels are texts or whole numbers")
+    label = row.cells["label"]
+    if isinstance(label, str) and label.strip():
+        return label.strip()
+    if isinstance(label, int):
+        return label
+    fault = "is missing" if label is None or isinstance(label, str) else f"is {type(label).__name__}"
+    raise InputError(f"{name}, line {row.line}: the label {fault}; labels are texts or whole numbers")
 
 
-def _stack(found: list[Any], kind: Kind, name: str) -> Chunk:
+def _stack(raw: list[Any], kind: Kind, name: str) -> Chunk:
     if kind != "features":
-        return found
-    lengths = {len(row) for row in found}
+        return raw
+    lengths = {len(row) for row in raw}
     if len(lengths) > 1:
         raise InputError(f"{name} has rows of {min(lengths)} and of {max(lengths)} features: give all the same")
-    return np.asarray(found, dtype=np.float32)
+    return np.asarray(raw, dtype=np.float32)
 
 
 def _chunks(examples: Iterator[Any], size: int, kind: Kind, name: str) -> Iterator[Chunk]:
@@ -188,22 +187,15 @@ def _chunks(examples: Iterator[Any], size: int, kind: Kind, name: str) -> Iterat
 
 
 def _arrays(path: Path, labels: bool) -> tuple[np.ndarray, list[Label]]:
+    arrays = npz.load(path)
     needed = ("x", "y") if labels else ("x",)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in needed if key not in file.files]
-            if missing:
-                raise InputError(
-                    f"{path} has no array '{missing[0]}' (it has {', '.join(file.files) or 'none'}): save it with "
-                    "np.savez(file, x=rows, y=labels)"
-                )
-            x, y = file["x"], file["y"] if labels else np.zeros(0)
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {path}") from error
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is no .npz of plain arrays ({error}): pickled objects are never read") from error
+    missing = next((key for key in needed if key not in arrays), None)
+    if missing is not None:
+        raise InputError(
+            f"{path} has no array '{missing}' (it has {', '.join(arrays) or 'none'}): save it with "
+            "np.savez(file, x=rows, y=labels)"
+        )
+    x, y = arrays["x"], npz.words(arrays["y"]) if labels else np.zeros(0)
     if x.ndim < 2 or not len(x):
         raise InputError(f"{path}: x must have shape [n, ...] with at least one example, it has {list(x.shape)}")
     if x.dtype.kind not in "buif":
@@ -213,16 +205,8 @@ def _arrays(path: Path, labels: bool) -> tuple[np.ndarray, list[Label]]:
             f"{path}: y must hold a text or a whole number for each of the {len(x)} examples, it has shape "
             f"{list(y.shape)} and type {y.dtype}"
         )
-    found: list[Any] = y.tolist()
-    return x, found
-
-
-def _expanded(path: str | Path) -> Path:
-    """With the home of a user who is named; a file may be called `~cat.png` as well."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+    plain: list[Any] = y.tolist()
+    return npz.pictures_first(x, path), plain
 
 
 @contextmanager
@@ -231,12 +215,16 @@ def _opened(path: str | Path) -> Iterator[tuple[IO[bytes], str, Path]]:
     if str(path) == STDIN:
         yield sys.stdin.buffer, "standard input", Path()
         return
-    root = _expanded(path)
+    root = expanded(path)
     try:
         file = root.open("rb")
     except FileNotFoundError as error:
         raise InputError(f"there is no file or folder {root}") from error
-    except OSError as error:
-        raise InputError(f"cannot read {root}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot read {str(root)[:_SHOWN]}: {reason}") from error
     with file:
-        yield file, str(root), root.parent
+        try:
+            yield file, str(root), root.parent
+        except OSError as error:  # such as a folder, or a disk that fails
+            raise InputError(f"cannot read {root}: {error.strerror or error}") from error

@@ -90,12 +90,12 @@ def _format(path: Path, to: Format | None) -> Format:
     ending = path.suffix.removeprefix(".")
     if to is None and ending not in get_args(Format):
         raise InputError(f"{path} ends in neither .onnx nor .pt2: say which it is to be, onnx or pt2")
-    found = ending if to is None else to
-    if found not in get_args(Format):
-        raise InputError(f"there is no format '{found}': choose onnx or pt2")
+    name = ending if to is None else to
+    if name not in get_args(Format):
+        raise InputError(f"there is no format '{name}': choose onnx or pt2")
     if path.is_dir():
-        raise InputError(f"{path} is a folder: give the file to write, such as {path / 'task'}.{found}")
-    return "onnx" if found == "onnx" else "pt2"
+        raise InputError(f"{path} is a folder: give the file to write, such as {path / 'task'}.{name}")
+    return "onnx" if name == "onnx" else "pt2"
 
 
 def _traced(graph: Graph) -> ExportedProgram:
@@ -127,8 +127,8 @@ def _pt2(program: ExportedProgram, graph: Graph, about: dict[str, Any]) -> tuple
     module = torch.export.load(io.BytesIO(out.getvalue())).module()
 
     def run(x: Tensor) -> tuple[Tensor, Tensor | None]:
-        found = module(x)
-        return found if graph.rejects else (found, None)
+        outputs = module(x)
+        return outputs if graph.rejects else (outputs, None)
 
     return out.getvalue(), run
 
@@ -138,7 +138,7 @@ def _onnx(program: ExportedProgram, graph: Graph, about: dict[str, Any]) -> tupl
     from onnxscript import optimizer
 
     outputs = _OUTPUTS if graph.rejects else _OUTPUTS[:1]
-    made = torch.onnx.export(
+    exported = torch.onnx.export(
         program,
         dynamo=True,
         verbose=False,
@@ -147,10 +147,10 @@ def _onnx(program: ExportedProgram, graph: Graph, about: dict[str, Any]) -> tupl
         input_names=[about["input"]["name"]],
         output_names=outputs,
     )
-    assert made is not None
-    optimizer.fold_constants(made.model)
-    optimizer.remove_unused_nodes(made.model)
-    proto: Any = made.model_proto
+    assert exported is not None
+    optimizer.fold_constants(exported.model)
+    optimizer.remove_unused_nodes(exported.model)
+    proto: Any = exported.model_proto
     _tidy(proto, json.dumps(about, ensure_ascii=False))
     content: bytes = proto.SerializeToString(deterministic=True)
     options = onnxruntime.SessionOptions()
@@ -183,7 +183,7 @@ def _tidy(proto: Any, about: str) -> None:
 
 def _about(graph: Graph) -> dict[str, Any]:
     """The metadata: all that one needs to feed the graph and to read its answers, in plain JSON."""
-    source, found = graph.task.source, graph.task.calibration
+    source, calibration = graph.task.source, graph.task.calibration
     inputs: dict[str, Any] = {"name": "features", "shape": [None, *graph.shape], "dtype": "float32"}
     if graph.takes_pictures:
         inputs |= {"name": "pictures", "range": [0, 1], "layout": "[n, channels, height, width]"}
@@ -211,7 +211,7 @@ def _about(graph: Graph) -> dict[str, Any]:
         "source": source.name,
         "learner": type(source.learner).__name__,
         "version": graph.task.history.present.version,
-        "calibration": found.to_json(),
+        "calibration": calibration.to_json(),
     }
 
 
@@ -223,10 +223,10 @@ def _explained(task: Task, to: Format) -> Iterator[None]:
     except (InnerloopError, MemoryError):
         raise
     except Exception as error:
-        said = guards.explain(error) or str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = guards.explain(error) or str(error).strip().partition("\n")[0] or type(error).__name__
         name = type(task.source.learner).__name__
         raise InputError(
-            f"this task ({name} of '{task.source.name}') cannot be made into a graph of format {to}: {said}. Nothing "
+            f"this task ({name} of '{task.source.name}') cannot be made into a graph of format {to}: {reason}. Nothing "
             "was written; try the other format, or keep the .fewshot file"
         ) from error
 

@@ -8,13 +8,12 @@ preprocessing, calibration and history. A frozen encoder is named, never copied.
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -29,8 +28,10 @@ from innerloop.evaluate.calibration import Calibration, check_target
 from innerloop.fewshot import sources
 from innerloop.fewshot.history import History
 from innerloop.fewshot.reading import Reading
+from innerloop.fewshot.rows import floats
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task
+from innerloop.tasks.images import Ink
 
 VERSION = 3
 _READ = (2, 3)
@@ -39,6 +40,18 @@ _KEY = "innerloop"
 _ROWS = "rows"
 _MOST_STEPS = 1_000
 """Inner steps of a learner in a stranger's file: each is computed when it learns."""
+_MOST_OWN_STEPS = 100_000
+"""Likewise in a file of this machine, so that a damaged one does not compute for years."""
+_MOST_COUNT = 1 << 20
+"""Any size of a network: some are numbers of layers, each of which is built before it can be measured."""
+_ASKED = 8
+"""Examples of its own that a file answers before it is used."""
+_SHOWN = 200
+"""Characters of a reason in a message."""
+_LARGEST_SIDE = 4_096
+"""Pixels of a picture's side."""
+_LONGEST_NAME = 10_000
+"""Characters of a class."""
 
 
 def write(path: Path, task: Task) -> None:
@@ -64,6 +77,7 @@ def write(path: Path, task: Task) -> None:
             "encoder": source.encoder_name or source.encoder is not None,
             "preprocessing": source.preprocessing,
             "reading": source.reading.to_json(),
+            "columns": source.columns,
             "calibration": None if source.calibration is None else source.calibration.to_json(),
         },
         "learner": config.encode(source.learner),
@@ -93,18 +107,21 @@ def read(path: Path, allow: Sequence[str] = (), encoder: Callable[[str], Encoder
     version = about.get("version")
     if version not in _READ:
         raise InputError(f"{path} is of version {version}, this release reads 2 and {VERSION}: adapt again")
-    learner = config.decode(about.get("learner"), allow)
-    if not isinstance(learner, Learner):
-        raise InputError(f"{path} holds a {type(learner).__name__}, not a learner: adapt again")
-    if encoder is not None:
-        _check_size(path, learner)
-    find = encoder or functools.partial(_found, path, allow)
+    find = encoder or functools.partial(_local_encoder, path, allow)
     try:
+        learner = config.decode(about.get("learner"), allow)
+        if not isinstance(learner, Learner):
+            raise InputError(f"holds a {type(learner).__name__}, not a learner: adapt again")
+        # Before anything is built: a size in the file may ask for more than any machine has.
+        _check_size(path, learner, _MOST_OWN_STEPS if encoder is None else _MOST_STEPS)
         return _task(path, about, tensors, replace(learner, transductive=False), find)
-    except InputError:
-        raise
+    except InputError as error:
+        if str(path) in str(error):
+            raise
+        raise InputError(f"{path}: {error}") from error
     except Exception as error:  # whatever a learner makes of tensors that do not fit it
-        raise InputError(f"{path} is damaged or was written by another release ({error}): adapt again") from error
+        reason = str(error).strip().partition("\n")[0][:_SHOWN] or type(error).__name__
+        raise InputError(f"{path} is damaged or was written by another release ({reason}): adapt again") from error
 
 
 def _task(
@@ -118,34 +135,50 @@ def _task(
     if rows.dtype not in (torch.uint8, torch.float32) or rows.ndim < 2 or not bool(rows.float().isfinite().all()):
         raise ValueError("its examples are no rows of numbers")
     history = History.from_json(about["history"], len(rows))
-    classes, given = list(about["classes"]), about["source"]
+    classes, entry = list(about["classes"]), about["source"]
     if classes != list(history.members()):
         raise ValueError("its classes are not those of its history")
     tensors |= {name: tensors[source] for name, source in about["same"].items()}
+    # NaN in one weight answers with probability NaN, which nobody asks about; so it is looked for once, here.
+    broken = next((k for k, v in tensors.items() if v.is_floating_point() and not bool(v.isfinite().all())), None)
+    if broken is not None:
+        raise ValueError(f"'{broken}' holds NaN or infinite values")
     params = {k.removeprefix("params."): v for k, v in tensors.items() if k.startswith("params.")}
+    for name, blank in learner.init(0).items():
+        if name not in params or params[name].shape != blank.shape or params[name].dtype != blank.dtype:
+            raise ValueError(f"its parameter '{name}' is not of the shape and type that its network has")
     checkpoint.restore_buffers(learner, tensors)
     shape, encoder, named = tuple(rows.shape[1:]), None, None
-    adapted = tree.rebuild(dry_run(learner, params, shape, len(classes)), tensors, "adapted.")
+    blank = dry_run(learner, params, shape, len(classes))
+    adapted = tree.rebuild(blank, tensors, "adapted.")
+    _check_like(blank, adapted)
     if answers(learner, params, adapted, shape) < len(classes):
         raise ValueError(f"it has fewer answers than its {len(classes)} classes")
-    if given["encoder"]:
-        named = given["encoder"] if isinstance(given["encoder"], str) else None  # true: as the source
-        encoder = _encoder(path, named or str(given["name"]), find, shape)
-    if given["kind"] not in ("pictures", "texts", "features"):
-        raise ValueError(f"there are no examples of kind {given['kind']!r}")
+    if any(isinstance(label, str) and len(label) > _LONGEST_NAME for label in classes):
+        raise ValueError("the name of a class is too long")
+    with torch.no_grad():
+        own = learner.predict(params, adapted, floats(rows[:_ASKED]))
+    if not bool(own.isfinite().all()):  # finite numbers can be so large that their squares are not
+        raise ValueError("what it learned gives no finite answers")
+    if entry["encoder"]:
+        named = entry["encoder"] if isinstance(entry["encoder"], str) else None  # true: as the source
+        encoder = _encoder(path, named or str(entry["name"]), find, shape)
+    if entry["kind"] not in ("pictures", "texts", "features"):
+        raise ValueError(f"there are no examples of kind {entry['kind']!r}")
     if about["reject"] is not None:
         check_target(about["reject"])
     source = Source(
-        name=str(given["name"]),
+        name=str(entry["name"]),
         learner=learner,
         params=params,
-        kind=given["kind"],
+        kind=entry["kind"],
         shape=shape,
-        preprocessing=_preprocessing(given["preprocessing"]),
-        reading=Reading.from_json(given.get("reading")),
+        preprocessing=_preprocessing(entry["preprocessing"]),
+        reading=Reading.from_json(entry.get("reading")),
+        columns=_columns(entry.get("columns"), shape),
         encoder=encoder,
         encoder_name=named,
-        calibration=None if given["calibration"] is None else Calibration(**given["calibration"]),
+        calibration=None if entry["calibration"] is None else Calibration(**entry["calibration"]),
     )
     return Task(
         source=source,
@@ -158,7 +191,7 @@ def _task(
     )
 
 
-def _found(path: Path, allow: Sequence[str], name: str) -> Encoder | None:
+def _local_encoder(path: Path, allow: Sequence[str], name: str) -> Encoder | None:
     """The encoder of a name; not of a folder, which would be some other file of this machine."""
     return None if Path(name).is_dir() and name not in sources.names() else sources.source(name, allow).encoder
 
@@ -175,18 +208,32 @@ def _encoder(path: Path, name: str, find: Callable[[str], Encoder | None], shape
     return encoder
 
 
-def _check_size(path: Path, learner: Learner) -> None:
+def _check_like(blank: Any, adapted: Any) -> None:
+    """Refuse adapted tensors of other ranks and types than the learner makes; those of examples may be longer."""
+    for (name, one), (_, other) in zip(tree.items(blank), tree.items(adapted), strict=True):
+        if one.ndim != other.ndim or one.dtype != other.dtype:
+            raise ValueError(f"its adapted '{name}' is not of the shape and type that its learner makes")
+
+
+def _check_size(path: Path, learner: Learner, most_steps: int) -> None:
     """Refuse a learner that says it is larger than the file it came in, or steps without end."""
     size = path.stat().st_size
     for part in _parts(learner):
         for name, value in vars(part).items():
-            if "steps" in name and isinstance(value, int) and value > _MOST_STEPS:
-                raise InputError(f"{path} wants {name}={value:,}, and {_MOST_STEPS:,} is most")
+            for number in value if isinstance(value, tuple | list) else (value,):
+                _check_number(path, name, number, most_steps if "steps" in name else _MOST_COUNT)
         if isinstance(part, Model):
             with torch.device("meta"):
                 numbers = sum(tensor.numel() for tensor in part.build().state_dict().values())
             if numbers > size:
                 raise InputError(f"{path} names a network of {numbers:,} numbers and is smaller than that: adapt again")
+
+
+def _check_number(path: Path, name: str, value: Any, most: int) -> None:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > most:
+        raise InputError(f"{path} wants {name}={value:,}, and {most:,} is most")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{path} wants {name}={value}, which is no finite number")
 
 
 def _parts(thing: Any) -> Iterator[Any]:
@@ -195,29 +242,47 @@ def _parts(thing: Any) -> Iterator[Any]:
         yield thing
         for value in vars(thing).values():
             yield from _parts(value)
-    elif isinstance(thing, tuple):
+    elif isinstance(thing, tuple | list):
         for value in thing:
             yield from _parts(value)
 
 
-def _preprocessing(given: Any) -> dict[str, Any] | None:
-    if given is None:
+def _preprocessing(entry: Any) -> dict[str, Any] | None:
+    if entry is None:
         return None
-    size, channels, ink = given["size"], given["channels"], given["ink"]
+    size, channels, ink = entry["size"], entry["channels"], entry["ink"]
     if isinstance(size, bool) or not isinstance(size, int) or channels not in (1, 3) or not isinstance(ink, str):
         raise ValueError("its preprocessing is not that of pictures")
-    if not isinstance(given, Mapping) or len(given) != 3:
+    if not 1 <= size <= _LARGEST_SIDE or ink not in get_args(Ink):
+        raise ValueError("its preprocessing asks for pictures that there are none of")
+    if not isinstance(entry, Mapping) or len(entry) != 3:
         raise ValueError("its preprocessing has entries that this release does not know")
     return {"size": size, "channels": channels, "ink": ink}
+
+
+def _columns(names: Any, shape: tuple[int, ...]) -> tuple[str, ...] | None:
+    if names is None:  # also in files of earlier releases
+        return None
+    if not isinstance(names, list) or shape != (len(names),) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its names of columns are not those of its rows")
+    return tuple(names)
+
+
+def _refused(constant: str) -> Any:
+    raise ValueError(f"it holds {constant}")
 
 
 def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         tensors, metadata = checkpoint.read_tensors(path)
-        about = json.loads(metadata[_KEY])
+        about = json.loads(metadata[_KEY], parse_constant=_refused)
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}: write it with `innerloop adapt`") from error
-    except (OSError, safetensors.SafetensorError, KeyError, ValueError, RecursionError) as error:
+    except MemoryError as error:
+        raise InputError(f"{path} says that it holds more than this machine has memory for: adapt again") from error
+    except PermissionError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except Exception as error:  # safetensors and torch raise whatever a damaged header leads them to
         raise InputError(
             f"{path} is not an adapted task, or is damaged ({error}): write it with `innerloop adapt`"
         ) from error

@@ -24,9 +24,9 @@ class Graph(nn.Module):
     def __init__(self, task: Task):
         super().__init__()
         self.task = task
-        found = task.source.encoder.pixels() if isinstance(task.source.encoder, Exportable) else None
-        self.begins_with: nn.Module | None = None if found is None else found[0]
-        self.shape: tuple[int, ...] = tuple(task.rows.shape[1:]) if found is None else found[1]
+        pixels = task.source.encoder.pixels() if isinstance(task.source.encoder, Exportable) else None
+        self.begins_with: nn.Module | None = None if pixels is None else pixels[0]
+        self.shape: tuple[int, ...] = tuple(task.rows.shape[1:]) if pixels is None else pixels[1]
         """Shape of one input."""
         how = task.source.preprocessing or {"ink": "light"}
         self.inverts = "dark" in (how["ink"], task.source.reading.ink)
@@ -77,11 +77,11 @@ class Graph(nn.Module):
 
     def exact(self) -> "Graph":
         """The same with what was learned in float64; an encoder stays as it is."""
-        made = copy.copy(self)
-        made._buffers = {
+        twin = copy.copy(self)
+        twin._buffers = {
             k: b.double() if b is not None and b.is_floating_point() else b for k, b in self._buffers.items()
         }
-        return made
+        return twin
 
 
 def _rounded_up(threshold: float) -> float:

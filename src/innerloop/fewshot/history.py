@@ -87,8 +87,8 @@ class History:
         names = [str(label) for label, _, _ in added]
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         last = self.present.version
-        said = f"add {', '.join(names[:_SHOWN])}{more}"
-        return self._append(said, base=last, undo=last, added=tuple(added))
+        action = f"add {', '.join(names[:_SHOWN])}{more}"
+        return self._append(action, base=last, undo=last, added=tuple(added))
 
     def drop(self, label: Label) -> "History":
         """One class less.
@@ -150,7 +150,7 @@ class History:
             ValueError: It does not hold together.
             TypeError: Fields are missing, unknown or of another type.
         """
-        found, total, seen = [], 0, set()
+        versions, total, seen = [], 0, set()
         for number, entry in enumerate(content, 1):
             added = tuple((label, int(first), int(count)) for label, first, count in entry["added"])
             version = Version(
@@ -174,9 +174,9 @@ class History:
             seen.update(again)
             if not isinstance(version.time, str) or not isinstance(version.action, str):
                 raise TypeError(f"version {number} has no time or action")
-            found.append(version)
-        history = cls(tuple(found))
-        if not found or not history.members():
+            versions.append(version)
+        history = cls(tuple(versions))
+        if not versions or not history.members():
             raise ValueError("no version holds an example")
         return history
 

@@ -17,12 +17,19 @@ from torch import Tensor
 
 from innerloop.core.aligned import aligned, from_numpy
 from innerloop.core.errors import InputError
+from innerloop.core.names import unified
 from innerloop.core.threads import spread
 from innerloop.fewshot.history import Label
 from innerloop.fewshot.reading import called, check_brightness
 from innerloop.fewshot.sources import Source
 
 _RAW = (str, bytes, Path)
+_NAMED = 5
+"""Names of columns in a message."""
+_LOST = 0.01
+"""Share of a column's spread that rounding to float32 may take."""
+_NOISE = 1e-12
+"""Spread, as a share of the largest number, below which numbers of float64 are the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +75,10 @@ def read(
     """
     if isinstance(X, _RAW):
         raise InputError("X is one example; give a list of them" + _hint(X))
+    columns = _columns(X)
+    if teaching and columns is not None and source.columns is None and source.reading.unit is None:
+        source = replace(source, columns=columns)  # the first table; one that comes later has nothing to fit to
+    _check_columns(columns, source)
     raw = None if isinstance(X, Rows | Tensor) else _raw(X)
     if raw is None and not (source.kind == "features" and source.encoder is not None):
         rows = _tensor(X.x if isinstance(X, Rows) else X)
@@ -83,6 +94,8 @@ def read(
     else:
         rows, source = _pictures(raw, source, teaching, names)
     rows = _shaped(rows, source)
+    if teaching:
+        _check_precision(rows)  # before anything makes float32 of them
     if source.preprocessing is None:
         decided = source.reading.of_numbers(rows) if teaching else source.reading
         rows, source = decided.numbers(rows), replace(source, reading=decided) if teaching else source
@@ -116,25 +129,32 @@ def labels(y: Any, count: int) -> list[Label]:
     """
     if y is None:
         raise InputError("fitting requires y to be passed, but the target y is None: give the class of every example")
-    given = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
-    if given.dtype.kind == "U" and isinstance(y, list | tuple):
-        given = np.asarray(y, dtype=object)  # numbers among them have not become strings
-    if given.ndim == 2 and given.shape[1] == 1:
-        said = "A column-vector y was passed when a 1d array was expected: it is taken as one label for each example"
-        warnings.warn(said, _conversion_warning(), stacklevel=3)
-        given = given[:, 0]
-    if given.shape != (count,):
+    values = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+    if values.dtype.kind == "U" and isinstance(y, list | tuple):
+        values = np.asarray(y, dtype=object)  # numbers among them have not become strings
+    if values.ndim == 2 and values.shape[1] == 1:
+        message = "A column-vector y was passed when a 1d array was expected: it is taken as one label for each example"
+        warnings.warn(message, _conversion_warning(), stacklevel=3)
+        values = values[:, 0]
+    if values.shape != (count,):
         raise InputError(
-            f"X has {count} examples and y shape {list(given.shape)}; give one label for each example (a 1d array)"
+            f"X has {count} examples and y shape {list(values.shape)}; give one label for each example (a 1d array)"
         )
-    found = [_plain(label) for label in given.tolist()]
-    if given.dtype.kind == "f" or any(isinstance(label, float) for label in found):
-        found = _whole(found)
-    kinds = {type(label) for label in found}
+    plain = [_plain(label) for label in values.tolist()]
+    if values.dtype.kind == "f" or any(isinstance(label, float) for label in plain):
+        plain = _whole(plain)
+    kinds = {type(label) for label in plain}
     if len(kinds) > 1 or not kinds <= {str, int, bool}:
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise InputError(f"Unknown label type: classes are all strings or all integers, these are {names}")
-    return found
+    return same_names(plain)
+
+
+def same_names(labels: Sequence[Label], known: Sequence[Label] = ()) -> list[Label]:
+    """Labels with one spelling for names that look the same, such as é in one character or in two: the first one."""
+    texts = [label for label in labels if isinstance(label, str)]
+    spelled = iter(unified(texts, [label for label in known if isinstance(label, str)]))
+    return [next(spelled) if isinstance(label, str) else label for label in labels]
 
 
 def same_kind(known: Sequence[Label], more: Sequence[Label]) -> None:
@@ -177,8 +197,8 @@ def _raw(X: Any) -> list[Any] | None:
         raise InputError("X is a sparse matrix, which is not taken: pass X.toarray()")
     if not isinstance(X, np.ndarray | list | tuple):
         X = np.asarray(X)
-    found = X.tolist() if isinstance(X, np.ndarray) else list(X)
-    plain = found if isinstance(found, list) else [found]
+    entries = X.tolist() if isinstance(X, np.ndarray) else list(X)
+    plain = entries if isinstance(entries, list) else [entries]
     if not plain or not any(isinstance(one, _RAW) for one in plain):
         return None
     if not all(isinstance(one, _RAW) for one in plain):
@@ -197,14 +217,14 @@ def _tensor(X: Any) -> Tensor:
     if hasattr(X, "toarray"):
         raise InputError("X is a sparse matrix, which is not taken: pass X.toarray()")
     try:
-        found = np.asarray(X)
-        if found.dtype.kind == "c":
+        values = np.asarray(X)
+        if values.dtype.kind == "c":
             raise InputError("Complex data not supported: give real numbers")
-        if found.dtype.kind not in "buif":
-            found = found.astype(np.float64)
-        if found.dtype in (np.uint16, np.uint32, np.uint64, np.longdouble):
-            found = found.astype(np.float64)
-        return from_numpy(np.array(found, order="C"))  # a copy: the caller's array may change, or be read-only
+        if values.dtype.kind not in "buif":
+            values = values.astype(np.float64)
+        if values.dtype in (np.uint16, np.uint32, np.uint64, np.longdouble):
+            values = values.astype(np.float64)
+        return from_numpy(np.array(values, order="C"))  # a copy: the caller's array may change, or be read-only
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -228,6 +248,57 @@ def _numbers(x: Tensor) -> Tensor:
     return x
 
 
+def _columns(X: Any) -> tuple[str, ...] | None:
+    """Names of the columns of a DataFrame, if they are all texts."""
+    names = getattr(X, "columns", None)
+    if names is None or isinstance(X, Tensor | np.ndarray) or callable(names):
+        return None
+    plain = tuple(names)
+    return plain if plain and all(isinstance(name, str) for name in plain) else None
+
+
+def _check_columns(columns: tuple[str, ...] | None, source: Source) -> None:
+    """Hold a table to the columns that were taught, as scikit-learn does; one without names is taken by position."""
+    if source.columns is None or columns == source.columns:
+        return
+    if columns is None:
+        return
+    missing = [name for name in source.columns if name not in columns]
+    strange = [name for name in columns if name not in source.columns]
+    if not missing and not strange:
+        fault = "they are in another order"
+    else:
+        fault = "; ".join(
+            f"{what}: {', '.join(map(repr, names[:_NAMED]))}"
+            for what, names in (("missing", missing), ("unseen at fit time", strange))
+            if names
+        )
+    raise InputError(
+        f"The feature names should match those that were passed during fit ({fault}): give the columns "
+        f"{', '.join(map(repr, source.columns[:_NAMED]))}{' ...' if len(source.columns) > _NAMED else ''} in this order"
+    )
+
+
+def _check_precision(x: Tensor) -> None:
+    """Refuse columns whose differences float32, in which learners compute, does not hold: Unix times, coordinates.
+
+    Noise of float64 itself is not meant, nor one number in all rows.
+    """
+    if x.dtype == torch.float32 or x.dtype == torch.bool or x.ndim != 2 or len(x) < 2:
+        return
+    exact = x.double()
+    lost = (exact - exact.float().double()).abs().amax(0)
+    spread, largest = exact.amax(0) - exact.amin(0), exact.abs().amax(0)
+    wrong = ((lost > _LOST * spread) & (spread > _NOISE * largest)).nonzero().flatten().tolist()
+    if wrong:
+        i = wrong[0]
+        raise InputError(
+            f"column {i} of X holds numbers near {float(largest[i]):.10g} that differ by {float(spread[i]):.4g} only, "
+            f"which float32, in which learners compute, loses: subtract {float(exact[:, i].mean()):.10g} (their mean) "
+            "from it, in what is taught and in what is asked"
+        )
+
+
 def _shaped(rows: Tensor, source: Source) -> Tensor:
     shape = source.shape
     if rows.is_complex():
@@ -244,6 +315,8 @@ def _shaped(rows: Tensor, source: Source) -> Tensor:
             f"X has 0 feature(s) (shape={tuple(rows.shape)}) while a minimum of 1 is required: give examples that are "
             "not empty"
         )
+    if shape is not None and len(shape) == 3 and shape[0] in (1, 3) and rows.shape[1:] == (*shape[1:], shape[0]):
+        rows = rows.permute(0, 3, 1, 2).contiguous()  # channels last, as most programs write pictures
     if shape is not None and tuple(rows.shape[1:]) != shape:
         if len(shape) == 1 and rows.ndim == 2:
             raise InputError(
@@ -265,14 +338,14 @@ def _plain(label: Any) -> Any:
     return label.item() if isinstance(label, np.generic) else label
 
 
-def _whole(found: list[Any]) -> list[Any]:
-    if any(label != label for label in found):
+def _whole(values: list[Any]) -> list[Any]:
+    if any(label != label for label in values):
         raise InputError("Input y contains NaN: give every example a class")
-    if any(label in (float("inf"), float("-inf")) for label in found if isinstance(label, float)):
+    if any(label in (float("inf"), float("-inf")) for label in values if isinstance(label, float)):
         raise InputError("Input y contains infinity: give every example a class")
-    if not all(isinstance(label, int | float) and label == int(label) for label in found):
+    if not all(isinstance(label, int | float) and label == int(label) for label in values):
         raise InputError("Unknown label type: y holds fractions; classes are strings or integers")
-    return [int(label) for label in found]
+    return [int(label) for label in values]
 
 
 def _what(raw: list[Any]) -> str:
@@ -285,5 +358,5 @@ def _hint(X: Any) -> str:
 
 def _conversion_warning() -> type[Warning]:
     """scikit-learn's, if it is in use."""
-    found = sys.modules.get("sklearn.exceptions")
-    return UserWarning if found is None else found.DataConversionWarning
+    module = sys.modules.get("sklearn.exceptions")
+    return UserWarning if module is None else module.DataConversionWarning

@@ -24,7 +24,7 @@ def tags() -> Any:
 
 def not_fitted() -> InputError:
     """The error of a classifier that is asked too early; also scikit-learn's, where that is in use."""
-    found = sys.modules.get("sklearn.exceptions")
-    if found is None:
+    module = sys.modules.get("sklearn.exceptions")
+    if module is None:
         return InputError(_NOT_FITTED)
-    return type("NotFitted", (InputError, found.NotFittedError), {})(_NOT_FITTED)
+    return type("NotFitted", (InputError, module.NotFittedError), {})(_NOT_FITTED)

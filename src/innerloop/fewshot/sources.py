@@ -41,6 +41,8 @@ class Source:
     """How picture files become rows, for runs on pictures: keyword arguments of `tasks.image_files`."""
     reading: Reading = field(default_factory=Reading)
     """What was decided about the examples of a task that it was taught."""
+    columns: tuple[str, ...] | None = None
+    """Names of the numbers of a row, where a task was taught a table that has them, such as a DataFrame."""
     encoder: Encoder | None = None
     """Makes rows of raw examples; None: rows are pictures or arrays themselves."""
     encoder_name: str | None = None

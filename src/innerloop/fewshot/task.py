@@ -51,6 +51,31 @@ class Task:
         large = any(isinstance(label, int) and label >= 2**63 for label in self.classes)
         return np.asarray(self.classes, dtype=np.uint64 if large and min(self.classes) >= 0 else None)  # type: ignore[operator]
 
+    @property
+    def columns(self) -> np.ndarray:
+        """[features] names of the columns, of a task that was taught a table that has them."""
+        if self.source.columns is None:
+            raise AttributeError("feature_names_in_ is there after fit on a table whose columns have names")
+        return np.asarray(self.source.columns, dtype=object)
+
+    def show(self) -> dict[str, Any]:
+        """What it is and knows, in plain JSON: source, classes, calibration and versions."""
+        entries = zip(self.history.versions, self.history.each(), strict=True)
+        return {
+            "version": self.history.present.version,
+            "examples": {str(label): count for label, count in self.history.examples().items()},
+            "reject": self.reject,
+            "calibration": self.calibration.to_json(),
+            "source": self.source.name,
+            "learner": type(self.source.learner).__name__,
+            "kind": self.source.kind,
+            "versions": [
+                {"version": v.version, "time": v.time, "action": v.action}
+                | {"examples": {str(label): len(rows) for label, rows in members.items()}}
+                for v, members in entries
+            ],
+        }
+
     @torch.no_grad()
     def logits(self, rows: Tensor) -> Tensor:
         """[n, classes] float64 for [n, ...] rows, uint8 or float32; of pictures one by one, see `one_by_one`."""
@@ -85,12 +110,12 @@ class Task:
             near |= (best - self.calibration.threshold).abs() <= room
         return near.nonzero().flatten().tolist()
 
-    def more(self, rows: Tensor, given: Sequence[Label], source: Source | None = None) -> "Task":
+    def more(self, rows: Tensor, labels: Sequence[Label], source: Source | None = None) -> "Task":
         """The task with further examples.
 
         Args:
             rows: [n, ...] of them.
-            given: [n] their classes.
+            labels: [n] their classes.
             source: With what they decided about how examples are read; None: nothing.
 
         Raises:
@@ -98,8 +123,8 @@ class Task:
         """
         if not len(rows):
             raise InputError("X has 0 sample(s) while a minimum of 1 is required: give examples to learn from")
-        same_kind(self.classes, given)
-        rows, added = in_order(rows, given, len(self.rows))
+        same_kind(self.classes, labels)
+        rows, added = in_order(rows, labels, len(self.rows))
         alike = self.rows.dtype == rows.dtype
         joined = torch.cat([self.rows, rows] if alike else [floats(self.rows), floats(rows)])
         return adapted(source or self.source, joined, self.history.add(added), self.reject)
@@ -122,13 +147,13 @@ class Task:
         return replace(self, reject=reject, calibration=_calibrated(self.source, rows, y, self.classes, reject))
 
 
-def teach(source: Source, rows: Tensor, given: Sequence[Label], reject: float | None) -> Task:
+def teach(source: Source, rows: Tensor, labels: Sequence[Label], reject: float | None) -> Task:
     """A task from its first examples.
 
     Args:
         source: What learns, with the shape of the rows.
         rows: [n, ...] uint8 or float32.
-        given: [n] their classes.
+        labels: [n] their classes.
         reject: Share of examples of no class that may be taken for one of them; None: no example is refused.
 
     Raises:
@@ -137,20 +162,20 @@ def teach(source: Source, rows: Tensor, given: Sequence[Label], reject: float | 
     """
     if not len(rows):
         raise InputError("X has 0 sample(s) while a minimum of 1 is required: give examples to learn from")
-    rows, added = in_order(rows, given, 0)
+    rows, added = in_order(rows, labels, 0)
     return adapted(source, rows, History.begin(added), reject)
 
 
-def in_order(rows: Tensor, given: Sequence[Label], first: int) -> tuple[Tensor, list[tuple[Label, int, int]]]:
+def in_order(rows: Tensor, labels: Sequence[Label], first: int) -> tuple[Tensor, list[tuple[Label, int, int]]]:
     """Rows sorted by class, and where those of each class lie in a table in which they begin at `first`."""
-    order = sorted(range(len(given)), key=lambda i: given[i])
+    order = sorted(range(len(labels)), key=lambda i: labels[i])
     added: list[tuple[Label, int, int]] = []
     for place, i in enumerate(order):
-        if added and added[-1][0] == given[i]:
+        if added and added[-1][0] == labels[i]:
             label, begin, count = added[-1]
             added[-1] = (label, begin, count + 1)
         else:
-            added.append((given[i], first + place, 1))
+            added.append((labels[i], first + place, 1))
     return rows[torch.tensor(order, dtype=torch.long)], added
 
 
@@ -175,14 +200,14 @@ def adapted(source: Source, rows: Tensor, history: History, reject: float | None
     x, y = _support(rows, history)
     with torch.no_grad():
         result = on_one_core(lambda: source.learner.adapt(source.params, support(x, y, len(classes))))
-    found = _calibrated(source, x, y, classes, reject)
+    calibration = _calibrated(source, x, y, classes, reject)
     return Task(
         source=source,
         adapted=packed(result),
         classes=classes,
         rows=rows,
         history=history,
-        calibration=found,
+        calibration=calibration,
         reject=reject,
     )
 
@@ -198,8 +223,8 @@ def _calibrated(source: Source, x: Tensor, y: Tensor, classes: list[Label], reje
 def _support(rows: Tensor, history: History) -> tuple[Tensor, Tensor]:
     """[n, ...] float32 rows of the present version, and [n] their classes' places in sorted order."""
     members = history.members()
-    index = torch.tensor([row for found in members.values() for row in found], dtype=torch.long)
-    counts = torch.tensor([len(found) for found in members.values()], dtype=torch.long)
+    index = torch.tensor([row for places in members.values() for row in places], dtype=torch.long)
+    counts = torch.tensor([len(places) for places in members.values()], dtype=torch.long)
     return floats(rows[index]), torch.arange(len(counts)).repeat_interleave(counts)
 
 

@@ -9,10 +9,10 @@ import inspect
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from innerloop.core.errors import InputError
+from innerloop.core.files import expanded
 from innerloop.core.learner import Learner
 from innerloop.core.nearest import nearest
 from innerloop.problems.base import Problem
@@ -49,7 +49,7 @@ def kind_of(data: str, among: Mapping[str, type[Problem]] | None = None) -> type
     if len(claimed) > 1:
         raise InputError(f"'{data}' is claimed by several kinds of problem, {', '.join(claimed)}: only one may")
     if not claimed:
-        if Path(data).expanduser().exists():
+        if expanded(data).exists():
             raise InputError(
                 f"nothing here reads '{data}': give an .npz of arrays, a folder with a sub-folder of pictures for each "
                 "class, or a .csv or .jsonl of texts with their labels"

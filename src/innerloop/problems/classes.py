@@ -4,7 +4,6 @@ import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, Any, Self
 
 import tyro
@@ -12,6 +11,7 @@ import tyro
 from innerloop.core.context import Context
 from innerloop.core.dry_run import outputs as answered
 from innerloop.core.errors import InputError
+from innerloop.core.files import expanded
 from innerloop.core.learner import Learner
 from innerloop.core.networks import counts_outputs
 from innerloop.core.scores import Accuracy
@@ -77,7 +77,7 @@ class Classes(Problem[Splits]):
 
     @classmethod
     def claims(cls, data: str) -> bool:
-        path = Path(data).expanduser()
+        path = expanded(data)
         return data.replace("_", "-") in datasets.names() or path.is_dir() or path.suffix.lower() == ".npz"
 
     @classmethod
@@ -176,7 +176,7 @@ class Classes(Problem[Splits]):
     def unseen(self, record: Mapping[str, Any], context: Context, split: Split, seed: int) -> Sampler:
         history = trained_on(record)
         own = [entry for entry in history if entry["data"] == self.data]
-        if not own and self.data not in datasets.names() and Path(self.data).expanduser().is_dir():
+        if not own and self.data not in datasets.names() and expanded(self.data).is_dir():
             return self._of(image_folder(self.data, **(record.get("preprocessing") or {})), seed)
         scheme = self.split_scheme or (own[0]["split_scheme"] if own else None)
         pool = self.changed({"split_scheme": scheme}).load(context).pools()[split]

@@ -74,8 +74,9 @@ class TextClasses(Classes):
         return self.encoder
 
     def _pool(self, context: Context, dataset: str, split: str, part: texts.Texts) -> Pool:
-        digest = hashlib.sha256("\0".join(part.texts).encode()).hexdigest()[:16]
-        rows = cache.cached(context, f"texts-{self.encoder}-{digest}", lambda: self._encoded(part.texts))["rows"]
+        digest = hashlib.sha256("\0".join(part.texts).encode(errors="surrogatepass")).hexdigest()[:16]
+        name = f"texts-{self.encoder}-{digest}"
+        rows = cache.cached(context, name, lambda: self._encoded(part.texts), ("rows",))["rows"]
         names = sorted(set(part.labels))
         index = {name: i for i, name in enumerate(names)}
         return from_rows(

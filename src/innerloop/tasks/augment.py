@@ -31,8 +31,8 @@ class Augmentation:
     """Most of the pixels that are set to 0, as a share."""
 
     def __post_init__(self) -> None:
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
-        wrong = [f"{k} {v}" for k, v in given.items() if not v >= 0 or (k in ("scale", "drop") and not v < 1)]
+        settings = {f.name: getattr(self, f.name) for f in fields(self)}
+        wrong = [f"{k} {v}" for k, v in settings.items() if not v >= 0 or (k in ("scale", "drop") and not v < 1)]
         if wrong:
             raise InputError(f"augmentations must not be negative, scale and drop be below 1; got {', '.join(wrong)}")
 

@@ -3,8 +3,7 @@
 import io
 import os
 import warnings
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,10 @@ import numpy as np
 from innerloop.core import files
 from innerloop.core.context import Context, Root
 from innerloop.core.errors import InputError
+from innerloop.tasks import npz
+from innerloop.tasks.npz import Arrays
 
-Arrays = dict[str, np.ndarray]
+__all__ = ["Arrays", "cached", "data_folder", "folder", "write"]
 
 
 def folder(root: Root = None) -> Path:
@@ -21,7 +22,7 @@ def folder(root: Root = None) -> Path:
     context = Context.of(root)
     named = context.cache if context.cache is not None else os.environ.get("INNERLOOP_CACHE")
     if named:
-        return Path(named).expanduser()
+        return files.expanded(named)
     from platformdirs import user_cache_dir
 
     return Path(user_cache_dir("innerloop"))
@@ -31,10 +32,10 @@ def data_folder(root: Root = None) -> Path:
     """Where data sets are looked for: as the context says, else `INNERLOOP_DATA`, else `data` in the cache folder."""
     context = Context.of(root)
     named = context.data_root if context.data_root is not None else os.environ.get("INNERLOOP_DATA")
-    return Path(named).expanduser() if named else folder(context) / "data"
+    return files.expanded(named) if named else folder(context) / "data"
 
 
-def cached(root: Root, name: str, make: Callable[[], Arrays]) -> Arrays:
+def cached(root: Root, name: str, make: Callable[[], Arrays], keys: Sequence[str] = ()) -> Arrays:
     """Read arrays from the cache, or make and keep them.
 
     A cache that cannot be written costs the time again next time, nothing else; a damaged file is made anew.
@@ -43,11 +44,12 @@ def cached(root: Root, name: str, make: Callable[[], Arrays]) -> Arrays:
         root: Whose cache folder.
         name: Of the file, with everything in it that the arrays depend on (version, hash of the sources).
         make: Makes the arrays.
+        keys: Names that it gives them; a file without one of them is damaged.
     """
     path = folder(root) / f"{name}.npz"
-    found = _read(path)
-    if found is not None:
-        return found
+    kept = _read(path, keys)
+    if kept is not None:
+        return kept
     arrays = make()
     try:
         write(path, arrays)
@@ -67,9 +69,9 @@ def write(path: Path, arrays: Arrays) -> None:
     files.write(path, content.getvalue())
 
 
-def _read(path: Path) -> Arrays | None:
+def _read(path: Path, keys: Sequence[str]) -> Arrays | None:
     try:
-        with np.load(path, allow_pickle=False) as found:
-            return dict(found)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        arrays = npz.load(path)
+    except InputError:
         return None
+    return arrays if arrays and arrays.keys() >= {*keys} else None

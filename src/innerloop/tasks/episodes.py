@@ -113,17 +113,17 @@ class EpisodeSampler:
         key, drawn = draws.keys(self.seed, first, count), self.draw(first, count)
         classes, support, query, distractors, unlabelled = (part.numpy() for part in drawn)
         label = np.where(classes < 0, -1, np.arange(classes.shape[1]))
-        given, y = self._rows(classes, support), _flat(label, support)
+        supports, y = self._rows(classes, support), _flat(label, support)
         if self.unlabelled:
             more = self._rows(np.concatenate([classes, distractors], 1), unlabelled)
             more = np.take_along_axis(more, self._shuffled(key, 9, more), 1)
-            given, y = np.concatenate([given, more], 1), np.concatenate([y, np.full_like(more, -1)], 1)
+            supports, y = np.concatenate([supports, more], 1), np.concatenate([y, np.full_like(more, -1)], 1)
         asked = self._rows(classes, query)
         order = self._shuffled(key, 3, asked)
         asked, answers = (np.take_along_axis(part, order, 1) for part in (asked, _flat(label, query)))
         present = classes >= 0
         return Episode(
-            self._batch(given, y, present, key), self._batch(asked, answers, present, draws.fold(key, QUERY))
+            self._batch(supports, y, present, key), self._batch(asked, answers, present, draws.fold(key, QUERY))
         )
 
     def draw(self, first: int, count: int) -> Draw:
@@ -145,8 +145,8 @@ class EpisodeSampler:
             position = position[:ways]
             absent = position >= draws.between(draws.fold(key, 4), least_ways, ways)[:, None]
             classes, query = np.where(absent, -1, classes), np.where(absent[..., None], -1, query)
-            given = draws.between(draws.fold(draws.fold(key, 2)[:, None], position), least_shots, shots)
-            support = np.where(absent[..., None] | (np.arange(shots) >= given[..., None]), -1, support)
+            shown = draws.between(draws.fold(draws.fold(key, 2)[:, None], position), least_shots, shots)
+            support = np.where(absent[..., None] | (np.arange(shots) >= shown[..., None]), -1, support)
             unlabelled[:, :ways][absent] = -1
         parts = (classes, support, query, distractors, unlabelled)
         return Draw(*map(from_numpy, parts))

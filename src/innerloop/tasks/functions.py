@@ -105,12 +105,12 @@ FAMILIES: dict[str, tuple[Init, Value]] = {
 
 def _weights(key: Tensor, shapes: dict[str, tuple[int, ...]]) -> Params:
     """Normal weights of variance 1 / fan-in, biases of 0."""
-    found: Params = {}
+    params: Params = {}
     for i, (name, shape) in enumerate(shapes.items()):
         weight = random.normal(random.fold(key, 10 + i), shape)
-        found[f"{name}.weight"] = weight / (weight[0].numel() ** 0.5)
-        found[f"{name}.bias"] = torch.zeros(shape[0])
-    return found
+        params[f"{name}.weight"] = weight / (weight[0].numel() ** 0.5)
+        params[f"{name}.bias"] = torch.zeros(shape[0])
+    return params
 
 
 def _pictures(key: Tensor) -> dict[str, Tensor]:

@@ -46,15 +46,15 @@ def parse_path(d: str, box: float) -> np.ndarray:
         numbers = tokens[i : i + 2 * count] if count else []
         if not count or len(numbers) < 2 * count:
             raise InputError(f"cannot read the stroke '{d[:40]}': command '{command}'")
-        given = np.array(numbers, dtype=np.float64).reshape(count, 2) + (here if command.islower() else 0.0)
+        coordinates = np.array(numbers, dtype=np.float64).reshape(count, 2) + (here if command.islower() else 0.0)
         i += 2 * count
         if command.upper() == "M":
-            points.append(given)
+            points.append(coordinates)
         else:
-            first = given[:1] if command.upper() == "C" else (2 * here - control)[None]
-            bezier = np.concatenate([here[None], first, given[-2:]])
+            first = coordinates[:1] if command.upper() == "C" else (2 * here - control)[None]
+            bezier = np.concatenate([here[None], first, coordinates[-2:]])
             points.append(_cubic(bezier)[1:])
-        control, here = (given[-2] if len(given) > 1 else given[-1]), given[-1]
+        control, here = (coordinates[-2] if len(coordinates) > 1 else coordinates[-1]), coordinates[-1]
     return np.concatenate(points) / box
 
 

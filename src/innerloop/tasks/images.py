@@ -1,7 +1,9 @@
 """Picture files as rows: any common format, mode, orientation and size; one clear error for what cannot be read."""
 
+import errno
 import io
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -12,6 +14,8 @@ from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
+from innerloop.core.files import entries, expanded, is_file, is_folder
+from innerloop.core.names import of_path, printable, unified
 from innerloop.tasks.pool import Pool, from_rows
 from innerloop.tasks.progress import track
 
@@ -44,6 +48,11 @@ picture costs follows from its pixels, of which a strip has few."""
 _ORIENTATION = 0x0112
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """EXIF orientations as Pillow's numbers of what undoes them."""
+_UNREADABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
+"""Errors of the file system that say nothing about the picture."""
+_KINDS = 5
+_SHOWN = 200
+"""Characters of a name or reason in a message."""
 _KEPT = 2
 """How much larger than its row a picture is decoded at least."""
 
@@ -104,8 +113,8 @@ def read_image(source: Path | str | bytes, size: int, channels: int = 1, ink: In
         InputError: It is not there, is no picture, is damaged, or has more than `MAX_PIXELS`.
     """
     _check(size, channels, ink)
-    found = _scan(_open(source, name, size), size, channels)
-    return 255 - found.row if _decide(ink, channels, [found]) == "dark" else found.row
+    one = _scan(_open(source, name, size), size, channels)
+    return 255 - one.row if _decide(ink, channels, [one]) == "dark" else one.row
 
 
 def image_folder(
@@ -133,9 +142,9 @@ def image_folder(
     Raises:
         InputError: There is no such folder, no class in it, no picture in a class, or a file that cannot be read.
     """
-    root = Path(path).expanduser()
+    root = expanded(path)
     classes = _classes(root)
-    files = [(file, label) for label, (_, found) in enumerate(classes.items()) for file in found]
+    files = [(file, label) for label, (_, paths) in enumerate(classes.items()) for file in paths]
     if channels is None:
         channels = 1 if all(_grey(_open(file)) for file, _ in files) else 3
     if size is None:
@@ -147,7 +156,7 @@ def image_folder(
         255 - rows if decided == "dark" else rows,
         [label for _, label in files],
         list(classes),
-        dataset=root.resolve().name if dataset is None else dataset,
+        dataset=of_path(root.resolve()) if dataset is None else dataset,
         split=split,
         preprocessing={"size": size, "channels": channels, "ink": decided},
     )
@@ -165,11 +174,11 @@ def image_files(path: Path | str, *, size: int, channels: int = 1, ink: Ink = "a
     Raises:
         InputError: There is no picture, or one cannot be read.
     """
-    root = Path(path).expanduser()
-    if not root.exists():
-        raise InputError(f"there is no file or folder {root}")
+    root = expanded(path)
+    if not is_file(root) and not is_folder(root):
+        raise InputError(f"there is no file or folder {str(root)[:_SHOWN]}")
     _check(size, channels, ink)
-    files = _pictures(root) if root.is_dir() else [root]
+    files = picked(root, SUFFIXES) if is_folder(root) else [root]
     if not files:
         raise InputError(f"{root} holds no picture; put {', '.join(SUFFIXES)} files directly in it")
     scans = [_scan(_open(file, size=size), size, channels) for file in _listed(files, root)]
@@ -211,25 +220,64 @@ def _scan(picture: "Image", size: int, channels: int) -> Scan:
     return Scan(_row(grey, size, 1), paper, float(colour))
 
 
-def _classes(root: Path) -> dict[str, list[Path]]:
-    if not root.is_dir():
-        raise InputError(f"there is no folder {root}; give one with a sub-folder of pictures for each class")
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+def class_folders(root: Path, what: str) -> list[Path]:
+    """The sub-folders of a folder of classes; files beside them are said to be left out.
+
+    Args:
+        root: The folder.
+        what: What is to be put in them.
+
+    Raises:
+        InputError: It cannot be read, or has none.
+    """
+    inside = entries(root)
+    folders = [entry for entry in inside if is_folder(entry)]
     if not folders:
-        raise InputError(f"{root} has no sub-folders; make one for each class and put its pictures in it")
-    classes = {folder.name: _pictures(folder) for folder in folders}
-    empty = [name for name, found in classes.items() if not found]
+        raise InputError(f"{root} has no sub-folders; make one for each class and put its {what} in it")
+    return folders
+
+
+def picked(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The files with some endings that lie directly in a folder; a warning counts what else lies there.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    inside = entries(folder)
+    files = [entry for entry in inside if entry.suffix.lower() in suffixes and is_file(entry)]
+    kinds = Counter(_ending(entry) for entry in inside if entry not in {*files})
+    if kinds:
+        counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(_KINDS))
+        more = "" if len(kinds) <= _KINDS else f" and {len(kinds) - _KINDS} more kinds"
+        warnings.warn(
+            f"{sum(kinds.values())} left out of {printable(str(folder))}: {counted}{more}. Read are "
+            f"{', '.join(suffixes)} files that lie directly in it",
+            stacklevel=2,
+        )
+    return files
+
+
+def _ending(entry: Path) -> str:
+    if is_folder(entry):
+        return "folder"
+    return printable(entry.suffix.lower()) or "without an ending"
+
+
+def _classes(root: Path) -> dict[str, list[Path]]:
+    if not is_folder(root):
+        raise InputError(f"there is no folder {root}; give one with a sub-folder of pictures for each class")
+    folders = class_folders(root, "pictures")
+    names = unified(map(of_path, folders))
+    classes: dict[str, list[Path]] = {}
+    for name, folder in zip(names, folders, strict=True):
+        classes.setdefault(name, []).extend(picked(folder, SUFFIXES))
+    empty = [name for name, paths in classes.items() if not paths]
     if empty:
         raise InputError(
             f"class '{empty[0]}' of {root} has no picture ({', '.join(SUFFIXES)}); add some, or remove the folder"
             + (f" ({len(empty) - 1} more are like it)" if len(empty) > 1 else "")
         )
     return classes
-
-
-def _pictures(folder: Path) -> list[Path]:
-    found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    return sorted(p for p in found if p.is_file())
 
 
 def _listed(files: Sequence[Path], root: Path) -> Iterable[Path]:
@@ -267,8 +315,13 @@ def _explained(called: str, read: Callable[[], "Image"]) -> "Image":
         raise InputError(_too_large(called, "too many")) from error
     except pil.UnidentifiedImageError as error:
         raise InputError(f"{called} is no picture that can be read; replace or remove it") from error
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:  # what Pillow's decoders raise
-        raise InputError(f"{called} is damaged ({error}); replace or remove it") from error
+    except MemoryError as error:
+        raise InputError(f"there is not enough memory for {called}; scale it down, or remove it") from error
+    except Exception as error:  # what the decoders raise has no bound: struct.error, KeyError, ZeroDivisionError, ...
+        if isinstance(error, OSError) and error.errno in _UNREADABLE:
+            raise InputError(f"cannot read {called[:_SHOWN]}: {error.strerror}") from error
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{called[:_SHOWN]} is damaged ({reason[:_SHOWN]}); replace or remove it") from error
 
 
 def _decode(pil, source, called: str, size: int | None) -> "Image":

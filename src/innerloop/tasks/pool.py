@@ -152,9 +152,9 @@ class Pool:
         if rows.device.type != "cpu":
             return rows / 255
         # The same numbers in half of the time: torch divides a copy in float32, NumPy small pieces of it.
-        found = torch.empty_like(rows, dtype=torch.float32)
-        np.divide(rows.numpy(), np.float32(255), out=found.numpy(), dtype=np.float32)
-        return found
+        floats = torch.empty_like(rows, dtype=torch.float32)
+        np.divide(rows.numpy(), np.float32(255), out=floats.numpy(), dtype=np.float32)
+        return floats
 
     def _check_finite(self) -> None:
         if not self.data.is_floating_point():

@@ -6,12 +6,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def track(items: Iterable[T], said: str, total: int) -> Iterator[T]:
+def track(items: Iterable[T], title: str, total: int) -> Iterator[T]:
     """Pass `items` on, with a bar on stderr where that is a terminal.
 
     Args:
         items: What is worked through.
-        said: What is being done.
+        title: What is being done.
         total: How many items there are.
     """
     from rich.console import Console
@@ -20,6 +20,6 @@ def track(items: Iterable[T], said: str, total: int) -> Iterator[T]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     if not console.is_terminal:
-        console.print(f"{said} ({total:,})", highlight=False)
+        console.print(f"{title} ({total:,})", highlight=False)
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        yield from bar.track(items, total=total, description=said)
+        yield from bar.track(items, total=total, description=title)

@@ -38,8 +38,8 @@ def open_text(file: IO[bytes], name: str) -> Iterator[str]:
     text = io.TextIOWrapper(buffered, encoding, newline="")
     line = 1
     try:
-        while found := text.readline():
-            yield found
+        while row := text.readline():
+            yield row
             line += 1
     except UnicodeDecodeError as error:
         # A block is decoded at once, and only when every line before it was read.
@@ -47,6 +47,8 @@ def open_text(file: IO[bytes], name: str) -> Iterator[str]:
         byte = error.object[error.start]
         called = "UTF-16" if wide else "UTF-8"
         raise InputError(f"{name} is not {called}: byte 0x{byte:02x} in line {wrong}. Save it as UTF-8") from error
+    except UnicodeError as error:  # UTF-16 whose mark is gone
+        raise InputError(f"{name} cannot be decoded ({error}). Save it as UTF-8") from error
     finally:
         if not buffered.closed:
             text.detach()  # the file is the caller's to close
@@ -67,13 +69,13 @@ def csv_rows(lines: Iterator[str], name: str, needed: Sequence[str], line: int =
     header = next(lines, "")
     if not header.strip():
         raise InputError(f"{name} is empty; its first line must name the columns {' and '.join(needed)}")
-    found = {d: _cells(header, d, name) for d in DELIMITERS}
-    delimiter = next((d for d, cells in found.items() if set(needed) <= set(cells)), None)
+    headers = {d: _cells(header, d, name) for d in DELIMITERS}
+    delimiter = next((d for d, cells in headers.items() if set(needed) <= set(cells)), None)
     if delimiter is None:
         raise InputError(
             f"{name}: the first line must name the columns {' and '.join(needed)}, it is {header.strip()[:80]!r}"
         )
-    columns = found[delimiter]
+    columns = headers[delimiter]
     twice = next((c for c in needed if columns.count(c) > 1), None)
     if twice is not None:
         raise InputError(f"{name} has {columns.count(twice)} columns '{twice}': rename or remove all but one")
@@ -113,15 +115,15 @@ def json_rows(lines: Iterator[str], name: str, needed: Sequence[str], line: int 
         if not text.strip():
             continue
         try:
-            found = json.loads(text)
+            entry = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InputError(f"{name}, line {number} is not JSON ({error}): write one object a line") from error
-        if not isinstance(found, dict):
+        if not isinstance(entry, dict):
             raise InputError(f"{name}, line {number} is not an object such as {_shape(needed)}")
-        missing = next((key for key in needed if key not in found), None)
+        missing = next((key for key in needed if key not in entry), None)
         if missing is not None:
             raise InputError(f"{name}, line {number} has no '{missing}': write objects such as {_shape(needed)}")
-        yield Row(number, {key: found[key] for key in needed})
+        yield Row(number, {key: entry[key] for key in needed})
 
 
 def columns(header: str) -> list[list[str]]:

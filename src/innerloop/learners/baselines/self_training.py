@@ -11,8 +11,8 @@ from torch import Tensor
 
 from innerloop.core.encoder_learner import EncoderClassifier, Means, nearness
 from innerloop.core.errors import InputError
-from innerloop.core.learner import Unrolled
-from innerloop.core.objectives import ABSENT, classification, membership
+from innerloop.core.learner import Unrolled, mask_absent
+from innerloop.core.objectives import classification, membership
 from innerloop.core.prototypes import Centroids, centroids, squared_distance, ways
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
@@ -100,14 +100,14 @@ def _logits(member: Tensor, features: Tensor) -> Tensor:
     """[m, n, ways] of all examples, under each of [m, n, ways] memberships."""
     means, counts = _means(member, features)
     distances = squared_distance(features, means.flatten(0, 1)).unflatten(1, counts.shape).transpose(0, 1)
-    return (-distances).masked_fill((counts == 0)[:, None], ABSENT)
+    return mask_absent(-distances, (counts > 0)[:, None])
 
 
 def _mistakes(member: Tensor, features: Tensor, support: Batch) -> Tensor:
     """How many examples whose class has further ones are taken for another class by the means without them."""
     means, counts = _means(member[1:], features)  # [n, ways, d], [n, ways]
     distances = (features[:, None] - means).square().sum(-1)
-    guess = (-distances).masked_fill(counts == 0, ABSENT).argmax(-1)
+    guess = mask_absent(-distances, counts > 0).argmax(-1)
     own = membership(support.y, counts.shape[1], support.mask, features.dtype)  # [n, ways]
     shared = own @ own.sum(0) > 1
     return (shared & (guess != support.y)).sum()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from innerloop.core.context import Root
 from innerloop.core.errors import InputError
+from innerloop.core.files import expanded
 from innerloop.tasks.pool import Splits
 
 _GIVEN_A_PATH = ("arrays", "folder")
@@ -31,18 +32,18 @@ def load(name_or_path: str | Path, root: Root = None, split: str | None = None) 
     Raises:
         InputError: There is neither such a data set nor such a path, or no such split.
     """
-    given = str(name_or_path)
-    if given.replace("_", "-") in names():
-        module = given.replace("-", "_")
+    name = str(name_or_path)
+    if name.replace("_", "-") in names():
+        module = name.replace("-", "_")
         return _call(module, root, split)
-    path = Path(given).expanduser()
+    path = expanded(name)
     if path.is_dir():
         return _call("folder", path, split)
     if path.is_file():
         return _call("arrays", path, split)
-    near = difflib.get_close_matches(given, names(), 1, 0.5)
+    near = difflib.get_close_matches(name, names(), 1, 0.5)
     hint = f"Did you mean '{near[0]}'? " if near else ""
-    raise InputError(f"there is no data set and no path '{given}'. {hint}The data sets are {', '.join(names())}")
+    raise InputError(f"there is no data set and no path '{name}'. {hint}The data sets are {', '.join(names())}")
 
 
 def _call(module: str, root: Root, split: str | None) -> Splits:

@@ -1,6 +1,5 @@
 """Any labelled array: an `.npz` file with `x` [n, ...] and `y` [n]."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,8 @@ import torch
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
+from innerloop.core.files import expanded
+from innerloop.tasks.npz import load, pictures_first, words
 from innerloop.tasks.pool import Pool, Splits, default_sizes, from_rows, split_classes
 
 
@@ -32,30 +33,24 @@ def npz(path: Path | str) -> Pool:
 
     Args:
         path: Of an `.npz` with `x`: uint8 pictures [n, channels, height, width] or [n, height, width], or numbers
-            [n, ...]; and `y`: [n] labels, numbers or words.
+            [n, ...]; and `y`: [n] labels, numbers or words. Pictures may have their channels last, and be whole numbers
+            up to 255 of any type.
 
     Raises:
         InputError: It is not such a file, or `x` holds NaN or infinite values.
     """
-    file = Path(path).expanduser()
-    try:
-        found = np.load(file, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            raise KeyError("x")
-        with found:
-            x, y = (np.asarray(found[name]) for name in ("x", "y"))
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {file}") from error
-    except (KeyError, IndexError) as error:
-        raise InputError(f"{file} must hold arrays named x and y: np.savez('{file.name}', x=x, y=y)") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file} is not an .npz of plain arrays ({error}); pickled objects are not read") from error
+    file = expanded(path)
+    content = load(file, ("x", "y"))
+    if len(content) < 2:
+        raise InputError(f"{file} must hold arrays named x and y: np.savez('{file.name}', x=x, y=y)")
+    x, y = content["x"], words(content["y"])
     if y.ndim != 1 or x.ndim < 2 or len(x) != len(y) or len(y) == 0:
         raise InputError(f"{file}: x must be [n, ...] and y [n], n at least 1; got {list(x.shape)} and {list(y.shape)}")
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise InputError(f"{file}: y holds NaN or infinite labels; remove those rows")
     if x.dtype.kind not in "uif":
         raise InputError(f"{file}: x must hold numbers, got {x.dtype}")
+    x = pictures_first(x, file)
     rows = from_numpy(x if x.dtype == np.uint8 else x.astype(np.float32))
     pictures = rows.dtype == torch.uint8 and rows.ndim in (3, 4)
     rows = rows[:, None] if pictures and rows.ndim == 3 else rows

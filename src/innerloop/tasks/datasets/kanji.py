@@ -70,7 +70,9 @@ def kanji(root: Root = None) -> Splits:
         InputError: The package is missing.
     """
     folder = _package()
-    arrays = cache.cached(root, f"kanji-v{VERSION}-{SIZE}-{WRITERS}", lambda: _make(folder))
+    arrays = cache.cached(
+        root, f"kanji-v{VERSION}-{SIZE}-{WRITERS}", lambda: _make(folder), ("drawings", "codes", "groups")
+    )
     groups = [str(g) for g in arrays["groups"]]
     whole = Pool(
         data=from_numpy(arrays["drawings"])[:, :, None],
@@ -95,27 +97,27 @@ def characters(folder: Path) -> list[Character]:
     files = sorted(p for p in folder.iterdir() if _FILE.fullmatch(p.name))  # variants have longer names
     codes = {int(p.stem, 16): p for p in files}
     wanted = [(script, code) for script, low, high in _SCRIPTS for code in range(low, high + 1) if code in codes]
-    found = []
+    drawn = []
     for script, code in track(wanted, "reading KanjiVG", len(wanted)):
         paths = _PATH.findall(codes[code].read_text(encoding="utf-8"))
         if 1 <= len(paths) <= MAX_STROKES:
             group = f"kanji-{len(paths)}" if script == "kanji" else script
-            found.append(Character(code, group, [handwriting.parse_path(d, _BOX) for d in paths]))
-    return found
+            drawn.append(Character(code, group, [handwriting.parse_path(d, _BOX) for d in paths]))
+    return drawn
 
 
-def distinct(found: list[Character]) -> list[Character]:
+def distinct(drawn: list[Character]) -> list[Character]:
     """Those that do not look like one kept before them."""
-    shapes = _shapes(found, 1.0)  # [n, pixels]
+    shapes = _shapes(drawn, 1.0)  # [n, pixels]
     alike = shapes @ shapes.T > _ALIKE  # [n, n]
     for stretch in track(_STRETCHES, "comparing shapes", len(_STRETCHES)):
-        stretched = _shapes(found, stretch) @ shapes.T > _ALIKE
+        stretched = _shapes(drawn, stretch) @ shapes.T > _ALIKE
         alike |= stretched | stretched.T
     kept: list[int] = []
-    for i in range(len(found)):
+    for i in range(len(drawn)):
         if not alike[i, kept].any():
             kept.append(i)
-    return [found[i] for i in kept]
+    return [drawn[i] for i in kept]
 
 
 def _make(folder: Path) -> cache.Arrays:
@@ -129,9 +131,9 @@ def _make(folder: Path) -> cache.Arrays:
     }
 
 
-def _shapes(found: list[Character], stretch: float) -> np.ndarray:
+def _shapes(drawn: list[Character], stretch: float) -> np.ndarray:
     """Clean drawings, of one size, blurred and of unit norm, [n, pixels]."""
-    wide = [[stroke * np.array([stretch, 1.0]) for stroke in c.strokes] for c in found]
+    wide = [[stroke * np.array([stretch, 1.0]) for stroke in c.strokes] for c in drawn]
     shapes = np.stack([_blurred(handwriting.draw(handwriting.fitted(strokes), SIZE, 2.0)) for strokes in wide])
     return shapes / np.linalg.norm(shapes, axis=1, keepdims=True)
 

@@ -172,7 +172,9 @@ def _whole(root: Root) -> Pool:
     """All characters without rotations, the background set first; decoded once."""
     with _Sources(_locate(root)) as sources:
         digest = hashlib.sha256(repr(sources.listing).encode()).hexdigest()[:16]
-        arrays = cache.cached(root, f"omniglot-v{_VERSION}-{SIZE}-{digest}", lambda: _decode(sources))
+        arrays = cache.cached(
+            root, f"omniglot-v{_VERSION}-{SIZE}-{digest}", lambda: _decode(sources), ("drawings", "names")
+        )
     names = [str(name) for name in arrays["names"]]
     return Pool(
         data=from_numpy(arrays["drawings"])[:, :, None],
@@ -187,11 +189,11 @@ def _whole(root: Root) -> Pool:
 class _Sources:
     """The pictures of both sets, from zips or folders, checked to be all there before any is decoded."""
 
-    def __init__(self, found: Sequence[Path]):
+    def __init__(self, places: Sequence[Path]):
         self.classes: dict[str, list[Source]] = {}
         self.listing: list[tuple[str, int]] = []
         self._archives: list[zipfile.ZipFile] = []
-        for path, (name, characters) in zip(found, _SETS.items(), strict=True):
+        for path, (name, characters) in zip(places, _SETS.items(), strict=True):
             entries = self._zip(path) if path.suffix == ".zip" else _folder(path)
             before = len(self.classes)
             for place, size, read in sorted(entries, key=lambda entry: entry[0]):
@@ -253,12 +255,12 @@ def _places(root: Root) -> list[Path]:
 
 def _locate(root: Root) -> list[Path]:
     """The two sets, each a zip or a folder; downloaded into the last place, in the cache, when missing."""
-    found = []
+    places = []
     for name in _SETS:
         choices = [folder / f"{name}{suffix}" for folder in _places(root) for suffix in ("", ".zip")]
         here = next((path for path in choices if path.exists()), None)
-        found.append(here if here is not None else _download(name, _places(root)))
-    return found
+        places.append(here if here is not None else _download(name, _places(root)))
+    return places
 
 
 def _download(name: str, folders: Sequence[Path]) -> Path:

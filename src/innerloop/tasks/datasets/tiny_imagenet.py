@@ -5,7 +5,6 @@ Classes are cut 120/30/50 by a seeded shuffle; the cut is this package's own, so
 """
 
 import hashlib
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from innerloop.core.aligned import from_numpy
 from innerloop.core.context import Root
 from innerloop.core.errors import InputError
-from innerloop.tasks import cache, images
+from innerloop.tasks import cache, images, npz
 from innerloop.tasks.pool import Splits, from_rows, split_classes
 from innerloop.tasks.progress import track
 
@@ -38,7 +37,8 @@ def tiny_imagenet(root: Root = None, size: int = 64, seed: int = 0) -> Splits:
     path = _locate(root)
     packed = _load(path)
     digest = hashlib.sha256(packed["jpeg"].tobytes()).hexdigest()[:16]
-    rows = cache.cached(root, f"tiny-imagenet-v{_VERSION}-{size}-{digest}", lambda: _decode(packed, size, path))["rows"]
+    name = f"tiny-imagenet-v{_VERSION}-{size}-{digest}"
+    rows = cache.cached(root, name, lambda: _decode(packed, size, path), ("rows",))["rows"]
     titles = zip(packed["wnids"].tolist(), packed["names"].tolist(), strict=True)
     whole = from_rows(
         from_numpy(rows),
@@ -53,18 +53,18 @@ def tiny_imagenet(root: Root = None, size: int = 64, seed: int = 0) -> Splits:
 def _locate(root: Root) -> Path:
     base = cache.data_folder(root)
     choices = [base / _FILE, base / "tiny_imagenet" / _FILE]
-    found = next((path for path in choices if path.exists()), None)
-    if found is None:
+    path = next((path for path in choices if path.exists()), None)
+    if path is None:
         where = " or ".join(str(path.parent) for path in choices)
         raise InputError(f"there is no {_FILE} in {where}; put it there, or give --data-root")
-    return found
+    return path
 
 
 def _load(path: Path) -> cache.Arrays:
     try:
-        with np.load(path, allow_pickle=False) as found:
-            return {key: found[key] for key in _KEYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = npz.load(path, _KEYS)
+        return {key: arrays[key] for key in _KEYS}
+    except (InputError, KeyError) as error:
         raise InputError(f"{path} is not the packed Tiny ImageNet with {', '.join(_KEYS)} ({error})") from error
 
 

@@ -7,6 +7,7 @@ from types import ModuleType
 
 from innerloop.core.context import Root
 from innerloop.core.errors import InputError
+from innerloop.core.files import expanded
 from innerloop.tasks.texts.splits import Texts, TextSplits, from_file
 
 __all__ = ["TextSplits", "Texts", "load", "module", "names"]
@@ -38,4 +39,4 @@ def load(name_or_path: str, root: Root = None, scheme: str | None = None) -> Tex
         return module(name_or_path).read(root, scheme)
     if scheme is not None:
         raise InputError(f"{name_or_path} is split in one way only: leave out --split-scheme {scheme}")
-    return from_file(Path(name_or_path).expanduser())
+    return from_file(expanded(name_or_path))

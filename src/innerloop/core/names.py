@@ -1,0 +1,58 @@
+"""Names that come from outside, of files and classes: as text that can be compared, kept and shown."""
+
+import os
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+_TURNS = {chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)}
+"""Characters that change the direction of writing: with them a name can look like another."""
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form, in which names that look the same are the same.
+
+    macOS and some archives write é as e with an accent behind it, everyone else as one character.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def unified(names: Iterable[str], known: Iterable[str] = ()) -> list[str]:
+    """Names with one spelling for those that are the same when composed: the one that came first.
+
+    Args:
+        names: In any form; a spelling that has no rival stays as it is.
+        known: What came before.
+    """
+    spelling: dict[str, str] = {}
+    for name in known:
+        spelling.setdefault(composed(name), name)
+    return [spelling.setdefault(composed(name), name) for name in names]
+
+
+def of_path(path: Path) -> str:
+    """The last part of a path as text that any encoding of Unicode can hold.
+
+    Names that are not UTF-8 come from Python as lone surrogates, which nothing can write; most are Latin-1.
+    """
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path.name).decode("latin-1")
+    return path.name
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Text that a terminal only shows: what would move the cursor, colour, or turn the line is escaped.
+
+    Args:
+        text: From outside.
+        keep: Characters that stay, such as line ends.
+    """
+    if text.isprintable() and not _TURNS.intersection(text):
+        return text
+    return "".join(c if c in keep or not _acts(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _acts(character: str) -> bool:
+    return character in _TURNS or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
