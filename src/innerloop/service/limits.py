@@ -21,6 +21,8 @@ class Limits:
     """Examples in one request, taught or asked about."""
     pixels: int = 40_000_000
     """Pixels of one picture, before anything is decoded: 40 million take 120 MB as RGB."""
+    numbers: int = 2_000_000
+    """Numbers in one request: as many as 32 MB hold in full precision. Parsing them is what keeps others waiting."""
     text: int = 10_000
     """Characters of one text."""
     features: int = 65_536

@@ -99,6 +99,12 @@ def test_large_bodies_are_stopped_whether_they_say_so_or_not(tmp_path):
         assert app.state.service is not None and client.get("/api/tasks").status_code == 200
 
 
+def test_a_body_has_a_time_for_the_whole_of_it(client, monkeypatch):
+    monkeypatch.setattr("innerloop.service.http.guard._WHOLE", -1.0)
+    answer = client.post("/api/tasks", json=TASK)
+    assert answer.status_code == 408 and "the body took more than" in answer.json()["error"]
+
+
 def test_too_many_requests_are_told_when_to_come_back(tmp_path):
     with serving(tmp_path, limits=Limits(rate=2.0)) as client:
         answers = [client.get("/api/tasks") for _ in range(8)]

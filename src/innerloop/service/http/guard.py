@@ -11,6 +11,7 @@ from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from innerloop.service.http.counting import Counter
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
 from innerloop.service.http.service import Service
 from innerloop.service.limits import Rate
@@ -21,10 +22,12 @@ _LOOKING = ("GET", "HEAD", "OPTIONS")
 _OPEN = ("/", "/healthz", "/openapi.json", "/favicon.ico")
 """Paths without data; anybody may fetch them."""
 _RATE = 50.0
-_BODIES_MB = 512.0
+_BODIES_MB = 256.0
 """Bodies that are held in memory at the same time."""
 _PATIENCE = 30.0
 """Seconds between two pieces of a body."""
+_WHOLE = 300.0
+"""Seconds for a whole body: 32 MB at a megabit a second."""
 _POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
@@ -129,6 +132,9 @@ class _Body:
         self.size = 0
         self._ended = False  # afterwards the client's leaving is awaited, which may take as long as it likes
         self._guard, self._receive, self._headers = guard, receive, headers
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        self._counter = None if kind == "multipart/form-data" else Counter(guard._limits)
+        self._deadline = time.monotonic() + _WHOLE
 
     def check(self) -> None:
         """Refuse by what the client says that it will send."""
@@ -140,10 +146,15 @@ class _Body:
 
     async def receive(self) -> Message:
         """The next piece."""
+        left = min(_PATIENCE, self._deadline - time.monotonic())
         try:
-            async with asyncio.timeout(None if self._ended else _PATIENCE):
+            if left <= 0 and not self._ended:  # a timeout of 0 would still let pass what is there already
+                raise TimeoutError
+            async with asyncio.timeout(None if self._ended else left):
                 message = await self._receive()
         except TimeoutError as error:
+            if left < _PATIENCE:
+                raise HTTPError(408, f"the body took more than {_WHOLE:g} s: send less at a time") from error
             raise HTTPError(408, f"nothing came for {_PATIENCE:g} s: send the body without pauses") from error
         if message["type"] == "http.request":
             piece = len(message.get("body", b""))
@@ -154,6 +165,8 @@ class _Body:
                 raise self._too_large()
             if self._guard._held > _BODIES_MB * 1e6:
                 raise HTTPError(503, "too much is being sent at the same time: try again", retry=2)
+            if self._counter is not None:
+                self._counter.feed(message.get("body", b""))
         return message
 
     def _too_large(self) -> HTTPError:

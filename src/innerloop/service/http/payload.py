@@ -2,13 +2,15 @@
 
 import base64
 import binascii
+import functools
 import json
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -20,7 +22,10 @@ from innerloop.service.limits import Limits
 
 T = TypeVar("T", bound=BaseModel)
 NONE_OF_THESE = "none of these"
-_DEEPEST = 20
+_DECOMPOSED = 4
+"""Characters that one character becomes at most when it is taken apart, in any script."""
+_SMALL = 16_384
+"""Bytes of JSON that are parsed at once: it takes less than to ask a thread for it."""
 
 
 async def examples(request: Request, limits: Limits) -> list[Raw]:
@@ -31,9 +36,7 @@ async def examples(request: Request, limits: Limits) -> list[Raw]:
     """
     if _multipart(request):
         return await _files(request, limits, labelled=True)
-    parsed = _validated(ExamplesIn, await _json(request)).examples
-    _count(len(parsed), limits)
-    return [_example(example, i, limits) for i, example in enumerate(parsed)]
+    return await _apart(await request.body(), _examples, limits)
 
 
 async def questions(request: Request, limits: Limits) -> list[Raw]:
@@ -44,7 +47,17 @@ async def questions(request: Request, limits: Limits) -> list[Raw]:
     """
     if _multipart(request):
         return await _files(request, limits, labelled=False)
-    asked = _validated(PredictBody, await _json(request))
+    return await _apart(await request.body(), _questions, limits)
+
+
+def _examples(content: bytes, limits: Limits) -> list[Raw]:
+    parsed = _validated(ExamplesIn, _json(content)).examples
+    _count(len(parsed), limits)
+    return [_example(example, i, limits) for i, example in enumerate(parsed)]
+
+
+def _questions(content: bytes, limits: Limits) -> list[Raw]:
+    asked = _validated(PredictBody, _json(content))
     kinds = [name for name in ("texts", "features", "images") if getattr(asked, name) is not None]
     if len(kinds) != 1:
         raise HTTPError(422, f"give one of texts, features and images, got {' and '.join(kinds) or 'none'}")
@@ -80,6 +93,9 @@ def label(text: str, limits: Limits, name: str = "label") -> str:
     Raises:
         HTTPError: It is empty, too long, or holds what cannot be written.
     """
+    text = text.strip()
+    if len(text) > _DECOMPOSED * limits.label:  # before it is composed, which takes the square of a row of accents
+        raise HTTPError(422, f"{name} has {len(text):,} characters, and {limits.label} is most")
     text = unicodedata.normalize("NFC", text).strip()
     if not text:
         raise HTTPError(422, f"{name} is empty: give the name of a class")
@@ -188,35 +204,31 @@ def _multipart(request: Request) -> bool:
     raise HTTPError(415, f"the body is {kind[:100]}: send multipart/form-data or application/json")
 
 
-async def _json(request: Request) -> Any:
-    content = await request.body()
+async def _apart(content: bytes, read: Callable[[bytes, Limits], list[Raw]], limits: Limits) -> list[Raw]:
+    """A body that is read by a thread where it is large, one at a time, so that the event loop has its turns."""
+    if len(content) <= _SMALL:
+        return read(content, limits)
+    return await to_thread.run_sync(read, content, limits, limiter=_one_at_a_time())
+
+
+@functools.cache
+def _one_at_a_time() -> CapacityLimiter:
+    return CapacityLimiter(1)
+
+
+def _json(content: bytes) -> Any:
+    # How deep it is nested, and how much it holds, was counted while it was read (`counting`, in the guard).
     try:
         value = json.loads(content, parse_constant=_constant)
     except RecursionError:
         raise HTTPError(400, "the body is nested too deeply") from None
     except ValueError as error:
         raise HTTPError(400, f"the body is not JSON: {str(error)[:200]}") from error
-    if _depth(value) > _DEEPEST:
-        raise HTTPError(400, "the body is nested too deeply")
     return value
 
 
 def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number of JSON")
-
-
-def _depth(value: Any) -> int:
-    """Depth of nested lists and objects, up to a little more than the deepest that is taken."""
-    level, depth = [value], 0
-    while level and depth <= _DEEPEST:
-        inner: list[Any] = []
-        for v in level:
-            if isinstance(v, dict):
-                inner.extend(x for x in v.values() if isinstance(x, dict | list))
-            elif isinstance(v, list):
-                inner.extend(x for x in v if isinstance(x, dict | list))
-        level, depth = inner, depth + 1
-    return depth
 
 
 def _validated(model: type[T], value: Any) -> T:

@@ -2,10 +2,26 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+class _First:
+    """Has the first error end a list; pydantic's own `FailFast` cannot stand in a union, as it has no hash."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        schema["fail_fast"] = True  # pyright: ignore[reportGeneralTypeIssues]
+        return schema
+
+
+_FIRST = _First()
+# The first error ends a list: an error for each of a million elements takes seconds, and gigabytes.
+_Numbers = Annotated[list[float], _FIRST]
+_Texts = Annotated[list[str], _FIRST]
 
 
 class Error(BaseModel):
@@ -75,7 +91,7 @@ class ExampleIn(BaseModel):
     model_config = _STRICT
     label: str
     text: str | None = None
-    features: list[float] | None = None
+    features: _Numbers | None = None
     image: str | None = Field(None, description="A picture file in base64.")
 
 
@@ -94,16 +110,16 @@ class ExamplesIn(BaseModel):
             ]
         }
     )
-    examples: list[ExampleIn]
+    examples: Annotated[list[ExampleIn], _FIRST]
 
 
 class PredictBody(BaseModel):
     """Examples to predict: one of texts, features and images."""
 
     model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"texts": ["what is on my account?"]}]})
-    texts: list[str] | None = None
-    features: list[list[float]] | None = None
-    images: list[str] | None = Field(None, description="Picture files in base64.")
+    texts: _Texts | None = None
+    features: Annotated[list[_Numbers], _FIRST] | None = None
+    images: _Texts | None = Field(None, description="Picture files in base64.")
 
 
 class TaughtOut(BaseModel):
@@ -164,7 +180,7 @@ class FeedbackIn(BaseModel):
     prediction: str | None = Field(None, max_length=64)
     label: str
     text: str | None = None
-    features: list[float] | None = None
+    features: _Numbers | None = None
     image: str | None = None
 
 
