@@ -78,7 +78,7 @@ class Bar(Watcher):
             self.progress.update(self.task, completed=number, said=f"{said} {self.best}")
 
     def validated(self, number: int, scores: dict[str, Any]) -> None:
-        self.best = f"validation {scores['mean']:.4g}"
+        self.best = f"{scores.get('normalisation', '')} validation {scores['mean']:.4g}".lstrip()
 
     def ended(self, reason: str) -> None:
         self.progress.stop()

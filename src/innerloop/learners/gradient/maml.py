@@ -38,7 +38,7 @@ class MAML(FastWeights[Params]):
         return self.with_statistics(carry, support)
 
     def reference_gradient(self, params: Params, episode: Episode) -> Params | None:
-        """Of FOMAML: the gradient of the query loss at the adapted weights, taken for that at the initial ones."""
+        """FOMAML's: the gradient of the query loss at the adapted weights, taken for that at the initial ones."""
         if not self.first_order:
             return None
         support, query = episode
