@@ -64,6 +64,7 @@ def test_a_run_folder_holds_what_rebuilds_everything(tmp_path):
 def test_the_best_validation_is_kept_and_patience_ends_a_run(tmp_path):
     params = train(tmp_path, steps=200, patience=2, schedule="constant", meta_lr=0.5)
     validations = [entry["validation"]["mean"] for entry in lines(tmp_path) if "validation" in entry]
+    assert {e["validation"]["normalisation"] for e in lines(tmp_path) if "validation" in e} == {"inductive"}
     assert len(validations) < 40 and max(validations[-2:]) <= max(validations[:-2])
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert state["best"]["score"] == max(validations) and same(state["best"]["params"], params)

@@ -11,8 +11,10 @@ import torch
 from scipy import stats
 
 from innerloop.core.errors import InputError
-from innerloop.evaluate import Comparison, Protocol, Result, compare
+from innerloop.evaluate import Comparison, Protocol, Result, compare, meta_test
 from innerloop.evaluate.compare import COSTS, SAME, Cost, Row, refuse_unlike
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from tests.evaluate import tiny
 
 
 def result(name: str, scores: Any, metric: str = "accuracy", **fields: Any) -> Result:
@@ -141,3 +143,18 @@ def test_a_number_without_a_value_stays_without(pair):
     row = compare(pair[0], broken).rows[1]
     assert row.difference is not None and math.isnan(row.difference.mean)
     assert json.dumps(row.to_json(), allow_nan=False)
+
+
+def test_other_data_under_the_same_names_are_not_compared():
+    tests = []
+    for data in (tiny.pool().data, tiny.pool().data.flip(-1)):
+        sampler = replace(tiny.sampler(), pool=replace(tiny.pool(), data=data))
+        tests.append(meta_test(NearestCentroid(), {}, sampler, 4, quiet=True))
+    with pytest.raises(InputError, match=r"not tested on the same episodes in the same way \(data: "):
+        compare(*tests)
+    about = dict(tests[0].protocol.sampler)
+    del about["data"], about["draws"]
+    old = replace(tests[0], learner="old", protocol=replace(tests[0].protocol, sampler=about))
+    with pytest.raises(InputError, match=r"of old is of an earlier release.*renew it by `innerloop test RUN`"):
+        compare(tests[0], old)
+    assert compare(old, old).rows, "among themselves they are what they were"

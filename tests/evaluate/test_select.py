@@ -7,10 +7,12 @@ import torch
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
 from innerloop.core.scores import SCORES
+from innerloop.engine import TrainConfig, meta_train
 from innerloop.evaluate import meta_test
 from innerloop.evaluate.select import Selection, select
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.tasks import Scored
+from innerloop.tasks import Scored, Splits
+from innerloop.tasks.datasets.omniglot import OneShotRuns
 from tests.evaluate import tiny
 from tests.evaluate.test_result import PRECISION
 
@@ -32,6 +34,24 @@ def test_the_best_value_on_the_same_tasks_is_chosen():
     assert "inner_steps = " in str(found) and "20 meta-validation tasks" in str(found)
 
 
+def unseen():
+    """Tasks of a pool that knows what it is for, whatever its split is called."""
+    parts = {name: tiny.pool(split=f"vinyals-{name}") for name in ("train", "validation", "test")}
+    return replace(tiny.sampler(), pool=Splits(**parts).test)
+
+
+def test_a_role_is_known_and_never_guessed_from_a_name():
+    config = TrainConfig(steps=2, validate_every=1, validation_episodes=2, plan="loop")
+    learner = tiny.maml(steps=1)
+    with pytest.raises(InputError, match="the checkpoint must not be chosen on the classes of the meta-test"):
+        meta_train(learner, tiny.sampler(), config, validation=unseen())
+    for pool in (unseen().pool.take([0, 1, 2, 3, 4, 5]), unseen().pool.rotated(), unseen().pool.to("cpu")):
+        assert pool.role == "test", "what is made of test classes is of test classes"
+    named = sampler("test")  # a pool of nobody's splits, with that name
+    assert select(learner, learner.init(0), named, "inner_steps", (1, 2), 4).episodes == 4
+    assert OneShotRuns.role == "test"
+
+
 def test_of_equals_the_first_wins():
     learner = tiny.maml(steps=0)
     assert select(learner, learner.init(0), sampler(), "inner_lr", (0.3, 0.1), 4).value == 0.3
@@ -40,7 +60,7 @@ def test_of_equals_the_first_wins():
 def test_the_test_classes_are_not_for_choosing():
     learner = tiny.maml()
     with pytest.raises(InputError, match="must not be chosen on the classes of the meta-test"):
-        select(learner, learner.init(0), sampler("test"), "inner_steps", (1, 2), 4)
+        select(learner, learner.init(0), unseen(), "inner_steps", (1, 2), 4)
     with pytest.raises(InputError, match="nothing to choose inner_steps from"):
         select(learner, learner.init(0), sampler(), "inner_steps", (), 4)
 

@@ -7,6 +7,7 @@ import pytest
 from torch import Tensor
 
 from innerloop.cli.fields import chosen, train_command
+from innerloop.cli.main import main
 from innerloop.cli.options import parse
 from innerloop.core import networks, tree
 from innerloop.core.encoder_learner import EncoderLearner
@@ -61,6 +62,20 @@ class Silent(ProtoNet):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wide(ProtoNet):
+    trains_on = ("episodes",)
+
+    width: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeded(ProtoNet):
+    trains_on = ("episodes",)
+
+    seed: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
 class OwnNetwork(ProtoNet):
     judge: Model = field(default=Linear(3, 1))
 
@@ -97,7 +112,7 @@ class Novel(ProtoNet):
 
 @pytest.fixture
 def own(monkeypatch):
-    everyone = catalogue() | {"strange": Strange, "silent": Silent}
+    everyone = catalogue() | {"strange": Strange, "silent": Silent, "wide": Wide, "seeded": Seeded}
     monkeypatch.setattr(sys.modules[learner_class.__module__], "catalogue", lambda: everyone)
 
 
@@ -122,6 +137,18 @@ def test_a_strange_learner_trains_from_the_command_line(own, tmp_path):
     run = build(chosen("strange", parsed))
     assert isinstance(run.learner, Strange) and run.learner.scorer == Linear(inputs=3, outputs=2)
     assert any(k.startswith("bottleneck.") for k in run.meta_train(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("wide", "Wide has a field 'width', and --width is an option of NetworkOptions"),
+        ("seeded", "Seeded has a field 'seed', and --seed is an option of TrainConfig"),
+    ],
+)
+def test_a_field_named_like_a_general_option_is_refused_by_name(own, name, message, capsys):
+    assert main(["train", name, "--data", "digits", "--steps", "1"]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_network_without_a_role_is_refused_by_name(own):

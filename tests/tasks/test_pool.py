@@ -102,3 +102,20 @@ def test_rows_are_sorted_into_classes():
     pool = from_rows(x, [1, 0, 1, 1, 0, 2], ["a", "b", "c"])
     assert pool.counts.tolist() == [2, 3, 1]
     assert pool.data[..., 0].tolist() == [[1, 4, 0], [0, 2, 3], [5, 0, 0]]
+
+
+def test_the_digest_is_of_the_examples():
+    pool = pictures()
+    assert pool.digest == pictures().digest == dataclasses.replace(pool, split="other").digest
+    touched = pool.data.clone()
+    touched[1, 2, 0, 3, 3] += 1
+    others = [
+        dataclasses.replace(pool, data=touched),
+        dataclasses.replace(pool, data=pool.data.float()),
+        dataclasses.replace(pool, counts=torch.tensor([4, 4, 3])),
+        dataclasses.replace(pool, data=pool.data.flip(0)),
+        dataclasses.replace(pool, preprocessing={"size": 6}),
+    ]
+    assert len({pool.digest, *(other.digest for other in others)}) == 6
+    padded = torch.cat([pool.data, torch.full_like(pool.data[:, :1], 9)], 1)
+    assert dataclasses.replace(pool, data=padded).digest == pool.digest, "padding is no data"

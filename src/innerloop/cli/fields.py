@@ -3,13 +3,14 @@
 import ast
 import inspect
 import textwrap
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from itertools import pairwise
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 
 from innerloop.cli.options import Common
+from innerloop.core.errors import InputError
 from innerloop.engine import TrainConfig
 from innerloop.problems.base import Problem
 from innerloop.problems.networks import StartOptions
@@ -44,6 +45,14 @@ def train_command(learner: str, data: str | None = None) -> Any:
         "output": OutputOptions(),
         "common": Common(),
     }
+    for part in parts.values():
+        shared = usual.fields.keys() & {f.name for f in fields(part)} if part is not parts["learner"] else ()
+        for name in sorted(shared):
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(
+                f"{cls.__name__} has a field '{name}', and {option} is an option of {type(part).__name__}: name the "
+                f"field otherwise (such as inner_{name}), or build the run in Python"
+            )
     kinds = [(k, type(v), field(default=v)) for k, v in parts.items()]
     return make_dataclass("TrainCommand", kinds, kw_only=True, frozen=True)()
 

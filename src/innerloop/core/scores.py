@@ -228,6 +228,21 @@ def tasks_of(sampler: Sampler) -> dict[str, object]:
     return {k: v for k, v in sampler.describe().items() if k != "score"}
 
 
+def refuse_tests(sampler: Sampler, purpose: str) -> None:
+    """Refuse to choose on meta-test classes, where the sampler, or its pool, knows that they are.
+
+    Args:
+        sampler: Of tasks, with a `role` of its own or a `pool` with one; without, it is taken at its word.
+        purpose: What they would be used for, as a sentence begins.
+
+    Raises:
+        InputError: They are meta-test tasks.
+    """
+    role = getattr(sampler, "role", None) or getattr(getattr(sampler, "pool", None), "role", None)
+    if role == "test":
+        raise InputError(f"{purpose} on the classes of the meta-test: give meta-validation tasks")
+
+
 def measured(score: Score, outputs: Tensor, batch: Batch) -> Tensor:
     """[k] numbers of one episode, without a graph.
 

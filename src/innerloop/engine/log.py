@@ -80,7 +80,7 @@ class Bar(Watcher):
             self.progress.update(self.task, completed=number, line=f"{line} {self.best}")
 
     def validated(self, number: int, scores: dict[str, Any]) -> None:
-        self.best = f"validation {scores['mean']:.4g}"
+        self.best = f"{scores.get('normalisation', '')} validation {scores['mean']:.4g}".lstrip()
 
     def ended(self, reason: str) -> None:
         self.progress.stop()

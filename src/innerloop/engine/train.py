@@ -73,7 +73,8 @@ def meta_train(
         The best parameters by validation, or the last.
 
     Raises:
-        InputError: `out` cannot be written, or holds another run; or the update cannot be used.
+        InputError: `out` cannot be written, or holds another run; validation is on meta-test classes; or the update
+            cannot be used.
         FailedError: The loss became NaN or infinite.
         Interrupted: SIGINT or SIGTERM, in any process; saved first.
         LostError: Another process of the job is gone.
@@ -82,6 +83,7 @@ def meta_train(
         if validation is None:
             raise InputError(f"validate_every={config.validate_every} needs a validation sampler")
         scores.of_sampler(validation)  # refused before any work
+        scores.refuse_tests(validation, "the checkpoint must not be chosen")
     with distributed.join() as world:
         run = None if out is None else Path(out)
         return _train(learner, sampler, config, run, validation, record or {}, world, start or {}, watchers, update)
@@ -258,13 +260,13 @@ class _Training:
         score = scores.of_sampler(sampler)
         values = validation_scores(self.learner, self.complete(self.params), episodes, score)
         total, ci95 = score.interval(self.world.gather(values[: len(mine)], mine, count).cpu().double())
-        better = score.better(total)
+        better, mode = score.better(total), "transductive" if self.learner.transductive else "inductive"
         if self.best is None or better > self.best["score"]:
             params = {k: v.detach().clone() for k, v in self.params.items()}
             self.best, self.waited = {"score": better, "step": self.step, "params": params}, 0
         else:
             self.waited += 1
-        return {"mean": total, "ci95": ci95, "episodes": count, "score": score.name}
+        return {"mean": total, "ci95": ci95, "episodes": count, "score": score.name, "normalisation": mode}
 
     def save(self) -> None:
         if self.run is None:

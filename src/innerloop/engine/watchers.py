@@ -49,7 +49,8 @@ class Watcher:
 
         Args:
             number: How many.
-            scores: `mean` and `ci95` of the total, how many `episodes`, and the name of the `score`.
+            scores: `mean` and `ci95` of the total, how many `episodes`, the name of the `score`, and whether
+                predictions were inductive or transductive (`normalisation`).
         """
 
     def saving(self, number: int) -> None:

@@ -129,6 +129,16 @@ def refuse_unlike(name: str, protocol: Protocol, other_name: str, other: Protoco
         InputError: Their hashes differ; the message says where, and ends with the advice.
     """
     if other.hash != protocol.hash:
+        old = [
+            n
+            for n, p in ((name, protocol), (other_name, other))
+            if "class_hash" in p.sampler and "data" not in p.sampler
+        ]
+        if old:
+            raise InputError(
+                f"the result of {' and of '.join(old)} is of an earlier release and does not say which data it was "
+                "measured on: renew it by `innerloop test RUN`"
+            )
         where = "; ".join(protocol.differences(other))
         raise InputError(
             f"{name} and {other_name} are not tested on the same episodes in the same way ({where}): {advice}"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
 from innerloop.core.learner import Learner
-from innerloop.core.scores import Score
+from innerloop.core.scores import Score, refuse_tests
 from innerloop.core.types import Params, Sampler
 from innerloop.evaluate.meta_test import meta_test
 from innerloop.evaluate.result import spell
@@ -46,8 +46,7 @@ def select(
     """
     if not values:
         raise InputError(f"there is nothing to choose {field} from")
-    if sampler.describe().get("split") == "test":
-        raise InputError(f"{field} must not be chosen on the classes of the meta-test: give meta-validation tasks")
+    refuse_tests(sampler, f"{field} must not be chosen")
     tried = [
         meta_test(replace(learner, **{field: v}), params, sampler, episodes, curve=False, quiet=True) for v in values
     ]

@@ -16,6 +16,8 @@ from innerloop.core.aligned import from_numpy
 Keys = NDArray[np.uint32]
 Numbers = NDArray[np.int64]
 
+VERSION = 1
+"""Counted up where a release draws other episodes from the same data."""
 _MASK, _START = 0xFFFFFFFF, 0x2545F491
 
 

@@ -1,10 +1,12 @@
 """Classes to draw tasks from: one array of `[classes, instances, ...]`, and splits of it that share no class."""
 
+import functools
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from innerloop.core.errors import InputError
 
 _ROTATIONS = ("rot090", "rot180", "rot270")
 _SHORT = 16
+Role = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,6 +40,8 @@ class Pool:
     split: str = "all"
     preprocessing: dict[str, Any] | None = None
     """How a picture file becomes a row, as keyword arguments of `image_folder`; None: rows were never pictures."""
+    role: Role | None = None
+    """What its classes are for, which `Splits` says; nothing is guessed from the name of the split."""
 
     def __post_init__(self) -> None:
         classes = len(self.names)
@@ -77,6 +82,15 @@ class Pool:
     def class_hash(self) -> str:
         """Short sha256 of the class names in order: equal for two pools that mean the same classes."""
         return hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:_SHORT]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Short sha256 of the examples themselves: equal names over other pictures are other data."""
+        content = hashlib.sha256(json.dumps([str(self.data.dtype), self.shape, self.preprocessing]).encode())
+        content.update(self.counts.cpu().numpy().tobytes())
+        for rows, count in zip(self.data, self.counts.tolist(), strict=True):  # padding is no data
+            content.update(rows[:count].contiguous().cpu().numpy().tobytes())
+        return content.hexdigest()[:_SHORT]
 
     def take(self, indices: Iterable[int], split: str | None = None) -> "Pool":
         """The pool of some classes, in the order given.
@@ -182,6 +196,9 @@ class Splits:
 
     def __post_init__(self) -> None:
         check_disjoint(self.pools())
+        for role, pool in self.pools().items():
+            if pool.role != role:
+                object.__setattr__(self, role, replace(pool, role=role))
 
     def pools(self) -> dict[str, Pool]:
         """The pools by name."""

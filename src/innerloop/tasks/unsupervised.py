@@ -89,6 +89,8 @@ class UnsupervisedSampler:
             "dataset": self.pool.dataset,
             "split": self.pool.split,
             "class_hash": self.pool.class_hash,
+            "data": self.pool.digest,
+            "draws": draws.VERSION,
             "classes": len(self.pool),
             "shape": list(self.pool.shape),
             "ways": self.ways,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import IO, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from innerloop.core.context import Root
 from innerloop.core.errors import InputError
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import cache, images
-from innerloop.tasks.pool import Pool, Splits
+from innerloop.tasks.pool import Pool, Role, Splits
 from innerloop.tasks.progress import track
 
 Split = Literal["vinyals", "lake", "maml"]
@@ -115,6 +115,8 @@ def omniglot_runs(root: Root = None) -> Episode:
 @dataclass(frozen=True, eq=False)
 class OneShotRuns:
     """`omniglot_runs` as a sampler: episode `i` is run `i + 1`, and there are no more than 20."""
+
+    role: ClassVar[Role] = "test"
 
     root: Root = None
     """As in `omniglot_runs`."""
