@@ -56,7 +56,7 @@ def main() -> None:
                 start = time.perf_counter()
                 made: Work = make(**options)
                 work = made
-                answer(seconds=time.perf_counter() - start, said=made.message)
+                answer(seconds=time.perf_counter() - start, said=made.said)
                 continue
             assert work is not None
             if command == "warm":

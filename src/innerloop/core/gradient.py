@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch._C._functorch import peek_interpreter_stack as _peek  # pyright: ignore[reportMissingModuleSource]
 
+from innerloop.core.errors import InputError
 from innerloop.core.stopped import constant, stop
 from innerloop.core.types import Params
 
@@ -39,6 +40,8 @@ def value_and_grad(
     Returns:
         The gradient, and the value and the auxiliary tree, both detached.
     """
+    if torch.is_inference_mode_enabled():  # every gradient would be zero there, without a word
+        raise InputError("gradients are needed, and torch.inference_mode() has none: use torch.no_grad() instead")
     if transformed():
         grads, (value, aux) = torch.func.grad(lambda p: _paired(f(p)), has_aux=True)(params)
         if not create_graph:

@@ -1,21 +1,27 @@
 """Networks as pure functions: an ordinary `nn.Module`, wrapped so that its tensors are arguments."""
 
 import abc
-import copy
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from innerloop.core import guards, norm
+from innerloop.core import faithful, guards, norm
+from innerloop.core.duplicate import duplicate
+from innerloop.core.errors import InputError
+from innerloop.core.plain import normalise
 from innerloop.core.types import Params
 
+T = TypeVar("T")
 _SEED_OF_BUFFERS = 0
+_TRIES = 3
+"""Inputs on which a network may not be comparable with its module before it is taken as it is."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +29,23 @@ class Model(abc.ABC):
     """A network without its tensors. Subclasses are frozen dataclasses of sizes with one method, `build`.
 
     Batch, instance and layer norms of the built module are replaced (see `core.norm`), and what cannot be
-    differentiated twice is routed around or refused (`core.guards`); other buffers (positional codes, frozen
-    statistics) stay on the module, follow the device of `x`, and are never meta-learned.
+    differentiated twice is routed around or refused (`core.guards`). On the first rows that it sees, what came of the
+    module is compared with the module itself (`core.faithful`). Buffers (positional codes, running statistics of norms
+    in eval mode) and frozen parameters stay on the module, follow the device of `x`, and are never learned.
     """
+
+    def __post_init__(self) -> None:
+        normalise(self)
 
     @abc.abstractmethod
     def build(self) -> nn.Module:
         """A fresh module, drawing its initial weights from torch's global generator."""
 
     def init(self, seed: int) -> Params:
-        """Initial parameters, a function of `seed` alone."""
-        return {k: p.detach().clone() for k, p in self._fresh(seed).named_parameters()}
+        """Initial parameters, a function of `seed` alone; those with `requires_grad=False` are not among them."""
+        with torch.inference_mode(False):  # tensors of inference mode could never be trained
+            network = norm.convert(self._fresh(seed))
+            return {k: p.detach().clone() for k, p in network.named_parameters() if p.requires_grad}
 
     def apply(self, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
         """The network's outputs for [n, ...] inputs.
@@ -42,83 +54,83 @@ class Model(abc.ABC):
             params: As from `init`; with the entries of `with_statistics`, batch norms use those.
             x: Inputs; a dict is passed as keyword arguments.
             mask: [n] bool, the rows whose statistics count; None: all.
+
+        Raises:
+            InputError: Parameters are missing or of another network; or, on the first rows, the wrapped network is not
+                the module that was given.
         """
-        return self._call(self._twin(x), params, x, mask)
+        return self._twin(params, x).call(params, x, mask)
 
     def with_statistics(self, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None = None) -> Params:
         """`params` with the batch-norm statistics of these rows added, replacing older ones."""
-        twin = self._twin(x)
-        norms = {name: m for name, m in twin.named_modules() if isinstance(m, norm.BatchNorm)}
-        if not norms:
-            return params
-        plain = {k: v for k, v in params.items() if not k.endswith(norm.STATISTICS)}
-        observed: Params = {}
-        for module in norms.values():
-            module.observed = {}
-        try:
-            self._call(twin, plain, x, mask)
-            for name, module in norms.items():
-                prefix = f"{name}." if name else ""
-                observed |= {prefix + k: v for k, v in (module.observed or {}).items()}
-        finally:
-            for module in norms.values():
-                module.observed = None
-        return plain | observed
+        return self._twin(params, x).with_statistics(params, x, mask)
 
     def norm_weights(self) -> frozenset[str]:
-        """Names of the scales and shifts of batch norms."""
-        norms = [(name, m) for name, m in self._skeleton().named_modules() if isinstance(m, norm.BatchNorm)]
-        return frozenset(f"{name}.{k}" if name else k for name, m in norms for k, _ in m.named_parameters())
+        """Names of the scales and shifts of batch norms that are learned."""
+        kinds = norm.BatchNorm | nn.modules.batchnorm._BatchNorm
+        norms = [(name, m) for name, m in self._skeleton().named_modules() if isinstance(m, kinds)]
+        names = {f"{name}.{k}" if name else k for name, m in norms for k, _ in m.named_parameters()}
+        return frozenset(names & self.__dict__["_learned"])
 
     def buffers(self) -> Params:
-        """Tensors of the network that are not learned; saved beside the parameters."""
-        return {k: b.detach() for k, b in self._skeleton().named_buffers()}
+        """Tensors of the network that are not learned, frozen parameters too; saved beside the parameters."""
+        return {k: b.detach() for k, b in self._kept().items()}
 
     def load_buffers(self, buffers: Params) -> None:
-        """Restore what `buffers` returned, in every thread."""
-        for k, b in self._skeleton().named_buffers():
-            b.copy_(buffers[k])
+        """Restore what `buffers` returned, in every thread.
 
-    def _call(self, twin: nn.Module, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None) -> Tensor:
-        tensors = dict(params)
-        if mask is not None:
-            for name, m in twin.named_modules():
-                if isinstance(m, norm.BatchNorm):
-                    tensors[f"{name}.mask" if name else "mask"] = mask
-        positional, named = ((), x) if isinstance(x, dict) else ((x,), None)
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            with guards.math_attention:
-                return functional_call(twin, tensors, positional, named)
-        return functional_call(twin, tensors, positional, named)
+        Release 0.1.0 kept neither frozen parameters nor running statistics: networks that it trained normalise by a
+        task's own rows, as they did then.
+        """
+        with torch.no_grad():
+            for k, b in self._kept().items():
+                if k in buffers:
+                    b.copy_(buffers[k])
+                else:
+                    norm.forget(self._skeleton(), k)
+        object.__setattr__(self, "_local", threading.local())  # twins of another device or dtype have copies
+
+    def _kept(self) -> Params:
+        skeleton = self._skeleton()
+        frozen = {k: p for k, p in skeleton.named_parameters() if k not in self.__dict__["_learned"]}
+        return frozen | dict(skeleton.named_buffers())
 
     def _fresh(self, seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return norm.replace(guards.prepare(self.build()))
+            module = self.build()
+        if not isinstance(module, nn.Module):
+            raise InputError(f"a network must be an nn.Module, and this factory makes a {type(module).__name__}")
+        return guards.prepare(module)
 
     def _skeleton(self) -> nn.Module:
         """The one module whose buffers are real; built once, shared by the twins."""
         state = self.__dict__
         if "_module" not in state:
             # The first use may be under a transform, which refuses to draw weights; transforms are per thread.
-            with ThreadPoolExecutor(1) as elsewhere:
-                module = elsewhere.submit(lambda: self._fresh(_SEED_OF_BUFFERS).requires_grad_(False)).result()
+            original = _elsewhere(lambda: self._fresh(_SEED_OF_BUFFERS))
+            module = _elsewhere(lambda: norm.convert(duplicate(original)))
+            learned = frozenset(k for k, p in module.named_parameters() if p.requires_grad)
+            _elsewhere(lambda: module.requires_grad_(False))
             with _BUILDING:
                 if "_module" not in state:
+                    object.__setattr__(self, "_learned", learned)
                     object.__setattr__(self, "_local", threading.local())
+                    object.__setattr__(self, "_checking", _Checking(original))
                     object.__setattr__(self, "_module", module)
         return state["_module"]
 
-    def _twin(self, x: Tensor | dict[str, Tensor]) -> nn.Module:
-        """This thread's shallow copy: `functional_call` swaps tensors on the module, so threads must not share one."""
+    def _twin(self, params: Params, x: Tensor | dict[str, Tensor]) -> "_Twin":
+        """This thread's copy: `functional_call` swaps tensors on the module, so threads must not share one."""
         skeleton = self._skeleton()
-        local = self.__dict__["_local"]
-        device = (next(iter(x.values())) if isinstance(x, dict) else x).device
-        if getattr(local, "device", None) != device:
-            local.twin, local.device = _shallow(skeleton), device
-            for module in local.twin.modules():
-                for name, buffer in module._buffers.items():
-                    module._buffers[name] = None if buffer is None else buffer.to(device)
+        local, rows = self.__dict__["_local"], next(iter(x.values())) if isinstance(x, dict) else x
+        key = rows.device, next(iter(params.values()), rows).dtype
+        checking: _Checking = self.__dict__["_checking"]
+        if getattr(local, "key", None) != (key, checking.done):
+            if not checking.done and not torch.compiler.is_compiling():
+                _elsewhere(lambda: checking.check(skeleton, x))
+            local.twin = _elsewhere(lambda: _Twin(skeleton, key, self.__dict__["_learned"], checking.functional))
+            local.key = (key, True) if checking.done else None
         return local.twin
 
     def __getstate__(self) -> dict[str, Any]:
@@ -135,20 +147,131 @@ _BUILDING = threading.Lock()
 class Module(Model):
     """Anyone's `nn.Module`: `Module(lambda: nn.Linear(4, 2))`.
 
-    Saving a run needs a factory that has a name: a function or class of an importable module.
+    Norms in eval mode keep their running statistics, those in train mode use the task's. Saving a run needs a factory
+    that has a name: a function or class of an importable module.
     """
 
     factory: Callable[[], nn.Module]
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.factory, nn.Module):
+            name = type(self.factory).__name__
+            raise InputError(f"Module takes a function that makes the network, got a {name}: Module(lambda: network)")
+        if not callable(self.factory):
+            raise InputError(f"Module takes a function that makes the network, got a {type(self.factory).__name__}")
+
     def build(self) -> nn.Module:
         # The factory may hand out one and the same network, which must stay as it is.
-        return copy.deepcopy(self.factory())
+        module = self.factory()
+        return duplicate(module) if isinstance(module, nn.Module) else module
 
 
-def _shallow(module: nn.Module) -> nn.Module:
-    """The same tensors on new module objects."""
-    twin = copy.copy(module)
-    twin._parameters = dict(module._parameters)
-    twin._buffers = dict(module._buffers)
-    twin._modules = {k: None if m is None else _shallow(m) for k, m in module._modules.items()}
-    return twin
+class _Checking:
+    """Whether a network was compared with its module, and what was learned from that."""
+
+    def __init__(self, original: nn.Module):
+        self.original: nn.Module | None = original
+        self.done, self.tries = False, 0
+        self.functional = True
+        """Whether functional norms must be caught; until it is known, they are."""
+        self._lock = threading.Lock()
+
+    def check(self, skeleton: nn.Module, x: Any) -> None:
+        with self._lock:
+            if self.done or self.original is None:
+                return
+            self.tries += 1
+            functional = faithful.check(self.original, skeleton, faithful.values(x))
+            if functional is not None:
+                self.functional = functional
+            if functional is not None or self.tries >= _TRIES:
+                self.done, self.original = True, None
+
+
+class _Twin:
+    """One thread's copy of a network for one device and dtype."""
+
+    def __init__(
+        self,
+        skeleton: nn.Module,
+        key: tuple[torch.device, torch.dtype],
+        learned: frozenset[str],
+        functional: bool,
+    ):
+        device, dtype = key
+        self.module, self.learned = duplicate(skeleton, shared=True), learned
+        weights = [p for p in skeleton.parameters() if p.is_floating_point()]
+        own = weights[0].dtype if weights else dtype
+        moved: dict[int, Tensor] = {}
+        for m in self.module.modules():
+            for kind in (m._parameters, m._buffers):
+                for name, v in kind.items():
+                    if v is not None:
+                        to = v.to(device, dtype if v.dtype == own and dtype.is_floating_point else v.dtype)
+                        if to is not v:
+                            to = moved.setdefault(id(v), nn.Parameter(to, False) if kind is m._parameters else to)
+                        kind[name] = to  # pyright: ignore[reportArgumentType]
+        self.functional = norm.Functional() if functional else None
+        self.norms = [m for m in self.module.modules() if isinstance(m, norm.BatchNorm) and m.statistics is not None]
+        for m in self.norms:
+            m.watched = functional
+        self.statistics = [m.statistics for m in self.norms if m.statistics is not None]
+        self.statistics += [] if self.functional is None else [self.functional.statistics]
+        self.others = {k for k, _ in self.module.named_parameters()} - learned
+        self.others |= {k for k, _ in self.module.named_buffers()}
+
+    def call(self, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None) -> Tensor:
+        tensors = dict(params)
+        try:
+            for statistics in self.statistics:
+                statistics.begin(tensors, mask)
+            if tensors.keys() != self.learned:
+                self._refuse(tensors)
+            positional, named = ((), x) if isinstance(x, dict) else ((x,), None)
+            if self.functional is None and not torch.is_grad_enabled():
+                return functional_call(self.module, tensors, positional, named)
+            with contextlib.ExitStack() as inside:
+                if self.functional is not None:
+                    inside.enter_context(self.functional)
+                if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+                    inside.enter_context(guards.math_attention)
+                return functional_call(self.module, tensors, positional, named)
+        finally:
+            for statistics in self.statistics:
+                statistics.end()
+
+    def with_statistics(self, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None) -> Params:
+        if not self.statistics:
+            return params
+        plain = dict(params)
+        for statistics in self.statistics:
+            statistics.begin(plain, None)
+            statistics.stored = []
+            statistics.observed = []
+        pairs = [(statistics, statistics.observed) for statistics in self.statistics]
+        self.call(plain, x, mask)
+        observed: Params = {}
+        for statistics, pair in pairs:
+            observed |= statistics.named(pair or [])
+        return plain | observed if observed or len(plain) < len(params) else params
+
+    def _refuse(self, tensors: Params) -> None:
+        """Parameters that are none of this network's; those it does without may come along."""
+        missing = sorted(self.learned - tensors.keys())
+        strange = sorted(tensors.keys() - self.learned - self.others)
+        if missing or strange:
+            names = ", ".join((missing or strange)[:3])
+            raise InputError(
+                f"these are not the parameters of this network: {'it lacks' if missing else 'it has no'} "
+                f"{names}. Give those of `init` or of a run of the same network"
+                if not missing
+                else f"the network's {names} {'is' if len(missing) == 1 else 'are'} missing among the parameters: give "
+                "those of `init` or of a run of the same network"
+            )
+
+
+def _elsewhere(work: Callable[[], T]) -> T:
+    """`work()` in a thread of its own, where no transform, mode or autocast of this one holds."""
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(work).result()

@@ -1,98 +1,333 @@
-"""Normalisation layers written out with `var_mean`.
+"""Normalisation written out with `var_mean`: of layers, and of calls of `torch.nn.functional` in anyone's `forward`.
 
 `grad(vmap(grad(...)))` through the native batch, instance and layer norm returns a silently wrong meta-gradient on
-torch 2.13 (relative error 0.61, 0.80 and 0.095 in float64), so `Model` replaces them by these, which have the same
-parameter names. Batch statistics come from the real rows at hand, or from `running_mean` and `running_var` where
-`Params` has them. Outside of a transform the native batch norm is right, and several times faster.
+torch 2.13 (relative error 0.61, 0.80 and 0.095 in float64). So `Model` turns layers of exactly these types into those
+here, in place: names, hooks and places where a layer is shared stay as they are. What is left, subclasses with a
+`forward` of their own, layers with hooks and functional calls, is caught by `Functional` while the network runs.
+
+Batch statistics come from the real rows at hand, or from what `Params` has for this call of this layer; a layer in eval
+mode keeps its running statistics. Outside of a transform the native batch norm is right, and several times faster.
 """
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
+from innerloop.core.errors import InputError
 from innerloop.core.gradient import transformed
+from innerloop.core.types import Params
 
-STATISTICS = ("running_mean", "running_var")
+_RUNNING = ("running_mean", "running_var")
+_BATCH = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_INSTANCE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+FUNCTIONAL = "functional."
+"""Prefix of the statistics of batch norms that are no layers of ours, counted through the whole network."""
+
+
+class Statistics:
+    """The batch statistics that a norm is given, or observes, while its network runs once.
+
+    A norm that is called several times has as many pairs, named `running_mean`, `running_mean_2`, ...
+
+    Args:
+        prefix: Of their names in `Params`.
+    """
+
+    __slots__ = ("mask", "observed", "position", "prefix", "stored")
+
+    def __init__(self, prefix: str):
+        self.prefix = prefix
+        self.mask: Tensor | None = None  # [n] bool, the rows that count
+        self.stored: list[tuple[Tensor, Tensor]] = []
+        self.observed: list[tuple[Tensor, Tensor]] | None = None
+        self.position = 0
+
+    def begin(self, tensors: Params, mask: Tensor | None) -> None:
+        """Before the network runs: take what is stored for this norm out of `tensors`."""
+        self.mask, self.position = mask, 0
+        while (mean := tensors.pop(self._name(0, len(self.stored)), None)) is not None:
+            self.stored.append((mean, tensors.pop(self._name(1, len(self.stored)))))
+
+    def end(self) -> None:
+        """After it: hold no tensor of a transform that is over."""
+        self.mask, self.stored, self.observed = None, [], None
+
+    def named(self, pairs: list[tuple[Tensor, Tensor]]) -> Params:
+        """What was observed, as entries of `Params`."""
+        return {self._name(part, i): pair[part] for i, pair in enumerate(pairs) for part in (0, 1)}
+
+    @property
+    def idle(self) -> bool:
+        """Whether the rows at hand, all of them, are what counts, and nobody looks on."""
+        return self.mask is None and self.observed is None and not self.stored
+
+    def of(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and biased variance for the next call, on [n, features, ...]."""
+        if self.stored:
+            # One pair for a norm called twice is what release 0.1.0 kept.
+            pair = self.stored[min(self.position, len(self.stored) - 1)]
+        else:
+            pair = _over_rows(x, self.mask if self.mask is None else _per_row(self.mask, len(x)))
+        self.position += 1
+        if self.observed is not None:
+            self.observed.append(pair)
+        return pair
+
+    def _name(self, part: int, call: int) -> str:
+        return f"{self.prefix}{_RUNNING[part]}" if call == 0 else f"{self.prefix}{_RUNNING[part]}_{call + 1}"
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation of [n, features, ...]; everything that is not a parameter arrives with the call."""
+    """Batch normalisation of [n, features, ...], from `running_mean` and `running_var` where it has kept them."""
 
-    mask: Tensor | None  # [n] bool, the rows that count
-    running_mean: Tensor | None  # [features]; None: the statistics of the rows at hand
-    running_var: Tensor | None  # [features], biased
-
-    def __init__(self, native: nn.modules.batchnorm._BatchNorm):
-        super().__init__()
-        self.eps = native.eps
-        self.weight, self.bias = native.weight, native.bias
-        for name in ("mask", *STATISTICS):
-            self.register_buffer(name, None, persistent=False)
-        self.observed: dict[str, Tensor] | None = None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
+    eps: float
+    statistics: Statistics | None
+    """None: it keeps its own."""
+    watched: bool
+    """Whether `Functional` sees what it calls."""
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, var = self.running_mean, self.running_var
-        if mean is None or var is None:
-            if self.mask is None and self.observed is None and not transformed():
-                return torch.batch_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
-            mean, var = _statistics(x, self.mask)
-        if self.observed is not None:
-            self.observed.update(running_mean=mean, running_var=var)
-        scale = torch.rsqrt(var + self.eps)
-        if self.weight is not None:
-            scale = scale * self.weight
-        shift = -mean * scale
-        if self.bias is not None:
-            shift = shift + self.bias
-        shape = (1, -1, *[1] * (x.dim() - 2))
-        return torch.addcmul(shift.view(shape), x, scale.view(shape))
+        statistics = self.statistics
+        if statistics is None:
+            assert self.running_mean is not None and self.running_var is not None
+            return _affine(x, self.running_mean, self.running_var, self.weight, self.bias, self.eps)
+        if statistics.idle and not self.watched and not transformed():
+            return torch.batch_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
+        return _affine(x, *statistics.of(x), self.weight, self.bias, self.eps)
 
 
 class InstanceNorm(nn.Module):
-    """Instance normalisation of [n, features, ...]."""
+    """Instance normalisation of [n, features, ...], or of one [features, ...]."""
 
-    def __init__(self, native: nn.modules.instancenorm._InstanceNorm):
-        super().__init__()
-        self.eps = native.eps
-        self.weight, self.bias = native.weight, native.bias
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
+    eps: float
+    one: int
+    """Dimensions of an input without rows."""
 
     def forward(self, x: Tensor) -> Tensor:
-        var, mean = torch.var_mean(x, tuple(range(2, x.dim())), correction=0, keepdim=True)
-        x = (x - mean) * torch.rsqrt(var + self.eps)
-        shape = (1, -1, *[1] * (x.dim() - 2))
-        return x if self.weight is None else x * self.weight.view(shape) + self.bias.view(shape)
+        rows = x[None] if x.dim() == self.one else x
+        result = _instance_norm(rows, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return result[0] if x.dim() == self.one else result
 
 
 class LayerNorm(nn.Module):
     """Layer normalisation over the last dimensions."""
 
-    def __init__(self, native: nn.LayerNorm):
-        super().__init__()
-        self.dims = tuple(range(-len(native.normalized_shape), 0))
-        self.eps = native.eps
-        self.weight, self.bias = native.weight, native.bias
+    weight: Tensor | None
+    bias: Tensor | None
+    eps: float
+    normalized_shape: tuple[int, ...]
 
     def forward(self, x: Tensor) -> Tensor:
-        var, mean = torch.var_mean(x, self.dims, correction=0, keepdim=True)
-        x = (x - mean) * torch.rsqrt(var + self.eps)
-        if self.weight is not None:
-            x = x * self.weight
-        return x if self.bias is None else x + self.bias
+        return _layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
-def replace(module: nn.Module) -> nn.Module:
-    """The module with every native norm, itself included, exchanged for the one written out here."""
-    if isinstance(module, nn.modules.batchnorm._BatchNorm):
-        return BatchNorm(module)
-    if isinstance(module, nn.modules.instancenorm._InstanceNorm):
-        return InstanceNorm(module)
-    if isinstance(module, nn.LayerNorm):
-        return LayerNorm(module)
-    for name, child in module.named_children():
-        setattr(module, name, replace(child))
+def convert(module: nn.Module) -> nn.Module:
+    """The same module, its native norms turned into those written out here; see above."""
+    names = {id(m): name for name, m in module.named_modules()}
+    for m in list(module.modules()):
+        if isinstance(m, nn.modules.batchnorm._NormBase) and m.training:
+            m._buffers["num_batches_tracked"] = None  # counting would change a buffer at each call
+        if _hooked(m):
+            continue
+        if type(m) in _BATCH:
+            kept = not m.training and m.running_mean is not None
+            _become(m, BatchNorm, kept)
+            prefix = f"{names[id(m)]}." if names[id(m)] else ""
+            m.statistics, m.watched = None if kept else Statistics(prefix), False  # pyright: ignore[reportAttributeAccessIssue]
+        elif type(m) in _INSTANCE:
+            one: Any = m
+            one = one._get_no_batch_dim()
+            _become(m, InstanceNorm, not m.training and m.running_mean is not None)
+            m.one = one  # pyright: ignore[reportAttributeAccessIssue]
+        elif type(m) is nn.LayerNorm:
+            m.__class__ = LayerNorm
     return module
 
 
-def _statistics(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def _become(m: nn.Module, kind: type[nn.Module], kept: bool) -> None:
+    m.__class__ = kind
+    m._buffers.pop("num_batches_tracked", None)
+    if not kept:
+        m._buffers |= dict.fromkeys(_RUNNING)
+
+
+def _hooked(m: nn.Module) -> bool:
+    """Whether hooks run around it, which may expect a norm of torch's and its native call."""
+    return bool(m._forward_hooks or m._forward_pre_hooks)
+
+
+def forget(module: nn.Module, buffer: str) -> bool:
+    """Let a batch norm of ours that kept its running statistics use those of a task; whether it was one."""
+    place, _, name = buffer.rpartition(".")
+    m = module.get_submodule(place)
+    if name not in _RUNNING or not isinstance(m, BatchNorm | InstanceNorm):
+        return False
+    m._buffers |= dict.fromkeys(_RUNNING)
+    if isinstance(m, BatchNorm):
+        m.statistics = Statistics(f"{place}." if place else "")
+    return True
+
+
+class Functional(TorchFunctionMode):
+    """Inside, functional norms of this thread are those written out here.
+
+    It sees every function of torch that Python calls, which costs microseconds each: entered for networks that need it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.statistics = Statistics(FUNCTIONAL)
+        self.calls = 0
+        """Norms that it caught."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        written = _WRITTEN_OUT.get(func)
+        if written is None:
+            return func(*args, **(kwargs or {}))
+        self.calls += 1
+        return written(self, *args, **(kwargs or {}))
+
+
+def _f_batch_norm(
+    mode: Functional,
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Running statistics are not moved: a task's rows must leave no trace in the network."""
+    if training or running_mean is None or running_var is None:
+        running_mean, running_var = mode.statistics.of(input)
+    return _affine(input, running_mean, running_var, weight, bias, eps)
+
+
+def _torch_batch_norm(
+    mode: Functional,
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool = True,
+) -> Tensor:
+    return _f_batch_norm(mode, input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def _torch_instance_norm(
+    mode: Functional,
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    use_input_stats: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool = True,
+) -> Tensor:
+    return _instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
+
+
+def _instance_norm(
+    x: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool | None = None,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Of [n, features, ...]; running statistics, where they are used, are not moved."""
+    if use_input_stats is None:
+        use_input_stats = running_mean is None
+    if not use_input_stats and running_mean is not None and running_var is not None:
+        return _affine(x, running_mean, running_var, weight, bias, eps)
+    var, mean = torch.var_mean(x, tuple(range(2, x.dim())), correction=0, keepdim=True)
+    x = (x - mean) * torch.rsqrt(var + eps)
+    shape = (1, -1, *[1] * (x.dim() - 2))
+    x = x if weight is None else x * weight.view(shape)
+    return x if bias is None else x + bias.view(shape)
+
+
+def _layer_norm(
+    x: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    cudnn_enable: bool = True,
+) -> Tensor:
+    dims = tuple(range(-(1 if isinstance(normalized_shape, int) else len(normalized_shape)), 0))
+    var, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
+    x = (x - mean) * torch.rsqrt(var + eps)
+    if weight is not None:
+        x = x * weight
+    return x if bias is None else x + bias
+
+
+def _modeless(f: Callable[..., Tensor], instance: bool = False) -> Callable[..., Tensor]:
+    """With the arguments of a function of torch, whatever their names."""
+
+    @functools.wraps(f)
+    def call(mode: Functional, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if instance and "use_input_stats" not in kwargs and len(args) < 5:
+            kwargs["use_input_stats"] = True  # the default of F.instance_norm
+        return f(input, *args, **kwargs)
+
+    return call
+
+
+_WRITTEN_OUT: dict[Any, Callable[..., Tensor]] = {
+    F.batch_norm: _f_batch_norm,
+    torch.batch_norm: _torch_batch_norm,
+    F.layer_norm: _modeless(_layer_norm),
+    torch.layer_norm: _modeless(_layer_norm),
+    F.instance_norm: _modeless(_instance_norm, instance=True),
+    torch.instance_norm: _torch_instance_norm,
+}
+
+
+def _affine(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """[n, features, ...] normalised by statistics [features]."""
+    scale = torch.rsqrt(var + eps)
+    if weight is not None:
+        scale = scale * weight
+    shift = -mean * scale
+    if bias is not None:
+        shift = shift + bias
+    shape = (1, -1, *[1] * (x.dim() - 2))
+    return torch.addcmul(shift.view(shape), x, scale.view(shape))
+
+
+def _per_row(mask: Tensor, rows: int) -> Tensor:
+    """[rows] of [n]: a network that folds a second axis into its rows makes several of each."""
+    if rows % len(mask):
+        raise InputError(f"a batch norm sees {rows} rows where the task has {len(mask)}: which are padding is unclear")
+    return mask if rows == len(mask) else mask.repeat_interleave(rows // len(mask))
+
+
+def _over_rows(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Biased mean and variance per feature over the rows that count."""
     dims = (0, *range(2, x.dim()))
     if mask is None:

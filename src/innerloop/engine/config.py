@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from innerloop.core.errors import InputError
+from innerloop.core.plain import normalise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,20 @@ class TrainConfig:
     """Deviation of the noise of pes."""
 
     def __post_init__(self) -> None:
+        normalise(self)
+        for name, hint in get_type_hints(type(self)).items():
+            choices = [v for part in (hint, *get_args(hint)) if get_origin(part) is Literal for v in get_args(part)]
+            value = getattr(self, name)
+            if choices and value not in choices and not (value is None and type(None) in get_args(hint)):
+                raise InputError(f"there is no {name} '{value}': use {', '.join(choices)}")
+            numbers = {int: int, float: int | float}
+            kinds = [numbers[part] for part in (hint, *get_args(hint)) if part in numbers]
+            if kinds and value is not None and (isinstance(value, bool) or not isinstance(value, kinds[0])):
+                raise InputError(f"{name} must be a number, got {value!r}")
+        if not 0 <= self.meta_lr < math.inf:
+            raise InputError(f"meta_lr must be a rate from 0 up, got {self.meta_lr}")
+        if self.clip is not None and not self.clip > 0:
+            raise InputError(f"clip must be more than 0, or left out, got {self.clip}")
         for name in ("meta_batch_size", "checkpoint_every", "validation_episodes", "schedule_every", "unroll_length"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -1,5 +1,6 @@
 """Meta-training: resumable bit for bit, stopped by anything, never left half-written."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ from innerloop.core import files, scores, tree
 from innerloop.core.config import encode, identify
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
+from innerloop.core.nearest import nearest
+from innerloop.core.plain import plain as plain_value
 from innerloop.core.types import Episode, Metrics, Params, Sampler
 from innerloop.engine import checkpoint, distributed, plan
 from innerloop.engine.choose import choose
@@ -29,6 +32,8 @@ _TASKS = 32
 """Tasks of meta-training that a learner completes its parameters from."""
 _DEFAULT = "the default one"
 """How a message calls the update of a run whose config names none."""
+_PLAN = ("plan", "chunk", "threads", "layout", "precision", "recompute")
+"""Settings that say how tasks are run."""
 _WORTH_RECORDING = 200
 """Meta-steps, for pieces of an unroll."""
 
@@ -79,14 +84,17 @@ def meta_train(
         Interrupted: SIGINT or SIGTERM, in any process; saved first.
         LostError: Another process of the job is gone.
     """
+    if torch.is_inference_mode_enabled():
+        raise InputError("meta_train is inside torch.inference_mode(), where nothing can be trained: call it outside")
     if config.validate_every:
         if validation is None:
             raise InputError(f"validate_every={config.validate_every} needs a validation sampler")
         scores.of_sampler(validation)  # refused before any work
         scores.refuse_tests(validation, "the checkpoint must not be chosen")
+    record = _json(record or {})
     with distributed.join() as world:
         run = None if out is None else Path(out)
-        return _train(learner, sampler, config, run, validation, record or {}, world, start or {}, watchers, update)
+        return _train(learner, sampler, config, run, validation, record, world, start or {}, watchers, update)
 
 
 def _train(
@@ -109,7 +117,8 @@ def _train(
     feed, alone = Feed(sampler, config.meta_batch_size), world.size == 1
     identity = None if update is None else training.use(update, feed)
     if run is not None:
-        world.on_rank_zero(lambda: _open(run, learner, config, record, identity))
+        before = world.on_rank_zero(lambda: _open(run, learner, config, record, identity))
+        training.same_plan = before is None or all(before.get(k) == getattr(config, k) for k in _PLAN)
     training.restore()
     if config.meta_batch_size < world.size and world.rank == 0:
         idle = f"{world.size - config.meta_batch_size} of {world.size} processes"
@@ -156,7 +165,9 @@ class _Training:
     ):
         self.learner, self.sampler, self.config, self.run, self.world = learner, sampler, config, run, world
         self.now = learner  # as it is at this step
-        initial = learner.init(config.seed) | tree.map(torch.clone, start)
+        initial = learner.init(config.seed)
+        _fits(start, initial)
+        initial |= tree.map(torch.clone, start)
         self.params = {k: v.detach() for k, v in initial.items()}
         self.step, self.waited = 0, 0
         self.best: dict[str, Any] | None = None
@@ -165,6 +176,7 @@ class _Training:
         self.update: Update | None = None  # the default one is made when there are tasks to choose a plan on
         self.state: Any = None
         self.resumed: Params | None = None  # the leaves of the state by path, as a checkpoint had them
+        self.same_plan = True  # as asked for when the checkpoint was made
         self.stop = False
 
     @property
@@ -298,7 +310,7 @@ class _Training:
         self.spent, self.resumed = state.get("cpu_seconds", 0.0), leaves_of(state)
         self.started -= self.spent
         self.params = {k: state["params"][k].to(v.device) for k, v in self.params.items()}
-        if state["plan"] is not None and state.get("world_size", 1) == self.world.size:
+        if self.same_plan and state["plan"] is not None and state.get("world_size", 1) == self.world.size:
             self.plan = plan.Plan(**state["plan"])  # with other shares, other plans are good
 
     def _diverged(self, error: NotFiniteError) -> str:
@@ -311,16 +323,22 @@ class _Training:
         )
 
 
-def _open(run: Path, learner: Learner, config: TrainConfig, record: dict[str, Any], update: Any) -> None:
-    """Prove that the folder can be written, and that what it holds is this run or nothing."""
+def _open(
+    run: Path, learner: Learner, config: TrainConfig, record: dict[str, Any], update: Any
+) -> dict[str, Any] | None:
+    """Prove that the folder can be written, and that what it holds is this run or nothing.
+
+    Returns:
+        The settings that the run was trained with before; None where there was none.
+    """
     files.writable(run)
     train = asdict(config)
     if not (run / "config.json").exists():
         checkpoint.write_config(run, learner, train, record, update)
-        return
+        return None
     kept = checkpoint.read_config(run)
     ignored = set() if config.schedule in ("cosine", "linear") else {"steps", "cpu_minutes"}
-    ignored |= {"checkpoint_every", "plan", "chunk", "threads", "layout", "recompute"}  # rounding apart, no difference
+    ignored |= {"checkpoint_every", *_PLAN} - {"precision"}  # rounding apart, no difference
     pairs = {"learner": (kept["learner"], encode(learner)), "record": (kept["record"], record)}
     pairs["update"] = (kept.get("update", _DEFAULT), _DEFAULT if update is None else update)
     pairs |= {k: (kept["train"].get(k), v) for k, v in train.items() if k not in ignored}
@@ -332,6 +350,35 @@ def _open(run: Path, learner: Learner, config: TrainConfig, record: dict[str, An
                 "Choose another folder, remove this one, or ask for the same to go on with it"
             )
     checkpoint.write_config(run, learner, train, record, update)
+    return kept["train"]
+
+
+def _json(record: dict[str, Any]) -> dict[str, Any]:
+    """The record as it comes back from the run's config, so that a run knows itself again.
+
+    Raises:
+        InputError: It holds what JSON does not.
+    """
+    try:
+        return json.loads(json.dumps(record, default=_number))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"record must be plain JSON values, which are kept with the run: {error}") from error
+
+
+def _number(value: Any) -> Any:
+    if (new := plain_value(value)) is value:
+        raise TypeError(f"a {type(value).__name__} is none")
+    return new
+
+
+def _fits(start: Params, initial: Params) -> None:
+    """Refuse parameters to start from that are another learner's."""
+    for name, value in start.items():
+        if name not in initial:
+            raise InputError(f"start has '{name}', which the learner has not{nearest(name, initial)}")
+        if value.shape != initial[name].shape:
+            shapes = f"{list(value.shape)}, and the learner's {list(initial[name].shape)}"
+            raise InputError(f"'{name}' of start has shape {shapes}: give that of the same network, or leave it out")
 
 
 def _where(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:

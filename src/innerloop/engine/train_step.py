@@ -5,7 +5,7 @@ its update (Kingma and Ba 2015) is written out here.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from innerloop.engine.trace import Recorded
 
 BETAS, EPS = (0.9, 0.999), 1e-8
 """Constants of Adam, as `torch.optim` has them."""
+
+_KEPT = 16
+"""Recordings, by the shapes of the tasks."""
 
 
 class Moments(NamedTuple):
@@ -46,7 +49,7 @@ class WholeStep:
         # The vector that the last parameters are views of: they usually come back as they are.
         self._params, self._flat = params, flat(params)
         self._rate, self._lr = math.nan, torch.tensor(math.nan)  # one tensor as long as the rate stays
-        self._recorded: Recorded | None = None
+        self._recorded: dict[Any, Recorded] = {}
 
     @staticmethod
     def possible(plan: Plan, tasks: int) -> bool:
@@ -66,9 +69,13 @@ class WholeStep:
         if rate != self._rate:
             self._rate, self._lr = rate, torch.tensor(rate, dtype=vector.dtype, device=vector.device)
         inputs = (vector, moments, self._lr, episodes)
-        if self._recorded is None:
-            self._recorded = Recorded(self._step, inputs, self.plan)
-        vector, moments, metrics, finite = self._recorded(*inputs)
+        # By shape: a recording calls the operators of its own shapes, and on others fails, or computes something else.
+        shapes = tuple((leaf.shape, leaf.dtype) for leaf in tree.flatten(episodes))
+        if shapes not in self._recorded:
+            if len(self._recorded) == _KEPT:
+                del self._recorded[next(iter(self._recorded))]
+            self._recorded[shapes] = Recorded(self._step, inputs, self.plan)
+        vector, moments, metrics, finite = self._recorded[shapes](*inputs)
         self._params, self._flat = pieces(vector, self._like), vector
         return self._params, moments, metrics, bool(finite)
 

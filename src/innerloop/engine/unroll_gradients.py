@@ -82,8 +82,15 @@ class _Pieces:
     def _unroll(self, learner: Any, params: Params, carry: Any, support: Any) -> tuple[Tensor, Any]:
         """One problem's loss over a piece, and the state after it."""
         losses = []
+        # Where pieces do not divide the unroll, the last one is shorter: steps past the horizon do not count.
+        cut = learner.inner_steps % self.length != 0
         for _ in range(self.length):
-            carry, loss = learner.advance(params, carry, support)
+            after, loss = learner.advance(params, carry, support)
+            if cut:
+                over = learner.ended(carry, support)
+                after = tree.map(lambda new, old, over=over: torch.where(over, old, new), after, carry)
+                loss = torch.where(over, torch.zeros_like(loss), loss)
+            carry = after
             losses.append(loss)
         return torch.stack(losses).sum(), carry
 
