@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from innerloop.audit.check import Check
-from innerloop.audit.check_plans import distance, double, reason
+from innerloop.audit.check_plans import reason
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner, Unrolled
@@ -17,6 +17,7 @@ from innerloop.core.predictive import check_predictive, mean_logits, mean_output
 from innerloop.core.scores import Score, measured
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import meta_gradient
+from innerloop.engine.exactness import distance, double
 from innerloop.evaluate.result import spell
 
 GRADIENT_TOLERANCE = 1e-4
