@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from innerloop.audit.check import Check
-from innerloop.audit.check_plans import distance, double, reason
+from innerloop.audit.check_plans import reason
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner, Unrolled
@@ -18,6 +18,7 @@ from innerloop.core.scores import Score, measured
 from innerloop.core.stopped import held
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import meta_gradient
+from innerloop.engine.exactness import distance, double
 from innerloop.evaluate.result import spell
 
 GRADIENT_TOLERANCE = 1e-4

@@ -5,21 +5,20 @@ import time
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
 
 from innerloop.audit.check import Check
 from innerloop.core import guards, tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
-from innerloop.core.linalg import dot
 from innerloop.core.types import Episode, Params
-from innerloop.engine import meta_gradient
-from innerloop.engine.plan import NAMES
+from innerloop.engine.exactness import TOLERANCE, distance, double
+from innerloop.engine.execute import execute
+from innerloop.engine.plan import NAMES, Plan
 
 PLANS = tuple(name for name in NAMES if name != "compile")
 """Those that are checked unless others are asked for: compiling takes up to minutes."""
-PLAN_TOLERANCE = 1e-7
-"""Relative, in float64, where plans that do the same differ by 1e-12; an operation that mixes tasks by 1e-3 and up."""
+PLAN_TOLERANCE = TOLERANCE
+"""The one that `auto` and pinned plans are held to."""
 _REFERENCE = "loop"
 _RUNS = 5
 _SECONDS = 2.0
@@ -53,14 +52,14 @@ def plan_checks(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
-            expected = meta_gradient(learner, params64, exact, plan=_REFERENCE)[0]
+            expected = execute(learner, params64, exact, Plan(_REFERENCE))[0]
         except (RuntimeError, InputError) as error:
             yield Check(f"plan {_REFERENCE}", False, None, f"cannot run this learner: {reason(error)}")
             return
         baseline = _milliseconds(learner, params, timed, _REFERENCE)
         for name in dict.fromkeys((_REFERENCE, *plans)):
             try:
-                apart = distance(meta_gradient(learner, params64, exact, plan=name)[0], expected)
+                apart = distance(execute(learner, params64, exact, Plan(name))[0], expected)
                 each = baseline if name == _REFERENCE else _milliseconds(learner, params, timed, name)
             except (RuntimeError, InputError) as error:
                 yield Check(f"plan {name}", None, None, f"cannot run this learner: {reason(error)}")
@@ -94,11 +93,11 @@ def _judged(name: str, apart: float, each: float, baseline: float, tasks: int) -
 def _milliseconds(learner: Learner, params: Params, episodes: Episode, plan: str) -> float:
     """Median of a few runs, after a first one that may trace or compile."""
     runs: list[float] = []
-    meta_gradient(learner, params, episodes, plan=plan)
+    execute(learner, params, episodes, Plan(plan))
     begin = time.perf_counter()
     while len(runs) < _RUNS and (not runs or time.perf_counter() - begin < _SECONDS):
         start = time.perf_counter()
-        gradient, _ = meta_gradient(learner, params, episodes, plan=plan)
+        gradient, _ = execute(learner, params, episodes, Plan(plan))
         next(iter(gradient.values())).sum().item()  # wait for the device
         runs.append(1e3 * (time.perf_counter() - start))
     return statistics.median(runs)
@@ -107,15 +106,3 @@ def _milliseconds(learner: Learner, params: Params, episodes: Episode, plan: str
 def reason(error: BaseException) -> str:
     """Why something could not be run, in one line."""
     return guards.explain(error) or (str(error).strip().partition("\n")[0] or type(error).__name__)
-
-
-def distance(gradient: Params, expected: Params) -> float:
-    """Distance of two gradients, relative to the length of `expected`."""
-    size, offset = dot(expected, expected).sqrt().item(), tree.map(Tensor.sub, gradient, expected)
-    apart = dot(offset, offset).sqrt().item()
-    return apart / size if size > 0 else apart
-
-
-def double(values: Params | Episode):
-    """Floating-point leaves in float64, without a graph."""
-    return tree.map(lambda v: v.detach().double() if v.is_floating_point() else v, values)

@@ -22,6 +22,10 @@ TOLERANCE = 1e-5
 _ROUNDED = 1e-3
 """Likewise for a network that runs in its own dtype only."""
 _ROWS = 16
+_ELSEWHERE = (
+    "{} cannot be wrapped: {}. A part of it is reached by another way than its registered modules and parameters "
+    "(a closure, a hook, an unregistered module): call those in forward"
+)
 
 
 def values(x: Any) -> Any:
@@ -65,6 +69,7 @@ def check(original: nn.Module, skeleton: nn.Module, x: Any) -> bool | None:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             try:
                 module, ours = (_prepared(m, dtype, rows.device) for m in (original, skeleton))
+                _as_loaded(module, ours)
                 inputs = {k: _cast(v, dtype) for k, v in x.items()} if isinstance(x, dict) else _cast(x, dtype)
                 expected = _run(module, inputs)
             except Exception:
@@ -93,7 +98,10 @@ def _judged(module: nn.Module, ours: nn.Module, x: Any, expected: Any, tolerance
             f"{name} changes its buffer '{changed[0]}' in forward, so that an answer depends on what was asked before: "
             "call .eval() on that part where it is built, or keep no state"
         )
-    again = _run(ours, x, catching)
+    with torch.enable_grad():  # no parameter that is exchanged asks for a gradient here
+        again = _run(ours.requires_grad_(False), x, catching)
+    if isinstance(again, Tensor) and again.requires_grad:
+        raise InputError(_ELSEWHERE.format(name, "it computes with parameters that are not registered in it"))
     if _apart(again, first) > tolerance:
         raise InputError(
             f"{name} answers the same rows differently when it is asked again: it keeps state, or draws from torch's "
@@ -103,10 +111,7 @@ def _judged(module: nn.Module, ours: nn.Module, x: Any, expected: Any, tolerance
     if gap > tolerance:
         hooks = [k or name for k, m in ours.named_modules() if m._forward_hooks or m._forward_pre_hooks]
         where = f" (hooks: {', '.join(hooks[:3])})" if hooks else ""
-        raise InputError(
-            f"{name} cannot be wrapped: on the same rows its outputs are {gap:.1e} away from the module's own{where}. "
-            "A part of it is reached by another way than its registered modules and parameters; call those in forward"
-        )
+        raise InputError(_ELSEWHERE.format(name, f"on the same rows it is {gap:.1e} away from the module{where}"))
     return functional
 
 
@@ -125,6 +130,17 @@ def _prepared(module: nn.Module, dtype: torch.dtype | None, device: torch.device
             noise = torch.rand(p.shape, generator=generator, dtype=torch.float64).to(p)
             p.data = p.data * (1 + 0.1 * noise) + 0.01 * noise
     return module
+
+
+def _as_loaded(module: nn.Module, ours: nn.Module) -> None:
+    """Let the module have the buffers that were loaded into ours, and norm by its rows where ours does."""
+    buffers = dict(ours.named_buffers())
+    for name, b in module.named_buffers():
+        if name in buffers:
+            b.copy_(buffers[name])
+    for name, m in ours.named_modules():
+        if isinstance(m, norm.BatchNorm | norm.InstanceNorm) and m.running_mean is None:
+            module.get_submodule(name).training = True
 
 
 def _cast(x: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -2,14 +2,17 @@
 
 import abc
 import functools
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from innerloop.core import objectives, recompute, scores
+from innerloop.core.errors import InputError
+from innerloop.core.plain import normalise
 from innerloop.core.predictive import Predictive
 from innerloop.core.sensible import Sensible, Stream, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
@@ -49,6 +52,30 @@ class Learner(abc.ABC, Generic[Adapted]):
     """Whether `adapt` reads the support as a sequence, so that the order of its rows matters."""
     low_precision: ClassVar[bool] = False
     """Whether bfloat16 is accurate enough for it; second-order gradients lose a fifth of themselves there."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__.get("__post_init__")
+        if own is not None:  # its checks see plain numbers, whether or not it calls this one
+
+            @functools.wraps(own)
+            def checked(self: Any) -> None:
+                Learner.__post_init__(self)
+                own(self)
+
+            cls.__post_init__ = checked  # pyright: ignore[reportAttributeAccessIssue]
+
+    def __post_init__(self) -> None:
+        normalise(self)
+        for f in fields(self):
+            value = getattr(self, f.name)
+            rate = f.name.endswith("_lr")
+            if rate and (
+                isinstance(value, bool | str) or (isinstance(value, int | float) and not 0 <= value < math.inf)
+            ):
+                raise InputError(f"{f.name} must be a rate from 0 up, got {value!r}")
+            if f.name == "inner_steps" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                raise InputError(f"inner_steps must be a whole number from 0 up, got {value!r}")
 
     transductive: bool = False
     """Whether predictions may use the query batch's statistics; tables say which."""

@@ -3,7 +3,8 @@
 `grad(vmap(grad(...)))` through the native batch, instance and layer norm returns a silently wrong meta-gradient on
 torch 2.13 (relative error 0.61, 0.80 and 0.095 in float64). So `Model` turns layers of exactly these types into those
 here, in place: names, hooks and places where a layer is shared stay as they are. What is left, subclasses with a
-`forward` of their own, layers with hooks and functional calls, is caught by `Functional` while the network runs.
+`forward` of their own, layers with hooks, functional calls, is caught by `Functional` while the network runs, and so is
+weight norm, whose native second derivative is wrong even without a transform.
 
 Batch statistics come from the real rows at hand, or from what `Params` has for this call of this layer; a layer in eval
 mode keeps its running statistics. Outside of a transform the native batch norm is right, and several times faster.
@@ -298,6 +299,12 @@ def _modeless(f: Callable[..., Tensor], instance: bool = False) -> Callable[...,
     return call
 
 
+def _weight_norm(mode: Functional, v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """The native one has a wrong second derivative, also without a transform."""
+    dims = [d for d in range(v.dim()) if dim == -1 or d != dim % v.dim()]
+    return v * (g / v.square().sum(dims, keepdim=True).sqrt())
+
+
 _WRITTEN_OUT: dict[Any, Callable[..., Tensor]] = {
     F.batch_norm: _f_batch_norm,
     torch.batch_norm: _torch_batch_norm,
@@ -305,6 +312,7 @@ _WRITTEN_OUT: dict[Any, Callable[..., Tensor]] = {
     torch.layer_norm: _modeless(_layer_norm),
     F.instance_norm: _modeless(_instance_norm, instance=True),
     torch.instance_norm: _torch_instance_norm,
+    torch._weight_norm: _weight_norm,
 }
 
 

@@ -16,7 +16,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.threads import cores
 from innerloop.core.types import Episode, Params
-from innerloop.engine import trace
+from innerloop.engine import exactness, trace
 from innerloop.engine.execute import execute
 from innerloop.engine.plan import Plan, free_memory
 from innerloop.engine.task_gradient import splits
@@ -27,7 +27,8 @@ _CHUNK = 8
 _COLD = 2.0
 """Seconds of a first call that may be imports: longer ones are not timed again."""
 _TOLERANCE = {torch.float32: 2e-2, torch.float64: 1e-6}
-"""Relative distance to the loop's gradient. In float32 one ReLU that falls to the other side of 0 costs 1e-3."""
+"""Relative distance to the loop's gradient on the tasks that are timed, for what goes wrong there alone (a compiler).
+In float32 one ReLU that falls to the other side of 0 costs 1e-3; whether the plan itself is right, `exactness` says."""
 _SMALL = 0.2
 """Seconds of a vmapped probe below which Python's part of the work is worth recording away."""
 _COMPILING = 0.05
@@ -155,6 +156,8 @@ class _Trial:
         if apart > _TOLERANCE.get(next(iter(gradient.values())).dtype if gradient else torch.float32, 2e-2):
             self.dropped[plan] = f"its gradient is {apart:.1e} from the loop's"
             return
+        if plan != self.loop and not self._exact(plan):
+            return
         if seconds < _COLD:
             seconds = min(seconds, self._run(plan)[0])
         self.seconds[plan] = seconds
@@ -173,6 +176,17 @@ class _Trial:
         gradient = execute(self.learner, self.params, self.probe, plan)[0]
         _synchronize(self.probe)
         return time.perf_counter() - start, gradient
+
+    def _exact(self, plan: Plan) -> bool:
+        """Whether the plan passes the check that pinned and audited plans pass; `dropped` says why not."""
+        try:
+            apart, most = exactness.gap(self.learner, self.params, self.probe, plan)
+        except Exception as error:
+            self.dropped[plan] = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            return False
+        if not apart <= most:
+            self.dropped[plan] = f"its gradient is {apart:.1e} from the loop's in float64"
+        return apart <= most
 
     def _apart(self, gradient: Params) -> float:
         if self._expected is None:

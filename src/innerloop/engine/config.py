@@ -38,6 +38,8 @@ class TrainConfig:
     """Steps between checkpoints."""
     plan: Literal["auto", "loop", "threads", "vmap", "replay", "compile"] = "auto"
     """How tasks are run: `auto` times them and says what it chose; see `docs/scale.md`."""
+    unchecked: bool = False
+    """Take a plan that is not `auto` without comparing its meta-gradient with the loop's at the start."""
     chunk: int | None = None
     """Tasks at once; None: as the plan has it."""
     threads: int | None = None

@@ -4,16 +4,18 @@ import torch
 from torch import Tensor
 
 from innerloop.core import tree
+from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.scores import Score, measured
 from innerloop.core.types import Episode, Metrics, Params
 from innerloop.engine.choose import choose
+from innerloop.engine.exactness import verify
 from innerloop.engine.execute import execute
 from innerloop.engine.plan import Plan
 
 
 def meta_gradient(
-    learner: Learner, params: Params, episodes: Episode, plan: str | Plan = "auto"
+    learner: Learner, params: Params, episodes: Episode, plan: str | Plan = "auto", unchecked: bool = False
 ) -> tuple[Params, Metrics]:
     """Mean over tasks of the gradient of `learner.loss`, and of its metrics.
 
@@ -25,15 +27,22 @@ def meta_gradient(
         episodes: Tasks, stacked along a leading axis.
         plan: `loop`, `threads`, `vmap`, `replay`, `compile` (see `engine.plan.Plan`), or `auto`: the fastest of them
             here, timed once for each learner and shape. A `Plan` pins chunk, threads and memory layout as well.
+        unchecked: Take a pinned plan without comparing it with the loop, once for each learner and shape.
 
     Returns:
         The meta-gradient, and `loss` beside the learner's own metrics.
 
     Raises:
-        InputError: There is no such plan, or it cannot run this learner.
+        InputError: There is no such plan, or it cannot run this learner, or has another gradient than the loop.
     """
-    if not isinstance(plan, Plan):
-        plan = choose(learner, params, episodes).plan if plan == "auto" else Plan(plan)
+    if torch.is_inference_mode_enabled():
+        raise InputError("gradients are needed, and torch.inference_mode() has none: call meta_gradient outside of it")
+    if plan == "auto":
+        plan = choose(learner, params, episodes).plan
+    else:
+        plan = plan if isinstance(plan, Plan) else Plan(plan)
+        if not unchecked:
+            verify(learner, params, episodes, plan)
     return execute(learner, params, episodes, plan)
 
 

@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 
-from innerloop.core import files, scores, tree
+from innerloop.core import files, fits, scores, tree
 from innerloop.core.config import encode, identify
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
-from innerloop.core.nearest import nearest
 from innerloop.core.plain import plain as plain_value
 from innerloop.core.types import Episode, Metrics, Params, Sampler
 from innerloop.engine import checkpoint, distributed, plan
 from innerloop.engine.choose import choose
 from innerloop.engine.config import TrainConfig
 from innerloop.engine.episode_buffer import Feed
+from innerloop.engine.exactness import verify
 from innerloop.engine.log import Bar, Log
 from innerloop.engine.signals import stop_signals
 from innerloop.engine.step import validation_scores
@@ -86,6 +86,7 @@ def meta_train(
     """
     if torch.is_inference_mode_enabled():
         raise InputError("meta_train is inside torch.inference_mode(), where nothing can be trained: call it outside")
+    fits.check_learner(learner)
     if config.validate_every:
         if validation is None:
             raise InputError(f"validate_every={config.validate_every} needs a validation sampler")
@@ -166,7 +167,7 @@ class _Training:
         self.learner, self.sampler, self.config, self.run, self.world = learner, sampler, config, run, world
         self.now = learner  # as it is at this step
         initial = learner.init(config.seed)
-        _fits(start, initial)
+        fits.check_start(start, initial)
         initial |= tree.map(torch.clone, start)
         self.params = {k: v.detach() for k, v in initial.items()}
         self.step, self.waited = 0, 0
@@ -176,6 +177,7 @@ class _Training:
         self.update: Update | None = None  # the default one is made when there are tasks to choose a plan on
         self.state: Any = None
         self.resumed: Params | None = None  # the leaves of the state by path, as a checkpoint had them
+        self.alike: bool | None = None  # whether tasks and parameters have one type; None: not seen yet
         self.same_plan = True  # as asked for when the checkpoint was made
         self.stop = False
 
@@ -218,6 +220,10 @@ class _Training:
         # A process without tasks runs one that does not count, so that it knows the names of the metrics.
         tasks = mine or range(1)
         episodes = feed.episodes(self.step, tasks)
+        if self.alike is None:  # looked at once: the first tasks are as all others
+            self.alike = fits.fitting(episodes, self.params) is episodes
+            fits.check_task(self.now, self.params, fits.fitting(episodes, self.params))
+        episodes = episodes if self.alike else fits.fitting(episodes, self.params)
         now = self.learner.annealed(self.config.done(self.step, self.spent))
         self.now = now if now != self.now else self.now  # what is recorded holds for one object
         self._stopped, self._weight = stopped, len(mine) / size
@@ -242,6 +248,9 @@ class _Training:
         config = self.config
         if self.plan is None:
             self.plan = self._pick(episodes)
+        elif config.plan != "auto" and config.estimator == "exact" and not config.unchecked:
+            pinned = self.plan
+            self.world.on_rank_zero(lambda: verify(self.now, self.params, episodes, pinned))
         estimator: Estimator | None = None
         if config.estimator != "exact":
             # Pieces run all problems at once; loop and threads would run one after another.
@@ -268,7 +277,7 @@ class _Training:
         count = self.config.validation_episodes
         mine = self.world.share(count)
         tasks = mine or range(1)
-        episodes = sampler.episodes(tasks.start, len(tasks))
+        episodes = fits.fitting(sampler.episodes(tasks.start, len(tasks)), self.params)
         score = scores.of_sampler(sampler)
         values = validation_scores(self.learner, self.complete(self.params), episodes, score)
         total, ci95 = score.interval(self.world.gather(values[: len(mine)], mine, count).cpu().double())
@@ -338,7 +347,7 @@ def _open(
         return None
     kept = checkpoint.read_config(run)
     ignored = set() if config.schedule in ("cosine", "linear") else {"steps", "cpu_minutes"}
-    ignored |= {"checkpoint_every", *_PLAN} - {"precision"}  # rounding apart, no difference
+    ignored |= {"checkpoint_every", "unchecked", *_PLAN} - {"precision"}  # rounding apart, no difference
     pairs = {"learner": (kept["learner"], encode(learner)), "record": (kept["record"], record)}
     pairs["update"] = (kept.get("update", _DEFAULT), _DEFAULT if update is None else update)
     pairs |= {k: (kept["train"].get(k), v) for k, v in train.items() if k not in ignored}
@@ -369,16 +378,6 @@ def _number(value: Any) -> Any:
     if (new := plain_value(value)) is value:
         raise TypeError(f"a {type(value).__name__} is none")
     return new
-
-
-def _fits(start: Params, initial: Params) -> None:
-    """Refuse parameters to start from that are another learner's."""
-    for name, value in start.items():
-        if name not in initial:
-            raise InputError(f"start has '{name}', which the learner has not{nearest(name, initial)}")
-        if value.shape != initial[name].shape:
-            shapes = f"{list(value.shape)}, and the learner's {list(initial[name].shape)}"
-            raise InputError(f"'{name}' of start has shape {shapes}: give that of the same network, or leave it out")
 
 
 def _where(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:

@@ -133,7 +133,7 @@ class Descent:
                 raise NotFiniteError("the loss or its gradient", metrics)
             return params, Descending(moments, None), metrics
         else:
-            gradient, metrics = meta_gradient(learner, params, episodes, self.plan)
+            gradient, metrics = meta_gradient(learner, params, episodes, self.plan, unchecked=True)
             if self.mean is not None:
                 gradient, metrics = self.mean(gradient, metrics)
         # Looked at before the optimizer: its moments would keep a NaN for ever.

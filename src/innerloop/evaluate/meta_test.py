@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from innerloop.core import objectives, tree
+from innerloop.core import fits, objectives, tree
 from innerloop.core.aligned import aligned, packed
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner, Unrolled
@@ -83,6 +83,8 @@ def meta_test(
     """
     if episodes < 1:
         raise InputError(f"a meta-test needs at least 1 episode, got {episodes}")
+    fits.check_learner(learner)
+    fits.check_params(learner, params)
     device = next(iter(params.values())).device if params else torch.device("cpu")
     params = packed(params)
     threads = threads or (cores() if device.type == "cpu" else 1)
@@ -97,7 +99,7 @@ def meta_test(
 
         for start in range(first, first + episodes, chunk):
             count = min(chunk, first + episodes - start)
-            stacked = tree.map(lambda leaf: leaf.to(device), sampler.episodes(start, count))
+            stacked = fits.fitting(tree.map(lambda leaf: leaf.to(device), sampler.episodes(start, count)), params)
             tasks = [aligned(tree.slice(stacked, i)) for i in range(count)]  # the same wherever they lie in a chunk
             done += spread(run, tasks, threads)
     scores = torch.stack([task.numbers for task in done])
@@ -145,6 +147,7 @@ def _task(
     support, query = episode
     start = time.perf_counter()
     outputs = learner.predict(params, learner.adapt(params, support), query.x)
+    fits.check_outputs(outputs, query, type(learner).__name__)
     numbers = measured(score, outputs, query).cpu().double()  # waits for the device
     seconds = time.perf_counter() - start
     if not objectives.weights(query.y, query.mask).any():

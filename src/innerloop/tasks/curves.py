@@ -11,6 +11,7 @@ from torch import Tensor
 from innerloop.core import random
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
+from innerloop.core.plain import normalise
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 
@@ -47,6 +48,7 @@ class Curves(abc.ABC):
     """Ragged tasks: from so many support points to `shots`, the rest is padding under a mask; None: always `shots`."""
 
     def __post_init__(self) -> None:
+        normalise(self)
         if min(self.shots, self.queries) < 1:
             raise InputError(f"shots and queries must be at least 1, got {self.shots} and {self.queries}")
         if not self.noise >= 0:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
+from innerloop.core.plain import normalise
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 
@@ -40,6 +41,7 @@ class MassSpringDamper:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        normalise(self)
         if min(self.shots, self.queries) < 1:
             raise InputError(f"shots and queries must be at least 1, got {self.shots} and {self.queries}")
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
+from innerloop.core.plain import normalise
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 from innerloop.tasks.pool import Pool, base_name
@@ -68,6 +69,7 @@ class EpisodeSampler:
     with enough classes. A rotated alphabet is a group of its own."""
 
     def __post_init__(self) -> None:
+        normalise(self)
         for name, value, least in (("ways", self.ways, 1), ("shots", self.shots, 1), ("queries", self.queries, 1)):
             low, high = _range(value)
             if not least <= low <= high:
@@ -237,6 +239,7 @@ class BatchSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        normalise(self)
         if self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
 

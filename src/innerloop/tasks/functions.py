@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
+from innerloop.core.plain import normalise
 from innerloop.core.types import Batch, Episode, Params
 
 Init = Callable[[Tensor], tuple[Params, dict[str, Tensor]]]
@@ -36,6 +37,7 @@ class Functions:
     """Start of your own family, whose value goes to the learner."""
 
     def __post_init__(self) -> None:
+        normalise(self)
         if self.init is None and self.family not in FAMILIES:
             raise InputError(f"there is no family '{self.family}': use {', '.join(FAMILIES)}, or give an init")
 

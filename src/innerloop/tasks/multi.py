@@ -9,6 +9,7 @@ from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
+from innerloop.core.plain import normalise
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 from innerloop.tasks.episodes import DRAW, QUERY
@@ -30,6 +31,7 @@ class TaskBatchSampler:
     """Classes of a task where there are no groups; the last ones may have one more."""
 
     def __post_init__(self) -> None:
+        normalise(self)
         if self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
         if self.size < 2:

@@ -16,6 +16,7 @@ from torch import Tensor
 from innerloop.core import random, tree
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
+from innerloop.core.plain import normalise
 from innerloop.core.types import Episode
 from innerloop.tasks import draws
 from innerloop.tasks.curves import Curves, Range, check_range, constants
@@ -150,6 +151,7 @@ class Mixture:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        normalise(self)
         sizes = {(family.shots, family.queries) for family in self.families}
         if len(sizes) != 1:
             which = ", ".join(f"{shots} and {queries}" for shots, queries in sorted(sizes)) or "no family at all"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
+from innerloop.core.plain import normalise
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 from innerloop.tasks.augment import Augmentation
@@ -42,6 +43,7 @@ class UnsupervisedSampler:
     """What support and query copies are distorted by."""
 
     def __post_init__(self) -> None:
+        normalise(self)
         if min(self.ways, self.shots, self.queries) < 1:
             raise InputError(
                 f"ways, shots and queries must be at least 1; got {self.ways}, {self.shots} and {self.queries}"

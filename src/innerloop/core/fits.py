@@ -1,0 +1,111 @@
+"""Whether learner, parameters and tasks go together; asked once, before the work."""
+
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from innerloop.core import tree
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.nearest import nearest
+from innerloop.core.types import Batch, Episode, Params
+
+
+def check_learner(learner: Any) -> None:
+    """Refuse what is no learner, or holds a module where a `Model` is meant.
+
+    Raises:
+        InputError: With what to write instead.
+    """
+    if not isinstance(learner, Learner):
+        kind = learner.__name__ if isinstance(learner, type) else type(learner).__name__
+        raise InputError(f"{kind} is no learner: give one such as MAML(model=...)")
+    for f in fields(learner):
+        value = getattr(learner, f.name)
+        if isinstance(value, nn.Module):
+            raise InputError(
+                f"{f.name}={type(value).__name__}(...) of {type(learner).__name__} is a module, and a learner holds "
+                f"networks without tensors: {f.name}=Module(lambda: network), from innerloop.core.model"
+            )
+
+
+def check_start(start: Params, initial: Params) -> None:
+    """Refuse parameters to start from that are another learner's.
+
+    Raises:
+        InputError: A name that the learner has not, or a shape.
+    """
+    for name, value in start.items():
+        if name not in initial:
+            raise InputError(f"start has '{name}', which the learner has not{nearest(name, initial)}")
+        _check_shape(name, value, initial[name])
+
+
+def check_params(learner: Learner, params: Params) -> None:
+    """Refuse parameters that lack some of the learner's, or have them in other shapes.
+
+    Raises:
+        InputError: Naming the first.
+    """
+    initial = learner.init(0)
+    missing = [name for name in initial if name not in params]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(
+            f"'{missing[0]}'{more} of {type(learner).__name__} is missing among the parameters: give those of `init`, "
+            "or of a run of the same learner"
+        )
+    for name, value in initial.items():
+        _check_shape(name, params[name], value)
+
+
+def check_outputs(outputs: Tensor, query: Batch, name: str) -> None:
+    """Refuse a network with fewer outputs than the task has classes: the labels past them could never be right.
+
+    Raises:
+        InputError: It has fewer.
+    """
+    if query.classes is not None and outputs.ndim == 2 and outputs.shape[-1] < query.classes.shape[-1]:
+        ways = query.classes.shape[-1]
+        raise InputError(
+            f"{name} has {outputs.shape[-1]} outputs, and these tasks have {ways} classes: give its network {ways} "
+            "outputs, or lower the ways"
+        )
+
+
+def fitting(episodes: Episode, params: Params) -> Episode:
+    """The episodes in the floating-point type of the parameters, and out of inference mode; the same where they are."""
+    dtype = next((v.dtype for v in params.values() if v.is_floating_point()), None)
+
+    def leaf(value: Tensor) -> Tensor:
+        if dtype is not None and value.is_floating_point() and value.dtype != dtype:
+            return value.to(dtype)
+        return value.clone() if value.is_inference() else value
+
+    moved = tree.map(leaf, episodes)
+    same = all(a is b for a, b in zip(tree.flatten(moved), tree.flatten(episodes), strict=True))
+    return episodes if same else moved
+
+
+@torch.no_grad()
+def check_task(learner: Learner, params: Params, episodes: Episode) -> None:
+    """Refuse tasks with more classes than the learner answers with; tries the first.
+
+    Raises:
+        InputError: They have more.
+    """
+    support, query = tree.slice(episodes, 0)
+    if query.classes is None or not len(support.y) or not len(query.y):
+        return
+    rows = query._replace(x=tree.slice(query.x, slice(0, 2)), y=query.y[:2], mask=None)
+    check_outputs(learner.predict(params, learner.adapt(params, support), rows.x), rows, type(learner).__name__)
+
+
+def _check_shape(name: str, value: Tensor, initial: Tensor) -> None:
+    if value.shape != initial.shape:
+        raise InputError(
+            f"'{name}' has shape {list(value.shape)}, and the learner's {list(initial.shape)}: give that of the same "
+            "network, or leave it out"
+        )

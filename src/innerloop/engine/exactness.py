@@ -1,0 +1,112 @@
+"""Whether a plan has the loop's meta-gradient: one check, for plans that are chosen, pinned or audited.
+
+In float64 on two tasks, where plans that do the same differ by 1e-12, and an operation that mixes tasks, or is wrong
+under a transform, by 1e-3 and more. In float32 rounding would hide some of these.
+"""
+
+from collections import OrderedDict
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from innerloop.core import tree
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.linalg import dot
+from innerloop.core.types import Episode, Params
+from innerloop.engine import trace
+from innerloop.engine.execute import execute
+from innerloop.engine.plan import Plan
+
+TOLERANCE = 1e-6
+"""Relative to the length of the loop's gradient."""
+_OWN_TOLERANCE = 1e-3
+"""Likewise for learners that run in their own dtype only, such as those that make float32 tensors inside."""
+_TASKS, _KEPT = 2, 256
+_VERIFIED: "OrderedDict[Any, None]" = OrderedDict()
+
+
+def gap(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> tuple[float, float]:
+    """The distance of a plan's meta-gradient to the loop's on the first two tasks, and what it may be.
+
+    What is compiled is judged by the operators that are recorded for it.
+
+    Raises:
+        InputError: The plan cannot run this learner.
+    """
+    two = tree.slice(episodes, slice(0, _TASKS))
+    exact = True
+    try:
+        expected = execute(learner, double(params), double(two), Plan("loop"))[0]
+    except (RuntimeError, TypeError):  # an operation with a dtype of its own, or a device without float64
+        exact = False
+        expected = execute(learner, params, two, Plan("loop"))[0]
+    how = replace(plan, name="replay") if plan.name == "compile" else plan
+    how = replace(how, chunk=min(how.chunk, tree.length(two))) if how.chunk > 1 else how
+    how = replace(how, precision="float32")  # rounding on purpose is no mistake
+    result = execute(learner, *((double(params), double(two)) if exact else (params, two)), how)[0]
+    apart = distance(result, expected)
+    if exact and apart > TOLERANCE and _rounds(learner, params, two):
+        exact = False
+    return apart, TOLERANCE if exact else _OWN_TOLERANCE
+
+
+def verify(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> None:
+    """Refuse a plan whose meta-gradient is not the loop's; once for each learner, plan and shape of a task.
+
+    Raises:
+        InputError: It is not, or the plan cannot run this learner.
+    """
+    if (plan.name == "loop" and plan.layout == "contiguous") or not params:
+        return
+    key = (learner, trace.shapes((params, tree.slice(episodes, 0))), plan)
+    if key in _VERIFIED:
+        return
+    apart, most = gap(learner, params, episodes, plan)
+    if not apart <= most:
+        raise InputError(
+            f"the plan '{plan}' has another meta-gradient than the loop, {apart:.1e} away (at most {most:.0e}): an "
+            "operation mixes tasks, or is wrong under vmap. Use the plan loop, threads or auto, or take it as it "
+            "is with unchecked=True (--unchecked)"
+        )
+    _VERIFIED[key] = None
+    if len(_VERIFIED) > _KEPT:
+        _VERIFIED.popitem(last=False)
+
+
+def distance(gradient: Params, expected: Params) -> float:
+    """Distance of two gradients, relative to the length of `expected`."""
+    size, offset = dot(expected, expected).sqrt().item(), tree.map(Tensor.sub, gradient, expected)
+    apart = dot(offset, offset).sqrt().item()
+    return apart / size if size > 0 else apart
+
+
+def double(values: Any) -> Any:
+    """Floating-point leaves in float64, without a graph."""
+    return tree.map(lambda v: v.detach().double() if v.is_floating_point() else v, values)
+
+
+def _rounds(learner: Learner, params: Params, episodes: Episode) -> bool:
+    """Whether the learner computes in less than float64 although everything it gets is in float64."""
+    with torch.enable_grad(), _Dtypes() as dtypes:
+        learner.loss(double(params), double(tree.slice(episodes, 0)))
+    return dtypes.seen
+
+
+class _Dtypes(TorchDispatchMode):
+    """Notes whether anything was computed in less than float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        outputs = func(*args, **(kwargs or {}))
+        low = (torch.float32, torch.bfloat16, torch.float16)
+        # A lone number is a constant, not rounding.
+        self.seen |= any(isinstance(v, Tensor) and v.dtype in low and v.numel() > 1 for v in tree_leaves(outputs))
+        return outputs
