@@ -44,7 +44,10 @@ def load(path: Path, needed: Sequence[str] | None = None) -> Arrays:
         raise InputError(f"{path} holds arrays for which there is not enough memory") from error
     except Exception as error:  # whatever zipfile, its decompressors and NumPy's parser stumble on
         reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
-        raise InputError(f"{path} is no .npz of plain arrays ({reason}): pickled objects are never read") from error
+        raise InputError(
+            f"{path} is no .npz of plain arrays ({reason}), named x and y as np.savez(file, x=x, y=y) writes them: "
+            "pickled objects are never read"
+        ) from error
 
 
 def words(labels: np.ndarray) -> np.ndarray:

@@ -63,7 +63,7 @@ def test_arrays_that_cannot_be(tmp_path, arrays_, said):
 
 def test_arrays_that_are_no_file(tmp_path):
     (tmp_path / "junk.npz").write_bytes(b"junk")
-    for path, said in ((tmp_path / "junk.npz", "not an .npz"), (tmp_path / "none.npz", "there is no file")):
+    for path, said in ((tmp_path / "junk.npz", "no .npz of plain arrays"), (tmp_path / "none.npz", "there is no file")):
         with pytest.raises(InputError, match=said):
             npz(path)
     np.save(tmp_path / "one.npy", np.zeros(3))
