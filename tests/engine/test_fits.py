@@ -1,6 +1,7 @@
 """What does not go together is refused before any work, in one message."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,7 +107,9 @@ def test_a_network_with_fewer_outputs_than_ways_is_refused():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", [MAML, ProtoNet])
 def test_tasks_come_in_the_type_of_the_network(dtype, kind):
-    net = {"model" if kind is MAML else "encoder": Module(lambda: nn.Linear(INPUTS, 3, bias=False).to(dtype))}
+    net: dict[str, Any] = {
+        "model" if kind is MAML else "encoder": Module(lambda: nn.Linear(INPUTS, 3, bias=False).to(dtype))
+    }
     learner = kind(**net)
     params = [meta_train(learner, NeedlesInNoise(dtype=of), config()) for of in (torch.float32, torch.float64)]
     assert all(v.dtype == dtype for p in params for v in p.values())

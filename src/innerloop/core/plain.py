@@ -6,10 +6,10 @@ from typing import Any
 
 def plain(value: Any) -> Any:
     """The value with NumPy scalars as numbers and lists as tuples, also inside of tuples."""
-    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-        return tuple(plain(v) for v in value)
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:  # core imports no NumPy
         return value.item()
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return tuple(plain(v) for v in value)
     return value
 
 
