@@ -154,3 +154,49 @@ def test_what_cannot_be_cut_into_pieces_is_refused():
         TruncatedBPTT(plan="loop")
     with pytest.raises(InputError, match="length of a piece"):
         PES(length=0)
+
+
+@pytest.mark.parametrize("plan", ["vmap", "replay"])
+def test_pieces_that_do_not_divide_the_unroll_end_at_its_horizon(plan):
+    """Of the whole unroll in one longer piece, and of truncation by a slow loop without any estimator."""
+    learner, episodes = Rates(inner_steps=7), bowls(3)
+    params = learner.init(0)
+    expected = meta_gradient(learner, params, episodes, "loop")[0]
+    longer = TruncatedBPTT(length=9, plan=plan)
+    found, state, _ = longer.gradient(learner, params, longer.begin(learner, params, episodes), episodes, 0)
+    assert distance(found, expected) < 1e-10
+    assert state.carry.step.tolist() == [7, 7, 7]
+
+    pieces = TruncatedBPTT(length=3, plan=plan)  # 3, 3 and 1
+    state, total = pieces.begin(learner, params, episodes), tree.map(torch.zeros_like, params)
+    for step in range(3):
+        gradient, state, _ = pieces.gradient(learner, params, state, episodes, step)
+        total = tree.map(torch.add, total, gradient)
+    slow = tree.map(torch.zeros_like, params)
+    for i in range(3):
+        support = tree.slice(episodes.support, i)
+        leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
+        carry = learner.start(leaves, support)
+        for length in (3, 3, 1):
+            carry, loss = tree.map(torch.Tensor.detach, carry), 0
+            for _ in range(length):
+                carry, value = learner.advance(leaves, carry, support)
+                loss = loss + value
+            slopes = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+            slow = {k: slow[k] + slope / 3 for k, slope in zip(slow, slopes, strict=True)}
+    assert distance(total, slow) < 1e-10
+
+
+def test_pes_of_pieces_that_do_not_divide_the_unroll_is_unbiased():
+    """1.41 of the exact gradient where pieces ran past the horizon (7 steps in pieces of 5)."""
+    learner, episodes = Rates(inner_steps=7), bowls(2000)
+    episodes = tree.map(lambda v: v[:1].expand_as(v) if v.is_floating_point() else v, episodes)  # one task, much noise
+    params = learner.init(0)
+    expected = meta_gradient(learner, params, tree.slice(episodes, slice(0, 1)), "loop")[0]
+    pes = PES(length=5, sigma=0.01, plan="vmap")
+    state, total = pes.begin(learner, params, episodes), tree.map(torch.zeros_like, params)
+    for step in range(2):
+        gradient, state, _ = pes.gradient(learner, params, state, episodes, step)
+        total = tree.map(torch.add, total, gradient)
+    along = sum((total[k] * expected[k]).sum() for k in total) / sum(v.square().sum() for v in expected.values())
+    assert float(along) == pytest.approx(1, abs=0.1)

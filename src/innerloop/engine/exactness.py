@@ -98,7 +98,7 @@ def _rounds(learner: Learner, params: Params, episodes: Episode) -> bool:
 
 
 class _Dtypes(TorchDispatchMode):
-    """Notes whether anything was computed in less than float64."""
+    """Notes whether float64 was turned into less; what begins as float32 (an accuracy, a constant) rounds nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,6 +107,6 @@ class _Dtypes(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         outputs = func(*args, **(kwargs or {}))
         low = (torch.float32, torch.bfloat16, torch.float16)
-        # A lone number is a constant, not rounding.
-        self.seen |= any(isinstance(v, Tensor) and v.dtype in low and v.numel() > 1 for v in tree_leaves(outputs))
+        before = any(isinstance(v, Tensor) and v.dtype == torch.float64 for v in tree_leaves((args, kwargs)))
+        self.seen |= before and any(isinstance(v, Tensor) and v.dtype in low for v in tree_leaves(outputs))
         return outputs
