@@ -172,7 +172,8 @@ def test_a_plan_that_is_wrong_fails(monkeypatch):
             super().__init__()
             self.insert(2, nn.BatchNorm1d(8, track_running_stats=False))
 
-    monkeypatch.setattr(norm, "replace", lambda module: module)
+    monkeypatch.setattr(norm, "convert", lambda module: module)
+    monkeypatch.setattr(norm, "_WRITTEN_OUT", {})
     tasks, learner = tiny.sampler().episodes(0, 2), blobs(Normed)
     loop, vmap = plan_checks(learner, learner.init(0), tasks, tasks, ("vmap",))
     assert loop.passed

@@ -88,9 +88,18 @@ def audit(
         checks += [
             lambda: [check_learner.meta_gradient_check(learner, params, two, seed)],
             lambda: plan_checks(learner, params, two, few, plans),
-            lambda: [check_learner.query_independence(learner, params, few)],
-            lambda: [check_learner.predictive_mean(learner, params, few, score)] if learner.probabilistic else [],
-            lambda: [check_learner.label_permutation(learner, params, drawn, score, seed)],
+            lambda: [_run("query independence", lambda: check_learner.query_independence(learner, params, few))],
+            lambda: (
+                [_run("predictive mean", lambda: check_learner.predictive_mean(learner, params, few, score))]
+                if learner.probabilistic
+                else []
+            ),
+            lambda: [
+                _run(
+                    "label permutation",
+                    lambda: check_learner.label_permutation(learner, params, drawn, score, seed),
+                )
+            ],
             lambda: [check_data.label_order(sampler)],
             lambda: [check_data.disjoint_episodes(drawn)],
         ]
@@ -99,6 +108,14 @@ def audit(
         checks += [lambda: [check_data.class_overlap(pools), check_data.duplicate_images(pools)]]
     rows = tuple(row for check in checks for row in check())
     return Audit(type(learner).__name__, rows, time.perf_counter() - start)
+
+
+def _run(name: str, check: Callable[[], Check]) -> Check:
+    """A check, failed where the learner or its network is refused: that is a finding, not an error of the audit."""
+    try:
+        return check()
+    except InputError as error:
+        return Check(name, False, None, str(error))
 
 
 def _pools(splits: Splits | Mapping[str, Pool]) -> Mapping[str, Pool]:

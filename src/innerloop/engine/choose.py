@@ -82,13 +82,13 @@ def _choose(learner: Learner, params: Params, episodes: Episode, steps: int, pin
     if vmap is not None and vmap < _SMALL:
         for plan in _pinned([Plan("replay", chunk=min(count, room))], pins):
             trial.time(plan)
-    eager = trial.best
+    eager = trial.best()
     for plan in _pinned([replace(eager, name="compile", threads=eager.threads, recompute=False)], pins):
         # A graph of several tasks of pictures takes minutes to compile and gains nothing over that of one.
         plan = replace(plan, chunk=1) if plan.layout == "mixed" else plan
         if steps and _GAIN * steps * trial.seconds[eager] * tasks / count > _COMPILING * trial.operators(plan):
             trial.time(plan)
-    return Choice(_scaled(trial.best, count, tasks, room), _message(trial, count))
+    return Choice(_scaled(trial.best(), count, tasks, room), _message(trial, count))
 
 
 def _eager(learner: Learner, probe: Episode, chunk: int, threads: int) -> Iterator[Plan]:
@@ -133,11 +133,19 @@ class _Trial:
         self.learner, self.params, self.probe, self.loop = learner, params, probe, loop
         self.seconds: dict[Plan, float] = {}
         self.dropped: dict[Plan, str] = {}
+        self.judged: set[Plan] = set()
         self._expected: Params | None = None
 
-    @property
     def best(self) -> Plan:
-        return min(self.seconds, key=self.seconds.__getitem__)
+        """The fastest plan that has the loop's gradient. Only what would be taken is judged."""
+        while True:
+            if not self.seconds:
+                raise InputError(f"no plan runs {type(self.learner).__name__}: {'; '.join(self.dropped.values())}")
+            plan = min(self.seconds, key=self.seconds.__getitem__)
+            if plan in self.judged or plan == self.loop or self._exact(plan):
+                self.judged.add(plan)
+                return plan
+            del self.seconds[plan]
 
     def time(self, plan: Plan) -> None:
         """Twice where the first call was short, counting the better one."""
@@ -155,8 +163,6 @@ class _Trial:
         apart = self._apart(gradient)
         if apart > _TOLERANCE.get(next(iter(gradient.values())).dtype if gradient else torch.float32, 2e-2):
             self.dropped[plan] = f"its gradient is {apart:.1e} from the loop's"
-            return
-        if plan != self.loop and not self._exact(plan):
             return
         if seconds < _COLD:
             seconds = min(seconds, self._run(plan)[0])
@@ -197,7 +203,7 @@ class _Trial:
 
 
 def _message(trial: _Trial, count: int) -> str:
-    best, loop = trial.best, trial.loop
+    best, loop = trial.best(), trial.loop
     faster = f", {trial.seconds[loop] / trial.seconds[best]:.1f}x the loop" if loop in trial.seconds else ""
     tried = f"{len(trial.seconds)} plans timed on {count} tasks"
     dropped = "".join(f"; not {plan}: {why}" for plan, why in trial.dropped.items())
