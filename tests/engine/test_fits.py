@@ -9,11 +9,13 @@ import torch
 from torch import nn
 
 from innerloop.core.errors import InputError
+from innerloop.core.fits import check_params
 from innerloop.core.model import Module
 from innerloop.core.plain import plain
 from innerloop.engine import TrainConfig, meta_train
 from innerloop.evaluate import meta_test
 from innerloop.learners.gradient.maml import MAML
+from innerloop.learners.metric.gaussian_memory import GaussianMemory
 from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.nn.mlp import MLP
 from tests.problems import INPUTS, NeedlesInNoise
@@ -119,3 +121,11 @@ def test_tasks_come_in_the_type_of_the_network(dtype, kind):
         for of in (torch.float32, torch.float64)
     ]
     assert scores[0] == pytest.approx(scores[1], abs=0.05)
+
+
+def test_only_what_a_learner_completes_may_grow():
+    memory = GaussianMemory(encoder=MLP(inputs=4, hidden=(3,), outputs=2))
+    params = memory.init(0)
+    with pytest.raises(InputError, match="'log_sigma' has shape"):
+        check_params(memory, params | {"log_sigma": torch.zeros(2)})
+    check_params(memory, params | {"log_sigma": params["log_sigma"] + 1})

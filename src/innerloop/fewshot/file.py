@@ -20,6 +20,7 @@ from torch import Tensor
 from innerloop.core import config, tree
 from innerloop.core.dry_run import answers, dry_run
 from innerloop.core.errors import InputError
+from innerloop.core.fits import completed
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
 from innerloop.encoders.base import Encoder
@@ -145,9 +146,9 @@ def _task(
         raise ValueError(f"'{broken}' holds NaN or infinite values")
     params = {k.removeprefix("params."): v for k, v in tensors.items() if k.startswith("params.")}
     for name, blank in learner.init(0).items():
-        fits = name in params and params[name].dtype == blank.dtype
-        # A number may have become a vector: SimpleShot's centre has a length only once it was trained.
-        if not fits or (blank.ndim and params[name].shape != blank.shape):
+        value = params.get(name, torch.empty(0))
+        grown = completed(learner, value, blank)
+        if name not in params or value.dtype != blank.dtype or (value.shape != blank.shape and not grown):
             raise ValueError(f"its parameter '{name}' is not of the shape and type that its network has")
     checkpoint.restore_buffers(learner, tensors)
     shape, encoder, named = tuple(rows.shape[1:]), None, None
