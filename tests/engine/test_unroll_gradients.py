@@ -178,7 +178,7 @@ def test_pieces_that_do_not_divide_the_unroll_end_at_its_horizon(plan):
         leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
         carry = learner.start(leaves, support)
         for length in (3, 3, 1):
-            carry, loss = tree.map(torch.Tensor.detach, carry), 0
+            carry, loss = tree.map(torch.Tensor.detach, carry), torch.zeros((), dtype=torch.float64)
             for _ in range(length):
                 carry, value = learner.advance(leaves, carry, support)
                 loss = loss + value

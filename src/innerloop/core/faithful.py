@@ -18,7 +18,7 @@ from innerloop.core.duplicate import duplicate
 from innerloop.core.errors import InputError
 
 TOLERANCE = 1e-5
-"""Of the largest output, in float64."""
+"""Largest difference relative to the largest output, in float64."""
 _ROUNDED = 1e-3
 """Likewise for a network that runs in its own dtype only."""
 _ROWS = 16

@@ -9,7 +9,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
         return tuple(plain(v) for v in value)
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:  # core imports no NumPy
-        return value.item()
+        number: Any = value
+        return number.item()
     return value
 
 
