@@ -147,14 +147,14 @@ def convert(module: nn.Module) -> nn.Module:
             kept = not m.training and m.running_mean is not None
             _become(m, BatchNorm, kept)
             prefix = f"{names[id(m)]}." if names[id(m)] else ""
-            m.statistics, m.watched = None if kept else Statistics(prefix), False  # pyright: ignore[reportAttributeAccessIssue]
+            vars(m).update(statistics=None if kept else Statistics(prefix), watched=False)
         elif type(m) in _INSTANCE:
             one: Any = m
             one = one._get_no_batch_dim()
             _become(m, InstanceNorm, not m.training and m.running_mean is not None)
-            m.one = one  # pyright: ignore[reportAttributeAccessIssue]
+            vars(m).update(one=one)
         elif type(m) is nn.LayerNorm:
-            m.__class__ = LayerNorm
+            m.__class__ = LayerNorm  # pyright: ignore[reportAttributeAccessIssue]
     return module
 
 
@@ -259,7 +259,7 @@ def _instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Of [n, features, ...]; running statistics, where they are used, are not moved."""
+    """Instance normalisation of [n, features, ...]; running statistics, where they are used, are not moved."""
     if use_input_stats is None:
         use_input_stats = running_mean is None
     if not use_input_stats and running_mean is not None and running_var is not None:
@@ -312,7 +312,7 @@ _WRITTEN_OUT: dict[Any, Callable[..., Tensor]] = {
     torch.layer_norm: _modeless(_layer_norm),
     F.instance_norm: _modeless(_instance_norm, instance=True),
     torch.instance_norm: _torch_instance_norm,
-    torch._weight_norm: _weight_norm,
+    torch._weight_norm: _weight_norm,  # pyright: ignore[reportPrivateImportUsage]
 }
 
 
