@@ -1,7 +1,6 @@
 """What does not go together is refused before any work, in one message."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -109,10 +108,8 @@ def test_a_network_with_fewer_outputs_than_ways_is_refused():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", [MAML, ProtoNet])
 def test_tasks_come_in_the_type_of_the_network(dtype, kind):
-    net: dict[str, Any] = {
-        "model" if kind is MAML else "encoder": Module(lambda: nn.Linear(INPUTS, 3, bias=False).to(dtype))
-    }
-    learner = kind(**net)
+    net = Module(lambda: nn.Linear(INPUTS, 3, bias=False).to(dtype))
+    learner = MAML(model=net) if kind is MAML else ProtoNet(encoder=net)
     params = [meta_train(learner, NeedlesInNoise(dtype=of), config()) for of in (torch.float32, torch.float64)]
     assert all(v.dtype == dtype for p in params for v in p.values())
     assert all(torch.allclose(params[0][k], params[1][k], atol=1e-5) for k in params[0])

@@ -125,12 +125,12 @@ class Model(abc.ABC):
         skeleton = self._skeleton()
         local, rows = self.__dict__["_local"], next(iter(x.values())) if isinstance(x, dict) else x
         key = rows.device, next(iter(params.values()), rows).dtype
-        checking: _Checking = self.__dict__["_checking"]
-        if getattr(local, "key", None) != (key, checking.done):
+        if getattr(local, "key", None) != key:
+            checking: _Checking = self.__dict__["_checking"]
             if not checking.done and not torch.compiler.is_compiling():
                 _elsewhere(lambda: checking.check(skeleton, x))
             local.twin = _elsewhere(lambda: _Twin(skeleton, key, self.__dict__["_learned"], checking.functional))
-            local.key = (key, True) if checking.done else None
+            local.key = key if checking.done else None  # looked at again as long as it is not
         return local.twin
 
     def __getstate__(self) -> dict[str, Any]:
@@ -141,6 +141,7 @@ class Model(abc.ABC):
 
 
 _BUILDING = threading.Lock()
+_NOTHING = contextlib.nullcontext()
 
 
 @dataclass(frozen=True)
@@ -229,13 +230,10 @@ class _Twin:
             if tensors.keys() != self.learned:
                 self._refuse(tensors)
             positional, named = ((), x) if isinstance(x, dict) else ((x,), None)
-            if self.functional is None and not torch.is_grad_enabled():
-                return functional_call(self.module, tensors, positional, named)
-            with contextlib.ExitStack() as inside:
-                if self.functional is not None:
-                    inside.enter_context(self.functional)
+            with self.functional or _NOTHING:
                 if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-                    inside.enter_context(guards.math_attention)
+                    with guards.math_attention:
+                        return functional_call(self.module, tensors, positional, named)
                 return functional_call(self.module, tensors, positional, named)
         finally:
             for statistics in self.statistics:

@@ -147,13 +147,12 @@ def convert(module: nn.Module) -> nn.Module:
             kept = not m.training and m.running_mean is not None
             _become(m, BatchNorm, kept)
             prefix = f"{names[id(m)]}." if names[id(m)] else ""
-            batch: Any = m
-            batch.statistics, batch.watched = None if kept else Statistics(prefix), False
+            vars(m).update(statistics=None if kept else Statistics(prefix), watched=False)
         elif type(m) in _INSTANCE:
             one: Any = m
             one = one._get_no_batch_dim()
             _become(m, InstanceNorm, not m.training and m.running_mean is not None)
-            m.one = one  # pyright: ignore[reportAttributeAccessIssue]
+            vars(m).update(one=one)
         elif type(m) is nn.LayerNorm:
             m.__class__ = LayerNorm  # pyright: ignore[reportAttributeAccessIssue]
     return module
@@ -260,7 +259,7 @@ def _instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalized rows of [n, features, ...]; running statistics, where they are used, are not moved."""
+    """Instance normalisation of [n, features, ...]; running statistics, where they are used, are not moved."""
     if use_input_stats is None:
         use_input_stats = running_mean is None
     if not use_input_stats and running_mean is not None and running_var is not None:
