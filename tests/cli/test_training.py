@@ -31,7 +31,7 @@ def words(usual: Options) -> list[str]:
     own |= {k: values[0] for k, values in choices.items()}  # to choose among them takes a minute
     given = [word for k, v in own.items() for word in (f"--{k.replace('_', '-')}", str(v))]
     # Cut by the budget, not by the number of steps, of which a fast learner may take many.
-    return [*given, "--plan", "threads", "--cpu-minutes", f"{SECONDS / 60:g}", "--validate-every", "0"]
+    return [*given, "--plan", "threads", "--unchecked", "--cpu-minutes", f"{SECONDS / 60:g}", "--validate-every", "0"]
 
 
 def scored(learner: Learner, params: Params, problem: Problem) -> Result:

@@ -37,7 +37,7 @@ def test_a_planted_detach_fails():
     ("name", "options", "said"),
     [
         ("features", {}, r"returns \[3, 7\] for 3 examples; maml needs .* \[3, 3\]: .*--ways 7.*--learner protonet"),
-        ("pair", {}, "returns tuple"),
+        ("pair", {}, "Pair returns a tuple: a network must return one tensor"),
         ("dropped", {}, "'0' is Dropout with rate 0.5"),
         ("Net", {"data": "kanji"}, r"cannot take 3 examples of shape \[1, 28, 28\]"),
         ("regressor", {"data": "sinusoid"}, "sinusoid has no ways: leave out --ways"),

@@ -35,6 +35,6 @@ def test_arrays_are_kept_in_the_folder_of_the_context(tmp_path, monkeypatch):
 
 def test_data_sets_take_it(context, monkeypatch):
     roots, cached = [], cache.cached
-    monkeypatch.setattr(cache, "cached", lambda root, name, make: roots.append(root) or cached(root, name, make))
+    monkeypatch.setattr(cache, "cached", lambda root, *rest: roots.append(root) or cached(root, *rest))
     assert load("omniglot", context).train.names == load("omniglot", context.data_root).train.names
     assert roots == [context, context.data_root]
