@@ -29,10 +29,10 @@ class Command:
 def run(argv: list[str]) -> int:
     """Teach new classes from a few examples each, and keep what was learned in one portable file."""
     options = parse(Command, argv, "adapt", run.__doc__ or "")
-    made = adapt(options.source, options.data, options.out, options.reject, options.common)
+    summary = adapt(options.source, options.data, options.out, options.reject, options.common)
     if options.common.json:
-        emit(made)
+        emit(summary)
         return 0
-    print(f"learned {len(made['examples'])} classes in {made['seconds']:.2f} s: {describe(made)}")
-    print(f"kept in {made['file']}; next: innerloop predict {made['file']} <examples>")
+    print(f"learned {len(summary['examples'])} classes in {summary['seconds']:.2f} s: {describe(summary)}")
+    print(f"kept in {summary['file']}; next: innerloop predict {summary['file']} <examples>")
     return 0

@@ -22,5 +22,5 @@ class Command:
 def run(argv: list[str]) -> int:
     """Teach a file more examples or more classes; `innerloop undo` takes it back."""
     options = parse(Command, argv, "add", run.__doc__ or "")
-    made = add(options.file, options.data, options.common)
-    return tell(made, changed(made), options.common)
+    summary = add(options.file, options.data, options.common)
+    return tell(summary, changed(summary), options.common)

@@ -22,5 +22,5 @@ class Command:
 def run(argv: list[str]) -> int:
     """Take a class out of a file; `innerloop undo` brings it back."""
     options = parse(Command, argv, "drop", run.__doc__ or "")
-    made = drop(options.file, options.label, options.common)
-    return tell(made, changed(made), options.common)
+    summary = drop(options.file, options.label, options.common)
+    return tell(summary, changed(summary), options.common)

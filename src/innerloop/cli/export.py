@@ -28,22 +28,23 @@ def run(argv: list[str]) -> int:
     options = parse(Command, argv, "export", run.__doc__ or "")
     console = Console(stderr=True)
     with console.status("exporting, and running it beside the original"):
-        made = export(options.file, options.out, options.to, options.common)
+        summary = export(options.file, options.out, options.to, options.common)
     if options.common.json:
-        emit(made)
+        emit(summary)
         return 0
-    print(f"wrote {made['file']} ({made['bytes'] / 1e6:.2f} MB, {len(made['classes'])} classes): {_inside(made)}")
-    rounding = made["beyond_tolerance_by_rounding"]
+    size = f"{summary['bytes'] / 1e6:.2f} MB, {len(summary['classes'])} classes"
+    print(f"wrote {summary['file']} ({size}): {_inside(summary)}")
+    rounding = summary["beyond_tolerance_by_rounding"]
     known = f", of which {rounding:.1e} is rounding that the original has as well" if rounding else ""
-    print(f"largest difference on {made['inputs_checked']} inputs: {made['largest_difference']:.1e}{known}")
-    times = made["milliseconds_an_input"], made["milliseconds_of_original"]
+    print(f"largest difference on {summary['inputs_checked']} inputs: {summary['largest_difference']:.1e}{known}")
+    times = summary["milliseconds_an_input"], summary["milliseconds_of_original"]
     print(f"{times[0]:.3g} ms an input, the original {times[1]:.3g} ms")
     return 0
 
 
-def _inside(made: dict[str, Any]) -> str:
+def _inside(summary: dict[str, Any]) -> str:
     """What goes in and comes out, in a line."""
-    given = made["input"]
-    shape = ", ".join(["n", *map(str, given["shape"][1:])])
-    before = f" that the encoder {given['encoder']} makes, which is not in the file" if "encoder" in given else ""
-    return f"{given['name']} [{shape}]{before} -> {', '.join(made['outputs'])}"
+    first = summary["input"]
+    shape = ", ".join(["n", *map(str, first["shape"][1:])])
+    before = f" that the encoder {first['encoder']} makes, which is not in the file" if "encoder" in first else ""
+    return f"{first['name']} [{shape}]{before} -> {', '.join(summary['outputs'])}"

@@ -39,12 +39,12 @@ def emit(value: Any) -> None:
     sys.stdout.write(text + "\n")
 
 
-def tell(made: Any, said: str, common: Common) -> int:
-    """What was made, as JSON or in words; the exit status of a verb that worked."""
+def tell(value: Any, message: str, common: Common) -> int:
+    """A value, as JSON or in words; the exit status of a verb that worked."""
     if common.json:
-        emit(made)
+        emit(value)
     else:
-        print(said)
+        print(message)
     return 0
 
 

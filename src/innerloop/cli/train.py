@@ -45,9 +45,9 @@ def _run(argv: list[str]) -> int:
     data = tyro.cli(_Data, args=argv[1:], return_unknown_args=True, add_help=False)[0].data
     usual = train_command(learner, data)
     parsed = parse(type(usual), argv[1:], f"train {argv[0]}", _about(learner), usual)
-    made = build(chosen(learner, parsed), parsed.common)
+    built = build(chosen(learner, parsed), parsed.common)
     out, start = Path(parsed.output.out or f"runs/{learner}"), time.perf_counter()
-    made.meta_train(out)
+    built.meta_train(out)
     if distributed.join().rank > 0:
         return 0
     page, seconds, steps = report(out, parsed.common), time.perf_counter() - start, steps_done(out)

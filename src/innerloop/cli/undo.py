@@ -24,5 +24,5 @@ class Command:
 def run(argv: list[str]) -> int:
     """Take a file back by one version, or to any; what came after stays in it and can come back."""
     options = parse(Command, argv, "undo", run.__doc__ or "")
-    made = undo(options.file, options.to, options.redo, options.common)
-    return tell(made, changed(made), options.common)
+    summary = undo(options.file, options.to, options.redo, options.common)
+    return tell(summary, changed(summary), options.common)
