@@ -259,14 +259,11 @@ class _Twin:
         missing = sorted(self.learned - tensors.keys())
         strange = sorted(tensors.keys() - self.learned - self.others)
         if missing or strange:
-            names = ", ".join((missing or strange)[:3])
-            raise InputError(
-                f"these are not the parameters of this network: {'it lacks' if missing else 'it has no'} "
-                f"{names}. Give those of `init` or of a run of the same network"
-                if not missing
-                else f"the network's {names} {'is' if len(missing) == 1 else 'are'} missing among the parameters: give "
-                "those of `init` or of a run of the same network"
-            )
+            names, origin = ", ".join((missing or strange)[:3]), "give those of `init` or of a run of the same network"
+            if missing:
+                verb = "is" if len(missing) == 1 else "are"
+                raise InputError(f"the network's {names} {verb} missing among the parameters: {origin}")
+            raise InputError(f"these are not the parameters of this network: it has no {names}. Give{origin[4:]}")
 
 
 def _elsewhere(work: Callable[[], T]) -> T:
