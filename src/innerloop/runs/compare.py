@@ -38,23 +38,23 @@ class _Entry(NamedTuple):
 
 
 def compare_runs(
-    given: Sequence[str | Path],
+    paths: Sequence[str | Path],
     options: CompareOptions,
     context: Context = Context(),
-    told: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
     """Test every run on the same tasks, unless it holds the result already, and put them beside the first.
 
     Args:
-        given: Run folders, or `test-*.json` files of such, whose results are taken as they are.
+        paths: Run folders, or `test-*.json` files of such, whose results are taken as they are.
         options: Which tasks.
         context: Where data sets lie, and what the runs may name.
-        told: Called with what is being tested.
+        progress: Called with what is being tested.
 
     Raises:
         InputError: A run that cannot take the tasks, or tasks that are not the same; before anything is tested.
     """
-    entries = list(_entries(given, options, context))
+    entries = list(_entries(paths, options, context))
     for entry in entries[1:]:
         refuse_unlike(entries[0].name, entries[0].protocol, entry.name, entry.protocol, _ADVICE)
     results, stored = [], []
@@ -63,7 +63,7 @@ def compare_runs(
             result = None if options.again else test.stored()
             stored.append(result is not None)
             if result is None:
-                told(f"testing {name} on {test.protocol.episodes} tasks")
+                progress(f"testing {name} on {test.protocol.episodes} tasks")
                 result = test.result()
         else:
             stored.append(True)
@@ -74,13 +74,13 @@ def compare_runs(
     return replace(comparison, rows=tuple(_costed(row, entry.test, old) for row, entry, old in rows))
 
 
-def _entries(given: Sequence[str | Path], options: CompareOptions, context: Context) -> Iterator[_Entry]:
+def _entries(paths: Sequence[str | Path], options: CompareOptions, context: Context) -> Iterator[_Entry]:
     """The runs, then the baselines, each once."""
-    if not given:
+    if not paths:
         raise InputError("there is nothing to compare: name run folders")
-    names, baselines = _names([Path(path) for path in given]), []
+    names, baselines = _names([Path(path) for path in paths]), []
     first = None
-    for name, path in zip(names, given, strict=True):
+    for name, path in zip(names, paths, strict=True):
         with _named(path):
             if Path(path).is_file():
                 result = Result.load(path)
@@ -134,5 +134,5 @@ def _named(path: str | Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        told = str(error)
-        raise InputError(told if str(path) in told else f"{path}: {told}") from error
+        message = str(error)
+        raise InputError(message if str(path) in message else f"{path}: {message}") from error

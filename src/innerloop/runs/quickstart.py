@@ -103,7 +103,7 @@ def quickstart(
     options: QuickstartOptions,
     trainings: Sequence[Training],
     context: Context = Context(),
-    told: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Quickstart:
     """Run it.
 
@@ -111,19 +111,21 @@ def quickstart(
         options: How much to do.
         trainings: Of which learners; the first one is taught the new characters.
         context: Where Omniglot may lie; it is tested on only where it does.
-        told: Called with what is being done.
+        progress: Called with what is being done.
     """
     start, out = time.perf_counter(), Path(options.out)
     files.writable(out)
     seconds: dict[str, float] = {}
     for name, changes in trainings:
         run = build(_options(name, changes, options), context)
-        told(f"meta-training {name} on {options.data}: {run.config.steps} steps of {run.config.meta_batch_size} tasks")
+        progress(
+            f"meta-training {name} on {options.data}: {run.config.steps} steps of {run.config.meta_batch_size} tasks"
+        )
         begin = time.perf_counter()
         run.meta_train(out / name)
         seconds[name] = time.perf_counter() - begin
 
-    told(f"testing on {options.episodes} tasks of classes that neither has seen")
+    progress(f"testing on {options.episodes} tasks of classes that neither has seen")
     tests = MetaTestOptions(episodes=options.episodes)
     tables, reports = [], []
     # The newest result heads the report: the data that were trained on come last.
@@ -134,7 +136,7 @@ def quickstart(
         reports = [t.report for t in tested.values() if t.report is not None]
         tables.insert(0, (data, _rows(tested, seconds)))
 
-    told("learning five new characters from a few pictures each")
+    progress("learning five new characters from a few pictures each")
     truth = write_pictures(load(options.data, context).test, out / "characters", out / "unsorted")
     adapted = adapt(out / trainings[0].learner, out / "characters", out / "characters.fewshot")
     predicted = predictions(out / "characters.fewshot", [str(out / "unsorted")])
