@@ -132,11 +132,13 @@ def quickstart(
     places = [*(["omniglot"] if _has_omniglot(context) and options.data == "kanji" else []), options.data]
     for data in places:
         chosen = replace(tests, data=data)
+        # The learner that is taught below is measured last; the table's baselines are its own.
         tested = {name: measure(out / name, chosen, context) for name, _ in reversed(trainings)}
         reports = [t.report for t in tested.values() if t.report is not None]
         tables.insert(0, (data, _rows(tested, seconds)))
 
     progress("learning five new characters from a few pictures each")
+    # Test classes: neither run has seen the characters that are taught here.
     truth = write_pictures(load(options.data, context).test, out / "characters", out / "unsorted")
     adapted = adapt(out / trainings[0].learner, out / "characters", out / "characters.fewshot")
     predicted = predictions(out / "characters.fewshot", [str(out / "unsorted")])
@@ -172,6 +174,7 @@ def write_pictures(pool: Pool, labelled: Path, unsorted: Path) -> dict[str, str]
             else:
                 path = unsorted / f"{len(truth) + 1:02d}.png"
                 truth[path.name] = name
+            # Data sets hold bright strokes; people draw dark ones on paper.
             _write_png(path, 255 - picture)
     return truth
 
@@ -199,6 +202,7 @@ def _rows(tested: dict[str, Tested], seconds: dict[str, float]) -> tuple[Row, ..
     *others, taught = tested.values()
     pixels, *before, best = [row.result for row in taught.comparison.rows]
     comparison: Comparison = compare(pixels, *before, *(other.result for other in others), best)
+    # By identity: two learners may have the same name in a table, and baselines were not trained.
     trained = {id(tested[name].result): seconds[name] for name in tested}
     return tuple(
         Row(name=row.cells[0], result=row.result, difference=row.cells[2], trained=trained.get(id(row.result)))

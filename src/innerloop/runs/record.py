@@ -31,11 +31,14 @@ def command(config: Mapping[str, Any]) -> str | None:
         usual = defaults(record["learner"], record["task"]["data"])
         fields = config["learner"]["fields"]
         arguments = [
+            # The data are named even where they are the default, so that the command says what it is about.
             *_changed(asdict(usual.task) | {"data": None}, record["task"]),
             *_changed(asdict(usual.network), record["network"]),
+            # As the learner was trained: options may have left a value open.
             *_changed(usual.fields, {k: decode(fields[k]) for k in usual.fields if k in fields}),
             *_changed(asdict(usual.train), config["train"]),
         ]
+    # Another release, or a learner or kind of problem of someone else's: no command is better than a wrong one.
     except (InputError, KeyError, TypeError):
         return None
     return shlex.join(["innerloop", "train", record["learner"], *arguments])
