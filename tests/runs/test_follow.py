@@ -6,6 +6,7 @@ import torch
 from innerloop.cli.main import main
 from innerloop.core import tree
 from innerloop.core.errors import InputError
+from innerloop.core.objectives import regression
 from innerloop.core.types import Batch
 from innerloop.engine import TrainConfig, load, meta_train
 from innerloop.learners.gradient.learning_to_adapt import LearningToAdapt
@@ -66,7 +67,7 @@ def test_what_cannot_be_followed_is_refused(run, tmp_path):
 
 
 def test_a_run_that_was_not_made_by_a_command_is_refused(tmp_path):
-    learner = LearningToAdapt(model=MLP(inputs=3, hidden=(4,)), inner_lr=0.01)
+    learner = LearningToAdapt(model=MLP(inputs=3, hidden=(4,), outputs=2), inner_lr=0.01, objective=regression)
     meta_train(learner, MassSpringDamper(shots=4), TrainConfig(steps=1), tmp_path / "own")
     with pytest.raises(InputError, match="does not say which stream"):
         follow_run(tmp_path / "own", FollowOptions())
