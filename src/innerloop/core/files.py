@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, and errors a person can act on."""
 
 import contextlib
+import errno
 import os
 import tempfile
 import threading
@@ -9,6 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from innerloop.core.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_TEMPORARY = ".innerloop"
+"""Ending of files that are being written, which nothing else has: what a dead process left is removed by it."""
+_NAME = 50
+"""Characters of a file's name that its temporary file repeats: with its own additions it must not become too long."""
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -20,19 +31,45 @@ def write(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        _sweep(path.parent, _prefix(path))
+        handle, name = _temporary(path)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
+                os.chmod(name, 0o666 & ~_umask())
+                if fcntl is None:
+                    file.close()  # Windows renames nothing that is open
+                os.replace(name, path)  # while the lock on it lasts, without which it would be swept away
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(name)
             raise
+    try:
         _sync_folder(path.parent)
+    except OSError as error:
+        raise InputError(
+            f"{path} was written, but the disk does not confirm that it will last ({error.strerror or error}): check "
+            "the disk, then do it again"
+        ) from error
+
+
+def append(path: Path, text: str) -> None:
+    """Write at the end of a file, to the disk; a failure takes back what was added.
+
+    Raises:
+        InputError: It cannot be written, or the disk is full.
+    """
+    with writing(path), path.open("ab", buffering=0) as file:
+        size, data = file.seek(0, os.SEEK_END), text.encode()
+        try:
+            while data:
+                data = data[file.write(data) :]  # a disk that is nearly full takes a part
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 @contextlib.contextmanager
@@ -40,22 +77,26 @@ def writing(path: Path) -> Iterator[None]:
     """Turn the system's refusal to write `path` into one message."""
     try:
         yield
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"cannot write {path}: {error.strerror or error}. What was there before is unchanged; free some space "
-            "or choose another folder"
+            f"cannot write {path}: {reason}. What was there before is unchanged; free some space or choose another "
+            "folder"
         ) from error
 
 
 def writable(folder: Path) -> None:
-    """Make `folder` and prove that a file can be written in it, before hours are spent.
+    """Make `folder` and prove that a file can be written in it, before hours are spent; what dead processes left goes.
 
     Raises:
         InputError: It cannot.
     """
-    probe = folder / ".writable"
-    write(probe, b"")
-    probe.unlink()
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder, ".")
+        handle, name = _temporary(folder / "writable")
+        os.close(handle)
+        os.unlink(name)
 
 
 def expanded(path: str | Path) -> Path:
@@ -142,9 +183,7 @@ _PAUSE = 0.02
 
 
 def _locked(path: Path, deadline: float) -> int | None:
-    try:
-        import fcntl
-    except ImportError:  # Windows, where a file that is open cannot be replaced anyway
+    if fcntl is None:  # Windows, where a file that is open cannot be replaced anyway
         return None
     while True:
         try:
@@ -169,6 +208,44 @@ def _locked(path: Path, deadline: float) -> int | None:
         os.close(handle)  # it was replaced while this one waited
 
 
+def _prefix(path: Path) -> str:
+    return f".{path.name[:_NAME]}."
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    """A new file beside `path`, open and locked: as long as it is, its process lives."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=_TEMPORARY)
+        if fcntl is None:
+            return handle, name
+        with contextlib.suppress(OSError):  # a file system without locks, on which nothing is swept either
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)  # swept away before it was locked
+
+
+def _sweep(folder: Path, prefix: str) -> None:
+    """Remove temporary files of processes that are gone; what cannot be removed stays."""
+    with contextlib.suppress(OSError):  # a folder that may be written in need not be listed
+        for name in os.listdir(folder):
+            if name.startswith(prefix) and name.endswith(_TEMPORARY):
+                _remove_dead(os.path.join(folder, name))
+
+
+def _remove_dead(name: str) -> None:
+    with contextlib.suppress(OSError):
+        if fcntl is None:
+            os.unlink(name)  # which fails while it is open
+            return
+        handle = os.open(name, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(name)
+        finally:
+            os.close(handle)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -176,9 +253,16 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    if hasattr(os, "O_DIRECTORY"):  # the rename itself reaches the disk (not on Windows)
+    if not hasattr(os, "O_DIRECTORY"):  # Windows, where a rename needs no more
+        return
+    try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    except PermissionError:  # it may be written in, and not be read
+        return
+    try:
+        os.fsync(handle)  # the rename itself reaches the disk
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems keep folders in their own way
+            raise
+    finally:
+        os.close(handle)

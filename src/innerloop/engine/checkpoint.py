@@ -10,17 +10,31 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from innerloop.core import config, files
 from innerloop.core.aligned import aligned
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
+from innerloop.core.names import printable
 from innerloop.core.types import Params
 
 VERSION = 1
+CHOICE = "selection.json"
+"""What was chosen on meta-validation once a run was trained."""
+GIVES = "gives"
+"""Key in `CHOICE` of the fingerprint that the parameters have with the choice; None: it is still to be made."""
 _BUFFERS = "buffers."
 _ORDER = "order"
+_STEP, _TRAINED = "step", "trained"
+"""Metadata of `params.safetensors`: the step of the state it is of, and the fingerprint of the parameters there."""
+_MOST = 2**62
+"""Meta-steps and processes that no run has as many of."""
+_REASON = 300
+"""Characters of another package's error in a message."""
+_TRIES = 5
+"""Times that a run is read again which is being written meanwhile."""
 
 
 def load(run: str | Path, allow: Sequence[str] = ()) -> tuple[Learner, Params]:
@@ -31,12 +45,18 @@ def load(run: str | Path, allow: Sequence[str] = ()) -> tuple[Learner, Params]:
         allow: Module prefixes besides `innerloop.` that its config may name.
 
     Raises:
-        InputError: Not a run, of another version, or naming foreign classes.
+        InputError: Not a run, of another version, naming foreign classes, or not finished: parameters that are behind
+            the state, a choice that is still to be made.
     """
-    learner = config.decode(read_config(run)["learner"], allow)
+    learner = _learner(run, allow)
     tensors = _read_tensors(run)
-    restore_buffers(learner, tensors)
-    return learner, _without_buffers(tensors)
+    try:
+        restore_buffers(learner, tensors)
+    except (RuntimeError, LookupError, ValueError, TypeError) as error:
+        raise InputError(f"{run}: params.safetensors does not fit config.json ({error}): restore it") from error
+    params = _without_buffers(tensors)
+    _check_choice(run, learner, params)
+    return learner, params
 
 
 def read_params(run: str | Path) -> Params:
@@ -68,15 +88,35 @@ def read_config(run: str | Path) -> dict[str, Any]:
     """
     path = Path(run) / "config.json"
     try:
-        content = json.loads(path.read_text())
-    except OSError as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
         raise InputError(f"{run} is not a run folder: {path.name} is missing ({error.strerror})") from error
-    except ValueError as error:
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}") from error
     version = content.get("version") if isinstance(content, dict) else None
     if version != VERSION:
-        raise InputError(f"{path} is of version {version}, this release reads version {VERSION}: train again")
-    return config.renewed(content)
+        raise InputError(
+            f"{path} is of version {printable(str(version))[:20]}, this release reads version {VERSION}: train again"
+        )
+    for name in ("learner", "train", "record"):
+        entry = content.get(name)
+        if not isinstance(entry, dict) and not (entry is None and name != "learner"):
+            raise InputError(f"{path} is damaged: its '{name}' is no object. Restore it, or train again")
+    try:
+        return config.renewed(content)
+    except (TypeError, AttributeError, LookupError, RecursionError) as error:
+        raise InputError(f"{path} is damaged ({error}): restore it, or train again") from error
+
+
+def read_choice(run: str | Path) -> dict[str, Any]:
+    """What was chosen for a run once it was trained, and how; nothing where there is no such file or it is damaged."""
+    try:
+        choice = json.loads((Path(run) / CHOICE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return choice if isinstance(choice, dict) else {}
 
 
 def write_config(
@@ -88,31 +128,67 @@ def write_config(
     files.write(run / "config.json", json.dumps(entries, indent=2) + "\n")
 
 
-def save_params(run: Path, learner: Learner, params: Params) -> None:
-    """Write `params.safetensors`, with the networks' buffers beside the parameters."""
-    write_tensors(run / "params.safetensors", params | buffers(learner))
+def save(run: Path, learner: Learner, state: dict[str, Any], params: Params) -> None:
+    """Write a checkpoint.
 
+    The parameters come first: whatever ends the process between the two leaves parameters that are right, and a state
+    from which the same ones are trained again.
 
-def save_state(run: Path, state: dict[str, Any]) -> None:
-    """Write `state.pt`, from which a run goes on."""
+    Args:
+        run: The folder.
+        learner: Whose networks' buffers are kept.
+        state: From which the run goes on.
+        params: What it learned, complete.
+    """
+    save_params(run, learner, params, _origin(state))
     file = io.BytesIO()
     torch.save(state, file)
     files.write(run / "state.pt", file.getvalue())
 
 
+def save_params(run: Path, learner: Learner, params: Params, origin: dict[str, str] | None = None) -> None:
+    """Write `params.safetensors`, with the networks' buffers beside the parameters.
+
+    Args:
+        run: The folder.
+        learner: Whose buffers are kept.
+        params: The parameters.
+        origin: What state they are of, as of `origin`; None: of none.
+    """
+    write_tensors(run / "params.safetensors", params | buffers(learner), origin)
+
+
+def origin(run: Path) -> dict[str, str]:
+    """What state the parameters of a folder are of; nothing where they do not say."""
+    try:
+        metadata = read_tensors(run / "params.safetensors")[1]
+    except (OSError, safetensors.SafetensorError, ValueError, RecursionError):
+        return {}
+    return {name: metadata[name] for name in (_STEP, _TRAINED) if name in metadata}
+
+
+def is_current(run: Path) -> bool:
+    """Whether the parameters of a folder are those of its state."""
+    state = _glance(run)
+    return state is not None and origin(run) == _origin(state)
+
+
 def read_state(run: Path) -> dict[str, Any] | None:
-    """What `save_state` wrote, in aligned memory, or None before the first checkpoint."""
+    """What `save` wrote, in aligned memory, or None before the first checkpoint."""
     path = run / "state.pt"
     # A run that was opened and never reached a checkpoint is no error: it starts from step 0.
     if not path.exists():
         return None
     try:
         # weights_only: a folder may come from anyone, and unpickling runs code.
-        return aligned(torch.load(path, weights_only=True))
+        state = aligned(torch.load(path, weights_only=True))
+        _check_state(state)
     except Exception as error:
+        reason = str(error).strip().partition("\n")[0][:_REASON] or type(error).__name__
         raise InputError(
-            f"{path} cannot be read ({error}): remove it to start again, keeping params.safetensors"
+            f"{path} cannot be read ({reason}): remove it to start again, keeping params.safetensors"
         ) from error
+    return state
 
 
 def steps_done(run: Path) -> int:
@@ -167,11 +243,112 @@ def read_tensors(path: Path) -> tuple[Params, dict[str, str]]:
         return {name: aligned(file.get_tensor(name)) for name in order}, metadata
 
 
-def _read_tensors(run: str | Path) -> Params:
+def _learner(run: str | Path, allow: Sequence[str]) -> Learner:
+    path = Path(run) / "config.json"
+    content = read_config(run)
     try:
-        return read_tensors(Path(run) / "params.safetensors")[0]
-    except (OSError, safetensors.SafetensorError, ValueError, RecursionError) as error:
-        raise InputError(f"{run} has no readable params.safetensors ({error}): train first, or restore it") from error
+        learner = config.decode(content["learner"], allow)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if not isinstance(learner, Learner):
+        raise InputError(f"{path} names a {type(learner).__name__} where its learner should be: restore it")
+    return learner
+
+
+def _read_tensors(run: str | Path) -> Params:
+    """The tensors of a folder, if they are not behind its state."""
+    path = Path(run) / "params.safetensors"
+    for _ in range(_TRIES):  # a run in training may have been saved between the reading of the two files
+        try:
+            tensors, metadata = read_tensors(path)
+        except Exception as error:  # safetensors and torch raise whatever a damaged header leads them to
+            raise InputError(
+                f"{run} has no readable params.safetensors ({error}): train first, or restore it"
+            ) from error
+        state = _glance(Path(run))
+        if state is None or not _behind(tensors, metadata, state):
+            return tensors
+    raise InputError(
+        f"{path} is not of the checkpoint that lies beside it, of step {state['step']}: the same `innerloop train` "
+        "command, or meta_train, makes it again"
+    )
+
+
+def _behind(tensors: Params, metadata: dict[str, str], state: dict[str, Any]) -> bool:
+    if _STEP in metadata:
+        if metadata[_STEP].isdecimal() and int(metadata[_STEP]) > state["step"]:
+            return False  # saved before the state, which the run did not get to
+        return {name: metadata.get(name) for name in (_STEP, _TRAINED)} != _origin(state)
+    # Written by an earlier release, or without a state. Numbers are passed over: they may be chosen, or completed.
+    pairs = ((tensors.get(name), value) for name, value in _trained(state).items() if value.ndim)
+    return any(
+        one is not None and one.shape == other.shape and not torch.equal(one, other.to(one.dtype))
+        for one, other in pairs
+    )
+
+
+def _origin(state: dict[str, Any]) -> dict[str, str]:
+    return {_STEP: str(state["step"]), _TRAINED: fingerprint(_trained(state))}
+
+
+def _trained(state: dict[str, Any]) -> Params:
+    """What a state holds as the result, before the learner completes it."""
+    return state["params"] if state["best"] is None else state["best"]["params"]
+
+
+def _glance(run: Path) -> dict[str, Any] | None:
+    """The state of a folder, of which only what is looked at is read; None where there is none that can be read."""
+    try:
+        state = torch.load(run / "state.pt", weights_only=True, mmap=True, map_location="cpu")
+        _check_state(state)
+    except Exception:  # torch raises whatever a damaged file leads it to; the parameters stand for themselves
+        return None
+    return state
+
+
+def _check_state(state: Any) -> None:
+    """Refuse what `save` never wrote.
+
+    Raises:
+        ValueError: Saying what is wrong.
+    """
+    if not isinstance(state, dict):
+        raise ValueError("it holds no state of a run")
+    step, waited, best = (state.get(name) for name in ("step", "waited", "best"))
+    counts = (step, waited, state.get("world_size", 1))
+    if not all(type(count) is int and 0 <= count < _MOST for count in counts):
+        raise ValueError("its step, patience or number of processes is none")
+    _check_tensors("params", state.get("params"))
+    if state.get("update") is not None:
+        _check_tensors("update", state["update"])
+    seconds = state.get("cpu_seconds", 0.0)
+    if not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+        raise ValueError("its processor time is none")
+    if best is not None:
+        if not isinstance(best, dict) or not isinstance(best.get("score"), int | float):
+            raise ValueError("its best checkpoint has no score")
+        _check_tensors("best", best.get("params"))
+    plan = state.get("plan")
+    if plan is not None and (not isinstance(plan, dict) or not all(isinstance(name, str) for name in plan)):
+        raise ValueError("its plan is none")
+
+
+def _check_tensors(name: str, tensors: Any) -> None:
+    good = isinstance(tensors, dict) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in tensors.items()
+    )
+    if not good:
+        raise ValueError(f"its '{name}' are not tensors by name")
+
+
+def _check_choice(run: str | Path, learner: Learner, params: Params) -> None:
+    """Refuse parameters that lack what was to be chosen for them once they were trained."""
+    choice = read_choice(run)
+    if GIVES in choice and choice[GIVES] != fingerprint(params, learner):
+        raise InputError(
+            f"{run} is not finished: '{choice.get('field')}' is not chosen for the parameters as they are now. The "
+            "same `innerloop train` command goes on and chooses it"
+        )
 
 
 def _without_buffers(tensors: Params) -> Params:

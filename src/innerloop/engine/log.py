@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from innerloop.core import files
+from innerloop.core.errors import InputError
 from innerloop.engine.config import TrainConfig
 from innerloop.engine.watchers import Watcher
 
@@ -28,7 +29,7 @@ class Log(Watcher):
         self.path = None if run is None else run / "metrics.jsonl"
         if self.path is not None and self.path.exists():
             # Lines after the checkpoint will be written again, and a metric must not stand there twice.
-            kept = [line for line in self.path.read_text().splitlines() if _step(line) <= self.after]
+            kept = [line for line in _lines(self.path) if _step(line) <= self.after]
             files.write(self.path, "".join(f"{line}\n" for line in kept))
 
     def step(self, number: int, metrics: dict[str, float]) -> None:
@@ -40,8 +41,7 @@ class Log(Watcher):
     def saving(self, number: int) -> None:
         # At a checkpoint, not at every step: lines past the last checkpoint would be dropped anyway.
         if self.path is not None and self.lines:
-            with files.writing(self.path), self.path.open("a") as file:
-                file.write("".join(f"{line}\n" for line in self.lines))
+            files.append(self.path, "".join(f"{line}\n" for line in self.lines))
         self.lines.clear()
 
     def _add(self, **entry: Any) -> None:
@@ -86,8 +86,18 @@ class Bar(Watcher):
         self.progress.stop()
 
 
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()  # of a damaged line no number is read
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror or error}. Remove it, or choose another folder"
+        ) from error
+
+
 def _step(line: str) -> float:
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return float("inf")  # a line cut by a crash
+    return step if isinstance(step, int | float) else float("inf")

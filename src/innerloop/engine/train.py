@@ -1,6 +1,5 @@
 """Meta-training: resumable bit for bit, stopped by anything, never left half-written."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -10,11 +9,10 @@ from typing import Any
 
 import torch
 
-from innerloop.core import files, fits, scores, tree
-from innerloop.core.config import encode, identify
+from innerloop.core import fits, scores, tree
+from innerloop.core.config import identify
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
-from innerloop.core.plain import plain as plain_value
 from innerloop.core.types import Episode, Metrics, Params, Sampler
 from innerloop.engine import checkpoint, distributed, plan
 from innerloop.engine.choose import choose
@@ -22,6 +20,7 @@ from innerloop.engine.config import TrainConfig
 from innerloop.engine.episode_buffer import Feed
 from innerloop.engine.exactness import verify
 from innerloop.engine.log import Bar, Log
+from innerloop.engine.open_run import PLAN, open_run, plain_record
 from innerloop.engine.signals import stop_signals
 from innerloop.engine.step import validation_scores
 from innerloop.engine.unroll_gradients import PES, PLANS, Estimator, TruncatedBPTT
@@ -30,10 +29,6 @@ from innerloop.engine.watchers import Watcher, Watchers
 
 _TASKS = 32
 """Tasks of meta-training that a learner completes its parameters from."""
-_DEFAULT = "the default one"
-"""How a message calls the update of a run whose config names none."""
-_PLAN = ("plan", "chunk", "threads", "layout", "precision", "recompute")
-"""Settings that say how tasks are run."""
 _WORTH_RECORDING = 200
 """Meta-steps, for pieces of an unroll."""
 
@@ -92,7 +87,7 @@ def meta_train(
             raise InputError(f"validate_every={config.validate_every} needs a validation sampler")
         scores.of_sampler(validation)  # refused before any work
         scores.refuse_tests(validation, "the checkpoint must not be chosen")
-    record = _json(record or {})
+    record = plain_record(record or {})
     with distributed.join() as world:
         run = None if out is None else Path(out)
         return _train(learner, sampler, config, run, validation, record, world, start or {}, watchers, update)
@@ -118,8 +113,8 @@ def _train(
     feed, alone = Feed(sampler, config.meta_batch_size), world.size == 1
     identity = None if update is None else training.use(update, feed)
     if run is not None:
-        before = world.on_rank_zero(lambda: _open(run, learner, config, record, identity))
-        training.same_plan = before is None or all(before.get(k) == getattr(config, k) for k in _PLAN)
+        before = world.on_rank_zero(lambda: open_run(run, learner, config, record, identity))
+        training.same_plan = before is None or all(before.get(k) == getattr(config, k) for k in PLAN)
     training.restore()
     if config.meta_batch_size < world.size and world.rank == 0:
         idle = f"{world.size - config.meta_batch_size} of {world.size} processes"
@@ -148,7 +143,7 @@ def _train(
                     raise Interrupted(training.step)
                 break
     if run is not None:
-        world.on_rank_zero(lambda: None if (run / "params.safetensors").exists() else training.save())
+        world.on_rank_zero(lambda: None if checkpoint.is_current(run) else training.save())
     return training.result
 
 
@@ -303,8 +298,7 @@ class _Training:
             "world_size": self.world.size,
             "cpu_seconds": self.spent,
         }
-        checkpoint.save_state(self.run, state)
-        checkpoint.save_params(self.run, self.learner, self.result)
+        checkpoint.save(self.run, self.learner, state, self.result)
 
     def restore(self) -> None:
         """Go on from the checkpoint in the run folder, where there is one; only the first process needs to see it."""
@@ -316,11 +310,20 @@ class _Training:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.waited, self.best = state["step"], state["waited"], state["best"]
-        self.spent, self.resumed = state.get("cpu_seconds", 0.0), leaves_of(state)
+        self.spent = state.get("cpu_seconds", 0.0)
         self.started -= self.spent
+        try:
+            self.resumed = leaves_of(state)
+            for params in (state["params"], *(() if self.best is None else (self.best["params"],))):
+                fits.check_params(self.learner, params)
+            if self.same_plan and state["plan"] is not None and state.get("world_size", 1) == self.world.size:
+                self.plan = plan.Plan(**state["plan"])  # with other shares, other plans are good
+        except (InputError, LookupError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{self.run}: state.pt is of another run, or damaged ({error}): remove it to start again, keeping "
+                "params.safetensors"
+            ) from error
         self.params = {k: state["params"][k].to(v.device) for k, v in self.params.items()}
-        if self.same_plan and state["plan"] is not None and state.get("world_size", 1) == self.world.size:
-            self.plan = plan.Plan(**state["plan"])  # with other shares, other plans are good
 
     def _diverged(self, error: NotFiniteError) -> str:
         kept = "nothing was saved" if self.run is None else f"the last good checkpoint is in {self.run}"
@@ -330,64 +333,3 @@ class _Training:
             "Likely causes: inner_lr or meta_lr too large (try a tenth), no gradient clipping (clip=10), NaN in the "
             "inputs, a norm or square root at 0 in the model"
         )
-
-
-def _open(
-    run: Path, learner: Learner, config: TrainConfig, record: dict[str, Any], update: Any
-) -> dict[str, Any] | None:
-    """Prove that the folder can be written, and that what it holds is this run or nothing.
-
-    Returns:
-        The settings that the run was trained with before; None where there was none.
-    """
-    files.writable(run)
-    train = asdict(config)
-    if not (run / "config.json").exists():
-        checkpoint.write_config(run, learner, train, record, update)
-        return None
-    kept = checkpoint.read_config(run)
-    ignored = set() if config.schedule in ("cosine", "linear") else {"steps", "cpu_minutes"}
-    ignored |= {"checkpoint_every", "unchecked", *_PLAN} - {"precision"}  # rounding apart, no difference
-    pairs = {"learner": (kept["learner"], encode(learner)), "record": (kept["record"], record)}
-    pairs["update"] = (kept.get("update", _DEFAULT), _DEFAULT if update is None else update)
-    pairs |= {k: (kept["train"].get(k), v) for k, v in train.items() if k not in ignored}
-    for name, (old, new) in pairs.items():
-        if old != new:
-            entry, was, now = _where(name, old, new)
-            raise InputError(
-                f"{run} holds another run: its {entry} is {_short(was)}, now {_short(now)} is asked for. "
-                "Choose another folder, remove this one, or ask for the same to go on with it"
-            )
-    checkpoint.write_config(run, learner, train, record, update)
-    return kept["train"]
-
-
-def _json(record: dict[str, Any]) -> dict[str, Any]:
-    """The record as it comes back from the run's config, so that a run knows itself again.
-
-    Raises:
-        InputError: It holds what JSON does not.
-    """
-    try:
-        return json.loads(json.dumps(record, default=_number))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"record must be plain JSON values, which are kept with the run: {error}") from error
-
-
-def _number(value: Any) -> Any:
-    if (new := plain_value(value)) is value:
-        raise TypeError(f"a {type(value).__name__} is none")
-    return new
-
-
-def _where(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
-    """The first entry in which nested JSON differs."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        key = next(k for k in (*new, *old) if old.get(k) != new.get(k))
-        return _where(f"{name}.{key}", old.get(key), new.get(key))
-    return name, old, new
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 200 else f"{text[:200]}..."

@@ -6,6 +6,7 @@ The largest logit as the score of an example: Hendrycks et al., ICML 2022, https
 
 import json
 import math
+import warnings
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -298,8 +299,24 @@ def read(run: str | Path, of: str | None = None) -> Calibration | None:
         return Calibration(**content) if same else None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}): remove it, or calibrate the run again") from error
+
+
+def read_current(run: str | Path, of: str) -> Calibration | None:
+    """`read`, with a warning where there is one of other parameters, which is not used.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    calibration = read(run, of)
+    if calibration is None and read(run) is not None:
+        warnings.warn(
+            f"{Path(run) / FILE} is of other parameters than the run has now, and is not used: the same `innerloop "
+            "train` command measures it again",
+            stacklevel=2,
+        )
+    return calibration
 
 
 def _logits(learner: Learner, params: Params, support: Batch, x: Any, ways: int) -> Tensor:

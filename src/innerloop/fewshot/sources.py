@@ -140,7 +140,7 @@ def _run(name: str, folder: Path, allow: Sequence[str]) -> Source:
         encoder_name=frozen,
         shape=None if shape is None else tuple(shape),
         preprocessing=preprocessing,
-        calibration=calibration.read(folder),
+        calibration=calibration.read_current(folder, checkpoint.fingerprint(params, learner)),
     )
 
 

@@ -12,7 +12,7 @@ from innerloop.core.types import Params, Sampler
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import fingerprint, read_config
 from innerloop.evaluate import Comparison, Protocol, Result, compare, meta_test
-from innerloop.evaluate.calibration import read as read_calibration
+from innerloop.evaluate.calibration import read_current as read_calibration
 from innerloop.evaluate.meta_test import protocol
 from innerloop.evaluate.result import file as result_file
 from innerloop.evaluate.result import finite
@@ -156,6 +156,8 @@ class Measurement(NamedTuple):
     """Name of a baseline in tables."""
     curve: bool = False
     """Also score after fewer inner steps."""
+    temperature: float | None = None
+    """Temperature of its calibration, where it has one."""
 
     @property
     def file(self) -> Path:
@@ -164,7 +166,6 @@ class Measurement(NamedTuple):
 
     def result(self) -> Result:
         """Test, and keep the scores."""
-        calibration = None if self.label else read_calibration(self.run)
         result = meta_test(
             self.learner,
             self.params,
@@ -172,7 +173,7 @@ class Measurement(NamedTuple):
             self.protocol.episodes,
             name=self.name,
             curve=self.curve,
-            temperature=None if calibration is None else calibration.temperature,
+            temperature=self.temperature,
         )
         result = replace(result, fingerprint=fingerprint(self.params, self.learner))
         result.save(self.run, self.label)
@@ -192,13 +193,15 @@ def prepare(run: str | Path, options: MetaTestOptions, context: Context = Contex
     run = Path(run)
     config = read_config(run)
     learner, params = load_run(run, context.allow)
+    calibration = read_calibration(run, fingerprint(params, learner))
     learner = _changed(learner, options)
     problem, record = tasks_of(config, options), config.get("record") or {}
     sampler = problem.unseen(record, context, options.split, options.seed)
     episodes = min(options.episodes, len(sampler)) if isinstance(sampler, Sized) else options.episodes
     problem.refuse_unfit(learner, params, record, sampler)
     about = protocol(learner, sampler, episodes)
-    tests = [Measurement(learner, params, sampler, about, run, curve=options.curve)]
+    temperature = None if calibration is None else calibration.temperature
+    tests = [Measurement(learner, params, sampler, about, run, curve=options.curve, temperature=temperature)]
     if options.baselines:
         for label, baseline, start, name in problem.baselines(learner, config["train"]["seed"], sampler):
             about = protocol(baseline, sampler, episodes)

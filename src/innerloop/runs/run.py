@@ -11,7 +11,7 @@ from innerloop.core.types import Params, Sampler
 from innerloop.engine import TrainConfig, Watcher, distributed, meta_train
 from innerloop.problems.base import Problem
 from innerloop.runs.calibrate import keep_if_possible
-from innerloop.runs.select import choose
+from innerloop.runs.select import Pending, choose
 from innerloop.runs.start import Start
 from innerloop.tasks import Splits
 
@@ -50,7 +50,10 @@ class Run:
         if self.start is not None and first:
             print(f"innerloop: {self.start}", file=sys.stderr)
         start = None if self.start is None else self.start.params
-        params = meta_train(self.learner, self.train, self.config, out, self.validation, self.record, start, watchers)
+        pending = Pending(() if self.choose_on is None else self.choices)
+        params = meta_train(
+            self.learner, self.train, self.config, out, self.validation, self.record, start, (*watchers, pending)
+        )
         # What follows writes files; the parameters are the same in every process.
         if not first:
             return params

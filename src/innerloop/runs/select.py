@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,27 @@ from innerloop.core import files
 from innerloop.core.learner import Learner
 from innerloop.core.scores import tasks_of
 from innerloop.core.types import Params, Sampler
-from innerloop.engine import checkpoint
+from innerloop.engine import TrainConfig, Watcher, checkpoint
 from innerloop.evaluate.select import select
 
-FILE = "selection.json"
+FILE = checkpoint.CHOICE
+
+
+class Pending(Watcher):
+    """Notes in the folder of a run that something is still to be chosen, so that nobody takes it for finished.
+
+    Args:
+        names: What is chosen once it is trained.
+    """
+
+    def __init__(self, names: Collection[str]):
+        self.names = names
+
+    def started(self, run: Path | None, config: TrainConfig, record: dict[str, Any]) -> None:
+        # A choice that is there is of the parameters as they are now; once they change it no longer counts.
+        if run is not None and self.names and not checkpoint.read_choice(run):
+            note = {"field": ", ".join(self.names), checkpoint.GIVES: None}
+            files.write(run / FILE, json.dumps(note, indent=2) + "\n")
 
 
 def choose(
@@ -54,16 +71,14 @@ def choose(
             choice = asked | {"value": chosen.value, "metric": chosen.score.name, "scores": scores}
         params = params | {name: torch.tensor(float(choice["value"]))}
         if out is not None:
-            checkpoint.save_params(Path(out), learner, params)
-            files.write(Path(out) / FILE, json.dumps(choice, indent=2) + "\n")
+            run = Path(out)
+            checkpoint.save_params(run, learner, params, checkpoint.origin(run))
+            choice = choice | {checkpoint.GIVES: checkpoint.fingerprint(params, learner)}
+            files.write(run / FILE, json.dumps(choice, indent=2) + "\n")
     return params
 
 
 def _kept(out: str | Path | None, asked: dict[str, Any]) -> dict[str, Any] | None:
     """The choice of the folder, if it was made in the way asked for."""
-    try:
-        choice = json.loads((Path(out or "") / FILE).read_text())
-    except (OSError, ValueError):
-        return None
-    same = isinstance(choice, dict) and all(choice.get(k) == v for k, v in asked.items())
-    return choice if same and "value" in choice else None
+    choice = {} if out is None else checkpoint.read_choice(out)
+    return choice if "value" in choice and all(choice.get(k) == v for k, v in asked.items()) else None
