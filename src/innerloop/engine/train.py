@@ -115,7 +115,7 @@ def _train(
     if world.size > 1 and config.estimator != "exact":
         raise InputError(f"estimator='{config.estimator}' holds its problems in one process: start without torchrun")
     training = _Training(learner, sampler, config, run, world, start)
-    feed, alone = Feed(sampler, config.meta_batch_size), world.size == 1
+    feed, alone = Feed(sampler, config.meta_batch_size, learner), world.size == 1
     identity = None if update is None else training.use(update, feed)
     if run is not None:
         before = world.on_rank_zero(lambda: _open(run, learner, config, record, identity))
