@@ -95,6 +95,15 @@ def test_it_is_self_contained_and_described(run: Path):
         assert attributes.get("role") != "img" or attributes.get("aria-label")
 
 
+def test_the_mode_of_validation_stands_beside_its_score(run: Path):
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    assert "95% intervals" in Page(write_report(run).read_text()).words, "an earlier release did not say the mode"
+    entry = {"mean": 0.9, "ci95": 0.01, "episodes": 50, "score": "accuracy", "normalisation": "inductive"}
+    (run / "metrics.jsonl").write_text("\n".join([*lines[:-1], json.dumps({"step": 30, "validation": entry})]))
+    page = write_report(run).read_text()
+    assert "inductive validation 90.0 ± 1.0%" in page and "inductive validation with 95% intervals" in page
+
+
 def test_what_is_missing_is_left_out(run: Path):
     (run / "metrics.jsonl").unlink()
     page = Page(write_report(run).read_text())

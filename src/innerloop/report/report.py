@@ -208,6 +208,7 @@ def _learning(path: Path, score: Score | None) -> list[Plot]:
     training: list[dict[str, Any]] = []
     validation: list[Point] = []
     name: str | None = None
+    modes: dict[str, None] = {}  # in the order they come: a run of an earlier release may have gone on in another
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
             entry = json.loads(line)
@@ -217,6 +218,7 @@ def _learning(path: Path, score: Score | None) -> list[Plot]:
         if "validation" in entry:
             validation.append(Point(step, entry["validation"]["mean"], entry["validation"]["ci95"]))
             name = entry["validation"].get("score", name)
+            modes |= dict.fromkeys(m for m in [entry["validation"].get("normalisation")] if m)
         elif "loss" in entry:
             training.append(entry)
     plots = []
@@ -230,13 +232,14 @@ def _learning(path: Path, score: Score | None) -> list[Plot]:
     if scores or validation:
         label = "score" if score is None else score.label
         svg = figures.learning("score", scores, label, validation, 1 if score is None else score.factor)
+        mode = " then ".join(modes) + " " * bool(modes)
         parts = [f"training {_value(scores[-1][1], score)} at step {scores[-1][0]}"] if scores else []
         if validation:
             last = validation[-1]
-            parts += [
-                f"validation {last.mean:.3g}" if score is None else f"validation {spell(last.mean, last.ci95, score)}"
-            ]
-        caption = f"{label.capitalize()} on queries" + (", validation with 95% intervals." if validation else ".")
+            parts += [f"{mode}validation " + (f"{last.mean:.3g}" if score is None else spell(*last[1:], score))]
+        caption = f"{label.capitalize()} on queries" + (
+            f", {mode}validation with 95% intervals." if validation else "."
+        )
         plots.append(Plot(Markup(svg), f"{label}: {', '.join(parts)}", caption))
     return plots
 

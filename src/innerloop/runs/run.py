@@ -58,7 +58,7 @@ class Run:
         if not first:
             return params
         if self.choose_on is not None:
-            params = choose(self.learner, params, self.choose_on, self.choices, out)
+            params = choose(self.learner, params, self.choose_on, self.choices, out, self.config.validate_transductive)
         # After the choice: the probabilities of what will be used are calibrated, not of what was trained.
         if self.calibrate_on is not None and out is not None:
             keep_if_possible(out, self.learner, params, self.calibrate_on)
