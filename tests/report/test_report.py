@@ -122,6 +122,25 @@ def test_regression(tmp_path: Path):
     assert "mean squared error" in page.words and "Lower is better" in page.words and "examples seen" in page.words
 
 
+def test_a_baseline_is_not_the_headline(run: Path):
+    learner = tiny.maml()
+    meta_test(learner, learner.init(1), tiny.sampler(), 4).save(run, "untrained")
+    page = Page(write_report(run).read_text())
+    assert "has not been meta-tested" in page.words and "MAML (baseline)" in page.words
+
+
+def test_results_of_other_parameters_and_edited_ones_are_said(run: Path):
+    learner = tiny.maml()
+    meta_test(learner, learner.init(0), tiny.sampler(), 4).save(run)
+    assert "Attention" not in Page(write_report(run).read_text()).words
+    edited = meta_test(learner, learner.init(0), tiny.sampler(seed=4), 4).save(run)
+    edited.write_text(json.dumps(json.loads(edited.read_text()) | {"scores": [1.0] * 4}))
+    checkpoint.save_params(run, learner, learner.init(2))
+    page = Page(write_report(run).read_text())
+    assert "MAML (of other parameters than the run has now)" in page.words and "100.0" not in page.words
+    assert f"{edited.name} was edited" in page.words and "run the test again by `innerloop test" in page.words
+
+
 def test_protocols_are_apart(run: Path):
     results = [meta_test(NearestCentroid(), {}, tiny.sampler(ways=w), 3) for w in (5, 3)]
     uneven = EpisodeSampler(pool=tiny.pool(), ways=(2, 5), shots=(1, 3), queries=3)

@@ -73,6 +73,32 @@ def test_a_result_of_other_parameters_does_not_count(runs):
     assert not compare_runs(runs[:1], FEW).rows[0].stored
 
 
+def test_files_are_checked_as_runs_are(runs):
+    measure(runs[0], MetaTestOptions(episodes=6, queries=3))
+    own, baseline = (next(runs[0].glob(f"test-*{label}.json")) for label in ("[0-9a-f]", "-untrained"))
+    learner, params = checkpoint.load(runs[0])
+    checkpoint.save_params(runs[0], learner, {k: v + 0.1 for k, v in params.items()})
+    found = compare_runs([own, baseline], FEW)
+    first, second = found.rows
+    assert first.result.learner == f"{own.name} (of other parameters than the run has now)"
+    assert second.result.learner == f"{baseline.name} (baseline)" and second.warning is None
+    assert f"attention: {first.warning}" in str(found) and "`innerloop test" in str(found)
+    rows = found.to_json()["rows"]
+    assert [row["baseline"] for row in rows] == [None, "untrained"] and rows[0]["warning"] == first.warning
+    own.write_text(own.read_text().replace(": 6,", ": 7,"))
+    with pytest.raises(InputError, match="was edited"):
+        compare_runs([own, baseline], FEW)
+
+
+def test_an_edited_result_of_a_run_is_measured_again(runs):
+    true = measure(runs[0], MetaTestOptions(episodes=6, queries=3, baselines=False))
+    content = json.loads(true.file.read_text())
+    for edits in ({"scores": [1.0] * 6}, {"scores": [1.0] * 6, "digest": None}):
+        true.file.write_text(json.dumps(content | edits))
+        (row,) = compare_runs(runs[:1], FEW).rows
+        assert not row.stored and torch.equal(row.result.scores, true.result.scores)
+
+
 def test_baselines_stand_below(runs):
     comparison = compare_runs(runs[:2], replace(FEW, baselines=True))
     names = ["protonet", "maml", "pixels, nearest centroid", "protonet, untrained", "maml, untrained"]
