@@ -9,7 +9,8 @@ from innerloop.core.errors import InputError
 from innerloop.service.http.errors import as_http
 from innerloop.service.limits import Limits
 from innerloop.service.store.errors import StoreError
-from innerloop.service.store.store import Example, Store
+from innerloop.service.store.records import Example
+from innerloop.service.store.store import Store
 from innerloop.service.store.undo import undo
 
 

@@ -28,7 +28,7 @@ from innerloop.service.http.schemas import (
 )
 from innerloop.service.http.service import Service
 from innerloop.service.store import undo as history
-from innerloop.service.store.store import Change, Task
+from innerloop.service.store.records import Change, Task
 
 _MEANINGS = {
     400: "The request cannot be read.",

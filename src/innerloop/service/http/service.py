@@ -25,7 +25,8 @@ from innerloop.service.http.recent import Asked, Recent
 from innerloop.service.settings import Settings
 from innerloop.service.store.errors import RereadError
 from innerloop.service.store.keys import Keys
-from innerloop.service.store.store import Change, Example, Store, Task
+from innerloop.service.store.records import Change, Example, Task
+from innerloop.service.store.store import Store
 from innerloop.service.store.transfer import file_of
 
 T = TypeVar("T")
