@@ -153,7 +153,7 @@ def test_a_task_that_is_deleted_takes_everything_along(store):
 
 def test_a_full_disk_is_told_and_nothing_is_lost(store):
     store.add("t", [example("a")])
-    with store.database.reading() as c:
+    with store.database.writing() as c:
         pages = c.execute("PRAGMA page_count").fetchone()[0]
         c.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(StoreError, match=r"full.*nothing was changed") as refused:
@@ -161,6 +161,8 @@ def test_a_full_disk_is_told_and_nothing_is_lost(store):
             "t", [example("b", shape=(3,)), Example(row=np.zeros(3, np.float32), label="b", picture=b"x" * 10**6)]
         )
     assert as_http(refused.value).status == 503
+    with store.database.writing() as c:
+        c.execute("PRAGMA max_page_count = 1000000")
     assert content(store) == [(0.0, "a")] and store.add("t", [example("b", 1.0)]).version == 2
 
 
@@ -186,8 +188,8 @@ def test_a_damaged_store_is_told(tmp_path):
 def test_other_peoples_files_and_newer_ones_are_refused(tmp_path):
     Store(tmp_path / "newer").close()
     with sqlite3.connect(tmp_path / "newer" / "store.sqlite") as c:
-        c.execute("PRAGMA user_version = 3")
-    with pytest.raises(InputError, match="of version 3 and this release knows 2: update"):
+        c.execute("PRAGMA user_version = 4")
+    with pytest.raises(InputError, match="of version 4 and this release knows 3: update"):
         Store(tmp_path / "newer")
     (tmp_path / "foreign").mkdir()
     with sqlite3.connect(tmp_path / "foreign" / "store.sqlite") as c:

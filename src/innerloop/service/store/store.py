@@ -34,8 +34,8 @@ class Store:
     """
 
     def __init__(self, folder: str | Path, limits: Limits | None = None):
-        self.database = Database(folder)
         self.limits = limits or Limits()
+        self.database = Database(folder, self.limits.store_seconds)
 
     def close(self) -> None:
         """Close its connections."""
@@ -64,7 +64,7 @@ class Store:
         """
         if c.execute("SELECT 1 FROM tasks WHERE name = ?", (name,)).fetchone():
             raise ConflictError(f"there is a task '{name}' already: choose another name, or delete that one")
-        if c.execute("SELECT count(*) FROM tasks").fetchone()[0] >= self.limits.tasks:
+        if c.execute("SELECT tasks FROM totals").fetchone()[0] >= self.limits.tasks:
             raise ConflictError(f"there are {self.limits.tasks} tasks, the most this server keeps: delete one")
 
     def delete(self, name: str) -> None:
@@ -72,6 +72,17 @@ class Store:
         with self.database.writing() as c:
             c.execute("DELETE FROM tasks WHERE id = ?", (read_task(c, name).id,))
             c.execute("DELETE FROM files WHERE hash NOT IN (SELECT file FROM tasks WHERE file IS NOT NULL)")
+
+    def count(self) -> int:
+        """The number of tasks, which is kept: it takes as long for a thousand as for one, and waits for nobody.
+
+        Raises:
+            BusyError: Somebody else holds the store.
+            LostError: Its files are not there any more.
+        """
+        self.database.check()
+        with self.database.reading(wait=False) as c:
+            return c.execute("SELECT tasks FROM totals").fetchone()[0]
 
     def tasks(self) -> list[tuple[Task, dict[str, int]]]:
         """All tasks by name, with the number of examples of each class."""
@@ -83,13 +94,18 @@ class Store:
             tasks = [read_row(row) for row in c.execute("SELECT * FROM tasks ORDER BY name")]
         return [(task, counts.get(task.id, {})) for task in tasks]
 
-    def task(self, name: str) -> Task:
+    def task(self, name: str, wait: bool = True) -> Task:
         """A task.
 
+        Args:
+            name: Of the task.
+            wait: Whether it may take a moment where somebody else holds the store.
+
         Raises:
+            BusyError: Somebody does.
             MissingError: There is none.
         """
-        with self.database.reading() as c:
+        with self.database.reading(wait) as c:
             return read_task(c, name)
 
     def described(self, name: str) -> tuple[Task, dict[str, int]]:
