@@ -120,3 +120,12 @@ def test_work_that_takes_too_long_is_given_up_whole(tmp_path):
 def test_a_refusal_is_no_change(client):
     with pytest.raises(HTTPError, match="0 changes wait"):
         client.portal.call(type(client.app.state.service.threads)(0).change, print)
+
+
+def test_health_does_nothing_that_grows_with_the_tasks(client, monkeypatch):
+    store = client.app.state.service.store
+    before = client.get("/healthz").json()["tasks"]
+    for name in ("tasks", "described", "examples", "versions"):
+        monkeypatch.setattr(store, name, None)
+    store.create("another", WORDS, "texts", None)
+    assert client.get("/healthz").json()["tasks"] == before + 1

@@ -206,3 +206,23 @@ def test_pages_of_examples(store):
     assert [row["id"] for row in store.examples("t", None, 4, 0)] == list(ids[:4])
     assert [row["id"] for row in store.examples("t", None, 4, ids[3])] == list(ids[4:8])
     assert [row["id"] for row in store.examples("t", "b", 100, ids[5])] == [ids[7], ids[9]]
+
+
+def test_to_count_tasks_takes_as_long_for_many_as_for_one(store):
+    """Counted in instructions of SQLite."""
+    counts, steps = [], []
+    for total in (1, 200):
+        with store.database.writing() as c:
+            for i in range(store.count(), total):
+                values = (f"t{i}", "plain", "features", "now", 0)
+                c.execute("INSERT INTO tasks (name, source, kind, created, version) VALUES (?, ?, ?, ?, ?)", values)
+        with store.database.reading(wait=False) as c:
+            c.set_progress_handler(lambda: steps.append(1) or 0, 1)
+        steps.clear()
+        assert store.count() == total == len(store.tasks())
+        counts.append(len(steps))
+        with store.database.reading(wait=False) as c:
+            c.set_progress_handler(None, 0)
+    assert counts[0] == counts[1] > 0
+    store.delete("t5")
+    assert store.count() == 199

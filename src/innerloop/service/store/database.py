@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from innerloop.core.errors import InputError
 from innerloop.service.store.errors import BusyError, LostError, StoreError
-from innerloop.service.store.files import Watched
+from innerloop.service.store.files import Watched, make_private
 
 _LOG = logging.getLogger("innerloop.service")
 
@@ -125,7 +125,7 @@ class Database:
         self._turn = threading.Lock()
         self._lost: LostError | None = None
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self.path)
             self._prepare()
             self._writer = self._connect(seconds)
             self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -286,7 +286,6 @@ class Database:
             raise StoreError(f"the store is damaged ({error}): nothing was changed; restore a backup") from error
 
     def _prepare(self) -> None:
-        self.path.touch()
         connection = self._connect(self._seconds)
         try:
             known = connection.execute("PRAGMA application_id").fetchone()[0]
