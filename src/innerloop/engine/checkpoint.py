@@ -257,7 +257,7 @@ def _learner(run: str | Path, allow: Sequence[str]) -> Learner:
 
 def _read_tensors(run: str | Path) -> Params:
     """The tensors of a folder, if they are not behind its state."""
-    path = Path(run) / "params.safetensors"
+    path, step = Path(run) / "params.safetensors", 0
     for _ in range(_TRIES):  # a run in training may have been saved between the reading of the two files
         try:
             tensors, metadata = read_tensors(path)
@@ -268,8 +268,9 @@ def _read_tensors(run: str | Path) -> Params:
         state = _glance(Path(run))
         if state is None or not _behind(tensors, metadata, state):
             return tensors
+        step = state["step"]
     raise InputError(
-        f"{path} is not of the checkpoint that lies beside it, of step {state['step']}: the same `innerloop train` "
+        f"{path} is not of the checkpoint that lies beside it, of step {step}: the same `innerloop train` "
         "command, or meta_train, makes it again"
     )
 

@@ -46,6 +46,10 @@ class Limits:
     """Connections of one address, in one worker; those of a --proxy are not counted."""
     waiting: int = 1_024
     """Examples waiting to be encoded or predicted, in one worker; more are told to come back (503)."""
+    changes: int = 32
+    """Changes that may wait for the store, in one worker; more are told to come back (503)."""
+    store_seconds: float = 10.0
+    """For one change of the store, from waiting for its turn until it is on the disk; then it is given up (503)."""
     adapted: int = 64
     """Adapted tasks kept in memory, in one worker."""
     adapted_mb: float = 512.0

@@ -9,7 +9,8 @@ from innerloop.core.errors import InputError
 from innerloop.service.http.errors import as_http
 from innerloop.service.limits import Limits
 from innerloop.service.store.errors import StoreError
-from innerloop.service.store.store import Example, Store
+from innerloop.service.store.records import Example
+from innerloop.service.store.store import Store
 from innerloop.service.store.undo import undo
 
 
@@ -152,7 +153,7 @@ def test_a_task_that_is_deleted_takes_everything_along(store):
 
 def test_a_full_disk_is_told_and_nothing_is_lost(store):
     store.add("t", [example("a")])
-    with store.database.reading() as c:
+    with store.database.writing() as c:
         pages = c.execute("PRAGMA page_count").fetchone()[0]
         c.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(StoreError, match=r"full.*nothing was changed") as refused:
@@ -160,6 +161,8 @@ def test_a_full_disk_is_told_and_nothing_is_lost(store):
             "t", [example("b", shape=(3,)), Example(row=np.zeros(3, np.float32), label="b", picture=b"x" * 10**6)]
         )
     assert as_http(refused.value).status == 503
+    with store.database.writing() as c:
+        c.execute("PRAGMA max_page_count = 1000000")
     assert content(store) == [(0.0, "a")] and store.add("t", [example("b", 1.0)]).version == 2
 
 
@@ -185,8 +188,8 @@ def test_a_damaged_store_is_told(tmp_path):
 def test_other_peoples_files_and_newer_ones_are_refused(tmp_path):
     Store(tmp_path / "newer").close()
     with sqlite3.connect(tmp_path / "newer" / "store.sqlite") as c:
-        c.execute("PRAGMA user_version = 3")
-    with pytest.raises(InputError, match="of version 3 and this release knows 2: update"):
+        c.execute("PRAGMA user_version = 4")
+    with pytest.raises(InputError, match="of version 4 and this release knows 3: update"):
         Store(tmp_path / "newer")
     (tmp_path / "foreign").mkdir()
     with sqlite3.connect(tmp_path / "foreign" / "store.sqlite") as c:
@@ -203,3 +206,23 @@ def test_pages_of_examples(store):
     assert [row["id"] for row in store.examples("t", None, 4, 0)] == list(ids[:4])
     assert [row["id"] for row in store.examples("t", None, 4, ids[3])] == list(ids[4:8])
     assert [row["id"] for row in store.examples("t", "b", 100, ids[5])] == [ids[7], ids[9]]
+
+
+def test_to_count_tasks_takes_as_long_for_many_as_for_one(store):
+    """Counted in instructions of SQLite."""
+    counts, steps = [], []
+    for total in (1, 200):
+        with store.database.writing() as c:
+            for i in range(store.count(), total):
+                values = (f"t{i}", "plain", "features", "now", 0)
+                c.execute("INSERT INTO tasks (name, source, kind, created, version) VALUES (?, ?, ?, ?, ?)", values)
+        with store.database.reading(wait=False) as c:
+            c.set_progress_handler(lambda: steps.append(1) or 0, 1)
+        steps.clear()
+        assert store.count() == total == len(store.tasks())
+        counts.append(len(steps))
+        with store.database.reading(wait=False) as c:
+            c.set_progress_handler(None, 0)
+    assert counts[0] == counts[1] > 0
+    store.delete("t5")
+    assert store.count() == 199

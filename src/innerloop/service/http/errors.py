@@ -1,7 +1,7 @@
 """Refusals of the service: an HTTP status and one message."""
 
 from innerloop.core.errors import InnerloopError, InputError
-from innerloop.service.store.errors import ConflictError, MissingError, StaleError, StoreError
+from innerloop.service.store.errors import ConflictError, LostError, MissingError, StaleError, StoreError
 
 _STATUS = {StoreError: 503, MissingError: 404, StaleError: 412, ConflictError: 409, InputError: 422}
 _LATER = 5
@@ -31,4 +31,5 @@ def as_http(error: Exception) -> HTTPError:
     if isinstance(error, HTTPError):
         return error
     status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
-    return HTTPError(status, str(error), _LATER if status == 503 else None)
+    again = status == 503 and not isinstance(error, LostError)
+    return HTTPError(status, str(error), _LATER if again else None)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -112,7 +111,7 @@ class Guard:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         key = None
         if scheme.lower() == "bearer" and token:
-            key = await to_thread.run_sync(self._service.keys.find, token.strip())
+            key = await self._service.threads.read(self._service.keys.find, token.strip())
         if key is None:
             raise HTTPError(401, "this server demands an API key: send 'Authorization: Bearer <key>'")
         looking = method in _LOOKING or (method == "POST" and path.endswith("/predict"))

@@ -29,6 +29,7 @@ _TYPES = {
     ".woff2": "font/woff2",
     ".json": "application/json",
 }
+_VERSION = metadata.version("innerloop")
 _PLOTLY = "plotly.min.js"
 _LINES = 2_000
 """Lines of a run's metrics in one answer; longer runs are thinned."""
@@ -37,9 +38,9 @@ Run = Annotated[str, InPath(max_length=200, description="Of the run folder.", ex
 
 
 @router.get("/healthz", tags=["service"])
-def health(worker: Worker) -> Health:
-    """That the server and its store work."""
-    return Health(status="ok", version=metadata.version("innerloop"), tasks=len(worker.store.tasks()))
+async def health(worker: Worker) -> Health:
+    """That the server and its store work; it waits for no thread, and for nobody who holds the store."""
+    return Health(status="ok", version=_VERSION, tasks=worker.store.count())
 
 
 @router.get(

@@ -14,6 +14,7 @@ import numpy as np
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.cache import Cache, ticket
 from innerloop.service.limits import Limits
+from innerloop.service.store.files import make_private
 
 _FILE = "recent.sqlite"
 _TABLE = (
@@ -99,6 +100,7 @@ class Recent:
 
     def _connect(self) -> sqlite3.Connection:
         assert self._path is not None
+        make_private(self._path)
         connection = sqlite3.connect(self._path, timeout=5, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")  # a convenience: losing it costs nothing that was acknowledged

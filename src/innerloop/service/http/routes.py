@@ -28,7 +28,7 @@ from innerloop.service.http.schemas import (
 )
 from innerloop.service.http.service import Service
 from innerloop.service.store import undo as history
-from innerloop.service.store.store import Change, Task
+from innerloop.service.store.records import Change, Task
 
 _MEANINGS = {
     400: "The request cannot be read.",
@@ -157,9 +157,10 @@ async def import_task(request: Request, worker: Worker) -> TaskOut:
 
 
 @router.get("/tasks", tags=["tasks"])
-def list_tasks(worker: Worker) -> list[TaskOut]:
+async def list_tasks(worker: Worker) -> list[TaskOut]:
     """All tasks, by name."""
-    return [_task(task, counts, worker.calibration(task)) for task, counts in worker.store.tasks()]
+    tasks = await worker.threads.read(worker.store.tasks)
+    return [_task(task, counts, worker.calibration(task)) for task, counts in tasks]
 
 
 @router.get("/tasks/{name}", tags=["tasks"])
@@ -185,7 +186,7 @@ async def add_examples(name: Name, request: Request, worker: Worker, seen: Expec
 
 
 @router.get("/tasks/{name}/examples", tags=["examples"], response_model_exclude_none=True)
-def list_examples(
+async def list_examples(
     name: Name,
     worker: Worker,
     label: Annotated[str | None, Query(description="Of this class only.")] = None,
@@ -195,7 +196,7 @@ def list_examples(
     """Examples of the newest version, oldest first."""
     wanted = None if label is None else payload.label(label, worker.limits)
     examples = []
-    for row in worker.store.examples(name, wanted, limit, after):
+    for row in await worker.threads.read(worker.store.examples, name, wanted, limit, after):
         vector = row["text"] is None and row["mime"] is None
         examples.append(
             ExampleOut(
@@ -216,34 +217,36 @@ def list_examples(
     response_class=Response,
     responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}},
 )
-def show_picture(name: Name, id: Id, worker: Worker) -> Response:
+async def show_picture(name: Name, id: Id, worker: Worker) -> Response:
     """A small copy of the picture."""
-    content, mime = worker.store.picture(name, id)
+    content, mime = await worker.threads.read(worker.store.picture, name, id)
     return Response(content, media_type=mime, headers={"cache-control": "private, max-age=86400"})
 
 
 @router.patch("/tasks/{name}/examples/{id}", tags=["examples"])
-def relabel_example(name: Name, id: Id, body: RelabelIn, worker: Worker, seen: Expected) -> VersionOut:
+async def relabel_example(name: Name, id: Id, body: RelabelIn, worker: Worker, seen: Expected) -> VersionOut:
     """Say that an example is of another class."""
     label = payload.label(body.label, worker.limits)
-    return VersionOut(version=worker.store.relabel(name, id, label, seen).version)
+    change = await worker.threads.change(worker.store.relabel, name, id, label, seen)
+    return VersionOut(version=change.version)
 
 
 @router.delete("/tasks/{name}/examples/{id}", tags=["examples"])
-def remove_example(name: Name, id: Id, worker: Worker, seen: Expected) -> VersionOut:
+async def remove_example(name: Name, id: Id, worker: Worker, seen: Expected) -> VersionOut:
     """Take an example out; earlier versions keep it."""
-    return VersionOut(version=worker.store.remove(name, id, seen).version)
+    return VersionOut(version=(await worker.threads.change(worker.store.remove, name, id, seen)).version)
 
 
 @router.delete("/tasks/{name}/classes/{label:path}", tags=["examples"])
-def drop_class(
+async def drop_class(
     name: Name,
     label: Annotated[str, Path(description="Of the class.", examples=["card"])],
     worker: Worker,
     seen: Expected,
 ) -> VersionOut:
     """Take a class out with all its examples; earlier versions keep them."""
-    return VersionOut(version=worker.store.drop(name, payload.label(label, worker.limits), seen).version)
+    wanted = payload.label(label, worker.limits)
+    return VersionOut(version=(await worker.threads.change(worker.store.drop, name, wanted, seen)).version)
 
 
 @router.post("/tasks/{name}/feedback", status_code=201, tags=["predictions"])
@@ -265,28 +268,29 @@ async def feedback(name: Name, body: FeedbackIn, worker: Worker, seen: Expected)
 
 
 @router.get("/tasks/{name}/versions", tags=["versions"])
-def list_versions(name: Name, worker: Worker) -> list[HistoryOut]:
+async def list_versions(name: Name, worker: Worker) -> list[HistoryOut]:
     """Every version there was, oldest first."""
-    return [HistoryOut(**row) for row in worker.store.versions(name)]
+    return [HistoryOut(**row) for row in await worker.threads.read(worker.store.versions, name)]
 
 
 @router.post("/tasks/{name}/undo", tags=["versions"])
-def undo(name: Name, worker: Worker, seen: Expected, body: UndoIn | None = None) -> VersionOut:
+async def undo(name: Name, worker: Worker, seen: Expected, body: UndoIn | None = None) -> VersionOut:
     """Make a new version that holds what an old one held: the one before the last change, or any."""
     to = None if body is None else body.to
-    return VersionOut(version=history.undo(worker.store, name, to, seen).version)
+    return VersionOut(version=(await worker.threads.change(history.undo, worker.store, name, to, seen)).version)
 
 
 @router.post("/tasks/{name}/redo", tags=["versions"])
-def redo(name: Name, worker: Worker, seen: Expected) -> VersionOut:
+async def redo(name: Name, worker: Worker, seen: Expected) -> VersionOut:
     """Take back the last undo, as long as nothing was changed since."""
-    return VersionOut(version=history.redo(worker.store, name, seen).version)
+    return VersionOut(version=(await worker.threads.change(history.redo, worker.store, name, seen)).version)
 
 
 @router.post("/tasks/{name}/rollback", tags=["versions"], include_in_schema=False)
-def roll_back(name: Name, body: RollbackIn, worker: Worker, seen: Expected) -> VersionOut:
+async def roll_back(name: Name, body: RollbackIn, worker: Worker, seen: Expected) -> VersionOut:
     """`undo` to a version, by the name that it had before."""
-    return VersionOut(version=history.undo(worker.store, name, body.version, seen).version)
+    change = await worker.threads.change(history.undo, worker.store, name, body.version, seen)
+    return VersionOut(version=change.version)
 
 
 @router.get(

@@ -22,10 +22,12 @@ from innerloop.service.http.cache import Cache
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.metrics import Metrics
 from innerloop.service.http.recent import Asked, Recent
+from innerloop.service.http.threads import Threads
 from innerloop.service.settings import Settings
-from innerloop.service.store.errors import RereadError
+from innerloop.service.store.errors import BusyError, RereadError
 from innerloop.service.store.keys import Keys
-from innerloop.service.store.store import Change, Example, Store, Task
+from innerloop.service.store.records import Change, Example, Task
+from innerloop.service.store.store import Store
 from innerloop.service.store.transfer import file_of
 
 T = TypeVar("T")
@@ -44,6 +46,7 @@ class Service:
     def __init__(self, settings: Settings):
         self.settings, self.limits = settings, settings.limits
         self.store = Store(settings.store, self.limits)
+        self.threads = Threads(self.limits.changes)
         self.keys = Keys(self.store.database)
         self.metrics = Metrics()
         # Sources are loaded before anything listens, so that the first client does not wait for them.
@@ -66,12 +69,12 @@ class Service:
     async def create(self, name: str, source: str, reject: float | None) -> Task:
         """A new task, of a source that is offered."""
         offered = await _thread(self.sources.find, source)
-        return await _thread(self.store.create, name, source, offered.kind, reject)
+        return await self.threads.change(self.store.create, name, source, offered.kind, reject)
 
     async def delete(self, name: str) -> None:
         """Forget a task."""
-        task = await _thread(self.store.task, name)
-        await _thread(self.store.delete, name)
+        task = await self.threads.read(self.store.task, name)
+        await self.threads.change(self.store.delete, name)
         # Another worker keeps its copy until newer tasks push it out; ids are never given twice, so it answers nobody.
         self._adapted.forget(lambda key: isinstance(key, tuple) and key[0] == task.id)
 
@@ -126,7 +129,7 @@ class Service:
 
     async def described(self, name: str) -> tuple[Task, dict[str, int], dict[str, Any] | None]:
         """A task, the number of examples of each class, and its calibration where it can be adapted."""
-        task, classes = await _thread(self.store.described, name)
+        task, classes = await self.threads.read(self.store.described, name)
         if len(classes) < 2:
             return task, classes, None
         with contextlib.suppress(InnerloopError):
@@ -145,7 +148,7 @@ class Service:
 
     async def take(self, name: str, content: bytes) -> Task:
         """A task from a `.fewshot` file, with all its versions."""
-        return await _thread(transfer.take, self.store, self.sources, name, content)
+        return await self.threads.change(transfer.take, self.store, self.sources, name, content)
 
     def measure(self) -> None:
         """Bring gauges up to date."""
@@ -171,13 +174,13 @@ class Service:
             )
             for raw, row, picture in taught
         ]
-        change = await _thread(self.store.add, task.name, examples, action, expected, readings)
+        change = await self.threads.change(self.store.add, task.name, examples, action, expected, readings)
         self.metrics.examples.inc(len(examples))
-        return change, (await _thread(self.store.described, task.name))[1]
+        return change, (await self.threads.read(self.store.described, task.name))[1]
 
     async def _check_classes(self, task: Task, source: Source, raw: Sequence[Raw]) -> None:
         """Refuse too many classes before anything is computed; the store counts once more."""
-        _, known = await _thread(self.store.described, task.name)
+        _, known = await self.threads.read(self.store.described, task.name)
         labels = set(known) | {str(example.label) for example in raw}
         if len(labels) > self.limits.classes:
             raise HTTPError(422, f"a task has at most {self.limits.classes:,} classes, these would be {len(labels):,}")
@@ -219,7 +222,10 @@ class Service:
         """
         if (known := self._turn.get(name)) is not None:
             return known
-        task = self.store.task(name)
+        try:
+            task = self.store.task(name, wait=False)
+        except BusyError:  # every other request would wait with this one
+            return None
         source = self.sources.loaded(task.file or task.source)
         if source is None:
             return None

@@ -19,7 +19,8 @@ from innerloop.service.http.payload import label
 from innerloop.service.http.schemas import NAME
 from innerloop.service.limits import Limits
 from innerloop.service.store import transfer
-from innerloop.service.store.store import Store, Task
+from innerloop.service.store.records import Task
+from innerloop.service.store.store import Store
 
 _LONGEST = 200
 

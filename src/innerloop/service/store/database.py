@@ -1,20 +1,30 @@
 """The SQLite file of a store: its tables, its connections, one transaction a change."""
 
 import contextlib
+import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, LifoQueue
+from urllib.parse import quote
 
 from innerloop.core.errors import InputError
-from innerloop.service.store.errors import StoreError
+from innerloop.service.store.errors import BusyError, LostError, StoreError
+from innerloop.service.store.files import Watched, make_private
 
-SCHEMA = 2
+_LOG = logging.getLogger("innerloop.service")
+
+SCHEMA = 3
 _OURS = 0x696C6F70
 """SQLite's application id of our files: "ilop"."""
 _FILE = "store.sqlite"
-_BUSY_SECONDS = 15.0
+_READ_SECONDS = 0.5
+"""A read waits for nobody but who locks the whole file."""
+_STEPS = 10_000
+"""Instructions of SQLite between two looks at the clock."""
+_BUSY = "the store is busy: try again"
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 _TABLES = f"""
 {_FILES};
@@ -82,22 +92,44 @@ _FROM_1 = (
     "ALTER TABLE versions ADD COLUMN redo TEXT NOT NULL DEFAULT '[]'",
     "UPDATE versions SET undo = version - 1 WHERE version > 1",
 )
-"""What makes a store of release 0.1.0 one of today; how its examples are read was not decided (`Reading()`)."""
+"""What makes a store of release 0.1.0 the second one; how its examples are read was not decided (`Reading()`)."""
+_FROM_2 = (
+    "CREATE TABLE totals (tasks INTEGER NOT NULL) STRICT",
+    "INSERT INTO totals SELECT count(*) FROM tasks",
+    "CREATE TRIGGER task_inserted AFTER INSERT ON tasks BEGIN UPDATE totals SET tasks = tasks + 1; END",
+    "CREATE TRIGGER task_deleted AFTER DELETE ON tasks BEGIN UPDATE totals SET tasks = tasks - 1; END",
+)
+_STEPS_UP = (tuple(_TABLES.strip().rstrip(";").split(";\n")) + _FROM_2, _FROM_1 + _FROM_2, _FROM_2)
+"""What makes a store of each earlier version one of today; 0 is an empty file."""
 
 
 class Database:
     """Connections to one store, for many threads.
 
-    Write-ahead logging with a sync on every commit: what was committed survives the process and the power.
+    Write-ahead logging with a sync on every commit: what was committed survives the process and the power. Changes go
+    one after another over one connection, which stays open: as long as it is, no other process deletes the log.
+
+    Args:
+        folder: Where `store.sqlite` lies; made if it is not there.
+        seconds: For one change, from waiting for its turn to the commit.
+
+    Raises:
+        InputError: It cannot be used.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, seconds: float = 10.0):
         self.path = Path(folder).expanduser() / _FILE
+        self._seconds = seconds
         self._idle: LifoQueue[sqlite3.Connection] = LifoQueue()
-        self._writing = threading.Lock()
+        self._instant: LifoQueue[sqlite3.Connection] = LifoQueue()
+        self._turn = threading.Lock()
+        self._lost: LostError | None = None
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self.path)
             self._prepare()
+            self._writer = self._connect(seconds)
+            self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            self._files = Watched(self.path)
         except (OSError, sqlite3.Error) as error:
             raise InputError(
                 f"the store {self.path} cannot be opened ({error}): give a folder that can be written, or restore a "
@@ -105,33 +137,94 @@ class Database:
             ) from error
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for statements that change nothing."""
-        with self._explained(), self._connection() as connection:
+    def reading(self, wait: bool = True) -> Iterator[sqlite3.Connection]:
+        """A connection for statements that change nothing.
+
+        Args:
+            wait: Whether it may take a moment where somebody else holds the store.
+
+        Raises:
+            BusyError: Somebody does.
+            StoreError: It cannot be read.
+        """
+        with self._explained(), self._reader(wait) as connection:
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A connection in a transaction: it is committed, on the disk, when the block ends; an error undoes it."""
-        with self._explained(), self._writing, self._connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        """A connection in a transaction: it is committed, on the disk, when the block ends; an error undoes it.
+
+        Raises:
+            BusyError: Its time was over before it could be committed.
+            LostError: There is nothing left to commit to.
+            StoreError: It cannot be written.
+        """
+        deadline = time.monotonic() + self._seconds
+        self.check()
+        if not self._turn.acquire(timeout=self._seconds):
+            raise BusyError(_BUSY)
+        try:
+            with self._explained():
+                yield from self._transaction(deadline)
+        finally:
+            self._turn.release()
+
+    def check(self) -> None:
+        """Refuse to go on where the files are not those any more that were opened; it takes three looks at a folder.
+
+        Raises:
+            LostError: So it is, or was before.
+        """
+        if self._lost is None:
             try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+                self._files.check()
+            except LostError as error:
+                self.lose(error)
+        if self._lost is not None:
+            raise self._lost
+
+    def lose(self, error: LostError) -> None:
+        """Have nothing changed any more."""
+        if self._lost is None:
+            _LOG.error("%s", error)
+        self._lost = error
 
     def close(self) -> None:
         """Close all connections that are not in use."""
-        with contextlib.suppress(Empty):
-            while True:
-                self._idle.get_nowait().close()
+        for queue in (self._idle, self._instant):
+            with contextlib.suppress(Empty):
+                while True:
+                    queue.get_nowait().close()
+        with self._turn:
+            self._writer.close()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _transaction(self, deadline: float) -> Iterator[sqlite3.Connection]:
+        connection = self._writer
+        left = max(0, int(1000 * (deadline - time.monotonic())))
+        connection.execute(f"PRAGMA busy_timeout = {left}")
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            self.check()
+            if time.monotonic() > deadline:
+                raise BusyError(_BUSY)
+            connection.execute("COMMIT")
+            self.check()  # what went into a file that was deleted meanwhile is not acknowledged
+        finally:
+            connection.set_progress_handler(None, 0)
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _connect(self, seconds: float) -> sqlite3.Connection:
+        # mode=rw: where the file was deleted, an empty one must not take its place.
         connection = sqlite3.connect(
-            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+            f"file:{quote(str(self.path))}?mode=rw",
+            uri=True,
+            timeout=seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
         )
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
@@ -141,36 +234,59 @@ class Database:
         return connection
 
     @contextlib.contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _reader(self, wait: bool) -> Iterator[sqlite3.Connection]:
+        queue = self._idle if wait else self._instant
         try:
-            connection = self._idle.get_nowait()
+            connection = queue.get_nowait()
         except Empty:
-            connection = self._connect()
+            connection = self._fresh(_READ_SECONDS if wait else 0.0)
+        if connection is None:
+            with self._turn:
+                yield self._writer
+            return
         try:
             yield connection
         except sqlite3.Error:  # what state it is in nobody knows
             connection.close()
             raise
         except BaseException:
-            self._idle.put(connection)
+            queue.put(connection)
             raise
-        self._idle.put(connection)
+        queue.put(connection)
+
+    def _fresh(self, seconds: float) -> sqlite3.Connection | None:
+        """Another connection; None: it would not show what is open, which has all that was acknowledged."""
+        if not self._same():
+            return None
+        connection = self._connect(seconds)
+        if self._same():
+            return connection
+        connection.close()
+        return None
+
+    def _same(self) -> bool:
+        try:
+            self.check()
+        except LostError:
+            return False
+        return True
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error) or "busy" in str(error):
-                raise StoreError("the store is busy: try again") from error
-            raise StoreError(
-                f"the store cannot be used now ({error}): nothing was changed; see to the disk that it lies on"
-            ) from error
         except sqlite3.DatabaseError as error:
+            code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT):
+                raise BusyError(_BUSY) from error
+            if isinstance(error, sqlite3.OperationalError):
+                raise StoreError(
+                    f"the store cannot be used now ({error}): nothing was changed; see to the disk that it lies on"
+                ) from error
             raise StoreError(f"the store is damaged ({error}): nothing was changed; restore a backup") from error
 
     def _prepare(self) -> None:
-        connection = self._connect()
+        connection = self._connect(self._seconds)
         try:
             known = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -186,7 +302,7 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version < SCHEMA:
-                for statement in _FROM_1 if version else _TABLES.strip().rstrip(";").split(";\n"):
+                for statement in _STEPS_UP[version]:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {_OURS}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")

@@ -21,3 +21,11 @@ class RereadError(StaleError):
 
 class StoreError(FailedError):
     """The store cannot be read or written now; nothing that was acknowledged is lost."""
+
+
+class BusyError(StoreError):
+    """Somebody else holds the store, or too much waits for it; nothing was changed, and it may be tried again."""
+
+
+class LostError(StoreError):
+    """The store's files are gone or damaged: nothing is changed any more until it is started again."""

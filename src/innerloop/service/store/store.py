@@ -8,10 +8,9 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,58 +19,7 @@ from innerloop.fewshot.reading import Reading
 from innerloop.service.limits import Limits
 from innerloop.service.store.database import Database
 from innerloop.service.store.errors import ConflictError, MissingError, RereadError, StaleError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """A task at its newest version."""
-
-    id: int
-    """Never given twice, so that a task made anew under an old name is another one."""
-    name: str
-    source: str
-    kind: str
-    reject: float | None
-    created: str
-    version: int
-    dtype: str | None
-    """Type of its rows; None: it has seen no example."""
-    shape: tuple[int, ...] | None
-    reading: Reading
-    """What its first examples decided."""
-    file: str | None
-    """Hash of the `.fewshot` file that holds its learner; None: its source is one of the server's."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Example:
-    """What is taught."""
-
-    row: np.ndarray
-    """As the learner takes it, uint8 or float32."""
-    label: str
-    text: str | None = None
-    picture: bytes | None = None
-    """A thumbnail."""
-    mime: str | None = None
-    """Type of the thumbnail."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """What a change came to."""
-
-    version: int
-    ids: tuple[int, ...] = ()
-
-
-class Done(NamedTuple):
-    """What a change did."""
-
-    action: str
-    ids: tuple[int, ...] = ()
-    back: tuple[int | None, tuple[int, ...]] | None = None
-    """`undo` and `redo` of the version, as of `fewshot.history.Version`; None: it is undone by the one before."""
+from innerloop.service.store.records import Change, Done, Example, Task, read_row, read_task
 
 
 class Store:
@@ -86,8 +34,8 @@ class Store:
     """
 
     def __init__(self, folder: str | Path, limits: Limits | None = None):
-        self.database = Database(folder)
         self.limits = limits or Limits()
+        self.database = Database(folder, self.limits.store_seconds)
 
     def close(self) -> None:
         """Close its connections."""
@@ -116,7 +64,7 @@ class Store:
         """
         if c.execute("SELECT 1 FROM tasks WHERE name = ?", (name,)).fetchone():
             raise ConflictError(f"there is a task '{name}' already: choose another name, or delete that one")
-        if c.execute("SELECT count(*) FROM tasks").fetchone()[0] >= self.limits.tasks:
+        if c.execute("SELECT tasks FROM totals").fetchone()[0] >= self.limits.tasks:
             raise ConflictError(f"there are {self.limits.tasks} tasks, the most this server keeps: delete one")
 
     def delete(self, name: str) -> None:
@@ -125,6 +73,17 @@ class Store:
             c.execute("DELETE FROM tasks WHERE id = ?", (read_task(c, name).id,))
             c.execute("DELETE FROM files WHERE hash NOT IN (SELECT file FROM tasks WHERE file IS NOT NULL)")
 
+    def count(self) -> int:
+        """The number of tasks, which is kept: it takes as long for a thousand as for one, and waits for nobody.
+
+        Raises:
+            BusyError: Somebody else holds the store.
+            LostError: Its files are not there any more.
+        """
+        self.database.check()
+        with self.database.reading(wait=False) as c:
+            return c.execute("SELECT tasks FROM totals").fetchone()[0]
+
     def tasks(self) -> list[tuple[Task, dict[str, int]]]:
         """All tasks by name, with the number of examples of each class."""
         with self.snapshot() as c:
@@ -132,16 +91,21 @@ class Store:
             grouped = "SELECT task, label, count(*) FROM members WHERE until IS NULL GROUP BY task, label"
             for id, label, n in c.execute(grouped):
                 counts.setdefault(id, {})[label] = n
-            tasks = [_read(row) for row in c.execute("SELECT * FROM tasks ORDER BY name")]
+            tasks = [read_row(row) for row in c.execute("SELECT * FROM tasks ORDER BY name")]
         return [(task, counts.get(task.id, {})) for task in tasks]
 
-    def task(self, name: str) -> Task:
+    def task(self, name: str, wait: bool = True) -> Task:
         """A task.
 
+        Args:
+            name: Of the task.
+            wait: Whether it may take a moment where somebody else holds the store.
+
         Raises:
+            BusyError: Somebody does.
             MissingError: There is none.
         """
-        with self.database.reading() as c:
+        with self.database.reading(wait) as c:
             return read_task(c, name)
 
     def described(self, name: str) -> tuple[Task, dict[str, int]]:
@@ -338,28 +302,6 @@ class Store:
             finally:
                 if c.in_transaction:
                     c.execute("ROLLBACK")
-
-
-def read_task(c: sqlite3.Connection, name: str) -> Task:
-    """A task, on a connection.
-
-    Raises:
-        MissingError: There is none.
-    """
-    row = c.execute("SELECT * FROM tasks WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        raise MissingError(f"there is no task '{name}'")
-    return _read(row)
-
-
-def _read(row: sqlite3.Row) -> Task:
-    values = dict(row)
-    shape, reading = values.pop("shape"), values.pop("reading")
-    return Task(
-        shape=None if shape is None else tuple(json.loads(shape)),
-        reading=Reading.from_json(None if reading is None else json.loads(reading)),
-        **values,
-    )
 
 
 def _classes(c: sqlite3.Connection, task: Task) -> dict[str, int]:

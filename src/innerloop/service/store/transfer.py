@@ -14,7 +14,8 @@ from innerloop.core.errors import InputError
 from innerloop.fewshot.history import History, Label, Version
 from innerloop.fewshot.task import Task as Taught
 from innerloop.service.store.errors import MissingError
-from innerloop.service.store.store import Store, Task, read_task
+from innerloop.service.store.records import Task, read_task
+from innerloop.service.store.store import Store
 
 _MOST = 5_000_000
 """Examples of all versions of a file together, each counted in every version that has it."""

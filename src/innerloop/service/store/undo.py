@@ -4,7 +4,8 @@ import json
 import sqlite3
 
 from innerloop.service.store.errors import ConflictError, MissingError
-from innerloop.service.store.store import Change, Done, Store, Task, end
+from innerloop.service.store.records import Change, Done, Task
+from innerloop.service.store.store import Store, end
 
 
 def undo(store: Store, name: str, to: int | None = None, expected: int | None = None) -> Change:

@@ -1,0 +1,86 @@
+"""What a store says of a task and of a change: plain values, and how a task is read off its row."""
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from innerloop.fewshot.reading import Reading
+from innerloop.service.store.errors import MissingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A task at its newest version."""
+
+    id: int
+    """Never given twice, so that a task made anew under an old name is another one."""
+    name: str
+    source: str
+    kind: str
+    reject: float | None
+    created: str
+    version: int
+    dtype: str | None
+    """Type of its rows; None: it has seen no example."""
+    shape: tuple[int, ...] | None
+    reading: Reading
+    """What its first examples decided."""
+    file: str | None
+    """Hash of the `.fewshot` file that holds its learner; None: its source is one of the server's."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Example:
+    """What is taught."""
+
+    row: np.ndarray
+    """As the learner takes it, uint8 or float32."""
+    label: str
+    text: str | None = None
+    picture: bytes | None = None
+    """A thumbnail."""
+    mime: str | None = None
+    """Type of the thumbnail."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a change came to."""
+
+    version: int
+    ids: tuple[int, ...] = ()
+
+
+class Done(NamedTuple):
+    """What a change did."""
+
+    action: str
+    ids: tuple[int, ...] = ()
+    back: tuple[int | None, tuple[int, ...]] | None = None
+    """`undo` and `redo` of the version, as of `fewshot.history.Version`; None: it is undone by the one before."""
+
+
+def read_task(c: sqlite3.Connection, name: str) -> Task:
+    """A task, on a connection.
+
+    Raises:
+        MissingError: There is none.
+    """
+    row = c.execute("SELECT * FROM tasks WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise MissingError(f"there is no task '{name}'")
+    return read_row(row)
+
+
+def read_row(row: sqlite3.Row) -> Task:
+    """A task of its row."""
+    values = dict(row)
+    shape, reading = values.pop("shape"), values.pop("reading")
+    return Task(
+        shape=None if shape is None else tuple(json.loads(shape)),
+        reading=Reading.from_json(None if reading is None else json.loads(reading)),
+        **values,
+    )
