@@ -1,16 +1,19 @@
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
 
 from innerloop import encoders
 from innerloop.core.errors import InputError
-from innerloop.engine import checkpoint
+from innerloop.engine import TrainConfig, checkpoint
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot.sources import SHIPPED, installed, names, source
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.runs.build import build
+from innerloop.runs.defaults import defaults
 
 
 @pytest.fixture
@@ -24,7 +27,8 @@ def run(tmp_path):
 def test_a_run_folder(run, monkeypatch):
     found = source(run)
     assert (found.kind, found.shape, found.encoder, found.calibration) == ("pictures", (1, 28, 28), None, None)
-    calibration.write(run, Calibration(temperature=2.0, source="meta-validation"))
+    of = checkpoint.fingerprint(found.params, found.learner)
+    calibration.write(run, Calibration(temperature=2.0, source="meta-validation"), of)
     monkeypatch.chdir(run.parent)
     again = source("r")
     assert again.name == "r" and again.calibration is not None and again.calibration.temperature == 2.0
@@ -34,6 +38,26 @@ def test_a_run_on_arrays_takes_features(tmp_path):
     checkpoint.write_config(tmp_path, NearestCentroid(), {}, {})
     checkpoint.save_params(tmp_path, NearestCentroid(), {"unused": torch.zeros(1)})
     assert (source(tmp_path).kind, source(tmp_path).shape) == ("features", None)
+
+
+def test_a_calibration_of_other_parameters_is_not_used(run):
+    calibration.write(run, Calibration(temperature=2.0, source="meta-validation"), "0" * 16)
+    with pytest.warns(UserWarning, match="of other parameters"):
+        assert source(run).calibration is None
+
+
+@pytest.mark.parametrize(("learner", "data"), [("maml", "sinusoid"), ("l2o", "functions")])
+def test_a_run_whose_tasks_have_no_classes_cannot_be_taught_any(tmp_path, learner, data):
+    built = build(replace(defaults(learner, data), train=TrainConfig(steps=0)))
+    built.meta_train(tmp_path / "r")
+    with pytest.raises(InputError, match=f"trained on {data}, whose tasks have no classes"):
+        source(tmp_path / "r")
+
+
+def test_a_run_of_a_kind_that_is_not_known_here_is_taken_as_it_is(tmp_path):
+    checkpoint.write_config(tmp_path, NearestCentroid(), {}, {"task": {"data": "gone", "strange": 1}})
+    checkpoint.save_params(tmp_path, NearestCentroid(), {"unused": torch.zeros(1)})
+    assert source(tmp_path).kind == "features"
 
 
 def test_a_run_that_names_foreign_code_is_refused(run):

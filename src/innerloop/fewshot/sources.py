@@ -127,6 +127,7 @@ def _encoded(name: str, encoder: Encoder, calibrated: Calibration | None = None)
 def _run(name: str, folder: Path, allow: Sequence[str]) -> Source:
     # A run that Python made has no record: its examples are rows, of whatever shape comes first.
     record = checkpoint.read_config(folder).get("record") or {}
+    _check_classes(name, record)
     learner, params = load_run(folder, allow)
     preprocessing, shape = record.get("preprocessing"), record.get("shape")
     frozen = record.get("encoder")
@@ -142,6 +143,21 @@ def _run(name: str, folder: Path, allow: Sequence[str]) -> Source:
         preprocessing=preprocessing,
         calibration=calibration.read_current(folder, checkpoint.fingerprint(params, learner)),
     )
+
+
+def _check_classes(name: str, record: dict[str, Any]) -> None:
+    """Refuse a run whose tasks were sinusoids, say: its outputs are no classes, whatever it is taught."""
+    from innerloop import problems  # every kind with its data sets: only a run folder needs them
+
+    try:
+        problem = problems.of_record(record["task"])
+    except (InputError, LookupError, TypeError):
+        return  # a run that Python made, or of a kind that is not installed here
+    if not problem.score.of_classes:
+        raise InputError(
+            f"{name} was trained on {problem.data}, whose tasks have no classes that could be taught: name a run that "
+            "was trained on classes, or an encoder"
+        )
 
 
 @functools.cache

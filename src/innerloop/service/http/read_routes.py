@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response
 from fastapi import Path as InPath
 
+from innerloop import problems
 from innerloop.core.errors import InputError
 from innerloop.engine import checkpoint
 from innerloop.evaluate import kept
@@ -81,6 +82,7 @@ def list_runs(worker: Worker) -> list[RunOut]:
                 learner=record.get("learner"),
                 data=(record.get("task") or {}).get("data") or record.get("dataset"),
                 steps=train.get("steps"),
+                score=_score(record),
                 tests=[_finite(one.to_json()) for one in kept.results(folder)],
             )
         )
@@ -94,9 +96,11 @@ def show_run(name: Run, worker: Worker) -> RunDetails:
     if root is None or name not in {p.parent.name for p in root.glob("*/config.json")}:
         raise HTTPError(404, f"there is no run '{name}' here")
     folder = root / name
+    config = checkpoint.read_config(folder)
     return RunDetails(
         name=name,
-        config=_finite(checkpoint.read_config(folder)),
+        config=_finite(config),
+        score=_score(config.get("record") or {}),
         metrics=_curve(folder / "metrics.jsonl"),
         tests=[_finite(one.to_json(scores=True)) for one in kept.results(folder)],
     )
@@ -128,6 +132,13 @@ def _file(name: str) -> Response:
     if kind is None or not WEB.is_dir() or name not in {p.name for p in WEB.iterdir() if p.is_file()}:
         raise HTTPError(404, f"there is no page '{name[:100]}'")
     return Response((WEB / name).read_bytes(), media_type=kind, headers={"cache-control": "no-cache"})
+
+
+def _score(record: dict[str, Any]) -> str | None:
+    try:
+        return problems.of_record(record["task"]).score.title
+    except (InputError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _curve(path: Path) -> list[dict[str, Any]]:

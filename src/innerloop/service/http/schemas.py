@@ -215,6 +215,7 @@ class RunOut(BaseModel):
     learner: str | None
     data: str | None
     steps: int | None
+    score: str | None = Field(description="Title of what it is scored by; null where the run does not say.")
     tests: list[dict[str, Any]]
 
 
@@ -223,5 +224,6 @@ class RunDetails(BaseModel):
 
     name: str
     config: dict[str, Any]
+    score: str | None = Field(description="As of the list.")
     metrics: list[dict[str, Any]]
     tests: list[dict[str, Any]]

@@ -6,7 +6,7 @@ const POINTS = 120;  // of one line; more are averaged
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash"];  // lines differ by more than colour
 const LIGHT = ["#5b3df0", "#b45309", "#047857", "#be185d", "#0369a1", "#4d7c0f"];
 const DARK = ["#a594ff", "#fbbf24", "#34d399", "#f472b6", "#38bdf8", "#a3e635"];
-const NAMES = { loss: "Loss", score: "Score in training", validation: "Score on meta-validation tasks" };
+const THINGS = ["loss", "score", "validation"];
 let loading = null;
 
 /** Plotly is large, so it is fetched when a curve is to be drawn, once. */
@@ -20,27 +20,37 @@ function plotly() {
   return loading;
 }
 
-/** Draws one plot for each thing that was logged; returns what takes them away. */
+/** Draws one plot for each thing that was logged, of runs with one score; returns what takes them away. */
 export async function curves(place, runs) {
-  const things = ["loss", "score", "validation"].filter((thing) => runs.some((run) => line(run, thing)));
-  if (!things.length) {
+  const groups = Object.entries(Object.groupBy(runs, (run) => run.score ?? "score"));
+  const wanted = groups.flatMap(([title, group]) => THINGS.map((thing) => ({ thing, runs: group.filter((run) => line(run, thing)), name: named(thing, title, groups.length > 1) })));
+  const plots = wanted.filter((plot) => plot.runs.length);
+  if (!plots.length) {
     place.append(h("p", { class: "soft" }, runs.length ? "These runs logged no steps." : "Choose a run above."));
     return () => {};
   }
   const Plotly = await plotly();
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const frames = things.map((thing) => {
-    const frame = h("div", { class: "plot", role: "img", "aria-label": describe(runs, thing) });
-    place.append(h("figure", {}, h("figcaption", {}, NAMES[thing], h("span", { class: "soft small" }, " by step")), frame));
+  const frames = plots.map((plot) => {
+    const frame = h("div", { class: "plot", role: "img", "aria-label": describe(plot) });
+    place.append(h("figure", {}, h("figcaption", {}, plot.name, h("span", { class: "soft small" }, " by step")), frame));
     return frame;
   });
-  const draw = () => Promise.all(frames.map((frame, i) => Plotly.react(frame, traces(runs, things[i], dark.matches), layout(frame), { displayModeBar: false, responsive: true })));
+  // A run keeps its colour and dash in every plot.
+  const draw = () => Promise.all(frames.map((frame, i) => Plotly.react(frame, traces(plots[i], runs, dark.matches), layout(frame), { displayModeBar: false, responsive: true })));
   await draw();
   dark.addEventListener("change", draw);
   return () => {
     dark.removeEventListener("change", draw);
     frames.forEach((frame) => Plotly.purge(frame));
   };
+}
+
+/** Errors and accuracies have no common axis, and neither have the losses behind them. */
+function named(thing, title, several) {
+  if (thing === "loss") return several ? `Loss of runs scored by ${title}` : "Loss";
+  const name = title.charAt(0).toUpperCase() + title.slice(1);
+  return thing === "score" ? `${name} in training` : `${name} on meta-validation tasks`;
 }
 
 function line(run, thing) {
@@ -57,13 +67,12 @@ function line(run, thing) {
 
 const value = (entry, thing) => (thing === "validation" ? entry.validation?.mean ?? entry.validation ?? entry.validation_score : entry[thing]);
 
-function traces(runs, thing, dark) {
+function traces({ thing, runs }, all, dark) {
   const colours = dark ? DARK : LIGHT;
-  return runs.flatMap((run, i) => {
-    const points = line(run, thing);
-    if (!points) return [];
-    return [{ x: points.map((p) => p[0]), y: points.map((p) => p[1]), name: run.name, mode: points.length > 1 ? "lines" : "markers",
-      line: { color: colours[i % colours.length], width: 2, dash: DASHES[i % DASHES.length] } }];
+  return runs.map((run) => {
+    const [points, i] = [line(run, thing), all.indexOf(run)];
+    return { x: points.map((p) => p[0]), y: points.map((p) => p[1]), name: run.name, mode: points.length > 1 ? "lines" : "markers",
+      line: { color: colours[i % colours.length], width: 2, dash: DASHES[i % DASHES.length] } };
   });
 }
 
@@ -78,10 +87,10 @@ function layout(frame) {
     hoverlabel: { bgcolor: style.getPropertyValue("--panel").trim(), font: { color: style.getPropertyValue("--ink").trim() } } };
 }
 
-function describe(runs, thing) {
-  const ends = runs.flatMap((run) => {
+function describe({ thing, runs, name }) {
+  const ends = runs.map((run) => {
     const points = line(run, thing);
-    return points ? [`${run.name} from ${points[0][1].toPrecision(3)} to ${points.at(-1)[1].toPrecision(3)} after ${points.at(-1)[0]} steps`] : [];
+    return `${run.name} from ${points[0][1].toPrecision(3)} to ${points.at(-1)[1].toPrecision(3)} after ${points.at(-1)[0]} steps`;
   });
-  return `${NAMES[thing]}: ${ends.join("; ")}`;
+  return `${name}: ${ends.join("; ")}`;
 }
