@@ -266,7 +266,7 @@ def test_parameters_of_another_network_are_refused():
 
 def test_modules_for_factories_are_refused():
     for factory in (nn.Linear(2, 2), 3):
-        with pytest.raises(InputError, match="a function that makes the network"):
+        with pytest.raises(InputError, match="that makes the network"):
             Module(factory)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="makes a int"):
         Module(lambda: 3).init(0)  # pyright: ignore[reportArgumentType]

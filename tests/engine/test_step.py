@@ -110,7 +110,7 @@ def test_unknown_plans_are_refused():
     learner = MAML(model=Module(classifier))
     with pytest.raises(InputError, match="no plan 'fast'"):
         meta_gradient(learner, learner.init(0), NeedlesInNoise().episodes(0, 1), "fast")
-    with pytest.raises(InputError, match="must not be negative"):
+    with pytest.raises(InputError, match="chunk must be a whole number from 0 up"):
         Plan("vmap", chunk=-1)
     with pytest.raises(InputError, match="one task at a time"):
         Plan("loop", chunk=2)

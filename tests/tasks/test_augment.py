@@ -84,5 +84,5 @@ def test_dropped_pixels():
 
 @pytest.mark.parametrize("wrong", [{"rotation": -1.0}, {"scale": 1.0}, {"drop": 1.5}, {"shift": float("nan")}])
 def test_impossible_bounds_are_refused(wrong):
-    with pytest.raises(InputError, match=f"got {next(iter(wrong))}"):
+    with pytest.raises(InputError, match=f"{next(iter(wrong))} must be"):
         Augmentation(**wrong)

@@ -63,7 +63,10 @@ def test_a_batch_is_a_function_of_seed_and_index():
 
 def test_what_cannot_be_is_refused():
     usual: dict[str, Any] = {"pool": pool(), "batch_size": 2}
-    refused: list[tuple[dict[str, Any], str]] = [({"batch_size": 0}, "batch_size"), ({"size": 1}, "at least 2 classes")]
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"batch_size": 0}, "batch_size"),
+        ({"size": 1}, "whole number of at least 2"),
+    ]
     for wrong, said in refused:
         with pytest.raises(InputError, match=said):
             TaskBatchSampler(**usual | wrong)

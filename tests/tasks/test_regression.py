@@ -240,12 +240,12 @@ def test_a_field_of_the_sinusoids_that_is_not_the_papers_is_recorded(field):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Sinusoid(shots=0), "shots and queries must be at least 1, got 0 and 10"),
-        (lambda: Sinusoid(noise=-1.0), "0 or more, got -1.0"),
-        (lambda: Sinusoid(tasks=0), "at least 1 task, got 0"),
-        (lambda: Sinusoid(fewest_shots=11), "from 1 to shots=10, got 11"),
+        (lambda: Sinusoid(shots=0), "shots must be a whole number of at least 1, got 0"),
+        (lambda: Sinusoid(noise=-1.0), "noise must be a number from 0 up, got -1.0"),
+        (lambda: Sinusoid(tasks=0), "tasks must be a whole number of at least 1, or None, got 0"),
+        (lambda: Sinusoid(fewest_shots=11), "at most shots=10, got 11"),
         (lambda: Sinusoid(amplitude=(2.0, 1.0)), "amplitude is the lowest and the highest value, got 2 and 1"),
-        (lambda: Sinusoid(inputs=(0.0, math.nan)), "inputs is the lowest"),
+        (lambda: Sinusoid(inputs=(0.0, math.nan)), "inputs must be a tuple of 2"),
         (lambda: Polynomial(degree=4), "degree 4 needs the ranges of its 5"),
         (lambda: Polynomial(degree=2, coefficients=((0.0, 1.0),)), "has 3 coefficients, got 1"),
         (lambda: GPCurves(lengthscale=(0.0, 1.0)), "value, above 0, got 0 and 1"),

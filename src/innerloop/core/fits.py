@@ -1,10 +1,9 @@
 """Whether learner, parameters and tasks go together; asked once, before the work."""
 
-from dataclasses import fields
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.errors import InputError
@@ -14,7 +13,7 @@ from innerloop.core.types import Batch, Episode, Params
 
 
 def check_learner(learner: Any) -> None:
-    """Refuse what is no learner, or holds a module where a `Model` is meant.
+    """Refuse what is no learner.
 
     Raises:
         InputError: With what to write instead.
@@ -22,13 +21,6 @@ def check_learner(learner: Any) -> None:
     if not isinstance(learner, Learner):
         kind = learner.__name__ if isinstance(learner, type) else type(learner).__name__
         raise InputError(f"{kind} is no learner: give one such as MAML(model=...)")
-    for f in fields(learner):
-        value = getattr(learner, f.name)
-        if isinstance(value, nn.Module):
-            raise InputError(
-                f"{f.name}={type(value).__name__}(...) of {type(learner).__name__} is a module, and a learner holds "
-                f"networks without tensors: {f.name}=Module(lambda: network), from innerloop.core.model"
-            )
 
 
 def check_start(start: Params, initial: Params) -> None:

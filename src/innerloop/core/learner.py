@@ -2,18 +2,16 @@
 
 import abc
 import functools
-import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from innerloop.core import objectives, recompute, scores, unlabelled
-from innerloop.core.errors import InputError
-from innerloop.core.plain import normalise
 from innerloop.core.predictive import Predictive
+from innerloop.core.ranges import Checked
 from innerloop.core.sensible import Sensible, Stream, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
@@ -23,7 +21,7 @@ Target = Literal["classes", "values"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learner(abc.ABC, Generic[Adapted]):
+class Learner(Checked, abc.ABC, Generic[Adapted]):
     """Learning to learn, for ONE task; the engine vectorises it. Fields are hyper-parameters.
 
     Subclasses are frozen, keyword-only dataclasses. Every method is pure and can be traced by `vmap`: fixed iteration
@@ -56,33 +54,14 @@ class Learner(abc.ABC, Generic[Adapted]):
     low_precision: ClassVar[bool] = False
     """Whether bfloat16 is accurate enough for it; second-order gradients lose a fifth of themselves there."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        unlabelled.guard(cls)
-        own = cls.__dict__.get("__post_init__")
-        if own is not None:  # its checks see plain numbers, whether or not it calls this one
-
-            @functools.wraps(own)
-            def checked(self: Any) -> None:
-                Learner.__post_init__(self)
-                own(self)
-
-            cls.__post_init__ = checked  # pyright: ignore[reportAttributeAccessIssue]
-
-    def __post_init__(self) -> None:
-        normalise(self)
-        for f in fields(self):
-            value = getattr(self, f.name)
-            rate = f.name.endswith("_lr")
-            if rate and (
-                isinstance(value, bool | str) or (isinstance(value, int | float) and not 0 <= value < math.inf)
-            ):
-                raise InputError(f"{f.name} must be a rate from 0 up, got {value!r}")
-            if f.name == "inner_steps" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-                raise InputError(f"inner_steps must be a whole number from 0 up, got {value!r}")
+    wanted = "a Learner, such as MAML(model=...)"
 
     transductive: bool = False
     """Whether predictions may use the query batch's statistics; tables say which."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        unlabelled.guard(cls)
 
     @abc.abstractmethod
     def init(self, seed: int) -> Params:

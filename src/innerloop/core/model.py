@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch.func import functional_call
 from innerloop.core import faithful, guards, norm
 from innerloop.core.duplicate import duplicate
 from innerloop.core.errors import InputError
-from innerloop.core.plain import normalise
+from innerloop.core.ranges import Checked
 from innerloop.core.types import Params
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ _TRIES = 3
 
 
 @dataclass(frozen=True)
-class Model(abc.ABC):
+class Model(Checked, abc.ABC):
     """A network without its tensors. Subclasses are frozen dataclasses of sizes with one method, `build`.
 
     Batch, instance and layer norms of the built module are replaced (see `core.norm`), and what cannot be
@@ -34,8 +34,7 @@ class Model(abc.ABC):
     in eval mode) and frozen parameters stay on the module, follow the device of `x`, and are never learned.
     """
 
-    def __post_init__(self) -> None:
-        normalise(self)
+    wanted = "a Model, which holds no tensors: {name}=Module(lambda: network), from innerloop.core.model"
 
     @abc.abstractmethod
     def build(self) -> nn.Module:
@@ -152,15 +151,12 @@ class Module(Model):
     that has a name: a function or class of an importable module.
     """
 
-    factory: Callable[[], nn.Module]
+    factory: Annotated[Callable[[], nn.Module], "a function without arguments that makes the network"]
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if isinstance(self.factory, nn.Module):
             name = type(self.factory).__name__
             raise InputError(f"Module takes a function that makes the network, got a {name}: Module(lambda: network)")
-        if not callable(self.factory):
-            raise InputError(f"Module takes a function that makes the network, got a {type(self.factory).__name__}")
 
     def build(self) -> nn.Module:
         # The factory may hand out one and the same network, which must stay as it is.

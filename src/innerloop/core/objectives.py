@@ -1,11 +1,14 @@
 """Losses over masked rows; safe under `vmap`, never NaN on padding or absent classes."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-Objective = Callable[..., Tensor]
+Objective = Annotated[
+    Callable[[Tensor, Tensor, Tensor | None], Tensor], "a function of outputs, y and mask, such as `classification`"
+]
 """`(outputs, y, mask=None) -> scalar`."""
 
 ABSENT = -1e4

@@ -2,22 +2,21 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
-from innerloop.core.errors import InputError
-from innerloop.core.plain import normalise
+from innerloop.core.ranges import Checked, Count, Natural, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(Checked):
     """How to meta-train."""
 
-    steps: int = 1000
+    steps: Natural = 1000
     """Meta-steps."""
-    cpu_minutes: float | None = None
+    cpu_minutes: Positive | None = None
     """Stop earlier, once so much processor time is spent, on all threads together; None: never. Budgets for a fair
     comparison: the number of steps then depends on the machine."""
-    meta_batch_size: int = 4
+    meta_batch_size: Count = 4
     """Tasks a meta-step; their gradients are averaged, in chunks where the plan says so."""
     meta_lr: float = 1e-3
     """Rate of the meta-optimizer."""
@@ -26,26 +25,26 @@ class TrainConfig:
     optimizer: Literal["adam", "sgd"] = "adam"
     schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
     """Schedule of the meta-rate: to zero at the end by a cosine or a line, or halved every `schedule_every` steps."""
-    schedule_every: int = 2000
-    clip: float | None = None
+    schedule_every: Count = 2000
+    clip: Positive | None = None
     """Largest norm of the meta-gradient; None: not clipped."""
-    validate_every: int = 0
+    validate_every: Natural = 0
     """Steps between scores on meta-validation episodes, of which the best is kept; 0: never, the last is kept."""
-    validation_episodes: int = 100
+    validation_episodes: Count = 100
     validate_transductive: bool = False
     """Validate with the query batch's statistics, as `innerloop test --transductive` measures; otherwise with the
     support's, as the usual test does, also where training is transductive."""
-    patience: int = 0
+    patience: Natural = 0
     """Stop after this many validations without a new best; 0: never."""
-    checkpoint_every: int = 100
+    checkpoint_every: Count = 100
     """Steps between checkpoints."""
     plan: Literal["auto", "loop", "threads", "vmap", "replay", "compile"] = "auto"
     """How tasks are run: `auto` times them and says what it chose; see `docs/scale.md`."""
     unchecked: bool = False
     """Take a plan that is not `auto` without comparing its meta-gradient with the loop's at the start."""
-    chunk: int | None = None
+    chunk: Count | None = None
     """Tasks at once; None: as the plan has it."""
-    threads: int | None = None
+    threads: Count | None = None
     """Python threads that take tasks; None: as the plan has it."""
     layout: Literal["contiguous", "channels_last", "mixed"] | None = None
     """Layout of pictures in memory; None: as the plan has it. mixed: support contiguous, query in channels last."""
@@ -56,39 +55,10 @@ class TrainConfig:
     estimator: Literal["exact", "truncated", "pes"] = "exact"
     """Estimator of the meta-gradient, for learned optimizers: through the whole unroll, through pieces of it, or
     persistent evolution strategies; see `engine.unroll_gradients`."""
-    unroll_length: int = 20
+    unroll_length: Count = 20
     """Inner steps of a piece, for the last two."""
-    pes_sigma: float = 0.01
+    pes_sigma: Positive = 0.01
     """Deviation of the noise of pes."""
-
-    def __post_init__(self) -> None:
-        normalise(self)
-        for name, hint in get_type_hints(type(self)).items():
-            choices = [v for part in (hint, *get_args(hint)) if get_origin(part) is Literal for v in get_args(part)]
-            value = getattr(self, name)
-            if choices and value not in choices and not (value is None and type(None) in get_args(hint)):
-                raise InputError(f"there is no {name} '{value}': use {', '.join(choices)}")
-            numbers = {int: int, float: int | float}
-            kinds = [numbers[part] for part in (hint, *get_args(hint)) if part in numbers]
-            if kinds and value is not None and (isinstance(value, bool) or not isinstance(value, kinds[0])):
-                raise InputError(f"{name} must be a number, got {value!r}")
-        if not 0 <= self.meta_lr < math.inf:
-            raise InputError(f"meta_lr must be a rate from 0 up, got {self.meta_lr}")
-        if self.clip is not None and not self.clip > 0:
-            raise InputError(f"clip must be more than 0, or left out, got {self.clip}")
-        for name in ("meta_batch_size", "checkpoint_every", "validation_episodes", "schedule_every", "unroll_length"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("chunk", "threads"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, or left out, got {getattr(self, name)}")
-        for name in ("steps", "validate_every", "patience"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.cpu_minutes is not None and not self.cpu_minutes > 0:
-            raise InputError(f"cpu_minutes must be more than 0, or left out, got {self.cpu_minutes}")
-        if not self.pes_sigma > 0:
-            raise InputError(f"pes_sigma must be more than 0, got {self.pes_sigma}")
 
     @property
     def pins(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 
 from innerloop.core.errors import InputError
+from innerloop.core.ranges import Checked, Natural
 from innerloop.core.threads import cores
 
 NAMES = ("loop", "threads", "vmap", "replay", "compile")
@@ -15,17 +16,17 @@ Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Checked):
     """A pinned way of running; it changes no meta-gradient beyond float rounding, except in bfloat16."""
 
     name: str
     """loop: one task after another. threads: chunks of tasks over Python threads, one intra-op thread each. vmap:
     chunks of tasks at once. replay: a vmapped chunk, traced once, its operators called without Python's overhead.
     compile: the same trace, compiled. The last two hold the meta-optimizer as well where one chunk holds all tasks."""
-    chunk: int = 0
+    chunk: Natural = 0
     """Tasks at once under vmap; memory grows with it. 1: no vmap. 0: 1 for loop and threads, else as many as there
     are."""
-    threads: int = 0
+    threads: Natural = 0
     """Python threads that take chunks; 0: for threads as many as this process may use cores, else 1."""
     layout: Layout = "contiguous"
     """Layout of pictures in memory. mixed: the support as it is, the query in channels last and apart from the graph of
@@ -38,8 +39,6 @@ class Plan:
     def __post_init__(self) -> None:
         if self.name not in NAMES:
             raise InputError(f"there is no plan '{self.name}': use auto, {', '.join(NAMES)}")
-        if self.chunk < 0 or self.threads < 0:
-            raise InputError(f"chunk and threads must not be negative, got {self.chunk} and {self.threads}")
         if self.recompute and (self.traced or self.name == "vmap" or self.chunk > 1):
             raise InputError("recompute works task by task: with the plans loop and threads, and without a chunk")
         if self.chunk == 0 and self.name in ("loop", "threads"):

@@ -15,6 +15,7 @@ from torch.optim.adam import adam
 from innerloop.core import tree
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
+from innerloop.core.ranges import Checked, Positive
 from innerloop.core.types import Episode, Metrics, Params
 from innerloop.engine.config import TrainConfig
 from innerloop.engine.plan import Plan
@@ -87,7 +88,7 @@ class Descending(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class Descent:
+class Descent(Checked):
     """The default update: the mean gradient over the tasks, clipped, then Adam or SGD.
 
     Where the plan records a step and one chunk holds all tasks, the optimizer is recorded with them.
@@ -95,7 +96,7 @@ class Descent:
 
     optimizer: Literal["adam", "sgd"] = "adam"
     """With the default options of `torch.optim`."""
-    clip: float | None = None
+    clip: Positive | None = None
     """Largest norm of the meta-gradient; None: not clipped."""
     plan: str | Plan = "auto"
     """How tasks are run."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from innerloop.core.lstm import next_state
 from innerloop.core.model import Model
+from innerloop.core.ranges import Count
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class BiLSTM(Model):
     The n rows are one sequence; where `rows` is False, a row is passed over and its output means nothing.
     """
 
-    features: int = 64
+    features: Count = 64
 
     def build(self) -> nn.Module:
         return _BiLSTM(self.features)
@@ -29,8 +30,8 @@ class BiLSTM(Model):
 class LSTMCell(Model):
     """`{"x": [n, inputs], "h": [n, units], "c": [n, units]}` -> [n, 2 units], the next h and c side by side."""
 
-    inputs: int = 128
-    units: int = 64
+    inputs: Count = 128
+    units: Count = 64
 
     def build(self) -> nn.Module:
         return _LSTMCell(self.inputs, self.units)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
+from innerloop.core.ranges import Count
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,10 @@ class Conv4(Model):
     Omniglot network of Finn et al.). The 64-channel Omniglot encoder has 111,936 parameters.
     """
 
-    channels: int = 1
-    size: int = 28
-    outputs: int | None = 5
-    width: int = 64
+    channels: Count = 1
+    size: Count = 28
+    outputs: Count | None = 5
+    width: Count = 64
     pool: Literal["max", "stride"] = "max"
 
     @property

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 from torch import nn
 
 from innerloop.core.model import Model
+from innerloop.core.ranges import Count
 
 
 @dataclass(frozen=True)
@@ -15,11 +17,10 @@ class MLP(Model):
     The default is the sinusoid network of Finn et al. 2017.
     """
 
-    inputs: int = 1
-    hidden: tuple[int, ...] = (40, 40)
-    outputs: int = 1
-    activation: str = "relu"
-    """`relu` or `tanh`."""
+    inputs: Count = 1
+    hidden: tuple[Count, ...] = (40, 40)
+    outputs: Count = 1
+    activation: Literal["relu", "tanh"] = "relu"
 
     def build(self) -> nn.Module:
         layers: list[nn.Module] = [nn.Flatten()]
@@ -32,8 +33,8 @@ class MLP(Model):
 class Linear(Model):
     """A linear head: [n, inputs] -> [n, outputs]."""
 
-    inputs: int = 64
-    outputs: int = 5
+    inputs: Count = 64
+    outputs: Count = 5
     zero: bool = False
     """Start from zero instead of torch's default."""
 

@@ -1,20 +1,22 @@
 """The networks of Relation Networks (Sung et al. 2018): an encoder that keeps feature maps, and what compares them."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import nn
 
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
+from innerloop.core.ranges import Count, Within
 
 
 @dataclass(frozen=True)
 class ConvMaps(Model):
     """[n, channels, size, size] -> [n, width, size // 4, size // 4]: Conv-4 whose last two blocks do not pool."""
 
-    channels: int = 1
-    size: int = 28
-    width: int = 64
+    channels: Count = 1
+    size: Count = 28
+    width: Count = 64
 
     def build(self) -> nn.Module:
         if self.size < 16:
@@ -33,10 +35,10 @@ class Relation(Model):
     For features without space `MLP(inputs=2 * d, hidden=(d, 8), outputs=1)` does the same.
     """
 
-    channels: int = 64
+    channels: Count = 64
     """Channels of one feature map."""
-    size: int = 7
-    hidden: int = 8
+    size: Annotated[int, Within(4)] = 7
+    hidden: Count = 8
     """Units between the two linear layers."""
 
     def build(self) -> nn.Module:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
+from innerloop.core.ranges import Count
 
 
 @dataclass(frozen=True)
@@ -16,10 +17,10 @@ class ResNet12(Model):
     widths are those of MetaOptNet and RFS; (64, 128, 256, 512) is the other one in use.
     """
 
-    channels: int = 3
-    size: int = 84
-    outputs: int | None = 5
-    widths: tuple[int, int, int, int] = (64, 160, 320, 640)
+    channels: Count = 3
+    size: Count = 84
+    outputs: Count | None = 5
+    widths: tuple[Count, Count, Count, Count] = (64, 160, 320, 640)
 
     @property
     def features(self) -> int:

@@ -1,40 +1,35 @@
 """Distorted copies of pictures: each is a function of the picture and a key, whatever batch it is in."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from innerloop.core import random
-from innerloop.core.errors import InputError
+from innerloop.core.ranges import Checked, NotNegative, Within
 
 
 @dataclass(frozen=True, kw_only=True)
-class Augmentation:
+class Augmentation(Checked):
     """How far a random affine map may go, each part uniform between its bounds; what it brings in from outside is 0.
 
     Raises:
         InputError: A bound is negative, or would turn a picture inside out.
     """
 
-    rotation: float = 15.0
+    rotation: NotNegative = 15.0
     """Degrees, either way."""
-    shift: float = 2.0
+    shift: NotNegative = 2.0
     """Pixels, either way, on each axis."""
-    scale: float = 0.1
+    scale: Annotated[float, Within(0, 1, below=True)] = 0.1
     """Part of the size, either way."""
-    shear: float = 0.0
+    shear: NotNegative = 0.0
     """Horizontal shift of a row for each row above it, either way."""
-    drop: float = 0.0
+    drop: Annotated[float, Within(0, 1, below=True)] = 0.0
     """Most of the pixels that are set to 0, as a share."""
-
-    def __post_init__(self) -> None:
-        settings = {f.name: getattr(self, f.name) for f in fields(self)}
-        wrong = [f"{k} {v}" for k, v in settings.items() if not v >= 0 or (k in ("scale", "drop") and not v < 1)]
-        if wrong:
-            raise InputError(f"augmentations must not be negative, scale and drop be below 1; got {', '.join(wrong)}")
 
     def __call__(self, x: Tensor, key: Tensor) -> Tensor:
         """A distorted copy of each picture.

@@ -11,7 +11,7 @@ from torch import Tensor
 from innerloop.core import random
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
-from innerloop.core.plain import normalise
+from innerloop.core.ranges import Checked, Count, NotNegative
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 
@@ -24,7 +24,7 @@ _SET = 0x7A5C5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curves(abc.ABC):
+class Curves(Checked, abc.ABC):
     """Tasks `y = f(x) + noise`, where every task has its f, drawn from a family that a subclass names.
 
     x is uniform. An episode is a function of its key alone, however many are drawn together.
@@ -33,30 +33,23 @@ class Curves(abc.ABC):
     kind: ClassVar[str]
     """The name of the family in records."""
 
-    shots: int = 10
+    shots: Count = 10
     """Support points."""
-    queries: int = 10
+    queries: Count = 10
     """Query points."""
     seed: int = 0
     inputs: Range = (-5.0, 5.0)
     """Where x is drawn from."""
-    noise: float = 0.0
+    noise: NotNegative = 0.0
     """Standard deviation of what is added to every y, of support and query."""
-    tasks: int | None = None
+    tasks: Count | None = None
     """So many tasks are drawn once, and every episode is new points of one of them; None: a new task for each."""
-    fewest_shots: int | None = None
+    fewest_shots: Count | None = None
     """Ragged tasks: from so many support points to `shots`, the rest is padding under a mask; None: always `shots`."""
 
     def __post_init__(self) -> None:
-        normalise(self)
-        if min(self.shots, self.queries) < 1:
-            raise InputError(f"shots and queries must be at least 1, got {self.shots} and {self.queries}")
-        if not self.noise >= 0:
-            raise InputError(f"noise is a standard deviation, 0 or more, got {self.noise}")
-        if self.tasks is not None and self.tasks < 1:
-            raise InputError(f"a finite set has at least 1 task, got {self.tasks}")
-        if self.fewest_shots is not None and not 1 <= self.fewest_shots <= self.shots:
-            raise InputError(f"fewest_shots must be from 1 to shots={self.shots}, got {self.fewest_shots}")
+        if self.fewest_shots is not None and self.fewest_shots > self.shots:
+            raise InputError(f"fewest_shots must be at most shots={self.shots}, got {self.fewest_shots}")
         check_range("inputs", self.inputs)
 
     @abc.abstractmethod

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
-from innerloop.core.plain import normalise
+from innerloop.core.ranges import Checked, Count
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 
@@ -27,23 +27,18 @@ _DRAW = 0x5B12D
 
 
 @dataclass(frozen=True, kw_only=True)
-class MassSpringDamper:
+class MassSpringDamper(Checked):
     """Task: from position, velocity and force [3] to how much the first two change until the next transition [2].
 
     Support and query follow one another in time, under constants that are drawn for each task: mass from [0.5, 2],
     spring from [0.5, 5], damper from [0.3, 1.5], all uniform. A random force in [-3, 3] is applied at every transition.
     """
 
-    shots: int = 16
+    shots: Count = 16
     """Transitions that are seen (the paper's M)."""
-    queries: int = 16
+    queries: Count = 16
     """Transitions that follow (K)."""
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        normalise(self)
-        if min(self.shots, self.queries) < 1:
-            raise InputError(f"shots and queries must be at least 1, got {self.shots} and {self.queries}")
 
     def episodes(self, first: int, count: int) -> Episode:
         """Episodes `first .. first + count - 1`, stacked: x [count, n, 3] and y [count, n, 2] float32."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
-from innerloop.core.plain import normalise
+from innerloop.core.ranges import Checked, Count, Natural, Share
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 from innerloop.tasks.pool import Pool, base_name
@@ -39,7 +39,7 @@ class Draw(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EpisodeSampler:
+class EpisodeSampler(Checked):
     """Few-shot classification tasks: labels are the order in which an episode's classes were drawn.
 
     A range of ways or shots gives uneven tasks: the number of ways is drawn for each episode, that of shots for each
@@ -53,32 +53,26 @@ class EpisodeSampler:
     """
 
     pool: Pool
-    ways: int | tuple[int, int]
+    ways: Count | tuple[Count, Count]
     """How many classes; a pair is an inclusive range."""
-    shots: int | tuple[int, int]
+    shots: Count | tuple[Count, Count]
     """How many support examples of each class; a pair is an inclusive range."""
-    queries: int
+    queries: Count
     """How many query examples of each class."""
     seed: int = 0
-    unlabelled: int = 0
+    unlabelled: Natural = 0
     """How many further examples of each class the support has without their label."""
-    distractors: int = 0
+    distractors: Natural = 0
     """How many further classes the support has unlabelled examples of, and the query none."""
-    same_group: float = 0.0
+    same_group: Share = 0.0
     """Share of episodes whose classes, distractors too, are all from one group (alphabet), drawn uniformly from those
     with enough classes. A rotated alphabet is a group of its own."""
 
     def __post_init__(self) -> None:
-        normalise(self)
-        for name, value, least in (("ways", self.ways, 1), ("shots", self.shots, 1), ("queries", self.queries, 1)):
+        for name, value in (("ways", self.ways), ("shots", self.shots)):
             low, high = _range(value)
-            if not least <= low <= high:
-                raise InputError(f"{name} must be at least {least}, or a range (low, high) of such; got {value}")
-        if min(self.unlabelled, self.distractors) < 0 or not 0 <= self.same_group <= 1:
-            raise InputError(
-                "unlabelled and distractors must not be negative, and same_group is a share from 0 to 1; got "
-                f"{self.unlabelled}, {self.distractors} and {self.same_group}"
-            )
+            if low > high:
+                raise InputError(f"{name} must be a number or a range (low, high), got {value}")
         if self.distractors and not self.unlabelled:
             raise InputError(f"{self.distractors} distractors without unlabelled examples are nothing: say how many")
         ways, shots = _range(self.ways)[1], _range(self.shots)[1]
@@ -228,20 +222,15 @@ class EpisodeSampler:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class BatchSampler:
+class BatchSampler(Checked):
     """Plain supervised training as one task: no support, and a minibatch with the pool's class numbers as query.
 
     Rows are drawn independently and uniformly from all examples (with replacement), so that batch `i` needs no epoch.
     """
 
     pool: Pool
-    batch_size: int
+    batch_size: Count
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        normalise(self)
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
 
     def episodes(self, first: int, count: int) -> Episode:
         """Batches `first .. first + count - 1`, stacked: support x [count, 0, ...], query x [count, size, ...]."""

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
-from innerloop.core.plain import normalise
+from innerloop.core.ranges import Checked
 from innerloop.core.types import Batch, Episode, Params
 
 Init = Callable[[Tensor], tuple[Params, dict[str, Tensor]]]
@@ -27,7 +27,7 @@ _HIDDEN, _CHANNELS = 20, 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Functions:
+class Functions(Checked):
     """Functions to be minimised, of one of the `FAMILIES` or with an `init` of your own."""
 
     family: str = "quadratics"
@@ -37,7 +37,6 @@ class Functions:
     """Start of your own family, whose value goes to the learner."""
 
     def __post_init__(self) -> None:
-        normalise(self)
         if self.init is None and self.family not in FAMILIES:
             raise InputError(f"there is no family '{self.family}': use {', '.join(FAMILIES)}, or give an init")
 

@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
-from innerloop.core.plain import normalise
+from innerloop.core.ranges import Checked, Count, Within
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 from innerloop.tasks.episodes import DRAW, QUERY
@@ -17,7 +18,7 @@ from innerloop.tasks.pool import Pool, base_name
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TaskBatchSampler:
+class TaskBatchSampler(Checked):
     """As `BatchSampler`, with every batch from the classes of one task, drawn uniformly; `classes` says which.
 
     The tasks are fixed: the groups of the pool (a rotated alphabet is one of its own) that have two classes or more, or
@@ -25,17 +26,12 @@ class TaskBatchSampler:
     """
 
     pool: Pool
-    batch_size: int
+    batch_size: Count
     seed: int = 0
-    size: int = 10
+    size: Annotated[int, Within(2)] = 10
     """Classes of a task where there are no groups; the last ones may have one more."""
 
     def __post_init__(self) -> None:
-        normalise(self)
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
-        if self.size < 2:
-            raise InputError(f"a task needs at least 2 classes, got {self.size}")
         if not self.tasks:
             raise InputError(
                 f"{self.pool.dataset} ({self.pool.split}) has {len(self.pool)} classes, and no two that belong together"

@@ -16,7 +16,7 @@ from torch import Tensor
 from innerloop.core import random, tree
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
-from innerloop.core.plain import normalise
+from innerloop.core.ranges import Checked, Natural
 from innerloop.core.types import Episode
 from innerloop.tasks import draws
 from innerloop.tasks.curves import Curves, Range, check_range, constants
@@ -75,7 +75,7 @@ class Polynomial(Curves):
 
     kind = "polynomial"
 
-    degree: int = 1
+    degree: Natural = 1
     """1: lines, 2: quadratics, 3: cubics; another one needs `coefficients`."""
     coefficients: tuple[Range, ...] = ()
     """Ranges of c0, c1 and so on; (): those of the degree."""
@@ -141,7 +141,7 @@ class GPCurves(Curves):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixture:
+class Mixture(Checked):
     """Tasks of several families, each drawn from one of them: `mixture`.
 
     Noise, inputs, finite sets and raggedness are those of the families; shots and queries must be the same in all.
@@ -151,7 +151,6 @@ class Mixture:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        normalise(self)
         sizes = {(family.shots, family.queries) for family in self.families}
         if len(sizes) != 1:
             which = ", ".join(f"{shots} and {queries}" for shots, queries in sorted(sizes)) or "no family at all"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
-from innerloop.core.plain import normalise
+from innerloop.core.ranges import Checked, Count
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 from innerloop.tasks.augment import Augmentation
@@ -24,7 +24,7 @@ from innerloop.tasks.pool import Pool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class UnsupervisedSampler:
+class UnsupervisedSampler(Checked):
     """Few-shot tasks from unlabelled pictures, for any learner; episode `i` is a function of `(seed, i)` alone.
 
     Raises:
@@ -32,22 +32,17 @@ class UnsupervisedSampler:
     """
 
     pool: Pool
-    ways: int
+    ways: Count
     """How many pictures, each a class."""
-    shots: int = 1
+    shots: Count = 1
     """How many copies of each are given with their label."""
-    queries: int = 1
+    queries: Count = 1
     """How many further copies of each are asked for."""
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
     """What support and query copies are distorted by."""
 
     def __post_init__(self) -> None:
-        normalise(self)
-        if min(self.ways, self.shots, self.queries) < 1:
-            raise InputError(
-                f"ways, shots and queries must be at least 1; got {self.ways}, {self.shots} and {self.queries}"
-            )
         if len(self.pool.shape) != 3:
             raise InputError(
                 f"unsupervised tasks are made of distorted pictures; examples of {self.pool.dataset} have shape "

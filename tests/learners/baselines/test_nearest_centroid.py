@@ -58,5 +58,5 @@ def test_the_cosine_is_that_of_numpy_and_no_length_matters():
 
 
 def test_a_distance_that_does_not_exist_is_refused():
-    with pytest.raises(InputError, match="choose squared_euclidean, cosine"):
+    with pytest.raises(InputError, match="use squared_euclidean, cosine"):
         NearestCentroid(distance="manhattan")  # pyright: ignore[reportArgumentType]

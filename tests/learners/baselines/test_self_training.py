@@ -105,5 +105,5 @@ def test_it_is_trained_as_protonet_on_the_labelled_examples():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(InputError, match="threshold is a probability from 0 to 1, got 2"):
+    with pytest.raises(InputError, match="threshold must be a number from 0 to 1, got 2"):
         SelfTraining(encoder=Module(encoder), threshold=2.0)

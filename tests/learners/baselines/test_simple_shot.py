@@ -82,5 +82,5 @@ def test_centring_takes_out_what_all_features_share():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(InputError, match="choose none, l2, centred_l2"):
+    with pytest.raises(InputError, match="use none, l2, centred_l2"):
         learner("cosine")

@@ -121,5 +121,5 @@ def test_the_decay_is_learned_where_that_is_asked_for():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(InputError, match="decay and scale must be more than 0"):
+    with pytest.raises(InputError, match="decay must be more than 0"):
         R2D2(encoder=Module(encoder), decay=0.0)

@@ -87,7 +87,7 @@ def test_equal_examples_stay_finite(x):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"), [({"temperature": 0.0}, "more than 0"), ({"sharpness": -1.0}, "must not be negative")]
+    ("wrong", "message"), [({"temperature": 0.0}, "more than 0"), ({"sharpness": -1.0}, "must be a number from 0 up")]
 )
 def test_what_cannot_be_is_refused(wrong, message):
     with pytest.raises(InputError, match=message):

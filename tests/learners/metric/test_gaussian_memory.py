@@ -130,7 +130,7 @@ def test_the_oldest_are_overwritten_however_the_rows_come(parts):
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(InputError, match="capacity at least 1"):
+    with pytest.raises(InputError, match="capacity must be a whole number of at least 1"):
         GaussianMemory(encoder=Module(torch.nn.Flatten), capacity=0)
     learner = GaussianMemory(encoder=Module(torch.nn.Flatten), capacity=2)
     with pytest.raises(InputError, match="3 examples does not fit a memory of 2"):

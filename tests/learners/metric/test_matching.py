@@ -161,5 +161,5 @@ def test_an_absent_class_all_equal_examples_and_a_single_one():
 def test_options_that_make_no_sense_are_refused():
     with pytest.raises(InputError, match="support_context"):
         MatchingNet(encoder=Module(encoder), fce_steps=2)
-    with pytest.raises(InputError, match="temperature must be more than 0, got -1"):
+    with pytest.raises(InputError, match="temperature must be more than 0, or None, got -1"):
         MatchingNet(encoder=Module(encoder), temperature=-1.0)

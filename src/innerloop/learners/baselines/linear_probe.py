@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from innerloop.core import tree
-from innerloop.core.errors import InputError
 from innerloop.core.learner import mask_absent
 from innerloop.core.linalg import with_ones
 from innerloop.core.objectives import membership, normalize, weights
 from innerloop.core.pretraining import Pretrained
 from innerloop.core.prototypes import ways
+from innerloop.core.ranges import Count, Positive
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Params
 
@@ -42,16 +42,10 @@ class LinearProbe(Pretrained[Probe]):
         classes=Sensible(train={"meta_batch_size": 1}, choices={"C": (1.0, 0.1, 10.0, 0.01, 100.0)}),
     )
 
-    C: float | None = None
+    C: Positive | None = None
     """Inverse of the penalty; None: a parameter, chosen on meta-validation classes by `innerloop train`."""
-    iterations: int = 200
+    iterations: Count = 200
     """Iterations of Nesterov's method: 100 reach 1e-5 at up to 20 ways and 5 shots for C to 10, 200 for C to 100."""
-
-    def __post_init__(self) -> None:
-        if self.C is not None and not self.C > 0:
-            raise InputError(f"C must be more than 0, got {self.C}")
-        if self.iterations < 1:
-            raise InputError(f"iterations must be at least 1, got {self.iterations}")
 
     def init(self, seed: int) -> Params:
         return super().init(seed) | ({"C": torch.tensor(1.0)} if self.C is None else {})
@@ -69,7 +63,7 @@ class LinearProbe(Pretrained[Probe]):
         return mask_absent(features @ adapted.weight.T, adapted.present)
 
 
-def logistic(x: Tensor, member: Tensor, present: Tensor, decay: Tensor, iterations: int) -> Tensor:
+def logistic(x: Tensor, member: Tensor, present: Tensor, decay: Tensor, iterations: Count) -> Tensor:
     """The minimiser of `sum_i crossentropy_i + decay / 2 |w|^2`, in which the last weight, the bias, is left out.
 
     Böhning (1992): the Hessian of all classes is nowhere more than `(I - 1/k) x (x'x / 2 + decay)`, so that a step as

@@ -4,12 +4,11 @@ Adaptation is the mean of every class, over raw inputs or the features of an enc
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor
 
 from innerloop.core.encoder_learner import Means
-from innerloop.core.errors import InputError
 from innerloop.core.learner import EpisodicClassifier, mask_absent
 from innerloop.core.model import Model
 from innerloop.core.objectives import normalize
@@ -35,10 +34,6 @@ class NearestCentroid(EpisodicClassifier[Means]):
     distance: Distance = "squared_euclidean"
     """cosine: features are of unit length before their mean is taken, so that long ones do not count more; logits are
     the cosines themselves, from -1 to 1, so probabilities need a temperature (see `evaluate.calibration`)."""
-
-    def __post_init__(self) -> None:
-        if self.distance not in get_args(Distance):
-            raise InputError(f"there is no distance '{self.distance}': choose {', '.join(get_args(Distance))}")
 
     def init(self, seed: int) -> Params:
         return {} if self.encoder is None else self.encoder.init(seed)

@@ -4,19 +4,19 @@ Adaptation is the mean feature of every class; a query belongs to the nearest, b
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.encoder_learner import EncoderLearner, Means
-from innerloop.core.errors import InputError
 from innerloop.core.learner import mask_absent
 from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, Rows, role
 from innerloop.core.objectives import ABSENT, mean, normalize, weights
 from innerloop.core.prototypes import centroids, cosine, squared_distance
+from innerloop.core.ranges import Positive
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params, joined
 
@@ -43,16 +43,10 @@ class SelfSupervised(EncoderLearner[Means]):
 
     projection: Model | None = field(default=None, metadata=role(Rows(FEATURES, FEATURES, hidden=(FEATURES,))))
     """features -> [n, p], which are compared in training, such as `nn.mlp.MLP(d, (d,), d)`; None: the features."""
-    temperature: float = 0.2
+    temperature: Positive = 0.2
     """What cosines are divided by."""
     distance: Distance = "cosine"
     """Between a query and the class means, in adaptation."""
-
-    def __post_init__(self) -> None:
-        if self.distance not in get_args(Distance):
-            raise InputError(f"there is no distance '{self.distance}': choose {', '.join(get_args(Distance))}")
-        if not self.temperature > 0:
-            raise InputError(f"temperature must be more than 0, got {self.temperature}")
 
     def init(self, seed: int) -> Params:
         parts = {"encoder": self.encoder.init(seed)}
@@ -84,7 +78,7 @@ class SelfSupervised(EncoderLearner[Means]):
         return loss, {"score": accuracy.detach()}
 
 
-def nt_xent(views: Tensor, y: Tensor, mask: Tensor | None, temperature: float) -> tuple[Tensor, Tensor]:
+def nt_xent(views: Tensor, y: Tensor, mask: Tensor | None, temperature: Positive) -> tuple[Tensor, Tensor]:
     """Normalised temperature-scaled cross-entropy: every view is to find the others with its label among all.
 
     Args:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from innerloop.core.encoder_learner import EncoderClassifier, Means, nearness
-from innerloop.core.errors import InputError
 from innerloop.core.learner import Unrolled, mask_absent
 from innerloop.core.objectives import classification, membership
 from innerloop.core.prototypes import Centroids, centroids, squared_distance, ways
+from innerloop.core.ranges import Share
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
 
@@ -45,12 +45,8 @@ class SelfTraining(EncoderClassifier[Means], Unrolled[Means, Guessing]):
 
     inner_steps: int = 3
     """Rounds at most."""
-    threshold: float = 0.75
+    threshold: Share = 0.75
     """Probability from which a guess becomes a label."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
-            raise InputError(f"threshold is a probability from 0 to 1, got {self.threshold}")
 
     def start(self, params: Params, support: Batch) -> Guessing:
         features, encoder = self.features(params, support)

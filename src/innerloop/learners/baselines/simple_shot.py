@@ -5,14 +5,13 @@ Adaptation is the mean of every class, of features of an ordinarily trained clas
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.encoder_learner import Means, nearness
-from innerloop.core.errors import InputError
 from innerloop.core.objectives import normalize, weights
 from innerloop.core.pretraining import Pretrained
 from innerloop.core.prototypes import centroids
@@ -36,10 +35,6 @@ class SimpleShot(Pretrained[Means]):
     transform: Transform = "centred_l2"
     """Transform of features. none: as they are (the paper's UN). l2: of unit length (L2N). centred_l2: less the mean
     feature of the training classes, then of unit length (CL2N)."""
-
-    def __post_init__(self) -> None:
-        if self.transform not in get_args(Transform):
-            raise InputError(f"there is no transform '{self.transform}': choose {', '.join(get_args(Transform))}")
 
     def init(self, seed: int) -> Params:
         return super().init(seed) | {"centre": torch.zeros(())}

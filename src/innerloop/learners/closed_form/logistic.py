@@ -10,11 +10,11 @@ from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.encoder_learner import EncoderClassifier
-from innerloop.core.errors import InputError
 from innerloop.core.learner import Unrolled, mask_absent
 from innerloop.core.linalg import ridge, with_ones
 from innerloop.core.objectives import classification, membership, weights
 from innerloop.core.prototypes import ways
+from innerloop.core.ranges import Positive
 from innerloop.core.types import Batch, Params
 
 LEAST_CURVATURE = 1e-6
@@ -49,12 +49,8 @@ class LRD2(EncoderClassifier[Regressions], Unrolled[Regressions, Fitting]):
 
     inner_steps: int = 5
     """Steps of Newton's method, each a weighted ridge regression (IRLS)."""
-    decay: float = 1.0
+    decay: Positive = 1.0
     """The paper's lambda."""
-
-    def __post_init__(self) -> None:
-        if not self.decay > 0:
-            raise InputError(f"decay must be more than 0, got {self.decay}")
 
     def init(self, seed: int) -> Params:
         return tree.join(encoder=self.encoder.init(seed))

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.encoder_learner import EncoderClassifier
-from innerloop.core.errors import InputError
 from innerloop.core.learner import mask_absent
 from innerloop.core.linalg import ridge, with_ones
 from innerloop.core.objectives import membership, weights
 from innerloop.core.prototypes import ways
+from innerloop.core.ranges import Positive
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Params
 
@@ -51,15 +51,11 @@ class R2D2(EncoderClassifier[Regression]):
         ),
     )
 
-    decay: float = 1.0
+    decay: Positive = 1.0
     """The paper's lambda, at first if it is learned."""
     learn_decay: bool = False
-    scale: float = 10.0
+    scale: Positive = 10.0
     """What outputs are multiplied by at first, as in the authors' code for Omniglot; learned."""
-
-    def __post_init__(self) -> None:
-        if not (self.decay > 0 and self.scale > 0):
-            raise InputError(f"decay and scale must be more than 0, got {self.decay} and {self.scale}")
 
     def init(self, seed: int) -> Params:
         params = tree.join(encoder=self.encoder.init(seed))

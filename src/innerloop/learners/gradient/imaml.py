@@ -12,6 +12,7 @@ from innerloop.core import tree
 from innerloop.core.gradient import grad, value_and_grad
 from innerloop.core.inner import FastWeights, descend
 from innerloop.core.linalg import conjugate_gradient, dot
+from innerloop.core.ranges import Natural, Positive
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params
@@ -39,9 +40,9 @@ class IMAML(FastWeights[Params]):
     inner_lr: float = 0.5
     """Step size on the regularised mean support loss."""
     inner_steps: int = 16
-    decay: float = 2.0
+    decay: Positive = 2.0
     """Strength of the pull (the paper's lambda)."""
-    cg_steps: int = 5
+    cg_steps: Natural = 5
     """Iterations of conjugate gradients."""
 
     def start(self, params: Params, support: Batch) -> Params:

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from innerloop.core import tree
+from innerloop.core.errors import InputError
 from innerloop.core.inner import FastWeights, at_step, descend, first_step, per_step
+from innerloop.core.ranges import Share
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
@@ -48,9 +50,9 @@ class MAMLPlusPlus(FastWeights[Stepped]):
     """Where every rate starts, on the mean support loss."""
     inner_steps: int = 5
     """Steps past those of training take the last rates and norms."""
-    multi_step_share: float = 0.1
+    multi_step_share: Share = 0.1
     """First share of meta-training in which the losses after all steps count, ever less than the last; 0: never."""
-    first_order_share: float = 0.0
+    first_order_share: Share = 0.0
     """First share of meta-training that is first-order: the paper says a half, its released settings none."""
     step_norms: bool = True
     """Scales and shifts of batch norms are learned for every step and not adapted; otherwise adapted as any weight."""
@@ -65,7 +67,7 @@ class MAMLPlusPlus(FastWeights[Stepped]):
 
     def annealed(self, progress: float) -> Self:
         weights, n = self.loss_weights, self.inner_steps
-        if not weights and progress < self.multi_step_share:
+        if not weights and n and progress < self.multi_step_share:
             stage = int(_STAGES * progress / self.multi_step_share)
             other = max(1 - stage / _STAGES, _LEAST) / n
             weights = (other,) * (n - 1) + (1 - (n - 1) * other,)
@@ -95,6 +97,8 @@ class MAMLPlusPlus(FastWeights[Stepped]):
         support, query = episode
         if not self.loss_weights:
             return super().loss(params, episode)
+        if len(self.loss_weights) != self.inner_steps:
+            raise InputError(f"{self.inner_steps} inner steps need as many loss_weights, got {len(self.loss_weights)}")
         _, *states = self.trajectory(params, support)
         losses = [self.query_loss(params, self.finish(params, state, support), query) for state in states]
         total = sum(w * value for w, (value, _) in zip(self.loss_weights, losses, strict=True))

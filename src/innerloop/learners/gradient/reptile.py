@@ -15,6 +15,7 @@ from innerloop.core import random, tree
 from innerloop.core.gradient import value_and_grad
 from innerloop.core.inner import FastWeights
 from innerloop.core.linalg import dot
+from innerloop.core.ranges import Count
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params
@@ -59,7 +60,7 @@ class Reptile(FastWeights[Trained]):
     inner_steps: int = 5
     inner_optimizer: Literal["adam", "sgd"] = "adam"
     """Adam with beta1 = 0, as in the paper, or plain SGD."""
-    inner_batch: int | None = None
+    inner_batch: Count | None = None
     """Examples drawn from the support for each step; None: all of them."""
 
     @property

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.encoder_learner import EncoderClassifier
-from innerloop.core.errors import InputError
 from innerloop.core.learner import mask_absent
 from innerloop.core.objectives import membership, normalize
 from innerloop.core.prototypes import Centroids, centroids, cosine, precise, ways
+from innerloop.core.ranges import NotNegative, Positive
 from innerloop.core.types import Batch, Params
 
 
@@ -41,16 +41,10 @@ class BDCSPN(EncoderClassifier[Rectified]):
     trains_on = ("episodes",)
     uses_unlabelled = True
 
-    temperature: float = 10.0
+    temperature: Positive = 10.0
     """What cosines are multiplied by in the logits, at first; learned."""
-    sharpness: float = 10.0
+    sharpness: NotNegative = 10.0
     """What they are multiplied by in the weights, the paper's epsilon; 0: all examples of a class weigh alike."""
-
-    def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise InputError(f"temperature must be more than 0, got {self.temperature}")
-        if not self.sharpness >= 0:
-            raise InputError(f"sharpness must not be negative, got {self.sharpness}")
 
     def init(self, seed: int) -> Params:
         start = {"log_temperature": torch.tensor(math.log(self.temperature))}

@@ -15,6 +15,7 @@ from innerloop.core.encoder_learner import EncoderClassifier
 from innerloop.core.errors import InputError
 from innerloop.core.learner import mask_absent
 from innerloop.core.prototypes import labels, squared_distance, vote, ways
+from innerloop.core.ranges import Count, Positive
 from innerloop.core.types import Batch, Params
 
 
@@ -44,14 +45,10 @@ class GaussianMemory(EncoderClassifier[Memory]):
 
     incremental: ClassVar[bool] = True
 
-    sigma: float = 4.0
+    sigma: Positive = 4.0
     """Width of the kernel at first, in units of the features; learned."""
-    capacity: int = 1024
+    capacity: Count = 1024
     """Slots; when they are full, the oldest is overwritten."""
-
-    def __post_init__(self) -> None:
-        if not self.sigma > 0 or self.capacity < 1:
-            raise InputError(f"sigma must be more than 0 and capacity at least 1, got {self.sigma} and {self.capacity}")
 
     def init(self, seed: int) -> Params:
         return tree.join(encoder=self.encoder.init(seed)) | {"log_sigma": torch.tensor(math.log(self.sigma))}

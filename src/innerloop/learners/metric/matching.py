@@ -17,6 +17,7 @@ from innerloop.core.learner import mask_absent
 from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, Cell, Sequence, role
 from innerloop.core.prototypes import cosine, labels, vote, ways
+from innerloop.core.ranges import Natural, Positive
 from innerloop.core.types import Batch, Params
 
 
@@ -43,10 +44,10 @@ class MatchingNet(EncoderClassifier[LabelledEmbeddings]):
 
     trains_on = ("episodes",)
 
-    temperature: float | None = 10.0
+    temperature: Positive | None = 10.0
     """What cosines are multiplied by at first; learned. None: the paper's formula without one, in which no class of N
     can get more than e / (e + (N - 1) / e) of the attention in 1-shot tasks."""
-    fce_steps: int = 0
+    fce_steps: Natural = 0
     """Full context embeddings with so many steps of the attention LSTM (the paper's K); 0: without."""
     support_context: Model | None = field(default=None, metadata=role(Sequence(FEATURES, unless={"fce_steps": 0})))
     """Full context: `{"x": [n, d], "rows": [n] bool}` -> [n, d], as `nn.context.BiLSTM(d)`."""
@@ -58,8 +59,6 @@ class MatchingNet(EncoderClassifier[LabelledEmbeddings]):
     def __post_init__(self) -> None:
         if self.fce_steps and (self.support_context is None or self.query_context is None):
             raise InputError("full context embeddings need the networks support_context and query_context")
-        if self.temperature is not None and not self.temperature > 0:
-            raise InputError(f"temperature must be more than 0, got {self.temperature}")
 
     @property
     def ordered(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -5,17 +5,17 @@ Adaptation is the mean embedding of every class; a query belongs to the nearest.
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.encoder_learner import EncoderClassifier
-from innerloop.core.errors import InputError
 from innerloop.core.learner import mask_absent
 from innerloop.core.objectives import membership
 from innerloop.core.prototypes import Centroids, centroids, cosine, precise, squared_distance
+from innerloop.core.ranges import Positive
 from innerloop.core.types import Batch, Params
 
 Distance = Literal["squared_euclidean", "cosine", "mahalanobis"]
@@ -45,14 +45,8 @@ class ProtoNet(EncoderClassifier[Prototypes]):
     distance: Distance = "squared_euclidean"
     """squared_euclidean: the paper's. cosine: the cosine times a learned temperature. mahalanobis: half of the squared
     distance under the covariance of each class, regularised by that of the task (Simple CNAPS, Bateni et al. 2020)."""
-    temperature: float = 10.0
+    temperature: Positive = 10.0
     """What the cosine is multiplied by at first; learned."""
-
-    def __post_init__(self) -> None:
-        if self.distance not in get_args(Distance):
-            raise InputError(f"there is no distance '{self.distance}': choose {', '.join(get_args(Distance))}")
-        if not self.temperature > 0:
-            raise InputError(f"temperature must be more than 0, got {self.temperature}")
 
     def init(self, seed: int) -> Params:
         encoder = self.encoder.init(seed)

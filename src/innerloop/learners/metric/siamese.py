@@ -3,9 +3,8 @@
 Adaptation is remembering the embeddings of the support; a query belongs to the class it is, on average, most alike.
 """
 
-import math
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -18,6 +17,7 @@ from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, Rows, role
 from innerloop.core.objectives import mean, membership, normalize, weights
 from innerloop.core.prototypes import precise, squared_distance, ways
+from innerloop.core.ranges import Positive
 from innerloop.core.scores import Accuracy, measured
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
@@ -56,17 +56,15 @@ class Siamese(EncoderLearner[Remembered]):
 
     distance: Distance = "euclidean"
     """cosine: the Euclidean distance between embeddings of unit length, at most 2. weighted_l1: Koch's."""
-    margin: float | None = None
+    margin: Positive | None = None
     """From which distance on two classes are far enough apart; None: 10 for euclidean (the lengths of Conv-4's
     embeddings are like that), 1 for cosine. Not for weighted_l1."""
     comparison: Model | None = field(default=None, metadata=role(Rows(FEATURES, 1, when={"distance": "weighted_l1"})))
     """For weighted_l1: absolute differences [n, d] -> logits of "the same" [n, 1], as `nn.mlp.Linear(d, 1)`."""
 
     def __post_init__(self) -> None:
-        if self.distance not in get_args(Distance):
-            raise InputError(f"there is no distance '{self.distance}': choose {', '.join(get_args(Distance))}")
-        if self.margin is not None and not 0 < self.margin <= (2 if self.distance == "cosine" else math.inf):
-            raise InputError(f"margin must be more than 0, and for the cosine at most 2; got {self.margin}")
+        if self.margin is not None and self.distance == "cosine" and self.margin > 2:
+            raise InputError(f"the margin of cosines must be at most 2, got {self.margin}")
         if self.distance == "weighted_l1" and self.comparison is None:
             raise InputError("weighted_l1 needs the network `comparison`, such as nn.mlp.Linear(inputs=d, outputs=1)")
 

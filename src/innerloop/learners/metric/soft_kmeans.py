@@ -5,7 +5,7 @@ Adaptation is the mean embedding of every class, refined by soft k-means with th
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from innerloop.core.model import Model
 from innerloop.core.networks import Rows, role
 from innerloop.core.objectives import classification, membership
 from innerloop.core.prototypes import Centroids, centroids, squared_distance
+from innerloop.core.ranges import Positive
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Params
@@ -49,7 +50,7 @@ class SoftKMeans(EncoderClassifier[Means], Unrolled[Means, Refining]):
     is learned, takes what belongs to none. masked: examples too far from a class do not count for it."""
     inner_steps: int = 1
     """Refinements."""
-    radius: float = 10.0
+    radius: Positive = 10.0
     """Radius of the cluster at first, where a class has 1."""
     gate: Model | None = field(
         default=None,
@@ -61,12 +62,8 @@ class SoftKMeans(EncoderClassifier[Means], Unrolled[Means, Refining]):
     """Take as constants what the authors' code does: the soft variant's shares, and the statistics when masked."""
 
     def __post_init__(self) -> None:
-        if self.variant not in get_args(Variant):
-            raise InputError(f"there is no variant '{self.variant}': choose {', '.join(get_args(Variant))}")
         if self.variant == "masked" and self.gate is None:
             raise InputError("the masked variant needs the network gate")
-        if not self.radius > 0:
-            raise InputError(f"radius must be more than 0, got {self.radius}")
 
     @property
     def exact_gradient(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]

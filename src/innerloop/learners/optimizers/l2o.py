@@ -19,6 +19,7 @@ from innerloop.core.inner import first_step
 from innerloop.core.learner import EpisodicClassifier, Unrolled
 from innerloop.core.lstm import next_state
 from innerloop.core.model import Model
+from innerloop.core.ranges import Count, Natural, NotNegative, Positive
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params
@@ -70,19 +71,19 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
     """x -> outputs of a task."""
     inner_steps: int = 100
     """Steps of a descent, the training horizon."""
-    shortest: int = 0
+    shortest: Natural = 0
     """Train on horizons drawn from `shortest` to `inner_steps`, a multiple of which is harder to survive; 0: all of
     `inner_steps`."""
-    hidden: int = 20
+    hidden: Count = 20
     """Units of each of the two layers."""
     preprocessing: Literal["scale", "log_sign"] = "scale"
     """Preprocessing of gradients. log_sign: logarithm and sign, appendix A of the paper. scale: times `input_scale`."""
     input_scale: float = 1.0
-    p: float = 10.0
+    p: Positive = 10.0
     """Gradients below e^-p are taken as they are, times e^p, by log_sign."""
     output_scale: float = 0.1
     """Scale of steps."""
-    late: float = 0.0
+    late: NotNegative = 0.0
     """Weight of step t of T in the meta-loss, (t / T)^late; 0: all alike, as in the paper."""
     second_order: bool = False
     """Differentiate through the gradients that the LSTM reads as well, which the paper drops."""
@@ -90,7 +91,7 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
     def __post_init__(self) -> None:
         if (self.value is None) == (self.model is None):
             raise InputError("l2o needs either a value, for functions to be minimised, or a model, for episodes")
-        if not 0 <= self.shortest <= self.inner_steps:
+        if self.shortest > self.inner_steps:
             raise InputError(f"shortest must be from 0 to inner_steps={self.inner_steps}, got {self.shortest}")
 
     @property

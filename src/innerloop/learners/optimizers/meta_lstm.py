@@ -6,16 +6,16 @@ computed for every weight from its past gradients and losses, and the first cell
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from innerloop.core import random, tree
-from innerloop.core.errors import InputError
 from innerloop.core.gradient import value_and_grad
 from innerloop.core.inner import FastWeights
 from innerloop.core.lstm import next_state
+from innerloop.core.ranges import Count, Within
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Params
@@ -49,19 +49,15 @@ class MetaLSTM(FastWeights[Cells]):
 
     exact_gradient = False
 
-    inner_lr: float = 0.01
+    inner_lr: Annotated[float, Within(0, 1, above=True, below=True, noun="a rate")] = 0.01
     """Where `i` starts, about: its bias is drawn from a range of 1. The paper's [-5, -4] is a rate of 0.01, from which
     it meta-trains for 50,000 episodes."""
     inner_steps: int = 12
     """Updates, each on the whole support; the paper takes 12 for one shot, 8 passes for five."""
-    units: int = 20
+    units: Count = 20
     """Units of the LSTM that reads gradients and losses."""
     second_order: bool = False
     """Differentiate through the gradient that an update takes, which the paper holds constant."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.inner_lr < 1:
-            raise InputError(f"inner_lr is that of a gate, between 0 and 1, got {self.inner_lr}")
 
     def init(self, seed: int) -> Params:
         key = random.mix(seed, 0)

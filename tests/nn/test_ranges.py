@@ -1,0 +1,101 @@
+"""Wrong values for every field of every model: one message, or a network that works."""
+
+import importlib
+import math
+import pkgutil
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import innerloop.nn
+from innerloop.core.errors import InputError
+from innerloop.core.model import Model
+from innerloop.nn.context import BiLSTM, LSTMCell
+from innerloop.nn.conv4 import Conv4
+from innerloop.nn.mlp import MLP, Linear
+from innerloop.nn.relation import ConvMaps, Relation
+from innerloop.nn.resnet12 import ResNet12
+
+WRONG = ("gelu", "", -1, 0, -0.5, 2.5, math.nan, math.inf, True, None, (), (0,), (-1, 2), [3], [], {}, object(), "1")
+
+
+def pictures(channels: int, size: int) -> torch.Tensor:
+    return torch.zeros(2, channels, size, size)
+
+
+SMALL: list[tuple[Model, Any]] = [
+    (MLP(inputs=3, hidden=(4,)), lambda m: torch.zeros(2, m.inputs)),
+    (Linear(inputs=3), lambda m: torch.zeros(2, m.inputs)),
+    (Conv4(width=2), lambda m: pictures(m.channels, m.size)),
+    (Conv4(width=2, pool="stride"), lambda m: pictures(m.channels, m.size)),
+    (ConvMaps(width=2, size=16), lambda m: pictures(m.channels, m.size)),
+    (Relation(channels=2), lambda m: pictures(2 * m.channels, m.size)),
+    (ResNet12(widths=(2, 2, 2, 2), size=16), lambda m: pictures(m.channels, m.size)),
+    (BiLSTM(features=3), lambda m: {"x": torch.zeros(2, m.features), "rows": torch.ones(2, dtype=torch.bool)}),
+    (
+        LSTMCell(inputs=3, units=2),
+        lambda m: {"x": torch.zeros(2, m.inputs), "h": torch.zeros(2, m.units), "c": torch.zeros(2, m.units)},
+    ),
+]
+
+
+def changed(model: Any, name: str, value: Any) -> Any:
+    return type(model)(**{f.name: getattr(model, f.name) for f in fields(model)} | {name: value})
+
+
+def test_every_model_is_walked():
+    names = [info.name for info in pkgutil.walk_packages(innerloop.nn.__path__, "innerloop.nn.")]
+    members = [m for name in names for m in vars(importlib.import_module(name)).values() if isinstance(m, type)]
+    models = {m for m in members if issubclass(m, Model) and is_dataclass(m) and fields(m)}
+    assert models - {Model} == {type(model) for model, _ in SMALL}
+
+
+@pytest.mark.parametrize(("model", "rows"), SMALL, ids=lambda v: type(v).__name__)
+def test_a_wrong_value_of_any_field_is_refused_or_works(model, rows):
+    for field in fields(model):
+        for value in WRONG:
+            try:
+                other = changed(model, field.name, value)
+                other.apply(other.init(0), rows(other))
+            except InputError as error:
+                message = str(error)
+            except Exception as error:
+                message = f"{type(error).__name__}: {error}"
+            else:
+                continue
+            assert f": {field.name} must" in message or "there is no" in message or "at least 16" in message, value
+
+
+@pytest.mark.parametrize(("model", "rows"), SMALL, ids=lambda v: type(v).__name__)
+def test_every_size_from_1_up_is_refused_or_works(model, rows):
+    for field in fields(model):
+        if field.name in ("size", "channels", "features", "hidden", "units", "width"):
+            for value in (1, 2, 3, 4, 5, 7, 15, 17):
+                try:
+                    other = changed(model, field.name, (value,) if isinstance(model, MLP) else value)
+                    other.apply(other.init(0), rows(other))
+                except InputError:
+                    continue
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: changed(MLP(), "activation", "gelu"), "^MLP: there is no activation 'gelu': use relu, tanh$"),
+        (lambda: MLP(hidden=(40, -1)), r"^MLP: hidden must be a tuple, each part .* at least 1, got \(40, -1\)"),
+        (lambda: Conv4(width=True), r"^Conv4: width must be a whole number of at least 1, got True \(bool\)$"),
+        (lambda: Conv4(outputs=0), "^Conv4: outputs must be a whole number of at least 1, or None, got 0"),
+        (lambda: changed(ResNet12(), "widths", (1, 2)), "^ResNet12: widths must be a tuple of 4 "),
+    ],
+)
+def test_the_message_names_class_field_value_and_what_is_allowed(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_numpys_numbers_and_lists_are_taken():
+    assert changed(MLP(), "hidden", [np.int64(4), np.int32(5)]) == MLP(hidden=(4, 5))
+    assert changed(Linear(), "zero", np.bool_(True)) == Linear(zero=True)
