@@ -50,6 +50,9 @@ class Learner(abc.ABC, Generic[Adapted]):
     row, unless the learner is `ordered`; padding draws nothing."""
     ordered: ClassVar[bool] = False
     """Whether `adapt` reads the support as a sequence, so that the order of its rows matters."""
+    queries_apart: ClassVar[bool] = True
+    """Whether `loss` is the mean over the query's rows of what each gives alone. False where it is trained on something
+    else than being asked, such as pairs, or the way that adaptation takes."""
     low_precision: ClassVar[bool] = False
     """Whether bfloat16 is accurate enough for it; second-order gradients lose a fifth of themselves there."""
 
