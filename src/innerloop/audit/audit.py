@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from innerloop.audit import check_data, check_learner
+from innerloop.audit import check_behaviour, check_data, check_episodes, check_learner, check_near, check_network
 from innerloop.audit.check import Check
-from innerloop.audit.check_plans import PLANS, plan_checks
+from innerloop.audit.check_plans import PLANS, plan_checks, reason
 from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -24,6 +24,8 @@ class Audit:
     checks: tuple[Check, ...]
     seconds: float
     """Wall time of the whole audit."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """Digest of the examples that the tasks were drawn from, and of every split: what the audit is of."""
 
     @property
     def passed(self) -> bool:
@@ -33,7 +35,9 @@ class Audit:
     def __str__(self) -> str:
         failed = sum(check.passed is False for check in self.checks)
         end = "passed" if self.passed else f"{failed} of {len(self.checks)} checks failed"
-        return "\n".join([*map(str, self.checks), f"{self.learner}: {end} in {self.seconds:.1f} s"])
+        digests = ", ".join(f"{name} {digest}" for name, digest in self.data.items())
+        data = [f"data: {digests}"] if digests else []
+        return "\n".join([*map(str, self.checks), *data, f"{self.learner}: {end} in {self.seconds:.1f} s"])
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -41,6 +45,7 @@ class Audit:
             "learner": self.learner,
             "passed": self.passed,
             "seconds": self.seconds,
+            "data": dict(self.data),
             "checks": [check._asdict() for check in self.checks],
         }
 
@@ -76,46 +81,70 @@ def audit(
     if episodes < 2:
         raise InputError(f"an audit needs at least 2 episodes, to tell chance from a mistake; got {episodes}")
     start = time.perf_counter()
+    trained = params
     params = learner.init(seed) if params is None else params
-    checks: list[Callable[[], Iterable[Check]]] = []
+    checks: list[tuple[str, Callable[[], Check | Iterable[Check]]]] = []
+    data: dict[str, str] = {}
     if sampler is not None:
         score = of_sampler(sampler)
         device = next(iter(params.values())).device if params else "cpu"
         drawn = tree.map(lambda leaf: leaf.to(device), sampler.episodes(0, episodes))
         if drawn.support.y.shape[1] == 0:
             raise InputError("these episodes have no support: audit with those that the learner adapts to")
+        digest = sampler.describe().get("data")
+        data |= {"tasks": str(digest)} if digest else {}
         two, few = (tree.slice(drawn, slice(0, n)) for n in (2, 4))
+        args = learner, params
         checks += [
-            lambda: [check_learner.meta_gradient_check(learner, params, two, seed)],
-            lambda: plan_checks(learner, params, two, few, plans),
-            lambda: [_run("query independence", lambda: check_learner.query_independence(learner, params, few))],
-            lambda: (
-                [_run("predictive mean", lambda: check_learner.predictive_mean(learner, params, few, score))]
-                if learner.probabilistic
-                else []
-            ),
-            lambda: [
-                _run(
-                    "label permutation",
-                    lambda: check_learner.label_permutation(learner, params, drawn, score, seed),
-                )
-            ],
-            lambda: [check_data.label_order(sampler)],
-            lambda: [check_data.disjoint_episodes(drawn)],
+            ("network", lambda: check_network.wrapped_networks(learner, two)),
+            ("meta-gradient", lambda: check_learner.meta_gradient_check(*args, two, seed)),
+            ("plan", lambda: plan_checks(*args, two, few, plans)),
+            ("purity", lambda: check_behaviour.purity(*args, two)),
+            ("support used", lambda: check_behaviour.support_used(*args, few)),
+            ("support order", lambda: check_behaviour.support_order(*args, two, seed)),
+            ("padding", lambda: check_behaviour.padding(*args, two)),
+            ("inner steps", lambda: check_behaviour.inner_steps(learner, trained, few, seed)),
+            ("loss of queries", lambda: check_behaviour.loss_of_queries(*args, two)),
+            ("query independence", lambda: check_learner.query_independence(*args, few)),
+        ]
+        if learner.probabilistic:
+            checks.append(("predictive mean", lambda: check_learner.predictive_mean(*args, few, score)))
+        checks += [
+            ("label permutation", lambda: check_learner.label_permutation(*args, drawn, score, seed)),
+            ("label order", lambda: check_data.label_order(sampler)),
+            ("tasks repeat", lambda: check_episodes.repeatable(sampler, drawn)),
+            ("score", lambda: check_episodes.score_of_rows(score, drawn)),
+        ]
+        if score.of_classes:
+            checks += [
+                ("query classes", lambda: check_episodes.answerable(drawn)),
+                ("query order", lambda: check_episodes.query_order(drawn)),
+                ("labels in inputs", lambda: check_episodes.told_labels(drawn)),
+                ("class tags", lambda: check_episodes.tags(drawn)),
+            ]
+        checks += [
+            ("support and query disjoint", lambda: check_data.disjoint_episodes(drawn)),
+            ("support and query apart", lambda: check_near.near_support(sampler, drawn)),
         ]
     if splits is not None:
         pools = _pools(splits)
-        checks += [lambda: [check_data.class_overlap(pools), check_data.duplicate_images(pools)]]
-    rows = tuple(row for check in checks for row in check())
-    return Audit(type(learner).__name__, rows, time.perf_counter() - start)
+        data |= {split: pool.digest for split, pool in pools.items()}
+        checks += [
+            ("split overlap", lambda: check_data.class_overlap(pools)),
+            ("duplicate images", lambda: check_data.duplicate_images(pools)),
+            ("near-duplicates", lambda: check_near.near_duplicates(pools)),
+        ]
+    rows = tuple(row for name, check in checks for row in _run(name, check))
+    return Audit(type(learner).__name__, rows, time.perf_counter() - start, data)
 
 
-def _run(name: str, check: Callable[[], Check]) -> Check:
+def _run(name: str, check: Callable[[], Check | Iterable[Check]]) -> list[Check]:
     """A check, failed where the learner or its network is refused: that is a finding, not an error of the audit."""
     try:
-        return check()
-    except InputError as error:
-        return Check(name, False, None, str(error))
+        result = check()
+        return [result] if isinstance(result, Check) else list(result)
+    except (InputError, RuntimeError) as error:
+        return [Check(name, False, None, reason(error))]
 
 
 def _pools(splits: Splits | Mapping[str, Pool]) -> Mapping[str, Pool]:

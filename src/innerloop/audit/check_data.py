@@ -50,6 +50,8 @@ def label_order(sampler: Sampler) -> Check:
     few = replace(few, data=numbers, names=names, groups=("",) * len(few))
     numbered: Any = replace(sampler, pool=few)  # pyright: ignore[reportArgumentType]
     classes = _classes_by_label(numbered.episodes(0, _EPISODES), ways)
+    if not len(classes):
+        return Check(name, None, None, "no episode shows all of its labels")
     z = _chi_square(classes)
     if z > Z_LIMIT:
         message = (

@@ -51,6 +51,9 @@ class Learner(Checked, abc.ABC, Generic[Adapted]):
     uses_unlabelled: ClassVar[bool] = False
     """Whether it learns from rows of the support that have no label (-1). Other learners never see them: not even their
     batch norms do, see `core.unlabelled`."""
+    queries_apart: ClassVar[bool] = True
+    """Whether `loss` is the mean over the query's rows of what each gives alone. False where it is trained on something
+    else than being asked, such as pairs, or the way that adaptation takes."""
     low_precision: ClassVar[bool] = False
     """Whether bfloat16 is accurate enough for it; second-order gradients lose a fifth of themselves there."""
 

@@ -33,6 +33,7 @@ class SelfSupervised(EncoderLearner[Means]):
     """
 
     trains_on = ("episodes",)
+    queries_apart = False  # every view is told from all others
     sensible = by_kind(
         classes=Sensible(
             task={"train_ways": 64, "train_shots": 1, "queries": 1, "unsupervised": True}, train={"meta_batch_size": 1}
