@@ -222,7 +222,18 @@ def write_tensors(path: Path, tensors: Params, metadata: dict[str, str] | None =
     """
     # Cloned: safetensors refuses tensors that share memory, as views of one vector do.
     plain = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
-    files.write(path, safetensors.torch.save(plain, {_ORDER: json.dumps(list(plain)), **(metadata or {})}))
+    content = safetensors.torch.save(plain, {_ORDER: json.dumps(list(plain)), **(metadata or {})})
+    files.write(path, _sorted_metadata(content))
+
+
+def _sorted_metadata(content: bytes) -> bytes:
+    """A safetensors file with its metadata by name: the package writes them in an order that changes with each call."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    again = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    again += b" " * (-len(again) % 8)  # tensors begin at a multiple of 8
+    return len(again).to_bytes(8, "little") + again + content[end:]
 
 
 def read_tensors(path: Path) -> tuple[Params, dict[str, str]]:
