@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 Kind = Literal["count", "before", "after", "torn", "full", "broken"]
-"""count: only count. before, after: SIGKILL before or after the write. torn: SIGKILL at an fsync, with the last bytes lost.
-full, broken: this write and all that follow fail, as on a full disk or a damaged one."""
+"""count: only count. before, after: SIGKILL before or after the write. torn: SIGKILL at an fsync, with the last bytes
+lost. full, broken: this write and all that follow fail, as on a full disk or a damaged one."""
 _ERRORS = {"full": errno.ENOSPC, "broken": errno.EIO}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
