@@ -29,7 +29,7 @@ from innerloop.core.types import Batch, Episode, Params, joined
 from innerloop.engine import TrainConfig, checkpoint, meta_gradient, meta_train
 from innerloop.engine.plan import Plan
 from innerloop.engine.step import validation_scores
-from tests.problems import INPUTS, NeedlesInNoise, RaggedPlanes, real_rows
+from tests.problems import INPUTS, NeedlesInNoise, RaggedPlanes, inputs, real_rows
 
 REFERENCES = Path(__file__).parent / "references"
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
@@ -201,6 +201,24 @@ class Conformance(Regression):
         loss = self.learner.loss(params, Episode(support, query))[0]
         assert close(self.learner.loss(params, Episode(*padded))[0], loss)
 
+    @pytest.mark.exact
+    def test_unlabelled_rows_are_seen_by_those_alone_who_use_them(self, params, episodes):
+        support, query = tree.map(torch.clone, tree.slice(episodes, 0))
+        known = self._predict(params, support, query.x)
+        for places in (range(12, 20), (0, 3, 4, 9)):  # after the labelled ones, as samplers have them, and anywhere
+            more = with_unlabelled(support, places)
+            same = torch.equal(self._predict(params, more, query.x), known)
+            assert same is not self.learner.uses_unlabelled, f"declares uses_unlabelled = {not same}"
+        if self.learner.uses_unlabelled:
+            return
+        more = with_unlabelled(support, range(12, 20))
+        loss = self.learner.loss(params, Episode(support, query))[0]
+        assert torch.equal(self.learner.loss(params, Episode(more, query))[0], loss)
+        stacks = [tree.stack([Episode(part, query)] * 2) for part in (support, more)]
+        for plan in (Plan("loop"), Plan("vmap", 2), Plan("replay", 2)):
+            gradient, expected = (meta_gradient(self.learner, params, stack, plan)[0] for stack in stacks)
+            assert all(torch.equal(gradient[k], expected[k]) for k in expected), plan
+
     def test_a_class_without_examples_stays_finite(self, params, episodes):
         support, query = tree.slice(episodes, 0)
         present = support.y != 2
@@ -369,6 +387,16 @@ def answer(learner: Learner, params: Params, support: Batch, x: Any) -> Tensor:
     """What the adapted learner predicts."""
     with torch.no_grad():
         return learner.predict(params, learner.adapt(params, support), x)
+
+
+def with_unlabelled(support: Batch, places: Sequence[int]) -> Batch:
+    """The support with rows of no class at these places, far from its own."""
+    mine, n = inputs(support), len(support.y) + len(places)
+    own = torch.tensor([i for i in range(n) if i not in set(places)])
+    x = 7 * torch.linspace(-1, 2, n, dtype=mine.dtype)[:, None].repeat(1, mine.shape[1])
+    y = torch.full((n,), -1)
+    x[own], y[own] = mine, support.y
+    return support._replace(x=x, y=y)
 
 
 def padding(batch: Batch) -> Batch:

@@ -16,8 +16,8 @@ FLOORS = (
     {"audit", "report", "encoders"},
     {"problems"},
     {"fewshot"},
-    {"runs", "service", "serve"},
-    {"apps", "continual", "compat"},
+    {"runs", "service"},
+    {"apps", "continual", "compat", "serve"},
     {"cli"},
 )
 """The rooms, from the ground up. A room imports itself and what is on the floors below, never a neighbour."""

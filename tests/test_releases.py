@@ -108,3 +108,17 @@ def test_a_store_is_served_with_all_its_versions(release):
             picture = [("files", (f"{name}.png", content, "image/png"))]
             answer = client.post("/api/tasks/digits/predict", files=picture).json()["predictions"][0]
             assert answer["class"] == name and answer["probabilities"] == pytest.approx(before, abs=1e-4)
+
+
+def test_names_of_that_release_are_those_of_today():
+    pytest.importorskip("fastapi", reason="needs innerloop[serve]")
+    import innerloop.fewshot.classifier
+    import innerloop.serve.classifier
+    import innerloop.serve.http.app
+    import innerloop.serve.http.settings
+    import innerloop.service.http.app
+    import innerloop.service.settings
+
+    assert innerloop.serve.classifier.FewShotClassifier is innerloop.fewshot.classifier.FewShotClassifier
+    assert innerloop.serve.http.app.create is innerloop.service.http.app.create
+    assert innerloop.serve.http.settings.Settings is innerloop.service.settings.Settings

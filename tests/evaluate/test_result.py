@@ -16,6 +16,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.scores import SCORES, Score
 from innerloop.evaluate import Protocol, Result
 from innerloop.evaluate.result import Point, Reliability, file, spell
+from innerloop.evaluate.seal import digest
 
 ACCURACY, MSE, NLL = (SCORES[name] for name in ("accuracy", "mse", "nll"))
 NAN, INF = math.nan, math.inf
@@ -104,10 +105,11 @@ def test_a_file_gives_back_what_was_saved(one, tmp_path: Path):
     path = one.save(tmp_path, "again")
     assert path == file(tmp_path, one.protocol, "again") and path.name == f"test-{one.protocol.hash}-again.json"
     loaded = Result.load(path)
-    for name in ("learner", "protocol", "seconds_per_task", "curve", "fingerprint", "reliability"):
+    for name in ("learner", "protocol", "seconds_per_task", "curve", "fingerprint", "reliability", "parameters"):
         assert getattr(loaded, name) == getattr(one, name), name
     assert torch.equal(loaded.scores, one.scores) and loaded.scores.dtype == torch.float64
-    assert str(loaded) == str(one) and loaded.to_json() == one.to_json()
+    assert str(loaded) == str(one) and loaded.to_json() == replace(one, baseline="again").to_json()
+    assert loaded.sealed and loaded.baseline == "again" and Result.load(one.save(tmp_path)).baseline is None
 
 
 def test_what_has_no_value_is_null_in_the_file(tmp_path: Path):
@@ -130,9 +132,57 @@ def test_release_0_1_0_called_the_fingerprint_of(tmp_path: Path):
     path = result(fingerprint="abc").save(tmp_path)
     content = json.loads(path.read_text())
     content["of"] = content.pop("fingerprint")
-    del content["reliability"]
+    for name in ("reliability", "digest", "parameters", "step", "baseline"):
+        del content[name]
     path.write_text(json.dumps(content))
-    assert Result.load(path).fingerprint == "abc" and Result.load(path).reliability is None
+    one = Result.load(path)
+    assert one.fingerprint == "abc" and one.reliability is None and not one.sealed and one.baseline is None
+    assert Result.load(path.rename(path.with_stem(f"{path.stem}-pixels"))).baseline == "pixels"
+
+
+EDITS = {
+    "learner": "Y",
+    "scores": [0.5, 0.75, 0.875],
+    "mean": 0.9,
+    "ci95": 0.001,
+    "seconds_per_task": 0.001,
+    "curve": [[0, 0.5, 0.1]],
+    "fingerprint": "0" * 16,
+    "parameters": "0" * 16,
+    "step": 7,
+    "baseline": "untrained",
+    "reliability": {"ece": 0.0, "temperature": None, "calibrated": None},
+    "digest": "0" * 16,
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edited_file_is_refused_with_the_command_that_renews_it(tmp_path: Path, name):
+    path = result(fingerprint="abc", parameters="def").save(tmp_path)
+    content = json.loads(path.read_text())
+    assert set(content) - set(EDITS) == {"hash", "protocol"}, "these are covered by a hash of their own"
+    assert content[name] != EDITS[name]
+    path.write_text(json.dumps(content | {name: EDITS[name]}))
+    with pytest.raises(
+        InputError, match=rf"{path.name} was edited .*`innerloop test {tmp_path} --ways 5 --episodes 3`"
+    ):
+        Result.load(path)
+
+
+def test_the_command_of_an_edited_protocol_does_not_measure_what_it_says(tmp_path: Path):
+    path = result().save(tmp_path)
+    content = json.loads(path.read_text())
+    content["protocol"]["sampler"]["ways"] = "; reboot"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"edited .*`innerloop test {tmp_path}`$"):
+        Result.load(path)
+
+
+def test_a_file_that_is_written_in_another_order_is_the_same(tmp_path: Path):
+    path = result().save(tmp_path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(content.items())), indent=2))
+    assert Result.load(path).mean == 0.75
 
 
 DROP = object()
@@ -158,8 +208,8 @@ DROP = object()
 )
 def test_a_file_of_something_else_is_refused_by_name(tmp_path: Path, changes, message):
     path = result().save(tmp_path)
-    content = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({k: v for k, v in content.items() if v is not DROP}))
+    content = {k: v for k, v in (json.loads(path.read_text()) | changes).items() if v is not DROP}
+    path.write_text(json.dumps(content | {"digest": digest(content)}))
     with pytest.raises(InputError, match=rf"{path.name}.*{message}.*run the test again"):
         Result.load(path)
 
@@ -189,5 +239,5 @@ def test_a_file_under_a_score_that_has_other_numbers_today_is_refused(tmp_path: 
 def _with(path: Path, metric: str, hash: str) -> Path:
     content = json.loads(path.read_text())
     content["protocol"]["metric"], content["hash"] = metric, hash
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content | {"digest": digest(content)}))
     return path

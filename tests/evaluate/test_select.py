@@ -31,7 +31,7 @@ def test_the_best_value_on_the_same_tasks_is_chosen():
     }
     assert {value: score.mean for value, score in found.scores} == means
     assert means[found.value] == max(means.values()) and all(math.isfinite(s.ci95) for _, s in found.scores)
-    assert "inner_steps = " in str(found) and "20 meta-validation tasks" in str(found)
+    assert "inner_steps = " in str(found) and "20 meta-validation tasks, inductive" in str(found)
 
 
 def unseen():
@@ -86,8 +86,8 @@ def test_a_value_without_a_score_is_never_chosen():
 
 def test_a_choice_in_words():
     scores = ((1, Interval(0.5, 0.01)), (5, Interval(0.75, 0.02)))
-    one = Selection("inner_steps", 5, scores, SCORES["accuracy"], 200)
-    text = "inner_steps = 5, chosen on 200 meta-validation tasks (1: 50.0 ± 1.0%, 5: 75.0 ± 2.0%)"
+    one = Selection("inner_steps", 5, scores, SCORES["accuracy"], 200, "inductive")
+    text = "inner_steps = 5, chosen on 200 meta-validation tasks, inductive (1: 50.0 ± 1.0%, 5: 75.0 ± 2.0%)"
     assert str(one) == text
 
 

@@ -3,7 +3,6 @@
 import copy
 import pickle
 import threading
-from typing import Any
 
 import numpy as np
 import pytest
@@ -71,33 +70,18 @@ def test_who_waits_too_long_for_a_file_is_told(tmp_path):
     assert refused and "another process" in refused[0]
 
 
-class _Table:
-    """What a DataFrame is to NumPy."""
-
-    def __init__(self, **columns):
-        self.columns, self.values = list(columns), np.array(list(columns.values()), dtype=float).T
-
-    def __array__(self, dtype=None, copy=None):
-        return self.values
-
-    def __len__(self):
-        return len(self.values)
-
-
-Frame: Any = _Table  # as pandas' own is to a type checker
-
-
 def test_columns_are_held_to_their_names(tmp_path):
+    frame = pytest.importorskip("pandas").DataFrame
     a, b = [0.0, 0, 9, 9], [9.0, 9, 0, 0]
-    task = FewShotClassifier().fit(Frame(a=a, b=b), list("xxyy"))
+    task = FewShotClassifier().fit(frame({"a": a, "b": b}), list("xxyy"))
     assert task.feature_names_in_.tolist() == ["a", "b"]
     for known in (task, FewShotClassifier.load(task.save(tmp_path / "t.fewshot"))):
-        assert known.predict(Frame(a=a, b=b)).tolist() == list("xxyy")
+        assert known.predict(frame({"a": a, "b": b})).tolist() == list("xxyy")
         assert known.predict(np.array([a, b]).T).tolist() == list("xxyy")
         with pytest.raises(InputError, match="another order"):
-            known.predict(Frame(b=b, a=a))
+            known.predict(frame({"b": b, "a": a}))
         with pytest.raises(InputError, match="missing: 'b'; unseen at fit time: 'c'"):
-            known.partial_fit(Frame(a=a, c=b), list("xxyy"))
+            known.partial_fit(frame({"a": a, "c": b}), list("xxyy"))
     with pytest.raises(AttributeError):
         _ = FewShotClassifier().fit(np.eye(2), ["a", "b"]).feature_names_in_
 

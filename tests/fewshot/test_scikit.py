@@ -21,8 +21,7 @@ from innerloop.fewshot.classifier import NONE, FewShotClassifier  # noqa: E402
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # it does not inherit from BaseEstimator: scikit-learn is optional
-    # scikit-learn itself skips check_array_api_input (needs SCIPY_ARRAY_API) and
-    # check_classifier_data_not_an_array (needs pandas).
+    # scikit-learn itself skips check_array_api_input (needs SCIPY_ARRAY_API).
     checks = parametrize_with_checks([FewShotClassifier()])
 
 

@@ -95,6 +95,15 @@ def test_it_is_self_contained_and_described(run: Path):
         assert attributes.get("role") != "img" or attributes.get("aria-label")
 
 
+def test_the_mode_of_validation_stands_beside_its_score(run: Path):
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    assert "95% intervals" in Page(write_report(run).read_text()).words, "an earlier release did not say the mode"
+    entry = {"mean": 0.9, "ci95": 0.01, "episodes": 50, "score": "accuracy", "normalisation": "inductive"}
+    (run / "metrics.jsonl").write_text("\n".join([*lines[:-1], json.dumps({"step": 30, "validation": entry})]))
+    page = write_report(run).read_text()
+    assert "inductive validation 90.0 ± 1.0%" in page and "inductive validation with 95% intervals" in page
+
+
 def test_what_is_missing_is_left_out(run: Path):
     (run / "metrics.jsonl").unlink()
     page = Page(write_report(run).read_text())
@@ -111,6 +120,25 @@ def test_regression(tmp_path: Path):
     result = meta_test(learner, params, sampler, 4)
     page = Page(write_report(tmp_path, [result], sampler=sampler, learner=learner, params=params).read_text())
     assert "mean squared error" in page.words and "Lower is better" in page.words and "examples seen" in page.words
+
+
+def test_a_baseline_is_not_the_headline(run: Path):
+    learner = tiny.maml()
+    meta_test(learner, learner.init(1), tiny.sampler(), 4).save(run, "untrained")
+    page = Page(write_report(run).read_text())
+    assert "has not been meta-tested" in page.words and "MAML (baseline)" in page.words
+
+
+def test_results_of_other_parameters_and_edited_ones_are_said(run: Path):
+    learner = tiny.maml()
+    meta_test(learner, learner.init(0), tiny.sampler(), 4).save(run)
+    assert "Attention" not in Page(write_report(run).read_text()).words
+    edited = meta_test(learner, learner.init(0), tiny.sampler(seed=4), 4).save(run)
+    edited.write_text(json.dumps(json.loads(edited.read_text()) | {"scores": [1.0] * 4}))
+    checkpoint.save_params(run, learner, learner.init(2))
+    page = Page(write_report(run).read_text())
+    assert "MAML (of other parameters than the run has now)" in page.words and "100.0" not in page.words
+    assert f"{edited.name} was edited" in page.words and "run the test again by `innerloop test" in page.words
 
 
 def test_protocols_are_apart(run: Path):

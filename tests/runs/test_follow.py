@@ -6,8 +6,11 @@ import torch
 from innerloop.cli.main import main
 from innerloop.core import tree
 from innerloop.core.errors import InputError
+from innerloop.core.objectives import regression
 from innerloop.core.types import Batch
-from innerloop.engine import load
+from innerloop.engine import TrainConfig, load, meta_train
+from innerloop.learners.gradient.learning_to_adapt import LearningToAdapt
+from innerloop.nn.mlp import MLP
 from innerloop.runs.follow import FollowOptions, follow_run
 from innerloop.tasks import MassSpringDamper
 
@@ -48,6 +51,10 @@ def test_the_verb_says_what_adapting_is_worth(run, capsys):
 def test_what_cannot_be_followed_is_refused(run, tmp_path):
     with pytest.raises(InputError, match="at least 2 periods, got 1"):
         follow_run(run, FollowOptions(periods=1))
+    with pytest.raises(InputError, match="at least 1 moment, got 0"):
+        follow_run(run, FollowOptions(period=0))
+    with pytest.raises(InputError, match="at least 1 row, got 0"):
+        follow_run(run, FollowOptions(window=0))
     for learner, data, message in (
         ("maml", "mass-spring-damper", "MAML does not follow streams: follow a run of learning_to_adapt"),
         ("learning_to_adapt", "sinusoid", "'sinusoid' is no stream: .* --data mass-spring-damper"),
@@ -57,3 +64,10 @@ def test_what_cannot_be_followed_is_refused(run, tmp_path):
         assert main(words) == 0
         with pytest.raises(InputError, match=message):
             follow_run(folder, FollowOptions())
+
+
+def test_a_run_that_was_not_made_by_a_command_is_refused(tmp_path):
+    learner = LearningToAdapt(model=MLP(inputs=3, hidden=(4,), outputs=2), inner_lr=0.01, objective=regression)
+    meta_train(learner, MassSpringDamper(shots=4), TrainConfig(steps=1), tmp_path / "own")
+    with pytest.raises(InputError, match="does not say which stream"):
+        follow_run(tmp_path / "own", FollowOptions())

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,9 +60,11 @@ def service(
     sources: tuple[str, ...] = (),
     demand_keys: bool = False,
     limits: Limits | None = None,
+    **options: Any,
 ) -> Iterator[str]:
     """The address of a service that runs as long as the block."""
     uvicorn = pytest.importorskip("uvicorn", reason="the service needs the extra serve")
+    from innerloop.service.http import running
     from innerloop.service.http.app import create
 
     with socket.socket() as probe:
@@ -75,7 +78,7 @@ def service(
         demand_keys=demand_keys,
         limits=limits or Limits(threads=1),
     )
-    server = uvicorn.Server(uvicorn.Config(create(settings), port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(create(settings), **(running.options(settings) | options)))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from innerloop.evaluate import Result
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.service.client import Client, Task
 from innerloop.service.store import keys
-from tests.service.live import SHAPES, draw, service
+from tests.service.live import SHAPES, draw, service, train
 
 pytestmark = pytest.mark.slow
 
@@ -298,6 +299,35 @@ def test_runs_are_drawn_and_compared(page):
     assert not page.get_by_label("Show hasty").is_checked() and page.get_by_label("Show shapes").is_checked()
     # A style that plotly carries for maps is refused; nothing of ours is, and nothing is fetched from elsewhere.
     assert all(str(name).endswith("plotly.min.js") for name in page.evaluate("window.refused")) and not outside
+
+
+def test_a_run_is_shown_by_its_own_number(page, tmp_path):
+    """Not by its baseline's, nor by one that was edited; what is of fewer steps says so."""
+    for name in ("edited", "fresh", "stale"):
+        train(tmp_path / "runs" / name, steps=2)
+        (file,) = (tmp_path / "runs" / name).glob("test-*.json")
+        Result.load(file).save(tmp_path / "runs" / name, "untrained")
+        if name == "edited":
+            file.write_text(file.read_text().replace('"step": 2', '"step": 3'))
+    (result,) = (p for p in (tmp_path / "runs" / "stale").glob("test-*.json") if "untrained" not in p.name)
+    before = result.read_text()
+    train(tmp_path / "runs" / "stale", steps=4)
+    result.write_text(before)
+    with service(tmp_path / "store", tmp_path / "runs") as url:
+        page.goto(f"{url}/#/runs")
+        rows = page.get_by_role("region", name="The runs").get_by_role("row")
+        page.locator(".js-plotly-plot .legendtext").first.wait_for()
+        words = {name: rows.filter(has_text=name).inner_text() for name in ("edited", "fresh", "stale")}
+        assert "1 result refused" in words["edited"] and "%" not in words["edited"]
+        assert "%" in words["fresh"] and "of step" not in words["fresh"] and "more" not in words["fresh"]
+        assert "of step 2, the run is at step 4" in words["stale"]
+        said = page.get_by_role("list", name="Results to renew").inner_text()
+        assert "was edited after it was measured" in said and "innerloop test" in said and "fresh" not in said
+        table = page.get_by_role("region", name=re.compile("20 episodes, inductive, 5-way 2-shot shapes"))
+        assert table.get_by_text("untrained baseline").count() == 3
+        assert table.get_by_role("row").nth(1).inner_text().startswith("fresh"), "baselines stand below"
+        if folder := os.environ.get("INNERLOOP_SCREENSHOTS"):
+            page.screenshot(path=Path(folder) / "runs-marked.png", full_page=True)
 
 
 @pytest.mark.skipif(

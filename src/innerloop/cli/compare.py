@@ -32,8 +32,7 @@ def run(argv: list[str]) -> int:
         from innerloop.report.report import write_comparison as write  # known to be there before anything is measured
 
         files.writable(Path(options.html).parent)
-    told = partial(print, stderr=True)
-    comparison = compare_runs(options.runs, options.tasks, options.common, told=told)
+    comparison = compare_runs(options.runs, options.tasks, options.common, progress=partial(print, stderr=True))
     if options.common.json:
         emit(comparison.to_json())
     else:

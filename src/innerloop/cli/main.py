@@ -67,8 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"innerloop: {printable(str(error), keep=_LINES)}", file=sys.stderr)
         return error.code
     except KeyboardInterrupt as stop:  # the engine saved the run first and says so
-        said = f"{stop}; the same command resumes" if str(stop) else "interrupted"
-        print(f"innerloop: {said}", file=sys.stderr)
+        message = f"{stop}; the same command resumes" if str(stop) else "interrupted"
+        print(f"innerloop: {message}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `| head` has read enough
         with contextlib.suppress(OSError):

@@ -25,8 +25,8 @@ class Common(Context):
 def parse(cls: type[T], argv: list[str], verb: str, description: str, default: T | None = None) -> T:
     """Read options into a dataclass; a usage error leaves with status 2, `--help` with 0."""
     settings = (tyro.conf.OmitArgPrefixes,)
-    given: Any = tyro.MISSING_NONPROP if default is None else default
-    return tyro.cli(cls, args=argv, prog=f"innerloop {verb}", description=description, default=given, config=settings)
+    start: Any = tyro.MISSING_NONPROP if default is None else default
+    return tyro.cli(cls, args=argv, prog=f"innerloop {verb}", description=description, default=start, config=settings)
 
 
 def emit(value: Any) -> None:

@@ -85,11 +85,11 @@ def _keys(argv: list[str]) -> int:
     from innerloop.service.store import keys
 
     if options.what == "add":
-        made, token = keys.add(options.store, options.scope, options.name)
+        key, token = keys.add(options.store, options.scope, options.name)
         if options.json:
-            emit({"id": made.id, "scope": made.scope, "name": made.name, "key": token})
+            emit({"id": key.id, "scope": key.scope, "name": key.name, "key": token})
             return 0
-        print(f"key {made.id}, scope {made.scope}: kept only as a hash, so it cannot be shown again", stderr=True)
+        print(f"key {key.id}, scope {key.scope}: kept only as a hash, so it cannot be shown again", stderr=True)
         print(token)
         return 0
     if options.what == "revoke":

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, run
 import torch
 from torch import Tensor
 
-from innerloop.core import objectives, recompute, scores
+from innerloop.core import objectives, recompute, scores, unlabelled
 from innerloop.core.errors import InputError
 from innerloop.core.plain import normalise
 from innerloop.core.predictive import Predictive
@@ -50,11 +50,15 @@ class Learner(abc.ABC, Generic[Adapted]):
     row, unless the learner is `ordered`; padding draws nothing."""
     ordered: ClassVar[bool] = False
     """Whether `adapt` reads the support as a sequence, so that the order of its rows matters."""
+    uses_unlabelled: ClassVar[bool] = False
+    """Whether it learns from rows of the support that have no label (-1). Other learners never see them: not even their
+    batch norms do, see `core.unlabelled`."""
     low_precision: ClassVar[bool] = False
     """Whether bfloat16 is accurate enough for it; second-order gradients lose a fifth of themselves there."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        unlabelled.guard(cls)
         own = cls.__dict__.get("__post_init__")
         if own is not None:  # its checks see plain numbers, whether or not it calls this one
 

@@ -32,6 +32,7 @@ class Wrapper(Learner[Adapted]):
     probabilistic = _trait("probabilistic")
     stochastic = _trait("stochastic")
     ordered = _trait("ordered")
+    uses_unlabelled = _trait("uses_unlabelled")
     low_precision = _trait("low_precision")
 
     @property

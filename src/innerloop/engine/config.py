@@ -32,6 +32,9 @@ class TrainConfig:
     validate_every: int = 0
     """Steps between scores on meta-validation episodes, of which the best is kept; 0: never, the last is kept."""
     validation_episodes: int = 100
+    validate_transductive: bool = False
+    """Validate with the query batch's statistics, as `innerloop test --transductive` measures; otherwise with the
+    support's, as the usual test does, also where training is transductive."""
     patience: int = 0
     """Stop after this many validations without a new best; 0: never."""
     checkpoint_every: int = 100

@@ -1,7 +1,9 @@
 """Episodes for the meta-steps of a run, drawn several steps at a time where they are small."""
 
 from innerloop.core import tree
+from innerloop.core.learner import Learner
 from innerloop.core.types import Episode, Sampler
+from innerloop.core.unlabelled import visible
 
 _BYTES, _STEPS = 8 << 20, 64
 
@@ -16,17 +18,18 @@ class Feed:
     Args:
         sampler: Where they come from.
         size: Tasks of a meta-step.
+        learner: Who gets them, and sees unlabelled rows only if it uses them.
     """
 
-    def __init__(self, sampler: Sampler, size: int):
-        self.sampler, self.size = sampler, size
+    def __init__(self, sampler: Sampler, size: int, learner: Learner):
+        self.sampler, self.size, self.learner = sampler, size, learner
         self._steps, self._first, self._drawn = 0, 0, None
 
     def episodes(self, step: int, tasks: range) -> Episode:
         """Those of the step's tasks that are asked for."""
         # A share of several processes: drawing other processes' tasks as well would undo what sharing gains.
         if len(tasks) < self.size:
-            return self.sampler.episodes(step * self.size + tasks.start, len(tasks))
+            return visible(self.learner, self.sampler.episodes(step * self.size + tasks.start, len(tasks)))
         if not self._steps:
             # The first draw tells how large a step is; it is kept only where steps are drawn one at a time.
             self._first, self._drawn = step, self._draw(step, 1)
@@ -41,4 +44,4 @@ class Feed:
         return tree.slice(self._drawn, slice(start, start + self.size))
 
     def _draw(self, step: int, steps: int) -> Episode:
-        return self.sampler.episodes(step * self.size, steps * self.size)
+        return visible(self.learner, self.sampler.episodes(step * self.size, steps * self.size))

@@ -9,6 +9,7 @@ from innerloop.core import tree
 from innerloop.core.learner import Learner
 from innerloop.core.threads import spread
 from innerloop.core.types import Episode, Metrics, Params
+from innerloop.core.unlabelled import visible
 from innerloop.engine import task_gradient, trace
 from innerloop.engine.plan import Plan
 
@@ -17,7 +18,7 @@ Run = Callable[[Episode], task_gradient.Sums]
 
 def execute(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> tuple[Params, Metrics]:
     """Mean over tasks of the gradient of `learner.loss`, and of its metrics; as `engine.meta_gradient`, by one plan."""
-    tasks = tree.length(episodes)
+    episodes, tasks = visible(learner, episodes), tree.length(episodes)
     chunk = plan.chunk or tasks
     parts = [tree.slice(episodes, slice(i, i + chunk)) for i in range(0, tasks, chunk)]
     if plan.traced:

@@ -38,7 +38,8 @@ def open_run(
     ignored |= {"checkpoint_every", "unchecked", *PLAN} - {"precision"}  # rounding apart, no difference
     pairs = {"learner": (kept["learner"], encode(learner)), "record": (kept.get("record"), record)}
     pairs["update"] = (kept.get("update", _DEFAULT), _DEFAULT if update is None else update)
-    pairs |= {k: (before.get(k), v) for k, v in train.items() if k not in ignored}
+    # What an earlier release had no word for was as the default is.
+    pairs |= {k: (before.get(k, getattr(TrainConfig, k)), v) for k, v in train.items() if k not in ignored}
     for name, (old, new) in pairs.items():
         if old != new:
             entry, was, now = _where(name, old, new)

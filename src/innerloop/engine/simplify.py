@@ -1,5 +1,8 @@
-"""Fewer operators for a recorded graph: what transforms leave behind and replaying would call for nothing."""
+"""Fewer operators for a recorded graph, what transforms leave behind for nothing, and a faster way to call them."""
 
+import re
+import types
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,6 +34,24 @@ def simplify(module: GraphModule) -> GraphModule:
             node.replace_all_uses_with(same)
     graph.eliminate_dead_code()
     return GraphModule(module, graph)
+
+
+def direct(module: GraphModule) -> Callable[..., Any]:
+    """The graph as a function that calls its operators by themselves.
+
+    The generated code looks each of them up by four names and goes through a Python frame: a fifth of a small step.
+    """
+    code = module.graph.python_code("self")
+    operators: dict[Any, str] = {}
+
+    def name(match: re.Match[str]) -> str:
+        packet = getattr(getattr(torch.ops, match[1]), match[2])
+        return operators.setdefault(getattr(packet, match[3])._op, f"operator_{len(operators)}") + "("
+
+    source = re.sub(r"\btorch\.ops\.(\w+)\.(\w+)\.(\w+)\(", name, code.src)
+    names = code.globals | {name: operator for operator, name in operators.items()}
+    exec(compile(source, "<recorded step>", "exec"), names)
+    return types.MethodType(names["forward"], module)
 
 
 def _unchanged(node: Node, source: Node) -> Any:

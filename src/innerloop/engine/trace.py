@@ -19,7 +19,7 @@ from innerloop.core.learner import Learner
 from innerloop.core.types import Episode, Params
 from innerloop.engine import task_gradient
 from innerloop.engine.plan import Plan
-from innerloop.engine.simplify import simplify
+from innerloop.engine.simplify import direct, simplify
 
 _KEPT = 16
 _RECORDED: "OrderedDict[Any, Recorded]" = OrderedDict()
@@ -49,7 +49,7 @@ class Recorded:
             make = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)
             graph = simplify(task_gradient.vmapped(lambda: make(*leaves)))
         self.operators = len(graph.graph.nodes)
-        self._run = _compiled(graph, leaves, plan.threads) if plan.name == "compile" else graph
+        self._run = _compiled(graph, leaves, plan.threads) if plan.name == "compile" else direct(graph)
 
     def __call__(self, *trees: Any) -> Any:
         with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():  # what autograd would look at costs a tenth

@@ -22,9 +22,9 @@ from innerloop.engine.exactness import verify
 from innerloop.engine.log import Bar, Log
 from innerloop.engine.open_run import PLAN, open_run, plain_record
 from innerloop.engine.signals import stop_signals
-from innerloop.engine.step import validation_scores
 from innerloop.engine.unroll_gradients import PES, PLANS, Estimator, TruncatedBPTT
 from innerloop.engine.updates import Descent, NotFiniteError, Own, Update, leaves_of, refuse_settings, restored
+from innerloop.engine.validation import Validation, normalisation, validate
 from innerloop.engine.watchers import Watcher, Watchers
 
 _TASKS = 32
@@ -110,7 +110,7 @@ def _train(
     if world.size > 1 and config.estimator != "exact":
         raise InputError(f"estimator='{config.estimator}' holds its problems in one process: start without torchrun")
     training = _Training(learner, sampler, config, run, world, start)
-    feed, alone = Feed(sampler, config.meta_batch_size), world.size == 1
+    feed, alone = Feed(sampler, config.meta_batch_size, learner), world.size == 1
     identity = None if update is None else training.use(update, feed)
     if run is not None:
         before = world.on_rank_zero(lambda: open_run(run, learner, config, record, identity))
@@ -269,20 +269,21 @@ class _Training:
 
     def validate(self, sampler: Sampler) -> dict[str, Any]:
         """Score meta-validation episodes and keep the parameters if they are the best so far."""
-        count = self.config.validation_episodes
-        mine = self.world.share(count)
-        tasks = mine or range(1)
-        episodes = fits.fitting(sampler.episodes(tasks.start, len(tasks)), self.params)
-        score = scores.of_sampler(sampler)
-        values = validation_scores(self.learner, self.complete(self.params), episodes, score)
-        total, ci95 = score.interval(self.world.gather(values[: len(mine)], mine, count).cpu().double())
-        better, mode = score.better(total), "transductive" if self.learner.transductive else "inductive"
-        if self.best is None or better > self.best["score"]:
+        result = self._validation(sampler, self.params)
+        if self.best is not None and self.best["normalisation"] != result.normalisation:
+            # Chosen by an earlier release in the mode of training, whose scores are not to be compared with these.
+            again = self._validation(sampler, self.best["params"])
+            self.best |= {"score": again.better, "normalisation": again.normalisation}
+        if self.best is None or result.better > self.best["score"]:
             params = {k: v.detach().clone() for k, v in self.params.items()}
-            self.best, self.waited = {"score": better, "step": self.step, "params": params}, 0
+            about = {"step": self.step, "normalisation": result.normalisation}
+            self.best, self.waited = {"score": result.better, "params": params} | about, 0
         else:
             self.waited += 1
-        return {"mean": total, "ci95": ci95, "episodes": count, "score": score.name, "normalisation": mode}
+        return result.to_json()
+
+    def _validation(self, sampler: Sampler, params: Params) -> Validation:
+        return validate(self.learner, self.complete(params), sampler, self.config, self.world)
 
     def save(self) -> None:
         if self.run is None:
@@ -310,6 +311,8 @@ class _Training:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.step, self.waited, self.best = state["step"], state["waited"], state["best"]
+        if self.best is not None:
+            self.best = {"normalisation": normalisation(self.learner.transductive)} | self.best
         self.spent = state.get("cpu_seconds", 0.0)
         self.started -= self.spent
         try:

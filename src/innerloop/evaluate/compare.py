@@ -36,6 +36,8 @@ class Row(NamedTuple):
     """None where only the result is known."""
     stored: bool = False
     """Whether the result, with its time, is from an earlier test."""
+    warning: str | None = None
+    """What must be said beside a result that is not of its run as it is now, see `evaluate.kept`."""
 
     @property
     def cells(self) -> tuple[str, str, str]:
@@ -65,7 +67,7 @@ class Row(NamedTuple):
         if self.cost is not None:
             row |= {"learner": self.cost.learner, "parameters": self.cost.parameters}
             row |= {"memory_per_task_bytes": self.cost.memory}
-        return row | {"stored": self.stored}
+        return row | {"stored": self.stored, "baseline": result.baseline, "warning": self.warning}
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,11 @@ class Comparison:
 
     @property
     def notes(self) -> str:
-        """How it was measured, in a line."""
-        conditions = f"{self.rows[0].result.conditions}; ± is a 95% interval over episodes; differences are paired"
-        if not self.costed:
-            return conditions
-        return f"{conditions}\n{COSTS}{'; *: measured earlier' if any(row.stored for row in self.rows) else ''}"
+        """How it was measured, and what must be said of rows, a line each."""
+        lines = [f"{self.rows[0].result.conditions}; ± is a 95% interval over episodes; differences are paired"]
+        if self.costed:
+            lines += [f"{COSTS}{'; *: measured earlier' if any(row.stored for row in self.rows) else ''}"]
+        return "\n".join([*lines, *(f"attention: {row.warning}" for row in self.rows if row.warning)])
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

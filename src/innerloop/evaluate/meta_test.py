@@ -22,6 +22,7 @@ from innerloop.core.learner import Learner, Unrolled
 from innerloop.core.scores import Score, measured, of_sampler, tasks_of
 from innerloop.core.threads import cores, spread
 from innerloop.core.types import Batch, Episode, Params, Sampler
+from innerloop.engine.checkpoint import fingerprint
 from innerloop.evaluate.calibration import expected_calibration_error
 from innerloop.evaluate.protocol import SELECTION, Protocol
 from innerloop.evaluate.result import Point, Reliability, Result
@@ -86,7 +87,7 @@ def meta_test(
     fits.check_learner(learner)
     fits.check_params(learner, params)
     device = next(iter(params.values())).device if params else torch.device("cpu")
-    params = packed(params)
+    parameters, params = fingerprint(params), packed(params)
     threads = threads or (cores() if device.type == "cpu" else 1)
     steps = _steps(learner) if curve else []
     score, done = of_sampler(sampler), list[_Task]()
@@ -112,6 +113,7 @@ def meta_test(
         seconds_per_task=sum(task.seconds for task in done) / episodes,
         curve=tuple(Point(step, *score.interval(torch.stack(values))) for step, values in by_step) or None,
         reliability=_reliability([task.answers for task in done if task.answers is not None], temperature),
+        parameters=parameters,
     )
 
 

@@ -6,9 +6,9 @@ The hand-made ones are `torch.optim`'s, each with the best of the same number of
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from innerloop.core.errors import FailedError, InputError
 from innerloop.core.interval import Interval, interval
 from innerloop.core.learner import Unrolled
 from innerloop.core.types import Batch, Params, Sampler
+from innerloop.engine.checkpoint import fingerprint
+from innerloop.evaluate import seal
 from innerloop.tasks.progress import track
 
 RATES = tuple(10 ** (-3 + i / 3) for i in range(14))
@@ -66,6 +68,14 @@ class OptimizerCurves:
     horizons: tuple[int, ...]
     """Numbers of steps to be judged at: that of training, and multiples of it."""
     rows: tuple[Descent, ...]
+    parameters: str | None = None
+    """Fingerprint of the parameters of the learned one, where it is known."""
+    step: int | None = None
+    """Meta-step of the run that they were of, where it is known."""
+    sealed: bool = True
+    """Whether its file carries a digest; release 0.1.0 wrote none."""
+    baseline: ClassVar[str | None] = None
+    """The tuned optimizers stand in the same file."""
 
     def ratio(self, row: Descent, horizon: int, to: str = "Adam") -> float:
         """How many times another optimizer's sum of values up to a horizon this one's is."""
@@ -107,12 +117,20 @@ class OptimizerCurves:
             }
             for row in self.rows
         ]
-        return {k: getattr(self, k) for k in ("dataset", "split", "seed", "functions")} | {"rows": _plain(rows)}
+        names = ("dataset", "split", "seed", "functions", "parameters", "step")
+        return {k: getattr(self, k) for k in names} | {"rows": _plain(rows)}
+
+    def command(self, run: str | Path) -> str:
+        """What to type to measure them again in a run folder."""
+        return seal.renewal(run, {"split": self.split, "seed": self.seed}, self.functions)
 
     def save(self, run: str | Path) -> Path:
         """Write `optimizer-curves-<split>-<seed>.json` into a run folder, whole or not at all."""
         path = Path(run) / f"optimizer-curves-{self.split}-{self.seed}.json"
-        files.write(path, json.dumps(_plain(asdict(self)), allow_nan=False) + "\n")
+        own = self.parameters is not None and self.parameters == seal.parameters_of(run)
+        content = _plain(asdict(replace(self, step=seal.step_of(run) if own else None)))
+        del content["sealed"]
+        files.write(path, json.dumps(content | {seal.DIGEST: seal.digest(content)}, allow_nan=False) + "\n")
         return path
 
     @classmethod
@@ -120,19 +138,25 @@ class OptimizerCurves:
         """Read what `save` wrote.
 
         Raises:
-            InputError: It is missing or something else.
+            InputError: It is missing, something else, or was edited.
         """
+        command = seal.renewal(Path(path).parent, {}, None)
         try:
-            content = _back(json.loads(Path(path).read_text()))
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            sealed = seal.check_seal(path, content, command)
+            content = _back({k: v for k, v in content.items() if k != seal.DIGEST})
             rows = [
                 Descent(**row | {"mean": tuple(row["mean"]), "ci95": tuple(row["ci95"])} | {"sums": _sums(row["sums"])})
                 for row in content["rows"]
             ]
-            return cls(**content | {"rows": tuple(rows), "horizons": tuple(content["horizons"])})
+            about = {"rows": tuple(rows), "horizons": tuple(content["horizons"]), "sealed": sealed}
+            return cls(**content | about)
+        except InputError:
+            raise
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} holds no curves of this version ({error!r}): run the test again") from error
+        except Exception as error:  # whatever a damaged file makes of it
+            raise InputError(f"{path} holds no curves of this version ({error!r}): {seal.renewing(command)}") from error
 
 
 def saved(run: str | Path) -> list[Path]:
@@ -186,6 +210,7 @@ def descend(
         functions=functions,
         horizons=horizons,
         rows=tuple(_row(k, rate, torch.cat(v, 1), horizons) for (k, v), rate in zip(runs.items(), rates, strict=True)),
+        parameters=fingerprint(params),
     )
 
 
@@ -274,4 +299,4 @@ def _back(value: Any, key: str = "") -> Any:
         return {k: _back(v, k) for k, v in value.items()}
     if isinstance(value, list):
         return [_back(v, key) for v in value]
-    return math.nan if value is None and key != "rate" else value
+    return math.nan if value is None and key not in ("rate", "parameters", "step") else value

@@ -3,7 +3,8 @@
 import functools
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
 from innerloop.core.scores import Score
+from innerloop.evaluate import seal
 from innerloop.evaluate.protocol import Protocol
 
 
@@ -59,6 +61,14 @@ class Result:
     """Fingerprint of the learner and the parameters that were tested, where it is known."""
     reliability: Reliability | None = None
     """How far its probabilities can be believed; None for regression."""
+    parameters: str | None = None
+    """Fingerprint of the parameters that were tested alone, whatever learner they are in, where it is known."""
+    step: int | None = None
+    """Meta-step of the run that they were of, where it is known."""
+    baseline: str | None = None
+    """Label of a baseline that was measured beside a run; None: a result of the run itself."""
+    sealed: bool = True
+    """Whether its file carries a digest; release 0.1.0 wrote none."""
 
     @property
     def mean(self) -> float:
@@ -90,8 +100,8 @@ class Result:
         return f"{self.number} ({self.conditions})"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, all scores included."""
-        return {
+        """Plain JSON values, all scores included, and the digest of all of them."""
+        content = {
             "learner": self.learner,
             "mean": finite(self.mean),
             "ci95": finite(self.ci95),
@@ -101,8 +111,21 @@ class Result:
             "curve": None if self.curve is None else [[p.step, *map(finite, p[1:])] for p in self.curve],
             "fingerprint": self.fingerprint,
             "reliability": None if self.reliability is None else self.reliability._asdict(),
+            "parameters": self.parameters,
+            "step": self.step,
+            "baseline": self.baseline,
             "scores": (self.scores.squeeze(1) if self.scores.shape[1] == 1 else self.scores).tolist(),
         }
+        return content | {seal.DIGEST: seal.digest(content) if self.sealed else None}
+
+    def of_run(self, run: str | Path, label: str = "") -> "Result":
+        """The same as a run folder keeps it: with its step, where its parameters are the run's, or as a baseline."""
+        own = not label and self.parameters is not None and self.parameters == seal.parameters_of(run)
+        return replace(self, baseline=label or None, step=seal.step_of(run) if own else None, sealed=True)
+
+    def command(self, run: str | Path) -> str:
+        """What to type to measure it again in a run folder."""
+        return _command(run, self.protocol)
 
     def save(self, run: str | Path, label: str = "") -> Path:
         """Write `test-<protocol hash>.json`, whole or not at all.
@@ -115,7 +138,7 @@ class Result:
             The file.
         """
         path = file(run, self.protocol, label)
-        files.write(path, json.dumps(self.to_json(), allow_nan=False) + "\n")
+        files.write(path, json.dumps(self.of_run(run, label).to_json(), allow_nan=False) + "\n")
         return path
 
     @classmethod
@@ -123,33 +146,68 @@ class Result:
         """Read what `save` wrote.
 
         Raises:
-            InputError: The file is missing or not a result, its protocol was edited after the measurement, it holds
-                other numbers an episode than its score, or its score is in a module of your own that is not imported.
+            InputError: The file is missing or not a result, it was edited after the measurement, it holds other numbers
+                an episode than its score, or its score is in a module of your own that is not imported.
         """
+        path = Path(path)
+        command = seal.renewal(path.parent, {}, None)
         try:
-            content = json.loads(Path(path).read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
+            command = _renewal(path, content)
+            sealed = seal.check_seal(path, content, command)
             result = cls(
-                learner=content["learner"],
+                learner=str(content["learner"]),
                 protocol=Protocol.from_json(content["protocol"]),
                 scores=_columns(torch.tensor(content["scores"], dtype=torch.float64)),
-                seconds_per_task=content["seconds_per_task"],
+                seconds_per_task=float(content["seconds_per_task"]),
                 curve=_curve(content["curve"]),
                 fingerprint=content.get("fingerprint", content.get("of")),  # `of`: release 0.1.0
                 reliability=Reliability(**entry) if (entry := content.get("reliability")) else None,
+                parameters=content.get("parameters"),
+                step=content.get("step"),
+                baseline=content.get("baseline") or _label(path),
+                sealed=sealed,
             )
-            edited = result.protocol.hash != content["hash"]
+            about = result.protocol
+            if about.hash != content["hash"] or result.scores.shape != (about.episodes, about.score.parts):
+                raise InputError(f"{path} does not hold what its protocol says: {seal.renewing(command)}")
+            str(result)  # whatever is said of it can be said
+        except InputError as error:
+            # With the file's name, of which a protocol or a score knows nothing.
+            text = str(error)
+            raise InputError(text if str(path) in text else f"{path}: {text}: {seal.renewing(command)}") from error
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is not a test result of this version ({error!r}): run the test again") from error
-        if edited or result.scores.shape != (result.protocol.episodes, result.protocol.score.parts):
-            raise InputError(f"{path} does not hold what its protocol says: run the test again")
+        except Exception as error:  # whatever a damaged file makes of it
+            raise InputError(
+                f"{path} is not a test result of this version ({error!r}): {seal.renewing(command)}"
+            ) from error
         return result
 
 
 def file(run: str | Path, protocol: Protocol, label: str = "") -> Path:
     """Where a run folder keeps the result under a protocol; see `Result.save`."""
     return Path(run) / f"test-{protocol.hash}{'-' * bool(label)}{label}.json"
+
+
+def _command(run: str | Path, about: Protocol) -> str:
+    return seal.renewal(run, about.sampler, about.episodes, about.normalisation == "transductive")
+
+
+def _renewal(path: Path, content: Mapping[str, Any]) -> str:
+    """What to type to renew a file that may have been edited: with its options where these are those of its hash."""
+    try:
+        about = Protocol.from_json(content["protocol"])
+        if about.hash == content["hash"]:
+            return _command(path.parent, about)
+    except Exception:  # whatever a damaged file makes of it
+        pass
+    return seal.renewal(path.parent, {}, None)
+
+
+def _label(path: Path) -> str | None:
+    """Label of a baseline in the name of its file, which is where release 0.1.0 had it."""
+    return next(iter(path.stem.split("-", 2)[2:]), None)
 
 
 def spell(mean: float, ci95: float, score: Score, sign: bool = False) -> str:

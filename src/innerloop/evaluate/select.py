@@ -22,10 +22,12 @@ class Selection(NamedTuple):
     """Every value with its mean score and interval over the same tasks."""
     score: Score
     episodes: int
+    normalisation: str
 
     def __str__(self) -> str:
         others = ", ".join(f"{value}: {spell(*total, self.score)}" for value, total in self.scores)
-        return f"{self.field} = {self.value}, chosen on {self.episodes} meta-validation tasks ({others})"
+        tasks = f"{self.episodes} meta-validation tasks, {self.normalisation}"
+        return f"{self.field} = {self.value}, chosen on {tasks} ({others})"
 
 
 def select(
@@ -53,4 +55,4 @@ def select(
     score = tried[0].protocol.score
     best = max(range(len(values)), key=lambda i: (score.better(tried[i].mean), -i))
     scores = tuple((v, Interval(result.mean, result.ci95)) for v, result in zip(values, tried, strict=True))
-    return Selection(field, values[best], scores, score, episodes)
+    return Selection(field, values[best], scores, score, episodes, tried[best].protocol.normalisation)

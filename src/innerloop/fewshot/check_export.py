@@ -22,6 +22,7 @@ from innerloop.fewshot.sources import Source
 TOLERANCE = 1e-5
 """Error of a probability, besides what rounding in the original explains."""
 BATCHES = (1, 2, 17)
+"""Beside none at all."""
 _ROUNDING = 1e-6  # of a logit, relative: what an encoder adds, and what a threshold may be missed by
 _HUGE = (1e2, 1e4, 1e6)  # times an ordinary input
 _REPEATS, _LONG = 5, 0.5
@@ -58,6 +59,7 @@ def check(graph: Graph, run: Run) -> Checked:
     # Logits off by e move the odds by at most exp(2 e); both may be off.
     moved = (4 * noise / graph.task.calibration.temperature).double()[:, None]
     allowed = TOLERANCE + (p * (1 - p) * torch.expm1(moved.clamp_max(500))).clamp_max(1)
+    _same_shape(*run(x[:0]), p[:0], graph.rejects)
     largest, beyond = 0.0, 0.0
     for size in BATCHES:
         for first in range(0, len(x) if size == max(BATCHES) else 2 * size, size):

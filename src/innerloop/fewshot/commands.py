@@ -39,9 +39,11 @@ def adapt(
         InputError: They do not fit together; nothing is written.
     """
     classifier = FewShotClassifier.load(source, context.allow, reject=reject)
+    # After loading, which says more about a file that is damaged; before the examples, which may be many.
     if Path(source).is_file():
         raise InputError(f"{source} was adapted before: `innerloop add {source} {data}` teaches it more")
     raw, labels = examples.labelled(data, classifier.kind)
+    # Loading is paid once a process, reading depends on the disk: neither is what teaching costs.
     start = time.perf_counter()
     classifier.fit(raw, labels)
     seconds = time.perf_counter() - start
@@ -81,6 +83,7 @@ def drop(file: str | Path, label: str, context: Context = Context()) -> dict[str
     """
     with files.locked(Path(file)):
         classifier = _file(file, context)
+        # A command line has words only; the classes may be whole numbers.
         known = {str(name): name for name in classifier.classes_.tolist()}
         classifier.drop_class(known.get(label, label))
         classifier.save(file)
@@ -148,6 +151,7 @@ def predictions(
             for one, answer in zip(part, classifier.answers(part).each(names), strict=True):
                 about = {key: str(one)} if isinstance(one, str | Path) else {"row": count}
                 yield about | answer.to_json()
+                # Rows are numbered over all places, since they have no other name.
                 count += 1
 
 
@@ -170,6 +174,7 @@ def export(
         InputError: There is no such file, the learner cannot be a graph, or a package is missing.
         FailedError: The graph does not answer as the task does; nothing is written.
     """
+    # A graph cannot be taught: writing it over the task would lose all versions.
     if Path(out).exists() and Path(file).exists() and Path(out).samefile(file):
         raise InputError(f"{out} is the task itself: give another file to write")
     result = graphs.export(read_task(Path(file), context.allow), out, to)

@@ -115,6 +115,7 @@ def _files(folder: Path, kind: Kind) -> list[Any]:
 
 def _text(file: Path) -> str:
     with _opened(file) as (content, name, _):
+        # After opening, so that a file without permission is named as such.
         if file.stat().st_size > _LARGEST_TEXT:
             raise InputError(f"{name} is larger than {_LARGEST_TEXT // 1_000_000} MB: a .txt file is one example")
         text = "".join(tables.open_text(content, name)).strip()
@@ -130,7 +131,9 @@ def _table(
     column = _COLUMN[kind]
     needed = (column, "label") if with_labels else (column,)
     lines = tables.open_text(file, name)
+    # What a stream is can be told by its first line only, and it cannot be read twice.
     number, first = next(((i, line) for i, line in enumerate(lines, 1) if line.strip()), (1, ""))
+    # The line that was looked at is the header, or an example.
     lines = itertools.chain([first], lines)
     path = Path(name)
     if tables.is_jsonl(path) or (not tables.is_csv(path) and first.lstrip().startswith("{")):
@@ -148,6 +151,7 @@ def _table(
 def _example(row: tables.Row, name: str, folder: Path, kind: Kind) -> str | Path | list[float]:
     value = row.cells[_COLUMN[kind]]
     if kind == "features":
+        # `type`, not `isinstance`: true and false are no numbers in JSON.
         good = isinstance(value, list) and value and all(type(v) in (int, float) for v in value)
         if not good:
             raise InputError(f"{name}, line {row.line}: features are a list of numbers")

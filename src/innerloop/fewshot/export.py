@@ -25,6 +25,7 @@ from innerloop.core import files, guards
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.importing import require
+from innerloop.fewshot import onnx_rows
 from innerloop.fewshot.check_export import Checked, Run, check
 from innerloop.fewshot.graph import Graph
 from innerloop.fewshot.task import Task
@@ -152,6 +153,7 @@ def _onnx(program: ExportedProgram, graph: Graph, about: dict[str, Any]) -> tupl
     optimizer.remove_unused_nodes(exported.model)
     proto: Any = exported.model_proto
     _tidy(proto, json.dumps(about, ensure_ascii=False))
+    onnx_rows.pad_none(proto.graph)
     content: bytes = proto.SerializeToString(deterministic=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

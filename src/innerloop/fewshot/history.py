@@ -60,6 +60,7 @@ class History:
         Raises:
             InputError: There is no such version.
         """
+        # From the version back to where nothing was before it, then forwards: entries hold differences only.
         chain, at = [], self._entry(self.present.version if version is None else version)
         while True:
             chain.append(at)
@@ -73,6 +74,7 @@ class History:
 
     def each(self) -> Iterator[dict[Label, list[int]]]:
         """The `members` of every version, one after another; faster than to ask for each."""
+        # Every base is an earlier version, so its state is there already; lists of rows are never changed in place.
         states: list[dict[Label, list[int]]] = []
         for entry in self.versions:
             states.append(_changed({} if entry.base is None else states[entry.base - 1], entry))
@@ -111,6 +113,7 @@ class History:
         last = self.present
         if last.undo is None:
             raise InputError("there is nothing to undo: this is how the task was first taught")
+        # What `to` can undo and what was undone so far go along: undoing again goes on from there.
         to = self._entry(last.undo)
         return self._append("undo", base=to.version, undo=to.undo, redo=(*last.redo, last.version))
 
@@ -132,6 +135,7 @@ class History:
             InputError: There is no such version.
         """
         to = self._entry(version)
+        # Not `to.undo`: one undo leads back to where the person was, wherever they jumped.
         return self._append(f"back to {version}", base=to.version, undo=self.present.version)
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -162,12 +166,15 @@ class History:
                     "redo": tuple(entry["redo"]),
                 }
             )
+            # Only earlier versions may be named, so that no file can make `members` go round for ever.
             earlier = [version.base, version.undo, *version.redo]
             if version.version != number or not all(v is None or (_whole(v) and 1 <= v < number) for v in earlier):
                 raise ValueError(f"version {number} does not follow from those before it")
+            # Counted before the rows are listed: a count of 10^12 in a file costs nothing.
             total += sum(count for _, _, count in added) - len(version.removed)
             if total > rows or not all(first >= 0 < count and first + count <= rows for _, first, count in added):
                 raise ValueError(f"version {number} names examples that are not there, or twice")
+            # A row may come again only where this version takes it out of its class: to move an example.
             again = [row for _, first, count in added for row in range(first, first + count)]
             if len(set(again)) < len(again) or not seen.isdisjoint(set(again) - set(version.removed)):
                 raise ValueError(f"version {number} names examples that are not there, or twice")
@@ -209,6 +216,7 @@ class History:
 
 
 def _changed(before: dict[Label, list[int]], entry: Version) -> dict[Label, list[int]]:
+    # A new dict: the state of the base belongs to the versions that start from it.
     members = {label: rows for label, rows in before.items() if label not in entry.dropped}
     if gone := set(entry.removed):
         members = {label: [row for row in rows if row not in gone] for label, rows in members.items()}
@@ -218,6 +226,7 @@ def _changed(before: dict[Label, list[int]], entry: Version) -> dict[Label, list
 
 
 def _sorted(members: dict[Label, list[int]]) -> dict[Label, list[int]]:
+    # Sorted, so that a version is what its examples are, whatever the order they came in; no class without any.
     return {label: sorted(members[label]) for label in sorted(members) if members[label]}
 
 

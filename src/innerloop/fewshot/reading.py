@@ -67,6 +67,7 @@ class Reading:
         """
         if self.ink is not None or not files or preprocessing["ink"] != "auto" or preprocessing["channels"] != 1:
             return self
+        # Every file, not a few: the first ones may be of one class that is drawn lightly.
         scans = [scan(file, preprocessing["size"], 1, called(file, i)) for i, file in enumerate(files)]
         photographs = 2 * sum(_photograph(one) for one in scans) > len(scans)
         return replace(self, ink="light" if photographs or ink_of(scans) != "dark" else "dark", photographs=photographs)
@@ -75,6 +76,7 @@ class Reading:
         """With the unit of vectors, if this is the first time that some are taught: bytes are divided by 255."""
         if self.unit is not None or x.ndim != 2:
             return self
+        # Bytes are pixels by convention; what has another type stands for itself.
         return replace(self, unit=_BYTE if x.dtype == torch.uint8 else 1)
 
     def picture(self, file: str | Path | bytes, preprocessing: Mapping[str, Any], name: str) -> Tensor:
@@ -84,6 +86,7 @@ class Reading:
             InputError: It cannot be read, or is a photograph and the task is of drawings.
         """
         size, channels, ink = preprocessing["size"], preprocessing["channels"], preprocessing["ink"]
+        # A run says itself how its pictures were read, and colours have no ink.
         if ink != "auto" or channels != 1:
             return read_image(file, size, channels, ink, name)
         one = scan(file, size, 1, name)
@@ -92,6 +95,7 @@ class Reading:
                 f"{name} is a colour photograph, and this task was taught drawings in ink: give a drawing, or teach "
                 "photographs to a source for them, such as efficientnet-lite0"
             )
+        # Only tasks of before this was kept decide anew for every picture.
         dark = (self.ink or ink_of([one])) == "dark"
         return _BYTE - one.row if dark else one.row
 
@@ -105,6 +109,7 @@ class Reading:
             return x.float()
         if self.unit is None or x.dtype == torch.uint8 or not len(x):
             return x
+        # Whole numbers of another type are pixels too: NumPy makes int64 of a list, and a table int64 of a column.
         byte = ((x >= 0) & (x <= _BYTE) & (x == x.round())).all(1)
         if x.is_floating_point():
             largest = x.amax(1)

@@ -63,15 +63,18 @@ def source(name: str | Path, allow: Sequence[str] = ()) -> Source:
         InputError: There is no such thing, an optional package is missing, or it names foreign code.
     """
     text = str(name)
+    # A folder in the way that is called like an encoder is reached as `./minilm`.
     if not isinstance(name, Path) and os.sep not in text:
         if text in encoders.names():
             return _frozen(text)
         if text in _shipped():
+            # Shipped runs are part of this package: nothing of theirs has to be allowed.
             return _run(text, SHIPPED / text, ())
     if Path(text).is_dir():
         return _run(text, Path(text), allow)
     if is_import_path(text):
         return _own(text, allow)
+    # Names come first: most mistakes are a misspelt one, not a folder that is missing.
     close = nearest(text, [*names(), "a run folder"]).replace("'a run folder'", "a run folder")
     raise InputError(f"there is no run folder, encoder or shipped run '{text}'{close}")
 
@@ -111,6 +114,7 @@ def _own(path: str, allow: Sequence[str]) -> Source:
 def _encoded(name: str, encoder: Encoder, calibrated: Calibration | None = None) -> Source:
     return Source(
         name=name,
+        # Encoders of sentences and of photographs were trained so that directions, not lengths, tell their rows apart.
         learner=NearestCentroid(distance="cosine"),
         params={},
         kind=encoder.kind,
@@ -121,6 +125,7 @@ def _encoded(name: str, encoder: Encoder, calibrated: Calibration | None = None)
 
 
 def _run(name: str, folder: Path, allow: Sequence[str]) -> Source:
+    # A run that Python made has no record: its examples are rows, of whatever shape comes first.
     record = checkpoint.read_config(folder).get("record") or {}
     learner, params = load_run(folder, allow)
     preprocessing, shape = record.get("preprocessing"), record.get("shape")

@@ -96,6 +96,7 @@ class Task:
     @cached_property
     def room(self) -> float:
         """Share of the largest logit that rounding may move one by; large where inputs lie far from 0."""
+        # Spread over the table, in which neighbours are of one class.
         some = self.rows[:: -(-len(self.rows) // _ASKED)]
         together, apart = self.logits(some), torch.cat([self.logits(aligned(row)) for row in some.split(1)])
         moved = (together - apart).abs().max() / together.abs().max().clamp_min(torch.finfo(together.dtype).tiny)
@@ -124,7 +125,9 @@ class Task:
         if not len(rows):
             raise InputError("X has 0 sample(s) while a minimum of 1 is required: give examples to learn from")
         same_kind(self.classes, labels)
+        # Rows are only ever appended, since every version names them by their place.
         rows, added = in_order(rows, labels, len(self.rows))
+        # Bytes stay bytes as long as all are: a quarter of the memory and of the file.
         alike = self.rows.dtype == rows.dtype
         joined = torch.cat([self.rows, rows] if alike else [floats(self.rows), floats(rows)])
         return adapted(source or self.source, joined, self.history.add(added), self.reject)
@@ -144,6 +147,7 @@ class Task:
             InputError: The examples are too few to say when to reject.
         """
         rows, y = _support(self.rows, self.history)
+        # Nothing is learned again: a threshold changes what is said, not what is known.
         return replace(self, reject=reject, calibration=_calibrated(self.source, rows, y, self.classes, reject))
 
 
@@ -168,6 +172,7 @@ def teach(source: Source, rows: Tensor, labels: Sequence[Label], reject: float |
 
 def in_order(rows: Tensor, labels: Sequence[Label], first: int) -> tuple[Tensor, list[tuple[Label, int, int]]]:
     """Rows sorted by class, and where those of each class lie in a table in which they begin at `first`."""
+    # Stable, so that the examples of a class keep their order; then one entry a class names them all.
     order = sorted(range(len(labels)), key=lambda i: labels[i])
     added: list[tuple[Label, int, int]] = []
     for place, i in enumerate(order):
@@ -196,9 +201,11 @@ def adapted(source: Source, rows: Tensor, history: History, reject: float | None
     classes = list(history.examples())
     if len(classes) < 2:
         raise InputError(f"telling classes apart needs at least 2, and this would be {len(classes)} class")
+    # Before anything is learned, which may take minutes for a learner with inner steps.
     _check_ways(source, tuple(rows.shape[1:]), len(classes))
     x, y = _support(rows, history)
     with torch.no_grad():
+        # Sums of several cores round in another order: two workers would keep tasks that differ.
         result = on_one_core(lambda: source.learner.adapt(source.params, support(x, y, len(classes))))
     calibration = _calibrated(source, x, y, classes, reject)
     return Task(
@@ -216,6 +223,7 @@ def _calibrated(source: Source, x: Tensor, y: Tensor, classes: list[Label], reje
     if reject is not None:
         check_target(reject)
         if calibrate.NONE in classes:
+            # Otherwise nobody could tell the class from the refusal.
             raise InputError(f"'{calibrate.NONE}' is the answer that `reject` gives: call that class otherwise")
     return calibrate.calibrate(source.learner, source.params, x, y, reject, source.calibration)
 
@@ -223,6 +231,7 @@ def _calibrated(source: Source, x: Tensor, y: Tensor, classes: list[Label], reje
 def _support(rows: Tensor, history: History) -> tuple[Tensor, Tensor]:
     """[n, ...] float32 rows of the present version, and [n] their classes' places in sorted order."""
     members = history.members()
+    # In the order of classes, then of rows: the same examples are the same support, whatever was done in between.
     index = torch.tensor([row for places in members.values() for row in places], dtype=torch.long)
     counts = torch.tensor([len(places) for places in members.values()], dtype=torch.long)
     return floats(rows[index]), torch.arange(len(counts)).repeat_interleave(counts)

@@ -13,7 +13,7 @@ from innerloop.core.learner import Learner
 from innerloop.core.scores import SCORES, TRAINED, Accuracy, Score, named
 from innerloop.core.types import Params, Sampler
 from innerloop.engine.checkpoint import load, read_config
-from innerloop.evaluate import optimizer_curves
+from innerloop.evaluate import kept
 from innerloop.evaluate.compare import Comparison, compare
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import Point, Result, spell
@@ -61,7 +61,8 @@ def write_report(
 
     Args:
         run: The run folder, with `config.json`, and `metrics.jsonl` if it was trained.
-        results: The first is the headline, the others stand beside it; None: every `test-*.json` of the folder.
+        results: The first is the headline, the others stand beside it; None: those of the folder, with what must be
+            said beside each (`evaluate.kept`).
         sampler: Of meta-test episodes, for the gallery; None leaves it out.
         pictures: Makes the gallery of learner, parameters, sampler and the number of episodes.
         learner: For the gallery; None: as the run saved it.
@@ -82,17 +83,23 @@ def write_report(
     config = read_config(run)
     record = dict(config.get("record") or {})
     command = command or record.pop("command", None)
-    results = _saved(run) if results is None else list(results)
-    races = [_race(path, i) for i, path in enumerate(optimizer_curves.saved(run))]
+    own, warnings = True, []
+    if results is None:
+        saved = kept.results(run)
+        own, warnings = any(one.own for one in saved), [one.warning for one in saved if one.warning]
+        results = [kept.marked(one) for one in saved if one.result is not None]
+    raced = kept.curves(run)
+    warnings += [one.warning for one in raced if one.warning]
+    races = [_race(one.result, i) for i, one in enumerate(raced) if one.result is not None]
     shown: Sequence[Shown] = []
     if sampler is not None:
         if learner is None or params is None:
-            saved, tensors = load(run, allow)
-            learner, params = learner or saved, tensors if params is None else params
+            stored, tensors = load(run, allow)
+            learner, params = learner or stored, tensors if params is None else params
         shown = pictures(learner, params, sampler, episodes)
     settings = {"learner": config["learner"], "training": config.get("train"), "tasks": record}
     name = config["learner"]["class"].rpartition(":")[2]
-    head = results[0] if results else None
+    head = results[0] if results and own else None  # never a baseline: its number is not the run's
     score = head.protocol.score if head else SCORES["value"] if races else score
     html = (
         _environment()
@@ -100,6 +107,7 @@ def write_report(
         .render(
             title=title or (f"{head.learner}, {head.protocol.task}" if head else name),
             head=head,
+            warnings=warnings,
             chance=_chance(head) if head else None,
             spell=spell,
             learning=_learning(run / "metrics.jsonl", score),
@@ -160,12 +168,6 @@ def _environment() -> Environment:
     )
 
 
-def _saved(run: Path) -> list[Result]:
-    """Results of the folder: the run's own first, newest first, then labelled baselines."""
-    paths = sorted(run.glob("test-*.json"), key=lambda p: (p.stem.count("-") > 1, -p.stat().st_mtime, p.name))
-    return [Result.load(path) for path in paths]
-
-
 def _by_protocol(results: Sequence[Result]) -> list[list[Result]]:
     groups: dict[str, list[Result]] = {}
     for result in results:
@@ -177,8 +179,7 @@ def _table(group: Sequence[Result], index: int) -> Table:
     return Table(compare(*group), _results_plot(group, index, _chance(group[0])))
 
 
-def _race(path: Path, index: int) -> Race:
-    curves = OptimizerCurves.load(path)
+def _race(curves: OptimizerCurves, index: int) -> Race:
     alt = "; ".join(f"{row.name}: sum to {curves.horizons[0]} {row.sums[0].mean:.3g}" for row in curves.rows)
     caption = (
         f"Mean value over {curves.functions} {curves.split} functions of {curves.dataset} with 95% bands; dotted: the "
@@ -208,6 +209,7 @@ def _learning(path: Path, score: Score | None) -> list[Plot]:
     training: list[dict[str, Any]] = []
     validation: list[Point] = []
     name: str | None = None
+    modes: dict[str, None] = {}  # in the order they come: a run of an earlier release may have gone on in another
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
             entry = json.loads(line)
@@ -217,6 +219,7 @@ def _learning(path: Path, score: Score | None) -> list[Plot]:
         if "validation" in entry:
             validation.append(Point(step, entry["validation"]["mean"], entry["validation"]["ci95"]))
             name = entry["validation"].get("score", name)
+            modes |= dict.fromkeys(m for m in [entry["validation"].get("normalisation")] if m)
         elif "loss" in entry:
             training.append(entry)
     plots = []
@@ -230,13 +233,14 @@ def _learning(path: Path, score: Score | None) -> list[Plot]:
     if scores or validation:
         label = "score" if score is None else score.label
         svg = figures.learning("score", scores, label, validation, 1 if score is None else score.factor)
+        mode = " then ".join(modes) + " " * bool(modes)
         parts = [f"training {_value(scores[-1][1], score)} at step {scores[-1][0]}"] if scores else []
         if validation:
             last = validation[-1]
-            parts += [
-                f"validation {last.mean:.3g}" if score is None else f"validation {spell(last.mean, last.ci95, score)}"
-            ]
-        caption = f"{label.capitalize()} on queries" + (", validation with 95% intervals." if validation else ".")
+            parts += [f"{mode}validation " + (f"{last.mean:.3g}" if score is None else spell(*last[1:], score))]
+        caption = f"{label.capitalize()} on queries" + (
+            f", {mode}validation with 95% intervals." if validation else "."
+        )
         plots.append(Plot(Markup(svg), f"{label}: {', '.join(parts)}", caption))
     return plots
 

@@ -182,15 +182,15 @@ def _check_outputs(
         ) from error
     if not isinstance(outputs, torch.Tensor):
         raise InputError(f"'{path}' returns {type(outputs).__name__}; it must return one tensor of outputs")
-    given = list(outputs.shape)
-    if wanted is None and (len(given) != 2 or given[0] != rows):
-        raise InputError(f"'{path}' returns {given} for {rows} examples; {learner} needs [{rows}, features]")
-    if wanted is not None and given != [rows, wanted]:
+    shape = list(outputs.shape)
+    if wanted is None and (len(shape) != 2 or shape[0] != rows):
+        raise InputError(f"'{path}' returns {shape} for {rows} examples; {learner} needs [{rows}, features]")
+    if wanted is not None and shape != [rows, wanted]:
         advice = f"end it with a layer of {wanted} outputs"
-        if len(given) == 2 and of_classes:
-            advice += f", audit tasks of {given[1]} classes with --ways {given[1]}, or if these are features, use "
+        if len(shape) == 2 and of_classes:
+            advice += f", audit tasks of {shape[1]} classes with --ways {shape[1]}, or if these are features, use "
             advice += "--learner protonet"
         raise InputError(
-            f"'{path}' returns {given} for {rows} examples; {learner} needs one output a class, [{rows}, "
+            f"'{path}' returns {shape} for {rows} examples; {learner} needs one output a class, [{rows}, "
             f"{wanted}]: {advice}"
         )

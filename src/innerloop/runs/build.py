@@ -25,8 +25,10 @@ def build(options: Options, context: Context = Context()) -> Run:
     cls, problem, seed = learner_class(options.learner), options.task, options.train.seed
     check_fields(cls, options.learner, options.fields)
     problem.check()
+    # Asked before the data are loaded: a pair that does not fit is refused in milliseconds, not after a download.
     stream = problem.stream(cls, options.learner)
     material = problem.load(context)
+    # Only now is the shape of the data known, on which what suits a learner depends (ways that there are classes for).
     problem = problem.suited(cls, options.learner, material)
     sensible = problem.sensible(cls, problem.data)
     choices = {k: v for k, v in sensible.choices.items() if options.fields.get(k) is None}
@@ -35,9 +37,11 @@ def build(options: Options, context: Context = Context()) -> Run:
         learner=problem.learner(cls, options.fields, options.network, material),
         train=problem.train(material, stream, seed),
         validation=problem.validation(material, seed) if options.train.validate_every else None,
+        # A call later: a data set too small to be tested may still be trained on.
         test=partial(problem.after(problem, problem.data).episodes, material, "test", 0),
         config=options.train,
         record=record(options, problem.record(material)),
+        # As asked for, not as suited: whoever repeats the command asks the same again.
         problem=options.task,
         splits=problem.splits(material),
         choices=choices if choosing is not None else {},

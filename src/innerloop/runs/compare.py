@@ -11,6 +11,7 @@ from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.evaluate import Comparison, Protocol, Result, compare
 from innerloop.evaluate.compare import Cost, Row, refuse_unlike
+from innerloop.evaluate.kept import Kept, read
 from innerloop.evaluate.memory import peak_memory
 from innerloop.runs.measure import Measurement, MetaTestOptions, prepare
 
@@ -32,59 +33,59 @@ class _Entry(NamedTuple):
 
     name: str
     protocol: Protocol
-    result: Result | None
+    kept: Kept[Result] | None
     """A result that was given as a file."""
     test: Measurement | None
 
 
 def compare_runs(
-    given: Sequence[str | Path],
+    paths: Sequence[str | Path],
     options: CompareOptions,
     context: Context = Context(),
-    told: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
     """Test every run on the same tasks, unless it holds the result already, and put them beside the first.
 
     Args:
-        given: Run folders, or `test-*.json` files of such, whose results are taken as they are.
+        paths: Run folders, or `test-*.json` files of such, whose results are taken as they are.
         options: Which tasks.
         context: Where data sets lie, and what the runs may name.
-        told: Called with what is being tested.
+        progress: Called with what is being tested.
 
     Raises:
         InputError: A run that cannot take the tasks, or tasks that are not the same; before anything is tested.
     """
-    entries = list(_entries(given, options, context))
+    entries = list(_entries(paths, options, context))
     for entry in entries[1:]:
         refuse_unlike(entries[0].name, entries[0].protocol, entry.name, entry.protocol, _ADVICE)
     results, stored = [], []
-    for name, _, result, test in entries:
+    for name, _, kept, test in entries:
+        result = None if kept is None else kept.result
         if test is not None:
             result = None if options.again else test.stored()
-            stored.append(result is not None)
-            if result is None:
-                told(f"testing {name} on {test.protocol.episodes} tasks")
-                result = test.result()
-        else:
-            stored.append(True)
+        stored.append(result is not None)
+        if result is None and test is not None:
+            progress(f"testing {name} on {test.protocol.episodes} tasks")
+            result = test.result()
         assert result is not None
         results.append(replace(result, learner=name))
     comparison = compare(*results)
     rows = zip(comparison.rows, entries, stored, strict=True)
-    return replace(comparison, rows=tuple(_costed(row, entry.test, old) for row, entry, old in rows))
+    return replace(comparison, rows=tuple(_costed(row, entry, old) for row, entry, old in rows))
 
 
-def _entries(given: Sequence[str | Path], options: CompareOptions, context: Context) -> Iterator[_Entry]:
+def _entries(paths: Sequence[str | Path], options: CompareOptions, context: Context) -> Iterator[_Entry]:
     """The runs, then the baselines, each once."""
-    if not given:
+    if not paths:
         raise InputError("there is nothing to compare: name run folders")
-    names, baselines = _names([Path(path) for path in given]), []
+    names, baselines = _names([Path(path) for path in paths]), []
     first = None
-    for name, path in zip(names, given, strict=True):
+    for name, path in zip(names, paths, strict=True):
         with _named(path):
             if Path(path).is_file():
-                result = Result.load(path)
-                yield _Entry(name, result.protocol, result, None)
+                kept = read(path)
+                assert kept.result is not None
+                yield _Entry(kept.named(name), kept.result.protocol, kept, None)
                 continue
             test, *others = prepare(path, options, context)
         if first is not None and first.protocol.hash == test.protocol.hash:
@@ -99,9 +100,10 @@ def _entries(given: Sequence[str | Path], options: CompareOptions, context: Cont
     yield from baselines
 
 
-def _costed(row: Row, test: Measurement | None, stored: bool) -> Row:
+def _costed(row: Row, entry: _Entry, stored: bool) -> Row:
+    test = entry.test
     if test is None:
-        return row._replace(stored=stored)
+        return row._replace(stored=stored, warning=None if entry.kept is None else entry.kept.warning)
     episode = tree.slice(test.sampler.episodes(0, 1), 0)
     cost = Cost(
         learner=type(test.learner).__name__,
@@ -134,5 +136,5 @@ def _named(path: str | Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        told = str(error)
-        raise InputError(told if str(path) in told else f"{path}: {told}") from error
+        message = str(error)
+        raise InputError(message if str(path) in message else f"{path}: {message}") from error

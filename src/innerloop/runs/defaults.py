@@ -27,12 +27,14 @@ def defaults(learner: str, data: str | None = None) -> Options:
     learner = RENAMED_LEARNERS.get(learner, learner)
     cls = learner_class(learner)
     data = first_choice(cls) if data is None else data
+    # The kind is found by the data, the defaults by kind and learner together.
     kind, own = kind_of(data), hyper_parameters(cls)
     row = kind.sensible(cls, data)
     return Options(
         learner=learner,
         task=kind(**{"data": data, **row.task}),
         network=kind.network_options(**row.network),
+        # All hyper-parameters are written out, so that a run says what it used even where a default changes later.
         fields={k: row.fields.get(k, v) for k, v in own.items()},
         train=TrainConfig(**row.train),
     )
@@ -47,6 +49,7 @@ def learner_class(name: str) -> type[Learner]:
     learners, name = catalogue(), RENAMED_LEARNERS.get(name, name)
     if name not in learners:
         raise InputError(f"there is no learner '{name}'{nearest(name, learners)}")
+    # Not inherited: a subclass that is trained on something else would silently be fed what its parent is.
     if "trains_on" not in vars(learners[name]):
         streams = ", ".join(get_args(Stream))
         raise InputError(

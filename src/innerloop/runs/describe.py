@@ -59,8 +59,10 @@ def describe(data: str, options: DescribeOptions, context: Context = Context()) 
     splits = problem.splits(problem.load(context))
     if splits is None:
         raise InputError(f"{data} is computed: it has no classes to count")
+    # One example is learned from; the smallest class must have the others.
     queries = min(15, int(splits.test.counts.min()) - 1)
     ways = min(options.ways, len(splits.test))
+    # The seed of every measurement, so that two people print the same difficulty.
     sampler = EpisodeSampler(pool=splits.test, ways=ways, shots=1, queries=queries, seed=77)
     name = f"nearest centroid of {problem.raw(splits.train.shape)}"
     difficulty = meta_test(NearestCentroid(), {}, sampler, options.episodes, name=name)

@@ -72,9 +72,14 @@ def follow_run(run: str | Path, options: FollowOptions, context: Context = Conte
         raise InputError(f"{type(learner).__name__} does not follow streams: follow a run of learning_to_adapt")
     if options.periods < 2:
         raise InputError(f"an interval needs at least 2 periods, got {options.periods}")
-    task, length = config["record"]["task"], options.periods * options.period
-    window = task["shots"] if options.window is None else options.window
+    task = (config.get("record") or {}).get("task")
+    if task is None:
+        raise InputError(f"{run} does not say which stream it was trained on: train it with `innerloop train`")
+    window, length = task["shots"] if options.window is None else options.window, options.periods * options.period
+    if options.period < 1:
+        raise InputError(f"a period has at least 1 moment, got {options.period}")
     stream = of_record(task).changing(options.seed, length, options.period)
+    # The same parameters on the same stream: what differs is adaptation alone, so the two are paired.
     plain = replace(learner, inner_steps=0)
     adapted, unadapted = (
         (one.follow(params, stream, window) - stream.y).square().mean(1).view(options.periods, -1).mean(1)

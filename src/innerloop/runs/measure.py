@@ -175,7 +175,7 @@ class Measurement(NamedTuple):
             curve=self.curve,
             temperature=self.temperature,
         )
-        result = replace(result, fingerprint=fingerprint(self.params, self.learner))
+        result = replace(result, fingerprint=fingerprint(self.params, self.learner)).of_run(self.run, self.label)
         result.save(self.run, self.label)
         return result
 
@@ -185,7 +185,9 @@ class Measurement(NamedTuple):
             result = Result.load(self.file)
         except InputError:
             return None
-        return result if result.fingerprint == fingerprint(self.params, self.learner) else None
+        # One without a digest may have been edited: it is measured again.
+        same = result.sealed and result.fingerprint == fingerprint(self.params, self.learner)
+        return result if same else None
 
 
 def prepare(run: str | Path, options: MetaTestOptions, context: Context = Context()) -> list[Measurement]:

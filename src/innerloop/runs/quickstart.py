@@ -103,7 +103,7 @@ def quickstart(
     options: QuickstartOptions,
     trainings: Sequence[Training],
     context: Context = Context(),
-    told: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Quickstart:
     """Run it.
 
@@ -111,30 +111,34 @@ def quickstart(
         options: How much to do.
         trainings: Of which learners; the first one is taught the new characters.
         context: Where Omniglot may lie; it is tested on only where it does.
-        told: Called with what is being done.
+        progress: Called with what is being done.
     """
     start, out = time.perf_counter(), Path(options.out)
     files.writable(out)
     seconds: dict[str, float] = {}
     for name, changes in trainings:
         run = build(_options(name, changes, options), context)
-        told(f"meta-training {name} on {options.data}: {run.config.steps} steps of {run.config.meta_batch_size} tasks")
+        progress(
+            f"meta-training {name} on {options.data}: {run.config.steps} steps of {run.config.meta_batch_size} tasks"
+        )
         begin = time.perf_counter()
         run.meta_train(out / name)
         seconds[name] = time.perf_counter() - begin
 
-    told(f"testing on {options.episodes} tasks of classes that neither has seen")
+    progress(f"testing on {options.episodes} tasks of classes that neither has seen")
     tests = MetaTestOptions(episodes=options.episodes)
     tables, reports = [], []
     # The newest result heads the report: the data that were trained on come last.
     places = [*(["omniglot"] if _has_omniglot(context) and options.data == "kanji" else []), options.data]
     for data in places:
         chosen = replace(tests, data=data)
+        # The learner that is taught below is measured last; the table's baselines are its own.
         tested = {name: measure(out / name, chosen, context) for name, _ in reversed(trainings)}
         reports = [t.report for t in tested.values() if t.report is not None]
         tables.insert(0, (data, _rows(tested, seconds)))
 
-    told("learning five new characters from a few pictures each")
+    progress("learning five new characters from a few pictures each")
+    # Test classes: neither run has seen the characters that are taught here.
     truth = write_pictures(load(options.data, context).test, out / "characters", out / "unsorted")
     adapted = adapt(out / trainings[0].learner, out / "characters", out / "characters.fewshot")
     predicted = predictions(out / "characters.fewshot", [str(out / "unsorted")])
@@ -170,6 +174,7 @@ def write_pictures(pool: Pool, labelled: Path, unsorted: Path) -> dict[str, str]
             else:
                 path = unsorted / f"{len(truth) + 1:02d}.png"
                 truth[path.name] = name
+            # Data sets hold bright strokes; people draw dark ones on paper.
             _write_png(path, 255 - picture)
     return truth
 
@@ -197,6 +202,7 @@ def _rows(tested: dict[str, Tested], seconds: dict[str, float]) -> tuple[Row, ..
     *others, taught = tested.values()
     pixels, *before, best = [row.result for row in taught.comparison.rows]
     comparison: Comparison = compare(pixels, *before, *(other.result for other in others), best)
+    # By identity: two learners may have the same name in a table, and baselines were not trained.
     trained = {id(tested[name].result): seconds[name] for name in tested}
     return tuple(
         Row(name=row.cells[0], result=row.result, difference=row.cells[2], trained=trained.get(id(row.result)))

@@ -26,19 +26,22 @@ def command(config: Mapping[str, Any]) -> str | None:
 
     None for runs that `build` did not make.
     """
-    made = config.get("record") or {}
+    record = config.get("record") or {}
     try:
-        usual = defaults(made["learner"], made["task"]["data"])
+        usual = defaults(record["learner"], record["task"]["data"])
         fields = config["learner"]["fields"]
-        given = [
-            *_changed(asdict(usual.task) | {"data": None}, made["task"]),
-            *_changed(asdict(usual.network), made["network"]),
+        arguments = [
+            # The data are named even where they are the default, so that the command says what it is about.
+            *_changed(asdict(usual.task) | {"data": None}, record["task"]),
+            *_changed(asdict(usual.network), record["network"]),
+            # As the learner was trained: options may have left a value open.
             *_changed(usual.fields, {k: decode(fields[k]) for k in usual.fields if k in fields}),
             *_changed(asdict(usual.train), config["train"]),
         ]
+    # Another release, or a learner or kind of problem of someone else's: no command is better than a wrong one.
     except (InputError, KeyError, TypeError):
         return None
-    return shlex.join(["innerloop", "train", made["learner"], *given])
+    return shlex.join(["innerloop", "train", record["learner"], *arguments])
 
 
 def _changed(usual: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

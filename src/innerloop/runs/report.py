@@ -25,6 +25,7 @@ def refresh(
 
     None, said on standard error, where its packages are missing: what was trained or measured is kept all the same.
     """
+    # Matplotlib and jinja2 are an extra, and a measurement must not be lost for want of a drawing.
     try:
         from innerloop.report.report import write_report
     except InputError as error:

@@ -45,6 +45,7 @@ class Run:
 
     def meta_train(self, out: str | Path | None = None, watchers: Sequence[Watcher] = ()) -> Params:
         """Train it, or go on with it; see `engine.meta_train`."""
+        # Every process joins before it writes or prints, so that only the first one does either.
         first = distributed.join().rank == 0
         if self.start is not None and first:
             print(f"innerloop: {self.start}", file=sys.stderr)
@@ -53,10 +54,12 @@ class Run:
         params = meta_train(
             self.learner, self.train, self.config, out, self.validation, self.record, start, (*watchers, pending)
         )
+        # What follows writes files; the parameters are the same in every process.
         if not first:
             return params
         if self.choose_on is not None:
-            params = choose(self.learner, params, self.choose_on, self.choices, out)
+            params = choose(self.learner, params, self.choose_on, self.choices, out, self.config.validate_transductive)
+        # After the choice: the probabilities of what will be used are calibrated, not of what was trained.
         if self.calibrate_on is not None and out is not None:
             keep_if_possible(out, self.learner, params, self.calibrate_on)
         return params

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def choose(
     sampler: Sampler,
     candidates: Mapping[str, tuple[float, ...]],
     out: str | Path | None = None,
+    transductive: bool = False,
     episodes: int = 200,
 ) -> Params:
     """`params` with those entries set that the learner's fields of the same names leave open (None).
@@ -53,11 +55,13 @@ def choose(
         sampler: Of meta-validation tasks.
         candidates: Values by name.
         out: The run folder, whose `params.safetensors` and `selection.json` are written; None keeps nothing.
+        transductive: Mode that values are tried in: that of the report, whatever mode the learner trained in.
         episodes: How many tasks each value is tried on.
     """
+    reported = replace(learner, transductive=transductive)
     for name in candidates:
         asked: dict[str, Any] = {
-            "of": checkpoint.fingerprint(params, learner),
+            "of": checkpoint.fingerprint(params, reported),
             "field": name,
             "candidates": list(candidates[name]),
             "episodes": episodes,
@@ -65,7 +69,7 @@ def choose(
         }
         choice = _kept(out, asked)
         if choice is None:
-            chosen = select(learner, params, sampler, name, candidates[name], episodes)
+            chosen = select(reported, params, sampler, name, candidates[name], episodes)
             print(f"innerloop: {chosen}", file=sys.stderr)
             scores = [[value, *score] for value, score in chosen.scores]
             choice = asked | {"value": chosen.value, "metric": chosen.score.name, "scores": scores}

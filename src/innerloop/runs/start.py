@@ -30,9 +30,9 @@ class Start(NamedTuple):
     """Plain JSON for the new run's config: what was taken, and which classes it has seen."""
 
     def __str__(self) -> str:
-        said = f"begun with {self.run}: {len(self.params)} parameters taken ({_parts(self.params)})"
-        said += f"; new: {_parts(self.new)}" if self.new else ""
-        return said + (f"; left there: {_parts(self.left)}" if self.left else "")
+        message = f"begun with {self.run}: {len(self.params)} parameters taken ({_parts(self.params)})"
+        message += f"; new: {_parts(self.new)}" if self.new else ""
+        return message + (f"; left there: {_parts(self.left)}" if self.left else "")
 
 
 def begin(learner: Learner, seed: int, run: str | Path) -> Start:
@@ -46,31 +46,37 @@ def begin(learner: Learner, seed: int, run: str | Path) -> Start:
     Raises:
         InputError: Not a run, or no weights of it fit.
     """
-    made = read_config(run).get("record") or {}
-    given, wanted = read_params(run), learner.init(seed)
-    bare = {k.removeprefix(_ENCODER): k for k in given}
-    source = {k: k if k in given else bare.get(k.removeprefix(_ENCODER)) for k in wanted}
-    taken = {k: v for k, v in source.items() if v is not None and given[v].shape == wanted[k].shape}
-    params = {k: given[v].to(wanted[k].dtype) for k, v in taken.items()}
+    record = read_config(run).get("record") or {}
+    before, wanted = read_params(run), learner.init(seed)
+    # A classifier calls its body `encoder.0.weight`, MAML calls the same tensor `0.weight`.
+    bare = {k.removeprefix(_ENCODER): k for k in before}
+    source = {k: k if k in before else bare.get(k.removeprefix(_ENCODER)) for k in wanted}
+    taken = {k: v for k, v in source.items() if v is not None and before[v].shape == wanted[k].shape}
+    params = {k: before[v].to(wanted[k].dtype) for k, v in taken.items()}
+    # A bias or a norm that happens to have the right length is no transfer.
     if not any(v.ndim > 1 for v in params.values()):
-        raise InputError(f"no weights of {run} fit {type(learner).__name__}: {_why(wanted, given, source)}")
+        raise InputError(f"no weights of {run} fit {type(learner).__name__}: {_why(wanted, before, source)}")
     return Start(
         run=str(run),
         params=params,
         new=tuple(k for k in wanted if k not in taken),
-        left=tuple(k for k in given if k not in taken.values()),
-        record={"hash": fingerprint(params), "taken": len(params), "trained_on": trained_on(made)},
+        left=tuple(k for k in before if k not in taken.values()),
+        # Classes that the other run has seen count as seen by this one: testing on them is refused as well.
+        record={"hash": fingerprint(params), "taken": len(params), "trained_on": trained_on(record)},
     )
 
 
-def _why(wanted: Params, given: Params, source: dict[str, str | None]) -> str:
-    clash = [(k, v) for k, v in source.items() if v is not None and given[v].shape != wanted[k].shape]
+def _why(wanted: Params, before: Params, source: dict[str, str | None]) -> str:
+    clash = [(k, v) for k, v in source.items() if v is not None and before[v].shape != wanted[k].shape]
     if not wanted:
         return "it has no parameters; choose a network with --network"
     if not clash:
-        return f"it has {_parts(wanted)}, the run {_parts(given) if given else 'no parameters'}: use the same --network"
+        return (
+            f"it has {_parts(wanted)}, the run {_parts(before) if before else 'no parameters'}: use the same --network"
+        )
+    # The tensor with the most dimensions says most plainly what differs.
     k, v = max(clash, key=lambda pair: wanted[pair[0]].ndim)
-    here, there = ("x".join(map(str, t.shape)) for t in (wanted[k], given[v]))
+    here, there = ("x".join(map(str, t.shape)) for t in (wanted[k], before[v]))
     return f"'{k}' is {there} there and {here} here: use the same --network, --width and shape of examples"
 
 

@@ -53,6 +53,7 @@ def verify_run(
     record = config.get("record") or {}
     problem = tasks_of(config, MetaTestOptions(data=options.data, split_scheme=options.split_scheme))
     problem = problem.changed({"ways": options.ways})
+    # The threshold is a parameter like any other: chosen on validation, measured on test.
     splits: tuple[Split, Split] = ("validation", "test")
     validation, test = (problem.pairs(record, context, s, options.seed, options.same_group) for s in splits)
     if set(validation.pool.names) & set(test.pool.names):
@@ -61,6 +62,7 @@ def verify_run(
             "what is tested: give a data set that is, or train on this one"
         )
     problem.refuse_unfit(learner, params, record, test)
+    # A pair is asked alone, so there is no query set whose statistics a norm could use.
     return verify(replace(learner, transductive=False), params, validation, test, episodes=options.episodes)
 
 

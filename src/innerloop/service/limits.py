@@ -40,6 +40,10 @@ class Limits:
     rate: float | None = None
     """Requests a second of one client (an API key, or an address), with bursts of twice as many; None: 50 where keys
     are demanded, no limit on loopback. Every worker counts for itself."""
+    connections: int = 1_000
+    """Connections of one worker; one that is more takes the place of the one that has let the server wait longest."""
+    address_connections: int = 256
+    """Connections of one address, in one worker; those of a --proxy are not counted."""
     waiting: int = 1_024
     """Examples waiting to be encoded or predicted, in one worker; more are told to come back (503)."""
     adapted: int = 64

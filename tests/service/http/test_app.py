@@ -7,7 +7,10 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
+from innerloop.engine import load
+from innerloop.engine.checkpoint import save_params
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
+from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.service.http.app import create
 from innerloop.service.limits import Limits
 from innerloop.service.settings import Settings
@@ -323,6 +326,21 @@ def test_a_learner_with_fixed_ways_refuses_a_class_too_many(tmp_path):
         assert runs[0]["name"] == "two" and runs[0]["learner"] == "maml" and runs[0]["data"] == "digits"
         shown = client.get("/api/runs/two").json()
         assert shown["config"]["record"]["learner"] == "maml" and shown["metrics"][-1]["step"] == 1
+        file = measure(tmp_path / "runs" / "two", MetaTestOptions(episodes=4, queries=3)).file
+        (summary,) = client.get("/api/runs").json()
+        names = [(test["file"], test["baseline"], test["mark"]) for test in summary["tests"]]
+        assert names[0] == (file.name, None, None), "the run's own number first, baselines after it"
+        assert {baseline for _, baseline, _ in names[1:]} == {"untrained", "pixels"}
+        assert "scores" not in summary["tests"][0] and summary["tests"][0]["title"] == "accuracy"
+        learner, params = load(tmp_path / "runs" / "two")
+        save_params(tmp_path / "runs" / "two", learner, {k: v + 0.1 for k, v in params.items()})
+        stale = client.get("/api/runs/two").json()["tests"][0]
+        assert stale["mark"] == "of other parameters than the run has now" and len(stale["scores"]) == 4
+        file.write_text(file.read_text().replace('"mean": ', '"mean": 1'))
+        for tests in (client.get("/api/runs").json()[0]["tests"], client.get("/api/runs/two").json()["tests"]):
+            assert [test["baseline"] for test in tests[:2]].count(None) == 0 and "mean" not in tests[2]
+            assert tests[2]["error"].startswith(f"{file.name} was edited")
+            assert "`innerloop test two --ways 2" in tests[2]["error"] and str(tmp_path) not in tests[2]["error"]
         for trick in ("..", "%2e%2e", "two%2F..%2F..", "nix", "%00"):
             assert client.get(f"/api/runs/{trick}").status_code in (404, 422)
 

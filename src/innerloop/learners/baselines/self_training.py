@@ -41,6 +41,7 @@ class SelfTraining(EncoderClassifier[Means], Unrolled[Means, Guessing]):
     """
 
     trains_on = ("episodes",)
+    uses_unlabelled = True
 
     inner_steps: int = 3
     """Rounds at most."""

@@ -39,6 +39,7 @@ class BDCSPN(EncoderClassifier[Rectified]):
     """
 
     trains_on = ("episodes",)
+    uses_unlabelled = True
 
     temperature: float = 10.0
     """What cosines are multiplied by in the logits, at first; learned."""

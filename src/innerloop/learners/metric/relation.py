@@ -75,7 +75,7 @@ class RelationNet(EncoderClassifier[ClassFeatures]):
     def predict(self, params: Params, adapted: ClassFeatures, x: Tensor | dict[str, Tensor]) -> Tensor:
         features = self.encoder.apply(adapted.encoder, x)
         logits = self.relation.apply(adapted.relation, _pairs(adapted.features, features))
-        return mask_absent(logits.view(features.shape[0], -1), adapted.present)
+        return mask_absent(logits.view(features.shape[0], adapted.present.shape[0]), adapted.present)
 
 
 def _pairs(classes: Tensor, features: Tensor) -> Tensor:

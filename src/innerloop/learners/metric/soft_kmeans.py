@@ -41,6 +41,7 @@ class SoftKMeans(EncoderClassifier[Means], Unrolled[Means, Refining]):
     """
 
     trains_on = ("episodes",)
+    uses_unlabelled = True
     sensible = by_kind(classes=Sensible(task={"train_ways": 20, "unlabelled": 5}, train={"meta_batch_size": 1}))
 
     variant: Variant = "soft"

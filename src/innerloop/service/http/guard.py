@@ -11,6 +11,7 @@ from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from innerloop.service.http.connections import HEADER_BYTES, HEADERS
 from innerloop.service.http.counting import Counter
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
 from innerloop.service.http.service import Service
@@ -84,6 +85,7 @@ class Guard:
 
     async def _admit(self, scope: Scope) -> None:
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
+        _check_size(scope)
         self._check_host(headers.get("host", ""))
         if method not in _LOOKING:
             _check_origin(headers)
@@ -171,6 +173,13 @@ class _Body:
 
     def _too_large(self) -> HTTPError:
         return HTTPError(413, f"a request has at most {self._guard._limits.body_mb:g} MB: send several")
+
+
+def _check_size(scope: Scope) -> None:
+    size = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
+    size += sum(len(name) + len(value) for name, value in scope["headers"])
+    if len(scope["headers"]) > HEADERS or size > HEADER_BYTES:
+        raise HTTPError(431, f"the head of a request has at most {HEADERS} headers and {HEADER_BYTES:,} bytes")
 
 
 def _check_origin(headers: Headers) -> None:

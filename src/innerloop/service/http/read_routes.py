@@ -12,7 +12,7 @@ from fastapi import Path as InPath
 
 from innerloop.core.errors import InputError
 from innerloop.engine import checkpoint
-from innerloop.evaluate.result import Result
+from innerloop.evaluate import kept
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.routes import REFUSALS, Worker
 from innerloop.service.http.schemas import Health, RunDetails, RunOut, SourceOut
@@ -80,7 +80,7 @@ def list_runs(worker: Worker) -> list[RunOut]:
                 learner=record.get("learner"),
                 data=(record.get("task") or {}).get("data") or record.get("dataset"),
                 steps=train.get("steps"),
-                tests=[_summary(path) for path in _tests(folder)],
+                tests=[_finite(one.to_json()) for one in kept.results(folder)],
             )
         )
     return runs
@@ -97,7 +97,7 @@ def show_run(name: Run, worker: Worker) -> RunDetails:
         name=name,
         config=_finite(checkpoint.read_config(folder)),
         metrics=_curve(folder / "metrics.jsonl"),
-        tests=[_finite(_read(path)) | {"file": path.name} for path in _tests(folder)],
+        tests=[_finite(one.to_json(scores=True)) for one in kept.results(folder)],
     )
 
 
@@ -127,31 +127,6 @@ def _file(name: str) -> Response:
     if kind is None or not WEB.is_dir() or name not in {p.name for p in WEB.iterdir() if p.is_file()}:
         raise HTTPError(404, f"there is no page '{name[:100]}'")
     return Response((WEB / name).read_bytes(), media_type=kind, headers={"cache-control": "no-cache"})
-
-
-def _tests(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("test-*.json") if p.is_file())
-
-
-def _summary(path: Path) -> dict[str, Any]:
-    try:
-        result = Result.load(path)
-    except InputError as error:
-        return {"file": path.name, "error": str(error)}
-    return {"file": path.name} | _finite(_shown(result))
-
-
-def _shown(result: Result) -> dict[str, Any]:
-    summary = {k: v for k, v in result.to_json().items() if k != "scores"}
-    return summary | {"metric": result.protocol.metric, "conditions": result.conditions}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        return {"error": f"it cannot be read ({error})"}
-    return content if isinstance(content, dict) else {"error": "it holds no result"}
 
 
 def _curve(path: Path) -> list[dict[str, Any]]:

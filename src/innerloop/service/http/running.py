@@ -15,7 +15,10 @@ from innerloop.core.errors import InputError
 from innerloop.service.http import listening
 from innerloop.service.settings import ENVIRONMENT, Settings
 
-_MOST_CONNECTIONS = 1_000
+_IDLE = 60
+"""Seconds that a connection is kept without a request."""
+_SPARE_FILES = 100
+"""Files that a worker has open besides its connections: the store, its log, sources while they are loaded."""
 _MOMENT = 0.1
 """Seconds between two questions whether a worker answers."""
 _FAILED = 3
@@ -63,16 +66,7 @@ def serve(settings: Settings) -> None:
     check(settings)
     listening.check(settings.host, settings.port)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    common: dict[str, Any] = {
-        "host": settings.host,
-        "port": settings.port,
-        "access_log": False,
-        "log_level": "warning",
-        "server_header": False,
-        "limit_concurrency": _MOST_CONNECTIONS,
-        "timeout_graceful_shutdown": 20,
-        "timeout_keep_alive": 60,
-    }
+    common = options(settings)
     if settings.workers == 1:
         from innerloop.service.http.app import create
 
@@ -98,6 +92,38 @@ def serve(settings: Settings) -> None:
         sockets = listening.sockets(settings.host, settings.port)
         threading.Thread(target=_await, args=(settings, sockets[0].getsockname()[1]), daemon=True).start()
         Multiprocess(config, sockets).run()
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """What uvicorn is told."""
+    from innerloop.service.http.connections import HEADER_BYTES, Connections
+
+    most = min(settings.limits.connections, max(1, _open_files() - _SPARE_FILES))
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "access_log": False,
+        "log_level": "warning",
+        "server_header": False,
+        "http": Connections(most, settings.limits.address_connections, idle=_IDLE),
+        "ws": "none",
+        "h11_max_incomplete_event_size": HEADER_BYTES,
+        "timeout_graceful_shutdown": 20,
+        "timeout_keep_alive": _IDLE,
+    }
+
+
+def _open_files() -> int:
+    """Files that a process of ours may have open, raised to what the system allows; workers inherit it."""
+    try:
+        import resource
+    except ImportError:  # Windows, where connections are not files
+        return sys.maxsize
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS has a lower bound of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        soft = most
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def _announce(settings: Settings, port: int) -> None:

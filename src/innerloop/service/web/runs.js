@@ -70,13 +70,20 @@ function list(runs, picked, choose) {
         h("td", {}, tested(run.tests)))))));
 }
 
-const tested = ([first, ...more]) => (first ? score(first) + (more.length ? ` and ${more.length} more` : "") : "none yet");
+/** A run's own number, never a baseline's; those of the parameters as they are come first. */
+function tested(tests) {
+  const [first, ...more] = tests.filter((test) => !test.error && !test.baseline);
+  const refused = count(tests.filter((test) => test.error).length, "result");
+  if (first) return [score(first) + (more.length ? ` and ${more.length} more` : ""), mark(first)];
+  return tests.some((test) => test.error) ? [`${refused} refused`] : ["none yet"];
+}
 
-const accuracy = (test) => (test.metric ?? test.protocol?.metric ?? "accuracy") === "accuracy";
+const mark = (test) => (test.mark ? h("span", { class: "tag warn" }, test.mark) : null);
 
 function score(test) {
-  const [scale, unit] = accuracy(test) ? [100, "%"] : [1, ""];
-  const digits = accuracy(test) ? 1 : 3;
+  const [scale, unit] = test.percent ? [100, "%"] : [1, ""];
+  const digits = test.percent ? 1 : 3;
+  if (!Number.isFinite(test.mean)) return "no value";
   return `${(scale * test.mean).toFixed(digits)}${unit}${Number.isFinite(test.ci95) ? ` ± ${(scale * test.ci95).toFixed(digits)}` : ""}`;
 }
 
@@ -91,35 +98,48 @@ function conditions(test) {
 function tables(details) {
   const groups = new Map();
   for (const run of details) {
-    for (const test of run.tests ?? []) groups.set(test.hash, [...(groups.get(test.hash) ?? []), { run: run.name, test }]);
+    for (const test of run.tests ?? []) if (!test.error) groups.set(test.hash, [...(groups.get(test.hash) ?? []), { run: run.name, test }]);
   }
-  if (!groups.size) return h("p", { class: "soft" }, "None of these was tested yet: innerloop test RUN does it.");
-  return h("div", {}, [...groups].map(([hash, rows]) => table(hash, rows)),
+  const said = warnings(details);
+  if (!groups.size) return h("div", {}, said, h("p", { class: "soft" }, "None of these was tested yet: innerloop test RUN does it."));
+  return h("div", {}, said, [...groups].map(([hash, rows]) => table(hash, rows.toSorted((a, b) => Boolean(a.test.baseline) - Boolean(b.test.baseline)))),
     h("p", { class: "soft small" }, "± is a 95% interval over episodes. Differences are to the first row and paired, episode by episode: where their interval leaves out 0, it is more than the luck of the draw. Tests with unlike protocols are in tables of their own."));
 }
 
+/** What must be known of results that are not of their run as it is now, or that were edited. */
+function warnings(details) {
+  const lines = details.flatMap((run) => (run.tests ?? []).map((test) => test.error ?? test.warning).filter(Boolean).map((text) => h("li", {}, h("strong", {}, `${run.name}: `), text)));
+  return lines.length ? h("ul", { class: "error", "aria-label": "Results to renew" }, lines) : null;
+}
+
 function table(hash, rows) {
-  const best = accuracy(rows[0].test) ? Math.max(...rows.map((r) => r.test.mean)) : Math.min(...rows.map((r) => r.test.mean));
-  const alone = rows.length > 1 && rows.filter((r) => r.test.mean === best).length === 1;
+  const current = rows.filter((r) => !r.test.mark && Number.isFinite(r.test.mean)).map((r) => r.test.mean);
+  const best = rows[0].test.higher_is_better ? Math.max(...current) : Math.min(...current);
+  const alone = rows.length > 1 && current.filter((mean) => mean === best).length === 1;
+  const first = ({ test }) => alone && !test.mark && test.mean === best;
   const name = conditions(rows[0].test);
   const id = unique("protocol");
   return h("div", {}, h("h3", { id }, name || "One protocol", " ", h("span", { class: "soft small" }, `protocol ${hash}`)), h("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": id },
     h("table", {},
-      h("thead", {}, h("tr", {}, ["Run", "Learner", accuracy(rows[0].test) ? "Accuracy" : "Error", ...(rows.length > 1 ? ["Difference"] : [])].map((word) => h("th", { scope: "col" }, word)))),
-      h("tbody", {}, rows.map(({ run, test }, i) => h("tr", { class: alone && test.mean === best ? "best" : null },
-        h("th", { scope: "row" }, run), h("td", {}, test.learner ?? "–"),
-        h("td", {}, score(test), alone && test.mean === best ? h("span", { class: "tag" }, "best") : null),
-        rows.length > 1 ? h("td", {}, i ? difference(test, rows[0].test) : "–") : null))))));
+      h("thead", {}, h("tr", {}, ["Run", "Learner", capital(rows[0].test.title), ...(rows.length > 1 ? ["Difference"] : [])].map((word) => h("th", { scope: "col" }, word)))),
+      h("tbody", {}, rows.map((row, i) => h("tr", { class: first(row) ? "best" : null },
+        h("th", { scope: "row" }, row.run, row.test.baseline ? h("span", { class: "tag quiet" }, `${row.test.baseline} baseline`) : null),
+        h("td", {}, row.test.learner ?? "–"),
+        h("td", {}, score(row.test), first(row) ? h("span", { class: "tag" }, "best") : null, mark(row.test)),
+        rows.length > 1 ? h("td", {}, i ? difference(row.test, rows[0].test) : "–") : null))))));
 }
+
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** As `innerloop compare`: the mean of the paired differences and 1.96 standard errors. */
 function difference(test, reference) {
   const [ours, theirs] = [test.scores ?? [], reference.scores ?? []];
-  if (ours.length < 2 || ours.length !== theirs.length) return "–";
+  // A score of several numbers an episode is no mean of differences.
+  if (ours.length < 2 || ours.length !== theirs.length || Array.isArray(ours[0])) return "–";
   const each = ours.map((value, i) => value - theirs[i]);
   const mean = each.reduce((a, b) => a + b, 0) / each.length;
   const spread = Math.sqrt(each.reduce((sum, d) => sum + (d - mean) ** 2, 0) / (each.length - 1));
   const half = 1.96 * spread / Math.sqrt(each.length);
-  const [scale, digits] = accuracy(test) ? [100, 1] : [1, 3];
-  return `${mean >= 0 ? "+" : "−"}${(scale * Math.abs(mean)).toFixed(digits)} ± ${(scale * half).toFixed(digits)}${accuracy(test) ? " points" : ""}`;
+  const [scale, digits] = test.percent ? [100, 1] : [1, 3];
+  return `${mean >= 0 ? "+" : "−"}${(scale * Math.abs(mean)).toFixed(digits)} ± ${(scale * half).toFixed(digits)}${test.percent ? " points" : ""}`;
 }

@@ -1,0 +1,62 @@
+"""Meta-validation: a learner's score on tasks that it is not trained on, measured as its meta-test will be."""
+
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+from innerloop.core import fits, scores
+from innerloop.core.interval import Interval
+from innerloop.core.learner import Learner
+from innerloop.core.scores import Score
+from innerloop.core.types import Params, Sampler
+from innerloop.engine.config import TrainConfig
+from innerloop.engine.distributed import World
+from innerloop.engine.step import validation_scores
+
+Normalisation = Literal["inductive", "transductive"]
+
+
+class Validation(NamedTuple):
+    """Score of some parameters on meta-validation tasks."""
+
+    score: Score
+    interval: Interval
+    episodes: int
+    normalisation: Normalisation
+
+    @property
+    def better(self) -> float:
+        """The total with the sign that makes more better."""
+        return self.score.better(self.interval.mean)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, as `metrics.jsonl` and watchers have them."""
+        about = {"episodes": self.episodes, "score": self.score.name, "normalisation": self.normalisation}
+        return self.interval._asdict() | about
+
+
+def normalisation(transductive: bool) -> Normalisation:
+    """The word of protocols for a mode."""
+    return "transductive" if transductive else "inductive"
+
+
+def validate(learner: Learner, params: Params, sampler: Sampler, config: TrainConfig, world: World) -> Validation:
+    """Score meta-validation tasks in the mode that is reported, whatever mode the learner trains in.
+
+    Gradient learners on pictures train with the query batch's statistics, as their papers do, and are tested with the
+    support's: a checkpoint chosen by the former would be chosen by a number that nobody reports.
+
+    Args:
+        learner: As it trains.
+        params: Complete, see `Learner.complete`.
+        sampler: Of meta-validation tasks.
+        config: How many tasks, and the mode.
+        world: The processes that share them.
+    """
+    count, score = config.validation_episodes, scores.of_sampler(sampler)
+    mine = world.share(count)
+    tasks = mine or range(1)  # a process without tasks runs one that does not count: all must meet in `gather`
+    episodes = fits.fitting(sampler.episodes(tasks.start, len(tasks)), params)
+    reported = replace(learner, transductive=config.validate_transductive)
+    values = validation_scores(reported, params, episodes, score)
+    interval = score.interval(world.gather(values[: len(mine)], mine, count).cpu().double())
+    return Validation(score, interval, count, normalisation(config.validate_transductive))
