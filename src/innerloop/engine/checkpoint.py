@@ -17,7 +17,7 @@ from innerloop.core.aligned import aligned
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
-from innerloop.core.names import printable
+from innerloop.core.names import printable, reason
 from innerloop.core.types import Params
 
 VERSION = 1
@@ -31,8 +31,6 @@ _STEP, _TRAINED = "step", "trained"
 """Metadata of `params.safetensors`: the step of the state it is of, and the fingerprint of the parameters there."""
 _MOST = 2**62
 """Meta-steps and processes that no run has as many of."""
-_REASON = 300
-"""Characters of another package's error in a message."""
 _TRIES = 5
 """Times that a run is read again which is being written meanwhile."""
 
@@ -53,7 +51,7 @@ def load(run: str | Path, allow: Sequence[str] = ()) -> tuple[Learner, Params]:
     try:
         restore_buffers(learner, tensors)
     except (RuntimeError, LookupError, ValueError, TypeError) as error:
-        raise InputError(f"{run}: params.safetensors does not fit config.json ({error}): restore it") from error
+        raise InputError(f"{run}: params.safetensors does not fit config.json ({reason(error)}): restore it") from error
     params = _without_buffers(tensors)
     _check_choice(run, learner, params)
     return learner, params
@@ -94,7 +92,7 @@ def read_config(run: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
+        raise InputError(f"{path} is not JSON: {reason(error)}") from error
     version = content.get("version") if isinstance(content, dict) else None
     if version != VERSION:
         raise InputError(
@@ -107,7 +105,7 @@ def read_config(run: str | Path) -> dict[str, Any]:
     try:
         return config.renewed(content)
     except (TypeError, AttributeError, LookupError, RecursionError) as error:
-        raise InputError(f"{path} is damaged ({error}): restore it, or train again") from error
+        raise InputError(f"{path} is damaged ({reason(error)}): restore it, or train again") from error
 
 
 def read_choice(run: str | Path) -> dict[str, Any]:
@@ -184,9 +182,8 @@ def read_state(run: Path) -> dict[str, Any] | None:
         state = aligned(torch.load(path, weights_only=True))
         _check_state(state)
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0][:_REASON] or type(error).__name__
         raise InputError(
-            f"{path} cannot be read ({reason}): remove it to start again, keeping params.safetensors"
+            f"{path} cannot be read ({reason(error)}): remove it to start again, keeping params.safetensors"
         ) from error
     return state
 
@@ -268,19 +265,20 @@ def _learner(run: str | Path, allow: Sequence[str]) -> Learner:
 
 def _read_tensors(run: str | Path) -> Params:
     """The tensors of a folder, if they are not behind its state."""
-    path = Path(run) / "params.safetensors"
+    path, step = Path(run) / "params.safetensors", 0
     for _ in range(_TRIES):  # a run in training may have been saved between the reading of the two files
         try:
             tensors, metadata = read_tensors(path)
         except Exception as error:  # safetensors and torch raise whatever a damaged header leads them to
             raise InputError(
-                f"{run} has no readable params.safetensors ({error}): train first, or restore it"
+                f"{run} has no readable params.safetensors ({reason(error)}): train first, or restore it"
             ) from error
         state = _glance(Path(run))
         if state is None or not _behind(tensors, metadata, state):
             return tensors
+        step = state["step"]
     raise InputError(
-        f"{path} is not of the checkpoint that lies beside it, of step {state['step']}: the same `innerloop train` "
+        f"{path} is not of the checkpoint that lies beside it, of step {step}: the same `innerloop train` "
         "command, or meta_train, makes it again"
     )
 
