@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 
+from innerloop.cli.main import main
 from innerloop.core.context import Context
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.objectives import regression
@@ -46,11 +47,10 @@ def told(action: Callable[..., Any], *arguments: Any) -> int:
     """Exit status and message as the command line has them."""
     torch.set_num_threads(1)
     try:
-        action(*arguments)
+        return int(action(*arguments) or 0)
     except InnerloopError as error:
         print(f"innerloop: {error}", file=sys.stderr)
         return error.code
-    return 0
 
 
 def train(folder: Path, config: TrainConfig = CONFIG) -> None:
@@ -127,11 +127,11 @@ def undo(folder: Path) -> None:
 
 
 def export_onnx(folder: Path) -> None:
-    FewShotClassifier.load(folder / "task.fewshot").export(folder / "task.onnx")
+    commands.export(folder / "task.fewshot", folder / "task.onnx")
 
 
 def export_pt2(folder: Path) -> None:
-    FewShotClassifier.load(folder / "task.fewshot").export(folder / "task.pt2")
+    commands.export(folder / "task.fewshot", folder / "task.pt2")
 
 
 def fill_cache(folder: Path) -> None:
@@ -140,14 +140,10 @@ def fill_cache(folder: Path) -> None:
         cache.cached(Context(cache=folder), "made", lambda: {"x": np.arange(9)}, ("x",))
 
 
-def everything(folder: Path) -> None:
-    from innerloop.cli.main import main
-
+def everything(folder: Path) -> int:
     words = ["--data", "sinusoid", "--steps", "4", "--checkpoint-every", "2", "--validate-every", "2"]
     words += ["--plan", "loop", "--unchecked"]
-    code = main(["train", "maml", *words, "--out", str(folder / "run")])
-    if code:
-        raise SystemExit(code)
+    return main(["train", "maml", *words, "--out", str(folder / "run")])
 
 
 def content(folder: Path) -> dict[str, Any]:
@@ -183,7 +179,7 @@ def task_of(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class Scenario:
-    action: Callable[[Path], None]
+    action: Callable[[Path], int | None]
     begin: Callable[[Path], None] | None = None
     """What was done before."""
     repeats: bool = True
