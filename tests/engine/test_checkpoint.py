@@ -92,3 +92,104 @@ def test_the_file_is_an_ordinary_one(run):
     with safetensors.safe_open(run / "params.safetensors", framework="pt") as file:
         assert json.loads(file.metadata()["order"]) == list(load(run)[1])
     assert safetensors.torch.load_file(run / "params.safetensors").keys() == load(run)[1].keys()
+
+
+def _train(run, steps, **changes):
+    config = TrainConfig(steps=steps, meta_batch_size=2, plan="loop", unchecked=True, schedule="constant", **changes)
+    return meta_train(SINUSOID, Sinusoid(), config, run)
+
+
+def _equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["of this release", "without metadata"])
+def test_parameters_behind_their_state_are_refused_and_made_again(tmp_path, told):
+    run = tmp_path / "run"
+    _train(run, 2)
+    behind = (run / "params.safetensors").read_bytes() if told else safetensors.torch.save(load(run)[1])
+    expected = _train(run, 4)
+    (run / "params.safetensors").write_bytes(behind)
+    for read in (load, checkpoint.read_params):
+        with pytest.raises(InputError, match=r"params\.safetensors is not of the checkpoint .* step 4.*makes it again"):
+            read(run)
+    assert _equal(_train(run, 4), expected) and _equal(load(run)[1], expected)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_parameters_that_are_gone_are_made_again(tmp_path, damage):
+    run = tmp_path / "run"
+    expected = _train(run, 2)
+    file = run / "params.safetensors"
+    _ = file.unlink() if damage == "missing" else file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(InputError, match="no readable params"):
+        load(run)
+    assert _equal(_train(run, 2), expected) and _equal(load(run)[1], expected)
+
+
+def test_parameters_ahead_of_their_state_are_read(tmp_path):
+    run = tmp_path / "run"
+    _train(run, 2)
+    state = (run / "state.pt").read_bytes()
+    expected = _train(run, 4)
+    (run / "state.pt").write_bytes(state)
+    assert _equal(load(run)[1], expected)
+    assert _equal(_train(run, 4), expected) and checkpoint.steps_done(run) == 4
+
+
+def test_a_damaged_state_does_not_take_the_parameters_away(tmp_path):
+    run = tmp_path / "run"
+    expected = _train(run, 2)
+    (run / "state.pt").write_bytes(b"damaged")
+    assert _equal(load(run)[1], expected)
+    with pytest.raises(InputError, match=r"state\.pt cannot be read"):
+        _train(run, 2)
+
+
+def test_the_same_tensors_are_the_same_file(tmp_path):
+    for name in "ab":
+        checkpoint.write_tensors(tmp_path / name, {"x": torch.ones(2)}, dict.fromkeys(("é", "b", "c", "a", "d"), "v"))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert checkpoint.read_tensors(tmp_path / "a")[1]["é"] == "v"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": -1},
+        {"step": 2.5},
+        {"step": True},
+        {"waited": "x"},
+        {"params": {"a": 1}},
+        {"params": {}},
+        {"params": {"0.weight": torch.ones(3)}},
+        {"best": {"score": 1.0}},
+        {"best": [1]},
+        {"plan": {"nome": "loop"}},
+        {"plan": {"name": "fast"}},
+        {"plan": "loop"},
+        {"world_size": 0.5},
+        {"cpu_seconds": float("nan")},
+        {"update": {"x": 3}},
+        {"update": {"x": torch.ones(1)}},
+    ],
+)
+def test_a_state_that_nobody_wrote_is_refused(tmp_path, change):
+    run = tmp_path / "run"
+    _train(run, 2)
+    state = torch.load(run / "state.pt", weights_only=True)
+    torch.save(state | change, run / "state.pt")
+    with pytest.raises(InputError, match=r"state|checkpoint"):
+        _train(run, 4)
+
+
+def test_a_state_runs_no_code(tmp_path):
+    class Planted:
+        def __reduce__(self):
+            return (print, ("ran",))
+
+    run = tmp_path / "run"
+    _train(run, 2)
+    torch.save({"step": Planted()}, run / "state.pt")
+    with pytest.raises(InputError, match=r"state\.pt cannot be read"):
+        checkpoint.read_state(run)

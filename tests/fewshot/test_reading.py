@@ -10,10 +10,14 @@ from PIL import Image
 
 from innerloop.cli.main import main
 from innerloop.core.errors import InputError
+from innerloop.fewshot import examples
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.reading import Reading
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.tasks import EpisodeSampler
+from innerloop.tasks.datasets.arrays import npz
 from innerloop.tasks.images import ink_of, scan
+from innerloop.tasks.pool import from_rows
 
 HOW = {"size": 28, "channels": 1, "ink": "auto"}
 
@@ -128,18 +132,63 @@ TYPES = ("uint8", "int16", "int64", "uint16", "float32", "float64")
 @pytest.mark.parametrize("asked", TYPES)
 def test_numbers_are_the_same_numbers_in_every_type(taught, asked, tmp_path):
     task = FewShotClassifier().fit(NUMBERS.astype(taught), list("aabbcc"))
-    assert reading(task).unit == (255 if taught == "uint8" else 1)
+    assert reading(task).unit == 1
     again = FewShotClassifier.load(task.save(tmp_path / "t.fewshot"))
-    expected = task.predict_proba(NUMBERS.astype(taught))
+    expected = FewShotClassifier().fit(NUMBERS, list("aabbcc")).predict_proba(NUMBERS)
     for one in (task, again):
         assert np.array_equal(one.predict_proba(NUMBERS.astype(asked)), expected)
 
 
 @pytest.mark.parametrize("wrong", [[[0.5, 1.0]], [[1.0, 0.0]], [[-1.0, 3.0]], [[256.0, 3.0]], [[3.5, 200.0]]])
-def test_numbers_that_are_no_bytes_are_refused_where_bytes_were_taught(wrong):
-    task = FewShotClassifier().fit(NUMBERS.astype(np.uint8), list("aabbcc"))
+def test_numbers_that_are_no_bytes_are_refused_where_an_earlier_release_was_taught_bytes(wrong):
+    taught = Reading(unit=255)
+    assert torch.equal(taught.numbers(torch.tensor(NUMBERS)), torch.tensor(NUMBERS, dtype=torch.uint8))
     with pytest.raises(InputError, match=r"numbers from 0 to 255 \(uint8\), and example 1 holds others"):
-        task.predict(np.array([[10.0, 0.0], *wrong]))
+        taught.numbers(torch.tensor([[10.0, 0.0], *wrong]))
+
+
+DOORS = {
+    "array": lambda x, _: x,
+    "list": lambda x, _: x.tolist(),
+    "tensor": lambda x, _: torch.as_tensor(x.astype(np.int64) if x.dtype == np.uint16 else x),
+    "table": lambda x, _: pytest.importorskip("pandas").DataFrame({"a": x[:, 0], "b": x[:, 1]}),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("dtype", TYPES)
+def test_numbers_are_the_same_through_every_door(door, dtype, tmp_path):
+    expected = FewShotClassifier().fit(NUMBERS, list("aabbcc")).predict_proba(NUMBERS)
+    x = DOORS[door](NUMBERS.astype(dtype), tmp_path)
+    assert np.array_equal(FewShotClassifier().fit(x, list("aabbcc")).predict_proba(x), expected)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_files_hold_the_same_numbers_in_every_type(dtype, tmp_path):
+    np.savez(tmp_path / "x.npz", x=NUMBERS.astype(dtype), y=list("aabbcc"))
+    rows, labels = examples.labelled(tmp_path / "x.npz", "features")
+    lines = [json.dumps({"features": row, "label": label}) for row, label in zip(NUMBERS.tolist(), labels, strict=True)]
+    (tmp_path / "x.jsonl").write_text("\n".join(lines))
+    others, _ = examples.labelled(tmp_path / "x.jsonl", "features")
+    expected = FewShotClassifier().fit(NUMBERS, labels).predict_proba(NUMBERS)
+    for one in (rows, others):
+        assert np.array_equal(FewShotClassifier().fit(one, labels).predict_proba(one), expected)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_a_run_is_trained_on_the_same_numbers_in_every_type(dtype, tmp_path):
+    np.savez(tmp_path / "x.npz", x=NUMBERS.astype(dtype), y=list("aabbcc"))
+    pool = npz(tmp_path / "x.npz")
+    np.savez(tmp_path / "x.npz", x=NUMBERS.astype(float), y=list("aabbcc"))
+    plain = npz(tmp_path / "x.npz")
+    assert pool.digest == plain.digest and torch.equal(pool.as_float(pool.data), plain.as_float(plain.data))
+    assert pool.as_float(pool.data).max() == 202
+
+
+def test_a_pool_of_vectors_in_uint8_holds_them_as_they_are():
+    pool = from_rows(torch.tensor(NUMBERS, dtype=torch.uint8), [0, 0, 1, 1, 2, 2], ["a", "b", "c"], dataset="d")
+    sampler = EpisodeSampler(pool=pool, ways=3, shots=1, queries=1, seed=0)
+    assert float(sampler.episodes(0, 9).support.x.max()) > 100
 
 
 @pytest.mark.parametrize(

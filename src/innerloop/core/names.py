@@ -8,6 +8,9 @@ from pathlib import Path
 _TURNS = {chr(c) for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)}
 """Characters that change the direction of writing: with them a name can look like another."""
 
+_REASON = 200
+"""Characters of another's error in a message."""
+
 
 def composed(name: str) -> str:
     """A name in Unicode's composed form, in which names that look the same are the same.
@@ -52,6 +55,12 @@ def printable(text: str, keep: str = "") -> str:
     if text.isprintable() and not _TURNS.intersection(text):
         return text
     return "".join(c if c in keep or not _acts(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def reason(error: BaseException) -> str:
+    """What an error of another package says, for a message: its first line, of which a damaged file may be a part."""
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {printable(text)[:_REASON]}" if text else type(error).__name__
 
 
 def _acts(character: str) -> bool:

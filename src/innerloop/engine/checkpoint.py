@@ -17,7 +17,7 @@ from innerloop.core.aligned import aligned
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
-from innerloop.core.names import printable
+from innerloop.core.names import printable, reason
 from innerloop.core.types import Params
 
 VERSION = 1
@@ -31,8 +31,6 @@ _STEP, _TRAINED = "step", "trained"
 """Metadata of `params.safetensors`: the step of the state it is of, and the fingerprint of the parameters there."""
 _MOST = 2**62
 """Meta-steps and processes that no run has as many of."""
-_REASON = 300
-"""Characters of another package's error in a message."""
 _TRIES = 5
 """Times that a run is read again which is being written meanwhile."""
 
@@ -53,7 +51,7 @@ def load(run: str | Path, allow: Sequence[str] = ()) -> tuple[Learner, Params]:
     try:
         restore_buffers(learner, tensors)
     except (RuntimeError, LookupError, ValueError, TypeError) as error:
-        raise InputError(f"{run}: params.safetensors does not fit config.json ({error}): restore it") from error
+        raise InputError(f"{run}: params.safetensors does not fit config.json ({reason(error)}): restore it") from error
     params = _without_buffers(tensors)
     _check_choice(run, learner, params)
     return learner, params
@@ -94,7 +92,7 @@ def read_config(run: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
+        raise InputError(f"{path} is not JSON: {reason(error)}") from error
     version = content.get("version") if isinstance(content, dict) else None
     if version != VERSION:
         raise InputError(
@@ -107,7 +105,7 @@ def read_config(run: str | Path) -> dict[str, Any]:
     try:
         return config.renewed(content)
     except (TypeError, AttributeError, LookupError, RecursionError) as error:
-        raise InputError(f"{path} is damaged ({error}): restore it, or train again") from error
+        raise InputError(f"{path} is damaged ({reason(error)}): restore it, or train again") from error
 
 
 def read_choice(run: str | Path) -> dict[str, Any]:
@@ -184,9 +182,8 @@ def read_state(run: Path) -> dict[str, Any] | None:
         state = aligned(torch.load(path, weights_only=True))
         _check_state(state)
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0][:_REASON] or type(error).__name__
         raise InputError(
-            f"{path} cannot be read ({reason}): remove it to start again, keeping params.safetensors"
+            f"{path} cannot be read ({reason(error)}): remove it to start again, keeping params.safetensors"
         ) from error
     return state
 
@@ -222,7 +219,18 @@ def write_tensors(path: Path, tensors: Params, metadata: dict[str, str] | None =
     """
     # Cloned: safetensors refuses tensors that share memory, as views of one vector do.
     plain = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
-    files.write(path, safetensors.torch.save(plain, {_ORDER: json.dumps(list(plain)), **(metadata or {})}))
+    content = safetensors.torch.save(plain, {_ORDER: json.dumps(list(plain)), **(metadata or {})})
+    files.write(path, _sorted_metadata(content))
+
+
+def _sorted_metadata(content: bytes) -> bytes:
+    """A safetensors file with its metadata by name: the package writes them in an order that changes with each call."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    again = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    again += b" " * (-len(again) % 8)  # tensors begin at a multiple of 8
+    return len(again).to_bytes(8, "little") + again + content[end:]
 
 
 def read_tensors(path: Path) -> tuple[Params, dict[str, str]]:
@@ -263,7 +271,7 @@ def _read_tensors(run: str | Path) -> Params:
             tensors, metadata = read_tensors(path)
         except Exception as error:  # safetensors and torch raise whatever a damaged header leads them to
             raise InputError(
-                f"{run} has no readable params.safetensors ({error}): train first, or restore it"
+                f"{run} has no readable params.safetensors ({reason(error)}): train first, or restore it"
             ) from error
         state = _glance(Path(run))
         if state is None or not _behind(tensors, metadata, state):

@@ -17,6 +17,7 @@ from innerloop.core import files, tree
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.interval import Interval, interval
 from innerloop.core.learner import Unrolled
+from innerloop.core.names import reason
 from innerloop.core.types import Batch, Params, Sampler
 from innerloop.engine.checkpoint import fingerprint
 from innerloop.evaluate import seal
@@ -154,9 +155,11 @@ class OptimizerCurves:
         except InputError:
             raise
         except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from error
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
         except Exception as error:  # whatever a damaged file makes of it
-            raise InputError(f"{path} holds no curves of this version ({error!r}): {seal.renewing(command)}") from error
+            raise InputError(
+                f"{path} holds no curves of this version ({reason(error)}): {seal.renewing(command)}"
+            ) from error
 
 
 def saved(run: str | Path) -> list[Path]:

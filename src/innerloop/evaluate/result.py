@@ -14,6 +14,7 @@ from torch import Tensor
 from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
+from innerloop.core.names import reason
 from innerloop.core.scores import Score
 from innerloop.evaluate import seal
 from innerloop.evaluate.protocol import Protocol
@@ -177,10 +178,10 @@ class Result:
             text = str(error)
             raise InputError(text if str(path) in text else f"{path}: {text}: {seal.renewing(command)}") from error
         except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from error
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
         except Exception as error:  # whatever a damaged file makes of it
             raise InputError(
-                f"{path} is not a test result of this version ({error!r}): {seal.renewing(command)}"
+                f"{path} is not a test result of this version ({reason(error)}): {seal.renewing(command)}"
             ) from error
         return result
 

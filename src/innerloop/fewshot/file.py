@@ -9,10 +9,10 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +32,6 @@ from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.rows import floats
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task
-from innerloop.tasks.images import Ink
 
 VERSION = 3
 _READ = (2, 3)
@@ -49,8 +48,6 @@ _ASKED = 8
 """Examples of its own that a file answers before it is used."""
 _SHOWN = 200
 """Characters of a reason in a message."""
-_LARGEST_SIDE = 4_096
-"""Pixels of a picture's side."""
 _LONGEST_NAME = 10_000
 """Characters of a class."""
 
@@ -176,7 +173,7 @@ def _task(
         params=params,
         kind=entry["kind"],
         shape=shape,
-        preprocessing=_preprocessing(entry["preprocessing"]),
+        preprocessing=sources.checked_preprocessing(entry["preprocessing"]),
         reading=Reading.from_json(entry.get("reading")),
         columns=_columns(entry.get("columns"), shape),
         encoder=encoder,
@@ -248,19 +245,6 @@ def _parts(thing: Any) -> Iterator[Any]:
     elif isinstance(thing, tuple | list):
         for value in thing:
             yield from _parts(value)
-
-
-def _preprocessing(entry: Any) -> dict[str, Any] | None:
-    if entry is None:
-        return None
-    size, channels, ink = entry["size"], entry["channels"], entry["ink"]
-    if isinstance(size, bool) or not isinstance(size, int) or channels not in (1, 3) or not isinstance(ink, str):
-        raise ValueError("its preprocessing is not that of pictures")
-    if not 1 <= size <= _LARGEST_SIDE or ink not in get_args(Ink):
-        raise ValueError("its preprocessing asks for pictures that there are none of")
-    if not isinstance(entry, Mapping) or len(entry) != 3:
-        raise ValueError("its preprocessing has entries that this release does not know")
-    return {"size": size, "channels": channels, "ink": ink}
 
 
 def _columns(names: Any, shape: tuple[int, ...]) -> tuple[str, ...] | None:

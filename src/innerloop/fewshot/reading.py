@@ -31,8 +31,8 @@ class Reading:
     photographs: bool = False
     """Whether the pictures are colour photographs, read as they are; where they are not, photographs are refused."""
     unit: Literal[1, 255] | None = None
-    """What vectors of numbers are divided by, whatever their type; None, and for arrays of pictures: uint8 by 255,
-    others by 1."""
+    """What vectors of numbers are divided by, whatever their type: 1, or 255 where an earlier release was first taught
+    uint8; None, and for arrays of pictures: uint8 by 255, others by 1."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -73,11 +73,9 @@ class Reading:
         return replace(self, ink="light" if photographs or ink_of(scans) != "dark" else "dark", photographs=photographs)
 
     def of_numbers(self, x: Tensor) -> "Reading":
-        """With the unit of vectors, if this is the first time that some are taught: bytes are divided by 255."""
-        if self.unit is not None or x.ndim != 2:
-            return self
-        # Bytes are pixels by convention; what has another type stands for itself.
-        return replace(self, unit=_BYTE if x.dtype == torch.uint8 else 1)
+        """With the unit of vectors, if this is the first time that some are taught: they stand for themselves."""
+        # Whatever their type: the same numbers are uint8 in one program, int64 in a table and float64 in another.
+        return replace(self, unit=1) if self.unit is None and x.ndim == 2 else self
 
     def picture(self, file: str | Path | bytes, preprocessing: Mapping[str, Any], name: str) -> Tensor:
         """[channels, size, size] uint8, one picture file as the learner takes it.

@@ -46,8 +46,8 @@ class Rows:
 
 
 Examples = np.ndarray | Tensor | Sequence[str | Path | bytes] | Sequence[Tensor] | Rows
-"""Paths or contents of n picture files, n texts, or [n, ...] numbers as the learner was trained on (uint8 is divided
-by 255)."""
+"""Paths or contents of n picture files, n texts, or [n, ...] numbers as the learner was trained on (pictures in uint8
+are divided by 255, vectors are the same numbers in every type)."""
 
 
 class _NotNumbers(InputError, TypeError):

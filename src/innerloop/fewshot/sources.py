@@ -2,10 +2,10 @@
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from innerloop import encoders
 from innerloop.core.errors import InputError
@@ -21,8 +21,11 @@ from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot.reading import Reading
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.tasks.images import Ink
 
 SHIPPED = Path(__file__).parent / "shipped"
+_LARGEST_SIDE = 4_096
+"""Pixels of a picture's side."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,6 +106,24 @@ def kind(name: str) -> Kind:
     return "features" if record.get("preprocessing") is None else "pictures"
 
 
+def checked_preprocessing(entry: Any) -> dict[str, Any] | None:
+    """How pictures become rows, as a file or a run says it.
+
+    Raises:
+        ValueError, TypeError, KeyError: It does not.
+    """
+    if entry is None:
+        return None
+    size, channels, ink = entry["size"], entry["channels"], entry["ink"]
+    if isinstance(size, bool) or not isinstance(size, int) or channels not in (1, 3) or not isinstance(ink, str):
+        raise ValueError("its preprocessing is not that of pictures")
+    if not 1 <= size <= _LARGEST_SIDE or ink not in get_args(Ink):
+        raise ValueError("its preprocessing asks for pictures that there are none of")
+    if not isinstance(entry, Mapping) or len(entry) != 3:
+        raise ValueError("its preprocessing has entries that this release does not know")
+    return {"size": size, "channels": channels, "ink": ink}
+
+
 def _frozen(name: str) -> Source:
     return _encoded(name, encoders.named(name), encoders.about(name).CALIBRATION)
 
@@ -129,8 +150,13 @@ def _run(name: str, folder: Path, allow: Sequence[str]) -> Source:
     record = checkpoint.read_config(folder).get("record") or {}
     _check_classes(name, record)
     learner, params = load_run(folder, allow)
-    preprocessing, shape = record.get("preprocessing"), record.get("shape")
-    frozen = record.get("encoder")
+    try:
+        preprocessing, shape = checked_preprocessing(record.get("preprocessing")), _shape(record.get("shape"))
+        frozen = record.get("encoder")
+        if not isinstance(frozen, str | None):
+            raise ValueError("its encoder is no name")
+    except (ValueError, TypeError, LookupError) as error:
+        raise InputError(f"{folder / 'config.json'} is damaged: {error}. Restore it, or train again") from error
     encoder = None if frozen is None else encoders.named(frozen)
     return Source(
         name=name,
@@ -139,7 +165,7 @@ def _run(name: str, folder: Path, allow: Sequence[str]) -> Source:
         kind=encoder.kind if encoder is not None else "features" if preprocessing is None else "pictures",
         encoder=encoder,
         encoder_name=frozen,
-        shape=None if shape is None else tuple(shape),
+        shape=shape,
         preprocessing=preprocessing,
         calibration=calibration.read_current(folder, checkpoint.fingerprint(params, learner)),
     )
@@ -158,6 +184,12 @@ def _check_classes(name: str, record: dict[str, Any]) -> None:
             f"{name} was trained on {problem.data}, whose tasks have no classes that could be taught: name a run that "
             "was trained on classes, or an encoder"
         )
+
+
+def _shape(entry: Any) -> tuple[int, ...] | None:
+    if entry is not None and not (isinstance(entry, list) and all(type(size) is int and size > 0 for size in entry)):
+        raise ValueError("its shape is none")
+    return None if entry is None else tuple(entry)
 
 
 @functools.cache

@@ -9,7 +9,8 @@ import inspect
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded
@@ -89,14 +90,34 @@ def of_record(task: Mapping[str, Any]) -> Problem:
     """The problem that a run's record describes.
 
     Raises:
-        InputError: It names data that are not known.
+        InputError: It names data that are not known, or is damaged.
     """
+    if not isinstance(task, Mapping) or not isinstance(task.get("data"), str):
+        raise InputError("the config.json of this run is damaged: its record names no data. Restore it, or train again")
     try:
-        kind = kind_of(str(task["data"]))
+        kind = kind_of(task["data"])
     except InputError:  # a folder that is no longer there: its options say what it was
         known = (kind for kind in kinds().values() if {f.name for f in fields(kind)} == set(task))
         kind = next(known, None)
         if kind is None:
             raise
-    names = {f.name for f in fields(kind)}
-    return kind(**{k: v for k, v in task.items() if k in names})
+    hints = get_type_hints(kind)
+    options = {f.name: task[f.name] for f in fields(kind) if f.name in task}
+    for name, value in options.items():
+        if not _fits(value, hints[name]):
+            raise InputError(
+                f"the config.json of this run is damaged: its record has {name}={value!r:.60}. Restore it, or train "
+                "again"
+            )
+    return kind(**options)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of JSON is of a type; what is no plain type is left to the class."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    if hint in (bool, int, str, NoneType):
+        return type(value) is hint
+    return type(value) in (int, float) if hint is float else True

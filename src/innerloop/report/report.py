@@ -1,6 +1,5 @@
 """`report.html`, what a run did, and pages that compare runs: files that need nothing else."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from innerloop.core.learner import Learner
 from innerloop.core.scores import SCORES, TRAINED, Accuracy, Score, named
 from innerloop.core.types import Params, Sampler
 from innerloop.engine.checkpoint import load, read_config
+from innerloop.engine.log import read_metrics
 from innerloop.evaluate import kept
 from innerloop.evaluate.compare import Comparison, compare
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
@@ -210,12 +210,8 @@ def _learning(path: Path, score: Score | None) -> list[Plot]:
     validation: list[Point] = []
     name: str | None = None
     modes: dict[str, None] = {}  # in the order they come: a run of an earlier release may have gone on in another
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            entry = json.loads(line)
-            step = entry["step"]
-        except (ValueError, KeyError, TypeError):
-            continue
+    for entry in read_metrics(path):
+        step = entry["step"]
         if "validation" in entry:
             validation.append(Point(step, entry["validation"]["mean"], entry["validation"]["ci95"]))
             name = entry["validation"].get("score", name)

@@ -29,7 +29,8 @@ class Pool:
     """
 
     data: Tensor
-    """[classes, instances, ...] uint8 (pictures: [..., channels, height, width], 255 is 1.0) or floating point."""
+    """[classes, instances, ...] uint8 (pictures: [..., channels, height, width], 255 is 1.0) or floating point. Vectors
+    are the numbers that they hold, also in uint8."""
     counts: Tensor
     """[classes] int64, how many instances are real; the rest is padding."""
     names: tuple[str, ...]
@@ -160,9 +161,11 @@ class Pool:
         return self.as_float(taken).view(*index.shape, *self.shape)
 
     def as_float(self, rows: Tensor) -> Tensor:
-        """Rows of `data` as a model takes them: uint8 becomes float32 in [0, 1], anything else stays."""
+        """Rows of `data` as a model takes them: pixels in uint8 become float32 in [0, 1], numbers stay."""
         if rows.dtype != torch.uint8:
             return rows
+        if len(self.shape) == 1:
+            return rows.float()  # a vector is the same numbers in every type: of a column, the type is an accident
         if rows.device.type != "cpu":
             return rows / 255
         # The same numbers in half of the time: torch divides a copy in float32, NumPy small pieces of it.

@@ -1,7 +1,7 @@
 """Everything that is only looked at: sources, runs, health, metrics, and the page with its files."""
 
+import contextlib
 import importlib.util
-import json
 import math
 from importlib import metadata
 from pathlib import Path
@@ -9,10 +9,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from fastapi import Path as InPath
+from pydantic import ValidationError
 
 from innerloop import problems
+from innerloop.core import files
 from innerloop.core.errors import InputError
+from innerloop.core.names import of_path
 from innerloop.engine import checkpoint
+from innerloop.engine.log import read_metrics
 from innerloop.evaluate import kept
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.routes import REFUSALS, Worker
@@ -66,43 +70,49 @@ def list_sources(worker: Worker) -> list[SourceOut]:
 @router.get("/api/runs", tags=["runs"])
 def list_runs(worker: Worker) -> list[RunOut]:
     """Run folders under the folder that `--runs` names."""
-    root = worker.settings.run_folder
-    if root is None or not root.is_dir():
-        return []
     runs = []
-    for folder in sorted(p.parent for p in root.glob("*/config.json")):
-        try:
-            config = checkpoint.read_config(folder)
-        except InputError:
-            continue  # being written, or of another release: the others can still be looked at
-        record, train = config.get("record") or {}, config.get("train") or {}
-        runs.append(
-            RunOut(
-                name=folder.name,
-                learner=record.get("learner"),
-                data=(record.get("task") or {}).get("data") or record.get("dataset"),
-                steps=train.get("steps"),
-                score=_score(record),
-                tests=[_finite(one.to_json()) for one in kept.results(folder)],
-            )
-        )
+    for name, folder in _folders(worker).items():
+        # Being written, damaged, or of another release: the others can still be looked at.
+        with contextlib.suppress(InputError, ValidationError):
+            runs.append(_run(name, folder))
     return runs
 
 
 @router.get("/api/runs/{name}", tags=["runs"])
 def show_run(name: Run, worker: Worker) -> RunDetails:
     """One run: its configuration, its learning curve, and its tests with the score of every episode."""
-    root = worker.settings.run_folder
-    if root is None or name not in {p.parent.name for p in root.glob("*/config.json")}:
+    folder = _folders(worker).get(name)
+    if folder is None:
         raise HTTPError(404, f"there is no run '{name}' here")
-    folder = root / name
     config = checkpoint.read_config(folder)
     return RunDetails(
         name=name,
-        config=_finite(config),
+        config=_sayable(config),
         score=_score(config.get("record") or {}),
         metrics=_curve(folder / "metrics.jsonl"),
-        tests=[_finite(one.to_json(scores=True)) for one in kept.results(folder)],
+        tests=[_sayable(one.to_json(scores=True)) for one in kept.results(folder)],
+    )
+
+
+def _folders(worker: Worker) -> dict[str, Path]:
+    """Run folders by names that JSON can hold."""
+    root = worker.settings.run_folder
+    if root is None or not files.is_folder(root):
+        return {}
+    return {of_path(path.parent): path.parent for path in sorted(root.glob("*/config.json"))}
+
+
+def _run(name: str, folder: Path) -> RunOut:
+    config = checkpoint.read_config(folder)
+    record, train = config.get("record") or {}, config.get("train") or {}
+    task = record.get("task")
+    return RunOut(
+        name=name,
+        learner=_sayable(record.get("learner")),
+        data=_sayable((task.get("data") if isinstance(task, dict) else None) or record.get("dataset")),
+        steps=train.get("steps"),
+        score=_score(record),
+        tests=[_sayable(one.to_json()) for one in kept.results(folder)],
     )
 
 
@@ -142,27 +152,22 @@ def _score(record: dict[str, Any]) -> str | None:
 
 
 def _curve(path: Path) -> list[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    keep = max(1, math.ceil(len(lines) / _LINES))
-    entries = []
-    for i, line in enumerate(lines):
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue  # a line that is being written
-        # Validation scores are few and far between: none is thinned away.
-        if isinstance(entry, dict) and (i % keep == 0 or i == len(lines) - 1 or "validation" in line):
-            entries.append(_finite(entry))
-    return entries
+    entries = read_metrics(path)
+    keep = max(1, math.ceil(len(entries) / _LINES))
+    # Validation scores are few and far between: none is thinned away.
+    return [
+        _sayable(entry)
+        for i, entry in enumerate(entries)
+        if i % keep == 0 or i == len(entries) - 1 or "validation" in entry
+    ]
 
 
-def _finite(value: Any) -> Any:
-    """The same with null for what JSON cannot say."""
+def _sayable(value: Any) -> Any:
+    """The same with null for numbers that JSON cannot say, and half characters, which UTF-8 cannot, escaped."""
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {_sayable(str(k)): _sayable(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_finite(v) for v in value]
+        return [_sayable(v) for v in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -34,7 +34,7 @@ def npz(path: Path | str) -> Pool:
     Args:
         path: Of an `.npz` with `x`: uint8 pictures [n, channels, height, width] or [n, height, width], or numbers
             [n, ...]; and `y`: [n] labels, numbers or words. Pictures may have their channels last, and be whole numbers
-            up to 255 of any type.
+            up to 255 of any type. Vectors [n, d] stand for themselves in every type, also in uint8.
 
     Raises:
         InputError: It is not such a file, or `x` holds NaN or infinite values.
@@ -51,7 +51,8 @@ def npz(path: Path | str) -> Pool:
     if x.dtype.kind not in "uif":
         raise InputError(f"{file}: x must hold numbers, got {x.dtype}")
     x = pictures_first(x, file)
-    rows = from_numpy(x if x.dtype == np.uint8 else x.astype(np.float32))
+    # Vectors are numbers whatever their type, of which files, tables and programs make another one each.
+    rows = from_numpy(x if x.dtype == np.uint8 and x.ndim > 2 else x.astype(np.float32))
     pictures = rows.dtype == torch.uint8 and rows.ndim in (3, 4)
     rows = rows[:, None] if pictures and rows.ndim == 3 else rows
     names, labels = np.unique(y, return_inverse=True)
