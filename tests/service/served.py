@@ -1,6 +1,7 @@
 """A service in this process, for tests."""
 
 import io
+import time
 from contextlib import contextmanager
 
 import torch
@@ -11,6 +12,7 @@ from innerloop.service.http.app import create
 from innerloop.service.settings import Settings
 
 PLAIN = "tests.service.served:Plain"
+SLEEPY = "tests.service.served:Sleepy"
 WORDS = "tests.service.served:Words"
 PHOTOS = "tests.service.served:Photos"
 
@@ -22,6 +24,15 @@ class Plain(nn.Module):
     features = 8
 
     def forward(self, x):
+        return x
+
+
+class Sleepy(Plain):
+    """The same, after a minute where the first number is a thousand."""
+
+    def forward(self, x):
+        if float(x.max()) >= 1000:
+            time.sleep(60)
         return x
 
 

@@ -127,12 +127,12 @@ def test_tasks_that_read_otherwise_are_answered_together_and_each_as_alone(tmp_p
     """Requests to several tasks of one source share a batch."""
     from innerloop.fewshot import sources
     from innerloop.service.http.adapted import Adapted, Raw, decide, encode
-    from innerloop.service.http.service import _answered
+    from innerloop.service.http.service import _answered, _scanned
 
     pairs = []
     for paper, ink in ((240, 20), (15, 230)):
         raw = [Raw("pictures", drawing(i, paper=paper, ink=ink), f"{i}") for i in range(6)]
-        source = decide(sources.source(KANJI), raw)
+        source = decide(sources.source(KANJI), _scanned(raw, 28))
         adapted = Adapted(source, np.stack(encode(source, raw)), list("aabbcc"), None)
         pairs += [(Raw("pictures", drawing(50, edge=edge), "ask"), adapted) for edge in (0, 6)]
         pairs.append((Raw("features", [0.5] * 784, "numbers"), adapted))

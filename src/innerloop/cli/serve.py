@@ -31,6 +31,8 @@ class Command:
     """Packages besides innerloop that sources may name; importing them runs their code."""
     allowed_hosts: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--names",))] = ()
     """Host names that it is reached by, as behind a proxy; others are refused."""
+    proxy: tuple[str, ...] = ()
+    """Addresses or networks (10.0.0.0/8) of proxies: who asks through them is read from X-Forwarded-For."""
     demand_keys: bool = False
     """Demand API keys on loopback as well."""
     limits: Limits = field(default_factory=Limits)
@@ -73,6 +75,7 @@ def run(argv: list[str]) -> int:
             runs=options.runs,
             allow=options.allow,
             allowed_hosts=options.allowed_hosts,
+            proxy=options.proxy,
             demand_keys=options.demand_keys,
             limits=options.limits,
         )

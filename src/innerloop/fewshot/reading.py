@@ -65,10 +65,19 @@ class Reading:
         Raises:
             InputError: One cannot be read.
         """
-        if self.ink is not None or not files or preprocessing["ink"] != "auto" or preprocessing["channels"] != 1:
+        if not self.undecided(preprocessing):
             return self
-        # Every file, not a few: the first ones may be of one class that is drawn lightly.
-        scans = [scan(file, preprocessing["size"], 1, called(file, i)) for i, file in enumerate(files)]
+        return self.of_scans([scan(file, preprocessing["size"], 1, called(file, i)) for i, file in enumerate(files)])
+
+    def undecided(self, preprocessing: Mapping[str, Any]) -> bool:
+        """Whether the first picture files are still to decide about ink."""
+        return self.ink is None and preprocessing["ink"] == "auto" and preprocessing["channels"] == 1
+
+    def of_scans(self, scans: Sequence[Scan]) -> "Reading":
+        """With the ink of the first picture files, each as `tasks.images.scan` reads it."""
+        if not scans:
+            return self
+        # All files, not a few: the first ones may be of one class that is drawn lightly.
         photographs = 2 * sum(_photograph(one) for one in scans) > len(scans)
         return replace(self, ink="light" if photographs or ink_of(scans) != "dark" else "dark", photographs=photographs)
 

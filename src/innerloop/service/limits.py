@@ -81,12 +81,13 @@ class Rate:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def wait(self, client: str, now: float | None = None) -> float:
+    def wait(self, client: str, now: float | None = None, take: bool = True) -> float:
         """Take a token.
 
         Args:
             client: Whose bucket.
             now: Seconds of a monotonic clock; None: it is read.
+            take: Whether it is taken, or only looked for.
 
         Returns:
             0, or the seconds until there is a token.
@@ -99,7 +100,7 @@ class Rate:
             tokens, then = self._buckets.pop(client, (most, now))
             tokens = min(most, tokens + (now - then) * self.rate)
             wait = 0.0 if tokens >= 1 else (1 - tokens) / self.rate
-            self._buckets[client] = (tokens if wait else tokens - 1, now)
+            self._buckets[client] = (tokens if wait or not take else tokens - 1, now)
             while len(self._buckets) > _KEPT_CLIENTS:
                 self._buckets.popitem(last=False)
         return wait

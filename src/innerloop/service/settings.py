@@ -32,6 +32,8 @@ class Settings:
     """Module prefixes besides `innerloop.` that sources may name."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names it is reached by; on loopback others than these and localhost are refused."""
+    proxy: tuple[str, ...] = ()
+    """Addresses and networks of proxies, whose `X-Forwarded-For` is believed."""
     demand_keys: bool = False
     """Demand API keys on loopback as well, as behind a proxy."""
     limits: Limits = field(default_factory=Limits)

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from innerloop.service.http.batching import Batcher
+from innerloop.service.http.batching import CLIENT, Batcher
 from innerloop.service.http.errors import HTTPError
 
 
@@ -53,7 +53,7 @@ def test_queues_take_turns():
     batcher = Batcher(1, largest=1, seen=lambda queue, items: order.append(queue))
     batcher.submit("busy", [0], lambda items: [free.wait(10)])
     time.sleep(0.05)
-    futures = [batcher.submit("many", [i], double) for i in range(3)] + [batcher.submit("one", [0], double)]
+    futures = [batcher.submit("many", range(3), double), batcher.submit("one", [0], double)]
     free.set()
     for future in futures:
         future.result(5)
@@ -124,4 +124,168 @@ def test_a_hammer_of_threads_gets_everyone_their_own():
     for thread in threads:
         thread.join()
     assert not wrong
+    batcher.close()
+
+
+class Slow:
+    """Work that takes as long as its items say, by a clock that only it moves."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.batches, self.gate = 0.0, [], threading.Event()
+        monkeypatch.setattr("innerloop.service.http.batching.time.perf_counter", lambda: self.now)
+
+    def __call__(self, items):
+        self.gate.wait(10)
+        self.now += sum(seconds for _, seconds in items)
+        self.batches.append([name for name, _ in items])
+        return items
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    return Slow(monkeypatch)
+
+
+def begin(batcher, slow, client="attacker"):
+    """A batch that runs until the gate is opened."""
+    batcher.submit("texts", [("first", 0.06)], slow, True, [0.06], client)
+    time.sleep(0.05)
+
+
+@pytest.mark.parametrize("queue", ["texts", "pictures"])
+@pytest.mark.parametrize("requests", [1, 4, 100])
+def test_nobody_waits_behind_more_than_one_batch_of_another(slow, queue, requests):
+    batcher, each = Batcher(1), 800 // requests
+    begin(batcher, slow)
+    attack = [
+        batcher.submit("texts", [("a", 0.06)] * each, slow, True, [0.06] * each, "attacker") for _ in range(requests)
+    ]
+    slow.gate.set()
+    waits = []
+    for _ in range(20):
+        with batcher._changed:  # no batch is taken between the look and the question
+            before = len(slow.batches)
+            asked = batcher.submit(queue, [("b", 0.001)], slow, True, [0.001], "bystander")
+        asked.result(5)
+        mine = next(i for i in range(before, len(slow.batches)) if "b" in slow.batches[i])
+        waits.append(mine - before)
+    assert max(waits) <= 1 + (queue == "pictures"), (
+        "what was running when it came, and nothing else but what goes with it"
+    )
+    assert max(len(batch) for batch in slow.batches) <= 0.2 // 0.06 + 1
+    for future in attack:
+        future.cancel()
+    batcher.close()
+
+
+def test_a_small_request_goes_before_many_large_ones_of_the_same_client(slow):
+    batcher = Batcher(1)
+    begin(batcher, slow)
+    attack = [batcher.submit("texts", [("a", 0.06)], slow, True, [0.06], "one") for _ in range(800)]
+    small = batcher.submit("texts", [("b", 0.001)], slow, True, [0.001], "one")
+    slow.gate.set()
+    small.result(5)
+    assert next(i for i, batch in enumerate(slow.batches) if "b" in batch) <= 2
+    for future in attack:
+        future.cancel()
+    batcher.close()
+
+
+def test_a_large_request_is_not_put_off_for_ever_by_small_ones(slow):
+    batcher = Batcher(1, largest=1)
+    begin(batcher, slow)
+    large = batcher.submit("texts", [("large", 0.06)], slow, True, [0.06], "one")
+    small = [batcher.submit("texts", [("small", 0.001)], slow, True, [0.001], "one") for _ in range(50)]
+    slow.gate.set()
+    for _ in range(1000):
+        small.pop(0).result(5)
+        small.append(batcher.submit("texts", [("small", 0.001)], slow, True, [0.001], "one"))
+        if large.done():
+            break
+    assert large.done()
+    batcher.close()
+
+
+def test_three_clients_share_alike_whatever_they_send(slow):
+    batcher = Batcher(1)
+    begin(batcher, slow, "nobody")
+    sent = {"a": (1000, 1, 0.01), "b": (10, 100, 0.01), "c": (100, 1, 0.1)}
+    for client, (requests, items, cost) in sent.items():
+        for _ in range(min(requests, 300)):
+            batcher.waiting = 10_000
+            batcher.submit("texts", [(client, cost)] * items, slow, True, [cost] * items, client)
+    slow.gate.set()
+    while slow.now < 3.0:
+        time.sleep(0.001)
+    batcher.close(finish=False)
+    seconds = dict.fromkeys(sent, 0.0)
+    for name in (name for batch in slow.batches[1:] for name in batch):
+        if sum(seconds.values()) < 2.5:  # before one of them has nothing more to ask
+            seconds[name] += sent[name][2]
+    assert max(seconds.values()) - min(seconds.values()) <= 0.4, seconds
+
+
+def test_a_batch_is_bounded_by_what_the_ones_before_took(slow):
+    batcher = Batcher(1, seconds=0.2)
+    begin(batcher, slow)
+    wrong = [batcher.submit("texts", [("a", 0.05)] * 200, slow, True, [0.001] * 200, "a")]  # it takes fifty times that
+    slow.gate.set()
+    wrong[0].result(5)
+    sizes = [len(batch) for batch in slow.batches[1:]]
+    assert sizes[0] == 32 and max(sizes[1:]) <= 4
+    batcher.submit("texts", [("a", 0.0)] * 2000, slow, True, [0.001] * 2000, "a").result(5)
+    assert len(slow.batches[-2]) == 32, "and by that of the faster ones since"
+    batcher.close()
+
+
+def test_who_has_the_most_waiting_makes_room(batcher):
+    free = threading.Event()
+    batcher.submit("busy", [0], lambda items: [free.wait(10)], client="x")
+    time.sleep(0.05)
+    many = [batcher.submit("q", range(10), double, client="many") for _ in range(5)]
+    one = batcher.submit("q", range(5), double, client="one")
+    with pytest.raises(HTTPError, match="examples are waiting"):
+        batcher.submit("q", range(10), double, client="many")
+    assert not isinstance(one.exception(0) if one.done() else None, HTTPError)
+    with pytest.raises(HTTPError, match="waiting already"):
+        many[-1].result(1)
+    free.set()
+    assert one.result(5) == [0, 2, 4, 6, 8] and many[0].result(5)[1] == 2
+    assert [future.done() for future in many] == [True] * 5 or many[3].result(5)
+
+
+def test_room_comes_back_with_what_was_given_up(batcher):
+    free = threading.Event()
+    batcher.submit("busy", [0], lambda items: [free.wait(10)], client="x")
+    time.sleep(0.05)
+    for _ in range(100):
+        batcher.submit("q", range(40), double, client="gone").cancel()
+    assert batcher.items == 0 and batcher.submit("q", range(50), double, client="y") is not None
+    free.set()
+
+
+def test_closing_in_a_hurry_refuses_what_waits_and_ends_with_what_runs():
+    batcher, free = Batcher(1), threading.Event()
+    running = batcher.submit("busy", [0], lambda items: [free.wait(10)])
+    time.sleep(0.05)
+    waiting = batcher.submit("q", range(1000), double)
+    threading.Timer(0.1, free.set).start()
+    batcher.close(finish=False)
+    assert running.result(0) == [True]
+    with pytest.raises(HTTPError, match="stopping"):
+        waiting.result(0)
+
+
+def test_who_asks_is_known_from_the_request(slow):
+    batcher = Batcher(1)
+    begin(batcher, slow)
+    attack = [batcher.submit("texts", [("a", 0.06)] * 400, slow, True, [0.06] * 400) for _ in range(2)]
+    token = CLIENT.set("bystander")
+    mine = batcher.submit("texts", [("b", 0.06)], slow, True, [0.06])
+    CLIENT.reset(token)
+    slow.gate.set()
+    mine.result(5)
+    assert "b" in slow.batches[1]
+    for future in attack:
+        future.cancel()
     batcher.close()

@@ -267,6 +267,24 @@ def test_the_service_says_what_is_too_much(tmp_path):
         assert status(connect(port, HALF)) == 408
 
 
+def test_uploads_that_are_cut_are_one_line_of_the_log(tmp_path, caplog):
+    caplog.set_level("INFO", "innerloop.service")
+    kinds = (b"application/json", b"multipart/form-data; boundary=x")
+    with service(tmp_path, None) as url:
+        port = int(url.rpartition(":")[2])
+        for path in (b"/api/tasks", b"/api/tasks/t/predict", b"/api/tasks/import"):
+            for kind in kinds:
+                head = b"POST " + path + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nContent-Type: "
+                one = connect(port, head + kind + b"\r\n\r\n" + b"--x\r\nContent-Disp")
+                time.sleep(0.1)
+                one.close()
+        time.sleep(0.3)
+        assert status(connect(port, GET)) == 200
+    lines = [record.getMessage() for record in caplog.records if "left" in record.getMessage()]
+    assert len(lines) >= 4 and all("the client left after 17 bytes" in line for line in lines), lines
+    assert not any(record.exc_info for record in caplog.records)
+
+
 def test_as_many_files_are_opened_as_the_system_allows():
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,8 +1,11 @@
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
+from innerloop.service.http.app import create
 from innerloop.service.limits import Limits
+from innerloop.service.settings import Settings
 from innerloop.service.store import keys
 from tests.service.served import PLAIN, serving, teach
 
@@ -130,3 +133,31 @@ def test_a_failure_of_ours_is_one_message_and_the_server_goes_on(client, monkeyp
     assert answer.status_code == 500 and "secret" not in answer.text and "secret detail" in caplog.text
     monkeypatch.undo()
     assert client.get("/api/tasks").status_code == 200
+
+
+def test_wrong_keys_count_and_keep_out_nobody_whose_key_was_right(tmp_path, monkeypatch):
+    _, token = keys.add(tmp_path, "read")
+    right, wrong = {"Authorization": f"Bearer {token}"}, {"Authorization": "Bearer il_wrong"}
+    looked: list[str] = []
+    with serving(tmp_path, "http://server.example", host="0.0.0.0", limits=Limits(rate=0.5)) as client:
+        find = client.app.state.service.keys.find
+        monkeypatch.setattr(client.app.state.service.keys, "find", lambda token: looked.append(token) or find(token))
+        assert client.get("/api/tasks", headers=right).status_code == 200
+        answers = [client.get("/api/tasks", headers=headers) for headers in (wrong, {}, wrong, wrong)]
+        assert [a.status_code for a in answers] == [401, 429, 429, 429] and looked[1:] == ["il_wrong"]
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        assert client.get("/api/tasks", headers={"Authorization": "Bearer il_other"}).status_code == 429
+        assert client.get("/api/tasks", headers=right).status_code == 429, "its own rate"
+        monkeypatch.setattr("innerloop.service.limits.time.monotonic", lambda: 1e9)
+        client.get("/api/tasks", headers=wrong)
+        assert client.get("/api/tasks", headers=wrong).status_code == 429
+        assert client.get("/api/tasks", headers=right).status_code == 200
+
+
+@pytest.mark.parametrize(("proxy", "believed"), [((), False), (("192.0.2.9",), False), (("192.0.2.0/24",), True)])
+def test_who_asks_through_a_proxy_is_believed_where_it_is_one(tmp_path, proxy, believed):
+    settings = Settings(store=str(tmp_path), sources=(PLAIN,), allow=("tests",), limits=Limits(rate=0.5), proxy=proxy)
+    with TestClient(create(settings), base_url="http://localhost", client=("192.0.2.1", 50_000)) as client:
+        clients = ("203.0.113.1", "203.0.113.1", "203.0.113.2")
+        asked = [client.get("/api/tasks", headers={"X-Forwarded-For": f"6.6.6.6, {one}"}) for one in clients]
+        assert [a.status_code for a in asked] == [200, 429, 200 if believed else 429]

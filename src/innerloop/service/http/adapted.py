@@ -25,6 +25,7 @@ from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.settings import Settings
+from innerloop.tasks.images import Scan
 
 
 class Raw(NamedTuple):
@@ -179,15 +180,16 @@ def check_ways(source: Source, shape: tuple[int, ...], ways: int) -> None:
         )
 
 
-def decide(source: Source, raw: Sequence[Raw]) -> Source:
-    """The source as it is to be read once these examples were learned from; see `rows.read`.
+def decide(source: Source, scans: Sequence[Scan]) -> Source:
+    """The source as it is to be read once examples were learned from; see `rows.read`.
 
-    Raises:
-        InputError: A picture cannot be read.
+    Args:
+        source: As it is read before.
+        scans: The pictures among the examples, where they decide.
     """
-    reading, files = source.reading, [example.value for example in raw if example.kind == "pictures"]
+    reading = source.reading
     if source.preprocessing is not None:
-        reading = reading.of_pictures(files, source.preprocessing)
+        reading = reading.of_scans(scans)
     elif reading.unit is None:
         reading = replace(reading, unit=1)  # numbers in JSON have no type
     return replace(source, reading=reading)

@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from innerloop.service.http import read_routes, routes
+from innerloop.service.http import ending, read_routes, routes
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
 from innerloop.service.http.guard import Guard, answer
 from innerloop.service.http.payload import first
@@ -39,6 +39,7 @@ def create(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        ending.in_time()
         yield
         service.close()
 
@@ -64,6 +65,7 @@ def create(settings: Settings) -> FastAPI:
 
 def from_environment() -> FastAPI:
     """The application of a worker that was started by another process."""
+    ending.with_parent()
     return create(Settings.from_json(os.environ[ENVIRONMENT]))
 
 

@@ -16,6 +16,8 @@ from typing import Any, cast
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from innerloop.service import addresses
+
 try:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 except ImportError:  # httptools is compiled, h11 goes everywhere and bounds headers itself
@@ -55,7 +57,7 @@ class Connections:
     Args:
         most: How many there may be.
         each: How many of one address.
-        free: Addresses that stand for many clients, such as a proxy's: `each` is not for them.
+        free: Addresses that stand for many clients, such as proxies: `each` is not for them.
         request: Seconds until the head of a request has arrived.
         idle: Seconds between an answer and the next request.
         stalled: Seconds in which some of an answer must be read.
@@ -163,7 +165,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        self.address = str(peer[0]) if isinstance(peer, tuple) else "?"
+        self.address = addresses.name(str(peer[0])) if isinstance(peer, tuple) else "?"
         if self._connections.admit(self):
             self._inner.connection_made(self._transport)
             return

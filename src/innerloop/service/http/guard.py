@@ -4,12 +4,16 @@ import asyncio
 import json
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from innerloop.service.addresses import Proxies
+from innerloop.service.http.batching import CLIENT
 from innerloop.service.http.connections import HEADER_BYTES, HEADERS
 from innerloop.service.http.counting import Counter
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
@@ -22,6 +26,8 @@ _LOOKING = ("GET", "HEAD", "OPTIONS")
 _OPEN = ("/", "/healthz", "/openapi.json", "/favicon.ico")
 """Paths without data; anybody may fetch them."""
 _RATE = 50.0
+_GOOD = 1_000
+"""Keys that are known to have been right."""
 _BODIES_MB = 256.0
 """Bodies that are held in memory at the same time."""
 _PATIENCE = 30.0
@@ -50,6 +56,9 @@ class Guard:
         self._settings, self._limits = service.settings, service.limits
         rate = self._limits.rate
         self._rate = Rate(_RATE if rate is None and self._settings.keys else rate)
+        self._proxies = Proxies(self._settings.proxy)
+        self._good: OrderedDict[str, None] = OrderedDict()
+        """Keys that were right: who shows one again is not kept out by others at the same address."""
         self._most = self._limits.body_mb * 1e6
         self._held = 0
 
@@ -74,12 +83,19 @@ class Guard:
         except ANSWERED as error:
             if not status:
                 await _refuse(as_http(error), sending)
+        except ClientDisconnect:
+            pass  # one line below
+        except asyncio.CancelledError:  # only a server that is stopping does that
+            if not status:
+                await _refuse(HTTPError(503, "the server is stopping: try again", retry=2), sending)
         except Exception:
             _LOG.exception("%s %s failed", scope["method"], scope["path"])
             if not status:
                 await _refuse(HTTPError(500, "the server failed: see its log"), sending)
         finally:
             self._held -= body.size
+            if body.cut:
+                _LOG.info("%s %s: the client left after %d bytes", scope["method"], scope["path"], body.size)
             self._count(scope, status, time.perf_counter() - start)
 
     async def _admit(self, scope: Scope) -> None:
@@ -88,13 +104,16 @@ class Guard:
         self._check_host(headers.get("host", ""))
         if method not in _LOOKING:
             _check_origin(headers)
-        client = scope["client"][0] if scope.get("client") else "?"
+        peer = scope["client"][0] if scope.get("client") else "?"
+        client = self._proxies.client(peer, headers.getlist("x-forwarded-for"))
         if self._settings.keys and path not in _OPEN and not path.startswith("/static/"):
-            client = await self._check_key(headers, method, path)
+            client = await self._check_key(headers, method, path, client)
+        CLIENT.set(client)
         if wait := self._rate.wait(client):
-            raise HTTPError(
-                429, f"more than {self._rate.rate:g} requests a second: slow down", retry=max(1, round(wait))
-            )
+            raise self._too_many(wait)
+
+    def _too_many(self, wait: float) -> HTTPError:
+        return HTTPError(429, f"more than {self._rate.rate:g} requests a second: slow down", retry=max(1, round(wait)))
 
     def _check_host(self, host: str) -> None:
         # A name that an attacker's DNS points here reaches a loopback server from any page that is open in a browser.
@@ -107,13 +126,19 @@ class Guard:
                 421, f"this server is not called '{name[:100]}': use localhost, or name it with --allowed-hosts"
             )
 
-    async def _check_key(self, headers: Headers, method: str, path: str) -> str:
+    async def _check_key(self, headers: Headers, method: str, path: str, address: str) -> str:
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        key = None
-        if scheme.lower() == "bearer" and token:
-            key = await self._service.threads.read(self._service.keys.find, token.strip())
+        token = token.strip() if scheme.lower() == "bearer" else ""
+        if token not in self._good and (wait := self._rate.wait(address, take=False)):
+            raise self._too_many(wait)
+        key = await self._service.threads.read(self._service.keys.find, token) if token else None
+        self._good.pop(token, None)
         if key is None:
+            self._rate.wait(address)
             raise HTTPError(401, "this server demands an API key: send 'Authorization: Bearer <key>'")
+        self._good[token] = None
+        if len(self._good) > _GOOD:
+            self._good.popitem(last=False)
         looking = method in _LOOKING or (method == "POST" and path.endswith("/predict"))
         if key.scope != "write" and not looking:
             raise HTTPError(403, "this API key may only look and predict: changing something needs one of scope write")
@@ -130,7 +155,7 @@ class _Body:
     """Counts what a client sends, and stops it where it is too much or too slow."""
 
     def __init__(self, guard: Guard, receive: Receive, headers: Headers):
-        self.size = 0
+        self.size, self.cut = 0, False
         self._ended = False  # afterwards the client's leaving is awaited, which may take as long as it likes
         self._guard, self._receive, self._headers = guard, receive, headers
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -157,6 +182,7 @@ class _Body:
             if left < _PATIENCE:
                 raise HTTPError(408, f"the body took more than {_WHOLE:g} s: send less at a time") from error
             raise HTTPError(408, f"nothing came for {_PATIENCE:g} s: send the body without pauses") from error
+        self.cut = self.cut or (message["type"] == "http.disconnect" and not self._ended)
         if message["type"] == "http.request":
             piece = len(message.get("body", b""))
             self.size += piece

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -12,7 +13,7 @@ import time
 from typing import Any
 
 from innerloop.core.errors import InputError
-from innerloop.service.http import listening
+from innerloop.service.http import ending, listening
 from innerloop.service.settings import ENVIRONMENT, Settings
 
 _IDLE = 60
@@ -31,11 +32,13 @@ def check(settings: Settings) -> None:
     Raises:
         InputError: No key where one is demanded, a store that cannot be used, a number that makes no sense.
     """
+    from innerloop.service.addresses import Proxies
     from innerloop.service.store.keys import Keys
     from innerloop.service.store.store import Store
 
     if not 0 <= settings.port < 65536:
         raise InputError(f"there is no port {settings.port}: take one from 1 to 65535, or 0 for any that is free")
+    Proxies(settings.proxy)
     if settings.workers < 1:
         raise InputError(f"{settings.workers} workers cannot serve: take 1 or more")
     if settings.run_folder is not None and not settings.run_folder.is_dir():
@@ -67,6 +70,19 @@ def serve(settings: Settings) -> None:
     listening.check(settings.host, settings.port)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     common = options(settings)
+
+    class Workers(Multiprocess):
+        """Waits for them no longer than they have, nor when it is asked again."""
+
+        def join_all(self) -> None:
+            end = time.monotonic() + ending.LATEST + _MOMENT
+            while alive := [worker.process for worker in self.processes if worker.process.is_alive()]:
+                again = {signal.SIGTERM, signal.SIGINT} & set(self.signal_queue)
+                if again or time.monotonic() > end:
+                    for process in alive:
+                        process.kill()
+                alive[0].join(_MOMENT)
+
     if settings.workers == 1:
         from innerloop.service.http.app import create
 
@@ -91,11 +107,12 @@ def serve(settings: Settings) -> None:
         )
         sockets = listening.sockets(settings.host, settings.port)
         threading.Thread(target=_await, args=(settings, sockets[0].getsockname()[1]), daemon=True).start()
-        Multiprocess(config, sockets).run()
+        Workers(config, sockets).run()
 
 
 def options(settings: Settings) -> dict[str, Any]:
     """What uvicorn is told."""
+    from innerloop.service.addresses import Proxies
     from innerloop.service.http.connections import HEADER_BYTES, Connections
 
     most = min(settings.limits.connections, max(1, _open_files() - _SPARE_FILES))
@@ -105,10 +122,11 @@ def options(settings: Settings) -> dict[str, Any]:
         "access_log": False,
         "log_level": "warning",
         "server_header": False,
-        "http": Connections(most, settings.limits.address_connections, idle=_IDLE),
+        "http": Connections(most, settings.limits.address_connections, Proxies(settings.proxy), idle=_IDLE),
         "ws": "none",
         "h11_max_incomplete_event_size": HEADER_BYTES,
-        "timeout_graceful_shutdown": 20,
+        "proxy_headers": False,  # uvicorn believes anyone on loopback; `guard` believes --proxy
+        "timeout_graceful_shutdown": ending.GRACE,
         "timeout_keep_alive": _IDLE,
     }
 

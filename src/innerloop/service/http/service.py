@@ -19,6 +19,7 @@ from innerloop.service.http import thumbnails, transfer
 from innerloop.service.http.adapted import Adapted, Raw, Sources, check_kind, check_ways, decide, encode, is_file
 from innerloop.service.http.batching import Batcher, Work
 from innerloop.service.http.cache import Cache
+from innerloop.service.http.costs import costs_of
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.metrics import Metrics
 from innerloop.service.http.recent import Asked, Recent
@@ -29,6 +30,7 @@ from innerloop.service.store.keys import Keys
 from innerloop.service.store.records import Change, Example, Task
 from innerloop.service.store.store import Store
 from innerloop.service.store.transfer import file_of
+from innerloop.tasks.images import Scan, scan
 
 T = TypeVar("T")
 
@@ -61,8 +63,8 @@ class Service:
             transfer.serve(self.store, self.sources, name, settings.allow)
 
     def close(self) -> None:
-        """Finish what waits."""
-        self.batcher.close()
+        """Refuse what waits."""
+        self.batcher.close(finish=False)
         self.recent.close()
         self.store.close()
 
@@ -87,9 +89,9 @@ class Service:
         await self._check_classes(task, source, raw)
         small = functools.partial(_thumbnails, pixels=self.limits.pixels)
         # Thumbnails first: a picture that cannot be read is refused before an encoder spends time on the others.
-        pictures = await self._together(("thumbnail",), raw, small)
+        pictures = await self._together(("thumbnail",), raw, raw, small)
         while True:
-            decided = await _thread(decide, source, raw)
+            decided = decide(source, await self._scans(source, raw))
             rows = await self._encode(task.file or source.name, decided, raw)
             taught = list(zip(raw, rows, pictures, strict=True))
             try:
@@ -104,7 +106,7 @@ class Service:
         check_kind(source, raw)
         asked = [(example, adapted) for example in raw]
         work = functools.partial(_answered, pixels=self.limits.pixels)
-        results = await self._together(("predict", task.file or source.name), asked, work, source.kind == "texts")
+        results = await self._together(("predict", task.file or source.name), raw, asked, work, source.kind == "texts")
         answers = [answer for _, answer in results]
         ids = [self.recent.put(Asked(task.id, row, example)) for (row, _), example in zip(results, raw, strict=True)]
         accepted = sum(answer.accepted for answer in answers)
@@ -123,7 +125,7 @@ class Service:
         raw = asked.raw._replace(label=label)
         await self._check_classes(task, source, [raw])
         (picture,) = await self._together(
-            ("thumbnail",), [raw], functools.partial(_thumbnails, pixels=self.limits.pixels)
+            ("thumbnail",), [raw], [raw], functools.partial(_thumbnails, pixels=self.limits.pixels)
         )
         return await self._keep(task, [(raw, asked.row, picture)], expected, f"feedback: 1 to {label}")
 
@@ -191,22 +193,30 @@ class Service:
     async def _encode(self, queue: str, source: Source, raw: Sequence[Raw]) -> list[np.ndarray]:
         work = functools.partial(_encoded, pixels=self.limits.pixels)
         pairs = [(example, source) for example in raw]
-        return await self._together(("encode", queue), pairs, work, source.kind == "texts")
+        return await self._together(("encode", queue), raw, pairs, work, source.kind == "texts")
 
-    async def _together(self, queue: Hashable, items: Sequence[Any], work: Work, alone: bool = False) -> list[Any]:
-        """Results of items that are worked on with those of other requests, in parts that leave others a turn."""
-        step = self.batcher.largest
-        futures = []
+    async def _scans(self, source: Source, raw: Sequence[Raw]) -> list[Scan]:
+        """What tells ink from paper in the first pictures of a task; none where it is known."""
+        preprocessing, pictures = source.preprocessing, [example for example in raw if example.kind == "pictures"]
+        if preprocessing is None or not pictures or not source.reading.undecided(preprocessing):
+            return []
+        size = preprocessing["size"]
+        return await self._together(("scan", size), pictures, pictures, functools.partial(_scanned, size=size))
+
+    async def _together(
+        self, queue: Hashable, raw: Sequence[Raw], items: Sequence[Any], work: Work, alone: bool = False
+    ) -> list[Any]:
+        """Results of items, one for each example, that are worked on in turns with those of other requests."""
+        pictures = any(example.kind == "pictures" for example in raw)
+        costs = await _thread(costs_of, raw) if pictures else costs_of(raw)
+        future = self.batcher.submit(queue, items, work, alone, costs)
         try:
-            futures = [self.batcher.submit(queue, items[i : i + step], work, alone) for i in range(0, len(items), step)]
             async with asyncio.timeout(self.limits.seconds):
-                parts = [await asyncio.wrap_future(future) for future in futures]
+                return await asyncio.wrap_future(future)
         except TimeoutError as error:
             raise HTTPError(503, f"no answer in {self.limits.seconds:g} s: the server is busy, try again", 5) from error
         finally:
-            for future in futures:  # a client that left, or an error in one part: the others need not be worked on
-                future.cancel()
-        return [result for part in parts for result in part]
+            future.cancel()  # a client that left, or waited too long: what was not begun need not be worked on
 
     def _task(self, name: str) -> tuple[Task, Source]:
         task = self.store.task(name)
@@ -301,6 +311,10 @@ def _answered(asked: Sequence[tuple[Raw, Adapted]], pixels: int) -> list[tuple[n
         for i, answer in zip(places, answers, strict=True):
             results[i] = rows[i], answer
     return [one for one in results if one is not None]
+
+
+def _scanned(raw: Sequence[Raw], size: int) -> list[Scan]:
+    return [scan(example.value, size, 1, example.name) for example in raw]
 
 
 def _thumbnails(raw: Sequence[Raw], pixels: int) -> list[tuple[bytes, str] | None]:

@@ -1,6 +1,7 @@
 """Pictures as clients send them: checked before they are decoded, and kept only as small copies of our own."""
 
 import io
+import sys
 import warnings
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,15 @@ def check(content: bytes, name: str, pixels: int) -> None:
         HTTPError: It is not acceptable.
     """
     _opened(content, name, pixels).close()
+
+
+def size(content: bytes) -> tuple[int, int]:
+    """Width and height of a picture as its header has them, (0, 0) where it is none."""
+    try:
+        with _opened(content, "", sys.maxsize) as picture:
+            return picture.size
+    except HTTPError:
+        return 0, 0
 
 
 def thumbnail(content: bytes, name: str, pixels: int) -> tuple[bytes, str]:

@@ -1,0 +1,29 @@
+"""What it should cost to encode an example, in seconds of one core: the batcher's own measurements correct it.
+
+Measured on an Intel Xeon, CPU seconds, 2026-11-27: a text of 20 characters in a batch of 32 takes 0.5 ms
+(`use-multilingual`) to 1.8 ms (`minilm`), one of 10,000 takes 62 to 175 ms and 68 ms; decoding and scaling a picture
+takes 2 ms and 3 (JPEG) to 60 ns (PNG) a pixel.
+"""
+
+from collections.abc import Sequence
+
+from innerloop.service.http import thumbnails
+from innerloop.service.http.adapted import Raw
+
+_TEXT, _CHARACTER = 6e-4, 6e-6
+_PICTURE, _PIXEL = 2e-3, 5e-8
+_VECTOR, _NUMBER = 1e-4, 1e-7
+
+
+def costs_of(raw: Sequence[Raw]) -> list[float]:
+    """Seconds for each example; of a picture, only the header is read."""
+    return [_cost(example) for example in raw]
+
+
+def _cost(raw: Raw) -> float:
+    if raw.kind == "texts":
+        return _TEXT + _CHARACTER * len(raw.value)
+    if raw.kind == "features":
+        return _VECTOR + _NUMBER * len(raw.value)
+    width, height = thumbnails.size(raw.value)
+    return _PICTURE + _PIXEL * width * height
