@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from innerloop.service.http.counting import Counter
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
+from innerloop.service.http.routes import CLIENT
 from innerloop.service.http.service import Service
 from innerloop.service.limits import Rate
 from innerloop.service.settings import LOOPBACK_NAMES
@@ -88,7 +89,7 @@ class Guard:
             _check_origin(headers)
         client = scope["client"][0] if scope.get("client") else "?"
         if self._settings.keys and path not in _OPEN and not path.startswith("/static/"):
-            client = await self._check_key(headers, method, path)
+            client = scope[CLIENT] = await self._check_key(headers, method, path)
         if wait := self._rate.wait(client):
             raise HTTPError(
                 429, f"more than {self._rate.rate:g} requests a second: slow down", retry=max(1, round(wait))

@@ -66,22 +66,23 @@ class Service:
         self.recent.close()
         self.store.close()
 
-    async def create(self, name: str, source: str, reject: float | None) -> Task:
-        """A new task, of a source that is offered."""
+    async def create(self, store: Store, name: str, source: str, reject: float | None) -> Task:
+        """A new task, of a source that is offered; `store` is as the client asked it, here and below."""
         offered = await _thread(self.sources.find, source)
-        return await self.threads.change(self.store.create, name, source, offered.kind, reject)
+        return await self.threads.change(store.create, name, source, offered.kind, reject)
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, store: Store, name: str) -> None:
         """Forget a task."""
-        task = await self.threads.read(self.store.task, name)
-        await self.threads.change(self.store.delete, name)
+        task = await self.threads.change(store.delete, name)
         # Another worker keeps its copy until newer tasks push it out; ids are never given twice, so it answers nobody.
         self._adapted.forget(lambda key: isinstance(key, tuple) and key[0] == task.id)
 
     async def teach(
-        self, name: str, raw: Sequence[Raw], expected: int | None = None, action: str = ""
-    ) -> tuple[Change, dict[str, int]]:
+        self, store: Store, name: str, raw: Sequence[Raw], expected: int | None = None, action: str = ""
+    ) -> Change:
         """Learn from labelled examples, all or none of them; they are on the disk when this returns."""
+        if (known := await self.threads.read(store.known)) is not None:  # before what it changed is held against it
+            return known
         task, source = await _thread(self._task, name)
         check_kind(source, raw)
         await self._check_classes(task, source, raw)
@@ -93,7 +94,7 @@ class Service:
             rows = await self._encode(task.file or source.name, decided, raw)
             taught = list(zip(raw, rows, pictures, strict=True))
             try:
-                return await self._keep(task, taught, expected, action, (source.reading, decided.reading))
+                return await self._keep(store, task, taught, expected, action, (source.reading, decided.reading))
             except RereadError:  # another request taught the first pictures: what they decided holds
                 task, source = await _thread(self._task, name)
 
@@ -112,10 +113,10 @@ class Service:
         self.metrics.predictions.labels("no").inc(len(answers) - accepted)
         return task.version, list(zip(ids, answers, strict=True))
 
-    async def feedback(
-        self, name: str, prediction: str, label: str, expected: int | None
-    ) -> tuple[Change, dict[str, int]]:
+    async def feedback(self, store: Store, name: str, prediction: str, label: str, expected: int | None) -> Change:
         """Learn from the example behind a prediction."""
+        if (known := await self.threads.read(store.known)) is not None:
+            return known
         task, source = await _thread(self._task, name)
         asked = await _thread(self.recent.find, prediction, task.id)
         if asked is None:
@@ -125,16 +126,12 @@ class Service:
         (picture,) = await self._together(
             ("thumbnail",), [raw], functools.partial(_thumbnails, pixels=self.limits.pixels)
         )
-        return await self._keep(task, [(raw, asked.row, picture)], expected, f"feedback: 1 to {label}")
+        return await self._keep(store, task, [(raw, asked.row, picture)], expected, f"feedback: 1 to {label}")
 
     async def described(self, name: str) -> tuple[Task, dict[str, int], dict[str, Any] | None]:
         """A task, the number of examples of each class, and its calibration where it can be adapted."""
         task, classes = await self.threads.read(self.store.described, name)
-        if len(classes) < 2:
-            return task, classes, None
-        with contextlib.suppress(InnerloopError):
-            return task, classes, (await _thread(self._adapt, task)).calibration()
-        return task, classes, None
+        return task, classes, await self._calibration(task, classes)
 
     def calibration(self, task: Task) -> dict[str, Any] | None:
         """Calibration of a task that is in memory."""
@@ -146,23 +143,32 @@ class Service:
         _, source = await _thread(self._task, name)
         return await _thread(transfer.give, self.store, name, source)
 
-    async def take(self, name: str, content: bytes) -> Task:
-        """A task from a `.fewshot` file, with all its versions."""
-        return await self.threads.change(transfer.take, self.store, self.sources, name, content)
+    async def take(self, store: Store, name: str, content: bytes) -> tuple[Task, dict[str, int], dict[str, Any] | None]:
+        """A task from a `.fewshot` file, with all its versions, as `described` says it."""
+        task = await self.threads.change(transfer.take, store, self.sources, name, content)
+        classes = await self.threads.read(store.classes, task)
+        return task, classes, await self._calibration(task, classes)
 
     def measure(self) -> None:
         """Bring gauges up to date."""
         self.metrics.waiting.set(self.batcher.items)
         self.metrics.adapted.set(len(self._adapted))
 
+    async def _calibration(self, task: Task, classes: dict[str, int]) -> dict[str, Any] | None:
+        if len(classes) > 1:
+            with contextlib.suppress(InnerloopError):
+                return (await _thread(self._adapt, task)).calibration()
+        return None
+
     async def _keep(
         self,
+        store: Store,
         task: Task,
         taught: Sequence[tuple[Raw, np.ndarray, tuple[bytes, str] | None]],
         expected: int | None,
         action: str,
         readings: tuple[Reading, Reading] | None = None,
-    ) -> tuple[Change, dict[str, int]]:
+    ) -> Change:
         _check_shape(task, [row for _, row, _ in taught], [raw for raw, _, _ in taught])
         examples = [
             Example(
@@ -174,9 +180,9 @@ class Service:
             )
             for raw, row, picture in taught
         ]
-        change = await self.threads.change(self.store.add, task.name, examples, action, expected, readings)
+        change = await self.threads.change(store.add, task.name, examples, action, expected, readings)
         self.metrics.examples.inc(len(examples))
-        return change, (await self.threads.read(self.store.described, task.name))[1]
+        return change
 
     async def _check_classes(self, task: Task, source: Source, raw: Sequence[Raw]) -> None:
         """Refuse too many classes before anything is computed; the store counts once more."""

@@ -98,6 +98,9 @@ _FROM_2 = (
     "INSERT INTO totals SELECT count(*) FROM tasks",
     "CREATE TRIGGER task_inserted AFTER INSERT ON tasks BEGIN UPDATE totals SET tasks = tasks + 1; END",
     "CREATE TRIGGER task_deleted AFTER DELETE ON tasks BEGIN UPDATE totals SET tasks = tasks - 1; END",
+    "CREATE TABLE answers (id INTEGER PRIMARY KEY AUTOINCREMENT, client TEXT NOT NULL, key TEXT NOT NULL, "
+    "digest BLOB NOT NULL, answer TEXT NOT NULL, time REAL NOT NULL, UNIQUE (client, key)) STRICT",
+    "CREATE INDEX answers_by_time ON answers (time)",
 )
 _STEPS_UP = (tuple(_TABLES.strip().rstrip(";").split(";\n")) + _FROM_2, _FROM_1 + _FROM_2, _FROM_2)
 """What makes a store of each earlier version one of today; 0 is an empty file."""
