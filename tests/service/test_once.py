@@ -82,7 +82,7 @@ def test_the_first_answer_stands_whatever_came_after(client):
     asked = {"json": {"prediction": said, "label": "a"}, "headers": {"Idempotency-Key": "two"}}
     first = client.post("/api/tasks/t/feedback", **asked)
     app: Any = client.app
-    app.state.service.recent._kept.forget(lambda key: True)
+    app.state.service.recent._kept.forget(lambda key, asked: True)
     assert client.post("/api/tasks/t/feedback", **asked).json() == first.json()
     client.delete("/api/tasks/t").raise_for_status()
     assert client.post("/api/tasks/t/feedback", **asked).json() == first.json()

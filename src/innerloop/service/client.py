@@ -288,9 +288,15 @@ class Task:
         answer = self.client.request("PATCH", f"{self._path}/examples/{example}", json={"label": label})
         return answer.json()["version"]
 
-    def remove(self, example: int) -> int:
-        """Take an example out; returns the version."""
-        return self.client.request("DELETE", f"{self._path}/examples/{example}").json()["version"]
+    def remove(self, example: int, forever: bool = False) -> int:
+        """Take an example out; returns the version.
+
+        Args:
+            example: As `examples` lists it.
+            forever: Erase it from every version and every file of the service as well. This cannot be undone.
+        """
+        asked = {"forever": 1} if forever else None
+        return self.client.request("DELETE", f"{self._path}/examples/{example}", params=asked).json()["version"]
 
     def drop(self, label: str) -> int:
         """Take a class out with its examples; returns the version."""

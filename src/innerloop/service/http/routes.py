@@ -246,7 +246,8 @@ async def list_examples(
 async def show_picture(name: Name, id: Id, worker: Worker) -> Response:
     """A small copy of the picture."""
     content, mime = await worker.threads.read(worker.store.picture, name, id)
-    return Response(content, media_type=mime, headers={"cache-control": "private, max-age=86400"})
+    # No browser keeps it: it may be erased.
+    return Response(content, media_type=mime)
 
 
 @router.patch("/tasks/{name}/examples/{id}", tags=["examples"])
@@ -260,8 +261,20 @@ async def relabel_example(
 
 
 @router.delete("/tasks/{name}/examples/{id}", tags=["examples"])
-async def remove_example(name: Name, id: Id, worker: Worker, seen: Expected, store: Asked) -> VersionOut:
-    """Take an example out; earlier versions keep it."""
+async def remove_example(
+    name: Name,
+    id: Id,
+    worker: Worker,
+    seen: Expected,
+    store: Asked,
+    forever: Annotated[
+        bool,
+        Query(description="Erase it from every version and every file of the store; this cannot be undone."),
+    ] = False,
+) -> VersionOut:
+    """Take an example out; earlier versions keep it, unless it is to be forgotten forever."""
+    if forever:
+        return VersionOut(version=(await worker.erase(store, name, id, seen)).version)
     return VersionOut(version=(await worker.threads.change(store.remove, name, id, seen)).version)
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from innerloop.core.errors import InputError
@@ -89,6 +90,10 @@ def serve(settings: Settings) -> None:
         if not server.started:
             sys.exit(_FAILED)
         return
+    from innerloop.service.http.recent import remove
+
+    store = Path(settings.store).expanduser()
+    remove(store)
     with tempfile.TemporaryDirectory(prefix="innerloop-metrics-") as folder:
         os.environ[ENVIRONMENT] = settings.to_json()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
@@ -98,6 +103,7 @@ def serve(settings: Settings) -> None:
         sockets = listening.sockets(settings.host, settings.port)
         threading.Thread(target=_await, args=(settings, sockets[0].getsockname()[1]), daemon=True).start()
         Multiprocess(config, sockets).run()
+    remove(store)
 
 
 def _announce(settings: Settings, port: int) -> None:

@@ -21,9 +21,10 @@ from innerloop.service.http.batching import Batcher, Work
 from innerloop.service.http.cache import Cache
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.metrics import Metrics
-from innerloop.service.http.recent import Asked, Recent
+from innerloop.service.http.recent import Asked, Recent, remove
 from innerloop.service.http.threads import Threads
 from innerloop.service.settings import Settings
+from innerloop.service.store.erase import erase
 from innerloop.service.store.errors import BusyError, RereadError
 from innerloop.service.store.keys import Keys
 from innerloop.service.store.records import Change, Example, Task
@@ -53,7 +54,10 @@ class Service:
         self.sources = Sources(settings)
         threads = self.limits.workers_threads(settings.workers)
         self.batcher = Batcher(threads, self.limits.waiting, seen=self.metrics.batch)
-        shared = self.store.database.path.parent if settings.workers > 1 else None
+        folder = self.store.database.path.parent
+        shared = folder if settings.workers > 1 else None
+        if shared is None:
+            remove(folder)
         self.recent = Recent(self.limits, shared)
         self._adapted: Cache[Adapted] = Cache(self.limits.adapted, self.limits.adapted_mb * 1e6, lambda a: a.size)
         self._turn: dict[str, tuple[Task, Source]] = {}
@@ -75,7 +79,18 @@ class Service:
         """Forget a task."""
         task = await self.threads.change(store.delete, name)
         # Another worker keeps its copy until newer tasks push it out; ids are never given twice, so it answers nobody.
-        self._adapted.forget(lambda key: isinstance(key, tuple) and key[0] == task.id)
+        self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task.id)
+
+    async def erase(self, store: Store, name: str, example: int, expected: int | None) -> Change:
+        """Take an example out of all versions, of what is in memory, and of every file of the store."""
+        task = await self.threads.read(self.store.task, name)
+        bare = None if task.file is None else await _thread(transfer.bare, self.store, self.sources, task.file)
+        try:
+            return await self.threads.change(erase, store, name, example, expected, bare)
+        finally:  # also where it was erased before, and something held the files then
+            self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task.id)
+            await self.threads.change(self.recent.erase, task.id)
+            await self.threads.change(self.store.database.scrub)
 
     async def teach(
         self, store: Store, name: str, raw: Sequence[Raw], expected: int | None = None, action: str = ""

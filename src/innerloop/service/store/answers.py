@@ -26,7 +26,7 @@ class Once:
     key: str
     """What the client calls this change, and no other."""
     digest: bytes
-    """Of all that was asked for."""
+    """Hash of all that was asked for."""
 
 
 def once(c: sqlite3.Connection, asked: Once | None, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -25,6 +25,7 @@ _READ_SECONDS = 0.5
 _STEPS = 10_000
 """Instructions of SQLite between two looks at the clock."""
 _BUSY = "the store is busy: try again"
+_STILL = "what was erased is shown to nobody, but its bytes are still in the files of the store: it is busy, try again"
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 _TABLES = f"""
 {_FILES};
@@ -94,8 +95,8 @@ _FROM_1 = (
 )
 """What makes a store of release 0.1.0 the second one; how its examples are read was not decided (`Reading()`)."""
 _FROM_2 = (
-    "CREATE TABLE totals (tasks INTEGER NOT NULL) STRICT",
-    "INSERT INTO totals SELECT count(*) FROM tasks",
+    "CREATE TABLE totals (tasks INTEGER NOT NULL, unscrubbed INTEGER NOT NULL) STRICT",
+    "INSERT INTO totals SELECT count(*), 0 FROM tasks",
     "CREATE TRIGGER task_inserted AFTER INSERT ON tasks BEGIN UPDATE totals SET tasks = tasks + 1; END",
     "CREATE TRIGGER task_deleted AFTER DELETE ON tasks BEGIN UPDATE totals SET tasks = tasks - 1; END",
     "CREATE TABLE answers (id INTEGER PRIMARY KEY AUTOINCREMENT, client TEXT NOT NULL, key TEXT NOT NULL, "
@@ -185,6 +186,32 @@ class Database:
                 self.lose(error)
         if self._lost is not None:
             raise self._lost
+
+    def scrub(self) -> None:
+        """Leave nothing in any file of what was erased since this was last done.
+
+        Pages that were freed, and the rest of pages that were split, keep what was in them, so all are written anew.
+
+        Raises:
+            BusyError: Somebody reads the store, or changes it: it is to be done again.
+            StoreError: It cannot be written.
+        """
+        self.check()
+        if not self._turn.acquire(timeout=self._seconds):
+            raise BusyError(_STILL)
+        try:
+            with self._explained():
+                c = self._writer
+                c.execute(f"PRAGMA busy_timeout = {int(1000 * self._seconds)}")
+                if not c.execute("SELECT unscrubbed FROM totals").fetchone()[0]:
+                    return
+                c.execute("VACUUM")
+                if c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    raise BusyError(_STILL)
+                c.execute("UPDATE totals SET unscrubbed = 0")
+                self.check()
+        finally:
+            self._turn.release()
 
     def lose(self, error: LostError) -> None:
         """Have nothing changed any more."""

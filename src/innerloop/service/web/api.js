@@ -92,6 +92,7 @@ export const versions = (name) => call("GET", `${of(name)}/versions`);
 export const undo = (name, to, version) => call("POST", `${of(name)}/undo`, { json: { to }, version });
 export const relabel = (name, id, label) => call("PATCH", `${of(name)}/examples/${part(id)}`, { json: { label } });
 export const forget = (name, id) => call("DELETE", `${of(name)}/examples/${part(id)}`);
+export const erase = (name, id) => call("DELETE", `${of(name)}/examples/${part(id)}?forever=1`);
 export const feedback = (name, prediction, label) => call("POST", `${of(name)}/feedback`, { json: { prediction, label } });
 export const runs = () => call("GET", "api/runs");
 export const run = (name) => call("GET", `api/runs/${name.split("/").map(part).join("/")}`);
