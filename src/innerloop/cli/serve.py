@@ -49,6 +49,8 @@ class KeysCommand:
     """read: look and predict; write: everything."""
     name: str = ""
     """What it is for, so that you know it again."""
+    task: tuple[str, ...] = ()
+    """Names of the tasks that it reaches; none: all, and runs and metrics as well."""
     json: bool = False
     """Print JSON on standard output."""
 
@@ -85,9 +87,9 @@ def _keys(argv: list[str]) -> int:
     from innerloop.service.store import keys
 
     if options.what == "add":
-        made, token = keys.add(options.store, options.scope, options.name)
+        made, token = keys.add(options.store, options.scope, options.name, options.task)
         if options.json:
-            emit({"id": made.id, "scope": made.scope, "name": made.name, "key": token})
+            emit({"id": made.id, "scope": made.scope, "name": made.name, "tasks": made.tasks, "key": token})
             return 0
         print(f"key {made.id}, scope {made.scope}: kept only as a hash, so it cannot be shown again", stderr=True)
         print(token)
@@ -100,8 +102,9 @@ def _keys(argv: list[str]) -> int:
     if options.json:
         emit([vars(key) for key in entries])
         return 0
-    table = Table("id", "name", "scope", "made", "revoked")
+    table = Table("id", "name", "scope", "tasks", "made", "revoked")
     for key in entries:
-        table.add_row(str(key.id), key.name, key.scope, key.created, key.revoked or "")
+        tasks = ", ".join(key.tasks or ("all",))
+        table.add_row(str(key.id), key.name, key.scope, tasks, key.created, key.revoked or "")
     print(table)
     return 0

@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from innerloop.service.http.access import KEY
 from innerloop.service.http.counting import Counter
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
-from innerloop.service.http.routes import CLIENT
 from innerloop.service.http.service import Service
 from innerloop.service.limits import Rate
 from innerloop.service.settings import LOOPBACK_NAMES
+from innerloop.service.store.keys import Key
 
 _LOG = logging.getLogger("innerloop.service")
 _LOOKING = ("GET", "HEAD", "OPTIONS")
@@ -89,7 +90,8 @@ class Guard:
             _check_origin(headers)
         client = scope["client"][0] if scope.get("client") else "?"
         if self._settings.keys and path not in _OPEN and not path.startswith("/static/"):
-            client = scope[CLIENT] = await self._check_key(headers, method, path)
+            key = scope[KEY] = await self._check_key(headers, method, path)
+            client = f"key {key.id}"
         if wait := self._rate.wait(client):
             raise HTTPError(
                 429, f"more than {self._rate.rate:g} requests a second: slow down", retry=max(1, round(wait))
@@ -106,7 +108,7 @@ class Guard:
                 421, f"this server is not called '{name[:100]}': use localhost, or name it with --allowed-hosts"
             )
 
-    async def _check_key(self, headers: Headers, method: str, path: str) -> str:
+    async def _check_key(self, headers: Headers, method: str, path: str) -> Key:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         key = None
         if scheme.lower() == "bearer" and token:
@@ -116,7 +118,7 @@ class Guard:
         looking = method in _LOOKING or (method == "POST" and path.endswith("/predict"))
         if key.scope != "write" and not looking:
             raise HTTPError(403, "this API key may only look and predict: changing something needs one of scope write")
-        return f"key {key.id}"
+        return key
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "none"

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from innerloop.service.http import payload, transfer
+from innerloop.service.http.access import KEY, Reach
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.schemas import (
     NAME,
@@ -52,8 +53,6 @@ _MEANINGS = {
 REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Error, "description": meaning} for status, meaning in _MEANINGS.items()
 }
-CLIENT = "innerloop.client"
-"""Where a request's scope says whose key it carries."""
 router = APIRouter(prefix="/api", responses=REFUSALS)
 _FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
 _LABELS = {
@@ -118,7 +117,9 @@ async def asked(
     if idempotency_key is None:
         return worker.store
     digest = await payload.digest(request)
-    return worker.store.asked(Once(client=request.scope.get(CLIENT, ""), key=idempotency_key, digest=digest))
+    key = request.scope.get(KEY)
+    client = "" if key is None else str(key.id)
+    return worker.store.asked(Once(client=client, key=idempotency_key, digest=digest))
 
 
 Asked = Annotated[Store, Depends(asked)]
@@ -170,23 +171,26 @@ async def predict(name: Name, request: Request, worker: Worker) -> Response:
 
 
 @router.post("/tasks", status_code=201, tags=["tasks"])
-async def create_task(body: TaskIn, worker: Worker, store: Asked) -> TaskOut:
+async def create_task(body: TaskIn, worker: Worker, store: Asked, reach: Reach) -> TaskOut:
     """Make a task; it is taught by giving it examples."""
+    reach.check(body.name)
     return _task(await worker.create(store, body.name, body.source, body.reject), {}, None)
 
 
 @router.post("/tasks/import", status_code=201, tags=["tasks"], openapi_extra=_IMPORT_BODY)
-async def import_task(request: Request, worker: Worker, store: Asked) -> TaskOut:
+async def import_task(request: Request, worker: Worker, store: Asked, reach: Reach) -> TaskOut:
     """Make a task of a `.fewshot` file, with all its versions; no code that it names is run."""
     name, file_name, content = await payload.task_file(request)
-    return _task(*await worker.take(store, name or transfer.task_name(file_name), content))
+    name = name or transfer.task_name(file_name)
+    reach.check(name)
+    return _task(*await worker.take(store, name, content))
 
 
 @router.get("/tasks", tags=["tasks"])
-async def list_tasks(worker: Worker) -> list[TaskOut]:
-    """All tasks, by name."""
+async def list_tasks(worker: Worker, reach: Reach) -> list[TaskOut]:
+    """All tasks that the key is for, by name."""
     tasks = await worker.threads.read(worker.store.tasks)
-    return [_task(task, counts, worker.calibration(task)) for task, counts in tasks]
+    return [_task(task, counts, worker.calibration(task)) for task, counts in tasks if task.name in reach]
 
 
 @router.get("/tasks/{name}", tags=["tasks"])

@@ -99,6 +99,7 @@ _FROM_2 = (
     "INSERT INTO totals SELECT count(*), 0 FROM tasks",
     "CREATE TRIGGER task_inserted AFTER INSERT ON tasks BEGIN UPDATE totals SET tasks = tasks + 1; END",
     "CREATE TRIGGER task_deleted AFTER DELETE ON tasks BEGIN UPDATE totals SET tasks = tasks - 1; END",
+    "ALTER TABLE keys ADD COLUMN tasks TEXT",
     "CREATE TABLE answers (id INTEGER PRIMARY KEY AUTOINCREMENT, client TEXT NOT NULL, key TEXT NOT NULL, "
     "digest BLOB NOT NULL, answer TEXT NOT NULL, time REAL NOT NULL, UNIQUE (client, key)) STRICT",
     "CREATE INDEX answers_by_time ON answers (time)",
