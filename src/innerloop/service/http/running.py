@@ -40,6 +40,8 @@ def check(settings: Settings) -> None:
         raise InputError(f"there is no folder {settings.run_folder} for --runs")
     store = Store(settings.store, settings.limits)
     try:
+        if settings.workers > 1:  # one worker does so itself
+            store.database.examine()
         if settings.keys and not any(key.revoked is None for key in Keys(store.database).all()):
             where = f"on {settings.host}" if not settings.local else "with --demand-keys"
             raise InputError(

@@ -19,6 +19,7 @@ from innerloop.service.http import thumbnails, transfer
 from innerloop.service.http.adapted import Adapted, Raw, Sources, check_kind, check_ways, decide, encode, is_file
 from innerloop.service.http.batching import Batcher, Work
 from innerloop.service.http.cache import Cache
+from innerloop.service.http.daily import Daily
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.metrics import Metrics
 from innerloop.service.http.recent import Asked, Recent, remove
@@ -42,11 +43,16 @@ class Service:
 
     Raises:
         InputError: The store or a source that was named cannot be used.
+        LostError: The store is damaged.
     """
 
     def __init__(self, settings: Settings):
         self.settings, self.limits = settings, settings.limits
         self.store = Store(settings.store, self.limits)
+        self.store.database.examine()
+        with contextlib.suppress(BusyError):  # what a server before was asked to erase when it was ended
+            self.store.database.scrub()
+        self._daily = Daily(self.store.database)
         self.threads = Threads(self.limits.changes)
         self.keys = Keys(self.store.database)
         self.metrics = Metrics()
@@ -66,6 +72,7 @@ class Service:
 
     def close(self) -> None:
         """Finish what waits."""
+        self._daily.close()
         self.batcher.close()
         self.recent.close()
         self.store.close()

@@ -24,6 +24,8 @@ _READ_SECONDS = 0.5
 """A read waits for nobody but who locks the whole file."""
 _STEPS = 10_000
 """Instructions of SQLite between two looks at the clock."""
+_SHOWN = 200
+"""Characters of what SQLite says."""
 _BUSY = "the store is busy: try again"
 _STILL = "what was erased is shown to nobody, but its bytes are still in the files of the store: it is busy, try again"
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
@@ -188,6 +190,20 @@ class Database:
         if self._lost is not None:
             raise self._lost
 
+    def examine(self) -> None:
+        """Have every page looked at, over a connection of its own, as a disk may have lost some.
+
+        Raises:
+            BusyError: Somebody locks the store.
+            LostError: It is damaged; nothing is changed any more.
+        """
+        self.check()
+        with self._explained(), contextlib.closing(self._connect(self._seconds)) as connection:
+            faults = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+        if faults != ["ok"]:
+            self.lose(self._damage(faults[0]))
+            self.check()
+
     def scrub(self) -> None:
         """Leave nothing in any file of what was erased since this was last done.
 
@@ -310,11 +326,22 @@ class Database:
             code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT):
                 raise BusyError(_BUSY) from error
+            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                lost = self._damage(error)
+                self.lose(lost)
+                raise lost from error
             if isinstance(error, sqlite3.OperationalError):
                 raise StoreError(
                     f"the store cannot be used now ({error}): nothing was changed; see to the disk that it lies on"
                 ) from error
-            raise StoreError(f"the store is damaged ({error}): nothing was changed; restore a backup") from error
+            raise StoreError(f"the store refused ({error}): nothing was changed") from error
+
+    def _damage(self, fault: object) -> LostError:
+        what = " ".join(str(fault).split())[:_SHOWN]
+        return LostError(
+            f"the store {self.path} is damaged ({what}): nothing is changed any more; stop the service and restore a "
+            f"backup, or save what can be read with `sqlite3 {self.path} .recover`"
+        )
 
     def _prepare(self) -> None:
         connection = self._connect(self._seconds)
