@@ -51,6 +51,8 @@ class KeysCommand:
     """read: look and predict; write: everything."""
     name: str = ""
     """What it is for, so that you know it again."""
+    task: tuple[str, ...] = ()
+    """Names of the tasks that it reaches; none: all, and runs and metrics as well."""
     json: bool = False
     """Print JSON on standard output."""
 
@@ -88,9 +90,9 @@ def _keys(argv: list[str]) -> int:
     from innerloop.service.store import keys
 
     if options.what == "add":
-        key, token = keys.add(options.store, options.scope, options.name)
+        key, token = keys.add(options.store, options.scope, options.name, options.task)
         if options.json:
-            emit({"id": key.id, "scope": key.scope, "name": key.name, "key": token})
+            emit({"id": key.id, "scope": key.scope, "name": key.name, "tasks": key.tasks, "key": token})
             return 0
         print(f"key {key.id}, scope {key.scope}: kept only as a hash, so it cannot be shown again", stderr=True)
         print(token)
@@ -103,8 +105,9 @@ def _keys(argv: list[str]) -> int:
     if options.json:
         emit([vars(key) for key in entries])
         return 0
-    table = Table("id", "name", "scope", "made", "revoked")
+    table = Table("id", "name", "scope", "tasks", "made", "revoked")
     for key in entries:
-        table.add_row(str(key.id), key.name, key.scope, key.created, key.revoked or "")
+        tasks = ", ".join(key.tasks or ("all",))
+        table.add_row(str(key.id), key.name, key.scope, tasks, key.created, key.revoked or "")
     print(table)
     return 0

@@ -11,6 +11,7 @@ with Client("http://127.0.0.1:8000") as client:
 
 import base64
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -56,8 +57,9 @@ class Client:
             url: Of the service, with the path that a proxy gives it.
             key: API key, where the service demands one.
             timeout: Seconds to wait for one answer.
-            tries: How often a request is sent at most. What only looks is sent again when the connection breaks;
-                what changes something only where the service said that it did nothing and when to come back.
+            tries: How often a request is sent at most: again when the connection breaks, and where the service said
+                when to come back. A change carries a name, by which the service makes it once; one of a release that
+                does not know such names is sent again only where the service said that it did nothing.
 
         Raises:
             InputError: httpx is not installed, or the address is none.
@@ -71,6 +73,7 @@ class Client:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self.url = url.rstrip("/")
         self._tries = max(1, tries)
+        self._once = False
         self._http = httpx.Client(base_url=f"{self.url}/", headers=headers, timeout=timeout)
 
     def __enter__(self) -> "Client":
@@ -164,6 +167,8 @@ class Client:
         import httpx
 
         looks = method == "GET" if looks is None else looks
+        if not looks:
+            headers = {"Idempotency-Key": uuid.uuid4().hex} | (headers or {})
         left = self._tries
         while True:
             left -= 1
@@ -173,7 +178,7 @@ class Client:
                 )
             except httpx.TransportError as error:
                 unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-                if left and (looks or unsent):
+                if left and (looks or unsent or self._makes_once()):
                     time.sleep(0.25 * 2 ** (self._tries - 1 - left))
                     continue
                 raise ServiceError(f"{self.url} gives no answer: {error or type(error).__name__}") from error
@@ -185,6 +190,16 @@ class Client:
         if answer.is_success:
             return answer
         raise ServiceError(_message(answer), answer.status_code)
+
+    def _makes_once(self) -> bool:
+        """Whether the service is known to make a change once, however often it is sent."""
+        if not self._once:
+            try:
+                answer = self.request("GET", "healthz").json()
+            except (ServiceError, ValueError):
+                return False
+            self._once = isinstance(answer, dict) and answer.get("idempotency") is True
+        return self._once
 
 
 class Task:
@@ -273,9 +288,15 @@ class Task:
         answer = self.client.request("PATCH", f"{self._path}/examples/{example}", json={"label": label})
         return answer.json()["version"]
 
-    def remove(self, example: int) -> int:
-        """Take an example out; returns the version."""
-        return self.client.request("DELETE", f"{self._path}/examples/{example}").json()["version"]
+    def remove(self, example: int, forever: bool = False) -> int:
+        """Take an example out; returns the version.
+
+        Args:
+            example: As `examples` lists it.
+            forever: Erase it from every version and every file of the service as well. This cannot be undone.
+        """
+        asked = {"forever": 1} if forever else None
+        return self.client.request("DELETE", f"{self._path}/examples/{example}", params=asked).json()["version"]
 
     def drop(self, label: str) -> int:
         """Take a class out with its examples; returns the version."""

@@ -20,7 +20,7 @@ def test_the_oldest_go_first_by_count_and_by_size():
     assert len(cache) == 3, "a value that was replaced weighs nothing"
     cache.put("huge", 1000)
     assert cache.find("huge") == 1000 and len(cache) == 1, "the youngest stays even if it is too large"
-    cache.forget(lambda key: key == "huge")
+    cache.forget(lambda key, _: key == "huge")
     assert len(cache) == 0 and cache._bytes == 0
 
 

@@ -2,6 +2,7 @@ import logging
 import os
 import sqlite3
 import stat
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,8 @@ def test_a_store_is_its_owners_alone_from_the_start(tmp_path):
     with serving(folder, workers=2) as client:  # with what workers share
         teach(client)
         client.post("/api/tasks/t/predict", json={"texts": ["a"]}).raise_for_status()
-        client.app.state.service.recent.close()
+        app: Any = client.app
+        app.state.service.recent.close()
         files = modes(folder)
         assert {"store.sqlite", "store.sqlite-wal", "store.sqlite-shm", "recent.sqlite"} <= set(files)
         assert set(files.values()) == {"0o600"} and stat.S_IMODE(folder.stat().st_mode) == 0o700

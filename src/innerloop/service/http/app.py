@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from importlib import metadata
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from innerloop.service.http import ending, read_routes, routes
+from innerloop.service.http.access import permitted
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
 from innerloop.service.http.guard import Guard, answer
 from innerloop.service.http.payload import first
@@ -50,6 +51,7 @@ def create(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
+        dependencies=[Depends(permitted)],
     )
     app.state.service = service
     app.include_router(routes.router)

@@ -71,10 +71,10 @@ class Cache(Generic[T]):
             while len(self._kept) > 1 and (len(self._kept) > self.count or self._bytes > self.size):
                 self._bytes -= self._kept.popitem(last=False)[1][1]
 
-    def forget(self, gone: Callable[[Hashable], bool]) -> None:
-        """Let everything go whose key is no longer of use."""
+    def forget(self, gone: Callable[[Hashable, T], bool]) -> None:
+        """Let everything go that is no longer of use, by its key and value."""
         with self._lock:
-            for key in [key for key in self._kept if gone(key)]:
+            for key in [key for key, (value, _) in self._kept.items() if gone(key, value)]:
                 self._bytes -= self._kept.pop(key)[1]
 
 

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from innerloop.service.addresses import Proxies
+from innerloop.service.http.access import KEY
 from innerloop.service.http.batching import CLIENT
 from innerloop.service.http.connections import HEADER_BYTES, HEADERS
 from innerloop.service.http.counting import Counter
@@ -20,6 +21,7 @@ from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
 from innerloop.service.http.service import Service
 from innerloop.service.limits import Rate
 from innerloop.service.settings import LOOPBACK_NAMES
+from innerloop.service.store.keys import Key
 
 _LOG = logging.getLogger("innerloop.service")
 _LOOKING = ("GET", "HEAD", "OPTIONS")
@@ -107,7 +109,8 @@ class Guard:
         peer = scope["client"][0] if scope.get("client") else "?"
         client = self._proxies.client(peer, headers.getlist("x-forwarded-for"))
         if self._settings.keys and path not in _OPEN and not path.startswith("/static/"):
-            client = await self._check_key(headers, method, path, client)
+            key = scope[KEY] = await self._check_key(headers, method, path, client)
+            client = f"key {key.id}"
         CLIENT.set(client)
         if wait := self._rate.wait(client):
             raise self._too_many(wait)
@@ -126,7 +129,7 @@ class Guard:
                 421, f"this server is not called '{name[:100]}': use localhost, or name it with --allowed-hosts"
             )
 
-    async def _check_key(self, headers: Headers, method: str, path: str, address: str) -> str:
+    async def _check_key(self, headers: Headers, method: str, path: str, address: str) -> Key:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         token = token.strip() if scheme.lower() == "bearer" else ""
         if token not in self._good and (wait := self._rate.wait(address, take=False)):
@@ -142,7 +145,7 @@ class Guard:
         looking = method in _LOOKING or (method == "POST" and path.endswith("/predict"))
         if key.scope != "write" and not looking:
             raise HTTPError(403, "this API key may only look and predict: changing something needs one of scope write")
-        return f"key {key.id}"
+        return key
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None) or "none"

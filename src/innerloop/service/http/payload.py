@@ -3,6 +3,7 @@
 import base64
 import binascii
 import functools
+import hashlib
 import json
 import math
 import re
@@ -85,6 +86,22 @@ async def task_file(request: Request) -> tuple[str | None, str, bytes]:
         if name is not None and (not isinstance(name, str) or not re.fullmatch(NAME, name)):
             raise HTTPError(422, "name must be 1 to 64 letters, digits, dots, underscores and hyphens")
         return name, _name(sent.filename, 0), await sent.read()
+
+
+async def digest(request: Request) -> bytes:
+    """What a request asks for, as a hash: the same whenever the same is sent again."""
+    body = await request.body()
+    url, headers = request.url, request.headers
+    kind, _, rest = headers.get("content-type", "").partition(";")
+    boundary = rest.partition("boundary=")[2].partition(";")[0].strip().strip('"').encode()
+
+    def work() -> bytes:
+        # What parts a form is new each time that one is sent.
+        content = body.replace(boundary, b"") if boundary else body
+        asked = "\0".join((request.method, url.path, url.query, headers.get("if-match", ""), kind))
+        return hashlib.sha256(asked.encode() + b"\0" + content).digest()
+
+    return work() if len(body) <= _SMALL else await to_thread.run_sync(work)
 
 
 def label(text: str, limits: Limits, name: str = "label") -> str:

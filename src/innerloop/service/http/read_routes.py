@@ -45,7 +45,7 @@ Run = Annotated[str, InPath(max_length=200, description="Of the run folder.", ex
 @router.get("/healthz", tags=["service"])
 async def health(worker: Worker) -> Health:
     """That the server and its store work; it waits for no thread, and for nobody who holds the store."""
-    return Health(status="ok", version=_VERSION, tasks=worker.store.count())
+    return Health(status="ok", version=_VERSION, tasks=worker.store.count(), idempotency=True)
 
 
 @router.get(

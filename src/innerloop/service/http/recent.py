@@ -14,6 +14,7 @@ import numpy as np
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.cache import Cache, ticket
 from innerloop.service.limits import Limits
+from innerloop.service.store.errors import BusyError
 from innerloop.service.store.files import make_private
 
 _FILE = "recent.sqlite"
@@ -29,6 +30,9 @@ _MOMENT = 0.05
 """Seconds in which they come together."""
 _SHARE = 16
 """The bytes are weighed when they may have grown by so many parts of what is allowed."""
+
+_PATIENCE = 10.0
+"""Seconds until what waits is written."""
 
 
 class Asked(NamedTuple):
@@ -57,7 +61,7 @@ class Recent:
         self._limits, self._size = limits, limits.recent_mb * 1e6
         self._kept: Cache[Asked] = Cache(limits.recent, self._size, lambda asked: asked.weight)
         self._path = None if folder is None else folder / _FILE
-        self._queue: queue.Queue[tuple[str, Asked] | None] = queue.Queue(limits.recent)
+        self._queue: queue.Queue[tuple[str, Asked] | threading.Event | None] = queue.Queue(limits.recent)
         self._thread = None
         if self._path is not None:
             self._thread = threading.Thread(target=self._write, name="recent", daemon=True)
@@ -78,6 +82,28 @@ class Recent:
         if asked is None and self._path is not None:
             asked = self._shared(id)
         return asked if asked is not None and asked.task == task else None
+
+    def erase(self, task: int) -> None:
+        """Forget what was asked of a task, in memory and in the file.
+
+        Raises:
+            BusyError: The file is in use: it is to be done again.
+        """
+        self._kept.forget(lambda id, asked: asked.task == task)
+        if self._path is None:
+            return
+        written = threading.Event()
+        self._queue.put(written)
+        written.wait(_PATIENCE)
+        try:
+            with contextlib.closing(self._connect()) as c:
+                c.execute(_DELETE + "task = ?", (task,))
+                c.execute("VACUUM")
+                busy = c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.Error:
+            busy = True
+        if busy:
+            raise BusyError("what was asked of the task cannot be erased now, as it is in use: try again")
 
     def close(self) -> None:
         """Stop writing."""
@@ -111,31 +137,40 @@ class Recent:
         connection, unweighed, ended = None, 0, False
         while not ended:
             gathered = self._gather()
-            waiting = [asked for asked in gathered if asked is not None]
-            ended = len(waiting) < len(gathered)
-            if not waiting:
-                continue
-            unweighed += sum(asked.weight for _, asked in waiting)
-            try:
-                connection = connection or self._connect()
-                connection.execute("BEGIN IMMEDIATE")
-                connection.executemany(_INSERT, [_row(*w) for w in waiting])
-                connection.execute(_DELETE + "rowid <= (SELECT max(rowid) FROM recent) - ?", (self._limits.recent,))
-                if unweighed > self._size / _SHARE:  # it reads the whole table
-                    self._shrink(connection)
-                    unweighed = 0
-                connection.execute("COMMIT")
-            except sqlite3.Error:  # feedback to these needs the worker that answered; nothing acknowledged is lost
-                if connection is not None:
-                    connection.close()
-                connection = None
+            waiting = [asked for asked in gathered if isinstance(asked, tuple)]
+            ended = gathered[-1] is None
+            if waiting:
+                connection, unweighed = self._insert(connection, waiting, unweighed)
+            for written in gathered:
+                if isinstance(written, threading.Event):
+                    written.set()
         if connection is not None:
             connection.close()
 
-    def _gather(self) -> list[tuple[str, Asked] | None]:
+    def _insert(
+        self, connection: sqlite3.Connection | None, waiting: list[tuple[str, Asked]], unweighed: int
+    ) -> tuple[sqlite3.Connection | None, int]:
+        """Write what waits; returns the connection, and the bytes since the file was last weighed."""
+        unweighed += sum(asked.weight for _, asked in waiting)
+        try:
+            connection = connection or self._connect()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(_INSERT, [_row(*w) for w in waiting])
+            connection.execute(_DELETE + "rowid <= (SELECT max(rowid) FROM recent) - ?", (self._limits.recent,))
+            if unweighed > self._size / _SHARE:  # it reads the whole table
+                self._shrink(connection)
+                unweighed = 0
+            connection.execute("COMMIT")
+        except sqlite3.Error:  # feedback to these needs the worker that answered; nothing acknowledged is lost
+            if connection is not None:
+                connection.close()
+            connection = None
+        return connection, unweighed
+
+    def _gather(self) -> list[tuple[str, Asked] | threading.Event | None]:
         """What waits, a moment after the first came; None stands at the end of everything."""
         waiting = [self._queue.get()]
-        if waiting[0] is not None:
+        if isinstance(waiting[0], tuple):
             time.sleep(_MOMENT)
         with contextlib.suppress(queue.Empty):
             while waiting[-1] is not None and len(waiting) < _MOST:
@@ -145,6 +180,12 @@ class Recent:
     def _shrink(self, connection: sqlite3.Connection) -> None:
         while connection.execute("SELECT total(weight) FROM recent").fetchone()[0] > self._size:
             connection.execute(_DELETE + "rowid IN (SELECT rowid FROM recent ORDER BY rowid LIMIT 256)")
+
+
+def remove(folder: Path) -> None:
+    """Delete what a server before kept: questions do not outlive who was asked."""
+    for path in folder.glob(f"{_FILE}*"):
+        path.unlink(missing_ok=True)
 
 
 def _row(id: str, asked: Asked) -> tuple[object, ...]:

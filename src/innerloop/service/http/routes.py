@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from innerloop.service.http import payload, transfer
+from innerloop.service.http.access import KEY, Reach
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.schemas import (
     NAME,
@@ -28,7 +29,9 @@ from innerloop.service.http.schemas import (
 )
 from innerloop.service.http.service import Service
 from innerloop.service.store import undo as history
+from innerloop.service.store.answers import Once
 from innerloop.service.store.records import Change, Task
+from innerloop.service.store.store import Store
 
 _MEANINGS = {
     400: "The request cannot be read.",
@@ -97,6 +100,31 @@ Worker = Annotated[Service, Depends(service)]
 Expected = Annotated[int | None, Depends(expected)]
 
 
+async def asked(
+    request: Request,
+    worker: Worker,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            pattern=r"^[!-~]{1,200}$",
+            description="Names this change: sent again with the same body it is made once, and answered as the first "
+            "time; with another body it is refused (409). Kept for a day, 10,000 of all clients.",
+            examples=["7f1a0c2e9b"],
+        ),
+    ] = None,
+) -> Store:
+    """The store as this request changes it."""
+    if idempotency_key is None:
+        return worker.store
+    digest = await payload.digest(request)
+    key = request.scope.get(KEY)
+    client = "" if key is None else str(key.id)
+    return worker.store.asked(Once(client=client, key=idempotency_key, digest=digest))
+
+
+Asked = Annotated[Store, Depends(asked)]
+
+
 def _body(model: type, form: dict[str, Any]) -> dict[str, Any]:
     schemas = {
         "application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}},
@@ -125,8 +153,8 @@ def _task(task: Task, counts: dict[str, int], calibration: dict[str, Any] | None
     )
 
 
-def _taught(change: Change, counts: dict[str, int]) -> TaughtOut:
-    return TaughtOut(version=change.version, ids=list(change.ids), classes=_classes(counts))
+def _taught(change: Change) -> TaughtOut:
+    return TaughtOut(version=change.version, ids=list(change.ids), classes=_classes(change.classes))
 
 
 # Routes are tried in their order, and this one is asked most.
@@ -143,24 +171,26 @@ async def predict(name: Name, request: Request, worker: Worker) -> Response:
 
 
 @router.post("/tasks", status_code=201, tags=["tasks"])
-async def create_task(body: TaskIn, worker: Worker) -> TaskOut:
+async def create_task(body: TaskIn, worker: Worker, store: Asked, reach: Reach) -> TaskOut:
     """Make a task; it is taught by giving it examples."""
-    return _task(await worker.create(body.name, body.source, body.reject), {}, None)
+    reach.check(body.name)
+    return _task(await worker.create(store, body.name, body.source, body.reject), {}, None)
 
 
 @router.post("/tasks/import", status_code=201, tags=["tasks"], openapi_extra=_IMPORT_BODY)
-async def import_task(request: Request, worker: Worker) -> TaskOut:
+async def import_task(request: Request, worker: Worker, store: Asked, reach: Reach) -> TaskOut:
     """Make a task of a `.fewshot` file, with all its versions; no code that it names is run."""
     name, file_name, content = await payload.task_file(request)
-    task = await worker.take(name or transfer.task_name(file_name), content)
-    return _task(*await worker.described(task.name))
+    name = name or transfer.task_name(file_name)
+    reach.check(name)
+    return _task(*await worker.take(store, name, content))
 
 
 @router.get("/tasks", tags=["tasks"])
-async def list_tasks(worker: Worker) -> list[TaskOut]:
-    """All tasks, by name."""
+async def list_tasks(worker: Worker, reach: Reach) -> list[TaskOut]:
+    """All tasks that the key is for, by name."""
     tasks = await worker.threads.read(worker.store.tasks)
-    return [_task(task, counts, worker.calibration(task)) for task, counts in tasks]
+    return [_task(task, counts, worker.calibration(task)) for task, counts in tasks if task.name in reach]
 
 
 @router.get("/tasks/{name}", tags=["tasks"])
@@ -170,9 +200,9 @@ async def show_task(name: Name, worker: Worker) -> TaskOut:
 
 
 @router.delete("/tasks/{name}", status_code=204, tags=["tasks"])
-async def delete_task(name: Name, worker: Worker) -> Response:
+async def delete_task(name: Name, worker: Worker, store: Asked) -> Response:
     """Forget a task with all its examples and versions."""
-    await worker.delete(name)
+    await worker.delete(store, name)
     return Response(status_code=204)
 
 
@@ -180,9 +210,9 @@ _EXAMPLES_BODY = _body(ExamplesIn, {"label": _LABELS, "files": _FILES})
 
 
 @router.post("/tasks/{name}/examples", status_code=201, tags=["examples"], openapi_extra=_EXAMPLES_BODY)
-async def add_examples(name: Name, request: Request, worker: Worker, seen: Expected) -> TaughtOut:
+async def add_examples(name: Name, request: Request, worker: Worker, seen: Expected, store: Asked) -> TaughtOut:
     """Teach examples, all or none of them; a label that is new makes a class."""
-    return _taught(*await worker.teach(name, await payload.examples(request, worker.limits), seen))
+    return _taught(await worker.teach(store, name, await payload.examples(request, worker.limits), seen))
 
 
 @router.get("/tasks/{name}/examples", tags=["examples"], response_model_exclude_none=True)
@@ -220,21 +250,36 @@ async def list_examples(
 async def show_picture(name: Name, id: Id, worker: Worker) -> Response:
     """A small copy of the picture."""
     content, mime = await worker.threads.read(worker.store.picture, name, id)
-    return Response(content, media_type=mime, headers={"cache-control": "private, max-age=86400"})
+    # No browser keeps it: it may be erased.
+    return Response(content, media_type=mime)
 
 
 @router.patch("/tasks/{name}/examples/{id}", tags=["examples"])
-async def relabel_example(name: Name, id: Id, body: RelabelIn, worker: Worker, seen: Expected) -> VersionOut:
+async def relabel_example(
+    name: Name, id: Id, body: RelabelIn, worker: Worker, seen: Expected, store: Asked
+) -> VersionOut:
     """Say that an example is of another class."""
     label = payload.label(body.label, worker.limits)
-    change = await worker.threads.change(worker.store.relabel, name, id, label, seen)
+    change = await worker.threads.change(store.relabel, name, id, label, seen)
     return VersionOut(version=change.version)
 
 
 @router.delete("/tasks/{name}/examples/{id}", tags=["examples"])
-async def remove_example(name: Name, id: Id, worker: Worker, seen: Expected) -> VersionOut:
-    """Take an example out; earlier versions keep it."""
-    return VersionOut(version=(await worker.threads.change(worker.store.remove, name, id, seen)).version)
+async def remove_example(
+    name: Name,
+    id: Id,
+    worker: Worker,
+    seen: Expected,
+    store: Asked,
+    forever: Annotated[
+        bool,
+        Query(description="Erase it from every version and every file of the store; this cannot be undone."),
+    ] = False,
+) -> VersionOut:
+    """Take an example out; earlier versions keep it, unless it is to be forgotten forever."""
+    if forever:
+        return VersionOut(version=(await worker.erase(store, name, id, seen)).version)
+    return VersionOut(version=(await worker.threads.change(store.remove, name, id, seen)).version)
 
 
 @router.delete("/tasks/{name}/classes/{label:path}", tags=["examples"])
@@ -243,14 +288,15 @@ async def drop_class(
     label: Annotated[str, Path(description="Of the class.", examples=["card"])],
     worker: Worker,
     seen: Expected,
+    store: Asked,
 ) -> VersionOut:
     """Take a class out with all its examples; earlier versions keep them."""
     wanted = payload.label(label, worker.limits)
-    return VersionOut(version=(await worker.threads.change(worker.store.drop, name, wanted, seen)).version)
+    return VersionOut(version=(await worker.threads.change(store.drop, name, wanted, seen)).version)
 
 
 @router.post("/tasks/{name}/feedback", status_code=201, tags=["predictions"])
-async def feedback(name: Name, body: FeedbackIn, worker: Worker, seen: Expected) -> TaughtOut:
+async def feedback(name: Name, body: FeedbackIn, worker: Worker, seen: Expected, store: Asked) -> TaughtOut:
     """Say what a prediction should have been: its example is learned from.
 
     Predictions are remembered for a while; afterwards (410) the example itself is sent.
@@ -260,11 +306,11 @@ async def feedback(name: Name, body: FeedbackIn, worker: Worker, seen: Expected)
     if itself == (body.prediction is not None):
         raise HTTPError(422, "give either the prediction's id, or the example itself as text, features or image")
     if body.prediction is not None:
-        return _taught(*await worker.feedback(name, body.prediction, label, seen))
+        return _taught(await worker.feedback(store, name, body.prediction, label, seen))
     raw = payload.example(
         ExampleIn(label=label, text=body.text, features=body.features, image=body.image), worker.limits
     )
-    return _taught(*await worker.teach(name, [raw], seen, f"feedback: 1 to {label}"))
+    return _taught(await worker.teach(store, name, [raw], seen, f"feedback: 1 to {label}"))
 
 
 @router.get("/tasks/{name}/versions", tags=["versions"])
@@ -274,22 +320,22 @@ async def list_versions(name: Name, worker: Worker) -> list[HistoryOut]:
 
 
 @router.post("/tasks/{name}/undo", tags=["versions"])
-async def undo(name: Name, worker: Worker, seen: Expected, body: UndoIn | None = None) -> VersionOut:
+async def undo(name: Name, worker: Worker, seen: Expected, store: Asked, body: UndoIn | None = None) -> VersionOut:
     """Make a new version that holds what an old one held: the one before the last change, or any."""
     to = None if body is None else body.to
-    return VersionOut(version=(await worker.threads.change(history.undo, worker.store, name, to, seen)).version)
+    return VersionOut(version=(await worker.threads.change(history.undo, store, name, to, seen)).version)
 
 
 @router.post("/tasks/{name}/redo", tags=["versions"])
-async def redo(name: Name, worker: Worker, seen: Expected) -> VersionOut:
+async def redo(name: Name, worker: Worker, seen: Expected, store: Asked) -> VersionOut:
     """Take back the last undo, as long as nothing was changed since."""
-    return VersionOut(version=(await worker.threads.change(history.redo, worker.store, name, seen)).version)
+    return VersionOut(version=(await worker.threads.change(history.redo, store, name, seen)).version)
 
 
 @router.post("/tasks/{name}/rollback", tags=["versions"], include_in_schema=False)
-async def roll_back(name: Name, body: RollbackIn, worker: Worker, seen: Expected) -> VersionOut:
+async def roll_back(name: Name, body: RollbackIn, worker: Worker, seen: Expected, store: Asked) -> VersionOut:
     """`undo` to a version, by the name that it had before."""
-    change = await worker.threads.change(history.undo, worker.store, name, body.version, seen)
+    change = await worker.threads.change(history.undo, store, name, body.version, seen)
     return VersionOut(version=change.version)
 
 

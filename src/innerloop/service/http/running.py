@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from innerloop.core.errors import InputError
@@ -45,6 +46,8 @@ def check(settings: Settings) -> None:
         raise InputError(f"there is no folder {settings.run_folder} for --runs")
     store = Store(settings.store, settings.limits)
     try:
+        if settings.workers > 1:  # one worker does so itself
+            store.database.examine()
         if settings.keys and not any(key.revoked is None for key in Keys(store.database).all()):
             where = f"on {settings.host}" if not settings.local else "with --demand-keys"
             raise InputError(
@@ -99,6 +102,10 @@ def serve(settings: Settings) -> None:
         if not server.started:
             sys.exit(_FAILED)
         return
+    from innerloop.service.http.recent import remove
+
+    store = Path(settings.store).expanduser()
+    remove(store)
     with tempfile.TemporaryDirectory(prefix="innerloop-metrics-") as folder:
         os.environ[ENVIRONMENT] = settings.to_json()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
@@ -108,6 +115,7 @@ def serve(settings: Settings) -> None:
         sockets = listening.sockets(settings.host, settings.port)
         threading.Thread(target=_await, args=(settings, sockets[0].getsockname()[1]), daemon=True).start()
         Workers(config, sockets).run()
+    remove(store)
 
 
 def options(settings: Settings) -> dict[str, Any]:

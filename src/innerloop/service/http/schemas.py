@@ -36,6 +36,7 @@ class Health(BaseModel):
     status: str = Field(examples=["ok"])
     version: str = Field(examples=["0.1.0"])
     tasks: int = Field(description="Tasks in the store.", examples=[3])
+    idempotency: bool = Field(description="Whether changes take an Idempotency-Key.", examples=[True])
 
 
 class SourceOut(BaseModel):

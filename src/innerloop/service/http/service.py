@@ -20,11 +20,13 @@ from innerloop.service.http.adapted import Adapted, Raw, Sources, check_kind, ch
 from innerloop.service.http.batching import Batcher, Work
 from innerloop.service.http.cache import Cache
 from innerloop.service.http.costs import costs_of
+from innerloop.service.http.daily import Daily
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.metrics import Metrics
-from innerloop.service.http.recent import Asked, Recent
+from innerloop.service.http.recent import Asked, Recent, remove
 from innerloop.service.http.threads import Threads
 from innerloop.service.settings import Settings
+from innerloop.service.store.erase import erase
 from innerloop.service.store.errors import BusyError, RereadError
 from innerloop.service.store.keys import Keys
 from innerloop.service.store.records import Change, Example, Task
@@ -43,11 +45,16 @@ class Service:
 
     Raises:
         InputError: The store or a source that was named cannot be used.
+        LostError: The store is damaged.
     """
 
     def __init__(self, settings: Settings):
         self.settings, self.limits = settings, settings.limits
         self.store = Store(settings.store, self.limits)
+        self.store.database.examine()
+        with contextlib.suppress(BusyError):  # what a server before was asked to erase when it was ended
+            self.store.database.scrub()
+        self._daily = Daily(self.store.database)
         self.threads = Threads(self.limits.changes)
         self.keys = Keys(self.store.database)
         self.metrics = Metrics()
@@ -55,7 +62,10 @@ class Service:
         self.sources = Sources(settings)
         threads = self.limits.workers_threads(settings.workers)
         self.batcher = Batcher(threads, self.limits.waiting, seen=self.metrics.batch)
-        shared = self.store.database.path.parent if settings.workers > 1 else None
+        folder = self.store.database.path.parent
+        shared = folder if settings.workers > 1 else None
+        if shared is None:
+            remove(folder)
         self.recent = Recent(self.limits, shared)
         self._adapted: Cache[Adapted] = Cache(self.limits.adapted, self.limits.adapted_mb * 1e6, lambda a: a.size)
         self._turn: dict[str, tuple[Task, Source]] = {}
@@ -64,26 +74,39 @@ class Service:
 
     def close(self) -> None:
         """Refuse what waits."""
+        self._daily.close()
         self.batcher.close(finish=False)
         self.recent.close()
         self.store.close()
 
-    async def create(self, name: str, source: str, reject: float | None) -> Task:
-        """A new task, of a source that is offered."""
+    async def create(self, store: Store, name: str, source: str, reject: float | None) -> Task:
+        """A new task, of a source that is offered; `store` is as the client asked it, here and below."""
         offered = await _thread(self.sources.find, source)
-        return await self.threads.change(self.store.create, name, source, offered.kind, reject)
+        return await self.threads.change(store.create, name, source, offered.kind, reject)
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, store: Store, name: str) -> None:
         """Forget a task."""
-        task = await self.threads.read(self.store.task, name)
-        await self.threads.change(self.store.delete, name)
+        task = await self.threads.change(store.delete, name)
         # Another worker keeps its copy until newer tasks push it out; ids are never given twice, so it answers nobody.
-        self._adapted.forget(lambda key: isinstance(key, tuple) and key[0] == task.id)
+        self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task.id)
+
+    async def erase(self, store: Store, name: str, example: int, expected: int | None) -> Change:
+        """Take an example out of all versions, of what is in memory, and of every file of the store."""
+        task = await self.threads.read(self.store.task, name)
+        bare = None if task.file is None else await _thread(transfer.bare, self.store, self.sources, task.file)
+        try:
+            return await self.threads.change(erase, store, name, example, expected, bare)
+        finally:  # also where it was erased before, and something held the files then
+            self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task.id)
+            await self.threads.change(self.recent.erase, task.id)
+            await self.threads.change(self.store.database.scrub)
 
     async def teach(
-        self, name: str, raw: Sequence[Raw], expected: int | None = None, action: str = ""
-    ) -> tuple[Change, dict[str, int]]:
+        self, store: Store, name: str, raw: Sequence[Raw], expected: int | None = None, action: str = ""
+    ) -> Change:
         """Learn from labelled examples, all or none of them; they are on the disk when this returns."""
+        if (known := await self.threads.read(store.known)) is not None:  # before what it changed is held against it
+            return known
         task, source = await _thread(self._task, name)
         check_kind(source, raw)
         await self._check_classes(task, source, raw)
@@ -95,7 +118,7 @@ class Service:
             rows = await self._encode(task.file or source.name, decided, raw)
             taught = list(zip(raw, rows, pictures, strict=True))
             try:
-                return await self._keep(task, taught, expected, action, (source.reading, decided.reading))
+                return await self._keep(store, task, taught, expected, action, (source.reading, decided.reading))
             except RereadError:  # another request taught the first pictures: what they decided holds
                 task, source = await _thread(self._task, name)
 
@@ -114,10 +137,10 @@ class Service:
         self.metrics.predictions.labels("no").inc(len(answers) - accepted)
         return task.version, list(zip(ids, answers, strict=True))
 
-    async def feedback(
-        self, name: str, prediction: str, label: str, expected: int | None
-    ) -> tuple[Change, dict[str, int]]:
+    async def feedback(self, store: Store, name: str, prediction: str, label: str, expected: int | None) -> Change:
         """Learn from the example behind a prediction."""
+        if (known := await self.threads.read(store.known)) is not None:
+            return known
         task, source = await _thread(self._task, name)
         asked = await _thread(self.recent.find, prediction, task.id)
         if asked is None:
@@ -127,16 +150,12 @@ class Service:
         (picture,) = await self._together(
             ("thumbnail",), [raw], [raw], functools.partial(_thumbnails, pixels=self.limits.pixels)
         )
-        return await self._keep(task, [(raw, asked.row, picture)], expected, f"feedback: 1 to {label}")
+        return await self._keep(store, task, [(raw, asked.row, picture)], expected, f"feedback: 1 to {label}")
 
     async def described(self, name: str) -> tuple[Task, dict[str, int], dict[str, Any] | None]:
         """A task, the number of examples of each class, and its calibration where it can be adapted."""
         task, classes = await self.threads.read(self.store.described, name)
-        if len(classes) < 2:
-            return task, classes, None
-        with contextlib.suppress(InnerloopError):
-            return task, classes, (await _thread(self._adapt, task)).calibration()
-        return task, classes, None
+        return task, classes, await self._calibration(task, classes)
 
     def calibration(self, task: Task) -> dict[str, Any] | None:
         """Calibration of a task that is in memory."""
@@ -148,23 +167,32 @@ class Service:
         _, source = await _thread(self._task, name)
         return await _thread(transfer.give, self.store, name, source)
 
-    async def take(self, name: str, content: bytes) -> Task:
-        """A task from a `.fewshot` file, with all its versions."""
-        return await self.threads.change(transfer.take, self.store, self.sources, name, content)
+    async def take(self, store: Store, name: str, content: bytes) -> tuple[Task, dict[str, int], dict[str, Any] | None]:
+        """A task from a `.fewshot` file, with all its versions, as `described` says it."""
+        task = await self.threads.change(transfer.take, store, self.sources, name, content)
+        classes = await self.threads.read(store.classes, task)
+        return task, classes, await self._calibration(task, classes)
 
     def measure(self) -> None:
         """Bring gauges up to date."""
         self.metrics.waiting.set(self.batcher.items)
         self.metrics.adapted.set(len(self._adapted))
 
+    async def _calibration(self, task: Task, classes: dict[str, int]) -> dict[str, Any] | None:
+        if len(classes) > 1:
+            with contextlib.suppress(InnerloopError):
+                return (await _thread(self._adapt, task)).calibration()
+        return None
+
     async def _keep(
         self,
+        store: Store,
         task: Task,
         taught: Sequence[tuple[Raw, np.ndarray, tuple[bytes, str] | None]],
         expected: int | None,
         action: str,
         readings: tuple[Reading, Reading] | None = None,
-    ) -> tuple[Change, dict[str, int]]:
+    ) -> Change:
         _check_shape(task, [row for _, row, _ in taught], [raw for raw, _, _ in taught])
         examples = [
             Example(
@@ -176,9 +204,9 @@ class Service:
             )
             for raw, row, picture in taught
         ]
-        change = await self.threads.change(self.store.add, task.name, examples, action, expected, readings)
+        change = await self.threads.change(store.add, task.name, examples, action, expected, readings)
         self.metrics.examples.inc(len(examples))
-        return change, (await self.threads.read(self.store.described, task.name))[1]
+        return change
 
     async def _check_classes(self, task: Task, source: Source, raw: Sequence[Raw]) -> None:
         """Refuse too many classes before anything is computed; the store counts once more."""

@@ -8,7 +8,7 @@ import torch
 
 from innerloop.core.errors import InputError
 from innerloop.fewshot import file
-from innerloop.fewshot.history import Label
+from innerloop.fewshot.history import History, Label
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task as Taught
 from innerloop.fewshot.task import adapted
@@ -59,11 +59,28 @@ def give(store: Store, name: str, source: Source) -> bytes:
         taught = adapted(source, rows, history, task.reject)
     except InputError as error:
         raise HTTPError(409, f"task '{name}' cannot be learned: {error}") from error
+    return _content(taught)
+
+
+def _content(taught: Taught) -> bytes:
     # Through a folder: the writer of files writes atomically beside its goal, and knows no other way.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "task.fewshot"
         file.write(path, taught)
         return path.read_bytes()
+
+
+def bare(store: Store, sources: Sources, digest: str) -> bytes:
+    """What can stand for the file that a task came as: its learner as it is, adapted to numbers of no meaning.
+
+    Raises:
+        InputError: It cannot be read any more.
+    """
+    taught = read_file(transfer.file_of(store, digest), "the file of this task", sources.encoder)
+    shape, dtype = taught.rows.shape[1:], taught.rows.dtype
+    rows = torch.stack([torch.full(shape, value, dtype=dtype) for value in (0, 1, 3, 2)])
+    empty = adapted(taught.source, rows, History.begin([("a", 0, 2), ("b", 2, 2)]), None)
+    return _content(empty)
 
 
 def task_name(file_name: str) -> str:

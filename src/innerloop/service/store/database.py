@@ -24,7 +24,10 @@ _READ_SECONDS = 0.5
 """A read waits for nobody but who locks the whole file."""
 _STEPS = 10_000
 """Instructions of SQLite between two looks at the clock."""
+_SHOWN = 200
+"""Characters of what SQLite says."""
 _BUSY = "the store is busy: try again"
+_STILL = "what was erased is shown to nobody, but its bytes are still in the files of the store: it is busy, try again"
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 _TABLES = f"""
 {_FILES};
@@ -94,10 +97,14 @@ _FROM_1 = (
 )
 """What makes a store of release 0.1.0 the second one; how its examples are read was not decided (`Reading()`)."""
 _FROM_2 = (
-    "CREATE TABLE totals (tasks INTEGER NOT NULL) STRICT",
-    "INSERT INTO totals SELECT count(*) FROM tasks",
+    "CREATE TABLE totals (tasks INTEGER NOT NULL, unscrubbed INTEGER NOT NULL) STRICT",
+    "INSERT INTO totals SELECT count(*), 0 FROM tasks",
     "CREATE TRIGGER task_inserted AFTER INSERT ON tasks BEGIN UPDATE totals SET tasks = tasks + 1; END",
     "CREATE TRIGGER task_deleted AFTER DELETE ON tasks BEGIN UPDATE totals SET tasks = tasks - 1; END",
+    "ALTER TABLE keys ADD COLUMN tasks TEXT",
+    "CREATE TABLE answers (id INTEGER PRIMARY KEY AUTOINCREMENT, client TEXT NOT NULL, key TEXT NOT NULL, "
+    "digest BLOB NOT NULL, answer TEXT NOT NULL, time REAL NOT NULL, UNIQUE (client, key)) STRICT",
+    "CREATE INDEX answers_by_time ON answers (time)",
 )
 _STEPS_UP = (tuple(_TABLES.strip().rstrip(";").split(";\n")) + _FROM_2, _FROM_1 + _FROM_2, _FROM_2)
 """What makes a store of each earlier version one of today; 0 is an empty file."""
@@ -182,6 +189,46 @@ class Database:
                 self.lose(error)
         if self._lost is not None:
             raise self._lost
+
+    def examine(self) -> None:
+        """Have every page looked at, over a connection of its own, as a disk may have lost some.
+
+        Raises:
+            BusyError: Somebody locks the store.
+            LostError: It is damaged; nothing is changed any more.
+        """
+        self.check()
+        with self._explained(), contextlib.closing(self._connect(self._seconds)) as connection:
+            faults = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+        if faults != ["ok"]:
+            self.lose(self._damage(faults[0]))
+            self.check()
+
+    def scrub(self) -> None:
+        """Leave nothing in any file of what was erased since this was last done.
+
+        Pages that were freed, and the rest of pages that were split, keep what was in them, so all are written anew.
+
+        Raises:
+            BusyError: Somebody reads the store, or changes it: it is to be done again.
+            StoreError: It cannot be written.
+        """
+        self.check()
+        if not self._turn.acquire(timeout=self._seconds):
+            raise BusyError(_STILL)
+        try:
+            with self._explained():
+                c = self._writer
+                c.execute(f"PRAGMA busy_timeout = {int(1000 * self._seconds)}")
+                if not c.execute("SELECT unscrubbed FROM totals").fetchone()[0]:
+                    return
+                c.execute("VACUUM")
+                if c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    raise BusyError(_STILL)
+                c.execute("UPDATE totals SET unscrubbed = 0")
+                self.check()
+        finally:
+            self._turn.release()
 
     def lose(self, error: LostError) -> None:
         """Have nothing changed any more."""
@@ -279,11 +326,22 @@ class Database:
             code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT):
                 raise BusyError(_BUSY) from error
+            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                lost = self._damage(error)
+                self.lose(lost)
+                raise lost from error
             if isinstance(error, sqlite3.OperationalError):
                 raise StoreError(
                     f"the store cannot be used now ({error}): nothing was changed; see to the disk that it lies on"
                 ) from error
-            raise StoreError(f"the store is damaged ({error}): nothing was changed; restore a backup") from error
+            raise StoreError(f"the store refused ({error}): nothing was changed") from error
+
+    def _damage(self, fault: object) -> LostError:
+        what = " ".join(str(fault).split())[:_SHOWN]
+        return LostError(
+            f"the store {self.path} is damaged ({what}): nothing is changed any more; stop the service and restore a "
+            f"backup, or save what can be read with `sqlite3 {self.path} .recover`"
+        )
 
     def _prepare(self) -> None:
         connection = self._connect(self._seconds)

@@ -3,8 +3,10 @@
 import contextlib
 import hashlib
 import hmac
+import json
 import secrets
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +30,8 @@ class Key:
     scope: Scope
     created: str
     revoked: str | None = None
+    tasks: tuple[str, ...] | None = None
+    """Names of the tasks that it is for; None: all."""
 
 
 class Keys:
@@ -36,31 +40,41 @@ class Keys:
     def __init__(self, database: Database):
         self._database = database
 
-    def add(self, scope: Scope, name: str = "") -> tuple[Key, str]:
+    def add(self, scope: Scope, name: str = "", tasks: Sequence[str] = ()) -> tuple[Key, str]:
         """Make a key.
+
+        Args:
+            scope: What it may do.
+            name: What it is for.
+            tasks: Those that it reaches, also ones that are to be made under these names; none: all.
 
         Returns:
             What is kept of it, and the key, which cannot be shown again.
 
         Raises:
-            InputError: No such scope, or a name of more than 64 characters.
+            InputError: No such scope, or a name that is none.
         """
         if scope not in ("read", "write"):
             raise InputError(f"there is no scope '{scope}': take read or write")
         if len(name) > _LONGEST or not name.isprintable():
             raise InputError(f"a key's name has at most {_LONGEST} printable characters")
+        wrong = next((task for task in tasks if not 0 < len(task) <= _LONGEST or not task.isprintable()), None)
+        if wrong is not None:
+            raise InputError(f"no task can be called '{wrong[:_LONGEST]}': give the names of tasks")
+        limited = tuple(dict.fromkeys(tasks)) or None
         token, now = _PREFIX + secrets.token_urlsafe(32), datetime.now(UTC).isoformat(timespec="seconds")
         with self._database.writing() as c:
-            query = "INSERT INTO keys (name, scope, hash, created) VALUES (?, ?, ?, ?)"
-            id = c.execute(query, (name, scope, _hash(token), now)).lastrowid
+            query = "INSERT INTO keys (name, scope, hash, created, tasks) VALUES (?, ?, ?, ?, ?)"
+            values = (name, scope, _hash(token), now, None if limited is None else json.dumps(limited))
+            id = c.execute(query, values).lastrowid
         assert id is not None
-        return Key(id=id, name=name, scope=scope, created=now), token
+        return Key(id=id, name=name, scope=scope, created=now, tasks=limited), token
 
     def all(self) -> list[Key]:
         """All keys, oldest first, those that were revoked among them."""
         with self._database.reading() as c:
-            rows = c.execute("SELECT id, name, scope, created, revoked FROM keys ORDER BY id").fetchall()
-        return [Key(**dict(row)) for row in rows]
+            rows = c.execute("SELECT * FROM keys ORDER BY id").fetchall()
+        return [_read(row) for row in rows]
 
     def revoke(self, id: int) -> None:
         """Refuse a key from the next request on.
@@ -77,20 +91,18 @@ class Keys:
     def find(self, token: str) -> Key | None:
         """The key that a client showed, if it is one and in use."""
         digest = _hash(token)
-        query = "SELECT id, name, scope, created, revoked, hash FROM keys WHERE hash = ? AND revoked IS NULL"
+        query = "SELECT * FROM keys WHERE hash = ? AND revoked IS NULL"
         with self._database.reading() as c:
             row = c.execute(query, (digest,)).fetchone()
         if row is None or not hmac.compare_digest(row["hash"], digest):
             return None
-        values = dict(row)
-        del values["hash"]
-        return Key(**values)
+        return _read(row)
 
 
-def add(folder: str | Path, scope: Scope, name: str = "") -> tuple[Key, str]:
+def add(folder: str | Path, scope: Scope, name: str = "", tasks: Sequence[str] = ()) -> tuple[Key, str]:
     """Make a key of the store in a folder; see `Keys.add`."""
     with _opened(folder) as keys:
-        return keys.add(scope, name)
+        return keys.add(scope, name, tasks)
 
 
 def listed(folder: str | Path) -> list[Key]:
@@ -114,6 +126,13 @@ def _opened(folder: str | Path) -> Iterator[Keys]:
         yield Keys(database)
     finally:
         database.close()
+
+
+def _read(row: sqlite3.Row) -> Key:
+    values = dict(row)
+    del values["hash"]
+    tasks = values.pop("tasks")
+    return Key(**values, tasks=None if tasks is None else tuple(json.loads(tasks)))
 
 
 def _hash(token: str) -> bytes:

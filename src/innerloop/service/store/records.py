@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +52,8 @@ class Change:
 
     version: int
     ids: tuple[int, ...] = ()
+    classes: dict[str, int] = field(default_factory=dict)
+    """How many examples of each class there are since."""
 
 
 class Done(NamedTuple):

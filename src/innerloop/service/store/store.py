@@ -4,6 +4,7 @@ A version is a set of examples with their labels. Each change makes a new one in
 rolling back is one more change. `innerloop.service.store.database` says how it lies on the disk.
 """
 
+import copy
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from innerloop.core.errors import InputError
 from innerloop.fewshot.reading import Reading
 from innerloop.service.limits import Limits
+from innerloop.service.store.answers import Once, T, find, once
 from innerloop.service.store.database import Database
 from innerloop.service.store.errors import ConflictError, MissingError, RereadError, StaleError
 from innerloop.service.store.records import Change, Done, Example, Task, read_row, read_task
@@ -37,9 +39,37 @@ class Store:
         self.limits = limits or Limits()
         self.database = Database(folder, self.limits.store_seconds)
 
+        self._once: Once | None = None
+
     def close(self) -> None:
         """Close its connections."""
         self.database.close()
+
+    def asked(self, once: Once | None) -> "Store":
+        """The same store, whose one change is the one that a client named: made once, however often it is asked for."""
+        bound = copy.copy(self)
+        bound._once = once
+        return bound
+
+    def known(self) -> Change | None:
+        """What was answered to the change that a client named, if it was made.
+
+        Raises:
+            ConflictError: The client called another change so.
+        """
+        if self._once is None:
+            return None
+        with self.database.reading() as c:
+            return find(c, self._once)
+
+    def once(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The result of a change, in a transaction of its own; that of the first time where a client asks again.
+
+        Raises:
+            ConflictError: The client called another change so.
+        """
+        with self.database.writing() as c:
+            return once(c, self._once, work)
 
     def create(self, name: str, source: str, kind: str, reject: float | None) -> Task:
         """A new task without examples, at version 0.
@@ -47,7 +77,8 @@ class Store:
         Raises:
             ConflictError: The name is taken, or there are too many tasks.
         """
-        with self.database.writing() as c:
+
+        def work(c: sqlite3.Connection) -> Task:
             self.check_new(c, name)
             now = _now()
             values = (name, source, kind, reject, now)
@@ -55,6 +86,8 @@ class Store:
             id = c.execute(query, values).lastrowid
             c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]')", (id, now))
             return read_task(c, name)
+
+        return self.once(work)
 
     def check_new(self, c: sqlite3.Connection, name: str) -> None:
         """Refuse a name that is taken, and one task too many.
@@ -67,11 +100,16 @@ class Store:
         if c.execute("SELECT tasks FROM totals").fetchone()[0] >= self.limits.tasks:
             raise ConflictError(f"there are {self.limits.tasks} tasks, the most this server keeps: delete one")
 
-    def delete(self, name: str) -> None:
-        """Forget a task with all its examples and versions."""
-        with self.database.writing() as c:
-            c.execute("DELETE FROM tasks WHERE id = ?", (read_task(c, name).id,))
+    def delete(self, name: str) -> Task:
+        """Forget a task with all its examples and versions; returns what it was."""
+
+        def work(c: sqlite3.Connection) -> Task:
+            task = read_task(c, name)
+            c.execute("DELETE FROM tasks WHERE id = ?", (task.id,))
             c.execute("DELETE FROM files WHERE hash NOT IN (SELECT file FROM tasks WHERE file IS NOT NULL)")
+            return task
+
+        return self.once(work)
 
     def count(self) -> int:
         """The number of tasks, which is kept: it takes as long for a thousand as for one, and waits for nobody.
@@ -113,6 +151,15 @@ class Store:
         with self.snapshot() as c:
             task = read_task(c, name)
             return task, _classes(c, task)
+
+    def classes(self, task: Task) -> dict[str, int]:
+        """The number of examples of each class that a task had at its version."""
+        query = (
+            "SELECT label, count(*) FROM members WHERE task = ? AND since <= ? AND (until IS NULL OR until > ?) "
+            "GROUP BY label ORDER BY label"
+        )
+        with self.database.reading() as c:
+            return {row[0]: row[1] for row in c.execute(query, (task.id, task.version, task.version))}
 
     def add(
         self,
@@ -253,7 +300,8 @@ class Store:
             StaleError: It has changed.
             InputError: The version is too large.
         """
-        with self.database.writing() as c:
+
+        def make(c: sqlite3.Connection) -> Change:
             # Read inside of the transaction: two clients that saw the same version cannot both go on from it.
             task = read_task(c, name)
             if expected is not None and expected != task.version:
@@ -272,7 +320,9 @@ class Store:
             values = (task.id, version, _now(), done.action, len(counts), total, undo, json.dumps(redo))
             c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
             c.execute("UPDATE tasks SET version = ? WHERE id = ?", (version, task.id))
-        return Change(version=version, ids=done.ids)
+            return Change(version=version, ids=done.ids, classes=counts)
+
+        return self.once(make)
 
     def _check_rows(self, c: sqlite3.Connection, task: Task, rows: Sequence[np.ndarray]) -> None:
         kept = c.execute("SELECT count(*) FROM examples WHERE task = ?", (task.id,)).fetchone()[0]

@@ -92,7 +92,8 @@ def insert(
     versions, rows = taught.history.versions, taught.rows.numpy()
     _check(store, taught)
     digest = hashlib.sha256(content).hexdigest()
-    with store.database.writing() as c:
+
+    def work(c: sqlite3.Connection) -> Task:
         known = c.execute("SELECT file FROM tasks WHERE name = ?", (name,)).fetchone()
         if known is not None and known["file"] == digest:
             return read_task(c, name)
@@ -114,6 +115,8 @@ def insert(
             ids.append(c.execute(query, values).lastrowid)
         _insert_versions(c, id, [i for i in ids if i is not None], taught.history, labels)
         return read_task(c, name)
+
+    return store.once(work)
 
 
 def file_of(store: Store, digest: str) -> bytes:

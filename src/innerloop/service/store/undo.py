@@ -31,11 +31,11 @@ def undo(store: Store, name: str, to: int | None = None, expected: int | None = 
                 raise MissingError(f"task '{name}' has no version {to}: it has 0 to {task.version}")
             _restore(c, task, version, to)
             return Done(f"back to {to}", back=(task.version, ()))
-        before, redo = _pointers(c, task, task.version)
+        before, redo = pointers(c, task, task.version)
         if before is None:
             raise ConflictError(f"there is nothing to undo: this is how task '{name}' was first taught")
         _restore(c, task, version, before)
-        return Done("undo", back=(_pointers(c, task, before)[0], (*redo, task.version)))
+        return Done("undo", back=(pointers(c, task, before)[0], (*redo, task.version)))
 
     return store.change(name, work, expected)
 
@@ -50,7 +50,7 @@ def redo(store: Store, name: str, expected: int | None = None) -> Change:
     """
 
     def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
-        undone = _pointers(c, task, task.version)[1]
+        undone = pointers(c, task, task.version)[1]
         if not undone:
             raise ConflictError("there is nothing to redo: nothing was undone since the last change")
         _restore(c, task, version, undone[-1])
@@ -59,7 +59,8 @@ def redo(store: Store, name: str, expected: int | None = None) -> Change:
     return store.change(name, work, expected)
 
 
-def _pointers(c: sqlite3.Connection, task: Task, version: int) -> tuple[int | None, tuple[int, ...]]:
+def pointers(c: sqlite3.Connection, task: Task, version: int) -> tuple[int | None, tuple[int, ...]]:
+    """The version that undoing a version goes back to, and those that were undone before it."""
     row = c.execute("SELECT undo, redo FROM versions WHERE task = ? AND version = ?", (task.id, version)).fetchone()
     return row["undo"], tuple(json.loads(row["redo"]))
 

@@ -34,8 +34,11 @@ function askForKey(again) {
 
 const pause = (seconds) => new Promise((resolve) => { setTimeout(resolve, 1000 * seconds); });
 
-async function send(method, path, { json, form, version } = {}, tries = 4) {
-  const headers = {};
+// What a change is called, so that the service makes it once, however often it is sent. `randomUUID` needs HTTPS.
+const newName = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+async function send(method, path, { json, form, version, name = newName() } = {}, tries = 4) {
+  const headers = method === "GET" ? {} : { "Idempotency-Key": name };
   const used = key();
   if (used) headers.Authorization = `Bearer ${used}`;
   if (json !== undefined) headers["Content-Type"] = "application/json";
@@ -44,16 +47,20 @@ async function send(method, path, { json, form, version } = {}, tries = 4) {
   try {
     answer = await fetch(path.replace(/^\//, ""), { method, headers, body: form ?? (json === undefined ? undefined : JSON.stringify(json)) });
   } catch {
+    if (tries > 1) {
+      await pause(0.25 * 2 ** (4 - tries));
+      return send(method, path, { json, form, version, name }, tries - 1);
+    }
     throw new ApiError(0, "the service can't be reached; what you entered is still here, try again in a moment");
   }
   if (answer.status === 401) {
-    if (key() !== used || await askForKey(used !== null)) return send(method, path, { json, form, version });
+    if (key() !== used || await askForKey(used !== null)) return send(method, path, { json, form, version, name });
     throw new ApiError(401, "this needs an API key");
   }
   if ([429, 503].includes(answer.status) && answer.headers.has("Retry-After") && tries > 1) {
     // Refused before anything was done, because there is too much at once: it may be sent again.
     await pause(Math.min(10, Number(answer.headers.get("Retry-After")) || 1));
-    return send(method, path, { json, form, version }, tries - 1);
+    return send(method, path, { json, form, version, name }, tries - 1);
   }
   if (!answer.ok) {
     const refusal = await answer.json().catch(() => null);
@@ -85,6 +92,7 @@ export const versions = (name) => call("GET", `${of(name)}/versions`);
 export const undo = (name, to, version) => call("POST", `${of(name)}/undo`, { json: { to }, version });
 export const relabel = (name, id, label) => call("PATCH", `${of(name)}/examples/${part(id)}`, { json: { label } });
 export const forget = (name, id) => call("DELETE", `${of(name)}/examples/${part(id)}`);
+export const erase = (name, id) => call("DELETE", `${of(name)}/examples/${part(id)}?forever=1`);
 export const feedback = (name, prediction, label) => call("POST", `${of(name)}/feedback`, { json: { prediction, label } });
 export const runs = () => call("GET", "api/runs");
 export const run = (name) => call("GET", `api/runs/${name.split("/").map(part).join("/")}`);

@@ -218,7 +218,11 @@ class Card {
         error.element,
         h("div", { class: "buttons" }, save,
           h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
-          button("Delete", change(() => api.forget(this.view.name, example.id), () => "Deleted the example"), { class: "danger", "aria-label": "Delete the example" }))));
+          button("Delete", change(() => api.forget(this.view.name, example.id), () => "Deleted the example"), { class: "danger", "aria-label": "Delete the example" }),
+          button("Erase for good", async () => {
+            const agreed = await confirm("Erase it for good?", "It goes from every version and from the service's files. This can't be undone, and no earlier version brings it back.", "Erase for good");
+            if (agreed) await change(() => api.erase(this.view.name, example.id), () => "Erased the example for good")();
+          }, { class: "danger", "aria-label": "Erase the example for good" }))));
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);
     dialog.showModal();

@@ -1,0 +1,86 @@
+"""What clients were answered to changes, so that one that is sent again, because its answer was lost, is made once."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from innerloop.fewshot.reading import Reading
+from innerloop.service.store.errors import ConflictError
+from innerloop.service.store.records import Change, Task
+
+T = TypeVar("T", Change, Task)
+_SECONDS = 86_400.0
+_MOST = 10_000
+"""Answers of all clients; a change that is sent again comes within seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Once:
+    """A change as a client named it."""
+
+    client: str
+    """Whose names these are."""
+    key: str
+    """What the client calls this change, and no other."""
+    digest: bytes
+    """Hash of all that was asked for."""
+
+
+def once(c: sqlite3.Connection, asked: Once | None, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Make a change, or give the answer that it had; both in the transaction that the connection is in.
+
+    Args:
+        c: In a transaction.
+        asked: As the client named it; None: it did not.
+        work: The change.
+
+    Raises:
+        ConflictError: The client called another change so.
+    """
+    if asked is None:
+        return work(c)
+    if (known := find(c, asked)) is not None:
+        return known
+    result = work(c)
+    now = time.time()
+    query = "INSERT INTO answers (client, key, digest, answer, time) VALUES (?, ?, ?, ?, ?)"
+    last = c.execute(query, (asked.client, asked.key, asked.digest, _to_json(result), now)).lastrowid
+    assert last is not None
+    c.execute("DELETE FROM answers WHERE id <= ? OR time < ?", (last - _MOST, now - _SECONDS))
+    return result
+
+
+def find(c: sqlite3.Connection, asked: Once) -> Any:
+    """What was answered to a change; None: it was not made.
+
+    Raises:
+        ConflictError: The client called another change so.
+    """
+    query = "SELECT digest, answer FROM answers WHERE client = ? AND key = ?"
+    row = c.execute(query, (asked.client, asked.key)).fetchone()
+    if row is None:
+        return None
+    if row["digest"] != asked.digest:
+        raise ConflictError(
+            f"Idempotency-Key '{asked.key[:100]}' was used for another change: take a new one for each change, and the "
+            "same one only to send the very same request again"
+        )
+    return _from_json(row["answer"])
+
+
+def _to_json(result: Change | Task) -> str:
+    values = asdict(result)
+    if isinstance(result, Task):
+        values["reading"] = result.reading.to_json()
+    return json.dumps({type(result).__name__: values})
+
+
+def _from_json(text: str) -> Change | Task:
+    ((kind, values),) = json.loads(text).items()
+    if kind == Change.__name__:
+        return Change(version=values["version"], ids=tuple(values["ids"]), classes=values["classes"])
+    shape, reading = values.pop("shape"), Reading.from_json(values.pop("reading"))
+    return Task(**values, shape=None if shape is None else tuple(shape), reading=reading)

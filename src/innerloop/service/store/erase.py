@@ -1,0 +1,48 @@
+"""An example out of every version and out of every file of the store; it cannot be undone."""
+
+import sqlite3
+
+from innerloop.service.store.errors import MissingError
+from innerloop.service.store.records import Change, Done, Task
+from innerloop.service.store.store import Store
+from innerloop.service.store.undo import pointers
+
+_FEWER = "UPDATE versions SET examples = examples - 1 WHERE task = ? AND version >= ? AND version < ?"
+_WITHOUT = (
+    "UPDATE versions SET classes = classes - 1 WHERE task = ? AND version >= ? AND version < ? AND NOT EXISTS ("
+    "SELECT 1 FROM members m WHERE m.task = versions.task AND m.label = ? AND m.since <= versions.version AND "
+    "(m.until IS NULL OR m.until > versions.version))"
+)
+
+
+def erase(store: Store, name: str, example: int, expected: int | None = None, bare: bytes | None = None) -> Change:
+    """A new version, after which no version has the example; `Database.scrub` overwrites what is left of its bytes.
+
+    Args:
+        store: Where the task is.
+        name: Of the task.
+        example: One that any version has.
+        expected: The version that the client saw; None: any.
+        bare: What stands for the file that the task came as from now on, without any example; None: it came as none.
+
+    Raises:
+        MissingError: There is no such task or example.
+        StaleError: It has changed.
+    """
+
+    def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
+        query = "SELECT label, since, coalesce(until, ?) FROM members WHERE task = ? AND example = ?"
+        spans = c.execute(query, (version, task.id, min(example, 2**63 - 1))).fetchall()
+        if not spans:
+            raise MissingError(f"task '{name}' has no example {example}, nor had any version of it")
+        c.execute("DELETE FROM examples WHERE id = ?", (example,))
+        for label, since, until in spans:
+            c.execute(_FEWER, (task.id, since, until))
+            c.execute(_WITHOUT, (task.id, since, until, label))
+        if bare is not None:
+            c.execute("UPDATE files SET content = ? WHERE hash = ?", (bare, task.file))
+        c.execute("UPDATE totals SET unscrubbed = 1")
+        # Undoing goes on to the change before this one, which nothing brings back.
+        return Done(f"erase {example}", (example,), back=(pointers(c, task, task.version)[0], ()))
+
+    return store.change(name, work, expected)
