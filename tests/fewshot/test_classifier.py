@@ -132,7 +132,7 @@ def test_what_cannot_be(runs, digits, tmp_path):
         (np.linspace(0, 1, 6), "fractions"),
         ([0, 1, "a", 0, 1, 1], "Unknown label type|all strings"),
         (None, "y is None"),
-        ([None] * 6, "Unknown label type"),
+        ([None] * 6, "contains NaN or nothing"),
         ([0.0, 1.0, np.nan, 1, 1, 1], "NaN"),
     ]
     for labels, message in labellings:

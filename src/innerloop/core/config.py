@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from innerloop.core.context import how_to_allow, under
+from innerloop.core.context import how_to_allow, prefixes, under
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
@@ -137,9 +137,9 @@ def _deeper(value: Any, levels: int) -> bool:
 def _check_pure(target: Any, name: Any, allow: Sequence[str]) -> None:
     """Refuse functions of this package that do more than to compute: a file could have them run as its factory."""
     home = target.__module__
-    if inspect.isclass(target) or any(under(home, (prefix,)) for prefix in allow):
+    if inspect.isclass(target) or under(home, allow):
         return
-    if not any(under(home, (room,)) for room in _PURE) or not _needs_arguments(target):
+    if not under(home, _PURE) or not _needs_arguments(target):
         raise InputError(f"'{name}' is not a function that a file may name: only losses, functions and networks are")
 
 
@@ -193,16 +193,16 @@ def _name(subject: Any) -> str:
 
 def _resolve(name: Any, allow: Sequence[str]) -> Any:
     module, _, attribute = _today(name).partition(":") if isinstance(name, str) else ("", "", "")
-    prefixes = ("innerloop", *allow)
-    if not under(module, prefixes):
+    rooms = ("innerloop", *prefixes(allow))
+    if not under(module, rooms):
         raise InputError(
-            f"this file names '{name}', outside of {', '.join(p + '.' for p in prefixes)}: loading it would run "
+            f"this file names '{name}', outside of {', '.join(p + '.' for p in rooms)}: loading it would run "
             f"foreign code. {how_to_allow(module)}"
         )
     try:
         target = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:  # ValueError: an empty part of a name
         raise InputError(f"'{name}' does not exist in this version: {error}") from error
-    if not under(getattr(target, "__module__", None) or "", prefixes):
+    if not under(getattr(target, "__module__", None) or "", rooms):
         raise InputError(f"'{name}' is defined elsewhere: {getattr(target, '__module__', None)}")
     return target

@@ -1,9 +1,11 @@
 """Where data sets and cached arrays lie, and whose code may run: chosen once, and passed on as one object."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from innerloop.core.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +19,9 @@ class Context:
     allow: tuple[str, ...] = ()
     """Packages besides innerloop that a run, file or source may name; importing them runs their code."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "allow", prefixes(self.allow))
+
     @classmethod
     def of(cls, root: "Root") -> Self:
         """The context of a data root alone; a context as it is."""
@@ -27,9 +32,21 @@ Root = Context | Path | str | None
 """What a data set takes: a context, or only the folder where data sets lie."""
 
 
-def under(module: str, prefixes: Sequence[str]) -> bool:
+def prefixes(allow: Sequence[str] | None) -> tuple[str, ...]:
+    """Packages whose code may run, as a tuple; one alone need not be in a list, and None is none.
+
+    Raises:
+        InputError: They are no names.
+    """
+    each = (allow,) if isinstance(allow, str) else () if allow is None else allow
+    if not isinstance(each, Iterable) or not all(isinstance(one, str) for one in each):
+        raise InputError(f"allow holds names of packages whose code may run, such as ('mine',); got {allow!r}")
+    return tuple(each)
+
+
+def under(module: str, allow: Sequence[str] | None) -> bool:
     """Whether a module is one of these, or lies in one of these packages."""
-    return any(module == p.rstrip(".") or module.startswith(p.rstrip(".") + ".") for p in prefixes)
+    return any(module == p.rstrip(".") or module.startswith(p.rstrip(".") + ".") for p in prefixes(allow))
 
 
 def how_to_allow(module: str) -> str:

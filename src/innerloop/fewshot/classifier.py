@@ -1,7 +1,7 @@
 """fit and predict, as in scikit-learn, on top of any meta-trained learner: a few examples of each class are enough."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from innerloop.fewshot import examples, file, scikit, sources
 from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.calibrate import NONE
 from innerloop.fewshot.history import Label, Version
-from innerloop.fewshot.rows import Examples, Rows, alone, floats, labels, read, same_names
+from innerloop.fewshot.labels import check_among, known_as, labels, same_names, share_right
+from innerloop.fewshot.rows import Examples, Rows, alone, floats, read
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task, teach
-from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 
 Labels = Sequence[Any] | np.ndarray | Tensor
 __all__ = ["NONE", "Answer", "Answers", "Examples", "FewShotClassifier", "Rows"]
@@ -104,8 +104,8 @@ class FewShotClassifier:
         Raises:
             InputError: None of these, of another version, damaged, or naming foreign classes.
         """
-        path = Path(name)
-        if not path.is_file() and path.suffix != ".fewshot":
+        path = file.place(name)
+        if not files.is_file(path) and path.suffix != ".fewshot":
             classifier = cls(name, reject=reject, allow=allow)
             classifier._resolved()
             return classifier
@@ -151,16 +151,8 @@ class FewShotClassifier:
             InputError: As `fit`; nothing is changed then.
         """
         if classes is not None:
-            known = np.asarray(classes)
-            strange = sorted(set(np.asarray(y).ravel().tolist()) - set(known.ravel().tolist()), key=str)
-            if strange:
-                raise InputError(f"y holds classes that `classes` does not: {', '.join(map(str, strange))}")
-        if not self.__sklearn_is_fitted__():
-            return self.fit(X, y)
-        task = self._fitted()
-        rows, source = read(X, task.source, teaching=True)
-        self._task = task.more(rows, same_names(labels(y, len(rows)), task.classes), source)
-        return self
+            check_among(labels(y), labels(classes))
+        return self._learn(X, lambda count: labels(y, count))
 
     def add(self, X: Examples, y: Labels) -> "FewShotClassifier":
         """`partial_fit`, by the name that it has on the command line and over HTTP."""
@@ -172,8 +164,8 @@ class FewShotClassifier:
         Raises:
             InputError: As `fit`; nothing is changed then.
         """
-        known: Any = X if isinstance(X, Rows) or hasattr(X, "__len__") else list(X)  # an iterator can be read only once
-        return self.partial_fit(known, [label] * len(known.x if isinstance(known, Rows) else known))
+        examples: Any = list(X) if isinstance(X, Iterator) else X
+        return self._learn(examples, lambda count: labels([label], 1) * count)
 
     def drop_class(self, label: Label) -> "FewShotClassifier":
         """Forget a class; `undo` brings it back.
@@ -182,8 +174,7 @@ class FewShotClassifier:
             InputError: There is no such class, or fewer than two would be left.
         """
         task = self._fitted()
-        label = label if label in task.classes else same_names([label], task.classes)[0]
-        self._task = task.at(task.history.drop(label))
+        self._task = task.at(task.history.drop(known_as(label, task.classes)))
         return self
 
     def drop(self, label: Label) -> "FewShotClassifier":
@@ -260,9 +251,12 @@ class FewShotClassifier:
         return Answers(best, p, accepted)
 
     def score(self, X: Examples, y: Labels) -> float:
-        """Share of examples that are named correctly; an example that is rejected is not."""
-        answers = self.predict(X)
-        return float(np.mean([a == b for a, b in zip(answers.tolist(), labels(y, len(answers)), strict=True)]))
+        """Share of examples that are named correctly; an example that is rejected is not, unless y says `NONE` as well.
+
+        Raises:
+            InputError: Not one label for each example, none at all, or integers where the classes are strings.
+        """
+        return share_right(self.predict(X).tolist(), y, self._fitted().classes, NONE)
 
     def rows(self, X: Examples) -> Tensor:
         """[n, ...] float32, what the learner takes; the encoder runs here. Examples that are rows stay as they are."""
@@ -276,7 +270,8 @@ class FewShotClassifier:
             InputError: Nothing was learned yet, it cannot be written, or the file that this was loaded from was changed
                 since by another.
         """
-        path, place, task = Path(path), os.path.realpath(path), self._fitted()
+        path, task = file.place(path), self._fitted()
+        place = os.path.realpath(path)
         with files.locked(path):
             before = self.__dict__.get("_read_from")
             if before is not None and before[0] == place and before[1] != files.state(path):
@@ -368,11 +363,22 @@ class FewShotClassifier:
     def __sklearn_is_fitted__(self) -> bool:
         return "_task" in self.__dict__
 
+    def _learn(self, X: Examples, labelled: Callable[[int], list[Label]]) -> "FewShotClassifier":
+        """Learn from examples whose labels are asked for by their number, beside what is known."""
+        task = self.__dict__.get("_task")
+        rows, source = read(X, self._resolved() if task is None else task.source, teaching=True)
+        y = labelled(len(rows))
+        if task is None:
+            self._task = teach(source, rows, y, self.reject)
+        else:
+            self._task = task.more(rows, same_names(y, task.classes), source)
+        return self
+
     def _resolved(self) -> Source:
         """The source; found when it is first needed, and again when it was changed."""
         asked, resolution = (self.source, self.allow), self.__dict__.get("_resolution")
         if resolution is None or resolution[0] != asked:
-            source = _source(self.source, self.allow)
+            source = sources.source(self.source, self.allow)
             resolution = (asked, replace(source, learner=replace(source.learner, transductive=False)))
             self._resolution = resolution
         return resolution[1]
@@ -389,11 +395,3 @@ class FewShotClassifier:
         if task is None:
             raise AttributeError(f"{name} is there after fit: nothing was learned yet")
         return task
-
-
-def _source(source: str | Path | Source | None, allow: Sequence[str]) -> Source:
-    if isinstance(source, Source):
-        return source
-    if source is None:
-        return Source(name="examples as they are", learner=NearestCentroid(), params={}, kind="features")
-    return sources.source(source, allow)

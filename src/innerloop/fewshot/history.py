@@ -1,5 +1,6 @@
 """What a task learned from, version by version: nothing is ever lost, and every version can come back."""
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -99,7 +100,7 @@ class History:
             InputError: It is not known.
         """
         known = self.members()
-        if label not in known:
+        if not any(type(one) is type(label) and one == label for one in known):  # True is not 1 here
             raise InputError(f"there is no class {label!r} to drop: the classes are {', '.join(map(str, known))}")
         last = self.present.version
         return self._append(f"drop {label}", base=last, undo=last, dropped=(label,))
@@ -136,7 +137,7 @@ class History:
         """
         to = self._entry(version)
         # Not `to.undo`: one undo leads back to where the person was, wherever they jumped.
-        return self._append(f"back to {version}", base=to.version, undo=self.present.version)
+        return self._append(f"back to {to.version}", base=to.version, undo=self.present.version)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Plain JSON values."""
@@ -188,9 +189,13 @@ class History:
         return history
 
     def _entry(self, version: int) -> Version:
-        if not 1 <= version <= len(self.versions):
+        try:
+            number = operator.index(version)
+        except TypeError as error:
+            raise InputError(f"a version is a whole number, from 1 to {len(self.versions)}; got {version!r}") from error
+        if not 1 <= number <= len(self.versions):
             raise InputError(f"there is no version {version}: there are 1 to {len(self.versions)}")
-        return self.versions[version - 1]
+        return self.versions[number - 1]
 
     def _append(
         self,

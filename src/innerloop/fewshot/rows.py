@@ -1,11 +1,9 @@
-"""What people give as examples and labels, turned into rows and classes, or refused in one message.
+"""What people give as examples, turned into rows, or refused in one message.
 
 Wording that scikit-learn's estimator checks look for is kept where it says the same.
 """
 
 import os
-import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerloop.core.aligned import aligned, from_numpy
+from innerloop.core.aligned import aligned
 from innerloop.core.errors import InputError
-from innerloop.core.names import unified
 from innerloop.core.threads import spread
-from innerloop.fewshot.history import Label
+from innerloop.fewshot.arrays import tensor
 from innerloop.fewshot.reading import called, check_brightness
 from innerloop.fewshot.sources import Source
 
@@ -50,10 +47,6 @@ Examples = np.ndarray | Tensor | Sequence[str | Path | bytes] | Sequence[Tensor]
 are divided by 255, vectors are the same numbers in every type)."""
 
 
-class _NotNumbers(InputError, TypeError):
-    """What scikit-learn's checks want for an object that is no number."""
-
-
 def read(
     X: Any, source: Source, *, teaching: bool = False, names: Sequence[str] | None = None
 ) -> tuple[Tensor, Source]:
@@ -81,10 +74,10 @@ def read(
     _check_columns(columns, source)
     raw = None if isinstance(X, Rows | Tensor) else _raw(X)
     if raw is None and not (source.kind == "features" and source.encoder is not None):
-        rows = _tensor(X.x if isinstance(X, Rows) else X)
+        rows = tensor(X.x if isinstance(X, Rows) else X)
     elif raw is None:
         assert source.encoder is not None
-        rows = _tensor(X.x) if isinstance(X, Rows) else source.encoder.encode(_numbers(_tensor(X)))
+        rows = tensor(X.x) if isinstance(X, Rows) else source.encoder.encode(_numbers(tensor(X)))
     elif source.kind == "features":
         raise InputError(f"'{source.name}' takes arrays of numbers, not {_what(raw)}")
     elif source.encoder is not None:
@@ -113,60 +106,12 @@ def alone(X: Any, i: int, rows: Tensor, source: Source) -> Tensor:
     if isinstance(X, Rows) or source.encoder is None:
         return aligned(rows[i : i + 1])
     raw = None if isinstance(X, Tensor) else _raw(X)
-    return read(_tensor(X)[i : i + 1] if raw is None else [raw[i]], source)[0]
+    return read(tensor(X)[i : i + 1] if raw is None else [raw[i]], source)[0]
 
 
 def floats(rows: Tensor) -> Tensor:
     """Rows as a learner takes them: float32, pictures from 0 to 1."""
     return rows / 255 if rows.dtype == torch.uint8 else rows
-
-
-def labels(y: Any, count: int) -> list[Label]:
-    """[n] classes as strings, integers or booleans.
-
-    Raises:
-        InputError: Not one for each example, or of other types.
-    """
-    if y is None:
-        raise InputError("fitting requires y to be passed, but the target y is None: give the class of every example")
-    values = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
-    if values.dtype.kind == "U" and isinstance(y, list | tuple):
-        values = np.asarray(y, dtype=object)  # numbers among them have not become strings
-    if values.ndim == 2 and values.shape[1] == 1:
-        message = "A column-vector y was passed when a 1d array was expected: it is taken as one label for each example"
-        warnings.warn(message, _conversion_warning(), stacklevel=3)
-        values = values[:, 0]
-    if values.shape != (count,):
-        raise InputError(
-            f"X has {count} examples and y shape {list(values.shape)}; give one label for each example (a 1d array)"
-        )
-    plain = [_plain(label) for label in values.tolist()]
-    if values.dtype.kind == "f" or any(isinstance(label, float) for label in plain):
-        plain = _whole(plain)
-    kinds = {type(label) for label in plain}
-    if len(kinds) > 1 or not kinds <= {str, int, bool}:
-        names = ", ".join(sorted(kind.__name__ for kind in kinds))
-        raise InputError(f"Unknown label type: classes are all strings or all integers, these are {names}")
-    return same_names(plain)
-
-
-def same_names(labels: Sequence[Label], known: Sequence[Label] = ()) -> list[Label]:
-    """Labels with one spelling for names that look the same, such as é in one character or in two: the first one."""
-    texts = [label for label in labels if isinstance(label, str)]
-    spelled = iter(unified(texts, [label for label in known if isinstance(label, str)]))
-    return [next(spelled) if isinstance(label, str) else label for label in labels]
-
-
-def same_kind(known: Sequence[Label], more: Sequence[Label]) -> None:
-    """Refuse to mix strings and integers.
-
-    Raises:
-        InputError: The labels are of two types.
-    """
-    kinds = {type(label): label for label in [*known, *more]}
-    if len(kinds) > 1:
-        first, second = kinds.values()
-        raise InputError(f"classes are all strings or all integers, these are both: {first!r} and {second!r}")
 
 
 def _pictures(raw: list[Any], source: Source, teaching: bool, names: Sequence[str] | None) -> tuple[Tensor, Source]:
@@ -196,47 +141,20 @@ def _raw(X: Any) -> list[Any] | None:
     if hasattr(X, "toarray"):
         raise InputError("X is a sparse matrix, which is not taken: pass X.toarray()")
     if not isinstance(X, np.ndarray | list | tuple):
+        kind = type(X).__name__
         X = np.asarray(X)
+        if X.ndim == 0 and X.dtype.kind == "O":
+            raise InputError(f"X is of type {kind}: give a list or an array of examples")
+    if isinstance(X, np.ndarray) and X.ndim == 0:
+        raise InputError("X is one example; give a list of them")
     entries = X.tolist() if isinstance(X, np.ndarray) else list(X)
-    plain = entries if isinstance(entries, list) else [entries]
+    plain = [bytes(one) if isinstance(one, bytearray) else one for one in entries]
     if not plain or not any(isinstance(one, _RAW) for one in plain):
         return None
     if not all(isinstance(one, _RAW) for one in plain):
         other = next(type(one).__name__ for one in plain if not isinstance(one, _RAW))
         raise InputError(f"X mixes texts or paths with {other}: give numbers, or all paths, or all texts")
     return plain
-
-
-def _tensor(X: Any) -> Tensor:
-    if isinstance(X, list | tuple) and X and all(isinstance(one, Tensor) for one in X):
-        X = _stacked(X)
-    if isinstance(X, Tensor):
-        if X.layout != torch.strided:
-            raise InputError("X is a sparse tensor, which is not taken: pass X.to_dense()")
-        return aligned(X.detach().cpu())
-    if hasattr(X, "toarray"):
-        raise InputError("X is a sparse matrix, which is not taken: pass X.toarray()")
-    try:
-        values = np.asarray(X)
-        if values.dtype.kind == "c":
-            raise InputError("Complex data not supported: give real numbers")
-        if values.dtype.kind not in "buif":
-            values = values.astype(np.float64)
-        if values.dtype in (np.uint16, np.uint32, np.uint64, np.longdouble):
-            values = values.astype(np.float64)
-        return from_numpy(np.array(values, order="C"))  # a copy: the caller's array may change, or be read-only
-    except (TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        kind = _NotNumbers if isinstance(error, TypeError) else InputError
-        raise kind(f"X must be an array of numbers, or a list of paths or texts ({error})") from error
-
-
-def _stacked(parts: Sequence[Tensor]) -> Tensor:
-    shapes = sorted({tuple(part.shape) for part in parts})
-    if len(shapes) > 1:
-        raise InputError(f"X holds tensors of shapes {list(shapes[0])} and {list(shapes[1])}: give all the same")
-    return torch.stack([part.detach() for part in parts])
 
 
 def _numbers(x: Tensor) -> Tensor:
@@ -331,32 +249,9 @@ def _spelled(shape: tuple[int, ...] | None) -> str:
     return "..." if shape is None else ", ".join(map(str, shape))
 
 
-def _plain(label: Any) -> Any:
-    """NumPy's scalars as Python's."""
-    if isinstance(label, str):
-        return str(label)
-    return label.item() if isinstance(label, np.generic) else label
-
-
-def _whole(values: list[Any]) -> list[Any]:
-    if any(label != label for label in values):
-        raise InputError("Input y contains NaN: give every example a class")
-    if any(label in (float("inf"), float("-inf")) for label in values if isinstance(label, float)):
-        raise InputError("Input y contains infinity: give every example a class")
-    if not all(isinstance(label, int | float) and label == int(label) for label in values):
-        raise InputError("Unknown label type: y holds fractions; classes are strings or integers")
-    return [int(label) for label in values]
-
-
 def _what(raw: list[Any]) -> str:
     return "the contents of files" if isinstance(raw[0], bytes) else f"paths or texts such as {str(raw[0])[:40]!r}"
 
 
 def _hint(X: Any) -> str:
     return f", or a folder of classes with fit_folder('{X}')" if isinstance(X, str | Path) and os.path.isdir(X) else ""
-
-
-def _conversion_warning() -> type[Warning]:
-    """scikit-learn's, if it is in use."""
-    module = sys.modules.get("sklearn.exceptions")
-    return UserWarning if module is None else module.DataConversionWarning

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from innerloop import encoders
+from innerloop.core import files
+from innerloop.core.context import prefixes
 from innerloop.core.errors import InputError
 from innerloop.core.importing import is_import_path
 from innerloop.core.learner import Learner
@@ -54,18 +56,24 @@ class Source:
     """Measured on tasks that were not trained on; None: not measured."""
 
 
-def source(name: str | Path, allow: Sequence[str] = ()) -> Source:
+def source(name: str | Path | Source | None, allow: Sequence[str] = ()) -> Source:
     """Find what a name stands for. A frozen encoder is loaded once a process.
 
     Args:
         name: One of `names`, the path of a run folder (which wins if it has a slash or is a `Path`), or
-            `package.module:attribute` of a network.
+            `package.module:attribute` of a network. A source is itself; None: nearest centroid on examples as they are.
         allow: Module prefixes besides `innerloop.` that may be imported: it runs their code.
 
     Raises:
         InputError: There is no such thing, an optional package is missing, or it names foreign code.
     """
-    text = str(name)
+    if isinstance(name, Source):
+        return name
+    if name is None:
+        return Source(name="examples as they are", learner=NearestCentroid(), params={}, kind="features")
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"a source is a name or a path, got {type(name).__name__}: give one of {', '.join(names())}")
+    text = os.fspath(name)
     # A folder in the way that is called like an encoder is reached as `./minilm`.
     if not isinstance(name, Path) and os.sep not in text:
         if text in encoders.names():
@@ -73,7 +81,7 @@ def source(name: str | Path, allow: Sequence[str] = ()) -> Source:
         if text in _shipped():
             # Shipped runs are part of this package: nothing of theirs has to be allowed.
             return _run(text, SHIPPED / text, ())
-    if Path(text).is_dir():
+    if files.is_folder(Path(text)):
         return _run(text, Path(text), allow)
     if is_import_path(text):
         return _own(text, allow)
@@ -129,7 +137,7 @@ def _frozen(name: str) -> Source:
 
 
 def _own(path: str, allow: Sequence[str]) -> Source:
-    return _encoded(path, module.load(path, tuple(allow)))
+    return _encoded(path, module.load(path, prefixes(allow)))
 
 
 def _encoded(name: str, encoder: Encoder, calibrated: Calibration | None = None) -> Source:

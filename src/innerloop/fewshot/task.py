@@ -15,11 +15,13 @@ from torch import Tensor
 from innerloop.core.aligned import aligned, packed
 from innerloop.core.dry_run import capacity, support
 from innerloop.core.errors import InputError
+from innerloop.core.plain import plain
 from innerloop.core.threads import on_one_core, spread
 from innerloop.evaluate.calibration import Calibration, check_target
 from innerloop.fewshot import calibrate
 from innerloop.fewshot.history import History, Label
-from innerloop.fewshot.rows import floats, same_kind
+from innerloop.fewshot.labels import as_array, same_kind
+from innerloop.fewshot.rows import floats
 from innerloop.fewshot.sources import Source
 
 _ROOM = 2.0**-12
@@ -48,8 +50,7 @@ class Task:
     @cached_property
     def labels(self) -> np.ndarray:
         """[classes] as an array."""
-        large = any(isinstance(label, int) and label >= 2**63 for label in self.classes)
-        return np.asarray(self.classes, dtype=np.uint64 if large and min(self.classes) >= 0 else None)  # type: ignore[operator]
+        return as_array(self.classes)
 
     @property
     def columns(self) -> np.ndarray:
@@ -147,6 +148,7 @@ class Task:
             InputError: The examples are too few to say when to reject.
         """
         rows, y = _support(self.rows, self.history)
+        reject = plain(reject)
         # Nothing is learned again: a threshold changes what is said, not what is known.
         return replace(self, reject=reject, calibration=_calibrated(self.source, rows, y, self.classes, reject))
 
@@ -196,7 +198,7 @@ def adapted(source: Source, rows: Tensor, history: History, reject: float | None
     Raises:
         InputError: As of `teach`.
     """
-    if reject is not None:
+    if (reject := plain(reject)) is not None:  # it is kept as JSON, which knows no NumPy
         check_target(reject)
     classes = list(history.examples())
     if len(classes) < 2:

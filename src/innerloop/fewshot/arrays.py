@@ -1,0 +1,105 @@
+"""Numbers in whatever holds them, as one tensor in plain memory, or refused in one message."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from innerloop.core.aligned import aligned, from_numpy
+from innerloop.core.errors import InputError
+
+_UNKNOWN_TO_TORCH = (np.uint16, np.uint32, np.uint64, np.longdouble)
+"""Or hardly known: it adds, compares and indexes few of them."""
+
+
+class _NotNumbers(InputError, TypeError):
+    """What scikit-learn's checks want for an object that is no number."""
+
+
+def tensor(X: Any) -> Tensor:
+    """Numbers as a tensor on the CPU, of a type that torch computes with; the caller's memory is never shared.
+
+    Args:
+        X: A tensor, a list of tensors, or what NumPy makes an array of.
+
+    Raises:
+        InputError: It holds other things than numbers, or nothing at some places.
+    """
+    if isinstance(X, list | tuple) and X and all(isinstance(one, Tensor) for one in X):
+        X = _stacked(X)
+    if isinstance(X, Tensor):
+        return aligned(strided(X, "X"))
+    if hasattr(X, "toarray"):
+        raise InputError("X is a sparse matrix, which is not taken: pass X.toarray()")
+    check_unmasked(X, "X")
+    try:
+        values = np.asarray(X)
+        if values.dtype.kind == "c":
+            raise InputError("Complex data not supported: give real numbers")
+        if values.dtype.kind in "mM":
+            raise InputError(f"X holds times ({values.dtype}): give numbers, such as days since the first of them")
+        if values.dtype.kind not in "buif":
+            _check_present(values)
+            values = values.astype(np.float64)
+        if values.dtype in _UNKNOWN_TO_TORCH:
+            values = values.astype(np.float64)
+        return from_numpy(np.array(values, dtype=values.dtype.newbyteorder("="), order="C"))
+    except InputError:
+        raise
+    except TypeError as error:
+        raise _NotNumbers(_no_numbers(error)) from error
+    except (ValueError, OverflowError, RuntimeError) as error:  # RuntimeError: tensors inside, with gradients
+        raise InputError(_no_numbers(error)) from error
+
+
+def strided(x: Tensor, name: str) -> Tensor:
+    """A tensor as NumPy could have it: on the CPU, without gradient, its numbers written out.
+
+    Args:
+        x: Anywhere, in any layout.
+        name: What errors call it.
+
+    Raises:
+        InputError: It is sparse, nested, or has no data.
+    """
+    if x.is_nested:
+        raise InputError(f"{name} is a nested tensor: give examples that all have the same shape")
+    if x.layout != torch.strided:
+        raise InputError(f"{name} is a sparse tensor, which is not taken: pass {name}.to_dense()")
+    if x.is_meta:
+        raise InputError(f"{name} is on the meta device, where tensors have no numbers: give one that has")
+    return (x.dequantize() if x.is_quantized else x).detach().cpu().resolve_conj().resolve_neg()
+
+
+def check_unmasked(values: Any, name: str) -> None:
+    """Refuse masked values: NumPy would take what lies under the mask for real.
+
+    Raises:
+        InputError: There are some.
+    """
+    parts = values if isinstance(values, list | tuple) else [values]
+    if not any(isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part) for part in parts):
+        return
+    first = np.argwhere(np.atleast_1d(np.ma.getmaskarray(np.ma.asarray(values))))[0][0]
+    raise InputError(f"{name} holds masked values, the first in example {first}; remove or fill them")
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    shapes = sorted({tuple(part.shape) for part in parts})
+    if len(shapes) > 1:
+        raise InputError(f"X holds tensors of shapes {list(shapes[0])} and {list(shapes[1])}: give all the same")
+    return torch.stack([strided(part, "X") for part in parts])
+
+
+def _check_present(values: np.ndarray) -> None:
+    """Refuse pandas' NA, whose own error is about `float()`."""
+    absent = [i for i, one in enumerate(values.ravel().tolist()) if type(one).__name__ == "NAType"]
+    if absent:
+        example = absent[0] // max(1, values[0].size if values.ndim > 1 else 1)
+        raise InputError(f"X holds missing values (NA), the first in example {example}; remove or fill them")
+
+
+def _no_numbers(error: Exception) -> str:
+    return f"X must be an array of numbers, or a list of paths or texts ({error})"
