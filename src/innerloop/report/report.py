@@ -16,7 +16,7 @@ from innerloop.engine.checkpoint import load, read_config
 from innerloop.evaluate import optimizer_curves
 from innerloop.evaluate.compare import Comparison, compare
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
-from innerloop.evaluate.result import Point, Result, spell
+from innerloop.evaluate.result import ONE_TRAINING, Point, Result, spell
 from innerloop.report import figures
 from innerloop.report.gallery import Shown, gallery
 
@@ -190,7 +190,7 @@ def _race(path: Path, index: int) -> Race:
 def _results_plot(results: Sequence[Result], index: int, chance: float | None) -> Plot:
     alt = "; ".join(f"{r.learner}: {r.number}" for r in results)
     svg = figures.results(f"results{index}", results, chance)
-    return Plot(Markup(svg), alt, "Mean and 95% interval over episodes.")
+    return Plot(Markup(svg), alt, f"Mean and 95% interval over episodes ({ONE_TRAINING}).")
 
 
 def _curve(result: Result, points: Sequence[Point], index: int) -> Plot:
