@@ -24,7 +24,7 @@ from torch import Tensor
 from benchmarks import machine
 from innerloop.core import tree
 from innerloop.core.dry_run import support
-from innerloop.core.interval import interval
+from innerloop.core.interval import SHARES, interval
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import calibrate
 from innerloop.evaluate.meta_test import meta_test
@@ -66,7 +66,7 @@ def texts(found: Source) -> dict[str, Any]:
     made |= _temperature(found, [pool(i, "valid") for i in range(1, 6)])
     for count, draws in REJECTED.items():
         scores = [_rejection(found, parts, intents, count, seed) for seed in range(draws)]
-        made[f"auroc_{count}_intents"] = interval(scores)._asdict() | {"draws": draws, "lowest": min(scores)}
+        made[f"auroc_{count}_intents"] = interval(scores, SHARES)._asdict() | {"draws": draws, "lowest": min(scores)}
     return made
 
 
@@ -125,7 +125,7 @@ def _accuracy(found: Source, pools: Sequence[Pool], shots: int) -> dict[str, Any
         results.append(meta_test(found.learner, found.params, sampler, EPISODES, quiet=True))
     scores = torch.cat([result.scores[:, 0] for result in results])
     each = [100 * result.mean for result in results]
-    return {f"5w{shots}s": _percent(interval(scores)) | {"episodes": len(scores), "each_split": each}}
+    return {f"5w{shots}s": _percent(interval(scores, SHARES)) | {"episodes": len(scores), "each_split": each}}
 
 
 def _temperature(found: Source, pools: Sequence[Pool]) -> dict[str, Any]:

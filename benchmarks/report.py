@@ -8,6 +8,7 @@ from benchmarks import results
 from benchmarks.claim import Claim, Workload
 from benchmarks.machine import BUSY
 from benchmarks.results import Row, Spread
+from innerloop.core.interval import SHARES, difference, interval
 
 PLACE = Path(__file__).with_name("RESULTS.md")
 _APART = 0.01
@@ -161,16 +162,10 @@ def _remarks(workload: Workload, row: Row, facts: dict[str, Any]) -> str:
 def _accuracy(row: Row, scores: list[float]) -> str:
     """Of a contender, with its difference to the first one, episode by episode."""
     first = next(f["extras"]["scores"] for f in row["contenders"].values() if f.get("extras", {}).get("scores"))
-    mean, half = _interval(scores)
-    apart, around = _interval([a - b for a, b in zip(scores, first, strict=True)])
+    mean, half = interval(scores, SHARES)
+    apart, around = difference(scores, first)
     paired = f", paired difference {apart:+.2%} ± {around:.2%}" if scores is not first else ""
     return f"accuracy {mean:.2%} ± {half:.2%} (95% CI, {len(scores)} episodes){paired}"
-
-
-def _interval(values: list[float]) -> tuple[float, float]:
-    mean = sum(values) / len(values)
-    variance = sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)
-    return mean, 1.96 * (variance / len(values)) ** 0.5
 
 
 def _amount(seconds: float, unit: str) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, results
+from innerloop.evaluate.result import ONE_TRAINING
 
 PLACE = Path(__file__).with_name("yardstick.json")
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -216,7 +217,7 @@ def _provenance(rows: dict[str, Any]) -> str:
     dates = sorted({row["date"] for row in rows.values()})
     found = [row["machine"] for row in rows.values()]
     machines = sorted({f"{m['processor']}, {m['cores']} cores, torch {m['torch']}" for m in found})
-    return f"Measured on {', '.join(dates)}, on one core of: {'; '.join(machines)}."
+    return f"{ONE_TRAINING}; measured on {', '.join(dates)}, on one core of: {'; '.join(machines)}."
 
 
 def _remark(row: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from innerloop.core.errors import InputError
-from innerloop.core.interval import difference, interval
+from innerloop.core.interval import SHARES, bootstrap, difference, interval
 
 
 def test_interval_is_that_of_numpy():
@@ -45,3 +45,36 @@ def test_no_scores_or_two_axes_are_refused(scores):
 def test_unlike_lengths_are_refused():
     with pytest.raises(InputError, match="2 and 3"):
         difference([0.1, 0.2], [0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("n", [2, 20, 600])
+def test_shares_that_are_all_equal_get_the_exact_interval_of_clopper_and_pearson(n):
+    beta = pytest.importorskip("scipy.stats").beta
+    mean, ci95 = interval([1.0] * n, SHARES)
+    assert mean == 1 and mean - ci95 == pytest.approx(beta.ppf(0.025, n, 1))
+    mean, ci95 = interval([0.0] * n, SHARES)
+    assert mean == 0 and mean + ci95 == pytest.approx(beta.ppf(0.975, 1, n))
+    assert 0 < interval([0.8] * n, SHARES).ci95 < ci95, "its tasks cannot be as far away"
+    assert interval([1.0] * n).ci95 == 0, "nothing is known of scores without bounds"
+
+
+def test_shares_that_differ_have_the_usual_interval():
+    scores = [1.0] * 599 + [0.96]
+    assert interval(scores, SHARES) == interval(scores)
+    assert math.isnan(interval([1.0], SHARES).ci95)
+
+
+def test_a_perfect_score_covers_what_is_not_perfect():
+    """Tasks of which one in 250 fails: 600 of them show no failure now and then, and must not exclude it."""
+    assert (1 - 1 / 250) ** 600 > 0.025 and 1 - interval([1.0] * 600, SHARES).ci95 < 1 - 1 / 250
+
+
+def test_a_bootstrap_of_equal_tasks_between_bounds():
+    rows = torch.ones(50, 2, dtype=torch.float64)
+
+    def total(scores: torch.Tensor) -> float:
+        return scores[:, 0].sum().item() / scores[:, 1].sum().item()
+
+    assert (
+        bootstrap(total, rows, SHARES) == pytest.approx((1, 1 - 0.025 ** (1 / 50))) and bootstrap(total, rows)[1] == 0
+    )

@@ -116,7 +116,11 @@ def test_a_learner_of_yours_declares_it(kind, rows):
 
 def test_a_wrapper_declares_what_the_learner_in_it_declares():
     episodes = SAMPLERS[1].episodes(0, 2)
-    for learner, sees in ((ProtoNet(encoder=Module(encoder)), False), (SoftKMeans(encoder=Module(encoder)), True)):
+    cases: list[tuple[Any, bool]] = [
+        (ProtoNet(encoder=Module(encoder)), False),
+        (SoftKMeans(encoder=Module(encoder)), True),
+    ]
+    for learner, sees in cases:
         around = Wrapper(learner=learner)
         assert around.uses_unlabelled is sees and (visible(around, episodes) is episodes) is sees
 

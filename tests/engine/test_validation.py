@@ -32,7 +32,7 @@ def head() -> nn.Module:
 LEARNERS = [
     MAML(model=Module(classifier), transductive=True),
     ANIL(encoder=Module(encoder), head=Module(head), transductive=True),
-    Reptile(model=Module(classifier), inner_steps=2, transductive=True),
+    Reptile(model=Module(classifier), inner_steps=2, test_steps=2, transductive=True),
     ProtoNet(encoder=Module(encoder), transductive=True),
 ]
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from innerloop.core.errors import InputError
+from innerloop.core.interval import SHARES, interval
+from innerloop.core.types import Batch
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import (
     Calibration,
@@ -170,8 +172,69 @@ def test_calibrating_makes_fresh_tasks_honest(pool):
 def test_uneven_tasks_and_two_classes_are_measured_as_far_as_they_go(pool):
     uneven = EpisodeSampler(pool=pool, ways=(2, 5), shots=(1, 3), queries=3)
     assert calibrate(NearestCentroid(), {}, uneven, episodes=20).threshold is not None
-    two = calibrate(NearestCentroid(), {}, EpisodeSampler(pool=pool, ways=2, shots=1, queries=3), episodes=5)
+    pair = replace(pool, data=pool.data[:2], counts=pool.counts[:2], names=pool.names[:2])
+    two = calibrate(NearestCentroid(), {}, EpisodeSampler(pool=pair, ways=2, shots=1, queries=3), episodes=5)
     assert two.threshold is None and two.points == () and two.temperature > 0
+
+
+def impostors(pool, sampler, threshold):
+    """Share of each fresh task's queries of classes that were not taught that pass, with the ways of the sampler."""
+    fresh, ways, passed = replace(sampler, pool=pool, ways=sampler.ways + 3, seed=77), sampler.ways, []
+    for i in range(300):
+        support, query = fresh.episodes(i, 1)
+        known, foreign = support.y[0] < ways, query.y[0] >= ways
+        rows = Batch(inputs(support)[0][known], support.y[0][known], classes=torch.ones(ways, dtype=torch.bool))
+        learner = NearestCentroid()
+        best = learner.predict({}, learner.adapt({}, rows), inputs(query)[0][foreign]).amax(1)
+        passed.append((best >= threshold).double().mean().item())
+    return torch.tensor(passed)
+
+
+@pytest.mark.parametrize("ways", [2, 3, 5])
+def test_a_threshold_is_measured_with_the_ways_it_is_used_with(ways):
+    g = torch.Generator().manual_seed(7)
+    data = 1.2 * torch.randn(60, 1, 6, generator=g) + torch.randn(60, 12, 6, generator=g)
+    many = Pool(data=data, counts=torch.full((60,), 12), names=tuple(map(str, range(60))))
+    sampler = EpisodeSampler(pool=many, ways=ways, shots=2, queries=3, seed=3)
+    one = calibrate(NearestCentroid(), {}, sampler)
+    assert one.ways == ways and one.tasks is not None and 48 <= one.tasks <= 400 and one.threshold is not None
+    assert one.false_accepts is not None and one.false_accepts[0] < 0.05 <= one.false_accepts[1] + 1e-3
+    assert one.tasks == 400 or one.false_accepts[1] - one.false_accepts[0] <= 0.02 + 1e-9
+    mean, ci95 = interval(impostors(many, sampler, one.threshold), SHARES)
+    assert abs(mean - 0.05) <= ci95 + (one.false_accepts[1] - one.false_accepts[0]) / 2, "5% asked"
+    # As before, the last of so many classes left out: too many pass where one more is taught.
+    fewer = calibrate(NearestCentroid(), {}, Narrow(sampler))
+    assert fewer.ways == (ways - 1 if ways > 2 else None)
+    if ways == 3 and fewer.threshold is not None:
+        assert impostors(many, sampler, fewer.threshold).mean() > 0.05 + ci95
+
+
+class Narrow:
+    """A sampler that cannot be widened."""
+
+    def __init__(self, sampler):
+        self.episodes, self.describe = sampler.episodes, sampler.describe
+
+
+def test_the_interval_of_a_rate_goes_wherever_the_rate_goes(pool):
+    sampler = EpisodeSampler(pool=pool, ways=5, shots=2, queries=5, seed=3)
+    one = calibrate(NearestCentroid(), {}, sampler, episodes=60)
+    assert all(len(point) == 5 and 0 <= point[3] <= point[4] <= 1 for point in one.points)
+    assert one.at(0.05).false_accepts == one.false_accepts and one.at(0.1).false_accepts == one.points[4][3:]
+    assert Calibration(**json.loads(json.dumps(one.to_json()))) == one
+    assert one.rate.startswith("0.05 (95% interval 0.0")
+    assert one.rate.endswith(f" over {one.tasks} tasks of 5 classes)")
+    old = Calibration(target=0.05, threshold=1.0, coverage=0.9, points=((0.05, 1.0, 0.9),))
+    assert old.rate == "0.05" and old.at(0.05).false_accepts is None
+    with pytest.raises(ValueError, match="two ends"):
+        Calibration(false_accepts=(0.1,))  # pyright: ignore[reportArgumentType]
+
+
+def test_a_rate_without_a_single_accept_is_not_certain():
+    inside, outside = torch.arange(10.0) + 30, [torch.arange(4.0)] * 20
+    one = rejection(inside, outside, 0.1, Calibration(), few=True)
+    assert one.false_accepts == pytest.approx((0, 1 - 0.025 ** (1 / 20)))
+    assert rejection(inside, torch.arange(4.0), 0.1, Calibration()).false_accepts is None, "one task says no spread"
 
 
 def test_the_file_of_a_run(tmp_path):

@@ -69,7 +69,8 @@ def test_the_table_without_costs(pair):
     assert lines[2] == f"pixels   {pair[0].number}", "the first has no difference, and no spaces at the end"
     assert lines[3].startswith(f"maml     {pair[1].number}  +") and lines[3].endswith(" points")
     assert lines[4:] == [
-        "50 episodes, inductive, 5-way blobs test; ± is a 95% interval over episodes; differences are paired"
+        "50 episodes, inductive, 5-way blobs test; ± is a 95% interval over episodes; differences are paired; "
+        "± over tasks, one training"
     ]
 
 

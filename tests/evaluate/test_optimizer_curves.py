@@ -121,7 +121,7 @@ def test_ratios_are_of_sums_of_values(curves):
 def test_curves_in_words(curves):
     head, *_, about, ratios = str(curves).splitlines()
     assert head.split()[:2] == ["optimizer", "rate"] and len(str(curves).splitlines()) == 6
-    assert about.startswith("9 test functions of quadratics; ± is a 95% interval over them; trained on 2 steps")
+    assert about.startswith("9 test functions of quadratics; ± is a 95% interval over them; one training, on 2 steps")
     assert ratios == "sum of values, times Adam's: 0.62 to 2 steps, 0.50 to 3 steps"
 
 

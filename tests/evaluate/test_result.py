@@ -88,6 +88,8 @@ def test_reliability_in_words():
     assert str(Reliability(0.0314)) == "expected calibration error 3.1% (no temperature was fitted)"
     fitted = Reliability(0.2, 1.2345, 0.011)
     assert str(fitted) == "expected calibration error 20.0%, 1.1% at the temperature 1.23 of meta-validation"
+    kanji = fitted._replace(data="kanji")
+    assert str(kanji) == "expected calibration error 20.0%, 1.1% at the temperature 1.23 of kanji (meta-validation)"
 
 
 @pytest.mark.parametrize(

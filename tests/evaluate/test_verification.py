@@ -80,7 +80,9 @@ def test_half_of_the_pairs_are_of_one_class():
     params = {"none": torch.zeros(0)}
     found = verify(learner, params, sampler("validation"), sampler("test", seed=5), episodes=20)
     assert found.pairs == 20 * 12
-    assert found.accuracy == (1, 0) and found.auc == pytest.approx((1, 0)) and found.eer == pytest.approx((0, 0))
+    most = 1 - 0.025 ** (1 / 20)  # no mistake in 20 episodes does not say that there is none
+    assert found.accuracy == pytest.approx((1, most)) and found.auc == pytest.approx((1, most))
+    assert found.eer == pytest.approx((0, most))
     assert found.validation_accuracy == 1 and found.sampler["split"] == "test"
 
 

@@ -1,5 +1,7 @@
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +54,20 @@ def test_the_test_tells_the_error_before_and_after(run):
     assert tested.to_json()["reliability"]["ece"] == found.ece
     others = [row.result.reliability for row in tested.comparison.rows if row.result is not tested.result]
     assert all(other is not None and other.temperature is None and 0 <= other.ece <= 1 for other in others)
+
+
+def test_the_error_at_the_temperature_of_another_data_set_says_so(run, tmp_path):
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    config = json.loads((other / "config.json").read_text())
+    config["record"]["dataset"] = "runes"
+    (other / "config.json").write_text(json.dumps(config))
+    for folder, data in ((run, "digits"), (other, "runes")):
+        tested = measure(folder, MetaTestOptions(split="validation", ways=2, episodes=6, queries=5, baselines=False))
+        assert tested.result.protocol.sampler["dataset"] == "digits" and tested.report is not None
+        places = (str(tested), str(Result.load(tested.file).reliability), tested.report.read_text())
+        assert all(f"of {data} (meta-validation)" in place for place in places)
+        assert tested.to_json()["reliability"]["data"] == data
+        assert tested.to_json()["interval"] == "95%, ± over tasks, one training" and "one training" in str(tested)
 
 
 def test_what_cannot_be_calibrated(run, tmp_path):

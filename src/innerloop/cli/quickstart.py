@@ -6,6 +6,7 @@ from functools import partial
 from rich.table import Table
 
 from innerloop.cli.options import Common, emit, parse, print
+from innerloop.evaluate.result import ONE_TRAINING
 from innerloop.runs.quickstart import Quickstart, QuickstartOptions, Training, quickstart
 
 
@@ -48,7 +49,7 @@ def _show(result: Quickstart, options: QuickstartOptions) -> None:
             trained = "" if row.trained is None else f"{row.trained:.0f} s"
             table.add_row(row.name, row.result.number, row.difference, trained, each)
         print(table)
-    print("± is a 95% interval over tasks; differences are paired, task by task")
+    print(f"± is a 95% interval over tasks; differences are paired, task by task; {ONE_TRAINING}")
     examples = ", ".join(f"{name} ({n})" for name, n in result.adapted["examples"].items())
     print(f"new characters learned in {result.adapted['seconds']:.2f} s, from so many pictures: {examples}")
     print(f"{result.right} of {len(result.answers)} further pictures of them are named rightly")

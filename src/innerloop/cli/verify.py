@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
+from innerloop.evaluate.result import ONE_TRAINING
 from innerloop.runs.verify import VerifyOptions, to_json, verify_run
 
 
@@ -26,6 +27,6 @@ def run(argv: list[str]) -> int:
         emit(to_json(verification))
     else:
         print(str(verification))
-        split = verification.sampler["split"]
-        print(f"{verification.pairs} pairs from {options.pairs.episodes} episodes of {split} classes; ± 95%")
+        pairs = f"{verification.pairs} pairs from {options.pairs.episodes} episodes"
+        print(f"{pairs} of {verification.sampler['split']} classes; 95%, {ONE_TRAINING}")
     return 0

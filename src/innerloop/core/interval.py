@@ -13,6 +13,11 @@ from innerloop.core.errors import InputError
 Z95 = 1.96
 _RESAMPLES, _BLOCK = 2000, 100
 _SEED = 0x5C04E
+_TAIL = 0.025
+
+
+SHARES = (0.0, 1.0)
+"""Bounds of accuracies and other shares."""
 
 
 class Interval(NamedTuple):
@@ -23,13 +28,20 @@ class Interval(NamedTuple):
     """NaN when there is one task: it says nothing about the spread."""
 
 
-def interval(scores: Tensor | Sequence[float]) -> Interval:
+def interval(scores: Tensor | Sequence[float], bounds: tuple[float, float] | None = None) -> Interval:
     """Mean over tasks, and `1.96 std(ddof=1) / sqrt(tasks)`, in float64.
+
+    Where all scores are equal their spread says nothing, and "100.0 ± 0.0%" would be certainty from a sample. Scores
+    between known bounds then get the exact interval of Clopper and Pearson (Biometrika 26, 1934), which needs no
+    spread: if a share q of all tasks had another score, n tasks would show none of them with probability (1 - q)^n, so
+    at 95% (2.5% on each side) q is at most 1 - 0.025^(1/n), 0.6% for n = 600, and those tasks may be as far away as the
+    farther bound.
 
     One NaN among the scores makes both NaN: a task that failed is never left out silently.
 
     Args:
         scores: [tasks] one number per task.
+        bounds: The lowest and the highest score there can be; None: unknown.
 
     Raises:
         InputError: There is no score, or more than one axis.
@@ -39,7 +51,14 @@ def interval(scores: Tensor | Sequence[float]) -> Interval:
         raise InputError(f"an interval needs one score per task, got shape {tuple(values.shape)}")
     if len(values) == 1:
         return Interval(values.item(), float("nan"))
+    if bounds is not None and bool((values == values[0]).all()):
+        return Interval(values[0].item(), unseen(values[0].item(), len(values), bounds))
     return Interval(values.mean().item(), (Z95 * values.std(correction=1) / len(values) ** 0.5).item())
+
+
+def unseen(value: float, tasks: int, bounds: tuple[float, float]) -> float:
+    """How far the mean may be from a value that all of so many tasks have, at 95%; see `interval`."""
+    return (1 - _TAIL ** (1 / tasks)) * max(value - bounds[0], bounds[1] - value)
 
 
 def difference(scores: Tensor | Sequence[float], reference: Tensor | Sequence[float]) -> Interval:
@@ -54,7 +73,13 @@ def difference(scores: Tensor | Sequence[float], reference: Tensor | Sequence[fl
     return interval(ours - theirs)
 
 
-def bootstrap(total: Callable[[Tensor], float], scores: Tensor, *, resamples: int = _RESAMPLES) -> Interval:
+def bootstrap(
+    total: Callable[[Tensor], float],
+    scores: Tensor,
+    bounds: tuple[float, float] | None = None,
+    *,
+    resamples: int = _RESAMPLES,
+) -> Interval:
     """`total(scores)`, and half of the width of its percentile interval when tasks are drawn anew with replacement.
 
     The draws depend on the number of tasks alone, so that two learners are drawn the same tasks (Efron and Tibshirani
@@ -63,6 +88,8 @@ def bootstrap(total: Callable[[Tensor], float], scores: Tensor, *, resamples: in
     Args:
         total: Of [tasks, ...] scores; called once for each draw.
         scores: [tasks, ...].
+        bounds: The lowest and the highest total there can be, for tasks that are all alike, as in `interval`; None:
+            unknown.
         resamples: How many draws.
 
     Raises:
@@ -74,6 +101,8 @@ def bootstrap(total: Callable[[Tensor], float], scores: Tensor, *, resamples: in
     value = total(scores)
     if tasks == 1 or not math.isfinite(value):
         return Interval(value, float("nan"))
+    if bounds is not None and bool((scores == scores[0]).all()):
+        return Interval(value, unseen(value, tasks, bounds))
     totals = []
     for first in range(0, resamples, _BLOCK):
         rows = random.bits(random.mix(_SEED, first), (min(_BLOCK, resamples - first), tasks)) % tasks

@@ -144,13 +144,18 @@ class EpisodicClassifier(Learner[Adapted]):
 class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
     """A learner whose adaptation is a fold, so that anyone can look in between its steps.
 
-    `adapt` is `finish` of `inner_steps` times `advance` from `start`.
+    `adapt` is `finish` of `steps_at_test` times `advance` from `start`.
     """
 
     additive: ClassVar[bool] = False
     """Whether `loss` is the sum of what `advance` returns, so that a gradient estimator may cut it into pieces."""
 
     inner_steps: int
+
+    @property
+    def steps_at_test(self) -> int:
+        """Steps of `adapt`, where training takes another number of them."""
+        return self.inner_steps
 
     @abc.abstractmethod
     def start(self, params: Params, support: Batch) -> Carry:
@@ -168,21 +173,21 @@ class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
         """[] bool, whether training is done with this task at this state; for learners that are `additive`."""
         raise TypeError(f"{type(self).__name__} is not additive: its loss cannot be cut into pieces")
 
-    def trajectory(self, params: Params, support: Batch) -> Iterator[Carry]:
-        """The state before the first inner step, and after every one."""
+    def trajectory(self, params: Params, support: Batch, steps: int | None = None) -> Iterator[Carry]:
+        """The state before the first inner step, and after every one; `inner_steps` unless told otherwise."""
         carry = self.start(params, support)
         yield carry
         advance = recompute.wrap(lambda params, carry: self.advance(params, carry, support))
-        for _ in range(self.inner_steps):
+        for _ in range(self.inner_steps if steps is None else steps):
             carry, _ = advance(params, carry)
             yield carry
 
-    def unroll(self, params: Params, support: Batch) -> Carry:
-        """The state after all inner steps."""
-        return functools.reduce(lambda _, carry: carry, self.trajectory(params, support))
+    def unroll(self, params: Params, support: Batch, steps: int | None = None) -> Carry:
+        """The state after all inner steps, or after so many."""
+        return functools.reduce(lambda _, carry: carry, self.trajectory(params, support, steps))
 
     def adapt(self, params: Params, support: Batch) -> Adapted:
-        return self.finish(params, self.unroll(params, support), support)
+        return self.finish(params, self.unroll(params, support, self.steps_at_test), support)
 
 
 @runtime_checkable

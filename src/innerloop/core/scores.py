@@ -57,7 +57,7 @@ class Score(abc.ABC):
 
     def interval(self, scores: Tensor) -> Interval:
         """The total of [episodes, k] numbers with its 95% interval: a seeded bootstrap over episodes."""
-        return intervals.bootstrap(self.total, scores)
+        return intervals.bootstrap(self.total, scores, intervals.SHARES if self.percent else None)
 
     def difference(self, scores: Tensor, reference: Tensor) -> Interval:
         """The total of `scores` minus that of `reference`, drawing the same episodes for both.
@@ -95,8 +95,8 @@ class Mean(Score):
         return self.interval(scores).mean
 
     def interval(self, scores: Tensor) -> Interval:
-        """Mean, and 1.96 standard errors over episodes."""
-        return intervals.interval(scores.squeeze(1))
+        """Mean, and 1.96 standard errors over episodes; of shares that are all equal, an exact one."""
+        return intervals.interval(scores.squeeze(1), intervals.SHARES if self.percent else None)
 
     def difference(self, scores: Tensor, reference: Tensor) -> Interval:
         _refuse_unpaired(scores, reference)

@@ -1,32 +1,45 @@
 """How far probabilities can be believed, and when an example is of none of the classes.
 
-Temperature and expected calibration error: Guo, Pleiss, Sun, Weinberger, ICML 2017, https://arxiv.org/abs/1706.04599.
 The largest logit as the score of an example: Hendrycks et al., ICML 2022, https://arxiv.org/abs/1911.11132.
 """
 
 import json
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from innerloop.core import files, tree
+from innerloop.core.aligned import aligned
 from innerloop.core.errors import InputError
+from innerloop.core.interval import SHARES, Interval, interval
 from innerloop.core.learner import Learner
+from innerloop.core.threads import spread
 from innerloop.core.types import Batch, Episode, Params, Sampler
+from innerloop.evaluate.temperature import expected_calibration_error, fit_temperature
 
 FILE = "calibration.json"
-BINS = 15
 TARGETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 """False-accept rates that meta-validation tasks give thresholds for."""
-_COLDEST, _HOTTEST = 1e-3, 1e4
-_GOLDEN = (5**0.5 - 1) / 2
 _CHUNK = 16
 _MOST = 0.05
+EPISODES = 400
+"""Tasks of a calibration, at most."""
+_LEAST, _PRECISION = 48, 0.01
+
+
+@runtime_checkable
+class Widening(Sampler, Protocol):
+    """A sampler that can draw its tasks with further classes."""
+
+    def wider(self, more: int) -> Sampler:
+        """The same tasks with up to so many classes more."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +52,9 @@ class Calibration:
     """An example whose largest logit (before the temperature) is below is none of these; None: all are accepted."""
     target: float | None = None
     """The false-accept rate that the threshold was set for."""
+    false_accepts: tuple[float, float] | None = None
+    """The 95% interval of the share of further examples of no class that is accepted at it: over tasks, or over the
+    classes of one task. None: measured by an earlier release, or of one task or class alone."""
     coverage: float | None = None
     """Share of examples of the classes that are accepted at it."""
     auroc: float | None = None
@@ -47,17 +63,26 @@ class Calibration:
     """Expected calibration error at the temperature."""
     source: str = ""
     """What it was measured on: "held-out support" or "meta-validation"."""
-    points: tuple[tuple[float, float, float], ...] = ()
-    """Further (target, threshold, coverage), by target."""
+    ways: int | None = None
+    """Classes of the tasks that thresholds were measured on."""
+    tasks: int | None = None
+    """How many these were."""
+    points: tuple[tuple[float, ...], ...] = ()
+    """Further (target, threshold, coverage), by target, and the ends of the interval of the false-accept rate."""
 
     def __post_init__(self) -> None:
         points = tuple(tuple(float(v) for v in point) for point in self.points)
-        optional = [self.threshold, self.target, self.coverage, self.auroc, self.ece]
+        accepted = None if self.false_accepts is None else tuple(float(v) for v in self.false_accepts)
+        optional = [self.threshold, self.target, self.coverage, self.auroc, self.ece, self.ways, self.tasks]
+        optional += accepted or ()
         numbers = [self.temperature, *(v for v in optional if v is not None), *(v for point in points for v in point)]
         if not all(type(v) in (int, float) and math.isfinite(v) for v in numbers) or not isinstance(self.source, str):
             raise ValueError("a calibration holds finite numbers")
-        if not self.temperature > 0 or any(len(point) != 3 for point in points):
+        if not self.temperature > 0 or any(len(point) not in (3, 5) for point in points):
             raise ValueError("a calibration needs a temperature above 0, and points of target, threshold, coverage")
+        if accepted is not None and len(accepted) != 2:
+            raise ValueError("the interval of a false-accept rate has two ends")
+        object.__setattr__(self, "false_accepts", accepted)
         object.__setattr__(self, "points", points)  # lists, where it was read from JSON
 
     def at(self, target: float) -> "Calibration":
@@ -71,79 +96,22 @@ class Calibration:
             known = ", ".join(f"{point[0]:g}" for point in self.points) or "none"
             raise InputError(f"there is no threshold for a false-accept rate of {target:g}; measured: {known}")
         point = max(fitting)
-        return replace(self, target=point[0], threshold=point[1], coverage=point[2])
+        rate, at, coverage, *ends = point
+        accepted = (ends[0], ends[1]) if ends else None
+        return replace(self, target=rate, threshold=at, coverage=coverage, false_accepts=accepted)
+
+    @property
+    def rate(self) -> str:
+        """The false-accept rate in words, with its interval and what it was measured on."""
+        if self.false_accepts is None:
+            return f"{self.target or 0:g}"
+        low, high = (f"{v:.3f}" for v in self.false_accepts)
+        tasks = "" if self.tasks is None else f" over {self.tasks} tasks of {self.ways} classes"
+        return f"{self.target or 0:g} (95% interval {low} to {high}{tasks})"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `Calibration(**content)` is the inverse."""
         return asdict(self) | {"points": [list(point) for point in self.points]}
-
-
-def fit_temperature(logits: Tensor, y: Tensor, ways: Tensor | None = None) -> float:
-    """The temperature with the least negative log-likelihood.
-
-    One more example counts that is like the one which is right by the least, and wrong: otherwise a handful of examples
-    that are all right would ask for a temperature of 0, for certainty.
-
-    Args:
-        logits: [n, classes].
-        y: [n] the true classes.
-        ways: [n] how many of the classes each example could be of, the first ones, at least 2; None: all.
-
-    Raises:
-        InputError: There is no example, or a logit is not finite.
-    """
-    z, y = logits.double(), torch.as_tensor(y)
-    if not len(z) or not bool(z.isfinite().all()):
-        raise InputError(f"a temperature needs examples with finite logits, got {list(z.shape)}")
-    if ways is not None:
-        z = z.masked_fill(torch.arange(z.shape[1]) >= ways[:, None], -torch.inf)
-    best, second = z.topk(2).values.T
-    margin = torch.where(z.argmax(1) == y, best - second, torch.inf)
-    i = int(margin.argmin())
-    if margin[i] < torch.inf:
-        z, y = torch.cat([z, z[i : i + 1]]), torch.cat([y, z[i].topk(2).indices[1:]])
-    z = z - z.gather(1, y[:, None])
-
-    def cost(log_t: float) -> float:
-        return float(torch.logsumexp(z * math.exp(-log_t), 1).mean())
-
-    # Convex in 1 / temperature, so there is one valley.
-    return math.exp(_lowest(cost, math.log(_COLDEST), math.log(_HOTTEST)))
-
-
-def _lowest(cost: Any, low: float, high: float, tolerance: float = 1e-4) -> float:
-    """Golden-section search (Kiefer 1953)."""
-    a, b = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    at_a, at_b = cost(a), cost(b)
-    while high - low > tolerance:
-        if at_a <= at_b:
-            high, b, at_b = b, a, at_a
-            a = high - _GOLDEN * (high - low)
-            at_a = cost(a)
-        else:
-            low, a, at_a = a, b, at_b
-            b = low + _GOLDEN * (high - low)
-            at_b = cost(b)
-    return (low + high) / 2
-
-
-def expected_calibration_error(confidence: Tensor, right: Tensor, bins: int = BINS) -> float:
-    """Mean gap between confidence and accuracy over bins of equal width (Guo et al. 2017, equation 3).
-
-    Args:
-        confidence: [n] probability of the predicted class.
-        right: [n] bool, whether it was the true one.
-        bins: How many; a confidence on an edge belongs to the bin below.
-
-    Raises:
-        InputError: There is no prediction.
-    """
-    confidence, right = confidence.double().flatten(), right.double().flatten()
-    if not len(confidence):
-        raise InputError("a calibration error needs at least one prediction")
-    index = ((confidence * bins).ceil().long() - 1).clamp(0, bins - 1)
-    gaps = torch.zeros(bins, dtype=torch.float64).index_add_(0, index, confidence - right)
-    return (gaps.abs().sum() / len(confidence)).item()
 
 
 def auroc(inside: Tensor, outside: Tensor) -> float:
@@ -191,39 +159,66 @@ def check_target(target: float) -> None:
 
 
 def rejection(
-    inside: Tensor, outside: Tensor, target: float, calibration: Calibration, few: bool = False
+    inside: Tensor, outside: Tensor | Sequence[Tensor], target: float, calibration: Calibration, few: bool = False
 ) -> Calibration:
-    """`calibration` with the threshold for a false-accept rate, its coverage, and the AUROC.
+    """`calibration` with the threshold for a false-accept rate, the rate's interval, its coverage, and the AUROC.
 
     Args:
         inside: [n] scores of examples of the classes.
-        outside: [m] scores of others.
+        outside: Scores of others, [m]; or a tensor for each task, or class, that they are from: the unit of the
+            interval, since examples of one are alike.
         target: The false-accept rate.
         calibration: Its temperature and source are kept.
         few: The others are of a handful of classes, which say little about further ones: where 95% of the examples of
             the classes score higher still, the threshold is set halfway to them.
     """
-    at = threshold(outside, target)
+    groups = [outside] if isinstance(outside, Tensor) else list(outside)
+    others = torch.cat(groups)
+    at = threshold(others, target)
     low = inside.double().quantile(_MOST, interpolation="lower").item()
     if few and low > at:
         at = (at + low) / 2
     coverage = (inside.double() >= at).double().mean().item()
-    return replace(calibration, threshold=at, target=target, coverage=coverage, auroc=auroc(inside, outside))
+    rate = _rate(groups, at) if len(groups) > 1 else None
+    accepted = None if rate is None else (max(0.0, rate.mean - rate.ci95), min(1.0, rate.mean + rate.ci95))
+    about = {"false_accepts": accepted, "coverage": coverage, "auroc": auroc(inside, others)}
+    return replace(calibration, threshold=at, target=target, **about)
 
 
-@torch.no_grad()
+def _rate(groups: Sequence[Tensor], at: float) -> Interval:
+    """Share of each group's scores that is accepted at a threshold, over groups."""
+    return interval([(scores.double() >= at).double().mean().item() for scores in groups], SHARES)
+
+
+class _Task(NamedTuple):
+    """Logits of one task."""
+
+    logits: Tensor
+    """[n, ways] of the queries of its classes."""
+    labels: Tensor
+    strangers: Tensor | None
+    """Largest logits of queries of classes that were left out; None: there are none."""
+    ways: int
+    """Classes that were taught when they were asked."""
+
+
 def calibrate(
-    learner: Learner, params: Params, sampler: Sampler, episodes: int = 40, target: float = 0.05
+    learner: Learner, params: Params, sampler: Sampler, episodes: int = EPISODES, target: float = 0.05
 ) -> Calibration:
-    """Measure on meta-validation tasks: the temperature on their queries, rejection on the queries of a class left out.
+    """Measure on meta-validation tasks: the temperature on their queries, rejection on those of classes left out.
 
-    Every task is adapted to twice, the second time without its last class.
+    A threshold is used with as many classes as it was measured with: each further class is one more that a stranger may
+    be taken for. So tasks are drawn with up to as many classes more as they have (`sampler.wider`), and the first ones
+    are taught. Where there are no more classes, the last of the task's own is left out, and `ways` says so.
+
+    Tasks are drawn until the interval of the false-accept rate at `target` is within a point of it, at least 48, at
+    most `episodes`. It holds for further tasks of these classes; of further classes few ones say less.
 
     Args:
         learner: Which tells classes apart; its predictions are inductive here.
         params: Its meta-parameters.
         sampler: Of tasks of classes that were not trained on.
-        episodes: How many tasks.
+        episodes: How many tasks at most.
         target: The false-accept rate; thresholds for `TARGETS` are in `points`.
 
     Raises:
@@ -233,37 +228,42 @@ def calibrate(
     if episodes < 1:
         raise InputError(f"a calibration needs at least 1 episode, got {episodes}")
     learner = replace(learner, transductive=False)
-    logits, labels, ways, outside = [], [], [], []
+    ways = getattr(sampler, "ways", None)
+    wide = sampler.wider(ways) if isinstance(ways, int) and isinstance(sampler, Widening) else sampler
+    taught = ways if wide is not sampler else None
+    tasks: list[_Task] = []
     for start in range(0, episodes, _CHUNK):
-        count = min(_CHUNK, episodes - start)
-        stacked = sampler.episodes(start, count)
-        for i in range(count):
-            episode = _real(tree.slice(stacked, i))
-            k = _ways(episode.support)
-            task_logits = _logits(learner, params, episode.support, episode.query.x, k)
-            logits.append(task_logits)
-            labels.append(episode.query.y)
-            ways.append(torch.full((len(task_logits),), k))
-            if k > 2:
-                others = _logits(learner, params, _without_last(episode.support), _last(episode.query, k), k - 1)
-                outside.append(others.amax(1))
-    widest = max(int(w.max()) for w in ways)
-    z = torch.cat([torch.nn.functional.pad(task_logits, (0, widest - task_logits.shape[1])) for task_logits in logits])
-    y, counts = torch.cat(labels), torch.cat(ways)
+        stacked = wide.episodes(start, min(_CHUNK, episodes - start))
+        parts = [aligned(tree.slice(stacked, i)) for i in range(tree.length(stacked))]
+        tasks += spread(lambda episode: _asked(learner, params, episode, taught), parts)
+        if len(tasks) >= _LEAST and not len(tasks) % _CHUNK and _precise(tasks, target):
+            break
+    widest = max(task.logits.shape[1] for task in tasks)
+    z = torch.cat([torch.nn.functional.pad(task.logits, (0, widest - task.logits.shape[1])) for task in tasks])
+    y = torch.cat([task.labels for task in tasks])
+    counts = torch.cat([torch.full((len(task.logits),), task.logits.shape[1]) for task in tasks])
     temperature = fit_temperature(z, y, counts)
-    inside = torch.cat([task_logits.amax(1) for task_logits in logits])
-    probabilities = [torch.softmax(task_logits / temperature, 1) for task_logits in logits]
+    probabilities = [torch.softmax(task.logits / temperature, 1) for task in tasks]
     confidence = torch.cat([p.amax(1) for p in probabilities])
     right = torch.cat([p.argmax(1) for p in probabilities]) == y
     calibration = Calibration(
         temperature=temperature, ece=expected_calibration_error(confidence, right), source="meta-validation"
     )
-    if not outside:
+    strangers = [task.strangers for task in tasks if task.strangers is not None]
+    if not strangers:
         return calibration
-    scores = torch.cat(outside)
-    points = [rejection(inside, scores, rate, calibration) for rate in TARGETS]
-    measured = tuple((p.target or 0.0, p.threshold or 0.0, p.coverage or 0.0) for p in points)
-    return replace(rejection(inside, scores, target, calibration), points=measured)
+    most = max(task.ways for task in tasks if task.strangers is not None)
+    calibration = replace(calibration, ways=most, tasks=len(strangers))
+    inside = torch.cat([task.logits.amax(1) for task in tasks])
+    points = [rejection(inside, strangers, rate, calibration) for rate in TARGETS]
+    measured = tuple((p.target or 0.0, p.threshold or 0.0, p.coverage or 0.0, *(p.false_accepts or ())) for p in points)
+    return replace(rejection(inside, strangers, target, calibration), points=measured)
+
+
+def _precise(tasks: Sequence[_Task], target: float) -> bool:
+    """Whether the false-accept rate is known to a point, or cannot be known at all."""
+    groups = [task.strangers for task in tasks if task.strangers is not None]
+    return len(groups) < 2 or _rate(groups, threshold(torch.cat(groups), target)).ci95 <= _PRECISION
 
 
 def write(run: str | Path, calibration: Calibration, of: str = "") -> Path:
@@ -319,6 +319,22 @@ def read_current(run: str | Path, of: str) -> Calibration | None:
     return calibration
 
 
+@torch.no_grad()
+def _asked(learner: Learner, params: Params, episode: Episode, taught: int | None) -> _Task:
+    """One task: the first `taught` of its classes are taught and the others ask; None: all, and then all but one."""
+    support, query = _real(episode)
+    k = _ways(support)
+    if taught is not None:
+        rows, known = _first(support, taught), query.y < taught
+        z = _logits(learner, params, rows, query.x, _ways(rows))
+        return _Task(z[known], query.y[known], z[~known].amax(1), taught)
+    z = _logits(learner, params, support, query.x, k)
+    if k < 3:
+        return _Task(z, query.y, None, k)
+    last = tree.map(lambda leaf: leaf[query.y == k - 1], query.x)
+    return _Task(z, query.y, _logits(learner, params, _first(support, k - 1), last, k - 1).amax(1), k - 1)
+
+
 def _logits(learner: Learner, params: Params, support: Batch, x: Any, ways: int) -> Tensor:
     """[n, ways] float64; a network with more outputs than there are classes was never told of the others."""
     return learner.predict(params, learner.adapt(params, support), x)[:, :ways].double().cpu()
@@ -343,11 +359,7 @@ def _rows(batch: Batch, keep: Tensor | None) -> Batch:
     return batch._replace(x=tree.map(lambda leaf: leaf[keep], batch.x), y=batch.y[keep], mask=None)
 
 
-def _without_last(support: Batch) -> Batch:
-    k = _ways(support)
-    kept = _rows(support, support.y != k - 1)
-    return kept._replace(classes=torch.ones(k - 1, dtype=torch.bool, device=support.y.device))
-
-
-def _last(query: Batch, ways: int) -> Any:
-    return tree.map(lambda leaf: leaf[query.y == ways - 1], query.x)
+def _first(support: Batch, ways: int) -> Batch:
+    """Rows of the first classes alone."""
+    rows = _rows(support, support.y < ways)
+    return rows._replace(classes=torch.ones(ways, dtype=torch.bool, device=support.y.device))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
 from innerloop.evaluate.protocol import Protocol
-from innerloop.evaluate.result import Result, finite, spell
+from innerloop.evaluate.result import ONE_TRAINING, Result, finite, spell
 
 SAME = "test both with one sampler, number of episodes and mode"
 COSTS = (
@@ -85,7 +85,8 @@ class Comparison:
     @property
     def notes(self) -> str:
         """How it was measured, and what must be said of rows, a line each."""
-        lines = [f"{self.rows[0].result.conditions}; ± is a 95% interval over episodes; differences are paired"]
+        intervals = f"± is a 95% interval over episodes; differences are paired; {ONE_TRAINING}"
+        lines = [f"{self.rows[0].result.conditions}; {intervals}"]
         if self.costed:
             lines += [f"{COSTS}{'; *: measured earlier' if any(row.stored for row in self.rows) else ''}"]
         return "\n".join([*lines, *(f"attention: {row.warning}" for row in self.rows if row.warning)])

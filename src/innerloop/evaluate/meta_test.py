@@ -133,7 +133,7 @@ def protocol(
         normalisation="transductive" if learner.transductive else "inductive",
         selection=selection,
         metric=of_sampler(sampler).name,
-        adaptation_steps=learner.inner_steps if isinstance(learner, Unrolled) else None,
+        adaptation_steps=learner.steps_at_test if isinstance(learner, Unrolled) else None,
     )
 
 
@@ -158,7 +158,7 @@ def _task(
     if not (steps and isinstance(learner, Unrolled)):
         return _Task(numbers, seconds, [], answers)
     carry, values = learner.start(params, support), []
-    for step in range(learner.inner_steps):
+    for step in range(learner.steps_at_test):
         if step in steps:
             outputs = learner.predict(params, learner.finish(params, carry, support), query.x)
             values.append(measured(score, outputs, query).cpu().double())
@@ -187,10 +187,10 @@ def _reliability(answers: list[Tensor], temperature: float | None) -> Reliabilit
 
 
 def _steps(learner: Learner) -> list[int]:
-    """All steps up to 10, then ever fewer up to `inner_steps`."""
+    """All steps up to 10, then ever fewer up to the last."""
     if not isinstance(learner, Unrolled):
         return []
-    last = learner.inner_steps
+    last = learner.steps_at_test
     chosen = set(range(min(last, _ALL_STEPS_UP_TO) + 1)) | {last}
     step = _ALL_STEPS_UP_TO
     while (step := round(step * 1.5)) < last:

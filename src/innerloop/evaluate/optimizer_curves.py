@@ -104,7 +104,7 @@ class OptimizerCurves:
         lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in (head, *body)]
         ratios = ", ".join(f"{self.ratio(self.rows[0], h):.2f} to {h} steps" for h in self.horizons)
         about = f"{self.functions} {self.split} functions of {self.dataset}; ± is a 95% interval over them"
-        trained = f"trained on {self.horizons[0]} steps, on which rates were tuned too, on validation functions"
+        trained = f"one training, on {self.horizons[0]} steps, on which rates were tuned too, on validation functions"
         return "\n".join([*lines, f"{about}; {trained}", f"sum of values, times Adam's: {ratios}"])
 
     def to_json(self) -> dict[str, Any]:

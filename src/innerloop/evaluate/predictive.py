@@ -14,7 +14,7 @@ from torch import Tensor
 
 from innerloop.core import objectives, random, tree
 from innerloop.core.errors import FailedError, InputError
-from innerloop.core.interval import Z95, Interval, interval
+from innerloop.core.interval import SHARES, Z95, Interval, interval
 from innerloop.core.learner import Learner
 from innerloop.core.predictive import Predictive, check_predictive
 from innerloop.core.scores import of_sampler
@@ -144,7 +144,7 @@ class PredictiveResult:
     @property
     def intervals(self) -> dict[str, Interval]:
         """Intervals of every score, over episodes."""
-        intervals = {name: interval(values) for name, values in self.scores.items()}
+        intervals = {name: interval(values, _bounds(name)) for name, values in self.scores.items()}
         return intervals if self.ece is None else intervals | {"ece": self.ece}
 
     def __str__(self) -> str:
@@ -245,6 +245,11 @@ def _inside(low: Tensor, high: Tensor, y: Tensor, mask: Tensor | None) -> Tensor
 
 def _between(low: Tensor, high: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
     return _mean((high - low).flatten(1).mean(-1), y, mask)
+
+
+def _bounds(name: str) -> tuple[float, float] | None:
+    """Least and most that a score can be, where it has both; that of `brier` is a sum of two shares."""
+    return SHARES if name.startswith("coverage") else (0.0, 2.0) if name == "brier" else None
 
 
 def _pooled(answers: list[tuple[Tensor, Tensor]]) -> Interval:

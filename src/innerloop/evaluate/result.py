@@ -19,6 +19,9 @@ from innerloop.core.scores import Score
 from innerloop.evaluate import seal
 from innerloop.evaluate.protocol import Protocol
 
+ONE_TRAINING = "± over tasks, one training"
+"""What stands beside figures of one seed: another training would move them by more than the tasks tell."""
+
 
 class Point(NamedTuple):
     """Mean score after so many inner steps."""
@@ -37,12 +40,16 @@ class Reliability(NamedTuple):
     """What logits are divided by, fitted on meta-validation tasks; None: the learner was not calibrated."""
     calibrated: float | None = None
     """The error at the temperature."""
+    data: str | None = None
+    """Data set of those meta-validation tasks, which need not be the one that was tested; None: an earlier release did
+    not say."""
 
     def __str__(self) -> str:
         text = f"expected calibration error {100 * self.ece:.1f}%"
         if self.calibrated is None:
             return f"{text} (no temperature was fitted)"
-        return f"{text}, {100 * self.calibrated:.1f}% at the temperature {self.temperature:.3g} of meta-validation"
+        source = "meta-validation" if self.data is None else f"{self.data} (meta-validation)"
+        return f"{text}, {100 * self.calibrated:.1f}% at the temperature {self.temperature:.3g} of {source}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from innerloop.core import random, tree
 from innerloop.core.errors import FailedError, InputError
-from innerloop.core.interval import Z95, Interval, interval
+from innerloop.core.interval import SHARES, Z95, Interval, interval, unseen
 from innerloop.core.learner import Learner
 from innerloop.core.scores import tasks_of
 from innerloop.core.types import Batch, Params, Sampler
@@ -91,7 +91,7 @@ def verify(
     right = ((unseen.scores >= threshold) == unseen.same).double().mean(1)
     area, error = _resampled(unseen)
     return Verification(
-        accuracy=interval(right),
+        accuracy=interval(right, SHARES),
         auc=area,
         eer=error,
         threshold=threshold,
@@ -201,8 +201,11 @@ def _resampled(pairs: Pairs) -> tuple[Interval, Interval]:
     for row in drawn:
         weights = torch.bincount(row, minlength=episodes).repeat_interleave(each)
         samples.append((auc(scores, same, weights), eer(scores, same, weights)))
-    spread = Z95 * torch.tensor(samples, dtype=torch.float64).std(0, correction=1)
-    return Interval(auc(scores, same), spread[0].item()), Interval(eer(scores, same), spread[1].item())
+    spread = (Z95 * torch.tensor(samples, dtype=torch.float64).std(0, correction=1)).tolist()
+    values = auc(scores, same), eer(scores, same)
+    # Where every draw is told apart without an error, its spread says nothing.
+    area, error = (half or unseen(v, episodes, SHARES) for v, half in zip(values, spread, strict=True))
+    return Interval(values[0], area), Interval(values[1], error)
 
 
 def _device(params: Params) -> torch.device:

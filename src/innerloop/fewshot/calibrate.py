@@ -3,6 +3,7 @@
 Examples of known classes come from leaving examples out, those of no class from leaving whole classes out.
 """
 
+import itertools
 from dataclasses import replace
 
 import torch
@@ -52,7 +53,11 @@ def calibrate(
     ways = int(y.max()) + 1
     several = bool((y.bincount() > 1).any())
     calibration = (
-        Calibration() if prior is None else replace(prior, threshold=None, target=None, coverage=None, auroc=None)
+        Calibration()
+        if prior is None
+        else replace(
+            prior, threshold=None, target=None, coverage=None, auroc=None, false_accepts=None, ways=None, tasks=None
+        )
     )
     if reject is not None and not (several and ways > 2):
         return _from_prior(prior, reject, ways, several)
@@ -101,14 +106,15 @@ def _examples_left_out(learner: Learner, params: Params, rows: Tensor, y: Tensor
     return torch.cat(spread(left_out, outs)), torch.cat([y[out] for out in outs])
 
 
-def _classes_left_out(learner: Learner, params: Params, rows: Tensor, y: Tensor, ways: int) -> Tensor:
-    """Largest logits of examples whose class was not learned."""
+def _classes_left_out(learner: Learner, params: Params, rows: Tensor, y: Tensor, ways: int) -> list[Tensor]:
+    """Largest logits of examples whose class was not learned, by class."""
     folds = min(_CLASS_FOLDS, ways)
 
-    def left_out(i: int) -> Tensor:
+    def left_out(i: int) -> list[Tensor]:
         out = y % folds == i
         left, kept = torch.unique(y[~out], return_inverse=True)
         adapted = learner.adapt(params, support(rows[~out], kept, len(left)))
-        return logits(learner, params, adapted, rows[out], len(left)).amax(1)
+        best = logits(learner, params, adapted, rows[out], len(left)).amax(1)
+        return [best[y[out] == label] for label in y[out].unique()]
 
-    return torch.cat(spread(left_out, range(folds)))
+    return list(itertools.chain(*spread(left_out, range(folds))))

@@ -9,6 +9,7 @@ from innerloop.core import files
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.names import printable
+from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import examples
 from innerloop.fewshot import export as graphs
 from innerloop.fewshot.classifier import FewShotClassifier
@@ -223,9 +224,10 @@ def describe(summary: dict[str, Any]) -> str:
     calibration = summary["calibration"]
     if calibration["threshold"] is None:
         return shots
+    rate = Calibration(**calibration).rate
     known = "" if calibration["auroc"] is None else f", AUROC {calibration['auroc']:.3f}"
     coverage = f"{100 * calibration['coverage']:.0f}%"
     return (
-        f'{shots}. "None of these" at a false-accept rate of {calibration["target"]:g}: {coverage} of '
+        f'{shots}. "None of these" at a false-accept rate of {rate}: {coverage} of '
         f"examples of the classes are accepted{known} ({calibration['source']})"
     )

@@ -12,7 +12,10 @@ from innerloop.core.ranges import Count, Within
 
 @dataclass(frozen=True)
 class ConvMaps(Model):
-    """[n, channels, size, size] -> [n, width, size // 4, size // 4]: Conv-4 whose last two blocks do not pool."""
+    """[n, channels, size, size] -> [n, width, size // 4, size // 4]: Conv-4 whose last two blocks do not pool.
+
+    All blocks are padded; the authors' code leaves the first two unpadded, so that its maps are smaller.
+    """
 
     channels: Count = 1
     size: Count = 28

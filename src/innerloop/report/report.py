@@ -16,7 +16,7 @@ from innerloop.engine.log import read_metrics
 from innerloop.evaluate import kept
 from innerloop.evaluate.compare import Comparison, compare
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
-from innerloop.evaluate.result import Point, Result, spell
+from innerloop.evaluate.result import ONE_TRAINING, Point, Result, spell
 from innerloop.report import figures
 from innerloop.report.gallery import Shown, gallery
 
@@ -191,7 +191,7 @@ def _race(curves: OptimizerCurves, index: int) -> Race:
 def _results_plot(results: Sequence[Result], index: int, chance: float | None) -> Plot:
     alt = "; ".join(f"{r.learner}: {r.number}" for r in results)
     svg = figures.results(f"results{index}", results, chance)
-    return Plot(Markup(svg), alt, "Mean and 95% interval over episodes.")
+    return Plot(Markup(svg), alt, f"Mean and 95% interval over episodes ({ONE_TRAINING}).")
 
 
 def _curve(result: Result, points: Sequence[Point], index: int) -> Plot:

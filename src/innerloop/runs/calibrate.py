@@ -10,10 +10,8 @@ from innerloop.core.types import Params, Sampler
 from innerloop.engine import checkpoint
 from innerloop.engine import load as load_run
 from innerloop.evaluate import calibration
-from innerloop.evaluate.calibration import Calibration
+from innerloop.evaluate.calibration import EPISODES, Calibration
 from innerloop.problems import of_record
-
-EPISODES = 40
 
 
 def calibrate(run: str | Path, context: Context = Context(), episodes: int = EPISODES) -> Calibration:
@@ -22,7 +20,7 @@ def calibrate(run: str | Path, context: Context = Context(), episodes: int = EPI
     Args:
         run: The folder.
         context: Where data sets lie, and what the run may name.
-        episodes: How many meta-validation tasks.
+        episodes: How many meta-validation tasks at most.
 
     Raises:
         InputError: Not a run on classes, or its data have too few meta-validation classes.

@@ -14,8 +14,8 @@ from innerloop.engine.checkpoint import fingerprint, read_config
 from innerloop.evaluate import Comparison, Protocol, Result, compare, meta_test
 from innerloop.evaluate.calibration import read_current as read_calibration
 from innerloop.evaluate.meta_test import protocol
+from innerloop.evaluate.result import ONE_TRAINING, finite
 from innerloop.evaluate.result import file as result_file
-from innerloop.evaluate.result import finite
 from innerloop.problems import kind_of, of_record, tested
 from innerloop.problems.base import Problem
 from innerloop.problems.classes import CUT, WITHIN
@@ -51,7 +51,7 @@ class MetaTestOptions:
     transductive: bool = False
     """Let a prediction use the other queries' batch statistics: flattering, and said in the result."""
     steps: int | None = None
-    """Inner steps; None: as in training."""
+    """Inner steps; None: as the run says."""
     baselines: bool = True
     """Also test pixels (nearest centroid) and the same learner without training, on the same tasks."""
     curve: bool = True
@@ -73,7 +73,9 @@ class Tested(NamedTuple):
 
     def __str__(self) -> str:
         """The table, what it means and where it is kept."""
-        ours = f"{self.result.learner}: {self.result}, {1000 * self.result.seconds_per_task:.0f} ms a task"
+        ours = (
+            f"{self.result.learner}: {self.result}, {ONE_TRAINING}, {1000 * self.result.seconds_per_task:.0f} ms a task"
+        )
         sure = "" if self.result.reliability is None else f"\nprobabilities: {self.result.reliability}"
         return f"{self.comparison}\n{ours}{sure}\n{kept('scores', self.file, self.report)}"
 
@@ -87,6 +89,7 @@ class Tested(NamedTuple):
                 "against": rows[0].result.learner,
                 "difference": {k: finite(v) for k, v in difference._asdict().items()},
             }
+        against |= {"interval": f"95%, {ONE_TRAINING}"}
         places = {"file": str(self.file), "report": self.report and str(self.report)}
         return ours | against | {"baselines": others} | places
 
@@ -175,6 +178,9 @@ class Measurement(NamedTuple):
             curve=self.curve,
             temperature=self.temperature,
         )
+        if self.temperature is not None and result.reliability is not None:
+            trained_on = (read_config(self.run).get("record") or {}).get("dataset")
+            result = replace(result, reliability=result.reliability._replace(data=trained_on))
         result = replace(result, fingerprint=fingerprint(self.params, self.learner)).of_run(self.run, self.label)
         result.save(self.run, self.label)
         return result
@@ -241,11 +247,12 @@ def tasks_of(config: dict[str, Any], options: MetaTestOptions) -> Problem:
 def _changed(learner: Learner, options: MetaTestOptions) -> Learner:
     changes: dict[str, Any] = {"transductive": options.transductive}
     if options.steps is not None:
-        if "inner_steps" not in {f.name for f in fields(learner)}:
+        own = {f.name for f in fields(learner)}
+        if "inner_steps" not in own:
             raise InputError(f"{type(learner).__name__} has no inner steps: leave out --steps {options.steps}")
         if options.steps < 0:
             raise InputError(f"steps must not be negative, got {options.steps}")
-        changes["inner_steps"] = options.steps
+        changes["test_steps" if "test_steps" in own else "inner_steps"] = options.steps
     return replace(learner, **changes)
 
 

@@ -1,9 +1,10 @@
 """Tasks drawn from a pool of classes: N ways, K shots, Q queries; episode `i` is a function of `(seed, i)` alone."""
 
+import contextlib
 import functools
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -121,6 +122,14 @@ class EpisodeSampler(Checked):
         return Episode(
             self._batch(supports, y, present, key), self._batch(asked, answers, present, draws.fold(key, QUERY))
         )
+
+    def wider(self, more: int) -> "EpisodeSampler":
+        """The same tasks with up to so many further classes, as far as the pool and its groups have them."""
+        if isinstance(self.ways, int):
+            for ways in range(self.ways + more, self.ways, -1):
+                with contextlib.suppress(InputError):
+                    return replace(self, ways=ways)
+        return self
 
     def draw(self, first: int, count: int) -> Draw:
         """What `episodes(first, count)` consists of, as indices into the pool."""

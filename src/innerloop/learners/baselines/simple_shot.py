@@ -25,8 +25,9 @@ Transform = Literal["none", "l2", "centred_l2"]
 class SimpleShot(Pretrained[Means]):
     """Logits are negative squared Euclidean distances to the class means.
 
-    Parameters: those of pre-training, and `centre` [d], the mean feature of training batches once it is `complete`d;
-    a single 0 before that.
+    Parameters: those of pre-training, and `centre` [d], the mean feature of 32 training batches once it is
+    `complete`d; a single 0 before that. The paper takes the mean over every training example, which would be a pass
+    over the data at each checkpoint.
     """
 
     trains_on = ("batches",)

@@ -35,7 +35,8 @@ class MAMLPlusPlus(FastWeights[Stepped]):
     """Parameters: `model.*`, adapted at the rates `inner_lr.*` [steps], and `norm.*` [steps, features], which are not.
 
     The paper's cosine schedule of the meta-rate is `TrainConfig(schedule="cosine")`. Its running statistics, which its
-    code never normalises with, are left out: batch norms see the support's.
+    code never normalises with, are left out: batch norms see the support's. One checkpoint is tested; the paper's
+    tables are of ensembles of the five best by validation.
     """
 
     trains_on = ("episodes",)

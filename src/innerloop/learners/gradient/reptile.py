@@ -15,7 +15,7 @@ from innerloop.core import random, tree
 from innerloop.core.gradient import value_and_grad
 from innerloop.core.inner import FastWeights
 from innerloop.core.linalg import dot
-from innerloop.core.ranges import Count
+from innerloop.core.ranges import Count, Natural
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params
@@ -49,7 +49,13 @@ class Reptile(FastWeights[Trained]):
             train={"meta_batch_size": 5, "optimizer": "sgd", "meta_lr": 1.0, "schedule": "linear"},
         ),
         sinusoid=Sensible(
-            fields={"inner_lr": 0.02, "inner_optimizer": "sgd", "inner_steps": 32, "inner_batch": 5},
+            fields={
+                "inner_lr": 0.02,
+                "inner_optimizer": "sgd",
+                "inner_steps": 32,
+                "test_steps": 32,
+                "inner_batch": 5,
+            },
             train={"meta_batch_size": 1, "optimizer": "sgd", "meta_lr": 0.1, "schedule": "linear", "steps": 30000},
         ),
     )
@@ -61,7 +67,15 @@ class Reptile(FastWeights[Trained]):
     inner_optimizer: Literal["adam", "sgd"] = "adam"
     """Adam with beta1 = 0, as in the paper, or plain SGD."""
     inner_batch: Count | None = None
-    """Examples drawn from the support for each step; None: all of them."""
+    """Examples of the support for each step, at most all of them; None: all. As in the authors' code these are cut from
+    a row of shuffled copies of the support, without replacement: an example comes again when all others have come,
+    and a minibatch may begin in one copy and end in the next."""
+    test_steps: Natural | None = 50
+    """Steps of `adapt`, to a task that is not trained on; 50 in all of the paper's commands. None: `inner_steps`."""
+
+    @property
+    def steps_at_test(self) -> int:
+        return self.inner_steps if self.test_steps is None else self.test_steps
 
     @property
     def stochastic(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -105,10 +119,15 @@ class Reptile(FastWeights[Trained]):
             return support
         if support.key is None:
             raise ValueError("minibatches of the support need support.key")
-        order = random.permutation(random.fold(support.key, step), n)
+        place = torch.arange(self.inner_batch, device=step.device)
+        real = torch.full_like(step, n) if support.mask is None else support.mask.sum().clamp_min(1)
+        size = real.clamp_max(self.inner_batch)
+        place, counts = step * size + place, place < size  # [b] in the row of shuffled copies
+        order = random.permutation(random.fold(support.key, place // real), n)  # [b, n], of the copy of each
         if support.mask is not None:  # as if the padding were not there: real rows by their number among the real ones
-            order = order[(order >= support.mask.sum()).int().argsort(stable=True)]
+            order = order.gather(1, (order >= real).int().argsort(dim=1, stable=True))
             order = (~support.mask).int().argsort(stable=True)[order]
-        rows = order[: self.inner_batch]
-        picked = tree.slice(Batch(support.x, support.y, support.mask), rows)
-        return picked._replace(classes=support.classes, key=support.key)
+        rows = order.gather(1, (place % real)[:, None])[:, 0]
+        x, y = tree.map(lambda leaf: leaf[rows], (support.x, support.y))
+        mask = None if support.mask is None else counts & support.mask[rows]
+        return Batch(x, y, mask, support.classes, support.key)

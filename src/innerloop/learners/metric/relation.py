@@ -40,7 +40,8 @@ class RelationNet(EncoderClassifier[ClassFeatures]):
     """Logits are relation scores before their sigmoid. Parameters: `encoder.*` and `relation.*`.
 
     Inductive, batch norms inside the relation module use its statistics over the support compared with the classes.
-    All queries are compared with all classes at once, which takes the memory of so many pairs.
+    All queries are compared with all classes at once, which takes the memory of so many pairs. The default networks pad
+    every block, where the authors' code leaves the encoder's first two unpadded.
     """
 
     trains_on = ("episodes",)

@@ -48,7 +48,8 @@ class Siamese(EncoderLearner[Remembered]):
     `euclidean` and `cosine`: contrastive loss (Hadsell, Chopra, LeCun, CVPR 2006) with 1 for the same class, where the
     paper's Y is 0: `D^2 / 2` for the same class and `max(0, margin - D)^2 / 2` for two, the margin being one of the
     distance itself. `weighted_l1`: binary cross-entropy of `sigmoid(sum_j a_j |h1_j - h2_j| + b)`, a and b learned.
-    Parameters: `encoder.*`, and for `weighted_l1` also `comparison.*`.
+    Parameters: `encoder.*`, and for `weighted_l1` also `comparison.*`. The default encoder is Conv-4; Koch et al. have
+    four convolutions of 10 x 10 to 4 x 4 and 4,096 sigmoid units on pictures of 105 x 105, and L2 regularisation.
     """
 
     trains_on = ("episodes",)

@@ -41,7 +41,8 @@ class MetaLSTM(FastWeights[Cells]):
     """Parameters: `model.*`, the first cell state, and `lstm.*` and `gates.*`, shared by all weights.
 
     What the gates read is constant, as in the paper, so the gradient is not exact. As in the authors' code, the gates
-    are fed back as they are ahead of their sigmoid.
+    are fed back as they are ahead of their sigmoid. Batch norms have the statistics of the whole support, after the
+    last update too, where the authors' code averages them over the updates of a task.
     """
 
     trains_on = ("episodes",)

@@ -157,6 +157,7 @@ const sizes = ({ classes, examples }) => (classes ? `${count(classes, "class", "
 
 function measured({ reject, calibration }) {
   if (!reject || !calibration || calibration.coverage === null || calibration.coverage === undefined) return "";
-  return `“None of these” is set to let ${Math.round(100 * (calibration.target ?? reject))}% of strangers through; `
+  const ends = calibration.false_accepts?.map((share) => (100 * share).toFixed(1)).join(" to ");
+  return `“None of these” is set to let ${Math.round(100 * (calibration.target ?? reject))}% of strangers through${ends ? ` (95% interval ${ends}%)` : ""}; `
     + `${Math.round(100 * calibration.coverage)}% of what does belong is then recognised (${calibration.source === "meta-validation" ? "measured on other tasks, when it was trained" : "measured on your examples, each held out in turn"}).`;
 }
