@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from innerloop.core import files, fits, scores, tree
-from innerloop.core.config import encode, identify
+from innerloop.core import fits, scores, tree
+from innerloop.core.config import identify
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
 from innerloop.core.plain import plain as plain_value
@@ -22,6 +22,7 @@ from innerloop.engine.config import TrainConfig
 from innerloop.engine.episode_buffer import Feed
 from innerloop.engine.exactness import verify
 from innerloop.engine.log import Bar, Log
+from innerloop.engine.run_folder import HOW, open_run
 from innerloop.engine.signals import stop_signals
 from innerloop.engine.step import validation_scores
 from innerloop.engine.unroll_gradients import PES, PLANS, Estimator, TruncatedBPTT
@@ -30,10 +31,6 @@ from innerloop.engine.watchers import Watcher, Watchers
 
 _TASKS = 32
 """Tasks of meta-training that a learner completes its parameters from."""
-_DEFAULT = "the default one"
-"""How a message calls the update of a run whose config names none."""
-_PLAN = ("plan", "chunk", "threads", "layout", "precision", "recompute")
-"""Settings that say how tasks are run."""
 _WORTH_RECORDING = 200
 """Meta-steps, for pieces of an unroll."""
 
@@ -118,8 +115,8 @@ def _train(
     feed, alone = Feed(sampler, config.meta_batch_size), world.size == 1
     identity = None if update is None else training.use(update, feed)
     if run is not None:
-        before = world.on_rank_zero(lambda: _open(run, learner, config, record, identity))
-        training.same_plan = before is None or all(before.get(k) == getattr(config, k) for k in _PLAN)
+        before = world.on_rank_zero(lambda: open_run(run, learner, config, record, identity))
+        training.same_plan = before is None or all(before.get(k) == getattr(config, k) for k in HOW)
     training.restore()
     if config.meta_batch_size < world.size and world.rank == 0:
         idle = f"{world.size - config.meta_batch_size} of {world.size} processes"
@@ -177,7 +174,7 @@ class _Training:
         self.update: Update | None = None  # the default one is made when there are tasks to choose a plan on
         self.state: Any = None
         self.resumed: Params | None = None  # the leaves of the state by path, as a checkpoint had them
-        self.alike: bool | None = None  # whether tasks and parameters have one type; None: not seen yet
+        self.alike: dict[tuple[torch.Size, ...], bool] = {}  # by shape, whether tasks have the parameters' type
         self.same_plan = True  # as asked for when the checkpoint was made
         self.stop = False
 
@@ -220,10 +217,9 @@ class _Training:
         # A process without tasks runs one that does not count, so that it knows the names of the metrics.
         tasks = mine or range(1)
         episodes = feed.episodes(self.step, tasks)
-        if self.alike is None:  # looked at once: the first tasks are as all others
-            self.alike = fits.fitting(episodes, self.params) is episodes
-            fits.check_task(self.now, self.params, fits.fitting(episodes, self.params))
-        episodes = episodes if self.alike else fits.fitting(episodes, self.params)
+        if (shapes := tuple([leaf.shape for leaf in tree.flatten(episodes)])) not in self.alike:
+            self.alike[shapes] = self._look(episodes)
+        episodes = episodes if self.alike[shapes] else fits.fitting(episodes, self.params)
         now = self.learner.annealed(self.config.done(self.step, self.spent))
         self.now = now if now != self.now else self.now  # what is recorded holds for one object
         self._stopped, self._weight = stopped, len(mine) / size
@@ -239,6 +235,19 @@ class _Training:
         self.step += 1
         return {k: float(v) for k, v in metrics.items()}, self.stop if self.world.size > 1 else stopped()
 
+    def _look(self, episodes: Episode) -> bool:
+        """Check tasks of a shape that was not seen before; returns whether they have the parameters' type."""
+        fitting = fits.fitting(episodes, self.params)
+        fits.check_task(self.now, self.params, fitting)
+        if self.alike and self.plan is not None and self.checked:  # those of the first shape are checked in `_descent`
+            verify(self.now, self.params, fitting, self.plan)
+        return fitting is episodes
+
+    @property
+    def checked(self) -> bool:
+        """Whether a pinned plan is compared with the loop; one that is chosen was compared by then."""
+        return self.config.plan != "auto" and self.config.estimator == "exact" and not self.config.unchecked
+
     def _mean(self, gradient: Params, metrics: Metrics) -> tuple[Params, Metrics]:
         """Over all tasks; the wish to stop travels with it."""
         gradient, metrics, self.stop = self.world.mean(gradient, metrics, self._weight, self._stopped())
@@ -248,7 +257,7 @@ class _Training:
         config = self.config
         if self.plan is None:
             self.plan = self._pick(episodes)
-        elif config.plan != "auto" and config.estimator == "exact" and not config.unchecked:
+        elif self.checked:
             pinned = self.plan
             self.world.on_rank_zero(lambda: verify(self.now, self.params, episodes, pinned))
         estimator: Estimator | None = None
@@ -332,36 +341,6 @@ class _Training:
         )
 
 
-def _open(
-    run: Path, learner: Learner, config: TrainConfig, record: dict[str, Any], update: Any
-) -> dict[str, Any] | None:
-    """Prove that the folder can be written, and that what it holds is this run or nothing.
-
-    Returns:
-        The settings that the run was trained with before; None where there was none.
-    """
-    files.writable(run)
-    train = asdict(config)
-    if not (run / "config.json").exists():
-        checkpoint.write_config(run, learner, train, record, update)
-        return None
-    kept = checkpoint.read_config(run)
-    ignored = set() if config.schedule in ("cosine", "linear") else {"steps", "cpu_minutes"}
-    ignored |= {"checkpoint_every", "unchecked", *_PLAN} - {"precision"}  # rounding apart, no difference
-    pairs = {"learner": (kept["learner"], encode(learner)), "record": (kept["record"], record)}
-    pairs["update"] = (kept.get("update", _DEFAULT), _DEFAULT if update is None else update)
-    pairs |= {k: (kept["train"].get(k), v) for k, v in train.items() if k not in ignored}
-    for name, (old, new) in pairs.items():
-        if old != new:
-            entry, was, now = _where(name, old, new)
-            raise InputError(
-                f"{run} holds another run: its {entry} is {_short(was)}, now {_short(now)} is asked for. "
-                "Choose another folder, remove this one, or ask for the same to go on with it"
-            )
-    checkpoint.write_config(run, learner, train, record, update)
-    return kept["train"]
-
-
 def _json(record: dict[str, Any]) -> dict[str, Any]:
     """The record as it comes back from the run's config, so that a run knows itself again.
 
@@ -378,16 +357,3 @@ def _number(value: Any) -> Any:
     if (new := plain_value(value)) is value:
         raise TypeError(f"a {type(value).__name__} is none")
     return new
-
-
-def _where(name: str, old: Any, new: Any) -> tuple[str, Any, Any]:
-    """The first entry in which nested JSON differs."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        key = next(k for k in (*new, *old) if old.get(k) != new.get(k))
-        return _where(f"{name}.{key}", old.get(key), new.get(key))
-    return name, old, new
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 200 else f"{text[:200]}..."
