@@ -110,7 +110,7 @@ def test_ones_own_check_sees_plain_values_and_comes_after():
         def build(self) -> nn.Module:
             return nn.Linear(1, self.width)
 
-    Own(np.int64(4))
+    Own(np.int64(4))  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="Own: width"):
         Own(2.5)  # pyright: ignore[reportArgumentType]
     assert seen == [int]

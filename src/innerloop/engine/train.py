@@ -172,7 +172,7 @@ class _Training:
         self.update: Update | None = None  # the default one is made when there are tasks to choose a plan on
         self.state: Any = None
         self.resumed: Params | None = None  # the leaves of the state by path, as a checkpoint had them
-        self.alike: bool | None = None  # whether tasks and parameters have one type; None: not seen yet
+        self.alike: dict[tuple[torch.Size, ...], bool] = {}  # by shape, whether tasks have the parameters' type
         self.same_plan = True  # as asked for when the checkpoint was made
         self.stop = False
 
@@ -215,10 +215,9 @@ class _Training:
         # A process without tasks runs one that does not count, so that it knows the names of the metrics.
         tasks = mine or range(1)
         episodes = feed.episodes(self.step, tasks)
-        if self.alike is None:  # looked at once: the first tasks are as all others
-            self.alike = fits.fitting(episodes, self.params) is episodes
-            fits.check_task(self.now, self.params, fits.fitting(episodes, self.params))
-        episodes = episodes if self.alike else fits.fitting(episodes, self.params)
+        if (shapes := tuple([leaf.shape for leaf in tree.flatten(episodes)])) not in self.alike:
+            self.alike[shapes] = self._look(episodes)
+        episodes = episodes if self.alike[shapes] else fits.fitting(episodes, self.params)
         now = self.learner.annealed(self.config.done(self.step, self.spent))
         self.now = now if now != self.now else self.now  # what is recorded holds for one object
         self._stopped, self._weight = stopped, len(mine) / size
@@ -234,6 +233,19 @@ class _Training:
         self.step += 1
         return {k: float(v) for k, v in metrics.items()}, self.stop if self.world.size > 1 else stopped()
 
+    def _look(self, episodes: Episode) -> bool:
+        """Check tasks of a shape that was not seen before; returns whether they have the parameters' type."""
+        fitting = fits.fitting(episodes, self.params)
+        fits.check_task(self.now, self.params, fitting)
+        if self.alike and self.plan is not None and self.checked:  # those of the first shape are checked in `_descent`
+            verify(self.now, self.params, fitting, self.plan)
+        return fitting is episodes
+
+    @property
+    def checked(self) -> bool:
+        """Whether a pinned plan is compared with the loop; one that is chosen was compared by then."""
+        return self.config.plan != "auto" and self.config.estimator == "exact" and not self.config.unchecked
+
     def _mean(self, gradient: Params, metrics: Metrics) -> tuple[Params, Metrics]:
         """Over all tasks; the wish to stop travels with it."""
         gradient, metrics, self.stop = self.world.mean(gradient, metrics, self._weight, self._stopped())
@@ -243,7 +255,7 @@ class _Training:
         config = self.config
         if self.plan is None:
             self.plan = self._pick(episodes)
-        elif config.plan != "auto" and config.estimator == "exact" and not config.unchecked:
+        elif self.checked:
             pinned = self.plan
             self.world.on_rank_zero(lambda: verify(self.now, self.params, episodes, pinned))
         estimator: Estimator | None = None

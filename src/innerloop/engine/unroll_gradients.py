@@ -111,6 +111,7 @@ class TruncatedBPTT(_Pieces):
     def gradient(
         self, learner: Learner, params: Params, state: Held, episodes: Episode, step: int
     ) -> tuple[Params, Held, Metrics]:
+        _check_shapes(state.episodes, episodes)
         return self._run(learner, _detached(params), state, episodes)
 
     def _step(self, learner: Any, params: Params, state: Held, fresh: Episode) -> tuple[Params, Held, Metrics]:
@@ -163,6 +164,7 @@ class PES(_Pieces):
     def gradient(
         self, learner: Learner, params: Params, state: Perturbed, episodes: Episode, step: int
     ) -> tuple[Params, Perturbed, Metrics]:
+        _check_shapes(state.episodes, episodes)
         return self._run(learner, _detached(params), state, episodes, random.mix(self.seed, step))
 
     def _step(
@@ -208,6 +210,24 @@ def _renewed(
     episodes = tree.map(lambda new, old: _where(ended, new, old), fresh, held)
     carries = tuple(tree.map(lambda new, old: _where(ended, new, old), begun, carry) for carry in carries)
     return episodes, carries, ended
+
+
+def _check_shapes(held: Episode, fresh: Episode) -> None:
+    """Refuse tasks that cannot take the place of those in mid-unroll.
+
+    Raises:
+        InputError: They have other shapes.
+    """
+    before, now = ({k: leaf.shape for k, leaf in tree.items(episodes)} for episodes in (held, fresh))
+    if before == now:
+        return
+    name = next(k for k in (*before, *now) if before.get(k) != now.get(k))
+    old, new = (list(shapes[name]) if name in shapes else "nothing" for shapes in (before, now))
+    raise InputError(
+        f"the shapes of tasks change: '{name}' was {old} and is {new}. An estimator goes on with the problems of the "
+        "step before, and fresh ones take the rows of those that have ended: give all tasks one shape (pad, with a "
+        "mask), or use estimator='exact'"
+    )
 
 
 def _where(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
