@@ -18,9 +18,11 @@ from innerloop.evaluate import Check, audit
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.metric.protonet import ProtoNet, Prototypes
+from innerloop.learners.optimizers.l2o import L2O
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP
 from innerloop.tasks import BatchSampler, EpisodeSampler, Sinusoid, UnsupervisedSampler
+from innerloop.tasks.functions import Functions, quadratic
 from innerloop.tasks.pool import Splits
 from tests.evaluate import tiny
 
@@ -65,6 +67,14 @@ def test_regression_passes():
     about = {c.name: c.passed for c in found.checks}
     assert about.pop("label permutation") is about.pop("label order") is about.pop("support and query apart") is None
     assert set(about.values()) == {True} and not {"query order", "labels in inputs"} & set(about)
+
+
+def test_functions_have_no_rows_that_could_be_shared():
+    found = audit(L2O(value=quadratic, inner_steps=3, hidden=4), None, Functions(), episodes=2, plans=())
+    result = {check.name: check for check in found.checks}
+    assert found.passed, str(found)
+    for name in ("support and query disjoint", "score", "padding", "support order", "loss of queries"):
+        assert result[name].passed is None, result[name]
 
 
 @dataclass(frozen=True, kw_only=True)

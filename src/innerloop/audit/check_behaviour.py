@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from innerloop.audit.check import Check
+from innerloop.audit.check import Check, rowwise
 from innerloop.core import random, tree
 from innerloop.core.learner import Learner, Unrolled
 from innerloop.core.objectives import weights
@@ -73,7 +73,7 @@ def purity(learner: Learner, params: Params, episodes: Episode) -> Check:
 def support_order(learner: Learner, params: Params, episodes: Episode, seed: int) -> Check:
     """Predictions after the support in another order."""
     name = "support order"
-    if not _rowwise(episodes.support) or episodes.support.y.shape[1] < 2:
+    if not rowwise(episodes.support) or episodes.support.y.shape[1] < 2:
         return Check(name, None, None, "the support has no rows to put in another order")
     params, episodes = double(params), double(episodes)
     worst = 0.0
@@ -97,7 +97,7 @@ def support_order(learner: Learner, params: Params, episodes: Episode, seed: int
 def padding(learner: Learner, params: Params, episodes: Episode) -> Check:
     """Predictions and loss of a task whose batches are padded with rows that the mask leaves out."""
     name = "padding"
-    if not (_rowwise(episodes.support) and _rowwise(episodes.query)):
+    if not (rowwise(episodes.support) and rowwise(episodes.query)):
         return Check(name, None, None, "tasks have no rows to pad")
     params, episodes = double(params), double(episodes)
     worst, where = 0.0, ""
@@ -132,7 +132,7 @@ def loss_of_queries(learner: Learner, params: Params, episodes: Episode) -> Chec
     name = "loss of queries"
     if not trained_so(learner):
         return Check(name, None, None, "it is trained on something else than tasks")
-    if not _rowwise(episodes.query):
+    if not rowwise(episodes.query):
         return Check(name, None, None, "the query has no rows to take apart")
     params, episodes = double(params), double(episodes)
     worst = factor = 0.0
@@ -164,7 +164,7 @@ def support_used(learner: Learner, params: Params, episodes: Episode) -> Check:
     """Whether predictions depend on what the support says of its rows."""
     name = "support used"
     y = episodes.support.y
-    if not _rowwise(episodes.support) or y.numel() == 0:
+    if not rowwise(episodes.support) or y.numel() == 0:
         return Check(name, None, None, "the support says nothing of its rows")
     params, episodes = double(params), double(episodes)
     most, seen = 0.0, list[Tensor]()
@@ -254,12 +254,6 @@ def _relabelled(batch: Batch) -> Batch:
     if y.is_floating_point():
         return batch._replace(y=-y - 1)
     return batch._replace(y=torch.where(y >= 0, y.max() - y, y))
-
-
-def _rowwise(batch: Batch) -> bool:
-    """Whether a stacked batch is made of rows."""
-    n = batch.y.shape[1] if batch.y.ndim > 1 else -1
-    return n > 0 and all(leaf.ndim > 1 and leaf.shape[1] == n for leaf in tree.flatten(batch.x))
 
 
 def _picked(batch: Batch, rows: Tensor) -> Batch:
