@@ -18,9 +18,11 @@ from innerloop.evaluate import Check, audit
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.metric.protonet import ProtoNet, Prototypes
+from innerloop.learners.optimizers.l2o import L2O
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP
 from innerloop.tasks import BatchSampler, EpisodeSampler, Sinusoid, UnsupervisedSampler
+from innerloop.tasks.functions import Functions, quadratic
 from innerloop.tasks.pool import Splits
 from tests.evaluate import tiny
 
@@ -28,6 +30,12 @@ from tests.evaluate import tiny
 def check(name: str, **arguments: Any) -> Check:
     options: dict[str, Any] = {"plans": ()} | arguments
     return {c.name: c for c in audit(**options).checks}[name]
+
+
+LEARNER = ("purity", "support used", "support order", "padding", "inner steps", "loss of queries", "query independence")
+TASKS = ("label permutation", "label order", "tasks repeat", "score", "query classes", "query order")
+TASKS += ("labels in inputs", "class tags", "support and query disjoint", "support and query apart")
+SPLITS = ("split overlap", "duplicate images", "near-duplicates")
 
 
 def splits() -> Splits:
@@ -38,7 +46,12 @@ def splits() -> Splits:
 def test_honest_code_passes(learner):
     found = audit(learner, sampler=tiny.sampler(), splits=splits(), episodes=16)
     assert found.passed, str(found)
-    assert len(found.checks) == 7 + (0 if isinstance(learner, NearestCentroid) else len(PLANS))
+    plans = [] if isinstance(learner, NearestCentroid) else [f"plan {name}" for name in PLANS]
+    networks = [f"network {name}" for name in ("model", "encoder") if getattr(learner, name, None) is not None]
+    assert [check.name for check in found.checks] == [*networks, "meta-gradient", *plans, *LEARNER, *TASKS, *SPLITS]
+    pools = {s: pool.digest for s, pool in splits().pools().items()}
+    assert found.data == {"tasks": tiny.pool().digest} | pools and f"test {pools['test']}" in str(found)
+    assert found.to_json()["data"] == found.data
     assert found.to_json()["passed"] and "passed" in str(found)
 
 
@@ -51,7 +64,17 @@ def test_regression_passes():
     learner = MAML(model=MLP(), inner_lr=0.01, objective=regression)
     found = audit(learner, sampler=Sinusoid(shots=5, queries=5), episodes=4, plans=())
     assert found.passed
-    assert [c.passed for c in found.checks] == [True, True, True, None, None, True]
+    about = {c.name: c.passed for c in found.checks}
+    assert about.pop("label permutation") is about.pop("label order") is about.pop("support and query apart") is None
+    assert set(about.values()) == {True} and not {"query order", "labels in inputs"} & set(about)
+
+
+def test_functions_have_no_rows_that_could_be_shared():
+    found = audit(L2O(value=quadratic, inner_steps=3, hidden=4), None, Functions(), episodes=2, plans=())
+    result = {check.name: check for check in found.checks}
+    assert found.passed, str(found)
+    for name in ("support and query disjoint", "score", "padding", "support order", "loss of queries"):
+        assert result[name].passed is None, result[name]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from innerloop.audit import check_behaviour, check_data, check_episodes, check_learner, check_near, check_network
 from innerloop.audit.check import Check
-from innerloop.audit.check_plans import PLANS, plan_checks, reason
+from innerloop.audit.check_plans import PLANS, check_names, plan_checks, reason
 from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -74,12 +74,14 @@ def audit(
         plans: Ways of running to compare with the loop, from `engine.plan.NAMES`.
 
     Raises:
-        InputError: Neither a sampler nor splits were given, fewer than two episodes, or episodes without a support.
+        InputError: Neither a sampler nor splits were given, fewer than two episodes, episodes without a support, or
+            a plan that there is not.
     """
     if sampler is None and splits is None:
         raise InputError("an audit needs a sampler, or splits, or both: there is nothing to look at")
     if episodes < 2:
         raise InputError(f"an audit needs at least 2 episodes, to tell chance from a mistake; got {episodes}")
+    check_names(plans)
     start = time.perf_counter()
     trained = params
     params = learner.init(seed) if params is None else params

@@ -2,6 +2,9 @@
 
 from typing import Any, NamedTuple
 
+from innerloop.core import tree
+from innerloop.core.types import Batch
+
 
 class Check(NamedTuple):
     """One property that an honest number rests on."""
@@ -18,3 +21,9 @@ class Check(NamedTuple):
     def __str__(self) -> str:
         mark = {True: "ok  ", False: "FAIL", None: "note"}[self.passed]
         return f"{mark}  {self.name}: {self.explanation}"
+
+
+def rowwise(batch: Batch) -> bool:
+    """Whether a stacked batch is made of rows, and not of one function that is minimised."""
+    n = batch.y.shape[1] if batch.y.ndim > 1 else -1
+    return n > 0 and all(leaf.ndim > 1 and leaf.shape[1] == n for leaf in tree.flatten(batch.x))

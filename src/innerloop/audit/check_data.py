@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from innerloop.audit.check import Check
+from innerloop.audit.check import Check, rowwise
 from innerloop.core import tree
 from innerloop.core.types import Episode, Sampler
 from innerloop.tasks import Pool, UnsupervisedSampler
@@ -66,6 +66,8 @@ def label_order(sampler: Sampler) -> Check:
 def disjoint_episodes(episodes: Episode) -> Check:
     """Support against query of every episode, by content hash; rows of one repeated value are left out."""
     name = "support and query disjoint"
+    if not rowwise(episodes.query):
+        return Check("support and query disjoint", None, None, "tasks have no rows: both are of one function")
     shared = rows = 0
     for i in range(tree.length(episodes)):
         support, query = tree.slice(episodes, i)

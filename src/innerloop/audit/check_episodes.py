@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from innerloop.audit.check import Check
+from innerloop.audit.check import Check, rowwise
 from innerloop.core import tree
 from innerloop.core.objectives import weights
 from innerloop.core.scores import Score, measured
@@ -166,6 +166,8 @@ def tags(episodes: Episode) -> Check:
 def score_of_rows(score: Score, episodes: Episode) -> Check:
     """Whether the score returns what it declares, and does not see rows that the mask leaves out."""
     name = "score"
+    if not rowwise(episodes.query):
+        return Check(name, None, None, "it is not of rows")
     query: Batch = tree.slice(episodes, 0).query
     y, n = query.y, len(query.y)
     if score.of_classes:

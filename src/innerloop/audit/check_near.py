@@ -139,8 +139,8 @@ def _features(x: Tensor, pool: Pool) -> Tensor:
     x = x.float()
     if len(pool.shape) == 3 and pool.shape[0] in (1, 3) and min(pool.shape[1:]) > 1:
         grey = x.mean(1, keepdim=True)
-        side = [min(_SIDE, n) for n in pool.shape[1:]]
-        x = F.adaptive_avg_pool2d(grey, side).flatten(1)
+        height, width = (min(_SIDE, n) for n in pool.shape[1:])
+        x = F.adaptive_avg_pool2d(grey, (height, width)).flatten(1)
         x = x - x.mean(1, keepdim=True)
         size = x.norm(dim=1, keepdim=True)
         return torch.where(size > 1e-4, x / size.clamp_min(1e-12), 0)

@@ -68,15 +68,18 @@ def _gap(model: Model, params: Params, x: Any) -> tuple[float | None, float]:
     generator = torch.Generator().manual_seed(0)
     moved = {k: v * (1 + 0.1 * torch.rand(v.shape, generator=generator).to(v)) + 0.01 for k, v in params.items()}
     for dtype, tolerance in ((torch.float64, faithful.TOLERANCE), (None, _ROUNDED)):
-        weights, rows = _cast(moved, dtype), _cast(x, dtype)
+        weights, rows, fresh = _cast(moved, dtype), _cast(x, dtype), replace(model)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             module = model.build() if dtype is None else model.build().to(dtype)
             try:
                 positional, named = ((), rows) if isinstance(rows, dict) else ((rows,), None)
-                expected = functional_call(module, weights, positional, named)
+                # What is drawn and not learned is drawn once more in every module that is built.
+                own = {k for k, _ in [*module.named_parameters(), *module.named_buffers()]}
+                kept = {k: v for k, v in _cast(fresh.buffers(), dtype).items() if k in own}
+                expected = functional_call(module, weights | kept, positional, named)
             except Exception:  # whatever a stranger's network raises
                 continue
-            outputs = replace(model).apply(weights, rows)  # as built: what a run loaded is in no factory
+            outputs = fresh.apply(weights, rows)  # as built: what a run loaded is in no factory
         size = expected.abs().max().clamp_min(1e-12)
         gap = float("inf") if outputs.shape != expected.shape else ((outputs - expected).abs().max() / size).item()
         return (gap if gap == gap else float("inf")), tolerance

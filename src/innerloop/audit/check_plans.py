@@ -43,9 +43,7 @@ def plan_checks(
     Raises:
         InputError: There is no such plan.
     """
-    unknown = [name for name in plans if name not in NAMES]
-    if unknown:
-        raise InputError(f"there is no plan '{unknown[0]}': choose from {', '.join(NAMES)}")
+    check_names(plans)
     if not params:
         return
     params64, exact = double(params), double(exact)
@@ -67,6 +65,17 @@ def plan_checks(
             yield _judged(name, apart, each, baseline, tree.length(timed))
             if name == _REFERENCE and apart > PLAN_TOLERANCE:
                 return  # there is nothing to compare the others with
+
+
+def check_names(plans: Sequence[str]) -> None:
+    """Refuse plans that there are not.
+
+    Raises:
+        InputError: There is no such plan.
+    """
+    unknown = [name for name in plans if name not in NAMES]
+    if unknown:
+        raise InputError(f"there is no plan '{unknown[0]}': choose from {', '.join(NAMES)}")
 
 
 def _judged(name: str, apart: float, each: float, baseline: float, tasks: int) -> Check:

@@ -44,7 +44,7 @@ class Feed:
         if first != self._first or (self._drawn is None and self._together):
             self._first, self._drawn = first, self._several(first)
             self._together = self._drawn is not None
-        if not self._together:
+        if self._drawn is None:
             return self._draw(step, 1)
         return self._of(self._drawn, step - first)
 

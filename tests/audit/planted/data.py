@@ -12,7 +12,7 @@ from innerloop.core.types import Batch, Episode
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.tasks import EpisodeSampler, Pool, Scored
 from tests.audit.planted import Bug
-from tests.audit.planted.learners import Memorised, protonet, sampler
+from tests.audit.planted.learners import WAYS, Memorised, protonet, sampler
 from tests.evaluate import tiny
 
 
@@ -120,7 +120,7 @@ class OneKey(EpisodeSampler):
     """All tasks have the key of the first."""
 
     def episodes(self, first: int, count: int) -> Episode:
-        return Episode(*(b._replace(key=torch.zeros_like(b.key)) for b in super().episodes(first, count)))
+        return Episode(*(b._replace(key=torch.zeros_like(b.y[:, 0])) for b in super().episodes(first, count)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,7 +129,7 @@ class ShiftedLabels(EpisodeSampler):
 
     def episodes(self, first: int, count: int) -> Episode:
         support, query = super().episodes(first, count)
-        classes = torch.nn.functional.pad(query.classes, (0, 1), value=True)
+        classes = torch.ones(count, WAYS + 1, dtype=torch.bool)
         return Episode(support._replace(classes=classes), query._replace(y=query.y + 1, classes=classes))
 
 

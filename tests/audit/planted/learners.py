@@ -34,8 +34,8 @@ def maml(kind: type[MAML] = MAML, **fields: Any) -> MAML:
     return kind(**{"model": _MODEL, "inner_lr": 0.1, "inner_steps": 2} | fields)
 
 
-def protonet(kind: type[ProtoNet] = ProtoNet, **fields: Any) -> ProtoNet:
-    return kind(**{"encoder": _ENCODER} | fields)
+def protonet(kind: type[ProtoNet] = ProtoNet) -> ProtoNet:
+    return kind(encoder=_ENCODER)
 
 
 @dataclass(frozen=True, kw_only=True)
