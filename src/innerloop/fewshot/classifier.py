@@ -105,7 +105,7 @@ class FewShotClassifier:
             InputError: None of these, of another version, damaged, or naming foreign classes.
         """
         path = Path(name)
-        if not path.is_file() and path.suffix != ".fewshot":
+        if not files.is_file(path) and path.suffix != ".fewshot":
             classifier = cls(name, reject=reject, allow=allow)
             classifier._resolved()
             return classifier

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from innerloop import encoders
 from innerloop.core.errors import InputError
+from innerloop.core.files import is_folder
 from innerloop.core.importing import is_import_path
 from innerloop.core.learner import Learner
 from innerloop.core.nearest import nearest
@@ -73,7 +74,7 @@ def source(name: str | Path, allow: Sequence[str] = ()) -> Source:
         if text in _shipped():
             # Shipped runs are part of this package: nothing of theirs has to be allowed.
             return _run(text, SHIPPED / text, ())
-    if Path(text).is_dir():
+    if is_folder(Path(text)):
         return _run(text, Path(text), allow)
     if is_import_path(text):
         return _own(text, allow)

@@ -11,6 +11,7 @@ import threading
 import time
 from typing import Any
 
+from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.service.http import listening
 from innerloop.service.settings import ENVIRONMENT, Settings
@@ -38,7 +39,7 @@ def check(settings: Settings) -> None:
         raise InputError(f"there is no port {settings.port}: take one from 1 to 65535, or 0 for any that is free")
     if settings.workers < 1:
         raise InputError(f"{settings.workers} workers cannot serve: take 1 or more")
-    if settings.run_folder is not None and not settings.run_folder.is_dir():
+    if settings.run_folder is not None and not files.is_folder(settings.run_folder):
         raise InputError(f"there is no folder {settings.run_folder} for --runs")
     store = Store(settings.store, settings.limits)
     try:
