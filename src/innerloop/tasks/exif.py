@@ -1,4 +1,4 @@
-"""What cameras write beside the pixels, often wrongly: only which side is up is taken from it, where that can be read."""
+"""What cameras write beside the pixels, often wrongly: which side is up is taken from it, where that can be read."""
 
 import io
 from collections.abc import Sequence
