@@ -1,6 +1,8 @@
 """What comes out of a run folder: the same numbers in the same order, in aligned memory, wherever the file has them."""
 
 import json
+import os
+import sys
 
 import pytest
 import safetensors
@@ -193,3 +195,11 @@ def test_a_state_runs_no_code(tmp_path):
     torch.save({"step": Planted()}, run / "state.pt")
     with pytest.raises(InputError, match=r"state\.pt cannot be read"):
         checkpoint.read_state(run)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_run_may_lie_in_a_folder_named_in_latin_1(tmp_path):
+    run = tmp_path / os.fsdecode("été".encode("latin-1"))
+    expected = _train(run, 2)
+    assert _equal(load(run)[1], expected) and list(load(run)[1]) == list(expected)
+    assert _equal(_train(run, 4), load(run)[1]) and checkpoint.steps_done(run) == 4

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from innerloop.core.errors import InputError
 from innerloop.tasks import images
+from innerloop.tasks.exif import upright
 from innerloop.tasks.images import image_files, image_folder, read_image
 
 
@@ -200,7 +201,7 @@ def test_every_orientation_is_undone(orientation):
     exif[0x0112] = orientation
     turned = content(picture, "JPEG", exif=exif)
     expected = ImageOps.exif_transpose(Image.open(io.BytesIO(turned)))
-    assert np.array_equal(np.asarray(images.upright(Image.open(io.BytesIO(turned)))), np.asarray(expected))
+    assert np.array_equal(np.asarray(upright(Image.open(io.BytesIO(turned)))), np.asarray(expected))
 
 
 @pytest.mark.parametrize(

@@ -70,10 +70,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = f"{stop}; the same command resumes" if str(stop) else "interrupted"
         print(f"innerloop: {message}", file=sys.stderr)
         return 130
+    except MemoryError:
+        print(
+            "innerloop: there is not enough memory for this: give less at once, or take a larger machine",
+            file=sys.stderr,
+        )
+        return 1
     except BrokenPipeError:  # `| head` has read enough
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # of a file that nobody foresaw: a disk that fails, a name that is too long
+        place = "" if error.filename is None else f" {error.filename}"
+        message = printable(f"cannot read or write{place}: {error.strerror or error}")
+        print(f"innerloop: {message}", file=sys.stderr)
+        return InputError.code
     except SystemExit as leaving:  # --help and usage errors of a verb
         return leaving.code if isinstance(leaving.code, int) else 2
 

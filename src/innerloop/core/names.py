@@ -36,13 +36,22 @@ def unified(names: Iterable[str], known: Iterable[str] = ()) -> list[str]:
 def of_path(path: Path) -> str:
     """The last part of a path as text that any encoding of Unicode can hold.
 
-    Names that are not UTF-8 come from Python as lone surrogates, which nothing can write; most are Latin-1.
+    Names that Python cannot decode come as lone surrogates, which nothing can write: where the locale knows ASCII alone
+    they are UTF-8 all the same, elsewhere most are Latin-1.
     """
     try:
         path.name.encode()
+        return path.name
     except UnicodeEncodeError:
-        return os.fsencode(path.name).decode("latin-1")
-    return path.name
+        pass
+    try:
+        content = os.fsencode(path.name)
+    except UnicodeEncodeError:  # half a character, which is no name of a file
+        return path.name.encode("utf-8", "backslashreplace").decode()
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -243,12 +243,25 @@ def read_tensors(path: Path) -> tuple[Params, dict[str, str]]:
         safetensors.SafetensorError: It is damaged.
         ValueError: Its metadata are.
     """
-    with safetensors.safe_open(path, framework="pt") as file:
-        names, metadata = list(file.keys()), file.metadata() or {}
-        order = json.loads(metadata[_ORDER]) if _ORDER in metadata else names  # earlier releases did not write it
-        if not isinstance(order, list) or {*map(type, order)} - {str} or sorted(order) != sorted(names):
-            raise ValueError(f"its {_ORDER} does not name its tensors")
-        return {name: aligned(file.get_tensor(name)) for name in order}, metadata
+    if not _is_text(path):
+        content = path.read_bytes()  # the package opens no names that are not UTF-8
+        end = 8 + int.from_bytes(content[:8], "little")
+        tensors, metadata = safetensors.torch.load(content), json.loads(content[8:end]).get("__metadata__") or {}
+    else:
+        with safetensors.safe_open(path, framework="pt") as file:
+            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    order = json.loads(metadata[_ORDER]) if _ORDER in metadata else list(tensors)  # earlier releases did not write it
+    if not isinstance(order, list) or {*map(type, order)} - {str} or sorted(order) != sorted(tensors):
+        raise ValueError(f"its {_ORDER} does not name its tensors")
+    return {name: aligned(tensors[name]) for name in order}, metadata
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _learner(run: str | Path, allow: Sequence[str]) -> Learner:

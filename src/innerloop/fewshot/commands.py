@@ -41,7 +41,7 @@ def adapt(
     """
     classifier = FewShotClassifier.load(source, context.allow, reject=reject)
     # After loading, which says more about a file that is damaged; before the examples, which may be many.
-    if Path(source).is_file():
+    if files.is_file(Path(source)):
         raise InputError(f"{source} was adapted before: `innerloop add {source} {data}` teaches it more")
     raw, labels = examples.labelled(data, classifier.kind)
     # Loading is paid once a process, reading depends on the disk: neither is what teaching costs.
@@ -176,7 +176,7 @@ def export(
         FailedError: The graph does not answer as the task does; nothing is written.
     """
     # A graph cannot be taught: writing it over the task would lose all versions.
-    if Path(out).exists() and Path(file).exists() and Path(out).samefile(file):
+    if files.is_file(Path(out)) and files.is_file(Path(file)) and Path(out).samefile(file):
         raise InputError(f"{out} is the task itself: give another file to write")
     result = graphs.export(read_task(Path(file), context.allow), out, to)
     checked = result.checked

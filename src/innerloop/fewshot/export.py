@@ -94,7 +94,7 @@ def _format(path: Path, to: Format | None) -> Format:
     name = ending if to is None else to
     if name not in get_args(Format):
         raise InputError(f"there is no format '{name}': choose onnx or pt2")
-    if path.is_dir():
+    if files.is_folder(path):
         raise InputError(f"{path} is a folder: give the file to write, such as {path / 'task'}.{name}")
     return "onnx" if name == "onnx" else "pt2"
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from innerloop.core import config, tree
+from innerloop.core import config, files, tree
 from innerloop.core.dry_run import answers, dry_run
 from innerloop.core.errors import InputError
 from innerloop.core.fits import completed
@@ -205,7 +205,7 @@ def _task(
 
 def _local_encoder(path: Path, allow: Sequence[str], name: str) -> Encoder | None:
     """The encoder of a name; not of a folder, which would be some other file of this machine."""
-    return None if Path(name).is_dir() and name not in sources.names() else sources.source(name, allow).encoder
+    return None if files.is_folder(Path(name)) and name not in sources.names() else sources.source(name, allow).encoder
 
 
 def _encoder(path: Path, name: str, find: Callable[[str], Encoder | None], shape: tuple[int, ...]) -> Encoder:

@@ -13,7 +13,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from innerloop.core.errors import InputError
-from innerloop.core.files import expanded
+from innerloop.core.files import expanded, is_file, is_folder
 from innerloop.core.learner import Learner
 from innerloop.core.nearest import nearest
 from innerloop.problems.base import Problem
@@ -50,7 +50,7 @@ def kind_of(data: str, among: Mapping[str, type[Problem]] | None = None) -> type
     if len(claimed) > 1:
         raise InputError(f"'{data}' is claimed by several kinds of problem, {', '.join(claimed)}: only one may")
     if not claimed:
-        if expanded(data).exists():
+        if is_file(expanded(data)) or is_folder(expanded(data)):
             raise InputError(
                 f"nothing here reads '{data}': give an .npz of arrays, a folder with a sub-folder of pictures for each "
                 "class, or a .csv or .jsonl of texts with their labels"

@@ -11,7 +11,7 @@ import tyro
 from innerloop.core.context import Context
 from innerloop.core.dry_run import outputs as answered
 from innerloop.core.errors import InputError
-from innerloop.core.files import expanded
+from innerloop.core.files import expanded, is_folder
 from innerloop.core.learner import Learner
 from innerloop.core.networks import counts_outputs
 from innerloop.core.scores import Accuracy
@@ -78,7 +78,7 @@ class Classes(Problem[Splits]):
     @classmethod
     def claims(cls, data: str) -> bool:
         path = expanded(data)
-        return data.replace("_", "-") in datasets.names() or path.is_dir() or path.suffix.lower() == ".npz"
+        return data.replace("_", "-") in datasets.names() or is_folder(path) or path.suffix.lower() == ".npz"
 
     @classmethod
     def data_sets(cls) -> Mapping[str, str]:
@@ -176,7 +176,7 @@ class Classes(Problem[Splits]):
     def unseen(self, record: Mapping[str, Any], context: Context, split: Split, seed: int) -> Sampler:
         history = trained_on(record)
         own = [entry for entry in history if entry["data"] == self.data]
-        if not own and self.data not in datasets.names() and expanded(self.data).is_dir():
+        if not own and self.data not in datasets.names() and is_folder(expanded(self.data)):
             return self._of(image_folder(self.data, **(record.get("preprocessing") or {})), seed)
         scheme = self.split_scheme or (own[0]["split_scheme"] if own else None)
         pool = self.changed({"split_scheme": scheme}).load(context).pools()[split]

@@ -12,6 +12,7 @@ from innerloop import encoders
 from innerloop.core.aligned import from_numpy
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
+from innerloop.core.files import is_folder
 from innerloop.core.learner import Learner
 from innerloop.core.sensible import Sensible
 from innerloop.core.types import Params, Sampler
@@ -38,7 +39,7 @@ class TextClasses(Classes):
     @classmethod
     def claims(cls, data: str) -> bool:
         path = Path(data)
-        return data in texts.names() or ((tables.is_csv(path) or tables.is_jsonl(path)) and not path.is_dir())
+        return data in texts.names() or ((tables.is_csv(path) or tables.is_jsonl(path)) and not is_folder(path))
 
     @classmethod
     def data_sets(cls) -> Mapping[str, str]:

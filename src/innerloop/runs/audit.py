@@ -10,6 +10,7 @@ from innerloop.audit.check_plans import PLANS, reason
 from innerloop.core import tree
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
+from innerloop.core.files import is_folder
 from innerloop.core.importing import find, is_import_path
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
@@ -60,7 +61,7 @@ def audit_any(
         InputError: It is none of these, or does not fit the tasks.
     """
     options = AuditOptions() if options is None else options
-    if Path(subject).is_dir():
+    if is_folder(Path(subject)):
         return audit_run(subject, options, context)
     if subject in catalogue():
         return audit_learner(subject, options, context)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from innerloop.core import tree
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
+from innerloop.core.files import is_file
 from innerloop.evaluate import Comparison, Protocol, Result, compare
 from innerloop.evaluate.compare import Cost, Row, refuse_unlike
 from innerloop.evaluate.kept import Kept, read
@@ -82,7 +83,7 @@ def _entries(paths: Sequence[str | Path], options: CompareOptions, context: Cont
     first = None
     for name, path in zip(names, paths, strict=True):
         with _named(path):
-            if Path(path).is_file():
+            if is_file(Path(path)):
                 kept = read(path)
                 assert kept.result is not None
                 yield _Entry(kept.named(name), kept.result.protocol, kept, None)

@@ -16,6 +16,7 @@ from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.files import entries, expanded, is_file, is_folder
 from innerloop.core.names import of_path, printable, unified
+from innerloop.tasks.exif import open_picture, upright
 from innerloop.tasks.pool import Pool, from_rows
 from innerloop.tasks.progress import track
 
@@ -45,9 +46,6 @@ _LONGEST = 4_000
 _THIN, _CHEAP = 8, 2**20
 """A square of so many times a picture's pixels, and of more than so many, is scaled before it is padded as well: what a
 picture costs follows from its pixels, of which a strip has few."""
-_ORIENTATION = 0x0112
-_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
-"""EXIF orientations as Pillow's numbers of what undoes them."""
 _UNREADABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
 """Errors of the file system that say nothing about the picture."""
 _KINDS = 5
@@ -187,15 +185,6 @@ def image_files(path: Path | str, *, size: int, channels: int = 1, ink: Ink = "a
     return Pictures(tuple(files), rows / 255)
 
 
-def upright(picture: "Image") -> "Image":
-    """The picture turned as EXIF says; what else EXIF says is not looked at, because cameras write it wrongly."""
-    try:
-        turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # Pillow raises whatever its parser stumbles on; the pixels are read all the same
-        turn = None
-    return picture.copy() if turn is None else picture.transpose(_pil().Transpose(turn))
-
-
 def _decide(ink: Ink, channels: int, scans: Sequence[Scan]) -> Ink:
     if ink != "auto":
         return ink
@@ -325,7 +314,7 @@ def _explained(called: str, read: Callable[[], "Image"]) -> "Image":
 
 
 def _decode(pil, source, called: str, size: int | None) -> "Image":
-    with pil.open(source) as opened:
+    with open_picture(source) as opened:
         width, height = opened.size
         if width * height > MAX_PIXELS:
             raise InputError(_too_large(called, f"{width:,} x {height:,}"))

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.service.http import ending, listening
 from innerloop.service.settings import ENVIRONMENT, Settings
@@ -42,7 +43,7 @@ def check(settings: Settings) -> None:
     Proxies(settings.proxy)
     if settings.workers < 1:
         raise InputError(f"{settings.workers} workers cannot serve: take 1 or more")
-    if settings.run_folder is not None and not settings.run_folder.is_dir():
+    if settings.run_folder is not None and not files.is_folder(settings.run_folder):
         raise InputError(f"there is no folder {settings.run_folder} for --runs")
     store = Store(settings.store, settings.limits)
     try:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from innerloop.core.errors import InputError
 from innerloop.service.http.errors import HTTPError
-from innerloop.tasks.images import upright
+from innerloop.tasks.exif import open_picture, upright
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -90,7 +90,7 @@ def _opened(content: bytes, name: str, pixels: int) -> "Image":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
-            picture = Image.open(io.BytesIO(content), formats=_FORMATS)
+            picture = open_picture(io.BytesIO(content), formats=_FORMATS)
     except Image.DecompressionBombError as error:
         raise HTTPError(413, f"{name} has too many pixels; at most {pixels:,} are read: scale it down first") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:

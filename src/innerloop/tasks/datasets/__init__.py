@@ -9,7 +9,7 @@ from pathlib import Path
 
 from innerloop.core.context import Root
 from innerloop.core.errors import InputError
-from innerloop.core.files import expanded
+from innerloop.core.files import expanded, is_file, is_folder
 from innerloop.tasks.pool import Splits
 
 _GIVEN_A_PATH = ("arrays", "folder")
@@ -37,9 +37,9 @@ def load(name_or_path: str | Path, root: Root = None, split: str | None = None) 
         module = name.replace("-", "_")
         return _call(module, root, split)
     path = expanded(name)
-    if path.is_dir():
+    if is_folder(path):
         return _call("folder", path, split)
-    if path.is_file():
+    if is_file(path):
         return _call("arrays", path, split)
     near = difflib.get_close_matches(name, names(), 1, 0.5)
     hint = f"Did you mean '{near[0]}'? " if near else ""
