@@ -47,7 +47,7 @@ class Server:
 
     Args:
         store: Its folder.
-        source: The one source that it offers.
+        source: The sources that it offers, with blanks between them.
         options: Further options of the command.
     """
 
@@ -55,7 +55,17 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        words = ["serve", "--store", str(store), "--port", str(self.port), "--source", source, "--allow", "benchmarks"]
+        words = [
+            "serve",
+            "--store",
+            str(store),
+            "--port",
+            str(self.port),
+            "--source",
+            *source.split(),
+            "--allow",
+            "benchmarks",
+        ]
         self._command = [sys.executable, "-m", "innerloop.cli.main", *words, *options]
         self._log = (store.parent / f"{store.name}.log").open("ab")
         self.process: subprocess.Popen[bytes] | None = None
@@ -465,6 +475,16 @@ def _shared_label(example: Any) -> str:
 
 def _without(members: dict[int, tuple[str, Any]], id: int) -> dict[int, tuple[str, Any]]:
     return {k: v for k, v in members.items() if k != id}
+
+
+class Letters(nn.Module):
+    """Texts as counts of letters, where no encoder is at hand."""
+
+    kind = "texts"
+    features = 26
+
+    def forward(self, texts: list[str]) -> torch.Tensor:
+        return torch.tensor([[text.count(chr(97 + i)) + 0.1 for i in range(self.features)] for text in texts])
 
 
 def numbers(r: random.Random) -> dict[str, list[float]]:

@@ -40,7 +40,7 @@ else:
 HEADER_BYTES = 65_536
 """Bytes of a request before its body, the address among them."""
 HEADERS = 100
-_AHEAD = 32
+_AHEAD = 8
 """Requests that may be sent before the first one is answered."""
 _UNREAD_MB = 256.0
 """Answers that are held in memory because nobody reads them."""
