@@ -48,6 +48,8 @@ _SLOWEST = 1_000
 """Bytes a second of an answer that a client must read."""
 _LINGER = 2.0
 """Seconds in which a client may read why it is refused."""
+_UNHEARD = 1_000_000
+"""Bytes that it may go on sending meanwhile."""
 _ANSWERING = ("body", "unread", "work")
 
 
@@ -179,6 +181,9 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
+            self._loose += len(data)
+            if self._loose > _UNHEARD:
+                self.abort()
             return
         self.state()
         cycle, bodies = self._inner.cycle, getattr(self._inner, "bodies", None)
