@@ -330,7 +330,7 @@ def _used(server: Server) -> float:
 def line(row: dict[str, Any]) -> str:
     """A row of the table in docs/guide/serve.md."""
     if "p99" not in row:
-        return f"| {row['attack']} | | | | | {row['peak']:,.0f} MB |"
+        return f"| {row['attack']}, {row['lost']} acknowledged afterwards | | | | | {row['peak']:,.0f} MB |"
     waits = " | ".join(f"{1e3 * row[kind]:,.0f} ms" for kind in ("median", "p99", "worst"))
     return f"| {row['attack']} | {row['sent']:,} | {waits} | {row['peak']:,.0f} MB |"
 

@@ -177,6 +177,10 @@ class Found:
     kills: int = 0
     acknowledged: int = 0
     lost: int = 0
+    doubled: int = 0
+    """Examples that a task has and nobody knows of, or that were taught twice."""
+    differing: int = 0
+    """Versions that hold another number of examples than they should, or that should not be there."""
     asked: int = 0
     """Answers that came."""
     answers: int = 0
@@ -372,16 +376,17 @@ def compare(server: Server, source: str, threads: list[Writer], found: Found) ->
         expected = diary.versions[max(diary.versions)]
         now = {row["id"]: row["label"] for row in _listed(server, diary.task)}
         found.lost += sum(now.get(id) != label for id, (label, _) in expected.items())
-        found.lost += sum(id not in expected for id in now)
+        found.doubled += sum(id not in expected for id in now)
+        versions = _versions(server, diary.task)
+        found.differing += sum(versions.get(v) != len(members) for v, members in diary.versions.items() if v)
+        found.differing += sum(v not in diary.versions for v in versions)
         found.acknowledged += diary.acknowledged + len(thread.shared)
         found.unknown += diary.unknown
         found.refused += diary.refused
         waiting += [(diary, *group) for group in _grouped(diary.asked)]
     shared = {row["id"]: row for row in _listed(server, _SHARED)}
     found.lost += sum(id not in shared for thread in threads for _, id, _ in thread.shared)
-    counts = {
-        row["version"]: row["examples"] for row in Client(server.port).ask("GET", f"/api/tasks/{_SHARED}/versions")[1]
-    }
+    counts = _versions(server, _SHARED)
     drawn = {id: example for thread in threads for _, id, example in thread.shared}
     waiting += [(None, *group) for group in _grouped([a for thread in threads for a in thread.shared_asked])]
     found.asked = sum(len(asked) for _, _, asked in waiting)
@@ -450,6 +455,11 @@ def _key(example: Any) -> str:
 def _values(examples: list[Any]) -> Any:
     values = [next(iter(example.values())) for example in examples]
     return values if isinstance(values[0], str) else torch.tensor(values, dtype=torch.float32)
+
+
+def _versions(server: Server, task: str) -> dict[int, int]:
+    rows = Client(server.port).ask("GET", f"/api/tasks/{task}/versions")[1]
+    return {row["version"]: row["examples"] for row in rows}
 
 
 def _listed(server: Server, task: str) -> list[dict[str, Any]]:
