@@ -51,7 +51,7 @@ _SLOWEST = 1_000
 """Bytes a second of an answer that a client must read."""
 _LINGER = 2.0
 """Seconds in which a client may read why it is refused."""
-_UNHEARD = 1_000_000
+_UNHEARD = 262_144
 """Bytes that it may go on sending meanwhile."""
 _ANSWERING = ("body", "unread", "work")
 
