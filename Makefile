@@ -14,7 +14,7 @@ BENCH_ARGS ?=
 PORTABLE_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help quickstart test test-slow test-portable test-exact lint format docs bench clean
+.PHONY: help quickstart test test-slow test-portable test-exact lint format docs bench attack clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ docs: $(READY) ## build the documentation into site/
 
 bench: $(BENCH)/.ready ## measure us against the peers: some 25 minutes on an idle machine; rewrites benchmarks/RESULTS.md
 	$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)
+
+attack: $(READY) ## what a bystander notices while a server is attacked: some four minutes; rewrites benchmarks/attack.json
+	$(BIN)/python -m benchmarks.attack
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) $(BENCH) site dist .pytest_cache .ruff_cache .hypothesis

@@ -248,7 +248,8 @@ def _settled(found: Found) -> float:
 def said(found: Found) -> str:
     """What a run of mixed load came to."""
     return (
-        f"{found.kills} kills; {found.acknowledged:,} acknowledged examples, {found.lost} lost; "
+        f"{found.kills} kills; {found.acknowledged:,} acknowledged examples, {found.lost} lost, "
+        f"{found.doubled} doubled; {found.differing} versions differ; "
         f"{found.asked:,} answers, of {found.answers:,} compared {found.wrong} wrong; "
         f"{found.unknown} changes without an answer; {len(found.refused)} refused; "
         f"{_settled(found):.0f} to {found.resident[-1]:.0f} MB"

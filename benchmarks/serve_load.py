@@ -47,7 +47,7 @@ class Server:
 
     Args:
         store: Its folder.
-        source: The one source that it offers.
+        source: The sources that it offers, with blanks between them.
         options: Further options of the command.
     """
 
@@ -55,7 +55,17 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        words = ["serve", "--store", str(store), "--port", str(self.port), "--source", source, "--allow", "benchmarks"]
+        words = [
+            "serve",
+            "--store",
+            str(store),
+            "--port",
+            str(self.port),
+            "--source",
+            *source.split(),
+            "--allow",
+            "benchmarks",
+        ]
         self._command = [sys.executable, "-m", "innerloop.cli.main", *words, *options]
         self._log = (store.parent / f"{store.name}.log").open("ab")
         self.process: subprocess.Popen[bytes] | None = None
@@ -167,6 +177,10 @@ class Found:
     kills: int = 0
     acknowledged: int = 0
     lost: int = 0
+    doubled: int = 0
+    """Examples that a task has and nobody knows of, or that were taught twice."""
+    differing: int = 0
+    """Versions that hold another number of examples than they should, or that should not be there."""
     asked: int = 0
     """Answers that came."""
     answers: int = 0
@@ -362,16 +376,17 @@ def compare(server: Server, source: str, threads: list[Writer], found: Found) ->
         expected = diary.versions[max(diary.versions)]
         now = {row["id"]: row["label"] for row in _listed(server, diary.task)}
         found.lost += sum(now.get(id) != label for id, (label, _) in expected.items())
-        found.lost += sum(id not in expected for id in now)
+        found.doubled += sum(id not in expected for id in now)
+        versions = _versions(server, diary.task)
+        found.differing += sum(versions.get(v) != len(members) for v, members in diary.versions.items() if v)
+        found.differing += sum(v not in diary.versions for v in versions)
         found.acknowledged += diary.acknowledged + len(thread.shared)
         found.unknown += diary.unknown
         found.refused += diary.refused
         waiting += [(diary, *group) for group in _grouped(diary.asked)]
     shared = {row["id"]: row for row in _listed(server, _SHARED)}
     found.lost += sum(id not in shared for thread in threads for _, id, _ in thread.shared)
-    counts = {
-        row["version"]: row["examples"] for row in Client(server.port).ask("GET", f"/api/tasks/{_SHARED}/versions")[1]
-    }
+    counts = _versions(server, _SHARED)
     drawn = {id: example for thread in threads for _, id, example in thread.shared}
     waiting += [(None, *group) for group in _grouped([a for thread in threads for a in thread.shared_asked])]
     found.asked = sum(len(asked) for _, _, asked in waiting)
@@ -442,6 +457,11 @@ def _values(examples: list[Any]) -> Any:
     return values if isinstance(values[0], str) else torch.tensor(values, dtype=torch.float32)
 
 
+def _versions(server: Server, task: str) -> dict[int, int]:
+    rows = Client(server.port).ask("GET", f"/api/tasks/{task}/versions")[1]
+    return {row["version"]: row["examples"] for row in rows}
+
+
 def _listed(server: Server, task: str) -> list[dict[str, Any]]:
     client, found = Client(server.port), []
     while True:
@@ -465,6 +485,16 @@ def _shared_label(example: Any) -> str:
 
 def _without(members: dict[int, tuple[str, Any]], id: int) -> dict[int, tuple[str, Any]]:
     return {k: v for k, v in members.items() if k != id}
+
+
+class Letters(nn.Module):
+    """Texts as counts of letters, where no encoder is at hand."""
+
+    kind = "texts"
+    features = 26
+
+    def forward(self, texts: list[str]) -> torch.Tensor:
+        return torch.tensor([[text.count(chr(97 + i)) + 0.1 for i in range(self.features)] for text in texts])
 
 
 def numbers(r: random.Random) -> dict[str, list[float]]:

@@ -116,7 +116,7 @@ class Reading:
             return x.float()
         if self.unit is None or x.dtype == torch.uint8 or not len(x):
             return x
-        # Whole numbers of another type are pixels too: NumPy makes int64 of a list, and a table int64 of a column.
+        # Of tasks of earlier releases: whole numbers of another type were pixels too.
         byte = ((x >= 0) & (x <= _BYTE) & (x == x.round())).all(1)
         if x.is_floating_point():
             largest = x.amax(1)

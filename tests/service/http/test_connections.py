@@ -225,7 +225,7 @@ def test_requests_that_are_sent_ahead_are_bounded():
         one = connect(port, GET.replace(b"/ ", b"/slow ", 1))
         one.sendall(GET * 10_000)
         assert gone(one, 3)
-        polite = connect(port, GET * 20)
+        polite = connect(port, GET * 8)
         assert status(polite) == 200 and status(connect(port, GET)) == 200
 
 

@@ -1,11 +1,15 @@
 """What a small request may cost: rows of the table of attacks, each with a bound of three times what is promised."""
 
 import json
+import math
+import random
+import struct
 import time
 import tracemalloc
 
 import pytest
 
+from innerloop.service.http import payload
 from innerloop.service.http.counting import Counter
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.limits import Limits
@@ -108,3 +112,17 @@ def test_decomposed_labels_are_taken_as_before(client):
     client.post("/api/tasks", json={"name": "v", "source": PLAIN})
     body = {"examples": [{"label": label, "features": [1.0] * 8}]}
     assert client.post("/api/tasks/v/examples", json=body).json()["classes"][0]["label"] == "\ud55c" * 100
+
+
+def test_json_is_what_it_was_to_the_last_bit(client):
+    r = random.Random(0)
+    doubles = [struct.unpack("d", r.randbytes(8))[0] for _ in range(20_000)]
+    values = [x for x in doubles if math.isfinite(x)] + [0.1, 5e-324, -0.0, 10**30, 2**64, True, None, "é\u0000"]
+    content = json.dumps({"a": values, "b": {"c": 1}}).encode()
+    read = payload._json(content)
+    assert json.dumps(read) == json.dumps(json.loads(content))
+    assert payload._json(b'{"a": 1, "a": "\\ud800"}') == {"a": "\ud800"}
+    assert payload._json('{"a": "é"}'.encode("utf-16")) == {"a": "é"}
+    for wrong in (b"[NaN]", b"[-Infinity]", b"[1,]", b"", b'"\xff"'):
+        with pytest.raises(HTTPError, match="is not JSON"):
+            payload._json(wrong)

@@ -140,8 +140,9 @@ def test_wrong_keys_count_and_keep_out_nobody_whose_key_was_right(tmp_path, monk
     right, wrong = {"Authorization": f"Bearer {token}"}, {"Authorization": "Bearer il_wrong"}
     looked: list[str] = []
     with serving(tmp_path, "http://server.example", host="0.0.0.0", limits=Limits(rate=0.5)) as client:
-        find = client.app.state.service.keys.find
-        monkeypatch.setattr(client.app.state.service.keys, "find", lambda token: looked.append(token) or find(token))
+        app: Any = client.app
+        find = app.state.service.keys.find
+        monkeypatch.setattr(app.state.service.keys, "find", lambda token: looked.append(token) or find(token))
         assert client.get("/api/tasks", headers=right).status_code == 200
         answers = [client.get("/api/tasks", headers=headers) for headers in (wrong, {}, wrong, wrong)]
         assert [a.status_code for a in answers] == [401, 429, 429, 429] and looked[1:] == ["il_wrong"]

@@ -1,6 +1,8 @@
 """The service as an ASGI application; `innerloop.service.http.running` starts it."""
 
 import contextlib
+import functools
+import json
 import os
 from collections.abc import AsyncIterator
 from importlib import metadata
@@ -52,6 +54,7 @@ def create(settings: Settings) -> FastAPI:
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
         dependencies=[Depends(permitted)],
+        openapi_url=None,  # it would be written anew for everyone who asks
     )
     app.state.service = service
     app.include_router(routes.router)
@@ -62,6 +65,7 @@ def create(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.openapi = lambda: _document(app)
+    app.add_api_route("/openapi.json", functools.partial(_written, app), include_in_schema=False)
     return app
 
 
@@ -69,6 +73,12 @@ def from_environment() -> FastAPI:
     """The application of a worker that was started by another process."""
     ending.with_parent()
     return create(Settings.from_json(os.environ[ENVIRONMENT]))
+
+
+async def _written(app: FastAPI) -> Response:
+    if not hasattr(app.state, "document"):
+        app.state.document = json.dumps(app.openapi()).encode()
+    return Response(app.state.document, media_type="application/json")
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

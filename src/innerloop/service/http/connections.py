@@ -6,6 +6,7 @@ and what a client sends before it asks, or does not read of its answer, is bound
 """
 
 import asyncio
+import heapq
 import json
 import time
 from collections import Counter
@@ -40,14 +41,18 @@ else:
 HEADER_BYTES = 65_536
 """Bytes of a request before its body, the address among them."""
 HEADERS = 100
-_AHEAD = 32
+_AHEAD = 8
 """Requests that may be sent before the first one is answered."""
+_AT_ONCE = 32
+"""Connections of which one is closed where room is needed."""
 _UNREAD_MB = 256.0
 """Answers that are held in memory because nobody reads them."""
 _SLOWEST = 1_000
 """Bytes a second of an answer that a client must read."""
 _LINGER = 2.0
 """Seconds in which a client may read why it is refused."""
+_UNHEARD = 262_144
+"""Bytes that it may go on sending meanwhile."""
 _ANSWERING = ("body", "unread", "work")
 
 
@@ -106,7 +111,9 @@ class Connections:
             rivals = [c for c in rivals if c.state() != "work" or self._addresses[c.address] > own + 1]
             if not rivals:
                 return False
-            max(rivals, key=self._burden).abort()
+            # Some at once where there are many: looking at all of them for each that comes would be an attack too.
+            for one in heapq.nlargest(1 + len(rivals) // _AT_ONCE, rivals, key=self._burden):
+                one.abort()
         self._open.add(new)
         self._addresses[new.address] += 1
         if not self._sweeping:
@@ -179,6 +186,9 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
+            self._loose += len(data)
+            if self._loose > _UNHEARD:
+                self.abort()
             return
         self.state()
         cycle, bodies = self._inner.cycle, getattr(self._inner, "bodies", None)

@@ -19,6 +19,7 @@ from innerloop.service.http.connections import HEADER_BYTES, HEADERS
 from innerloop.service.http.counting import Counter
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
 from innerloop.service.http.service import Service
+from innerloop.service.http.turns import Turn, Turns
 from innerloop.service.limits import Rate
 from innerloop.service.settings import LOOPBACK_NAMES
 from innerloop.service.store.keys import Key
@@ -62,7 +63,7 @@ class Guard:
         self._good: OrderedDict[str, None] = OrderedDict()
         """Keys that were right: who shows one again is not kept out by others at the same address."""
         self._most = self._limits.body_mb * 1e6
-        self._held = 0
+        self._turns, self._held = Turns(), 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
@@ -79,8 +80,10 @@ class Guard:
             await send(message)
 
         try:
-            await self._admit(scope)
+            body.turn = self._turns.of(await self._admit(scope))
             body.check()
+            if not body.expected:
+                await body.turn.begin()
             await self._app(scope, body.receive, sending)
         except ANSWERED as error:
             if not status:
@@ -96,11 +99,13 @@ class Guard:
                 await _refuse(HTTPError(500, "the server failed: see its log"), sending)
         finally:
             self._held -= body.size
+            if body.turn is not None:
+                body.turn.end()
             if body.cut:
                 _LOG.info("%s %s: the client left after %d bytes", scope["method"], scope["path"], body.size)
             self._count(scope, status, time.perf_counter() - start)
 
-    async def _admit(self, scope: Scope) -> None:
+    async def _admit(self, scope: Scope) -> str:
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
         _check_size(scope)
         self._check_host(headers.get("host", ""))
@@ -114,6 +119,7 @@ class Guard:
         CLIENT.set(client)
         if wait := self._rate.wait(client):
             raise self._too_many(wait)
+        return client
 
     def _too_many(self, wait: float) -> HTTPError:
         return HTTPError(429, f"more than {self._rate.rate:g} requests a second: slow down", retry=max(1, round(wait)))
@@ -159,6 +165,7 @@ class _Body:
 
     def __init__(self, guard: Guard, receive: Receive, headers: Headers):
         self.size, self.cut = 0, False
+        self.turn: Turn | None = None
         self._ended = False  # afterwards the client's leaving is awaited, which may take as long as it likes
         self._guard, self._receive, self._headers = guard, receive, headers
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -172,6 +179,11 @@ class _Body:
             raise HTTPError(400, "Content-Length is not a number")
         if length is not None and int(length) > self._guard._most:
             raise self._too_large()
+
+    @property
+    def expected(self) -> bool:
+        """Whether there is one."""
+        return "transfer-encoding" in self._headers or self._headers.get("content-length", "0").strip("0") != ""
 
     async def receive(self) -> Message:
         """The next piece."""
@@ -197,6 +209,8 @@ class _Body:
                 raise HTTPError(503, "too much is being sent at the same time: try again", retry=2)
             if self._counter is not None:
                 self._counter.feed(message.get("body", b""))
+            if self._ended and self.turn is not None:
+                await self.turn.begin()
         return message
 
     def _too_large(self) -> HTTPError:

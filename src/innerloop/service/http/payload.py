@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 import functools
 import hashlib
 import json
@@ -13,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
@@ -235,7 +237,9 @@ def _one_at_a_time() -> CapacityLimiter:
 
 def _json(content: bytes) -> Any:
     # How deep it is nested, and how much it holds, was counted while it was read (`counting`, in the guard).
-    try:
+    with contextlib.suppress(ValueError):  # the same values in less than half of the time
+        return from_json(content, allow_inf_nan=False)
+    try:  # other encodings and halves of characters, or a message that says what is wrong
         value = json.loads(content, parse_constant=_constant)
     except RecursionError:
         raise HTTPError(400, "the body is nested too deeply") from None

@@ -1,6 +1,7 @@
 """Everything that is only looked at: sources, runs, health, metrics, and the page with its files."""
 
 import contextlib
+import functools
 import importlib.util
 import math
 from importlib import metadata
@@ -132,8 +133,13 @@ def static(name: str) -> Response:
         if script is None or not script.is_file():
             raise HTTPError(404, "learning curves need plotly: pip install 'innerloop[serve]'")
         headers = {"cache-control": "public, max-age=86400"}
-        return Response(script.read_bytes(), media_type=_TYPES[".js"], headers=headers)
+        return Response(_content(script), media_type=_TYPES[".js"], headers=headers)
     return _file(name)
+
+
+@functools.cache
+def _content(script: Path) -> bytes:
+    return script.read_bytes()  # of four megabytes, one copy for everyone who asks
 
 
 def _file(name: str) -> Response:

@@ -25,6 +25,7 @@ from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.metrics import Metrics
 from innerloop.service.http.recent import Asked, Recent, remove
 from innerloop.service.http.threads import Threads
+from innerloop.service.http.turns import TURN
 from innerloop.service.settings import Settings
 from innerloop.service.store.erase import erase
 from innerloop.service.store.errors import BusyError, RereadError
@@ -238,6 +239,8 @@ class Service:
         pictures = any(example.kind == "pictures" for example in raw)
         costs = await _thread(costs_of, raw) if pictures else costs_of(raw)
         future = self.batcher.submit(queue, items, work, alone, costs)
+        if (turn := TURN.get()) is not None:
+            turn.end()  # the batcher has turns of its own
         try:
             async with asyncio.timeout(self.limits.seconds):
                 return await asyncio.wrap_future(future)
