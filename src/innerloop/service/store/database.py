@@ -101,6 +101,10 @@ _FROM_2 = (
     "INSERT INTO totals SELECT count(*), 0 FROM tasks",
     "CREATE TRIGGER task_inserted AFTER INSERT ON tasks BEGIN UPDATE totals SET tasks = tasks + 1; END",
     "CREATE TRIGGER task_deleted AFTER DELETE ON tasks BEGIN UPDATE totals SET tasks = tasks - 1; END",
+    "ALTER TABLE versions ADD COLUMN same INTEGER",
+    "CREATE INDEX members_open ON members (task, example) WHERE until IS NULL",
+    "CREATE INDEX members_since ON members (task, since, example)",
+    "CREATE INDEX members_until ON members (task, until, example) WHERE until IS NOT NULL",
     "ALTER TABLE keys ADD COLUMN tasks TEXT",
     "CREATE TABLE answers (id INTEGER PRIMARY KEY AUTOINCREMENT, client TEXT NOT NULL, key TEXT NOT NULL, "
     "digest BLOB NOT NULL, answer TEXT NOT NULL, time REAL NOT NULL, UNIQUE (client, key)) STRICT",
