@@ -201,6 +201,40 @@ def test_a_server_that_is_away_is_said_and_nothing_typed_is_lost(page, address, 
     facts(page, "2 examples")
 
 
+def test_an_example_is_erased_for_good_once_it_is_confirmed(page, address, tmp_path):
+    task = taught(address, "erasing", tmp_path)
+    page.goto("/#/tasks/erasing")
+    page.get_by_role("button", name="Example 1 of circle: change or delete").click()
+    page.get_by_role("button", name="Erase the example for good").click()
+    page.get_by_role("dialog").get_by_text("can't be undone").wait_for()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").last.click()
+    page.get_by_role("button", name="Erase the example for good").click()
+    page.get_by_role("dialog").get_by_role("button", name="Erase for good", exact=True).last.click()
+    facts(page, f"{FIVE - 1} examples")
+    first = [version.examples for version in task.versions()]
+    task.undo(to=5)
+    assert task.show().classes["circle"] == 3 and max(first) == FIVE - 1, "no version brings it back"
+
+
+def test_a_change_whose_answer_is_lost_is_sent_again_under_its_name_and_made_once(page, address, tmp_path):
+    make(page, "unsteady", "shapes")
+    names = []
+
+    def lose(route):
+        names.append(route.request.headers["idempotency-key"])
+        if len(names) == 1:
+            route.fetch()  # the service did it
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/examples", lose)
+    teach(page, "plus", draw(tmp_path, "plus", 2))
+    facts(page, "2 examples")
+    assert len(names) == 2 and len(set(names)) == 1
+    assert Client(address).task("unsteady").show().version == 1
+
+
 def test_names_that_look_like_markup_are_text(page, address, tmp_path):
     page.goto("/")
     taught(address, "markup", tmp_path)

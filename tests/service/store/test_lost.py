@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from innerloop.service.store.errors import LostError
+from innerloop.service.store.errors import LostError, StoreError
 from innerloop.service.store.records import Example
 from innerloop.service.store.store import Store
 from tests.service.served import serving, teach
@@ -115,3 +115,18 @@ def test_checkpoints_and_other_servers_lose_nothing(tmp_path):
         store.add("t", [example(i)])
     assert store.task("t").version == 6
     store.close()
+
+
+def test_a_store_that_was_closed_opens_again_when_it_is_used(tmp_path):
+    store = Store(tmp_path)
+    store.create("t", "plain", "features", None)
+    store.close()
+    assert store.count() == 1
+    store.close()
+    assert store.add("t", [example()]).version == 1
+    store.close()
+    assert store.task("t").version == 1
+    store.close()
+    shutil.rmtree(tmp_path)
+    with pytest.raises(StoreError, match="cannot be used"):
+        store.add("t", [example()])

@@ -1,6 +1,7 @@
 import random
 import sqlite3
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +9,13 @@ import pytest
 from innerloop.core.errors import InputError
 from innerloop.service.http.errors import as_http
 from innerloop.service.limits import Limits
+from innerloop.service.store import database
 from innerloop.service.store.errors import StoreError
+from innerloop.service.store.keys import Keys
 from innerloop.service.store.records import Example
 from innerloop.service.store.store import Store
-from innerloop.service.store.undo import undo
+from innerloop.service.store.transfer import recorded
+from innerloop.service.store.undo import redo, undo
 
 
 @pytest.fixture
@@ -226,3 +230,129 @@ def test_to_count_tasks_takes_as_long_for_many_as_for_one(store):
     assert counts[0] == counts[1] > 0
     store.delete("t5")
     assert store.count() == 199
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """Counts SQLite's instructions of one change."""
+    count = 0
+
+    def clock():
+        nonlocal count
+        count += 1
+        return 0.0
+
+    def of(change):
+        nonlocal count
+        count = 0
+        with monkeypatch.context() as patched:
+            patched.setattr(database, "_STEPS", 1)
+            patched.setattr(database, "time", SimpleNamespace(monotonic=clock))
+            change()
+        return count
+
+    return of
+
+
+def many_versions(store, name, versions):
+    """A task of three examples, changed again and again without growing."""
+    store.create(name, "plain", "features", None)
+    ids = store.add(name, [example("a"), example("a"), example("b")]).ids
+    while store.task(name).version < versions:
+        store.relabel(name, ids[0], "b")
+        undo(store, name)
+        store.relabel(name, ids[1], "b")
+        store.relabel(name, ids[1], "a")
+    return ids
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store, name: undo(store, name),
+        lambda store, name: [undo(store, name), undo(store, name), redo(store, name), redo(store, name)],
+        lambda store, name: undo(store, name, store.task(name).version - 4),
+        lambda store, name: [undo(store, name) for _ in range(6)],
+    ],
+    ids=["undo", "redo", "back", "often"],
+)
+def test_going_back_costs_as_much_in_a_task_of_many_versions(store, work, change):
+    few, many = 12, 160
+    costs = []
+    for versions in (few, many):
+        many_versions(store, f"v{versions}", versions)
+        costs.append(work(lambda versions=versions: change(store, f"v{versions}")))
+    assert costs[0] > 20 and costs[1] < 1.5 * costs[0], costs
+
+
+def test_each_of_many_steps_back_costs_as_much_as_the_first(store, work):
+    ids = store.add("t", [example("a"), example("b")]).ids
+    for i in range(100):
+        store.relabel("t", ids[0], "ab"[i % 2])
+    costs = [work(lambda: undo(store, "t")) for _ in range(90)]
+    costs += [work(lambda: redo(store, "t")) for _ in range(90)]
+    assert max(costs[5:]) < 1.5 * costs[2], costs
+    with store.database.reading() as c:
+        assert max(len(row[0]) for row in c.execute("SELECT redo FROM versions")) < 10
+
+
+@pytest.mark.parametrize("many", [1, 10_000])
+def test_steps_back_and_forth_are_those_of_a_task_in_memory(store, monkeypatch, many):
+    """The rules of `fewshot.history`, and what a file of the task says of them; also where moves are too many."""
+    monkeypatch.setattr("innerloop.service.store.undo._MANY", many)
+    r = random.Random(1)
+    ids = list(store.add("t", [example("a", i) for i in range(4)]).ids)
+    model, at = {1: dict.fromkeys(ids, "a")}, 1
+    undos, redos = {1: None}, {1: ()}
+    for _ in range(120):
+        state, what = dict(model[at]), r.random()
+        if what < 0.3 and undos[at] is not None:
+            to = undos[at]
+            undo(store, "t")
+            state, pointers = dict(model[to]), (undos[to], (*redos[at], at))
+        elif what < 0.5 and redos[at]:
+            redo(store, "t")
+            state, pointers = dict(model[redos[at][-1]]), (at, redos[at][:-1])
+        elif what < 0.6 and at > 1:
+            to = r.randrange(1, at)
+            undo(store, "t", to)
+            state, pointers = dict(model[to]), (at, ())
+        else:
+            id, label = r.choice(sorted(state)) if state and what < 0.9 else None, r.choice("abc")
+            if id is None:
+                id = store.add("t", [example(label, at)]).ids[0]
+                state[id] = label
+            elif what < 0.8:
+                store.relabel("t", id, label)
+                state[id] = label
+            else:
+                store.remove("t", id)
+                del state[id]
+            pointers = at, ()
+        at += 1
+        model[at], (undos[at], redos[at]) = state, pointers
+        listed = {row["id"]: row["label"] for row in store.examples("t", None, 1000, 0)}
+        assert listed == state and store.task("t").version == at
+    history = recorded(store, "t")[2]
+    assert [entry.redo for entry in history.versions] == [redos[version] for version in sorted(redos)]
+    assert [entry.undo for entry in history.versions] == [undos[version] for version in sorted(undos)]
+
+
+def test_a_store_of_the_version_before_becomes_one_of_today(tmp_path):
+    with sqlite3.connect(tmp_path / "store.sqlite") as c:
+        c.executescript(database._TABLES)
+        c.execute(f"PRAGMA application_id = {database._OURS}")
+        c.execute("PRAGMA user_version = 2")
+        c.execute("INSERT INTO tasks VALUES (7, 't', 's', 'features', NULL, 'then', 0, NULL, NULL, NULL, NULL)")
+        c.execute("INSERT INTO versions VALUES (7, 0, 'then', 'create', 0, 0, NULL, '[]')")
+        c.execute("INSERT INTO keys VALUES (1, 'old', 'read', x'00', 'then', NULL)")
+    c.close()
+    store = Store(tmp_path)
+    assert store.count() == 1 and store.task("t").id == 7
+    store.add("t", [example("a")])
+    store.add("t", [example("b")])
+    undo(store, "t")
+    assert content(store) == [(0.0, "a")] and store.versions("t")[-1]["action"] == "undo"
+    assert [key.tasks for key in Keys(store.database).all()] == [None]
+    store.close()
+    Store(tmp_path).close()

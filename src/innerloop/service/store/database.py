@@ -101,6 +101,10 @@ _FROM_2 = (
     "INSERT INTO totals SELECT count(*), 0 FROM tasks",
     "CREATE TRIGGER task_inserted AFTER INSERT ON tasks BEGIN UPDATE totals SET tasks = tasks + 1; END",
     "CREATE TRIGGER task_deleted AFTER DELETE ON tasks BEGIN UPDATE totals SET tasks = tasks - 1; END",
+    "ALTER TABLE versions ADD COLUMN same INTEGER",
+    "CREATE INDEX members_open ON members (task, example) WHERE until IS NULL",
+    "CREATE INDEX members_since ON members (task, since, example)",
+    "CREATE INDEX members_until ON members (task, until, example) WHERE until IS NOT NULL",
     "ALTER TABLE keys ADD COLUMN tasks TEXT",
     "CREATE TABLE answers (id INTEGER PRIMARY KEY AUTOINCREMENT, client TEXT NOT NULL, key TEXT NOT NULL, "
     "digest BLOB NOT NULL, answer TEXT NOT NULL, time REAL NOT NULL, UNIQUE (client, key)) STRICT",
@@ -131,12 +135,11 @@ class Database:
         self._instant: LifoQueue[sqlite3.Connection] = LifoQueue()
         self._turn = threading.Lock()
         self._lost: LostError | None = None
+        self._writer: sqlite3.Connection | None = None
         try:
             make_private(self.path)
             self._prepare()
-            self._writer = self._connect(seconds)
-            self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            self._files = Watched(self.path)
+            self._open()
         except (OSError, sqlite3.Error) as error:
             raise InputError(
                 f"the store {self.path} cannot be opened ({error}): give a folder that can be written, or restore a "
@@ -182,6 +185,9 @@ class Database:
         Raises:
             LostError: So it is, or was before.
         """
+        if self._writer is None and self._lost is None:
+            with self._explained():
+                self._open()
         if self._lost is None:
             try:
                 self._files.check()
@@ -219,6 +225,7 @@ class Database:
         try:
             with self._explained():
                 c = self._writer
+                assert c is not None
                 c.execute(f"PRAGMA busy_timeout = {int(1000 * self._seconds)}")
                 if not c.execute("SELECT unscrubbed FROM totals").fetchone()[0]:
                     return
@@ -237,16 +244,27 @@ class Database:
         self._lost = error
 
     def close(self) -> None:
-        """Close all connections that are not in use."""
+        """Close all connections that are not in use; the next use opens others."""
         for queue in (self._idle, self._instant):
             with contextlib.suppress(Empty):
                 while True:
                     queue.get_nowait().close()
         with self._turn:
-            self._writer.close()
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+
+    def _open(self) -> None:
+        with self._turn:
+            if self._writer is None:
+                writer = self._connect(self._seconds)
+                writer.execute("SELECT count(*) FROM sqlite_master").fetchone()  # so that all files are there
+                self._files = Watched(self.path)
+                self._writer = writer
 
     def _transaction(self, deadline: float) -> Iterator[sqlite3.Connection]:
         connection = self._writer
+        assert connection is not None
         left = max(0, int(1000 * (deadline - time.monotonic())))
         connection.execute(f"PRAGMA busy_timeout = {left}")
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
@@ -289,6 +307,8 @@ class Database:
             connection = self._fresh(_READ_SECONDS if wait else 0.0)
         if connection is None:
             with self._turn:
+                if self._writer is None:
+                    raise self._lost or BusyError(_BUSY)
                 yield self._writer
             return
         try:

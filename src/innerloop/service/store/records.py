@@ -62,7 +62,9 @@ class Done(NamedTuple):
     action: str
     ids: tuple[int, ...] = ()
     back: tuple[int | None, tuple[int, ...]] | None = None
-    """`undo` and `redo` of the version, as of `fewshot.history.Version`; None: it is undone by the one before."""
+    """`undo` and the last of `redo`, as of `fewshot.history.Version`; None: it is undone by the one before."""
+    same: int | None = None
+    """The first version that holds what this one holds; None: it is this one."""
 
 
 def read_task(c: sqlite3.Connection, name: str) -> Task:

@@ -84,7 +84,7 @@ class Store:
             values = (name, source, kind, reject, now)
             query = "INSERT INTO tasks (name, source, kind, reject, created, version) VALUES (?, ?, ?, ?, ?, 0)"
             id = c.execute(query, values).lastrowid
-            c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]')", (id, now))
+            c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL)", (id, now))
             return read_task(c, name)
 
         return self.once(work)
@@ -230,7 +230,7 @@ class Store:
         """Take a class out with all its examples; earlier versions keep them."""
 
         def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
-            of_it = "SELECT example FROM members WHERE task = ? AND until IS NULL AND label = ?"
+            of_it = "SELECT example FROM members INDEXED BY members_now WHERE task = ? AND until IS NULL AND label = ?"
             ids = [row[0] for row in c.execute(of_it, (task.id, label))]
             if not ids:
                 raise MissingError(f"task '{name}' has no class '{label}': it has {_listed(_classes(c, task))}")
@@ -317,8 +317,8 @@ class Store:
             if total > self.limits.examples:
                 raise InputError(f"a task learns from at most {self.limits.examples:,} examples, not {total:,}")
             undo, redo = (task.version or None, ()) if done.back is None else done.back
-            values = (task.id, version, _now(), done.action, len(counts), total, undo, json.dumps(redo))
-            c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            values = (task.id, version, _now(), done.action, len(counts), total, undo, json.dumps(redo), done.same)
+            c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
             c.execute("UPDATE tasks SET version = ? WHERE id = ?", (version, task.id))
             return Change(version=version, ids=done.ids, classes=counts)
 
@@ -360,7 +360,7 @@ def _classes(c: sqlite3.Connection, task: Task) -> dict[str, int]:
 
 
 def _label(c: sqlite3.Connection, task: Task, example: int) -> str:
-    query = "SELECT label FROM members WHERE task = ? AND example = ? AND until IS NULL"
+    query = "SELECT label FROM members INDEXED BY members_open WHERE task = ? AND example = ? AND until IS NULL"
     row = c.execute(query, (task.id, _id(example))).fetchone()
     if row is None:
         raise MissingError(f"task '{task.name}' has no example {example}")
@@ -369,7 +369,8 @@ def _label(c: sqlite3.Connection, task: Task, example: int) -> str:
 
 def end(c: sqlite3.Connection, task: Task, version: int, ids: Sequence[int]) -> None:
     """Have examples in no class from a version on."""
-    ended = "UPDATE members SET until = ? WHERE task = ? AND example = ? AND until IS NULL"
+    # By the index of what is open: the other ones have every class that an example was ever in.
+    ended = "UPDATE members INDEXED BY members_open SET until = ? WHERE task = ? AND example = ? AND until IS NULL"
     c.executemany(ended, [(version, task.id, id) for id in ids])
 
 

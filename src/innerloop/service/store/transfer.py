@@ -45,9 +45,12 @@ def recorded(store: Store, name: str) -> tuple[Task, Tensor, History]:
         first[at] = min(row["since"], first.get(at, row["since"]))
         if row["until"] is not None:
             ended.setdefault(row["until"], []).append(at)
-    entries = []
+    entries, undone = [], {}
     for row in versions:
         number = row["version"]
+        # A row keeps the last of the versions that were undone, which has those before it.
+        last = json.loads(row["redo"])[-1:]
+        undone[number] = (*undone.get(last[0], ()), last[0]) if last else ()
         new = sorted(began.get(number, []))
         # A relabelled example ends under one class and begins under another: as a file has it, it left and came.
         gone = {*ended.get(number, []), *(at for _, at in new if first[at] < number)}
@@ -60,7 +63,7 @@ def recorded(store: Store, name: str) -> tuple[Task, Tensor, History]:
                 added=tuple(_runs(new)),
                 removed=tuple(sorted(gone)),
                 undo=row["undo"],
-                redo=tuple(json.loads(row["redo"])),
+                redo=undone[number],
             )
         )
     rows = np.frombuffer(b"".join(row["row"] for row in examples), np.dtype(task.dtype))
@@ -107,7 +110,7 @@ def insert(
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         id = c.execute(query, (*values, *about)).lastrowid
-        c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]')", (id, start))
+        c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL)", (id, start))
         query = "INSERT INTO examples (task, row, picture, mime, added) VALUES (?, ?, ?, ?, ?)"
         ids = []
         for row, picture in zip(rows, pictures, strict=True):
@@ -146,7 +149,7 @@ def _insert_versions(
         before = now
         count = len(set(now.values()))
         values = (id, entry.version, entry.time, entry.action, count, len(now), entry.undo, json.dumps(entry.redo))
-        c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", values)
     spans += [(id, ids[row], labels[label], open_since[row], None) for row, label in before.items()]
     c.executemany("INSERT INTO members VALUES (?, ?, ?, ?, ?)", spans)
 

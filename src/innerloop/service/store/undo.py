@@ -7,6 +7,9 @@ from innerloop.service.store.errors import ConflictError, MissingError
 from innerloop.service.store.records import Change, Done, Task
 from innerloop.service.store.store import Store, end
 
+_MANY = 10_000
+"""Moves of examples between two versions; where there are more, each example is looked at once."""
+
 
 def undo(store: Store, name: str, to: int | None = None, expected: int | None = None) -> Change:
     """A new version that holds what an old one held.
@@ -29,13 +32,13 @@ def undo(store: Store, name: str, to: int | None = None, expected: int | None = 
                 raise ConflictError(f"task '{name}' is at version {to} already")
             if not 0 <= to < task.version:
                 raise MissingError(f"task '{name}' has no version {to}: it has 0 to {task.version}")
-            _restore(c, task, version, to)
-            return Done(f"back to {to}", back=(task.version, ()))
-        before, redo = pointers(c, task, task.version)
+            same = _restore(c, task, version, to)
+            return Done(f"back to {to}", back=(task.version, ()), same=same)
+        before, _ = pointers(c, task, task.version)
         if before is None:
             raise ConflictError(f"there is nothing to undo: this is how task '{name}' was first taught")
-        _restore(c, task, version, before)
-        return Done("undo", back=(pointers(c, task, before)[0], (*redo, task.version)))
+        same = _restore(c, task, version, before)
+        return Done("undo", back=(pointers(c, task, before)[0], (task.version,)), same=same)
 
     return store.change(name, work, expected)
 
@@ -51,30 +54,60 @@ def redo(store: Store, name: str, expected: int | None = None) -> Change:
 
     def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
         undone = pointers(c, task, task.version)[1]
-        if not undone:
+        if undone is None:
             raise ConflictError("there is nothing to redo: nothing was undone since the last change")
-        _restore(c, task, version, undone[-1])
-        return Done("redo", back=(task.version, undone[:-1]))
+        same = _restore(c, task, version, undone)
+        before = pointers(c, task, undone)[1]
+        return Done("redo", back=(task.version, () if before is None else (before,)), same=same)
 
     return store.change(name, work, expected)
 
 
-def pointers(c: sqlite3.Connection, task: Task, version: int) -> tuple[int | None, tuple[int, ...]]:
-    """The version that undoing a version goes back to, and those that were undone before it."""
+def pointers(c: sqlite3.Connection, task: Task, version: int) -> tuple[int | None, int | None]:
+    """The version that undoing a version goes back to, and the last one that was undone before it."""
     row = c.execute("SELECT undo, redo FROM versions WHERE task = ? AND version = ?", (task.id, version)).fetchone()
-    return row["undo"], tuple(json.loads(row["redo"]))
+    # The list would grow with every step back; that version has the rest of it.
+    return row["undo"], next(reversed(json.loads(row["redo"])), None)
 
 
-def _restore(c: sqlite3.Connection, task: Task, version: int, to: int) -> None:
-    then, now = _members(c, task.id, to), _members(c, task.id, task.version)
-    end(c, task, version, [id for id, label in now.items() if then.get(id) != label])
-    back = [(task.id, id, label, version) for id, label in then.items() if now.get(id) != label]
-    c.executemany("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", back)
+def _restore(c: sqlite3.Connection, task: Task, version: int, to: int) -> int:
+    """Have the task hold what a version held; returns the first one that did.
+
+    What differs is looked for between two versions of the same content that lie near each other, so that going back
+    costs as much as the changes that it takes back, not as there are versions.
+    """
+    first, latest = _first(c, task, to), _first(c, task, task.version)
+    pairs = [(a, b) for a in (to, first) for b in (task.version, latest)]
+    then, now = min(pairs, key=lambda pair: abs(pair[0] - pair[1]))
+    for id in _moved(c, task, min(then, now), max(then, now)):
+        before, after = _label_at(c, task, id, now), _label_at(c, task, id, then)
+        if before == after:
+            continue
+        if before is not None:
+            end(c, task, version, [id])
+        if after is not None:
+            c.execute("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", (task.id, id, after, version))
+    return first
 
 
-def _members(c: sqlite3.Connection, id: int, version: int) -> dict[int, str]:
+def _first(c: sqlite3.Connection, task: Task, version: int) -> int:
+    query = "SELECT coalesce(same, version) FROM versions WHERE task = ? AND version = ?"
+    return c.execute(query, (task.id, version)).fetchone()[0]
+
+
+def _moved(c: sqlite3.Connection, task: Task, low: int, high: int) -> list[int]:
+    """Examples that came or went after one version, up to another; all there are, where that happened too often."""
     query = (
-        "SELECT example, label FROM members WHERE task = ? AND since <= ? AND (until IS NULL OR until > ?) "
-        "ORDER BY example"
+        "SELECT example FROM members WHERE task = ?1 AND since > ?2 AND since <= ?3 UNION ALL "
+        "SELECT example FROM members WHERE task = ?1 AND until > ?2 AND until <= ?3 LIMIT ?4"
     )
-    return {row[0]: row[1] for row in c.execute(query, (id, version, version))}
+    rows = c.execute(query, (task.id, low, high, _MANY)).fetchall()
+    if len(rows) == _MANY:
+        rows = c.execute("SELECT id FROM examples WHERE task = ?", (task.id,)).fetchall()
+    return sorted({row[0] for row in rows})
+
+
+def _label_at(c: sqlite3.Connection, task: Task, example: int, version: int) -> str | None:
+    query = "SELECT label, until FROM members WHERE task = ? AND example = ? AND since <= ? ORDER BY since DESC LIMIT 1"
+    row = c.execute(query, (task.id, example, version)).fetchone()
+    return None if row is None or (row["until"] is not None and row["until"] <= version) else row["label"]
