@@ -33,7 +33,7 @@ from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.rows import floats
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task
-from innerloop.tasks.images import Ink
+from innerloop.tasks.images import LARGEST_SIDE, Ink
 
 VERSION = 3
 _READ = (2, 3)
@@ -50,8 +50,6 @@ _ASKED = 8
 """Examples of its own that a file answers before it is used."""
 _SHOWN = 200
 """Characters of a reason in a message."""
-_LARGEST_SIDE = 4_096
-"""Pixels of a picture's side."""
 _LONGEST_NAME = 10_000
 """Characters of a class."""
 
@@ -268,7 +266,7 @@ def _preprocessing(entry: Any) -> dict[str, Any] | None:
     size, channels, ink = entry["size"], entry["channels"], entry["ink"]
     if isinstance(size, bool) or not isinstance(size, int) or channels not in (1, 3) or not isinstance(ink, str):
         raise ValueError("its preprocessing is not that of pictures")
-    if not 1 <= size <= _LARGEST_SIDE or ink not in get_args(Ink):
+    if not 1 <= size <= LARGEST_SIDE or ink not in get_args(Ink):
         raise ValueError("its preprocessing asks for pictures that there are none of")
     if not isinstance(entry, Mapping) or len(entry) != 3:
         raise ValueError("its preprocessing has entries that this release does not know")

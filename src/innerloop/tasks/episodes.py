@@ -12,7 +12,7 @@ from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
-from innerloop.core.plain import normalise
+from innerloop.core.plain import is_whole, normalise
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 from innerloop.tasks.pool import Pool, base_name
@@ -70,14 +70,22 @@ class EpisodeSampler:
 
     def __post_init__(self) -> None:
         normalise(self)
-        for name, value, least in (("ways", self.ways, 1), ("shots", self.shots, 1), ("queries", self.queries, 1)):
-            low, high = _range(value)
-            if not least <= low <= high:
-                raise InputError(f"{name} must be at least {least}, or a range (low, high) of such; got {value}")
-        if min(self.unlabelled, self.distractors) < 0 or not 0 <= self.same_group <= 1:
+        if not isinstance(self.pool, Pool):
+            raise InputError(
+                f"pool must be a Pool, got {type(self.pool).__name__}: `tasks.pool.from_rows` makes one of arrays"
+            )
+        for name, value in (("ways", self.ways), ("shots", self.shots)):
+            low, high = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
+            if not is_whole(low, 1) or not is_whole(high, low):
+                raise InputError(f"{name} must be at least 1, or a range (low, high) of such; got {value!r}")
+        for name, value, least in (("queries", self.queries, 1), ("seed", self.seed, None)):
+            if not is_whole(value, least):
+                raise InputError(f"{name} must be {'at least 1, ' if least else ''}a whole number, got {value!r}")
+        share = isinstance(self.same_group, int | float) and 0 <= self.same_group <= 1
+        if not share or not is_whole(self.unlabelled, 0) or not is_whole(self.distractors, 0):
             raise InputError(
                 "unlabelled and distractors must not be negative, and same_group is a share from 0 to 1; got "
-                f"{self.unlabelled}, {self.distractors} and {self.same_group}"
+                f"{self.unlabelled!r}, {self.distractors!r} and {self.same_group!r}"
             )
         if self.distractors and not self.unlabelled:
             raise InputError(f"{self.distractors} distractors without unlabelled examples are nothing: say how many")
@@ -212,7 +220,7 @@ class EpisodeSampler:
     def _rows(self, owner: np.ndarray, instance: np.ndarray) -> np.ndarray:
         """[count, ways * n] rows of the pool, of [count, ways] classes and [count, ways, n] instances; -1 for none."""
         rows = owner[..., None] * self.pool.data.shape[1] + instance
-        return np.where(instance >= 0, rows, -1).reshape(len(owner), -1)
+        return np.where(instance >= 0, rows, -1).reshape(_merged(instance))
 
     def _shuffled(self, key: np.ndarray, number: int, rows: np.ndarray) -> np.ndarray:
         return draws.permutation(draws.fold(draws.fold(key, DRAW), number), rows.shape[1])
@@ -240,8 +248,9 @@ class BatchSampler:
 
     def __post_init__(self) -> None:
         normalise(self)
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {self.batch_size}")
+        if not is_whole(self.batch_size, 1) or not is_whole(self.seed):
+            wrong = f"got {self.batch_size!r} and {self.seed!r}"
+            raise InputError(f"batch_size must be at least 1, it and seed are whole numbers; {wrong}")
 
     def episodes(self, first: int, count: int) -> Episode:
         """Batches `first .. first + count - 1`, stacked: support x [count, 0, ...], query x [count, size, ...]."""
@@ -281,7 +290,13 @@ class BatchSampler:
 
 def _flat(label: np.ndarray, instance: np.ndarray) -> np.ndarray:
     """[count, ways * n] labels of [count, ways, n] instances; -1 where there is none."""
-    return np.where(instance >= 0, label[..., None], -1).reshape(len(label), -1)
+    return np.where(instance >= 0, label[..., None], -1).reshape(_merged(instance))
+
+
+def _merged(instance: np.ndarray) -> tuple[int, int]:
+    """The shape of [count, ways, n] instances as [count, ways * n], which NumPy cannot guess of none."""
+    count, ways, n = instance.shape
+    return count, ways * n
 
 
 def _range(value: int | tuple[int, int]) -> tuple[int, int]:
