@@ -2,6 +2,7 @@
 
 import datetime
 import enum
+import json
 from typing import Any
 
 import numpy as np
@@ -219,3 +220,15 @@ def test_one_package_is_allowed_without_a_list_around_it():
     wrong: Any = 5
     with pytest.raises(InputError, match="names of packages"):
         FewShotClassifier.load("no_such_package.nets:make", allow=wrong)
+
+
+def test_times_in_lines_of_features_are_refused_as_they_are_in_an_array(tmp_path):
+    path = tmp_path / "times.jsonl"
+    rows = [{"features": [1.7e9 + i, i], "label": "ab"[i > 2]} for i in range(6)]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with pytest.raises(InputError, match=r"column 0 of X .* subtract"):
+        FewShotClassifier().fit_folder(path)
+    huge = "1" + "0" * 400
+    path.write_text(f'{{"features": [1, 2], "label": "a"}}\n{{"features": [{huge}, 2], "label": "b"}}')
+    with pytest.raises(InputError, match="too large"):
+        FewShotClassifier().fit_folder(path)

@@ -178,15 +178,10 @@ class Pool:
         normalise(self)
         if self.groups is None:
             object.__setattr__(self, "groups", ())
-        if not isinstance(self.data, Tensor) or self.data.layout != torch.strided or self.data.is_meta:
-            kind = (
-                f"{self.data.layout} on {self.data.device}"
-                if isinstance(self.data, Tensor)
-                else type(self.data).__name__
-            )
+        if not isinstance(self.data, Tensor) or self.data.layout != torch.strided:
+            kind = self.data.layout if isinstance(self.data, Tensor) else type(self.data).__name__
             raise InputError(
-                f"{self.dataset}: data must be a dense tensor with numbers in it, got {kind}; of arrays, "
-                "torch.from_numpy makes one"
+                f"{self.dataset}: data must be a dense tensor, got {kind}; of arrays, torch.from_numpy makes one"
             )
         if not isinstance(self.names, tuple) or not all(isinstance(name, str) for name in self.names):
             raise InputError(f"{self.dataset}: names must be a text for each class, got {self.names!r:.80}")
