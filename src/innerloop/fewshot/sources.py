@@ -52,6 +52,16 @@ class Source:
     calibration: Calibration | None = None
     """Measured on tasks that were not trained on; None: not measured."""
 
+    def __post_init__(self) -> None:
+        if self.preprocessing is None:
+            return
+        how = {"channels": 1, "ink": "auto"} | self.preprocessing  # what `image_files` takes for what is left out
+        if set(how) != {"size", "channels", "ink"}:
+            raise InputError(
+                f"preprocessing says size, and if it is to be another, channels and ink; got {self.preprocessing}"
+            )
+        object.__setattr__(self, "preprocessing", how)
+
 
 def source(name: str | Path | Source | None, allow: Sequence[str] = ()) -> Source:
     """Find what a name stands for. A frozen encoder is loaded once a process.
