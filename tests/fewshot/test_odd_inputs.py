@@ -2,14 +2,19 @@
 
 import datetime
 import enum
+import gzip
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from innerloop.core.errors import InputError
+from innerloop.encoders.module import Own
 from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 
 X = np.array([[0.0, 0.0], [0.0, 1.0], [5.0, 5.0], [5.0, 6.0]])
 Y = ["a", "a", "b", "b"]
@@ -219,3 +224,50 @@ def test_one_package_is_allowed_without_a_list_around_it():
     wrong: Any = 5
     with pytest.raises(InputError, match="names of packages"):
         FewShotClassifier.load("no_such_package.nets:make", allow=wrong)
+
+
+def test_times_in_lines_of_features_are_refused_as_they_are_in_an_array(tmp_path):
+    path = tmp_path / "times.jsonl"
+    rows = [{"features": [1.7e9 + i, i], "label": "ab"[i > 2]} for i in range(6)]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with pytest.raises(InputError, match=r"column 0 of X .* subtract"):
+        FewShotClassifier().fit_folder(path)
+    huge = "1" + "0" * 400
+    path.write_text(f'{{"features": [1, 2], "label": "a"}}\n{{"features": [{huge}, 2], "label": "b"}}')
+    with pytest.raises(InputError, match="too large"):
+        FewShotClassifier().fit_folder(path)
+
+
+def test_what_is_left_out_of_preprocessing_is_as_picture_files_are_read(tmp_path):
+    rng = np.random.default_rng(0)
+    files = [tmp_path / f"{i}.png" for i in range(4)]
+    for i, file in enumerate(files):
+        Image.fromarray((120 * (i // 2) + rng.integers(0, 60, (8, 8))).astype(np.uint8)).save(file)
+    build = FewShotClassifier.of
+    least = build(NearestCentroid(), {}, preprocessing={"size": 8}).fit(files, Y)
+    whole = build(NearestCentroid(), {}, preprocessing={"size": 8, "channels": 1, "ink": "auto"}).fit(files, Y)
+    assert np.array_equal(least.predict_proba(files), whole.predict_proba(files))
+    for wrong in ({"channels": 1}, {"size": 8, "colour": True}):
+        with pytest.raises(InputError, match="preprocessing says size"):
+            build(NearestCentroid(), {}, preprocessing=wrong)
+
+
+def test_a_compressed_table_is_called_so(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(gzip.compress(b'{"features": [1, 2], "label": "a"}'))
+    with pytest.raises(InputError, match=r"compressed .*unpack"):
+        FewShotClassifier().fit_folder(path)
+
+
+def test_networks_that_say_odd_things_of_themselves():
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    network.size, network.channels = np.int64(4), np.int64(1)  # type: ignore[assignment]
+    assert Own("mine", network).features == 3
+    network.channels = "grey"  # type: ignore[assignment]
+    with pytest.raises(InputError, match="has channels 'grey'"):
+        Own("mine", network)
+    with_history = torch.nn.Linear(2, 2)
+    with_history.kept = 2 * with_history.weight  # type: ignore[assignment]
+    for network in (torch.nn.LazyLinear(3), with_history):
+        with pytest.raises(InputError, match="cannot be copied"):
+            Own("mine", network)

@@ -25,6 +25,11 @@ with warnings.catch_warnings():
     checks = parametrize_with_checks([FewShotClassifier()])
 
 
+def iris() -> Any:
+    """[150, 4] features and [150] classes; pandas' types among those of the function help nobody here."""
+    return load_iris(return_X_y=True)
+
+
 @checks
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_estimator(estimator, check):
@@ -32,14 +37,14 @@ def test_estimator(estimator, check):
 
 
 def test_a_row_alone_is_answered_as_among_others():
-    x, y = load_iris(return_X_y=True)
+    x, y = iris()
     fitted = FewShotClassifier().fit(x, y)
     rows = np.concatenate([fitted.predict_proba(row[None]) for row in x])
     assert np.abs(rows - fitted.predict_proba(x)).max() < 1e-4
 
 
 def test_it_works_inside_pipelines_searches_and_cross_validation():
-    x, y = load_iris(return_X_y=True)
+    x, y = iris()
     pipeline = make_pipeline(StandardScaler(), FewShotClassifier())
     assert cross_val_score(pipeline, x, y, cv=3).mean() > 0.8
     search = GridSearchCV(FewShotClassifier(), {"reject": [None, 0.05]}, cv=3).fit(x, y)
@@ -58,7 +63,7 @@ def test_parameters_are_kept_as_they_are():
 
 @pytest.mark.exact
 def test_a_fitted_one_is_pickled_with_all_it_knows():
-    x, y = load_iris(return_X_y=True)
+    x, y = iris()
     fitted = FewShotClassifier(reject=0.05).fit(x, np.asarray(["a", "b", "c"])[y])
     again = pickle.loads(pickle.dumps(fitted))
     assert np.array_equal(again.predict(x), fitted.predict(x)) and NONE in fitted.predict(x)

@@ -19,3 +19,8 @@ def normalise(instance: Any) -> None:
         value = getattr(instance, f.name, None)
         if (new := plain(value)) is not value:
             object.__setattr__(instance, f.name, new)
+
+
+def is_whole(value: Any, least: int | None = None) -> bool:
+    """Whether a value is an integer, none of the two that are called False and True, and large enough if asked."""
+    return isinstance(value, int) and not isinstance(value, bool) and (least is None or value >= least)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from innerloop.core.aligned import align, aligned
 from innerloop.core.errors import InputError
 from innerloop.core.importing import network
+from innerloop.core.plain import plain
 from innerloop.encoders.base import Encoder, Kind, Raw, Scaled, pictures, texts
 
 LONGEST = 100_000
@@ -43,12 +44,17 @@ class Own:
             InputError: Attributes that make no sense, or a trial that fails.
         """
         self._name, self._lock = name, threading.Lock()
-        self._network = align(copy.deepcopy(module)).eval().requires_grad_(False)
-        self.size: int | None = getattr(module, "size", None)
+        try:
+            self._network = align(copy.deepcopy(module)).eval().requires_grad_(False)
+        except (RuntimeError, TypeError, ValueError) as error:  # lazy layers, or tensors with a history on it
+            raise InputError(f"'{name}' cannot be copied ({error}): return a network that was built whole") from error
+        self.size: int | None = plain(getattr(module, "size", None))
         self.kind: Kind = getattr(module, "kind", "features" if self.size is None else "pictures")
         if self.kind not in get_args(Kind):
             raise InputError(f"'{name}' has kind {self.kind!r}: choose {', '.join(get_args(Kind))}")
-        self.channels = int(getattr(module, "channels", 3))
+        self.channels = plain(getattr(module, "channels", 3))
+        if self.kind == "pictures" and self.channels not in (1, 3):
+            raise InputError(f"'{name}' has channels {self.channels!r}: pictures are read with 1 (grey) or 3 (colour)")
         self.features: int | None = None
         if self.kind == "texts":
             self.features = self._rows([""]).shape[1]

@@ -178,7 +178,10 @@ def _stack(raw: list[Any], kind: Kind, name: str) -> Chunk:
     lengths = {len(row) for row in raw}
     if len(lengths) > 1:
         raise InputError(f"{name} has rows of {min(lengths)} and of {max(lengths)} features: give all the same")
-    return np.asarray(raw, dtype=np.float32)
+    try:
+        return np.asarray(raw, dtype=np.float64)  # not float32: what that would lose is noticed where rows are read
+    except OverflowError as error:
+        raise InputError(f"{name} holds a feature that is too large ({error}): scale it down") from error
 
 
 def _chunks(examples: Iterator[Any], size: int, kind: Kind, name: str) -> Iterator[Chunk]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from innerloop.core.aligned import aligned
 from innerloop.core.errors import InputError
+from innerloop.core.precision import check_precision
 from innerloop.core.threads import spread
 from innerloop.fewshot.arrays import tensor
 from innerloop.fewshot.reading import called, check_brightness
@@ -23,10 +24,6 @@ from innerloop.fewshot.sources import Source
 _RAW = (str, bytes, Path)
 _NAMED = 5
 """Names of columns in a message."""
-_LOST = 0.01
-"""Share of a column's spread that rounding to float32 may take."""
-_NOISE = 1e-12
-"""Spread, as a share of the largest number, below which numbers of float64 are the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +85,7 @@ def read(
         rows, source = _pictures(raw, source, teaching, names)
     rows = _shaped(rows, source)
     if teaching:
-        _check_precision(rows)  # before anything makes float32 of them
+        check_precision(rows)  # before anything makes float32 of them
     if source.preprocessing is None:
         decided = source.reading.of_numbers(rows) if teaching else source.reading
         rows, source = decided.numbers(rows), replace(source, reading=decided) if teaching else source
@@ -195,26 +192,6 @@ def _check_columns(columns: tuple[str, ...] | None, source: Source) -> None:
         f"The feature names should match those that were passed during fit ({fault}): give the columns "
         f"{', '.join(map(repr, source.columns[:_NAMED]))}{' ...' if len(source.columns) > _NAMED else ''} in this order"
     )
-
-
-def _check_precision(x: Tensor) -> None:
-    """Refuse columns whose differences float32, in which learners compute, does not hold: Unix times, coordinates.
-
-    Noise of float64 itself is not meant, nor one number in all rows.
-    """
-    if x.dtype == torch.float32 or x.dtype == torch.bool or x.ndim != 2 or len(x) < 2:
-        return
-    exact = x.double()
-    lost = (exact - exact.float().double()).abs().amax(0)
-    spread, largest = exact.amax(0) - exact.amin(0), exact.abs().amax(0)
-    wrong = ((lost > _LOST * spread) & (spread > _NOISE * largest)).nonzero().flatten().tolist()
-    if wrong:
-        i = wrong[0]
-        raise InputError(
-            f"column {i} of X holds numbers near {float(largest[i]):.10g} that differ by {float(spread[i]):.4g} only, "
-            f"which float32, in which learners compute, loses: subtract {float(exact[:, i].mean()):.10g} (their mean) "
-            "from it, in what is taught and in what is asked"
-        )
 
 
 def _shaped(rows: Tensor, source: Source) -> Tensor:

@@ -23,11 +23,9 @@ from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot.reading import Reading
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from innerloop.tasks.images import Ink
+from innerloop.tasks.images import LARGEST_SIDE, Ink
 
 SHIPPED = Path(__file__).parent / "shipped"
-_LARGEST_SIDE = 4_096
-"""Pixels of a picture's side."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +52,16 @@ class Source:
     """What the encoder is called, for a run that was trained on its rows; None: as the source itself."""
     calibration: Calibration | None = None
     """Measured on tasks that were not trained on; None: not measured."""
+
+    def __post_init__(self) -> None:
+        if self.preprocessing is None:
+            return
+        how = {"channels": 1, "ink": "auto"} | self.preprocessing  # what `image_files` takes for what is left out
+        if set(how) != {"size", "channels", "ink"}:
+            raise InputError(
+                f"preprocessing says size, and if it is to be another, channels and ink; got {self.preprocessing}"
+            )
+        object.__setattr__(self, "preprocessing", how)
 
 
 def source(name: str | Path | Source | None, allow: Sequence[str] = ()) -> Source:
@@ -125,7 +133,7 @@ def checked_preprocessing(entry: Any) -> dict[str, Any] | None:
     size, channels, ink = entry["size"], entry["channels"], entry["ink"]
     if isinstance(size, bool) or not isinstance(size, int) or channels not in (1, 3) or not isinstance(ink, str):
         raise ValueError("its preprocessing is not that of pictures")
-    if not 1 <= size <= _LARGEST_SIDE or ink not in get_args(Ink):
+    if not 1 <= size <= LARGEST_SIDE or ink not in get_args(Ink):
         raise ValueError("its preprocessing asks for pictures that there are none of")
     if not isinstance(entry, Mapping) or len(entry) != 3:
         raise ValueError("its preprocessing has entries that this release does not know")

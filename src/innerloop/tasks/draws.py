@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
+from innerloop.core.errors import InputError
+from innerloop.core.plain import is_whole, plain
 
 Keys = NDArray[np.uint32]
 Numbers = NDArray[np.int64]
@@ -23,7 +25,15 @@ _MASK, _START = 0xFFFFFFFF, 0x2545F491
 
 @functools.lru_cache(8)
 def keys(seed: int, first: int, count: int) -> Keys:
-    """As `random.mix`: [count] keys of `seed` and `first .. first + count - 1`, read-only."""
+    """As `random.mix`: [count] keys of `seed` and `first .. first + count - 1`, read-only.
+
+    Raises:
+        InputError: They are no whole numbers, or the count is negative.
+    """
+    if not is_whole(plain(seed)) or not is_whole(plain(first)) or not is_whole(plain(count), 0):
+        raise InputError(
+            f"episodes are asked for by whole numbers, got seed {seed!r}, first {first!r} and count {count!r}"
+        )
     index = np.arange(first, first + count, dtype=np.int64)
     low, high = (index & _MASK).astype(np.uint32), (index >> 32 & _MASK).astype(np.uint32)
     key = fold(fold(np.full(1, _START, np.uint32), seed & _MASK), seed >> 32 & _MASK)

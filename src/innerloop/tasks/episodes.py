@@ -70,6 +70,10 @@ class EpisodeSampler(Checked):
     with enough classes. A rotated alphabet is a group of its own."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.pool, Pool):
+            raise InputError(
+                f"pool must be a Pool, got {type(self.pool).__name__}: `tasks.pool.from_rows` makes one of arrays"
+            )
         for name, value in (("ways", self.ways), ("shots", self.shots)):
             low, high = _range(value)
             if low > high:
@@ -215,7 +219,7 @@ class EpisodeSampler(Checked):
     def _rows(self, owner: np.ndarray, instance: np.ndarray) -> np.ndarray:
         """[count, ways * n] rows of the pool, of [count, ways] classes and [count, ways, n] instances; -1 for none."""
         rows = owner[..., None] * self.pool.data.shape[1] + instance
-        return np.where(instance >= 0, rows, -1).reshape(len(owner), -1)
+        return np.where(instance >= 0, rows, -1).reshape(_merged(instance))
 
     def _shuffled(self, key: np.ndarray, number: int, rows: np.ndarray) -> np.ndarray:
         return draws.permutation(draws.fold(draws.fold(key, DRAW), number), rows.shape[1])
@@ -279,7 +283,13 @@ class BatchSampler(Checked):
 
 def _flat(label: np.ndarray, instance: np.ndarray) -> np.ndarray:
     """[count, ways * n] labels of [count, ways, n] instances; -1 where there is none."""
-    return np.where(instance >= 0, label[..., None], -1).reshape(len(label), -1)
+    return np.where(instance >= 0, label[..., None], -1).reshape(_merged(instance))
+
+
+def _merged(instance: np.ndarray) -> tuple[int, int]:
+    """The shape of [count, ways, n] instances as [count, ways * n], which NumPy cannot guess of none."""
+    count, ways, n = instance.shape
+    return count, ways * n
 
 
 def _range(value: int | tuple[int, int]) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.files import entries, expanded, is_file, is_folder
 from innerloop.core.names import of_path, printable, unified
+from innerloop.core.plain import is_whole, plain
 from innerloop.tasks.exif import open_picture, upright
 from innerloop.tasks.pool import Pool, from_rows
 from innerloop.tasks.progress import track
@@ -31,6 +32,8 @@ values stay as they are, as in photographs; `auto`: dark if pictures are grey an
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_PIXELS = 100_000_000
 """More are refused before anything is decoded: 100 million take 300 MB as RGB."""
+LARGEST_SIDE = 4_096
+"""Pixels of a row's side."""
 _SMALL, _LARGE = 28, 84
 """Default sizes of grey and of colour pictures, as in Omniglot and mini-imagenet."""
 _BRIGHT = 0.5
@@ -223,6 +226,7 @@ def class_folders(root: Path, what: str) -> list[Path]:
     folders = [entry for entry in inside if is_folder(entry)]
     if not folders:
         raise InputError(f"{root} has no sub-folders; make one for each class and put its {what} in it")
+    _say_left_out(root, sorted({*inside} - {*folders}), "folders, one for each class")
     return folders
 
 
@@ -234,16 +238,17 @@ def picked(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """
     inside = entries(folder)
     files = [entry for entry in inside if entry.suffix.lower() in suffixes and is_file(entry)]
-    kinds = Counter(_ending(entry) for entry in inside if entry not in {*files})
+    _say_left_out(folder, sorted({*inside} - {*files}), f"{', '.join(suffixes)} files that lie directly in it")
+    return files
+
+
+def _say_left_out(folder: Path, others: Sequence[Path], read: str) -> None:
+    kinds = Counter(map(_ending, others))
     if kinds:
         counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(_KINDS))
         more = "" if len(kinds) <= _KINDS else f" and {len(kinds) - _KINDS} more kinds"
-        warnings.warn(
-            f"{sum(kinds.values())} left out of {printable(str(folder))}: {counted}{more}. Read are "
-            f"{', '.join(suffixes)} files that lie directly in it",
-            stacklevel=2,
-        )
-    return files
+        left_out = f"{len(others)} left out of {printable(str(folder))}: {counted}{more}"
+        warnings.warn(f"{left_out}. Read are {read}", stacklevel=3)
 
 
 def _ending(entry: Path) -> str:
@@ -274,8 +279,8 @@ def _listed(files: Sequence[Path], root: Path) -> Iterable[Path]:
 
 
 def _check(size: int, channels: int, ink: Ink) -> None:
-    if size < 1:
-        raise InputError(f"size must be at least 1 pixel, got {size}")
+    if not is_whole(plain(size), 1) or size > LARGEST_SIDE:
+        raise InputError(f"size must be a whole number of pixels, at least 1 and at most {LARGEST_SIDE}, got {size!r}")
     if channels not in (1, 3):
         raise InputError(f"channels must be 1 (grey) or 3 (colour), got {channels}")
     if ink not in ("auto", "dark", "light"):

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from innerloop.core import random
 from innerloop.core.errors import InputError
+from innerloop.core.names import composed
+from innerloop.core.plain import is_whole, normalise, plain
 
 _ROTATIONS = ("rot090", "rot180", "rot270")
 _SHORT = 16
@@ -45,6 +47,7 @@ class Pool:
     """What its classes are for, which `Splits` says; nothing is guessed from the name of the split."""
 
     def __post_init__(self) -> None:
+        self._check_types()
         classes = len(self.names)
         if self.data.ndim < 3 or len(self.data) != classes or self.counts.shape != (classes,):
             raise InputError(
@@ -57,10 +60,10 @@ class Pool:
             )
         if self.data.dtype != torch.uint8 and not self.data.is_floating_point():
             raise InputError(f"{self.dataset}: data must be uint8 or floating point, got {self.data.dtype}")
-        twice = [name for name, count in Counter(self.names).items() if count > 1]
+        twice = [(name, count) for name, count in Counter(map(composed, self.names)).items() if count > 1]
         if twice:
-            times = self.names.count(twice[0])
-            raise InputError(f"{self.dataset}: class '{twice[0]}' occurs {times} times; names must be unique")
+            name, times = twice[0]
+            raise InputError(f"{self.dataset}: class '{name}' occurs {times} times; names must be unique")
         outside = ((self.counts < 1) | (self.counts > self.data.shape[1])).nonzero().flatten().tolist()
         if outside:
             i = outside[0]
@@ -82,7 +85,7 @@ class Pool:
     @property
     def class_hash(self) -> str:
         """Short sha256 of the class names in order: equal for two pools that mean the same classes."""
-        return hashlib.sha256("\n".join(self.names).encode()).hexdigest()[:_SHORT]
+        return hashlib.sha256("\n".join(self.names).encode(errors="surrogatepass")).hexdigest()[:_SHORT]
 
     @functools.cached_property
     def digest(self) -> str:
@@ -90,7 +93,7 @@ class Pool:
         content = hashlib.sha256(json.dumps([str(self.data.dtype), self.shape, self.preprocessing]).encode())
         content.update(self.counts.cpu().numpy().tobytes())
         for rows, count in zip(self.data, self.counts.tolist(), strict=True):  # padding is no data
-            content.update(rows[:count].contiguous().cpu().numpy().tobytes())
+            content.update(rows[:count].detach().contiguous().cpu().view(torch.uint8).numpy().tobytes())
         return content.hexdigest()[:_SHORT]
 
     def take(self, indices: Iterable[int], split: str | None = None) -> "Pool":
@@ -103,8 +106,8 @@ class Pool:
         Raises:
             InputError: There is no such class.
         """
-        index = [int(i) for i in indices]
-        wrong = [i for i in index if not 0 <= i < len(self)]
+        index = [plain(i) for i in indices]
+        wrong = [i for i in index if not is_whole(i, 0) or i >= len(self)]
         if wrong:
             raise InputError(f"{self.dataset} has classes 0 to {len(self) - 1}; there is no class {wrong[0]}")
         rows = torch.tensor(index, dtype=torch.int64)
@@ -173,6 +176,28 @@ class Pool:
         np.divide(rows.numpy(), np.float32(255), out=floats.numpy(), dtype=np.float32)
         return floats
 
+    def _check_types(self) -> None:
+        """Make lists tuples, and counts a tensor; refuse what cannot be."""
+        normalise(self)
+        if self.groups is None:
+            object.__setattr__(self, "groups", ())
+        if not isinstance(self.data, Tensor) or self.data.layout != torch.strided:
+            kind = self.data.layout if isinstance(self.data, Tensor) else type(self.data).__name__
+            raise InputError(
+                f"{self.dataset}: data must be a dense tensor, got {kind}; of arrays, torch.from_numpy makes one"
+            )
+        if not isinstance(self.names, tuple) or not all(isinstance(name, str) for name in self.names):
+            raise InputError(f"{self.dataset}: names must be a text for each class, got {self.names!r:.80}")
+        if self.role not in (None, *get_args(Role)):
+            raise InputError(f"{self.dataset}: role must be {', '.join(get_args(Role))} or None, got {self.role!r}")
+        try:
+            counts = torch.as_tensor(self.counts)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{self.dataset}: counts must be whole numbers, [classes] ({error})") from error
+        if counts.is_floating_point() or counts.is_complex() or counts.dtype == torch.bool:
+            raise InputError(f"{self.dataset}: counts must be whole numbers, [classes], got {counts.dtype}")
+        object.__setattr__(self, "counts", counts.to(torch.int64))
+
     def _check_finite(self) -> None:
         if not self.data.is_floating_point():
             return
@@ -222,7 +247,7 @@ def check_disjoint(pools: Mapping[str, Pool]) -> None:
     """
     owner: dict[str, str] = {}
     for split, pool in pools.items():
-        for name in dict.fromkeys(map(base_name, pool.names)):
+        for name in dict.fromkeys(composed(base_name(name)) for name in pool.names):
             if name in owner:
                 raise InputError(
                     f"{pool.dataset}: class '{name}' is in both {owner[name]} and {split}; splits must share no class, "
@@ -240,8 +265,10 @@ def split_classes(pool: Pool, sizes: Mapping[str, int], seed: int = 0) -> Splits
         seed: Of the shuffle.
 
     Raises:
-        InputError: The sizes ask for more classes than there are.
+        InputError: The sizes ask for more classes than there are, or are of other splits.
     """
+    if set(sizes) != set(get_args(Role)) or not all(is_whole(plain(size)) for size in sizes.values()):
+        raise InputError(f"sizes say how many classes go to {', '.join(get_args(Role))}, got {dict(sizes)}")
     if sum(sizes.values()) > len(pool) or min(sizes.values()) < 1:
         asked = " + ".join(f"{size} {name}" for name, size in sizes.items())
         need = sum(sizes.values())
@@ -290,7 +317,7 @@ def from_rows(
     Raises:
         InputError: As `Pool`.
     """
-    labels = torch.as_tensor(y, dtype=torch.int64)
+    labels = torch.as_tensor(_indices(y, len(x), len(names), dataset), dtype=torch.int64)
     counts = torch.bincount(labels, minlength=len(names))
     order = labels.argsort(stable=True)
     slot = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[order]]
@@ -306,3 +333,13 @@ def from_rows(
         split=split,
         preprocessing=preprocessing,
     )
+
+
+def _indices(y: Sequence[int], rows: int, classes: int, dataset: str) -> list[int]:
+    index = [plain(i) for i in (y.tolist() if isinstance(y, Tensor) else y)]
+    wrong = next((i for i in index if not is_whole(i, 0) or i >= classes), None)
+    if wrong is not None:
+        raise InputError(f"{dataset}: y holds {wrong!r}, no place of a class in names, from 0 to {classes - 1}")
+    if len(index) != rows:
+        raise InputError(f"{dataset}: {rows} rows have {len(index)} classes in y: give one each")
+    return index

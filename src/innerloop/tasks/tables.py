@@ -14,6 +14,9 @@ DELIMITERS = (",", ";", "\t")
 """A CSV file has the first of these with which its header names the columns."""
 
 
+_GZIP = b"\x1f\x8b"
+
+
 class Row(NamedTuple):
     """What one line, or one quoted record, holds of the columns that were asked for."""
 
@@ -29,10 +32,12 @@ def open_text(file: IO[bytes], name: str) -> Iterator[str]:
         name: What errors call it.
 
     Raises:
-        InputError: A line is in another encoding.
+        InputError: A line is in another encoding, or the file is compressed.
     """
     buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[arg-type]
     start = buffered.peek(3)[:3]
+    if start[:2] == _GZIP:
+        raise InputError(f"{name} is compressed (gzip): unpack it first")
     wide = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     encoding = "utf-16" if wide else "utf-8-sig"
     text = io.TextIOWrapper(buffered, encoding, newline="")

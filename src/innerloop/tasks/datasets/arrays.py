@@ -8,6 +8,8 @@ import torch
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded
+from innerloop.core.names import unified
+from innerloop.core.precision import check_precision
 from innerloop.tasks.npz import load, pictures_first, words
 from innerloop.tasks.pool import Pool, Splits, default_sizes, from_rows, split_classes
 
@@ -37,7 +39,7 @@ def npz(path: Path | str) -> Pool:
             up to 255 of any type. Vectors [n, d] stand for themselves in every type, also in uint8.
 
     Raises:
-        InputError: It is not such a file, or `x` holds NaN or infinite values.
+        InputError: It is not such a file, or `x` holds NaN, infinite values, or differences that float32 loses.
     """
     file = expanded(path)
     content = load(file, ("x", "y"))
@@ -51,6 +53,8 @@ def npz(path: Path | str) -> Pool:
     if x.dtype.kind not in "uif":
         raise InputError(f"{file}: x must hold numbers, got {x.dtype}")
     x = pictures_first(x, file)
+    if x.ndim == 2 and x.dtype != np.float32:
+        check_precision(from_numpy(x.astype(np.float64)), f"x of {file}")
     # Vectors are numbers whatever their type, of which files, tables and programs make another one each.
     rows = from_numpy(x if x.dtype == np.uint8 and x.ndim > 2 else x.astype(np.float32))
     pictures = rows.dtype == torch.uint8 and rows.ndim in (3, 4)
@@ -58,4 +62,7 @@ def npz(path: Path | str) -> Pool:
     names, labels = np.unique(y, return_inverse=True)
     square = pictures and rows.shape[-1] == rows.shape[-2] and rows.shape[1] in (1, 3)
     preprocessing = {"size": rows.shape[-1], "channels": rows.shape[1], "ink": "auto"} if square else None
-    return from_rows(rows, labels.tolist(), [str(n) for n in names], dataset=file.stem, preprocessing=preprocessing)
+    spelled = unified(str(n) for n in names)
+    classes = {name: i for i, name in enumerate(dict.fromkeys(spelled))}
+    index = [classes[spelled[i]] for i in labels.tolist()]
+    return from_rows(rows, index, list(classes), dataset=file.stem, preprocessing=preprocessing)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from innerloop.core import random
 from innerloop.core.context import Root
 from innerloop.core.errors import InputError
+from innerloop.core.names import unified
 from innerloop.tasks import cache, tables
 from innerloop.tasks.pool import default_sizes
 
@@ -113,6 +114,7 @@ def read_table(path: Path, needed: tuple[str, str] = _NEEDED) -> Texts:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if not texts:
         raise InputError(f"{path} holds no example below its header: add lines with {' and '.join(needed)}")
+    labels = unified(labels)
     twice = next((label for label, count in Counter(labels).items() if count < 2), None)
     if twice is not None:
         raise InputError(
