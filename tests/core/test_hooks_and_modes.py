@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from innerloop.core.errors import InputError
 from innerloop.core.model import Module
+from innerloop.core.types import Params
 from innerloop.engine import meta_gradient
 from innerloop.learners.gradient.maml import MAML
 from tests.conformance import distance
@@ -63,7 +64,7 @@ def test_hooks_that_would_vanish_are_refused_by_name(register, message):
 )
 def test_hooks_of_forward_passes_run(register):
     module, model = hooked(register)(), Module(hooked(register))
-    params = dict(module.named_parameters())
+    params: Params = dict(module.named_parameters())
     assert torch.allclose(model.apply(params, ROWS), module(ROWS), atol=1e-5)
 
 
@@ -92,6 +93,9 @@ class Looking(nn.Module):
 class Functional(nn.Module):
     """A norm of its own that follows the mode, as norms do."""
 
+    mean: torch.Tensor
+    var: torch.Tensor
+
     def __init__(self):
         super().__init__()
         self.first, self.last = nn.Linear(INPUTS, FEATURES), nn.Linear(FEATURES, 3)
@@ -116,7 +120,8 @@ def test_a_forward_that_looks_at_the_mode_is_refused_in_train_mode():
     with pytest.raises(InputError, match=r"Looking is in train mode and answers otherwise in eval mode.*\.eval\(\)"):
         answer(Looking)
     module, model = Looking().eval(), Module(lambda: Looking().eval())
-    assert torch.allclose(model.apply(dict(module.named_parameters()), ROWS), module(ROWS), atol=1e-5)
+    params: Params = dict(module.named_parameters())
+    assert torch.allclose(model.apply(params, ROWS), module(ROWS), atol=1e-5)
 
 
 class Attention(nn.Module):
