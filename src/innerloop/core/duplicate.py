@@ -26,6 +26,6 @@ def duplicate(module: nn.Module, shared: bool = False) -> nn.Module:
         memo |= {id(v): v for v in (*module.parameters(), *module.buffers())}
     try:
         return copy.deepcopy(module, memo)
-    except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
+    except (RuntimeError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{type(module).__name__} cannot be copied ({line}): give a factory without it") from error

@@ -85,18 +85,26 @@ def _judged(module: nn.Module, ours: nn.Module, x: Any, expected: Any, tolerance
             f"{name} returns a {type(expected).__name__}: a network must return one tensor [n, ...]. Wrap it in a "
             "module whose forward returns that"
         )
-    before = {k: b.clone() for k, b in ours.named_buffers()}
+    before = {k: b.clone() for k, b in (*ours.named_buffers(), *ours.named_parameters())}
     for m in ours.modules():
         if isinstance(m, norm.BatchNorm):
             m.watched = True
-    catching = norm.Functional()
+    catching, by_rows = norm.Functional(), []
+    catching.by_rows = lambda rows: by_rows.append(rows) or rows
     first = _run(ours, x, catching)
+    catching.by_rows = None
     functional = catching.calls > 0
     changed = [k for k, b in ours.named_buffers() if k not in before or not torch.equal(b, before[k])]
     if changed:
         raise InputError(
             f"{name} changes its buffer '{changed[0]}' in forward, so that an answer depends on what was asked before: "
             "call .eval() on that part where it is built, or keep no state"
+        )
+    changed = [k for k, p in ours.named_parameters() if not torch.equal(p, before[k])]
+    if changed:
+        raise InputError(
+            f"{name} changes its parameter '{changed[0]}' in forward, where it belongs to whoever trains: make a new "
+            "tensor there instead"
         )
     with torch.enable_grad():  # no parameter that is exchanged asks for a gradient here
         again = _run(ours.requires_grad_(False), x, catching)
@@ -108,11 +116,29 @@ def _judged(module: nn.Module, ours: nn.Module, x: Any, expected: Any, tolerance
             "generator, so that its noise would depend on how the tasks are scheduled. Remove it"
         )
     gap = _apart(first, expected)
+    if gap <= tolerance and any(m.training for m in ours.modules()):
+        _judge_modes(name, ours, x, first, by_rows, tolerance)
     if gap > tolerance:
         hooks = [k or name for k, m in ours.named_modules() if m._forward_hooks or m._forward_pre_hooks]
         where = f" (hooks: {', '.join(hooks[:3])})" if hooks else ""
         raise InputError(_ELSEWHERE.format(name, f"on the same rows it is {gap:.1e} away from the module{where}"))
     return functional
+
+
+def _judge_modes(name: str, ours: nn.Module, x: Any, trained: Tensor, by_rows: list[bool], tolerance: float) -> None:
+    """Refuse what answers otherwise in eval mode, norms apart: training and testing know no modes here."""
+    kept = nn.modules.batchnorm._NormBase | nn.MultiheadAttention | nn.TransformerEncoderLayer | nn.TransformerEncoder
+    for m in ours.modules():
+        m.training = m.training and isinstance(m, kept)
+    catching, following = norm.Functional(), iter(by_rows)
+    catching.by_rows = lambda rows: next(following, rows)
+    gap = _apart(_run(ours, x, catching), trained)
+    if gap > tolerance:
+        raise InputError(
+            f"{name} is in train mode and answers otherwise in eval mode, {gap:.1e} away, norms apart: it would be "
+            "tested as it is trained. Call .eval() where it is built if that mode is meant, or let forward not look at "
+            "self.training"
+        )
 
 
 def _run(module: nn.Module, x: Any, catching: norm.Functional | None = None) -> Any:

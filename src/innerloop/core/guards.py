@@ -27,13 +27,33 @@ def prepare(module: nn.Module) -> nn.Module:
     Raises:
         InputError: A layer has no sound replacement; the message names it and says what to do.
     """
-    module = _uncompiled(module)
+    module = _uncompiled(refuse_gradient_hooks(module))
+    if module_hooks := _global_backward_hooks():
+        raise InputError(
+            f"torch.nn.modules.module has {module_hooks}, which would run by some plans and not by others: remove them "
+            "before the network is built"
+        )
     for name, m in module.named_modules():
-        reason = _reason(m)
+        reason = _reason(m) or _hooked(m)
         if reason is not None:
             raise InputError(f"'{name}' is {type(m).__name__}{reason}" if name else f"{type(m).__name__}{reason}")
         if isinstance(m, nn.MultiheadAttention | nn.TransformerEncoderLayer | nn.TransformerEncoder):
             m.training = True  # without dropout the two modes differ by the fused path only
+    return module
+
+
+def refuse_gradient_hooks(module: nn.Module) -> nn.Module:
+    """The module; a copy of it has no hooks of its parameters any more, so it is asked before it is copied.
+
+    Raises:
+        InputError: A parameter has one.
+    """
+    for name, p in module.named_parameters():
+        if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
+            raise InputError(
+                f"the parameter '{name}' of {type(module).__name__} has a gradient hook, which stays behind when fast "
+                "weights take its place. Remove it, or change the gradient by an autograd.Function in forward"
+            )
     return module
 
 
@@ -109,6 +129,8 @@ def _reason(m: nn.Module) -> str | None:
             ": native recurrent cells have no double backward, in cuDNN never and on CPU not under vmap. Write the "
             "cell out from nn.Linear, torch.sigmoid and torch.tanh"
         )
+    if isinstance(m, nn.Embedding | nn.EmbeddingBag) and m.max_norm is not None:
+        return " with max_norm, which changes its weight in forward. Leave it out, and normalise what forward looks up"
     if isinstance(m, torch.jit.ScriptModule):
         return ": its tensors cannot be exchanged for fast weights. Give the nn.Module that it was made from"
     if type(m).__name__ in _WRAPPERS:
@@ -121,6 +143,26 @@ def _reason(m: nn.Module) -> str | None:
             "`forward` in a class"
         )
     return None
+
+
+def _hooked(m: nn.Module) -> str | None:
+    """Likewise, for hooks that would not run: those of forward passes do, and are compared with the module's."""
+    if m._backward_hooks or m._backward_pre_hooks:
+        return (
+            " with a backward hook, which transforms of torch.func do not run. Remove it, or change the gradient by an "
+            "autograd.Function in forward"
+        )
+    hooks = (*m._state_dict_hooks.values(), *m._state_dict_pre_hooks.values())
+    if any(not (getattr(hook, "__module__", None) or "torch").startswith("torch.") for hook in hooks):
+        return (
+            " with a state-dict hook, which would not run: parameters are kept by their names in the module. Remove it"
+        )
+    return None
+
+
+def _global_backward_hooks() -> str:
+    kinds = ("_global_backward_hooks", "_global_backward_pre_hooks")
+    return ", ".join(kind.strip("_").replace("_", " ") for kind in kinds if getattr(nn.modules.module, kind))
 
 
 def _chosen() -> tuple[bool, bool, bool, bool]:

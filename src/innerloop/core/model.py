@@ -161,7 +161,7 @@ class Module(Model):
     def build(self) -> nn.Module:
         # The factory may hand out one and the same network, which must stay as it is.
         module = self.factory()
-        return duplicate(module) if isinstance(module, nn.Module) else module
+        return duplicate(guards.refuse_gradient_hooks(module)) if isinstance(module, nn.Module) else module
 
 
 class _Checking:

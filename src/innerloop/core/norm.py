@@ -193,6 +193,8 @@ class Functional(TorchFunctionMode):
         self.statistics = Statistics(FUNCTIONAL)
         self.calls = 0
         """Norms that it caught."""
+        self.by_rows: Callable[[bool], bool] | None = None
+        """From whether a batch norm is by its rows to whether it shall be, for those who compare modes."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         written = _WRITTEN_OUT.get(func)
@@ -214,8 +216,10 @@ def _f_batch_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """Running statistics are not moved: a task's rows must leave no trace in the network."""
-    if training or running_mean is None or running_var is None:
+    rows = training or running_mean is None or running_var is None
+    if rows if mode.by_rows is None else mode.by_rows(rows):
         running_mean, running_var = mode.statistics.of(input)
+    assert running_mean is not None and running_var is not None
     return _affine(input, running_mean, running_var, weight, bias, eps)
 
 

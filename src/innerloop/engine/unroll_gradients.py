@@ -68,7 +68,6 @@ class _Pieces:
 
     def _run(self, learner: Any, *trees: Any) -> Any:
         """`_step` on these trees, from the recording if there is one."""
-        _check(learner)
         if not self.plan.traced:
             return task_gradient.vmapped(lambda: self._step(learner, *trees))
         # An annealed learner is another one from some step on, and what was recorded holds for the one before.
@@ -111,6 +110,7 @@ class TruncatedBPTT(_Pieces):
     def gradient(
         self, learner: Learner, params: Params, state: Held, episodes: Episode, step: int
     ) -> tuple[Params, Held, Metrics]:
+        _check(learner)
         _check_shapes(state.episodes, episodes)
         return self._run(learner, _detached(params), state, episodes)
 
@@ -164,6 +164,7 @@ class PES(_Pieces):
     def gradient(
         self, learner: Learner, params: Params, state: Perturbed, episodes: Episode, step: int
     ) -> tuple[Params, Perturbed, Metrics]:
+        _check(learner)
         _check_shapes(state.episodes, episodes)
         return self._run(learner, _detached(params), state, episodes, random.mix(self.seed, step))
 
