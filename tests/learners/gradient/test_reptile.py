@@ -10,6 +10,7 @@ from innerloop.core.types import Batch
 from innerloop.engine import TrainConfig, meta_gradient
 from innerloop.evaluate import meta_test
 from innerloop.learners.gradient.reptile import Reptile
+from innerloop.runs.measure import MetaTestOptions, _changed
 from tests.conformance import Conformance, TransductiveConformance
 from tests.problems import NeedlesInNoise, classifier, half_squares, inputs, quadratics, solved, vector
 
@@ -142,3 +143,9 @@ def test_testing_takes_50_steps_and_training_its_own(monkeypatch):
     for wrong in ({"test_steps": -1}, {"inner_batch": 0}, {"test_steps": True}):
         with pytest.raises(InputError, match="whole number"):
             replace(learner, **wrong)
+
+
+def test_the_steps_that_a_test_asks_for_are_those_of_the_test():
+    learner = Reptile(model=Module(classifier), inner_steps=2)
+    assert _changed(learner, MetaTestOptions(steps=20)) == replace(learner, test_steps=20)
+    assert _changed(learner, MetaTestOptions()) == learner
