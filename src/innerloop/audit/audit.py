@@ -1,7 +1,7 @@
 """Looks for the mistakes that make a number in meta-learning wrong while everything seems to work."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.scores import of_sampler
-from innerloop.core.types import Params, Sampler
+from innerloop.core.types import Episode, Params, Sampler
 from innerloop.tasks import Pool, Splits
 
 
@@ -99,8 +99,7 @@ def audit(
         args = learner, params
         checks += [
             ("network", lambda: check_network.wrapped_networks(learner, two)),
-            ("meta-gradient", lambda: check_learner.meta_gradient_check(*args, two, seed)),
-            ("plan", lambda: plan_checks(*args, two, few, plans)),
+            ("meta-gradient", lambda: _of_loss(*args, two, few, seed, plans)),
             ("purity", lambda: check_behaviour.purity(*args, two)),
             ("support used", lambda: check_behaviour.support_used(*args, few)),
             ("support order", lambda: check_behaviour.support_order(*args, two, seed)),
@@ -138,6 +137,22 @@ def audit(
         ]
     rows = tuple(row for name, check in checks for row in _run(name, check))
     return Audit(type(learner).__name__, rows, time.perf_counter() - start, data)
+
+
+def _of_loss(
+    learner: Learner, params: Params, two: Episode, few: Episode, seed: int, plans: Sequence[str]
+) -> Iterator[Check]:
+    """Checks of the gradient of the loss, by every plan."""
+    if not check_behaviour.trained_so(learner):
+        try:
+            learner.loss(params, tree.slice(two, 0))
+        except RuntimeError:  # batches of all classes, of which a task has other numbers
+            yield Check(
+                "meta-gradient", None, None, "it is trained on something else than tasks, which has no loss here"
+            )
+            return
+    yield from _run("meta-gradient", lambda: check_learner.meta_gradient_check(learner, params, two, seed))
+    yield from _run("plan", lambda: plan_checks(learner, params, two, few, plans))
 
 
 def _run(name: str, check: Callable[[], Check | Iterable[Check]]) -> list[Check]:

@@ -18,7 +18,7 @@ _ROUNDED = 1e-4
 _FEWEST = 8
 """Tasks below which nothing is said of chance."""
 _SHARE = 0.9
-"""Of tasks in which an entry of the rows may tell the classes apart by chance."""
+"""Share of tasks in which an entry of the rows may tell the classes apart by chance."""
 
 
 def repeatable(sampler: Sampler, episodes: Episode) -> Check:
