@@ -7,6 +7,7 @@ import pytest
 
 from innerloop.core.errors import InputError
 from innerloop.evaluate import calibration
+from innerloop.evaluate.calibration import Calibration
 from innerloop.evaluate.result import Result
 from innerloop.problems.classes import Classes
 from innerloop.runs import build, calibrate, defaults
@@ -88,3 +89,13 @@ def test_a_training_that_diverged_is_kept_without_a_calibration(tmp_path, capsys
     broken = {k: v * float("nan") for k, v in params.items()}
     calibrate.keep_if_possible(tmp_path, made.learner, broken, made.calibrate_on)
     assert "was not calibrated" in capsys.readouterr().err and calibration.read(tmp_path) is None
+
+
+def test_a_calibration_of_other_parameters_is_not_used(tmp_path):
+    calibration.write(tmp_path, Calibration(temperature=2.0), "these")
+    kept = calibration.read_current(tmp_path, "these")
+    assert kept is not None and kept.temperature == 2.0
+    with pytest.warns(UserWarning, match="of other parameters than the run has now, and is not used"):
+        assert calibration.read_current(tmp_path, "others") is None
+    calibration.write(tmp_path, Calibration(temperature=3.0))
+    assert calibration.read_current(tmp_path, "others") == Calibration(temperature=3.0)

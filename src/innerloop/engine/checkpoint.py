@@ -301,7 +301,9 @@ def _behind(tensors: Params, metadata: dict[str, str], state: dict[str, Any]) ->
         if metadata[_STEP].isdecimal() and int(metadata[_STEP]) > state["step"]:
             return False  # saved before the state, which the run did not get to
         return {name: metadata.get(name) for name in (_STEP, _TRAINED)} != _origin(state)
-    # Written by an earlier release, or without a state. Numbers are passed over: they may be chosen, or completed.
+    if _ORDER in metadata:
+        return False  # saved by whoever called `save_params`, of no state
+    # Written by an earlier release. Numbers are passed over: they may be chosen, or completed.
     pairs = ((tensors.get(name), value) for name, value in _trained(state).items() if value.ndim)
     return any(
         one is not None and one.shape == other.shape and not torch.equal(one, other.to(one.dtype))

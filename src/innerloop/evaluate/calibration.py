@@ -309,7 +309,7 @@ def read_current(run: str | Path, of: str) -> Calibration | None:
     Raises:
         InputError: The file is damaged.
     """
-    calibration = read(run, of)
+    calibration = read(run, of) or read(run, "")  # one that was written by hand need not say what it is of
     if calibration is None and read(run) is not None:
         warnings.warn(
             f"{Path(run) / FILE} is of other parameters than the run has now, and is not used: the same `innerloop "
