@@ -303,11 +303,11 @@ def test_steps_back_and_forth_are_those_of_a_task_in_memory(store, monkeypatch, 
     r = random.Random(1)
     ids = list(store.add("t", [example("a", i) for i in range(4)]).ids)
     model, at = {1: dict.fromkeys(ids, "a")}, 1
-    undos, redos = {1: None}, {1: ()}
+    undos: dict[int, int | None] = {1: None}
+    redos: dict[int, tuple[int, ...]] = {1: ()}
     for _ in range(120):
         state, what = dict(model[at]), r.random()
-        if what < 0.3 and undos[at] is not None:
-            to = undos[at]
+        if what < 0.3 and (to := undos[at]) is not None:
             undo(store, "t")
             state, pointers = dict(model[to]), (undos[to], (*redos[at], at))
         elif what < 0.5 and redos[at]:
