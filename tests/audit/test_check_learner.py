@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from innerloop.audit import Audit, Check, audit
+from innerloop.audit.check_behaviour import updates
 from innerloop.audit.check_learner import (
     INDEPENDENCE_TOLERANCE,
     label_permutation,
@@ -26,8 +27,11 @@ from innerloop.core.types import Batch, Episode, Params
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.gradient.imaml import IMAML
 from innerloop.learners.gradient.reptile import Reptile
+from innerloop.learners.metric.gaussian_memory import GaussianMemory
 from innerloop.learners.metric.protonet import ProtoNet
+from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP
+from innerloop.tasks import EpisodeSampler
 from tests.evaluate import tiny
 from tests.evaluate.test_predictive import BayesianLine, Lines
 
@@ -316,3 +320,12 @@ def test_an_audit_leaves_parameters_and_the_generator_as_they_were():
     plans = [check for check in result.checks if check.name.startswith("plan ")]
     assert [check.name for check in plans] == ["plan loop", "plan threads"], "the loop is always among them"
     assert plans[0].explanation.startswith("repeats itself; ") and "the loop (indicative)" in plans[1].explanation
+
+
+def test_an_update_is_held_to_adapt_and_may_differ_by_batch_norms_alone():
+    episodes = EpisodeSampler(pool=tiny.pool(), ways=3, shots=2, queries=3).episodes(0, 2)
+    plain = GaussianMemory(encoder=MLP(inputs=tiny.SIZE**2, hidden=(), outputs=4))
+    assert updates(plain, plain.init(0), episodes).passed
+    normed = GaussianMemory(encoder=Conv4(size=tiny.SIZE, width=4, outputs=None))
+    check = updates(normed, normed.init(0), episodes)
+    assert check.passed is None and "only batch norms" in check.explanation

@@ -108,6 +108,8 @@ def audit(
             ("loss of queries", lambda: check_behaviour.loss_of_queries(*args, two)),
             ("query independence", lambda: check_learner.query_independence(*args, few)),
         ]
+        if learner.incremental:
+            checks.append(("updates", lambda: check_behaviour.updates(*args, two)))
         if learner.probabilistic:
             checks.append(("predictive mean", lambda: check_learner.predictive_mean(*args, few, score)))
         checks += [

@@ -124,6 +124,34 @@ def padding(learner: Learner, params: Params, episodes: Episode) -> Check:
 
 
 @torch.no_grad()
+def updates(learner: Learner, params: Params, episodes: Episode) -> Check:
+    """Whether `update` with more examples is the same in parts as at once, and remembers what `adapt` had seen."""
+    name = "updates"
+    if not rowwise(episodes.support) or episodes.support.y.shape[1] < 3:
+        return Check(name, None, None, "the support has no three rows to be given one part after another")
+    params, episodes = double(params), double(episodes)
+    worst, gap = 0.0, 0.0
+    for support, query in _tasks(episodes):
+        parts = torch.arange(len(support.y), device=support.y.device).tensor_split(3)
+        first, more, last = (_picked(support, rows) for rows in parts)
+        begun = learner.adapt(params, first)
+        once = learner.predict(params, learner.update(params, begun, _picked(support, torch.cat(parts[1:]))), query.x)
+        twice = learner.predict(params, learner.update(params, learner.update(params, begun, more), last), query.x)
+        worst = max(worst, _apart(twice, once))
+        gap = max(gap, _apart(once, _answer(learner, params, support, query.x)))
+    if worst > TOLERANCE:
+        message = (
+            f"`update` twice is {worst:.1e} of the outputs' spread from once with both: it forgets, or counts twice"
+        )
+        return Check(name, False, worst, message)
+    # Batch norms keep the statistics of the first examples, so that not every gap is a mistake.
+    far = gap > TOLERANCE
+    message = f"`update` in parts is the same as at once, {gap:.1e} from `adapt` to all of the support"
+    why = ", which only batch norms of the first examples explain" if far else ""
+    return Check(name, None if far else True, gap, message + why)
+
+
+@torch.no_grad()
 def loss_of_queries(learner: Learner, params: Params, episodes: Episode) -> Check:
     """Whether the loss is the mean of what every query gives alone.
 

@@ -14,6 +14,7 @@ from innerloop.core.objectives import classification
 from innerloop.core.types import Batch, Episode, Metrics, Params, joined
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.gradient.maml import MAML
+from innerloop.learners.metric.gaussian_memory import GaussianMemory, Memory
 from innerloop.learners.metric.protonet import ProtoNet, Prototypes
 from innerloop.nn.mlp import MLP
 from innerloop.tasks import EpisodeSampler
@@ -319,7 +320,31 @@ def _bug(check: str, learner: Any, **more: Any) -> Bug:
     return Bug(check, {"learner": learner, "sampler": sampler()} | more)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Forgets(GaussianMemory):
+    """What comes later is written into an empty memory."""
+
+    def update(self, params: Params, adapted: Memory, more: Batch) -> Memory:
+        empty = adapted._replace(labels=torch.full_like(adapted.labels, -1), ages=torch.full_like(adapted.ages, -1))
+        return super().update(params, empty, more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountsTwice(GaussianMemory):
+    """The last example of an update is written once more."""
+
+    def update(self, params: Params, adapted: Memory, more: Batch) -> Memory:
+        again = more._replace(x=tree.map(lambda leaf: leaf[-1:], more.x), y=more.y[-1:], mask=None)
+        return super().update(params, super().update(params, adapted, more), again)
+
+
+def memory(kind: type[GaussianMemory]) -> GaussianMemory:
+    return kind(encoder=_ENCODER)
+
+
 BUGS = {
+    "an update that forgets": _bug("updates", memory(Forgets)),
+    "an update that counts twice": _bug("updates", memory(CountsTwice)),
     "detached inner gradient": _bug("meta-gradient", maml(DetachedInnerGradient)),
     "copied parameter": _bug("meta-gradient", maml(CopiedParameter)),
     "first order with a factor": _bug("meta-gradient", maml(ScaledFirstOrder, first_order=True)),
