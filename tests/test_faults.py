@@ -255,8 +255,8 @@ class Sweep:
         assert content(folder) == self.after, why
 
 
-KILLS = ("before", "after", "torn")
-FAILURES = {"full": "No space left", "broken": "Input/output error"}
+KILLS: tuple[faults.Kind, ...] = ("before", "after", "torn")
+FAILURES: dict[faults.Kind, str] = {"full": "No space left", "broken": "Input/output error"}
 
 
 def _faults(kinds: Sequence[faults.Kind], writes: int, few: bool) -> list[tuple[faults.Kind, int]]:

@@ -46,7 +46,7 @@ def small() -> ProtoNet:
 class Constant(NearestCentroid):
     """Gives every query the same logits."""
 
-    value: float = 0.0
+    value: Any = 0.0
 
     def predict(self, params: Params, adapted: Any, x: Any) -> Tensor:
         return torch.full_like(super().predict(params, adapted, x), self.value)
@@ -56,7 +56,7 @@ class Constant(NearestCentroid):
 class Mixing(ProtoNet):
     """Adds a part of the mean prediction of the batch."""
 
-    share: float = 0.0
+    share: Any = 0.0
 
     def predict(self, params: Params, adapted: Any, x: Any) -> Tensor:
         outputs = super().predict(params, adapted, x)

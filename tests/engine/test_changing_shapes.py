@@ -71,7 +71,7 @@ def close(a, b):
 
 def test_each_step_gets_the_shape_that_it_has_alone():
     sampler = Growing()
-    feed = Feed(sampler, SIZE)
+    feed = Feed(sampler, SIZE, MAML(model=MLP()))
     for step in (0, 1, 2, 3, 63, 64, 5, 130):
         alone = sampler.episodes(SIZE * step, SIZE)
         for mine, own in zip(tree.flatten(feed.episodes(step, range(SIZE))), tree.flatten(alone), strict=True):
@@ -84,7 +84,7 @@ def test_tasks_that_change_with_the_step_alone_are_drawn_alone():
             episode = Growing(shape=(4,)).episodes(0, count)
             return tree.map(lambda leaf: leaf + first if leaf.is_floating_point() else leaf, episode)
 
-    feed = Feed(Harder(), SIZE)
+    feed = Feed(Harder(), SIZE, MAML(model=MLP()))
     for step in (1, 7, 65):
         expected = inputs(Harder().episodes(SIZE * step, SIZE).query)
         assert torch.equal(inputs(feed.episodes(step, range(SIZE)).query), expected)

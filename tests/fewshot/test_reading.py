@@ -18,6 +18,7 @@ from innerloop.tasks import EpisodeSampler
 from innerloop.tasks.datasets.arrays import npz
 from innerloop.tasks.images import ink_of, scan
 from innerloop.tasks.pool import from_rows
+from tests.problems import inputs
 
 HOW = {"size": 28, "channels": 1, "ink": "auto"}
 
@@ -188,7 +189,7 @@ def test_a_run_is_trained_on_the_same_numbers_in_every_type(dtype, tmp_path):
 def test_a_pool_of_vectors_in_uint8_holds_them_as_they_are():
     pool = from_rows(torch.tensor(NUMBERS, dtype=torch.uint8), [0, 0, 1, 1, 2, 2], ["a", "b", "c"], dataset="d")
     sampler = EpisodeSampler(pool=pool, ways=3, shots=1, queries=1, seed=0)
-    assert float(sampler.episodes(0, 9).support.x.max()) > 100
+    assert float(inputs(sampler.episodes(0, 9).support).max()) > 100
 
 
 @pytest.mark.parametrize(

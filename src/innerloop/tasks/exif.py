@@ -27,15 +27,16 @@ def open_picture(source: Path | str | io.BytesIO, formats: Sequence[str] | None 
     """
     from PIL import Image, UnidentifiedImageError
 
+    known = None if formats is None else tuple(formats)
     try:
-        return Image.open(source, formats=formats)
+        return Image.open(source, formats=known)
     except UnidentifiedImageError:
         # Pillow looks for the resolution in EXIF while it opens a file, and takes any error there for another format.
         content = _jpeg(source)
         bare = without_exif(content)
         if bare == content:
             raise
-    return Image.open(io.BytesIO(bare), formats=formats)
+    return Image.open(io.BytesIO(bare), formats=known)
 
 
 def without_exif(content: bytes) -> bytes:

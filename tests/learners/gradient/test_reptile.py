@@ -64,7 +64,7 @@ def test_inner_adam_is_torchs_with_beta1_zero():
     adam = torch.optim.Adam(leaves.values(), lr=0.01, betas=(0.0, 0.999))
     for _ in range(4):
         adam.zero_grad()
-        learner.objective(learner.model.apply(leaves, support.x), support.y).backward()
+        learner.objective(learner.model.apply(leaves, support.x), support.y, None).backward()
         adam.step()
     adapted = learner.adapt(params, support)
     # A bias before a norm has gradient 1e-17, which Adam turns into full steps: compare what it predicts.
