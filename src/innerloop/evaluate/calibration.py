@@ -111,7 +111,8 @@ class Calibration:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `Calibration(**content)` is the inverse."""
-        return asdict(self) | {"points": [list(point) for point in self.points]}
+        accepts = None if self.false_accepts is None else list(self.false_accepts)
+        return asdict(self) | {"points": [list(point) for point in self.points], "false_accepts": accepts}
 
 
 def auroc(inside: Tensor, outside: Tensor) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from innerloop.core import random, tree
 from innerloop.core.errors import FailedError, InputError
-from innerloop.core.interval import SHARES, Z95, Interval, interval, unseen
+from innerloop.core.interval import ROUNDING, SHARES, Z95, Interval, interval, unseen
 from innerloop.core.learner import Learner
 from innerloop.core.scores import tasks_of
 from innerloop.core.types import Batch, Params, Sampler
@@ -204,7 +204,9 @@ def _resampled(pairs: Pairs) -> tuple[Interval, Interval]:
     spread = (Z95 * torch.tensor(samples, dtype=torch.float64).std(0, correction=1)).tolist()
     values = auc(scores, same), eer(scores, same)
     # Where every draw is told apart without an error, its spread says nothing.
-    area, error = (half or unseen(v, episodes, SHARES) for v, half in zip(values, spread, strict=True))
+    area, error = (
+        half if half > ROUNDING else unseen(v, episodes, SHARES) for v, half in zip(values, spread, strict=True)
+    )
     return Interval(values[0], area), Interval(values[1], error)
 
 
