@@ -179,9 +179,9 @@ def _text(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return ", or ".join(_text(kind) for kind in args)
     if origin is Literal:
-        return f"one of {', '.join(map(repr, args))}" if len(args) > 1 else repr(args[0])
+        return ("one of " if len(args) > 1 else "") + ", ".join(map(repr, args))
     if origin is tuple:
-        if args[1:] == (...,):
+        if len(args) == 2 and args[1] is ...:
             return f"a tuple, each part of it {_text(args[0])}"
         return f"a tuple of {len(args)} ({', '.join(_text(kind) for kind in args)})"
     kind = origin or hint
