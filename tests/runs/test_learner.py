@@ -15,6 +15,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import EpisodicClassifier
 from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, OUTPUTS, Cell, Encoder, Pairs, Role, Rows, Sequence, Size, role
+from innerloop.core.objectives import classification
 from innerloop.core.types import Batch, Params
 from innerloop.learners import catalogue
 from innerloop.learners.metric.protonet import ProtoNet
@@ -183,7 +184,7 @@ def test_every_network_of_the_catalogue_has_a_role(name):
 @pytest.mark.parametrize("name", catalogue())
 def test_a_fixed_number_of_classes_is_what_networks_say(name):
     """Those whose training needs the ways of testing are those with a network that changes with the outputs."""
-    values = {"objective": None} if name == "l2o" else {}
+    values = {"objective": classification} if name == "l2o" else {}
     two, five = (make_learner(learner_class(name), values, PICTURE, k, SMALL) for k in (2, 5))
     assert networks.counts_outputs(learner_class(name)) == (two != five)
 

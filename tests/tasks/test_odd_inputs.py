@@ -84,13 +84,13 @@ def test_what_is_no_pool_is_refused(fields, message):
     ids=str,
 )
 def test_what_is_no_sampler_is_refused(fields):
-    with pytest.raises(InputError, match=next(iter(fields))):
+    with pytest.raises(InputError, match=list(fields)[-1]):
         sampler(**fields)
 
 
 def test_minibatches_and_episodes_are_counted_in_whole_numbers():
     for fields in ({"batch_size": 2.5}, {"batch_size": "2"}, {"batch_size": 2, "seed": None}):
-        with pytest.raises(InputError, match="batch_size"):
+        with pytest.raises(InputError, match=list(fields)[-1]):
             BatchSampler(**{"pool": pool(), **fields})
     for source in (sampler(), Sinusoid()):
         wrong: Any

@@ -9,6 +9,7 @@ from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.nearest import nearest
+from innerloop.core.objectives import classification
 from innerloop.core.types import Batch, Episode, Params
 
 
@@ -60,11 +61,19 @@ def completed(learner: Learner, value: Tensor, initial: Tensor) -> bool:
 
 
 def check_outputs(outputs: Tensor, query: Batch, name: str) -> None:
-    """Refuse a network with fewer outputs than the task has classes: the labels past them could never be right.
+    """Refuse a network with fewer outputs than the task has classes, or with others than it has targets.
+
+    The labels past them could never be right; outputs and targets of unlike shapes are broadcast without a word.
 
     Raises:
-        InputError: It has fewer.
+        InputError: It has fewer, or others.
     """
+    targets = list(query.y.shape[1:])
+    if query.y.is_floating_point() and targets and list(outputs.shape[1:]) != targets:
+        raise InputError(
+            f"{name} has outputs [n, {', '.join(map(str, outputs.shape[1:]))}], and y of these tasks is "
+            f"[n, {', '.join(map(str, targets))}]: give its network as many outputs as there are targets"
+        )
     if query.classes is not None and outputs.ndim == 2 and outputs.shape[-1] < query.classes.shape[-1]:
         ways = query.classes.shape[-1]
         raise InputError(
@@ -89,16 +98,34 @@ def fitting(episodes: Episode, params: Params) -> Episode:
 
 @torch.no_grad()
 def check_task(learner: Learner, params: Params, episodes: Episode) -> None:
-    """Refuse tasks with more classes than the learner answers with; tries the first.
+    """Refuse tasks that the learner does not answer, or not in their shape; tries the first.
 
     Raises:
-        InputError: They have more.
+        InputError: With more classes, with other targets, with numbers where it tells classes apart, or with inputs
+            that its network does not take.
     """
     support, query = tree.slice(episodes, 0)
-    if query.classes is None or not len(support.y) or not len(query.y):
+    # A function to be minimised is no table of rows: its x holds the function's constants.
+    if not len(support.y) or not len(query.y) or not isinstance(query.x, Tensor):
         return
-    rows = query._replace(x=tree.slice(query.x, slice(0, 2)), y=query.y[:2], mask=None)
-    check_outputs(learner.predict(params, learner.adapt(params, support), rows.x), rows, type(learner).__name__)
+    name = type(learner).__name__
+    if query.y.is_floating_point() and getattr(learner, "objective", None) is classification:
+        raise InputError(
+            f"{name} tells classes apart, and y of these tasks holds numbers: give it objective=regression, from "
+            "innerloop.core.objectives"
+        )
+    rows = query._replace(x=query.x[:2], y=query.y[:2], mask=None)
+    try:
+        outputs = learner.predict(params, learner.adapt(params, support), rows.x)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"{name} cannot answer these tasks, whose x is {list(query.x.shape)} and whose y is {list(query.y.shape)}: "
+            f"{reason}. Give it a network for such inputs"
+        ) from error
+    check_outputs(outputs, rows, name)
 
 
 def _check_shape(name: str, value: Tensor, initial: Tensor) -> None:

@@ -96,6 +96,6 @@ def test_it_starts_as_gradient_descent_with_a_small_rate():
     params = MetaLSTM(model=Module(classifier)).init(0)
     forget, take = params["gates.bias"].sigmoid()
     assert 0.98 < forget < 0.994 and 0.006 < take < 0.02
-    with pytest.raises(InputError, match="between 0 and 1"):
+    with pytest.raises(InputError, match="more than 0 and less than 1"):
         MetaLSTM(model=Module(classifier), inner_lr=1.0)
     assert all(v.abs().max() <= 0.01 for k, v in params.items() if not k.startswith(("model.", "gates.bias")))
