@@ -37,8 +37,12 @@ class Counter:
         """Count what has arrived; it may end anywhere.
 
         Raises:
-            HTTPError: There are too many pieces (413), or they are nested too deeply (400).
+            HTTPError: There are too many pieces (413), they are nested too deeply, or it is not UTF-8 (400).
         """
+        # JSON in UTF-8 has no byte of zero. In UTF-16, which Python's parser would take, half of a character may look
+        # like the end of a text, and everything after it would be counted as text.
+        if b"\0" in chunk:
+            raise HTTPError(400, "the body must be JSON in UTF-8")
         at, end = 0, len(chunk)
         if self._escaping and end:  # the backslash was the last of the chunk before
             at, self._escaping = 1, False

@@ -267,7 +267,7 @@ class Service:
             task = self.store.task(name, wait=False)
         except BusyError:  # every other request would wait with this one
             return None
-        source = self.sources.loaded(task.file or task.source)
+        source = self.sources.loaded(task.source, task.file)
         if source is None:
             return None
         source = replace(source, reading=task.reading)
