@@ -112,9 +112,11 @@ class Sources:
         """
         if (source := self._loaded.get(name)) is not None:
             return source
+        # What is offered, and nothing else: a client's text must never become a path or a module.
         if name not in self._about and name not in self._run_names():
             known = ", ".join([*self._about, *self._run_names()][:20]) or "none"
             raise HTTPError(422, f"this server offers no source '{name[:100]}': it has {known}")
+        # One at a time: two who ask first would each load the same encoder.
         with self._lock:
             if name not in self._loaded:
                 place = name if name in self._about or self._runs is None else self._runs / name
@@ -207,6 +209,7 @@ def encode(source: Source, raw: Sequence[Raw]) -> list[np.ndarray]:
         InputError: One cannot be read, or has the wrong length.
     """
     rows: list[np.ndarray | None] = [None] * len(raw)
+    # A request may hold texts and vectors at once, and a reader takes one kind.
     for kind in dict.fromkeys(example.kind for example in raw):
         places = [i for i, example in enumerate(raw) if example.kind == kind]
         these = [raw[i] for i in places]

@@ -47,6 +47,7 @@ class Cache(Generic[T]):
             return waiting.result()
         try:
             value = make()
+        # Told to all who wait, and not kept: the next one tries again.
         except BaseException as error:
             with self._lock:
                 del self._making[key]

@@ -16,6 +16,7 @@ _SLACK = 64
 _EACH = 8
 """Lists, objects and texts for one example, with names of fields: one that is well formed has 6 at most."""
 _OUTSIDE = re.compile(rb'["\[{]')
+# Possessive where it repeats: no text makes the search go back, which could take the square of its length.
 _INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
@@ -57,6 +58,7 @@ class Counter:
                 continue
             match = _OUTSIDE.search(chunk, at)
             stop = end if match is None else match.start()
+            # Commas stand for numbers, which have no sign of their own.
             self._numbers += chunk.count(b",", at, stop)
             self._depth -= chunk.count(b"]", at, stop) + chunk.count(b"}", at, stop)
             if self._numbers > self._most_numbers:

@@ -149,9 +149,11 @@ class Guard:
         token = token.strip() if scheme.lower() == "bearer" else ""
         if token not in self._good and (wait := self._rate.wait(address, take=False)):
             raise self._too_many(wait)
+        # Asked of the store each time, also where it was right before: a revoked one ends with the next request.
         key = await self._service.threads.read(self._service.keys.find, token) if token else None
         self._good.pop(token, None)
         if key is None:
+            # A wrong key costs a token: guessing is as slow as asking.
             self._rate.wait(address)
             raise HTTPError(401, "this server demands an API key: send 'Authorization: Bearer <key>'")
         self._good[token] = None
@@ -160,6 +162,7 @@ class Guard:
         return key
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route's pattern and known methods: whatever else a client may send would begin a new series.
         route = getattr(scope.get("route"), "path", None) or "none"
         method = scope["method"] if scope["method"] in (*_LOOKING, "POST", "PATCH", "DELETE", "PUT") else "other"
         self._service.metrics.requests.labels(method, route, str(status or 499)).inc()
@@ -209,6 +212,7 @@ class _Body:
             self.size += piece
             self._guard._held += piece
             self._ended = not message.get("more_body", False)
+            # Content-Length is only a claim, and bodies in chunks make none.
             if self.size > self._guard._most:
                 raise self._too_large()
             if self._guard._held > _BODIES_MB * 1e6:
@@ -254,6 +258,7 @@ def _add_headers(message: Message, path: str) -> None:
     for name, value in _HEADERS.items():
         headers[name] = value
     if not path.startswith("/static/"):
+        # Answers hold what people taught, and it may be erased: nothing on the way keeps a copy.
         headers.setdefault("cache-control", "no-store")
 
 

@@ -121,6 +121,7 @@ def label(text: str, limits: Limits, name: str = "label") -> str:
         raise HTTPError(422, f"{name} is empty: give the name of a class")
     if len(text) > limits.label:
         raise HTTPError(422, f"{name} has {len(text):,} characters, and {limits.label} is most")
+    # Half characters cannot be kept as UTF-8, and control characters make two labels look alike.
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
         raise HTTPError(422, f"{name} holds control characters or half of a character: leave them out")
     if text == NONE_OF_THESE:
@@ -154,6 +155,7 @@ def _text(value: str, name: str, limits: Limits) -> Raw:
 def _features(value: Sequence[float], name: str, limits: Limits) -> Raw:
     if not 1 <= len(value) <= limits.features:
         raise HTTPError(422, f"{name} has {len(value):,} numbers; 1 to {limits.features:,} are taken")
+    # Rows are of 32 bits, where anything larger becomes infinite.
     wrong = next((i for i, v in enumerate(value) if not math.isfinite(v) or abs(v) > 3e38), None)
     if wrong is not None:
         raise HTTPError(422, f"{name}[{wrong}] is NaN, infinite, or beyond 32-bit numbers: remove or fill it")

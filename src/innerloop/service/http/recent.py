@@ -73,6 +73,7 @@ class Recent:
         id = ticket()
         self._kept.put(id, asked)
         if self._thread is not None:
+            # An answer does not wait for the file: feedback to what is left out needs the worker that answered.
             with contextlib.suppress(queue.Full):
                 self._queue.put_nowait(id)
         return id
@@ -82,6 +83,7 @@ class Recent:
         asked = self._kept.find(id)
         if asked is None and self._path is not None:
             asked = self._shared(id)
+        # One of another task is as good as none: the key may not be for that one.
         return asked if asked is not None and asked.task == task else None
 
     def erase(self, task: int) -> None:

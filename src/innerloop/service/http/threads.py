@@ -36,6 +36,7 @@ class Threads:
         """
         if (turn := TURN.get()) is not None:
             turn.end()  # who waits for a store that somebody else holds goes on looking
+        # Counted here, as a limiter lets any number wait.
         if self._changes >= self._most:
             raise HTTPError(503, f"{self._changes:,} changes wait for the store already: try again", retry=2)
         self._changes += 1
