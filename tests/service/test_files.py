@@ -307,3 +307,16 @@ def test_pictures_with_an_encoder_come_back_with_their_answers(tmp_path):
         for name in ("t", "u"):
             said = client.post(f"/api/tasks/{name}/predict", files=ask).json()["predictions"]
             assert [p["class"] for p in said] == ["r", "b"]
+
+
+def test_files_of_many_clients_do_not_stay_in_memory(tmp_path):
+    with serving(tmp_path / "store", limits=Limits(adapted=2)) as client:
+        for i in range(4):
+            learner = ProtoNet(encoder=MLP(inputs=8, hidden=(9,), outputs=5))
+            task = FewShotClassifier.of(learner, learner.init(i)).fit(ROWS[:6], list("aabbcc"))
+            content = task.save(tmp_path / "own.fewshot").read_bytes()
+            assert send(client, content, f"t{i}").status_code == 201
+        files = client.app.state.service.sources._files
+        assert len(files) == 2
+        assert 0 < files._bytes < 100_000
+        assert len(answers(client, "t0")) == len(ROWS), "it is read again from the store"

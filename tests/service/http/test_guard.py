@@ -44,6 +44,7 @@ def test_names_that_were_given_are_answered(tmp_path):
         ({"Origin": "http://localhost"}, 201),
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Origin": "http://localhost:9999"}, 403),
         ({"Origin": "http://localhost.evil.example"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
@@ -113,6 +114,14 @@ def test_too_many_requests_are_told_when_to_come_back(tmp_path):
         answers = [client.get("/api/tasks") for _ in range(8)]
         assert [a.status_code for a in answers[:4]] == [200] * 4
         assert answers[-1].status_code == 429 and int(answers[-1].headers["retry-after"]) >= 1
+
+
+def test_what_a_key_may_not_do_counts_as_well(tmp_path):
+    _, reading = keys.add(tmp_path, "read")
+    with serving(tmp_path, demand_keys=True, limits=Limits(rate=2.0)) as client:
+        headers = {"Authorization": f"Bearer {reading}"}
+        answers = [client.post("/api/tasks", json=TASK, headers=headers).status_code for _ in range(8)]
+        assert answers[:4] == [403] * 4 and answers[-1] == 429
 
 
 def test_every_answer_carries_the_headers_that_keep_browsers_safe(client):

@@ -1,10 +1,14 @@
 import asyncio
+import threading
+import time
 from typing import Any
 
 from innerloop.service.http import turns
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.turns import Turns
-from tests.service.served import serving
+from innerloop.service.limits import Limits
+from tests.service.http.test_locked import locked
+from tests.service.served import serving, teach
 
 
 def test_one_client_leaves_room_for_another():
@@ -69,6 +73,37 @@ def test_the_turn_is_over_while_the_batcher_works(tmp_path):
 
         asyncio.run(ask())
     assert held == [False]
+
+
+def test_a_body_that_nobody_reads_is_no_way_around(tmp_path, monkeypatch):
+    begun = []
+    begin = turns.Turn.begin
+
+    async def counting(turn):
+        begun.append(turn)
+        await begin(turn)
+
+    monkeypatch.setattr(turns.Turn, "begin", counting)
+    with serving(tmp_path) as client:
+        for n, method in enumerate(("GET", "DELETE"), 1):
+            client.request(method, "/api/tasks/none", content=b"x")
+            assert len(begun) == n
+        assert client.get("/healthz").status_code == 200
+        assert len(begun) == 2, "health waits for nobody's work"
+
+
+def test_who_waits_to_change_the_store_goes_on_looking(tmp_path, monkeypatch):
+    monkeypatch.setattr(turns, "_AT_ONCE", 1)
+    with serving(tmp_path, limits=Limits(store_seconds=1.0)) as client:
+        teach(client)
+        with locked(tmp_path):
+            thread = threading.Thread(target=client.delete, args=("/api/tasks/t/examples/1",))
+            thread.start()
+            time.sleep(0.2)
+            start = time.monotonic()
+            assert client.get("/api/tasks/t").status_code == 200
+            assert time.monotonic() - start < 0.5
+            thread.join()
 
 
 def test_every_request_gives_its_turn_back(tmp_path, monkeypatch):

@@ -32,12 +32,14 @@ class Access:
         Raises:
             HTTPError: It is out of reach (403).
         """
+        # The same for a task that is not there: a limited key must not learn which names are taken.
         if self._tasks is not None and (name is None or name not in self._tasks):
             raise HTTPError(403, f"this API key is for {', '.join(self._tasks)} alone: ask for another key")
 
 
 async def access(request: Request) -> Access:
     """What a request's key reaches."""
+    # No key in the scope: the path is open, or this server demands none.
     return Access(request.scope.get(KEY))
 
 
@@ -47,6 +49,7 @@ async def permitted(request: Request) -> None:
     Raises:
         HTTPError: The key does not reach it (403).
     """
+    # The route's pattern, not the path that was sent: no spelling of a path gets around it.
     path = request.scope["route"].path
     if path not in _LOOKS_ITSELF:
         of_task = path == _TASK or path.startswith(f"{_TASK}/")

@@ -23,6 +23,7 @@ from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.rows import Rows, floats, read
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task
+from innerloop.service.http.cache import Cache
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.settings import Settings
 from innerloop.tasks.images import Scan
@@ -83,6 +84,8 @@ class Sources:
         named = listed if settings.sources else tuple(sources.installed())
         self._about = {name: about.get(name, "") for name in named}
         self._loaded: dict[str, Source] = {}
+        # Clients send files, so there may be any number of them: only so many stay, and the store has them all.
+        self._files: Cache[Source] = Cache(settings.limits.adapted, settings.limits.adapted_mb * 1e6, _weight)
         self._lock = threading.Lock()
         for name in listed:
             self.find(name)  # a mistake in the command is told at once
@@ -109,9 +112,11 @@ class Sources:
         """
         if (source := self._loaded.get(name)) is not None:
             return source
+        # What is offered, and nothing else: a client's text must never become a path or a module.
         if name not in self._about and name not in self._run_names():
             known = ", ".join([*self._about, *self._run_names()][:20]) or "none"
             raise HTTPError(422, f"this server offers no source '{name[:100]}': it has {known}")
+        # One at a time: two who ask first would each load the same encoder.
         with self._lock:
             if name not in self._loaded:
                 place = name if name in self._about or self._runs is None else self._runs / name
@@ -119,19 +124,17 @@ class Sources:
                 gc.freeze()  # looking through all that was imported would stop every thread for a tenth of a second
         return self._loaded[name]
 
-    def loaded(self, name: str) -> Source | None:
-        """A source that is in memory."""
-        return self._loaded.get(name)
+    def loaded(self, name: str, digest: str | None) -> Source | None:
+        """A source that is in memory, or what a file was taught to, if it is."""
+        return self._loaded.get(name) if digest is None else self._files.find(digest)
 
     def of_file(self, digest: str, content: Callable[[], bytes]) -> Source:
-        """What a `.fewshot` file was taught to; it is read once.
+        """What a `.fewshot` file was taught to; it is read where it is not in memory.
 
         Raises:
             InputError: It cannot be read any more.
         """
-        if (source := self._loaded.get(digest)) is None:
-            source = self._loaded[digest] = read_file(content(), "the file of this task", self.encoder).source
-        return source
+        return self._files.get(digest, lambda: read_file(content(), "the file of this task", self.encoder).source)
 
     def encoder(self, name: str) -> Encoder | None:
         """An encoder that is offered.
@@ -143,12 +146,16 @@ class Sources:
 
     def keep(self, digest: str, source: Source) -> None:
         """Have what a file was taught to in memory."""
-        self._loaded[digest] = source
+        self._files.put(digest, source)
 
     def _run_names(self) -> list[str]:
         if self._runs is None or not self._runs.is_dir():
             return []
         return sorted(p.parent.name for p in self._runs.glob("*/params.safetensors") if p.parent.name.isprintable())
+
+
+def _weight(source: Source) -> int:
+    return sum(tensor.nbytes for tensor in source.params.values()) + 4096
 
 
 def check_kind(source: Source, raw: Sequence[Raw]) -> None:
@@ -202,6 +209,7 @@ def encode(source: Source, raw: Sequence[Raw]) -> list[np.ndarray]:
         InputError: One cannot be read, or has the wrong length.
     """
     rows: list[np.ndarray | None] = [None] * len(raw)
+    # A request may hold texts and vectors at once, and a reader takes one kind.
     for kind in dict.fromkeys(example.kind for example in raw):
         places = [i for i, example in enumerate(raw) if example.kind == kind]
         these = [raw[i] for i in places]

@@ -42,6 +42,7 @@ def create(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Here, where uvicorn's own handlers are in place: set before, these would be replaced by them.
         ending.in_time()
         yield
         service.close()
@@ -92,6 +93,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        # The empty one: on loopback no key is demanded.
         document["security"] = [{}, {"key": []}]
         app.openapi_schema = document
     return app.openapi_schema

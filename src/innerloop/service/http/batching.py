@@ -114,6 +114,7 @@ class Batcher:
         self._items = 0
         self._numbers = itertools.count()
         self._closed = False
+        # Of a lock that a thread can take twice: refusing a job calls `_forget` while it is held.
         self._changed = threading.Condition()
         self._threads = [threading.Thread(target=self._serve, name=f"batch-{i}", daemon=True) for i in range(threads)]
         for thread in self._threads:
@@ -156,6 +157,7 @@ class Batcher:
             if self._closed:
                 raise _stopping()
             self._make_room(name, len(items))
+            # It begins now: time in which a client asked nothing is no credit that it may spend at once.
             client_ = self._clients.setdefault(name, _Client(self._now))
             job = _Job(name, queue, items, costs or [_COST] * len(items), work, alone, next(self._numbers), client_.now)
             job.missing, job.results = len(items), [None] * len(items)
@@ -171,6 +173,7 @@ class Batcher:
         """Stop the threads, after what waits is done, or with what waits refused."""
         with self._changed:
             self._closed = True
+            # A list first: refusing takes jobs out of what is looked through.
             for job in [] if finish else [job for client in self._clients.values() for job in client.jobs]:
                 self._refuse(job, _stopping())
             self._changed.notify_all()
@@ -184,6 +187,7 @@ class Batcher:
             greatest = max(self._clients.values(), key=lambda client: client.waiting)
             if greatest.waiting <= own + count:
                 raise _full(self._items)
+            # Its newest: what has waited longest is the last to be lost.
             self._refuse(next(reversed(greatest.jobs)), _full(self._items))
 
     def _refuse(self, job: _Job, error: HTTPError) -> None:
@@ -201,6 +205,7 @@ class Batcher:
         client.waiting -= items
         self._items -= items
         del client.jobs[job]
+        # Forgotten at once: addresses come without end, and each is a client.
         if not client.jobs:
             del self._clients[job.client]
 
@@ -215,6 +220,7 @@ class Batcher:
             cost = sum(sum(part.job.costs[part.first : part.end]) for part in parts)
             with self._changed:
                 known = self._pace.get(job.queue, 1.0)
+                # Slower at once, faster little by little: a batch that is too long keeps everyone waiting.
                 self._pace[job.queue] = max(took / cost, known + _FORGETTING * (took / cost - known))
                 if job.alone:
                     self._held.discard(job.queue)
@@ -229,6 +235,7 @@ class Batcher:
             parts = self._batch(first.queue)
             if first.alone:
                 self._held.add(first.queue)
+            # `submit` wakes one thread for all its items: who takes some wakes another for the rest.
             if self._clients:
                 self._changed.notify()
             return parts
@@ -288,6 +295,7 @@ class Batcher:
             results = list(parts[0].job.work(items))
             if len(results) != len(items):
                 raise RuntimeError(f"{len(items)} items gave {len(results)} results")
+        # Whatever it is, it is told to who asked: a thread that ended of it would be missed by all.
         except BaseException as error:
             if len(parts) == 1:
                 _fail(parts[0].job, error)
@@ -300,6 +308,7 @@ class Batcher:
             del results[: end - first]
             with self._changed:
                 job.missing -= end - first
+            # Outside of the lock: whoever waits is called back from here.
             if not job.missing:
                 with contextlib.suppress(InvalidStateError):  # it was given up meanwhile
                     job.future.set_result(job.results)

@@ -34,23 +34,20 @@ class Cache(Generic[T]):
     def find(self, key: Hashable) -> T | None:
         """What is kept under a key, now the youngest."""
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is None:
-                return None
-            self._kept.move_to_end(key)
-            return kept[0]
+            return self._find(key)
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """What is kept under a key; else it is made, by one thread while the others wait for it."""
-        if (kept := self.find(key)) is not None:
-            return kept
-        with self._lock:
+        with self._lock:  # once for both: between the two, whoever makes it may have ended
+            if (kept := self._find(key)) is not None:
+                return kept
             waiting = self._making.get(key)
             mine = self._making.setdefault(key, Future())
         if waiting is not None:
             return waiting.result()
         try:
             value = make()
+        # Told to all who wait, and not kept: the next one tries again.
         except BaseException as error:
             with self._lock:
                 del self._making[key]
@@ -76,6 +73,13 @@ class Cache(Generic[T]):
         with self._lock:
             for key in [key for key, (value, _) in self._kept.items() if gone(key, value)]:
                 self._bytes -= self._kept.pop(key)[1]
+
+    def _find(self, key: Hashable) -> T | None:
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        self._kept.move_to_end(key)
+        return kept[0]
 
 
 _TICKETS: deque[str] = deque()

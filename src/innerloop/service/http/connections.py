@@ -105,6 +105,7 @@ class Connections:
         """
         own = self._addresses[new.address]
         crowded = own >= self.each and new.address not in self._free
+        # Who has too many makes room among its own connections, never among those of others.
         if crowded or len(self._open) >= self.most:
             rivals = [c for c in self._open if not crowded or c.address == new.address]
             # Who is in the middle of something loses it only to an address with fewer connections.
@@ -181,6 +182,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.leave(self)
+        # One that was refused never reached uvicorn's protocol.
         if self._inner.transport is not None:
             self._inner.connection_lost(exc)
 
@@ -207,6 +209,7 @@ class _Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._inner.pause_writing()
+        # Now and not at the next look: answers can fill the memory in between.
         self._connections.relieve()
 
     def resume_writing(self) -> None:
@@ -215,6 +218,7 @@ class _Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close it at once, whatever it holds."""
+        # Before the loop says that it is lost, one turn later: its place is needed now.
         self._connections.leave(self)
         if self._transport is not None:
             self._transport.abort()
@@ -260,6 +264,7 @@ class _Connection(asyncio.Protocol):
             self._marked = self._marked if self._mark else now
             self._mark = unread
         elif now - self._marked > self._connections.stalled:
+            # A rate, not a sign of life: a byte now and then would hold a large answer for ever.
             if self._mark - unread < _SLOWEST * self._connections.stalled:
                 self.abort()
             self._mark, self._marked = unread, now

@@ -25,5 +25,6 @@ def _cost(raw: Raw) -> float:
         return _TEXT + _CHARACTER * len(raw.value)
     if raw.kind == "features":
         return _VECTOR + _NUMBER * len(raw.value)
+    # One that cannot be read costs the least: it is refused by its name when its turn comes.
     width, height = thumbnails.size(raw.value)
     return _PICTURE + _PIXEL * width * height

@@ -16,6 +16,7 @@ _SLACK = 64
 _EACH = 8
 """Lists, objects and texts for one example, with names of fields: one that is well formed has 6 at most."""
 _OUTSIDE = re.compile(rb'["\[{]')
+# Possessive where it repeats: no text makes the search go back, which could take the square of its length.
 _INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 
 
@@ -37,8 +38,12 @@ class Counter:
         """Count what has arrived; it may end anywhere.
 
         Raises:
-            HTTPError: There are too many pieces (413), or they are nested too deeply (400).
+            HTTPError: There are too many pieces (413), they are nested too deeply, or it is not UTF-8 (400).
         """
+        # JSON in UTF-8 has no byte of zero. In UTF-16, which Python's parser would take, half of a character may look
+        # like the end of a text, and everything after it would be counted as text.
+        if b"\0" in chunk:
+            raise HTTPError(400, "the body must be JSON in UTF-8")
         at, end = 0, len(chunk)
         if self._escaping and end:  # the backslash was the last of the chunk before
             at, self._escaping = 1, False
@@ -53,6 +58,7 @@ class Counter:
                 continue
             match = _OUTSIDE.search(chunk, at)
             stop = end if match is None else match.start()
+            # Commas stand for numbers, which have no sign of their own.
             self._numbers += chunk.count(b",", at, stop)
             self._depth -= chunk.count(b"]", at, stop) + chunk.count(b"}", at, stop)
             if self._numbers > self._most_numbers:

@@ -32,4 +32,5 @@ class Daily:
             # Damage is in the log, and in the answers, from then on; what is busy comes to its turn tomorrow.
             with contextlib.suppress(StoreError):
                 self._database.examine()
-                self._database.scrub()
+                if not self._ended.is_set():  # the store may be closed by now
+                    self._database.scrub()

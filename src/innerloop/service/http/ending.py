@@ -29,9 +29,11 @@ def in_time(latest: float = LATEST) -> None:
 
 def _asked(asked: Counter[int], earlier: Any, latest: float, number: int, frame: FrameType | None) -> None:
     if asked[number]:
+        # Who asks twice waits no longer; what was acknowledged is on the disk.
         os._exit(128 + number)
     if not asked.total():
         timer = threading.Timer(latest, _stop, (latest,))
+        # Otherwise it would keep a worker that ends in time until its own time is over.
         timer.daemon = True
         timer.start()
     asked[number] += 1
@@ -46,6 +48,7 @@ def _stop(latest: float) -> None:
 def with_parent() -> None:
     """Stop when the process that started this one is gone, however it went."""
     parent = multiprocessing.parent_process()
+    # A parent that is killed tells nobody: its workers would serve on, with no one to stop them.
     if parent is not None:
         threading.Thread(target=_outlive, args=(parent,), daemon=True).start()
 

@@ -3,6 +3,7 @@
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.service.store.errors import ConflictError, LostError, MissingError, StaleError, StoreError
 
+# The first that fits is taken, so a special one stands before what it is a kind of.
 _STATUS = {StoreError: 503, MissingError: 404, StaleError: 412, ConflictError: 409, InputError: 422}
 _LATER = 5
 """Seconds after which a store that cannot be used may be tried again."""
@@ -31,5 +32,6 @@ def as_http(error: Exception) -> HTTPError:
     if isinstance(error, HTTPError):
         return error
     status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+    # Files that are gone or damaged stay so until somebody puts a backup in their place.
     again = status == 503 and not isinstance(error, LostError)
     return HTTPError(status, str(error), _LATER if again else None)

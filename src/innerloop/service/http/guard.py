@@ -26,7 +26,11 @@ from innerloop.service.store.keys import Key
 
 _LOG = logging.getLogger("innerloop.service")
 _LOOKING = ("GET", "HEAD", "OPTIONS")
-_OPEN = ("/", "/healthz", "/openapi.json", "/favicon.ico")
+_SENDING = ("POST", "PATCH")
+"""Methods whose routes read a body; one that nobody reads would never begin a turn, which would be a way around it."""
+_HEALTH = "/healthz"
+"""Takes no turn: a client that waits for its own work is no reason to take the server for dead and to end it."""
+_OPEN = ("/", _HEALTH, "/openapi.json", "/favicon.ico")
 """Paths without data; anybody may fetch them."""
 _RATE = 50.0
 _GOOD = 1_000
@@ -82,7 +86,7 @@ class Guard:
         try:
             body.turn = self._turns.of(await self._admit(scope))
             body.check()
-            if not body.expected:
+            if scope["path"] != _HEALTH and (not body.expected or scope["method"] not in _SENDING):
                 await body.turn.begin()
             await self._app(scope, body.receive, sending)
         except ANSWERED as error:
@@ -113,12 +117,17 @@ class Guard:
             _check_origin(headers)
         peer = scope["client"][0] if scope.get("client") else "?"
         client = self._proxies.client(peer, headers.getlist("x-forwarded-for"))
+        key = None
         if self._settings.keys and path not in _OPEN and not path.startswith("/static/"):
-            key = scope[KEY] = await self._check_key(headers, method, path, client)
+            key = scope[KEY] = await self._check_key(headers, client)
             client = f"key {key.id}"
         CLIENT.set(client)
         if wait := self._rate.wait(client):
             raise self._too_many(wait)
+        # After the rate: what a key may not do counts as well.
+        looking = method in _LOOKING or (method == "POST" and path.endswith("/predict"))
+        if key is not None and key.scope != "write" and not looking:
+            raise HTTPError(403, "this API key may only look and predict: changing something needs one of scope write")
         return client
 
     def _too_many(self, wait: float) -> HTTPError:
@@ -135,25 +144,25 @@ class Guard:
                 421, f"this server is not called '{name[:100]}': use localhost, or name it with --allowed-hosts"
             )
 
-    async def _check_key(self, headers: Headers, method: str, path: str, address: str) -> Key:
+    async def _check_key(self, headers: Headers, address: str) -> Key:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         token = token.strip() if scheme.lower() == "bearer" else ""
         if token not in self._good and (wait := self._rate.wait(address, take=False)):
             raise self._too_many(wait)
+        # Asked of the store each time, also where it was right before: a revoked one ends with the next request.
         key = await self._service.threads.read(self._service.keys.find, token) if token else None
         self._good.pop(token, None)
         if key is None:
+            # A wrong key costs a token: guessing is as slow as asking.
             self._rate.wait(address)
             raise HTTPError(401, "this server demands an API key: send 'Authorization: Bearer <key>'")
         self._good[token] = None
         if len(self._good) > _GOOD:
             self._good.popitem(last=False)
-        looking = method in _LOOKING or (method == "POST" and path.endswith("/predict"))
-        if key.scope != "write" and not looking:
-            raise HTTPError(403, "this API key may only look and predict: changing something needs one of scope write")
         return key
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route's pattern and known methods: whatever else a client may send would begin a new series.
         route = getattr(scope.get("route"), "path", None) or "none"
         method = scope["method"] if scope["method"] in (*_LOOKING, "POST", "PATCH", "DELETE", "PUT") else "other"
         self._service.metrics.requests.labels(method, route, str(status or 499)).inc()
@@ -203,6 +212,7 @@ class _Body:
             self.size += piece
             self._guard._held += piece
             self._ended = not message.get("more_body", False)
+            # Content-Length is only a claim, and bodies in chunks make none.
             if self.size > self._guard._most:
                 raise self._too_large()
             if self._guard._held > _BODIES_MB * 1e6:
@@ -229,7 +239,10 @@ def _check_origin(headers: Headers) -> None:
     origin = headers.get("origin")
     foreign = headers.get("sec-fetch-site") == "cross-site"
     if origin is not None:
-        foreign = foreign or urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+        try:
+            foreign = foreign or urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+        except ValueError:  # half of an IPv6 address, say: no browser sends it
+            foreign = True
     if foreign:
         raise HTTPError(403, "requests that change something are taken from this server's own page and from programs")
 
@@ -245,6 +258,7 @@ def _add_headers(message: Message, path: str) -> None:
     for name, value in _HEADERS.items():
         headers[name] = value
     if not path.startswith("/static/"):
+        # Answers hold what people taught, and it may be erased: nothing on the way keeps a copy.
         headers.setdefault("cache-control", "no-store")
 
 

@@ -39,6 +39,7 @@ class _OneEach(socket.socket):
 
 def _bound(cls: type[socket.socket], host: str, port: int) -> socket.socket:
     bound = cls(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # Otherwise a restart is refused while the system remembers connections of before.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if cls is _OneEach:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 from anyio import CapacityLimiter, to_thread
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
@@ -120,6 +121,7 @@ def label(text: str, limits: Limits, name: str = "label") -> str:
         raise HTTPError(422, f"{name} is empty: give the name of a class")
     if len(text) > limits.label:
         raise HTTPError(422, f"{name} has {len(text):,} characters, and {limits.label} is most")
+    # Half characters cannot be kept as UTF-8, and control characters make two labels look alike.
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
         raise HTTPError(422, f"{name} holds control characters or half of a character: leave them out")
     if text == NONE_OF_THESE:
@@ -153,6 +155,7 @@ def _text(value: str, name: str, limits: Limits) -> Raw:
 def _features(value: Sequence[float], name: str, limits: Limits) -> Raw:
     if not 1 <= len(value) <= limits.features:
         raise HTTPError(422, f"{name} has {len(value):,} numbers; 1 to {limits.features:,} are taken")
+    # Rows are of 32 bits, where anything larger becomes infinite.
     wrong = next((i for i, v in enumerate(value) if not math.isfinite(v) or abs(v) > 3e38), None)
     if wrong is not None:
         raise HTTPError(422, f"{name}[{wrong}] is NaN, infinite, or beyond 32-bit numbers: remove or fill it")
@@ -217,6 +220,10 @@ def _count(n: int, limits: Limits) -> None:
 def _multipart(request: Request) -> bool:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
+        charset = parse_options_header(request.headers["content-type"])[1].get(b"charset", b"utf-8")
+        # Of Python's codecs, some take the square of a text's length, on the event loop, and some fail.
+        if charset.lower() not in (b"utf-8", b"utf8"):
+            raise HTTPError(415, "the form is of another charset: send it in UTF-8")
         return True
     if kind == "application/json" or kind.endswith("+json") or not kind:
         return False
@@ -239,7 +246,7 @@ def _json(content: bytes) -> Any:
     # How deep it is nested, and how much it holds, was counted while it was read (`counting`, in the guard).
     with contextlib.suppress(ValueError):  # the same values in less than half of the time
         return from_json(content, allow_inf_nan=False)
-    try:  # other encodings and halves of characters, or a message that says what is wrong
+    try:  # marks of the byte order and halves of characters, or a message that says what is wrong
         value = json.loads(content, parse_constant=_constant)
     except RecursionError:
         raise HTTPError(400, "the body is nested too deeply") from None

@@ -120,6 +120,7 @@ def _run(name: str, folder: Path) -> RunOut:
 @router.get("/", include_in_schema=False)
 def page() -> Response:
     """The page."""
+    # Not async, like all here that read files: they would stop the event loop.
     return _file("index.html")
 
 
@@ -147,6 +148,7 @@ def _file(name: str) -> Response:
     kind = _TYPES.get(Path(name).suffix)
     if kind is None or not WEB.is_dir() or name not in {p.name for p in WEB.iterdir() if p.is_file()}:
         raise HTTPError(404, f"there is no page '{name[:100]}'")
+    # Asked for each time: a page of the release before would talk to this server.
     return Response((WEB / name).read_bytes(), media_type=kind, headers={"cache-control": "no-cache"})
 
 

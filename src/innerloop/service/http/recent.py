@@ -61,7 +61,8 @@ class Recent:
         self._limits, self._size = limits, limits.recent_mb * 1e6
         self._kept: Cache[Asked] = Cache(limits.recent, self._size, lambda asked: asked.weight)
         self._path = None if folder is None else folder / _FILE
-        self._queue: queue.Queue[tuple[str, Asked] | threading.Event | None] = queue.Queue(limits.recent)
+        # Ids, of what is in memory, which is bounded in bytes: where writing is slow, old ones are never written.
+        self._queue: queue.Queue[str | threading.Event | None] = queue.Queue(limits.recent)
         self._thread = None
         if self._path is not None:
             self._thread = threading.Thread(target=self._write, name="recent", daemon=True)
@@ -72,8 +73,9 @@ class Recent:
         id = ticket()
         self._kept.put(id, asked)
         if self._thread is not None:
+            # An answer does not wait for the file: feedback to what is left out needs the worker that answered.
             with contextlib.suppress(queue.Full):
-                self._queue.put_nowait((id, asked))
+                self._queue.put_nowait(id)
         return id
 
     def find(self, id: str, task: int) -> Asked | None:
@@ -81,6 +83,7 @@ class Recent:
         asked = self._kept.find(id)
         if asked is None and self._path is not None:
             asked = self._shared(id)
+        # One of another task is as good as none: the key may not be for that one.
         return asked if asked is not None and asked.task == task else None
 
     def erase(self, task: int) -> None:
@@ -92,16 +95,15 @@ class Recent:
         self._kept.forget(lambda id, asked: asked.task == task)
         if self._path is None:
             return
-        written = threading.Event()
-        self._queue.put(written)
-        written.wait(_PATIENCE)
-        try:
-            with contextlib.closing(self._connect()) as c:
-                c.execute(_DELETE + "task = ?", (task,))
-                c.execute("VACUUM")
-                busy = c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except sqlite3.Error:
-            busy = True
+        written, busy = threading.Event(), True
+        # What waits is written first: afterwards it would be there again.
+        with contextlib.suppress(sqlite3.Error, OSError, queue.Full):
+            self._queue.put(written, timeout=_PATIENCE)
+            if written.wait(_PATIENCE):
+                with contextlib.closing(self._connect()) as c:
+                    c.execute(_DELETE + "task = ?", (task,))
+                    c.execute("VACUUM")
+                    busy = c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
             raise BusyError("what was asked of the task cannot be erased now, as it is in use: try again")
 
@@ -114,7 +116,7 @@ class Recent:
 
     def _shared(self, id: str) -> Asked | None:
         query = "SELECT task, row, dtype, shape, kind, value, name FROM recent WHERE id = ?"
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(self._connect()) as c:
+        with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(self._connect()) as c:
             shared = c.execute(query, (id,)).fetchone()
             if shared is None:
                 return None
@@ -137,7 +139,8 @@ class Recent:
         connection, unweighed, ended = None, 0, False
         while not ended:
             gathered = self._gather()
-            waiting = [asked for asked in gathered if isinstance(asked, tuple)]
+            ids = [id for id in gathered if isinstance(id, str)]
+            waiting = [(id, asked) for id in ids if (asked := self._kept.find(id)) is not None]
             ended = gathered[-1] is None
             if waiting:
                 connection, unweighed = self._insert(connection, waiting, unweighed)
@@ -161,16 +164,19 @@ class Recent:
                 self._shrink(connection)
                 unweighed = 0
             connection.execute("COMMIT")
-        except sqlite3.Error:  # feedback to these needs the worker that answered; nothing acknowledged is lost
+        except (
+            sqlite3.Error,
+            OSError,
+        ):  # feedback to these needs the worker that answered; nothing acknowledged is lost
             if connection is not None:
                 connection.close()
             connection = None
         return connection, unweighed
 
-    def _gather(self) -> list[tuple[str, Asked] | threading.Event | None]:
+    def _gather(self) -> list[str | threading.Event | None]:
         """What waits, a moment after the first came; None stands at the end of everything."""
         waiting = [self._queue.get()]
-        if isinstance(waiting[0], tuple):
+        if isinstance(waiting[0], str):
             time.sleep(_MOMENT)
         with contextlib.suppress(queue.Empty):
             while waiting[-1] is not None and len(waiting) < _MOST:

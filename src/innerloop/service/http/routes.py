@@ -74,6 +74,7 @@ _IMPORT_FORM = {
 _IMPORT_BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _IMPORT_FORM}}}}
 
 Name = Annotated[str, Path(pattern=NAME, description="Of the task.", examples=["intents"])]
+# SQLite's integers end there: a larger one would be a failure and not a 404.
 Id = Annotated[int, Path(ge=0, lt=2**63, description="Of the example.", examples=[1])]
 
 
@@ -118,6 +119,7 @@ async def asked(
         return worker.store
     digest = await payload.digest(request)
     key = request.scope.get(KEY)
+    # Each key has names of its own: nobody is answered with what another client changed.
     client = "" if key is None else str(key.id)
     return worker.store.asked(Once(client=client, key=idempotency_key, digest=digest))
 
@@ -167,12 +169,14 @@ def _taught(change: Change) -> TaughtOut:
 async def predict(name: Name, request: Request, worker: Worker) -> Response:
     """The class of one example or of many; null where it is none of these."""
     version, answers = await worker.predict(name, await payload.questions(request, worker.limits))
+    # No model is made of it, which would check every probability once more.
     return JSONResponse({"version": version, "predictions": [{"id": id} | a.to_json() for id, a in answers]})
 
 
 @router.post("/tasks", status_code=201, tags=["tasks"])
 async def create_task(body: TaskIn, worker: Worker, store: Asked, reach: Reach) -> TaskOut:
     """Make a task; it is taught by giving it examples."""
+    # The name is in the body, where `permitted` cannot see it.
     reach.check(body.name)
     return _task(await worker.create(store, body.name, body.source, body.reject), {}, None)
 

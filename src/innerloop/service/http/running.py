@@ -106,8 +106,10 @@ def serve(settings: Settings) -> None:
     from innerloop.service.http.recent import remove
 
     store = Path(settings.store).expanduser()
+    # What a server left that was killed.
     remove(store)
     with tempfile.TemporaryDirectory(prefix="innerloop-metrics-") as folder:
+        # Workers are spawned and import the application by its name: nothing else reaches them.
         os.environ[ENVIRONMENT] = settings.to_json()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         config = uvicorn.Config(
@@ -132,6 +134,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "log_level": "warning",
         "server_header": False,
         "http": Connections(most, settings.limits.address_connections, Proxies(settings.proxy), idle=_IDLE),
+        # The guard looks at HTTP alone: a websocket would pass it.
         "ws": "none",
         "h11_max_incomplete_event_size": HEADER_BYTES,
         "proxy_headers": False,  # uvicorn believes anyone on loopback; `guard` believes --proxy
@@ -164,6 +167,7 @@ def _await(settings: Settings, port: int) -> None:
     while True:
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection = http.client.HTTPConnection(host, port, timeout=60)
+            # Called by a name that every server answers to, whatever it listens on.
             connection.request("GET", "/healthz", headers={"Host": "localhost"})
             if connection.getresponse().status == http.HTTPStatus.OK:
                 break

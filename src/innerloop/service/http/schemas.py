@@ -5,7 +5,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
+# It is a part of paths and the name of a download: no slash, and no dot in front.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+# A field that nobody reads is a mistake that the client should hear of; so is a number sent as text.
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 

@@ -65,9 +65,11 @@ class Service:
         self.batcher = Batcher(threads, self.limits.waiting, seen=self.metrics.batch)
         folder = self.store.database.path.parent
         shared = folder if settings.workers > 1 else None
+        # Several workers share one, which their parent has removed: here it would be in use already.
         if shared is None:
             remove(folder)
         self.recent = Recent(self.limits, shared)
+        # By id and version: what another worker changes has another key, so nobody need be told.
         self._adapted: Cache[Adapted] = Cache(self.limits.adapted, self.limits.adapted_mb * 1e6, lambda a: a.size)
         self._turn: dict[str, tuple[Task, Source]] = {}
         for name in filter(is_file, settings.sources):
@@ -75,6 +77,7 @@ class Service:
 
     def close(self) -> None:
         """Refuse what waits."""
+        # The store last: all the others may still be using it.
         self._daily.close()
         self.batcher.close(finish=False)
         self.recent.close()
@@ -237,6 +240,7 @@ class Service:
     ) -> list[Any]:
         """Results of items, one for each example, that are worked on in turns with those of other requests."""
         pictures = any(example.kind == "pictures" for example in raw)
+        # Headers of hundreds of pictures would hold the event loop.
         costs = await _thread(costs_of, raw) if pictures else costs_of(raw)
         future = self.batcher.submit(queue, items, work, alone, costs)
         if (turn := TURN.get()) is not None:
@@ -267,7 +271,7 @@ class Service:
             task = self.store.task(name, wait=False)
         except BusyError:  # every other request would wait with this one
             return None
-        source = self.sources.loaded(task.file or task.source)
+        source = self.sources.loaded(task.source, task.file)
         if source is None:
             return None
         source = replace(source, reading=task.reading)
@@ -309,6 +313,7 @@ class Service:
 def _encoded(asked: Sequence[tuple[Raw, Source]], pixels: int) -> list[np.ndarray]:
     """Rows of examples for several tasks of one source: together where they are read alike."""
     raw = [example for example, _ in asked]
+    # Before any is decoded: few bytes can unfold to gigabytes.
     for example in raw:
         if example.kind == "pictures":
             thumbnails.check(example.value, example.name, pixels)

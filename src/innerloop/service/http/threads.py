@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.turns import TURN
 
 T = TypeVar("T")
 _READERS = 16
@@ -33,6 +34,9 @@ class Threads:
         Raises:
             HTTPError: Too many wait already (503).
         """
+        if (turn := TURN.get()) is not None:
+            turn.end()  # who waits for a store that somebody else holds goes on looking
+        # Counted here, as a limiter lets any number wait.
         if self._changes >= self._most:
             raise HTTPError(503, f"{self._changes:,} changes wait for the store already: try again", retry=2)
         self._changes += 1

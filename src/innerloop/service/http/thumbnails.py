@@ -14,6 +14,7 @@ from innerloop.tasks.exif import open_picture, upright
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+# No others: each of Pillow's readers is a way in, and that of EPS starts another program.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _SIDE = 256
 _SMALL = 64
@@ -51,6 +52,7 @@ def thumbnail(content: bytes, name: str, pixels: int) -> tuple[bytes, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's warnings about odd files; what cannot be read raises
             picture.draft("RGB", (2 * _SIDE, 2 * _SIDE))  # JPEGs are decoded at a fraction of their size
+            # Of 16 bits: converted as they are, all that is brighter than 255 would be white.
             if picture.mode.startswith("I"):
                 picture = picture.point(lambda value: value / 257).convert("L")
             picture.load()

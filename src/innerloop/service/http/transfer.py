@@ -97,6 +97,7 @@ def task_name(file_name: str) -> str:
 
 def _insert(store: Store, sources: Sources, name: str, taught: Taught, content: bytes) -> Task:
     source = taught.source
+    # A stranger wrote it, and it is shown on the page and in logs.
     if not source.name.isprintable() or not 1 <= len(source.name) <= _LONGEST:
         raise InputError(f"the file names a source of {len(source.name):,} characters, or of none that can be shown")
     task = transfer.insert(store, name, taught, content, _labels(taught, store.limits), _pictures(taught))

@@ -35,6 +35,7 @@ class Turns:
     """Those of all clients of one worker."""
 
     def __init__(self) -> None:
+        # Weak: addresses come without end, and a client's places go with the last of its turns.
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     def of(self, client: str) -> Turn:
