@@ -9,7 +9,7 @@ import pytest
 from innerloop.core.errors import InputError
 from innerloop.service.http.errors import as_http
 from innerloop.service.limits import Limits
-from innerloop.service.store import database
+from innerloop.service.store import database, schema
 from innerloop.service.store.errors import StoreError
 from innerloop.service.store.keys import Keys
 from innerloop.service.store.records import Example
@@ -340,7 +340,7 @@ def test_steps_back_and_forth_are_those_of_a_task_in_memory(store, monkeypatch, 
 
 def test_a_store_of_the_version_before_becomes_one_of_today(tmp_path):
     with sqlite3.connect(tmp_path / "store.sqlite") as c:
-        c.executescript(database._TABLES)
+        c.executescript(schema._TABLES)
         c.execute(f"PRAGMA application_id = {database._OURS}")
         c.execute("PRAGMA user_version = 2")
         c.execute("INSERT INTO tasks VALUES (7, 't', 's', 'features', NULL, 'then', 0, NULL, NULL, NULL, NULL)")
