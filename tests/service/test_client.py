@@ -11,6 +11,7 @@ from innerloop.core.errors import InputError
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.service.client import Client, ServiceError, Task
 from innerloop.service.limits import Limits
+from innerloop.service.parts import parts
 from innerloop.service.store import keys
 from tests.service.live import draw, service, train
 
@@ -88,7 +89,7 @@ def test_the_downloaded_file_answers_as_the_service_does(task, tmp_path):
 
 
 def test_many_examples_go_in_several_requests_and_come_back_in_order(task, tmp_path, monkeypatch):
-    monkeypatch.setattr("innerloop.service.client._AT_ONCE", 2)
+    monkeypatch.setattr("innerloop.service.parts._AT_ONCE", 2)
     pictures = [path.read_bytes() for shape in THREE for path in draw(tmp_path, shape, 3, seed=7)]
     before = task.show().version
     assert task.add(pictures, ["circle"] * 3 + ["cross"] * 3 + ["square"] * 3) == before + 5
@@ -97,6 +98,14 @@ def test_many_examples_go_in_several_requests_and_come_back_in_order(task, tmp_p
     alone = [task.predict([picture])[0].probabilities for picture in pictures]
     assert [pytest.approx(a, abs=1e-5) for a in alone] == together
     assert len({tuple(a.values()) for a in alone}) == len(pictures)
+
+
+def test_no_request_of_numbers_is_larger_than_it_may_be(monkeypatch):
+    monkeypatch.setattr("innerloop.service.parts._BYTES", 10_000)
+    rows = np.random.default_rng(0).normal(size=(40, 100)) * -1e-300  # the longest that JSON spells
+    requests = list(parts(rows, "features"))
+    assert [place for _, places in requests for place in places] == list(range(40))
+    assert max(len(json.dumps(part)) for part, _ in requests) < 1.2 * 10_000, "what stands around the numbers is little"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.service.limits import Limits
 from innerloop.service.store.erase import erase
+from innerloop.service.store.errors import BusyError
 from innerloop.service.store.records import Example
 from innerloop.service.store.store import Store
 from innerloop.service.store.undo import redo, undo
@@ -155,6 +156,41 @@ def test_while_somebody_reads_it_says_that_bytes_are_left_and_does_it_when_asked
         other.close()
         assert client.delete("/api/tasks/t/examples/1?forever=1").status_code == 404
         assert are_there(tmp_path, SECRET.encode()) == [False]
+
+
+def test_what_another_worker_erases_while_one_scrubs_is_scrubbed_as_well(tmp_path):
+    first, second = Store(tmp_path), Store(tmp_path)
+    first.create("t", "plain", "texts", None)
+    texts = [f"{SECRET}{i}" for i in range(3)]
+    ids = first.add("t", [Example(row=np.zeros(3, np.float32), label="a", text=text) for text in texts]).ids
+    erase(first, "t", ids[0])
+    writer: Any = first.database._writer
+    writer.set_trace_callback(
+        lambda statement: erase(second, "t", ids[1]) if "wal_checkpoint(TRUNCATE)" in statement else None
+    )
+    first.database.scrub()  # its pages were written anew before the second one was erased
+    writer.set_trace_callback(None)
+    assert [e["id"] for e in first.examples("t", None, 10, 0)] == [ids[2]]
+    assert writer.execute("SELECT unscrubbed FROM totals").fetchone()[0] == ids[1]
+    second.database.scrub()
+    assert writer.execute("SELECT unscrubbed FROM totals").fetchone()[0] == 0
+    assert are_there(tmp_path, *(text.encode() for text in texts)) == [False, False, True]
+    for store in (first, second):
+        store.close()
+
+
+def test_a_scrub_that_a_change_elsewhere_holds_up_says_what_is_left(tmp_path):
+    store = Store(tmp_path, Limits(store_seconds=0.2))
+    store.create("t", "plain", "features", None)
+    (id,) = store.add("t", [Example(row=np.zeros(3, np.float32), label="a")]).ids
+    erase(store, "t", id)
+    other = sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(BusyError, match="still in the files"):
+        store.database.scrub()
+    other.close()
+    store.database.scrub()
+    store.close()
 
 
 @pytest.mark.parametrize("value", ["maybe", "2"])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from innerloop.evaluate import Result
+from innerloop.evaluate.result import ONE_TRAINING
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.service.client import Client, Task
 from innerloop.service.store import keys
@@ -325,7 +326,13 @@ def test_runs_are_drawn_and_compared(page):
     assert page.locator(".plot").first.locator(".scatterlayer .trace").count() == 2
     assert "hasty" in page.locator(".plot").first.get_attribute("aria-label")
     table = page.get_by_role("region", name=re.compile("20 episodes, inductive, 5-way 2-shot shapes"))
-    assert re.search(r"[+−]\d+\.\d ± \d+\.\d points", table.inner_text())
+    assert re.search(r"[+-]\d+\.\d+ ± \d+\.\d+ points", table.inner_text())
+    page.get_by_text(ONE_TRAINING).wait_for()
+    page.goto("/#main")  # as "Skip to the content" does: the page stays, with its curves
+    page.wait_for_timeout(200)
+    assert page.locator(".plot").first.locator(".scatterlayer .trace").count() == 2
+    page.goto("/#/runs")
+    page.locator(".js-plotly-plot .legendtext").first.wait_for()
     page.get_by_label("Show hasty").uncheck()
     eventually(page, "document.querySelector('.plot .scatterlayer').children.length === 1")
     page.reload()

@@ -44,6 +44,7 @@ class Kept(NamedTuple, Generic[Measured]):
         content = {k: v for k, v in self.result.to_json().items() if scores or k != "scores"}
         score = self.result.protocol.score
         more = {"metric": self.result.protocol.metric, "conditions": self.result.conditions}
+        more |= {"number": self.result.number}
         more |= {k: getattr(score, k) for k in ("title", "percent", "higher_is_better")}
         return content | about | {"mark": self.mark, "warning": self._without_place(self.warning)} | more
 

@@ -9,7 +9,6 @@ with Client("http://127.0.0.1:8000") as client:
 ```
 """
 
-import base64
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -22,17 +21,13 @@ import numpy as np
 
 from innerloop.core import files
 from innerloop.core.errors import InnerloopError, InputError
+from innerloop.service.parts import Example, parts
 from innerloop.service.replies import Prediction, StoredExample, TaskInfo, Version, known, task_info
 
 if TYPE_CHECKING:
     import httpx
 
-Example = str | Path | bytes | np.ndarray | Sequence[float]
-"""A picture (path, or bytes of a file), a text, or a vector of features; strings are paths in tasks of pictures."""
-
-__all__ = ["Client", "Prediction", "ServiceError", "StoredExample", "Task", "TaskInfo", "Version"]
-_AT_ONCE = 200
-_BYTES = 16_000_000
+__all__ = ["Client", "Example", "Prediction", "ServiceError", "StoredExample", "Task", "TaskInfo", "Version"]
 _LONGEST_WAIT = 30.0
 
 
@@ -242,7 +237,7 @@ class Task:
                 f"{len(examples)} examples and {len(known)} labels: give one label for each, or one for all"
             )
         version = None
-        for part, which in self._parts(examples):
+        for part, which in parts(examples, self.kind):
             rows = [row | {"label": known[i]} for row, i in zip(part, which, strict=True)]
             answer = self.client.request("POST", f"{self._path}/examples", json={"examples": rows})
             version = answer.json()["version"]
@@ -258,7 +253,7 @@ class Task:
             ServiceError: The service refused, as when the task knows fewer than two classes.
         """
         predictions = []
-        for part, _ in self._parts(examples):
+        for part, _ in parts(examples, self.kind):
             kind = next(iter(part[0]))
             body = {f"{kind}s" if kind != "features" else kind: [row[kind] for row in part]}
             answer = self.client.request("POST", f"{self._path}/predict", looks=True, json=body).json()
@@ -339,43 +334,6 @@ class Task:
     def _back(self, verb: str, body: dict[str, int | None] | None, seen: int | None) -> int:
         headers = {} if seen is None else {"If-Match": f'"{seen}"'}
         return self.client.request("POST", f"{self._path}/{verb}", json=body, headers=headers).json()["version"]
-
-    def _parts(self, examples: Sequence[Example] | np.ndarray) -> Iterator[tuple[list[dict[str, Any]], list[int]]]:
-        """Requests' worth of examples, each as its JSON with its place."""
-        if isinstance(examples, str | bytes | Path):
-            raise InputError("this is one example: give a list of them")
-        rows: list[dict[str, Any]] = []
-        places: list[int] = []
-        size = 0
-        for i, example in enumerate(examples):
-            row = self._row(example)
-            bulk = sum(8 * len(value) if isinstance(value, list) else len(value) for value in row.values())
-            if rows and (len(rows) == _AT_ONCE or size + bulk > _BYTES or row.keys() != rows[0].keys()):
-                yield rows, places
-                rows, places, size = [], [], 0
-            rows.append(row)
-            places.append(i)
-            size += bulk
-        if rows:
-            yield rows, places
-
-    def _row(self, example: Example) -> dict[str, Any]:
-        if isinstance(example, bytes):
-            return {"image": base64.b64encode(example).decode()}
-        if isinstance(example, Path) or (isinstance(example, str) and self.kind == "pictures"):
-            try:
-                return {"image": base64.b64encode(Path(example).read_bytes()).decode()}
-            except OSError as error:
-                raise InputError(f"{example} cannot be read: {error.strerror or error}") from error
-        if isinstance(example, str):
-            return {"text": example}
-        try:
-            values = np.asarray(example, dtype=np.float64).ravel()
-        except (TypeError, ValueError) as error:
-            raise InputError(f"an example is a picture, a text or a vector of numbers, got {example!r:.60}") from error
-        if not np.isfinite(values).all():
-            raise InputError("an example holds NaN or infinite values: remove or fill them")
-        return {"features": values.tolist()}
 
 
 def _wait(answer: "httpx.Response") -> float | None:

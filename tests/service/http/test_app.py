@@ -9,6 +9,8 @@ from starlette.testclient import TestClient
 
 from innerloop.engine import load
 from innerloop.engine.checkpoint import save_params
+from innerloop.evaluate.compare import compare
+from innerloop.evaluate.result import ONE_TRAINING, Result
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
 from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.service.http.app import create
@@ -332,6 +334,15 @@ def test_a_learner_with_fixed_ways_refuses_a_class_too_many(tmp_path):
         assert names[0] == (file.name, None, None), "the run's own number first, baselines after it"
         assert {baseline for _, baseline, _ in names[1:]} == {"untrained", "pixels"}
         assert "scores" not in summary["tests"][0] and summary["tests"][0]["title"] == "accuracy"
+        assert summary["tests"][0]["number"] == Result.load(file).number
+        (table,) = client.get("/api/comparisons", params={"run": "two"}).json()
+        results = [Result.load(tmp_path / "runs" / "two" / row["file"]) for row in table["rows"]]
+        printed = compare(*results)
+        assert [row["difference"] for row in table["rows"]] == [row.cells[2] or None for row in printed.rows]
+        assert table["measured"] == printed.notes and ONE_TRAINING in table["measured"]
+        assert table["rows"][0]["baseline"] is None and table["rows"][0]["run"] == "two"
+        assert client.get("/api/comparisons?run=two&run=nix").status_code == 404
+        assert client.get("/api/comparisons").status_code == 422
         learner, params = load(tmp_path / "runs" / "two")
         save_params(tmp_path / "runs" / "two", learner, {k: v + 0.1 for k, v in params.items()})
         stale = client.get("/api/runs/two").json()["tests"][0]

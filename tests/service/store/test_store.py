@@ -1,6 +1,8 @@
 import random
+import shutil
 import sqlite3
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,13 +11,15 @@ import pytest
 from innerloop.core.errors import InputError
 from innerloop.service.http.errors import as_http
 from innerloop.service.limits import Limits
-from innerloop.service.store import database
+from innerloop.service.store import database, schema
 from innerloop.service.store.errors import StoreError
 from innerloop.service.store.keys import Keys
 from innerloop.service.store.records import Example
 from innerloop.service.store.store import Store
 from innerloop.service.store.transfer import recorded
 from innerloop.service.store.undo import redo, undo
+
+RELEASED = Path(__file__).parents[2] / "releases" / "0.1.0"
 
 
 @pytest.fixture
@@ -340,7 +344,7 @@ def test_steps_back_and_forth_are_those_of_a_task_in_memory(store, monkeypatch, 
 
 def test_a_store_of_the_version_before_becomes_one_of_today(tmp_path):
     with sqlite3.connect(tmp_path / "store.sqlite") as c:
-        c.executescript(database._TABLES)
+        c.executescript(schema._TABLES)
         c.execute(f"PRAGMA application_id = {database._OURS}")
         c.execute("PRAGMA user_version = 2")
         c.execute("INSERT INTO tasks VALUES (7, 't', 's', 'features', NULL, 'then', 0, NULL, NULL, NULL, NULL)")
@@ -356,3 +360,27 @@ def test_a_store_of_the_version_before_becomes_one_of_today(tmp_path):
     assert [key.tasks for key in Keys(store.database).all()] == [None]
     store.close()
     Store(tmp_path).close()
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+def test_a_migration_that_ends_half_way_leaves_the_store_as_it_was(tmp_path, monkeypatch, version):
+    if version == 1:
+        shutil.copy(RELEASED / "store.sqlite", tmp_path)
+    elif version == 2:
+        with sqlite3.connect(tmp_path / "store.sqlite") as c:
+            c.executescript(schema._TABLES)
+            c.execute(f"PRAGMA application_id = {database._OURS}")
+            c.execute("PRAGMA user_version = 2")
+        c.close()
+    half = tuple((*steps[:-2], "SELECT * FROM what_ends_it") for steps in schema.STEPS_UP)
+    monkeypatch.setattr(database, "STEPS_UP", half)
+    with pytest.raises(InputError, match="what_ends_it"):
+        Store(tmp_path)
+    with sqlite3.connect(tmp_path / "store.sqlite") as c:
+        assert c.execute("PRAGMA user_version").fetchone()[0] == version
+        assert c.execute("SELECT count(*) FROM sqlite_master WHERE name = 'totals'").fetchone()[0] == 0
+    c.close()
+    monkeypatch.undo()
+    store = Store(tmp_path)
+    assert store.count() == len(store.tasks())
+    store.close()

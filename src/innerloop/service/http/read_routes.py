@@ -8,9 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from fastapi import Path as InPath
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from innerloop import problems
 from innerloop.core import files
@@ -19,9 +19,11 @@ from innerloop.core.names import of_path
 from innerloop.engine import checkpoint
 from innerloop.engine.log import read_metrics
 from innerloop.evaluate import kept
+from innerloop.evaluate.compare import compare
+from innerloop.evaluate.result import Result
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.routes import REFUSALS, Worker
-from innerloop.service.http.schemas import Health, RunDetails, RunOut, SourceOut
+from innerloop.service.http.schemas import ComparisonOut, Health, RunDetails, RunOut, SourceOut
 
 router = APIRouter(responses=REFUSALS)
 WEB = Path(__file__).parents[1] / "web"
@@ -40,6 +42,9 @@ _PLOTLY = "plotly.min.js"
 _LINES = 2_000
 """Lines of a run's metrics in one answer; longer runs are thinned."""
 
+_SIDE_BY_SIDE = 200
+"""Runs in one comparison."""
+_RunName = Annotated[str, Field(max_length=200)]
 Run = Annotated[str, InPath(max_length=200, description="Of the run folder.", examples=["protonet"])]
 
 
@@ -92,6 +97,38 @@ def show_run(name: Run, worker: Worker) -> RunDetails:
         score=_score(config.get("record") or {}),
         metrics=_curve(folder / "metrics.jsonl"),
         tests=[_sayable(one.to_json(scores=True)) for one in kept.results(folder)],
+    )
+
+
+@router.get("/api/comparisons", tags=["runs"])
+def compare_runs(
+    worker: Worker, run: Annotated[list[_RunName], Query(min_length=1, max_length=_SIDE_BY_SIDE)]
+) -> list[ComparisonOut]:
+    """Tests of several runs side by side as `innerloop compare` prints them: a table for each protocol.
+
+    Runs' own results come before those of baselines; differences are paired, and to the first row.
+    """
+    folders = _folders(worker)
+    entries: list[tuple[str, kept.Kept[Result]]] = []
+    for name in dict.fromkeys(run):
+        if name not in folders:
+            raise HTTPError(404, f"there is no run '{name}' here")
+        entries += [(name, one) for one in kept.results(folders[name])]
+    tables: dict[str, list[tuple[str, kept.Kept[Result], Result]]] = {}
+    for name, one in sorted(entries, key=lambda entry: entry[1].baseline is not None):
+        if one.result is not None:
+            tables.setdefault(one.result.protocol.hash, []).append((name, one, one.result))
+    return [_comparison(rows) for rows in tables.values()]
+
+
+def _comparison(tests: list[tuple[str, kept.Kept[Result], Result]]) -> ComparisonOut:
+    table = compare(*(result for _, _, result in tests))
+    rows = [
+        _sayable(one.to_json() | {"run": name, "difference": row.cells[-1] or None})
+        for (name, one, _), row in zip(tests, table.rows, strict=True)
+    ]
+    return ComparisonOut(
+        hash=table.protocol.hash, conditions=_sayable(tests[0][2].conditions), measured=_sayable(table.notes), rows=rows
     )
 
 

@@ -222,6 +222,15 @@ class RunOut(BaseModel):
     tests: list[dict[str, Any]]
 
 
+class ComparisonOut(BaseModel):
+    """Results of one protocol, side by side."""
+
+    hash: str = Field(description="Of the protocol.")
+    conditions: str = Field(examples=["600 episodes, inductive, 5-way 1-shot omniglot test"])
+    measured: str = Field(description="What the intervals and differences are.")
+    rows: list[dict[str, Any]] = Field(description="Tests with their run and their difference to the first.")
+
+
 class RunDetails(BaseModel):
     """What a run was, how it learned, and what it reached."""
 

@@ -1,4 +1,4 @@
-"""The SQLite file of a store: its tables, its connections, one transaction a change."""
+"""The SQLite file of a store: its connections, one transaction a change."""
 
 import contextlib
 import logging
@@ -13,10 +13,10 @@ from urllib.parse import quote
 from innerloop.core.errors import InputError
 from innerloop.service.store.errors import BusyError, LostError, StoreError
 from innerloop.service.store.files import Watched, make_private
+from innerloop.service.store.schema import SCHEMA, STEPS_UP
 
 _LOG = logging.getLogger("innerloop.service")
 
-SCHEMA = 3
 _OURS = 0x696C6F70
 """SQLite's application id of our files: "ilop"."""
 _FILE = "store.sqlite"
@@ -28,90 +28,6 @@ _SHOWN = 200
 """Characters of what SQLite says."""
 _BUSY = "the store is busy: try again"
 _STILL = "what was erased is shown to nobody, but its bytes are still in the files of the store: it is busy, try again"
-_FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
-_TABLES = f"""
-{_FILES};
-CREATE TABLE tasks (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE,
-    source TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    reject REAL,
-    created TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    dtype TEXT,
-    shape TEXT,
-    reading TEXT,
-    file TEXT REFERENCES files (hash)
-) STRICT;
-CREATE TABLE versions (
-    task INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
-    version INTEGER NOT NULL,
-    time TEXT NOT NULL,
-    action TEXT NOT NULL,
-    classes INTEGER NOT NULL,
-    examples INTEGER NOT NULL,
-    undo INTEGER,
-    redo TEXT NOT NULL DEFAULT '[]',
-    PRIMARY KEY (task, version)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE examples (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    task INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
-    row BLOB NOT NULL,
-    text TEXT,
-    picture BLOB,
-    mime TEXT,
-    added TEXT NOT NULL
-) STRICT;
-CREATE INDEX examples_of_task ON examples (task);
-CREATE TABLE members (
-    task INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
-    example INTEGER NOT NULL REFERENCES examples (id) ON DELETE CASCADE,
-    label TEXT NOT NULL,
-    since INTEGER NOT NULL,
-    until INTEGER,
-    PRIMARY KEY (task, example, since)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX members_of_example ON members (example);
-CREATE INDEX members_now ON members (task, label, example) WHERE until IS NULL;
-CREATE TABLE keys (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL,
-    scope TEXT NOT NULL,
-    hash BLOB NOT NULL UNIQUE,
-    created TEXT NOT NULL,
-    revoked TEXT
-) STRICT;
-"""
-"""An example is a member of the versions `since` <= v < `until` (NULL: of all later ones). Nothing else is ever changed
-in a row, so what a version holds stays true whatever comes after. A task that came as a `.fewshot` file has its learner
-in `files`."""
-_FROM_1 = (
-    _FILES,
-    "ALTER TABLE tasks ADD COLUMN reading TEXT",
-    "ALTER TABLE tasks ADD COLUMN file TEXT REFERENCES files (hash)",
-    "ALTER TABLE versions ADD COLUMN undo INTEGER",
-    "ALTER TABLE versions ADD COLUMN redo TEXT NOT NULL DEFAULT '[]'",
-    "UPDATE versions SET undo = version - 1 WHERE version > 1",
-)
-"""What makes a store of release 0.1.0 the second one; how its examples are read was not decided (`Reading()`)."""
-_FROM_2 = (
-    "CREATE TABLE totals (tasks INTEGER NOT NULL, unscrubbed INTEGER NOT NULL) STRICT",
-    "INSERT INTO totals SELECT count(*), 0 FROM tasks",
-    "CREATE TRIGGER task_inserted AFTER INSERT ON tasks BEGIN UPDATE totals SET tasks = tasks + 1; END",
-    "CREATE TRIGGER task_deleted AFTER DELETE ON tasks BEGIN UPDATE totals SET tasks = tasks - 1; END",
-    "ALTER TABLE versions ADD COLUMN same INTEGER",
-    "CREATE INDEX members_open ON members (task, example) WHERE until IS NULL",
-    "CREATE INDEX members_since ON members (task, since, example)",
-    "CREATE INDEX members_until ON members (task, until, example) WHERE until IS NOT NULL",
-    "ALTER TABLE keys ADD COLUMN tasks TEXT",
-    "CREATE TABLE answers (id INTEGER PRIMARY KEY AUTOINCREMENT, client TEXT NOT NULL, key TEXT NOT NULL, "
-    "digest BLOB NOT NULL, answer TEXT NOT NULL, time REAL NOT NULL, UNIQUE (client, key)) STRICT",
-    "CREATE INDEX answers_by_time ON answers (time)",
-)
-_STEPS_UP = (tuple(_TABLES.strip().rstrip(";").split(";\n")) + _FROM_2, _FROM_1 + _FROM_2, _FROM_2)
-"""What makes a store of each earlier version one of today; 0 is an empty file."""
 
 
 class Database:
@@ -224,16 +140,19 @@ class Database:
             raise BusyError(_STILL)
         try:
             with self._explained():
-                c = self._writer
-                assert c is not None
+                c = self._taken()
                 c.execute(f"PRAGMA busy_timeout = {int(1000 * self._seconds)}")
-                if not c.execute("SELECT unscrubbed FROM totals").fetchone()[0]:
+                erased = c.execute("SELECT unscrubbed FROM totals").fetchone()[0]
+                if not erased:
                     return
                 c.execute("VACUUM")
                 if c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                    raise BusyError(_STILL)
-                c.execute("UPDATE totals SET unscrubbed = 0")
+                    raise BusyError(_BUSY)
+                # Another worker may have erased one more meanwhile, which these pages may still have had.
+                c.execute("UPDATE totals SET unscrubbed = 0 WHERE unscrubbed = ?", (erased,))
                 self.check()
+        except BusyError as error:
+            raise BusyError(_STILL) from error
         finally:
             self._turn.release()
 
@@ -254,6 +173,12 @@ class Database:
                 self._writer.close()
                 self._writer = None
 
+    def _taken(self) -> sqlite3.Connection:
+        """The connection that changes go over, to whom the turn is; a thread that closes may have been first."""
+        if self._writer is None:
+            raise self._lost or BusyError(_BUSY)
+        return self._writer
+
     def _open(self) -> None:
         with self._turn:
             if self._writer is None:
@@ -263,8 +188,7 @@ class Database:
                 self._writer = writer
 
     def _transaction(self, deadline: float) -> Iterator[sqlite3.Connection]:
-        connection = self._writer
-        assert connection is not None
+        connection = self._taken()
         left = max(0, int(1000 * (deadline - time.monotonic())))
         connection.execute(f"PRAGMA busy_timeout = {left}")
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
@@ -307,9 +231,7 @@ class Database:
             connection = self._fresh(_READ_SECONDS if wait else 0.0)
         if connection is None:
             with self._turn:
-                if self._writer is None:
-                    raise self._lost or BusyError(_BUSY)
-                yield self._writer
+                yield self._taken()
             return
         try:
             yield connection
@@ -380,7 +302,7 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version < SCHEMA:
-                for statement in _STEPS_UP[version]:
+                for statement in STEPS_UP[version]:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {_OURS}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")

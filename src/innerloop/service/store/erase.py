@@ -41,7 +41,8 @@ def erase(store: Store, name: str, example: int, expected: int | None = None, ba
             c.execute(_WITHOUT, (task.id, since, until, label))
         if bare is not None:
             c.execute("UPDATE files SET content = ? WHERE hash = ?", (bare, task.file))
-        c.execute("UPDATE totals SET unscrubbed = 1")
+        # The example's id, which no other erasing has: whoever scrubs sees by it whether one more came meanwhile.
+        c.execute("UPDATE totals SET unscrubbed = ?", (example,))
         # Undoing goes on to the change before this one, which nothing brings back.
         return Done(f"erase {example}", (example,), back=(pointers(c, task, task.version)[0], ()))
 

@@ -58,7 +58,7 @@ async function send(method, path, { json, form, version, name = newName() } = {}
     throw new ApiError(401, "this needs an API key");
   }
   if ([429, 503].includes(answer.status) && answer.headers.has("Retry-After") && tries > 1) {
-    // Refused before anything was done, because there is too much at once: it may be sent again.
+    // There is too much at once. What was done all the same, as an erasing whose bytes are still there, is known by its name.
     await pause(Math.min(10, Number(answer.headers.get("Retry-After")) || 1));
     return send(method, path, { json, form, version, name }, tries - 1);
   }
@@ -96,6 +96,7 @@ export const erase = (name, id) => call("DELETE", `${of(name)}/examples/${part(i
 export const feedback = (name, prediction, label) => call("POST", `${of(name)}/feedback`, { json: { prediction, label } });
 export const runs = () => call("GET", "api/runs");
 export const run = (name) => call("GET", `api/runs/${name.split("/").map(part).join("/")}`);
+export const comparisons = (names) => call("GET", `api/comparisons?${new URLSearchParams(names.map((name) => ["run", name]))}`);
 
 export function examples(name, label, limit, after) {
   const query = new URLSearchParams({ label, limit });

@@ -10,10 +10,10 @@ let leave = () => {};
 let first = true;
 
 async function show() {
+  const hash = location.hash || "#/";
+  if (!hash.startsWith("#/")) return;  // "Skip to the content" stays on the page, which goes on looking for changes
   leave();
   leave = () => {};
-  const hash = location.hash || "#/";
-  if (!hash.startsWith("#/")) return;  // "Skip to the content"
   const [page, ...rest] = hash.slice(2).split("/");
   let gone = false;
   let stop = () => {};

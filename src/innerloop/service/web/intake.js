@@ -124,13 +124,14 @@ export class Intake {
 
 const AT_ONCE = 50;
 const BYTES = 16e6;
+const NUMBER = 25;  // bytes of the longest number in JSON, with its comma
 
 /** Splits things into what goes into one request each: not too many, and not too large together. */
 export function* requests(things) {
   let some = [];
   let bytes = 0;
   for (const thing of things) {
-    const size = thing.file?.size ?? 0;
+    const size = thing.file?.size ?? NUMBER * (thing.features?.length ?? 0);
     if (some.length && (some.length === AT_ONCE || bytes + size > BYTES)) {
       yield some;
       [some, bytes] = [[], 0];

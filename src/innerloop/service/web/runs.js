@@ -32,14 +32,18 @@ export async function runsPage(place, [chosen]) {
     try {
       const shown = names.filter((name) => picked.has(name));
       for (const name of shown) if (!loaded.has(name)) loaded.set(name, { name, ...(await api.run(name)) });
+      const comparisons = shown.length ? await api.comparisons(shown) : [];
       if (mine !== drawing) return;
       stop();
       const details = shown.map((name) => loaded.get(name));
       const plots = h("div", { class: "plots" });
       detail.replaceChildren(
         h("section", { "aria-labelledby": "curves" }, h("h2", { id: "curves" }, "Learning curves"), plots),
-        h("section", { "aria-labelledby": "results" }, h("h2", { id: "results" }, "Results"), tables(details)));
-      stop = await curves(plots, details);
+        h("section", { "aria-labelledby": "results" }, h("h2", { id: "results" }, "Results"), tables(details, comparisons)));
+      const end = await curves(plots, details);
+      // Plotly may come late, when other runs are drawn already: their curves are what there is to stop then.
+      if (mine === drawing) stop = end;
+      else end();
     } catch (problem) {
       error.show(problem);
     }
@@ -55,7 +59,7 @@ export async function runsPage(place, [chosen]) {
 
   place.append(list(runs, picked, choose), error.element, detail);
   await draw();
-  return () => { drawing = -1; stop(); };
+  return () => { drawing = NaN; stop(); };  // equal to no drawing, those that are under way among them
 }
 
 function list(runs, picked, choose) {
@@ -80,30 +84,14 @@ function tested(tests) {
 
 const mark = (test) => (test.mark ? h("span", { class: "tag warn" }, test.mark) : null);
 
-function score(test) {
-  const [scale, unit] = test.percent ? [100, "%"] : [1, ""];
-  const digits = test.percent ? 1 : 3;
-  if (!Number.isFinite(test.mean)) return "no value";
-  return `${(scale * test.mean).toFixed(digits)}${unit}${Number.isFinite(test.ci95) ? ` ± ${(scale * test.ci95).toFixed(digits)}` : ""}`;
-}
+/** As `innerloop compare` prints it. */
+const score = (test) => (Number.isFinite(test.mean) ? test.number : "no value");
 
-/** "600 episodes, inductive, 5-way 1-shot omniglot". */
-function conditions(test) {
-  if (test.conditions) return test.conditions;
-  const { sampler = {}, episodes, normalisation } = test.protocol ?? {};
-  const task = [sampler.ways && `${sampler.ways}-way`, sampler.shots && `${sampler.shots}-shot`, sampler.dataset, sampler.split].filter(Boolean).join(" ");
-  return [episodes && count(episodes, "episode"), normalisation, task].filter(Boolean).join(", ");
-}
-
-function tables(details) {
-  const groups = new Map();
-  for (const run of details) {
-    for (const test of run.tests ?? []) if (!test.error) groups.set(test.hash, [...(groups.get(test.hash) ?? []), { run: run.name, test }]);
-  }
-  const said = warnings(details);
-  if (!groups.size) return h("div", {}, said, h("p", { class: "soft" }, "None of these was tested yet: innerloop test RUN does it."));
-  return h("div", {}, said, [...groups].map(([hash, rows]) => table(hash, rows.toSorted((a, b) => Boolean(a.test.baseline) - Boolean(b.test.baseline)))),
-    h("p", { class: "soft small" }, "± is a 95% interval over episodes. Differences are to the first row and paired, episode by episode: where their interval leaves out 0, it is more than the luck of the draw. Tests with unlike protocols are in tables of their own."));
+function tables(details, comparisons) {
+  const attention = warnings(details);
+  if (!comparisons.length) return h("div", {}, attention, h("p", { class: "soft" }, "None of these was tested yet: innerloop test RUN does it."));
+  return h("div", {}, attention, comparisons.map(table),
+    h("p", { class: "soft small" }, "Differences are to the first row, episode by episode: where their interval leaves out 0, it is more than the luck of the draw. Tests with unlike protocols are in tables of their own."));
 }
 
 /** What must be known of results that are not of their run as it is now, or that were edited. */
@@ -112,34 +100,21 @@ function warnings(details) {
   return lines.length ? h("ul", { class: "error", "aria-label": "Results to renew" }, lines) : null;
 }
 
-function table(hash, rows) {
-  const current = rows.filter((r) => !r.test.mark && Number.isFinite(r.test.mean)).map((r) => r.test.mean);
-  const best = rows[0].test.higher_is_better ? Math.max(...current) : Math.min(...current);
+function table({ hash, conditions, measured, rows }) {
+  const current = rows.filter((test) => !test.mark && Number.isFinite(test.mean)).map((test) => test.mean);
+  const best = rows[0].higher_is_better ? Math.max(...current) : Math.min(...current);
   const alone = rows.length > 1 && current.filter((mean) => mean === best).length === 1;
-  const first = ({ test }) => alone && !test.mark && test.mean === best;
-  const name = conditions(rows[0].test);
+  const first = (test) => alone && !test.mark && test.mean === best;
   const id = unique("protocol");
-  return h("div", {}, h("h3", { id }, name || "One protocol", " ", h("span", { class: "soft small" }, `protocol ${hash}`)), h("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": id },
+  return h("div", {}, h("h3", { id }, conditions || "One protocol", " ", h("span", { class: "soft small" }, `protocol ${hash}`)), h("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": id },
     h("table", {},
-      h("thead", {}, h("tr", {}, ["Run", "Learner", capital(rows[0].test.title), ...(rows.length > 1 ? ["Difference"] : [])].map((word) => h("th", { scope: "col" }, word)))),
-      h("tbody", {}, rows.map((row, i) => h("tr", { class: first(row) ? "best" : null },
-        h("th", { scope: "row" }, row.run, row.test.baseline ? h("span", { class: "tag quiet" }, `${row.test.baseline} baseline`) : null),
-        h("td", {}, row.test.learner ?? "–"),
-        h("td", {}, score(row.test), first(row) ? h("span", { class: "tag" }, "best") : null, mark(row.test)),
-        rows.length > 1 ? h("td", {}, i ? difference(row.test, rows[0].test) : "–") : null))))));
+      h("thead", {}, h("tr", {}, ["Run", "Learner", capital(rows[0].title), ...(rows.length > 1 ? ["Difference"] : [])].map((word) => h("th", { scope: "col" }, word)))),
+      h("tbody", {}, rows.map((test) => h("tr", { class: first(test) ? "best" : null },
+        h("th", { scope: "row" }, test.run, test.baseline ? h("span", { class: "tag quiet" }, `${test.baseline} baseline`) : null),
+        h("td", {}, test.learner ?? "–"),
+        h("td", {}, score(test), first(test) ? h("span", { class: "tag" }, "best") : null, mark(test)),
+        rows.length > 1 ? h("td", {}, test.difference ?? "–") : null))))),
+    h("p", { class: "soft small" }, measured));
 }
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-
-/** As `innerloop compare`: the mean of the paired differences and 1.96 standard errors. */
-function difference(test, reference) {
-  const [ours, theirs] = [test.scores ?? [], reference.scores ?? []];
-  // A score of several numbers an episode is no mean of differences.
-  if (ours.length < 2 || ours.length !== theirs.length || Array.isArray(ours[0])) return "–";
-  const each = ours.map((value, i) => value - theirs[i]);
-  const mean = each.reduce((a, b) => a + b, 0) / each.length;
-  const spread = Math.sqrt(each.reduce((sum, d) => sum + (d - mean) ** 2, 0) / (each.length - 1));
-  const half = 1.96 * spread / Math.sqrt(each.length);
-  const [scale, digits] = test.percent ? [100, 1] : [1, 3];
-  return `${mean >= 0 ? "+" : "−"}${(scale * Math.abs(mean)).toFixed(digits)} ± ${(scale * half).toFixed(digits)}${test.percent ? " points" : ""}`;
-}

@@ -51,10 +51,16 @@ export class Try {
     this.stale.replaceChildren(
       h("span", {}, `The task has learned since; ${old.length === 1 ? "one answer is" : `${old.length} answers are`} of an earlier version. `),
       button("Ask again", async () => {
-        const things = this.answers.map((answer) => answer.thing);
+        const earlier = this.answers;
         this.answers = [];
-        this.results.replaceChildren();
-        await this.run(things);
+        this.error.clear();
+        try {
+          await this.run(earlier.map((answer) => answer.thing));
+          for (const answer of earlier) answer.element.remove();
+        } catch (problem) {
+          this.answers.push(...earlier);  // what was asked is kept until it is answered anew
+          this.error.show(problem);
+        }
       }));
   }
 

@@ -1,0 +1,64 @@
+"""Examples as a client sends them: as JSON, so many at a time that a request is never too large."""
+
+import base64
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from innerloop.core.errors import InputError
+
+Example = str | Path | bytes | np.ndarray | Sequence[float]
+"""A picture (path, or bytes of a file), a text, or a vector of features; strings are paths in tasks of pictures."""
+_AT_ONCE = 200
+_BYTES = 16_000_000
+_NUMBER = 25
+"""Bytes of the longest number in JSON, "-2.2250738585072014e-308" with its comma."""
+
+
+def parts(examples: Sequence[Example] | np.ndarray, kind: str) -> Iterator[tuple[list[dict[str, Any]], list[int]]]:
+    """Requests' worth of examples, each as its JSON with its place.
+
+    Args:
+        examples: All that are to be sent.
+        kind: Of the task; strings are paths where it is "pictures".
+
+    Raises:
+        InputError: One is no example, or a file that cannot be read.
+    """
+    if isinstance(examples, str | bytes | Path):
+        raise InputError("this is one example: give a list of them")
+    rows: list[dict[str, Any]] = []
+    places: list[int] = []
+    size = 0
+    for i, example in enumerate(examples):
+        row = _row(example, kind)
+        bulk = sum(_NUMBER * len(value) if isinstance(value, list) else len(value) for value in row.values())
+        if rows and (len(rows) == _AT_ONCE or size + bulk > _BYTES or row.keys() != rows[0].keys()):
+            yield rows, places
+            rows, places, size = [], [], 0
+        rows.append(row)
+        places.append(i)
+        size += bulk
+    if rows:
+        yield rows, places
+
+
+def _row(example: Example, kind: str) -> dict[str, Any]:
+    if isinstance(example, bytes):
+        return {"image": base64.b64encode(example).decode()}
+    if isinstance(example, Path) or (isinstance(example, str) and kind == "pictures"):
+        try:
+            return {"image": base64.b64encode(Path(example).read_bytes()).decode()}
+        except OSError as error:
+            raise InputError(f"{example} cannot be read: {error.strerror or error}") from error
+    if isinstance(example, str):
+        return {"text": example}
+    try:
+        values = np.asarray(example, dtype=np.float64).ravel()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"an example is a picture, a text or a vector of numbers, got {example!r:.60}") from error
+    if not np.isfinite(values).all():
+        raise InputError("an example holds NaN or infinite values: remove or fill them")
+    return {"features": values.tolist()}

@@ -1,0 +1,88 @@
+"""The tables of a store, and what makes those of an earlier release the ones of today."""
+
+SCHEMA = 3
+"""SQLite's user version of our files."""
+_FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
+_TABLES = f"""
+{_FILES};
+CREATE TABLE tasks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    source TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    reject REAL,
+    created TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    dtype TEXT,
+    shape TEXT,
+    reading TEXT,
+    file TEXT REFERENCES files (hash)
+) STRICT;
+CREATE TABLE versions (
+    task INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    time TEXT NOT NULL,
+    action TEXT NOT NULL,
+    classes INTEGER NOT NULL,
+    examples INTEGER NOT NULL,
+    undo INTEGER,
+    redo TEXT NOT NULL DEFAULT '[]',
+    PRIMARY KEY (task, version)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE examples (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    task INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+    row BLOB NOT NULL,
+    text TEXT,
+    picture BLOB,
+    mime TEXT,
+    added TEXT NOT NULL
+) STRICT;
+CREATE INDEX examples_of_task ON examples (task);
+CREATE TABLE members (
+    task INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+    example INTEGER NOT NULL REFERENCES examples (id) ON DELETE CASCADE,
+    label TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    PRIMARY KEY (task, example, since)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX members_of_example ON members (example);
+CREATE INDEX members_now ON members (task, label, example) WHERE until IS NULL;
+CREATE TABLE keys (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    hash BLOB NOT NULL UNIQUE,
+    created TEXT NOT NULL,
+    revoked TEXT
+) STRICT;
+"""
+"""An example is a member of the versions `since` <= v < `until` (NULL: of all later ones). Nothing else is ever changed
+in a row, so what a version holds stays true whatever comes after. A task that came as a `.fewshot` file has its learner
+in `files`."""
+_FROM_1 = (
+    _FILES,
+    "ALTER TABLE tasks ADD COLUMN reading TEXT",
+    "ALTER TABLE tasks ADD COLUMN file TEXT REFERENCES files (hash)",
+    "ALTER TABLE versions ADD COLUMN undo INTEGER",
+    "ALTER TABLE versions ADD COLUMN redo TEXT NOT NULL DEFAULT '[]'",
+    "UPDATE versions SET undo = version - 1 WHERE version > 1",
+)
+"""What makes a store of release 0.1.0 the second one; how its examples are read was not decided (`Reading()`)."""
+_FROM_2 = (
+    "CREATE TABLE totals (tasks INTEGER NOT NULL, unscrubbed INTEGER NOT NULL) STRICT",
+    "INSERT INTO totals SELECT count(*), 0 FROM tasks",
+    "CREATE TRIGGER task_inserted AFTER INSERT ON tasks BEGIN UPDATE totals SET tasks = tasks + 1; END",
+    "CREATE TRIGGER task_deleted AFTER DELETE ON tasks BEGIN UPDATE totals SET tasks = tasks - 1; END",
+    "ALTER TABLE versions ADD COLUMN same INTEGER",
+    "CREATE INDEX members_open ON members (task, example) WHERE until IS NULL",
+    "CREATE INDEX members_since ON members (task, since, example)",
+    "CREATE INDEX members_until ON members (task, until, example) WHERE until IS NOT NULL",
+    "ALTER TABLE keys ADD COLUMN tasks TEXT",
+    "CREATE TABLE answers (id INTEGER PRIMARY KEY AUTOINCREMENT, client TEXT NOT NULL, key TEXT NOT NULL, "
+    "digest BLOB NOT NULL, answer TEXT NOT NULL, time REAL NOT NULL, UNIQUE (client, key)) STRICT",
+    "CREATE INDEX answers_by_time ON answers (time)",
+)
+STEPS_UP = (tuple(_TABLES.strip().rstrip(";").split(";\n")) + _FROM_2, _FROM_1 + _FROM_2, _FROM_2)
+"""What makes a store of each earlier version one of today; 0 is an empty file."""
