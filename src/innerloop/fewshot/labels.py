@@ -19,12 +19,13 @@ from innerloop.fewshot.arrays import check_unmasked, strided
 from innerloop.fewshot.history import Label
 
 
-def labels(y: Any, count: int | None = None) -> list[Label]:
+def labels(y: Any, count: int | None = None, none: str | None = None) -> list[Label]:
     """[n] classes as strings, integers or booleans.
 
     Args:
         y: [n] or [n, 1] of them, in anything that has an order; whole numbers of floating point are integers.
         count: How many there must be; None: any number.
+        none: A word that may stand among integers, for an example of no class.
 
     Raises:
         InputError: Not one for each example, or of other types.
@@ -45,7 +46,7 @@ def labels(y: Any, count: int | None = None) -> list[Label]:
         raise InputError(f"Input y contains NaN or nothing, first for example {absent}: give every example a class")
     if any(isinstance(one, float) for one in classes):
         classes = _whole(classes)
-    kinds = {type(one) for one in classes}
+    kinds = {type(one) for one in classes if none is None or one != none}
     if len(kinds) > 1 or not kinds <= {str, int, bool}:
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise InputError(f"Unknown label type: classes are all strings or all integers, these are {names}")
@@ -103,7 +104,7 @@ def share_right(answers: Sequence[Any], y: Any, classes: Sequence[Label], none: 
     Raises:
         InputError: Not one label for each answer, no answer, or integers where the classes are strings.
     """
-    right = same_names(labels(y, len(answers)), classes)
+    right = same_names(labels(y, len(answers), none), classes)
     if not right:
         raise InputError("X has 0 sample(s) while a minimum of 1 is required: give examples to score")
     same_kind(classes, [one for one in right if one != none])
