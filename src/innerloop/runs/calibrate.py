@@ -37,10 +37,13 @@ def calibrate(run: str | Path, context: Context = Context(), episodes: int = EPI
 
 
 def keep(run: str | Path, learner: Learner, params: Params, sampler: Sampler, episodes: int = EPISODES) -> Calibration:
-    """The calibration of a run folder; it is measured unless the folder has that of these very parameters."""
+    """The calibration of a run folder; it is measured unless the folder has that of these very parameters.
+
+    One of release 0.1.0 is measured again: its threshold was measured with a class less than it is used with.
+    """
     of = checkpoint.fingerprint(params, learner)
     measured = calibration.read(run, of)
-    if measured is None:
+    if measured is None or (measured.threshold is not None and measured.ways is None):
         measured = calibration.calibrate(learner, params, sampler, episodes)
         calibration.write(run, measured, of)
     return measured

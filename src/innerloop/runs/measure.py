@@ -5,10 +5,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+from innerloop.core.config import encode
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
+from innerloop.engine import TrainConfig
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import fingerprint, read_config
 from innerloop.evaluate import Comparison, Protocol, Result, compare, meta_test
@@ -138,8 +140,8 @@ def examine(
     """`measure`, unless the kind of problem measures in its own way: learned optimizers race against tuned ones."""
     config = read_config(run)
     problem, (learner, params) = tasks_of(config, options), load_run(run, context.allow)
-    learner, trained = _changed(learner, options), config["train"]["seed"]
-    own = problem.measure(learner, params, options.split, options.episodes, options.seed, trained)
+    learner = _changed(learner, options)
+    own = problem.measure(learner, params, options.split, options.episodes, options.seed, _seed(config))
     if own is None:
         return measure(run, options, context)
     return Kept(own, own.save(run), refresh(run, context=context))
@@ -202,16 +204,18 @@ def prepare(run: str | Path, options: MetaTestOptions, context: Context = Contex
     config = read_config(run)
     learner, params = load_run(run, context.allow)
     calibration = read_calibration(run, fingerprint(params, learner))
-    learner = _changed(learner, options)
+    calibrated, learner = replace(learner, transductive=False), _changed(learner, options)
     problem, record = tasks_of(config, options), config.get("record") or {}
     sampler = problem.unseen(record, context, options.split, options.seed)
     episodes = min(options.episodes, len(sampler)) if isinstance(sampler, Sized) else options.episodes
     problem.refuse_unfit(learner, params, record, sampler)
     about = protocol(learner, sampler, episodes)
-    temperature = None if calibration is None else calibration.temperature
+    # With other steps, or statistics of the queries, logits have another scale than those it was fitted to.
+    same = encode(learner) == encode(calibrated)
+    temperature = calibration.temperature if calibration is not None and same else None
     tests = [Measurement(learner, params, sampler, about, run, curve=options.curve, temperature=temperature)]
     if options.baselines:
-        for label, baseline, start, name in problem.baselines(learner, config["train"]["seed"], sampler):
+        for label, baseline, start, name in problem.baselines(learner, _seed(config), sampler):
             about = protocol(baseline, sampler, episodes)
             tests.append(Measurement(baseline, start, sampler, about, run, label, name))
     return tests
@@ -244,6 +248,14 @@ def tasks_of(config: dict[str, Any], options: MetaTestOptions) -> Problem:
     return tested(fresh, None, chosen)
 
 
+def _seed(config: dict[str, Any]) -> int:
+    """Seed of a run's training, which its untrained baseline begins with as well."""
+    seed = (config.get("train") or {}).get("seed", TrainConfig.seed)
+    if type(seed) is not int:
+        raise InputError(f"the run's config.json is damaged: its seed is {seed!r}. Restore it, or train again")
+    return seed
+
+
 def _changed(learner: Learner, options: MetaTestOptions) -> Learner:
     changes: dict[str, Any] = {"transductive": options.transductive}
     if options.steps is not None:
@@ -262,7 +274,7 @@ def report(run: str | Path, context: Context = Context()) -> Path | None:
     tasks = of_record(config["record"]["task"]).closing if (config["train"] or {}).get("validate_every") else 0
     if not tasks:
         return refresh(run, context=context)
-    ending = MetaTestOptions(split="validation", episodes=tasks, seed=config["train"]["seed"])
+    ending = MetaTestOptions(split="validation", episodes=tasks, seed=_seed(config))
     return examine(run, ending, context).report
 
 
