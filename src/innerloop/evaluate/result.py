@@ -257,8 +257,8 @@ def _curve(points: list[list[Any]] | None) -> tuple[Point, ...] | None:
 def _reliability(entry: dict[str, Any] | None) -> Reliability | None:
     if not entry:
         return None
-    numbers = {k: None if v is None else seal.number(v) for k, v in entry.items() if k != "data"}
-    return Reliability(**numbers, data=seal.text(entry.get("data")))
+    optional = {k: None if (v := entry.get(k)) is None else seal.number(v) for k in ("temperature", "calibrated")}
+    return Reliability(seal.number(entry["ece"]), **optional, data=seal.text(entry.get("data")))
 
 
 def finite(value: float) -> float | None:

@@ -182,9 +182,7 @@ def _columns(X: Any) -> tuple[str, ...] | None:
 
 def _check_columns(columns: tuple[str, ...] | None, source: Source) -> None:
     """Hold a table to the columns that were taught, as scikit-learn does; one without names is taken by position."""
-    if source.columns is None or columns == source.columns:
-        return
-    if columns is None:
+    if source.columns is None or columns is None or columns == source.columns:
         return
     missing = [name for name in source.columns if name not in columns]
     strange = [name for name in columns if name not in source.columns]
