@@ -41,11 +41,13 @@ def labels(y: Any, count: int | None = None, none: str | None = None) -> list[La
         examples = "" if count is None else f"X has {count} examples and "
         raise InputError(f"{examples}y shape {list(values.shape)}; give one label for each example (a 1d array)")
     classes = [_plain(one) for one in values.tolist()]
+    # Before floats are taken for integers, which NaN is not.
     absent = next((i for i, one in enumerate(classes) if _is_absent(one)), None)
     if absent is not None:
         raise InputError(f"Input y contains NaN or nothing, first for example {absent}: give every example a class")
     if any(isinstance(one, float) for one in classes):
         classes = _whole(classes)
+    # By type, since True equals 1 and is another class.
     kinds = {type(one) for one in classes if none is None or one != none}
     if len(kinds) > 1 or not kinds <= {str, int, bool}:
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
@@ -56,6 +58,7 @@ def labels(y: Any, count: int | None = None, none: str | None = None) -> list[La
 def known_as(label: Any, classes: Sequence[Label]) -> Any:
     """What a label is called among classes: as `labels` reads it, in their spelling; of another kind, as it is."""
     value = _plain(label)
+    # A table with a gap in it reads 2 as 2.0.
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return same_names([value], classes)[0] if isinstance(value, str) and value not in classes else value
@@ -86,6 +89,7 @@ def check_among(labels: Sequence[Label], classes: Sequence[Label]) -> None:
     Raises:
         InputError: There is another one.
     """
+    # With their types, as in `labels`.
     known = {(type(one), one) for one in classes}
     strange = sorted({str(one) for one in same_names(labels, classes) if (type(one), one) not in known})
     if strange:
@@ -116,11 +120,13 @@ def as_array(classes: Sequence[Label]) -> np.ndarray:
 
     NumPy cuts strings at zeros in their end, and makes floats of integers of very different size.
     """
+    # NumPy makes floats of integers from 2^63 on, unless it is asked for unsigned ones.
     for dtype in (None, np.uint64):
         try:
             values = np.asarray(classes, dtype=dtype)
         except (OverflowError, ValueError):
             continue
+        # Compared with what went in, because NumPy changes some without a word.
         if values.tolist() == list(classes) and values.dtype.kind != "f":
             return values
     return np.array(classes, dtype=object)
@@ -129,6 +135,7 @@ def as_array(classes: Sequence[Label]) -> np.ndarray:
 def _array(y: Any) -> np.ndarray:
     if isinstance(y, Tensor):
         values = strided(y, "y")
+        # NumPy has no bfloat16.
         return (values.float() if values.is_floating_point() else values).numpy()
     check_unmasked(y, "y")
     try:
@@ -146,6 +153,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Tensor) and value.ndim == 0:
         return value.item()
     if isinstance(value, str):
+        # The text itself: an heir, such as a member of an enum, may print as something else.
         return str.__str__(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
@@ -160,6 +168,7 @@ def _is_absent(value: Any) -> bool:
 
 
 def _whole(values: list[Any]) -> list[Any]:
+    # First, because infinity has no `int`.
     if any(isinstance(value, float) and math.isinf(value) for value in values):
         raise InputError("Input y contains infinity: give every example a class")
     if not all(isinstance(value, int | float) and value == int(value) for value in values):

@@ -73,6 +73,7 @@ def read(
         source = replace(source, columns=columns)  # the first table; one that comes later has nothing to fit to
     _check_columns(columns, source)
     raw = None if isinstance(X, Rows | Tensor) else _raw(X)
+    # An encoder of arrays takes every array for raw; elsewhere arrays are rows already.
     if raw is None and not (source.kind == "features" and source.encoder is not None):
         rows = tensor(X.x if isinstance(X, Rows) else X)
     elif raw is None:
@@ -89,6 +90,7 @@ def read(
     rows = _shaped(rows, source)
     if teaching:
         check_precision(rows)  # before anything makes float32 of them
+    # A unit is of vectors alone: pictures are in 255ths, or floats up to 1.
     if source.preprocessing is None:
         decided = source.reading.of_numbers(rows) if teaching else source.reading
         rows, source = decided.numbers(rows), replace(source, reading=decided) if teaching else source
@@ -105,6 +107,7 @@ def alone(X: Any, i: int, rows: Tensor, source: Source) -> Tensor:
         return X.again(i)
     if isinstance(X, Rows) or source.encoder is None:
         return aligned(rows[i : i + 1])
+    # Encoders of texts round by company, so that the row at hand is not the one of the text alone.
     raw = None if isinstance(X, Tensor) else _raw(X)
     return read(tensor(X)[i : i + 1] if raw is None else [raw[i]], source)[0]
 
@@ -118,6 +121,7 @@ def _pictures(raw: list[Any], source: Source, teaching: bool, names: Sequence[st
     how = source.preprocessing
     if how is None:
         raise InputError(f"'{source.name}' was not trained on picture files, so none can be read for it: give arrays")
+    # Before ink is decided, so that it is told from what a file of the same picture says.
     raw = [content(one, called(one, i)) for i, one in enumerate(raw)]
     names = [called(one, i) for i, one in enumerate(raw)] if names is None else names
     if teaching:
@@ -139,6 +143,7 @@ def _raw(X: Any) -> list[Any] | None:
     """Strings, paths, bytes and pictures of Pillow as a list; None: numbers."""
     if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS":
         return None
+    # NumPy would make one object of it.
     if hasattr(X, "toarray"):
         raise InputError("X is a sparse matrix, which is not taken: pass X.toarray()")
     if not isinstance(X, np.ndarray | list | tuple):
@@ -149,6 +154,7 @@ def _raw(X: Any) -> list[Any] | None:
     if isinstance(X, np.ndarray) and X.ndim == 0:
         raise InputError("X is one example; give a list of them")
     entries = X.tolist() if isinstance(X, np.ndarray) else list(X)
+    # Threads read these while the caller may write into a bytearray.
     plain = [bytes(one) if isinstance(one, bytearray) else one for one in entries]
     if not any(map(_is_raw, plain)):
         return None
@@ -165,6 +171,7 @@ def _is_raw(value: Any) -> bool:
 def _numbers(x: Tensor) -> Tensor:
     """Float32 without NaN."""
     x = x.float()
+    # After the cast: what float64 holds may be infinite in float32.
     if not bool(torch.isfinite(x).all()):
         wrong = (~torch.isfinite(x)).reshape(len(x), -1).any(1).nonzero()[0].item()
         raise InputError(f"X holds NaN or infinite values (float32), the first in example {wrong}; remove or fill them")
@@ -184,6 +191,7 @@ def _check_columns(columns: tuple[str, ...] | None, source: Source) -> None:
     """Hold a table to the columns that were taught, as scikit-learn does; one without names is taken by position."""
     if source.columns is None or columns is None or columns == source.columns:
         return
+    # The words that follow are those of scikit-learn, which its estimator checks look for.
     missing = [name for name in source.columns if name not in columns]
     strange = [name for name in columns if name not in source.columns]
     if not missing and not strange:
