@@ -1,6 +1,7 @@
 """What a run folder keeps of tests: whose number each is, of which parameters, and what was edited."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from innerloop.core.errors import InputError
+from innerloop.core.interval import Interval
 from innerloop.engine import TrainConfig, load, meta_train
-from innerloop.evaluate import Result, kept, meta_test
+from innerloop.evaluate import Result, kept, meta_test, seal
 from innerloop.evaluate.optimizer_curves import Descent, OptimizerCurves
 from innerloop.evaluate.seal import parameters_of
 from tests.evaluate import tiny
@@ -123,7 +125,7 @@ def test_whatever_is_in_a_folder_the_others_are_still_shown(run, content):
 
 
 def test_optimizer_curves_say_which_parameters_they_are_of(run):
-    rows = (Descent(name="L2O", rate=None, mean=(1.0,), ci95=(0.1,), sums=()),)
+    rows = (Descent(name="L2O", rate=None, mean=(1.0,), ci95=(0.1,), sums=(Interval(1.0, 0.1),)),)
     about = {"dataset": "quadratics", "split": "test", "seed": 5, "functions": 4, "horizons": (1,), "rows": rows}
     path = OptimizerCurves(**about, parameters=parameters_of(run)).save(run)
     (curves,) = kept.curves(run)
@@ -135,3 +137,49 @@ def test_optimizer_curves_say_which_parameters_they_are_of(run):
     path.write_text(path.read_text().replace("0.1", "0.2"))
     (curves,) = kept.curves(run)
     assert curves.result is None and curves.warning is not None and "was edited" in curves.warning
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"step": "60"},
+        {"parameters": 3},
+        {"baseline": {"pixels": 1}},
+        {"curve": [[0, "a", 0.1], [1, 0.5, 0.1]]},
+        {"curve": [["a", 0.5, 0.1], [1, 0.5, 0.1]]},
+        {"reliability": {"ece": "0.1"}},
+        {"reliability": {"ece": 0.1, "temperature": [1], "calibrated": 0.1}},
+        {"seconds_per_task": True},
+        {"seconds_per_task": math.nan},
+    ],
+)
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_result_with_odd_entries_is_refused_before_it_is_shown(run, odd, sealed):
+    own = kept.results(run)[0].path
+    train(run, 2)
+    content = json.loads(own.read_text()) | odd
+    content[seal.DIGEST] = seal.digest(content) if sealed else None
+    own.write_text(json.dumps(content))
+    refused = kept.results(run)[-1]
+    assert refused.path == own and refused.result is None and "is not a test result" in str(refused.warning)
+    json.dumps([one.to_json(scores=True) for one in kept.results(run)], allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"step": "60"},
+        {"horizons": [1, 2, 9_000]},
+        {"horizons": [1]},
+        {"horizons": ["a"]},
+        {"rows": [{"name": "L2O", "mean": ["a"]}]},
+    ],
+)
+def test_odd_optimizer_curves_are_refused_before_they_are_shown(tmp_path, odd):
+    (source,) = kept.curves(RELEASE / "l2o")
+    assert source.result is not None and str(source.result)
+    content = json.loads(source.path.read_text()) | odd
+    content[seal.DIGEST] = seal.digest(content)
+    (tmp_path / source.path.name).write_text(json.dumps(content))
+    (curves,) = kept.curves(tmp_path)
+    assert curves.result is None and "holds no curves of this version" in str(curves.warning)

@@ -161,6 +161,12 @@ def test_a_rejecting_classifier_is_scored_on_examples_of_no_class_as_well():
     x = np.repeat(10.0 * np.eye(4), 3, axis=0) + 0.1 * np.arange(12)[:, None] % 0.3
     classifier = FewShotClassifier(reject=0.05).fit(x, np.repeat(np.arange(4), 3))
     assert classifier.score(np.full((2, 4), 100.0), ["none of these"] * 2) == 1
+    mixed = np.concatenate([x, np.full((2, 4), 100.0)])
+    assert classifier.score(mixed, classifier.predict(mixed)) == 1, "integers beside the word that is no class"
+    with pytest.raises(InputError, match="all strings or all integers"):
+        classifier.score(mixed[:2], [0, "cat"])
+    with pytest.raises(InputError, match="all strings or all integers"):
+        classifier.fit(x[:2], [0, "none of these"])
 
 
 @pytest.mark.parametrize("label", [np.int64(2), 2, 2.0, torch.tensor(2), np.uint8(2)])

@@ -2,6 +2,7 @@
 
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from PIL import Image
 
 from innerloop.cli.main import main
 from innerloop.core.errors import InputError
+from innerloop.encoders.base import Kind
 from innerloop.fewshot import examples
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.reading import Reading
+from innerloop.fewshot.sources import Source
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.tasks import EpisodeSampler
 from innerloop.tasks.datasets.arrays import npz
@@ -225,3 +228,71 @@ def test_tensors_in_a_list_and_iterators_are_taken_and_sparse_ones_refused():
 def test_large_whole_numbers_stay_the_classes_that_they_were():
     y = np.array([1, 1, 2**63 + 5, 2**63 + 5, 2**63 + 7, 2**63 + 7], dtype=np.uint64)
     assert FewShotClassifier().fit(NUMBERS, y).predict(NUMBERS).tolist() == y.tolist()
+
+
+def opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content))
+
+
+def in_palette(content: bytes) -> Image.Image:
+    """The same colours under other numbers: as an array it would be another picture."""
+    picture = opened(content).convert("L").convert("P")
+    return picture.remap_palette([*range(255, -1, -1)])
+
+
+@pytest.mark.parametrize(
+    "picture", [opened, in_palette, lambda one: opened(one).convert("RGBA"), lambda one: opened(one).convert("F")]
+)
+def test_pictures_of_pillow_are_read_as_their_files_are(picture):
+    files, y = [drawing(seed) for seed in range(4)], ["a", "a", "b", "b"]
+    pictures = [picture(file) for file in files]
+    of_files, of_pictures = classifier().fit(files, y), classifier().fit(pictures, y)
+    assert reading(of_pictures).ink == reading(of_files).ink == "dark"
+    assert torch.equal(of_pictures._fitted().rows, of_files._fitted().rows)
+    assert (of_files.predict_proba(pictures) == of_files.predict_proba(files)).all()
+    assert torch.equal(of_files.rows([pictures[0], files[1]]), of_files.rows(files[:2])), "beside files, too"
+
+
+def test_pictures_of_pillow_are_turned_as_exif_says_and_only_once():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = io.BytesIO()
+    opened(drawing(0, shape=(40, 60))).save(out, "JPEG", exif=exif, quality=95)
+    task = classifier().fit([drawing(1), drawing(2)], ["a", "b"])
+    # Of a JPEG this small nothing is left out in decoding.
+    assert torch.equal(task.rows([opened(out.getvalue())]), task.rows([out.getvalue()]))
+
+
+def test_pictures_of_pillow_that_cannot_be_taken_are_refused_with_the_way_out():
+    task = classifier().fit([drawing(1), drawing(2)], ["a", "b"])
+    broken = opened(drawing(0)[:-40])
+    closed = opened(drawing(0))
+    closed.close()
+    for picture in (broken, closed):
+        with pytest.raises(InputError, match=r"picture 1 cannot be read .*; replace or remove it"):
+            task.predict([opened(drawing(3)), picture])
+    with pytest.raises(InputError, match="X is one example; give a list"):
+        task.predict(opened(drawing(0)))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"takes arrays of numbers, not pictures of Pillow: give np\.asarray"):
+        FewShotClassifier().fit([opened(drawing(0)), opened(drawing(1))], ["a", "b"])
+
+
+def test_an_encoder_of_pictures_takes_pictures_of_pillow():
+    class Grey:
+        kind: Kind = "pictures"
+        features: int | None = 64
+
+        def encode(self, examples: Any) -> torch.Tensor:
+            return torch.stack([scan(one, 8).row.flatten() / 255 for one in examples])
+
+    source = Source(name="grey", learner=NearestCentroid(), params={}, kind="pictures", shape=(64,), encoder=Grey())
+    files, y = [drawing(seed) for seed in range(4)], ["a", "a", "b", "b"]
+    task = FewShotClassifier(source).fit(files, y)
+    assert torch.equal(task.rows([in_palette(file) for file in files]), task.rows(files))
+    assert task.predict([opened(files[0])]).tolist() == task.predict(files[:1]).tolist()
+
+
+def test_pictures_with_channels_first_stay_so_where_every_side_is_3():
+    x = np.arange(2 * 27, dtype=np.float32).reshape(2, 3, 3, 3) / 54
+    task = FewShotClassifier.of(NearestCentroid(), {}, shape=(3, 3, 3)).fit(x, ["a", "b"])
+    assert torch.equal(task.rows(x), torch.from_numpy(x))

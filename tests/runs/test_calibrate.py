@@ -11,7 +11,7 @@ from innerloop.evaluate.calibration import Calibration
 from innerloop.evaluate.result import Result
 from innerloop.problems.classes import Classes
 from innerloop.runs import build, calibrate, defaults
-from innerloop.runs.measure import MetaTestOptions, measure
+from innerloop.runs.measure import MetaTestOptions, measure, prepare
 from innerloop.tasks import EpisodeSampler
 
 
@@ -99,3 +99,31 @@ def test_a_calibration_of_other_parameters_is_not_used(tmp_path):
         assert calibration.read_current(tmp_path, "others") is None
     calibration.write(tmp_path, Calibration(temperature=3.0))
     assert calibration.read_current(tmp_path, "others") == Calibration(temperature=3.0)
+
+
+def test_a_calibration_of_the_first_release_is_measured_again(run, tmp_path):
+    folder = Path(shutil.copytree(run, tmp_path / "old"))
+    content = json.loads((folder / "calibration.json").read_text())
+    old = content | {"ways": None, "tasks": None, "false_accepts": None, "threshold": 0.5, "target": 0.05}
+    (folder / "calibration.json").write_text(json.dumps(old))
+    assert calibration.read(folder) != calibration.read(run)
+    assert calibrate.calibrate(folder) == calibration.read(folder) == calibration.read(run)
+
+
+def test_a_temperature_is_not_that_of_a_learner_with_other_statistics(run):
+    flattered, as_calibrated = (
+        prepare(run, MetaTestOptions(episodes=2, transductive=transductive, baselines=False))[0].temperature
+        for transductive in (True, False)
+    )
+    assert flattered is None and as_calibrated is not None
+
+
+@pytest.mark.parametrize("train", [None, {}])
+def test_a_run_that_does_not_say_how_it_was_trained_is_tested(run, tmp_path, train):
+    folder = Path(shutil.copytree(run, tmp_path / "bare"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"train": train}))
+    assert len(prepare(folder, MetaTestOptions(episodes=2))) == 3
+    (folder / "config.json").write_text(json.dumps(config | {"train": {"seed": "7"}}))
+    with pytest.raises(InputError, match="its seed is '7'"):
+        prepare(folder, MetaTestOptions(episodes=2))

@@ -1,3 +1,4 @@
+import json
 import shlex
 from dataclasses import replace
 
@@ -7,10 +8,13 @@ import torch
 from innerloop.cli.fields import chosen, train_command
 from innerloop.cli.options import parse
 from innerloop.core.errors import InputError
+from innerloop.engine import load
 from innerloop.engine.checkpoint import read_config, read_params
+from innerloop.evaluate.select import select
 from innerloop.runs import build
 from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.runs.record import command
+from innerloop.runs.select import choose
 from tests.runs.test_build import small, with_fields
 
 
@@ -132,8 +136,31 @@ def test_C_is_chosen_once_and_kept(tmp_path, capsys):
     again = run.meta_train(tmp_path)
     assert "chosen" not in capsys.readouterr().err, "the run holds the choice"
     assert all(torch.equal(again[k], params[k]) for k in params)
-    (tmp_path / "selection.json").write_text("[]")
-    assert torch.equal(run.meta_train(tmp_path)["C"], params["C"]) and "chosen" in capsys.readouterr().err
+    choice = json.loads((tmp_path / "selection.json").read_text())
+    for content in ([], choice | {"value": "much"}, choice | {"value": 77.0}):
+        (tmp_path / "selection.json").write_text(json.dumps(content))
+        assert torch.equal(run.meta_train(tmp_path)["C"], params["C"]) and "chosen" in capsys.readouterr().err
+
+
+def test_a_run_is_not_finished_before_the_last_of_two_choices(tmp_path, monkeypatch, capsys):
+    run = build(small("linear_probe"))
+    params = run.meta_train(tmp_path)
+    assert run.choose_on is not None
+    calls = []
+
+    def killed(learner, params, sampler, name, values, episodes):
+        calls.append(name)
+        if name == "D":
+            raise KeyboardInterrupt
+        return select(learner, params, sampler, name, values, episodes)
+
+    monkeypatch.setattr("innerloop.runs.select.select", killed)
+    trained = {k: v for k, v in params.items() if k != "C"}
+    with pytest.raises(KeyboardInterrupt):
+        choose(run.learner, trained, run.choose_on, {"C": (0.1, 1.0), "D": (1.0,)}, tmp_path, episodes=2)
+    assert calls == ["C", "D"] and "C = " in capsys.readouterr().err
+    with pytest.raises(InputError, match="not finished"):
+        load(tmp_path)
 
 
 def test_a_given_C_is_not_chosen(capsys):

@@ -5,6 +5,7 @@ The hand-made ones are `torch.optim`'s, each with the best of the same number of
 
 import json
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -143,15 +144,13 @@ class OptimizerCurves:
         """
         command = seal.renewal(Path(path).parent, {}, None)
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=seal.refuse_constant)
             sealed = seal.check_seal(path, content, command)
             content = _back({k: v for k, v in content.items() if k != seal.DIGEST})
-            rows = [
-                Descent(**row | {"mean": tuple(row["mean"]), "ci95": tuple(row["ci95"])} | {"sums": _sums(row["sums"])})
-                for row in content["rows"]
-            ]
-            about = {"rows": tuple(rows), "horizons": tuple(content["horizons"]), "sealed": sealed}
-            return cls(**content | about)
+            horizons = tuple(map(operator.index, content["horizons"]))
+            about = {"rows": tuple(_descent(row, horizons) for row in content["rows"]), "horizons": horizons}
+            about |= {"parameters": seal.text(content.get("parameters")), "step": seal.step(content.get("step"))}
+            return cls(**content | about | {"sealed": sealed})
         except InputError:
             raise
         except OSError as error:
@@ -284,8 +283,20 @@ def _number(mean: float, ci95: float) -> str:
     return f"{mean:.3g} ± {ci95:.2g}" if math.isfinite(mean) else "diverged"
 
 
-def _sums(pairs: Sequence[Sequence[float]]) -> tuple[Interval, ...]:
-    return tuple(Interval(*pair) for pair in pairs)
+def _descent(row: dict[str, Any], horizons: Sequence[int]) -> Descent:
+    """A row of a file, with a value at every step that may be asked for."""
+    mean, ci95, rate = _floats(row["mean"]), _floats(row["ci95"]), row["rate"]
+    sums = tuple(Interval(*_floats(pair)) for pair in row["sums"])
+    if min(len(mean), len(ci95)) < max(horizons) or min(horizons) < 1 or len(sums) != len(horizons):
+        raise ValueError(f"it has no values at steps {list(horizons)}")
+    return Descent(
+        name=str(row["name"]), rate=None if rate is None else seal.number(rate), mean=mean, ci95=ci95, sums=sums
+    )
+
+
+def _floats(values: Sequence[Any]) -> tuple[float, ...]:
+    """Numbers, NaN where a function has diverged."""
+    return tuple(math.nan if type(v) is float and math.isnan(v) else seal.number(v) for v in values)
 
 
 def _plain(value: Any) -> Any:

@@ -160,24 +160,25 @@ class Result:
         path = Path(path)
         command = seal.renewal(path.parent, {}, None)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"), parse_constant=seal.refuse_constant)
             command = _renewal(path, content)
             sealed = seal.check_seal(path, content, command)
             result = cls(
                 learner=str(content["learner"]),
                 protocol=Protocol.from_json(content["protocol"]),
                 scores=_columns(torch.tensor(content["scores"], dtype=torch.float64)),
-                seconds_per_task=float(content["seconds_per_task"]),
+                seconds_per_task=seal.number(content["seconds_per_task"]),
                 curve=_curve(content["curve"]),
-                fingerprint=content.get("fingerprint", content.get("of")),  # `of`: release 0.1.0
-                reliability=Reliability(**entry) if (entry := content.get("reliability")) else None,
-                parameters=content.get("parameters"),
-                step=content.get("step"),
-                baseline=content.get("baseline") or _label(path),
+                fingerprint=seal.text(content.get("fingerprint", content.get("of"))),  # `of`: release 0.1.0
+                reliability=_reliability(content.get("reliability")),
+                parameters=seal.text(content.get("parameters")),
+                step=seal.step(content.get("step")),
+                baseline=seal.text(content.get("baseline")) or _label(path),
                 sealed=sealed,
             )
             about = result.protocol
-            if about.hash != content["hash"] or result.scores.shape != (about.episodes, about.score.parts):
+            fits = result.scores.shape == (about.episodes, about.score.parts) and bool(result.scores.isfinite().all())
+            if about.hash != content["hash"] or not fits:
                 raise InputError(f"{path} does not hold what its protocol says: {seal.renewing(command)}")
             str(result)  # whatever is said of it can be said
         except InputError as error:
@@ -248,7 +249,16 @@ def _columns(scores: Tensor) -> Tensor:
 def _curve(points: list[list[Any]] | None) -> tuple[Point, ...] | None:
     if points is None:
         return None
-    return tuple(Point(step, *(math.nan if v is None else v for v in (mean, ci95))) for step, mean, ci95 in points)
+    # None is what `finite` makes of a number that JSON cannot say.
+    number = seal.number
+    return tuple(Point(int(i), *(math.nan if v is None else number(v) for v in pair)) for i, *pair in points)
+
+
+def _reliability(entry: dict[str, Any] | None) -> Reliability | None:
+    if not entry:
+        return None
+    optional = {k: None if (v := entry.get(k)) is None else seal.number(v) for k in ("temperature", "calibrated")}
+    return Reliability(seal.number(entry["ece"]), **optional, data=seal.text(entry.get("data")))
 
 
 def finite(value: float) -> float | None:

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import math
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,44 @@ def check_seal(path: str | Path, content: Mapping[str, Any], command: str) -> bo
             f"{path} was edited after it was measured (its digest is of other scores): {renewing(command)}"
         )
     return True
+
+
+def number(value: Any) -> float:
+    """A finite number of a file.
+
+    Raises:
+        ValueError: It is something else, which whoever prints or draws it would stumble on.
+    """
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
+
+
+def text(value: Any) -> str | None:
+    """A name of a file, or None.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{value!r} is no name")
+    return value
+
+
+def step(value: Any) -> int | None:
+    """A meta-step of a file, or None.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if value is not None and type(value) is not int:
+        raise ValueError(f"{value!r} is no step")
+    return value
+
+
+def refuse_constant(constant: str) -> Any:
+    """Refuse NaN and infinity, which no release wrote: JSON has no word for them."""
+    raise ValueError(f"it holds {constant}")
 
 
 def renewing(command: str) -> str:

@@ -27,12 +27,15 @@ def tensor(X: Any) -> Tensor:
     Raises:
         InputError: It holds other things than numbers, or nothing at some places.
     """
+    # NumPy would take a list of tensors apart number by number, and fail where one has a gradient.
     if isinstance(X, list | tuple) and X and all(isinstance(one, Tensor) for one in X):
         X = _stacked(X)
     if isinstance(X, Tensor):
+        # Aligned, because kernels round by where in memory a row begins.
         return aligned(strided(X, "X"))
     if hasattr(X, "toarray"):
         raise InputError("X is a sparse matrix, which is not taken: pass X.toarray()")
+    # Before NumPy makes an array: it would hold what lies under the mask.
     check_unmasked(X, "X")
     try:
         values = np.asarray(X)
@@ -40,11 +43,13 @@ def tensor(X: Any) -> Tensor:
             raise InputError("Complex data not supported: give real numbers")
         if values.dtype.kind in "mM":
             raise InputError(f"X holds times ({values.dtype}): give numbers, such as days since the first of them")
+        # Objects may be numbers all the same, such as columns of different types in a table.
         if values.dtype.kind not in "buif":
             _check_present(values)
             values = values.astype(np.float64)
         if values.dtype in _UNKNOWN_TO_TORCH:
             values = values.astype(np.float64)
+        # A copy: callers go on writing into theirs, and torch knows no foreign byte order.
         return from_numpy(np.array(values, dtype=values.dtype.newbyteorder("="), order="C"))
     except InputError:
         raise
@@ -64,6 +69,7 @@ def strided(x: Tensor, name: str) -> Tensor:
     Raises:
         InputError: It is sparse, nested, or has no data.
     """
+    # Before the layout: nested tensors have one of their own, and no `to_dense` makes examples of them.
     if x.is_nested:
         raise InputError(f"{name} is a nested tensor: give examples that all have the same shape")
     if x.layout != torch.strided:
@@ -95,6 +101,7 @@ def _stacked(parts: Sequence[Tensor]) -> Tensor:
 
 def _check_present(values: np.ndarray) -> None:
     """Refuse pandas' NA, whose own error is about `float()`."""
+    # By its name, because pandas is optional.
     absent = [i for i, one in enumerate(values.ravel().tolist()) if type(one).__name__ == "NAType"]
     if absent:
         example = absent[0] // max(1, values[0].size if values.ndim > 1 else 1)

@@ -52,6 +52,7 @@ def calibrate(
     """
     ways = int(y.max()) + 1
     several = bool((y.bincount() > 1).any())
+    # The prior gives its temperature alone: its threshold was measured on tasks of other classes.
     calibration = (
         Calibration()
         if prior is None
@@ -59,8 +60,10 @@ def calibrate(
             prior, threshold=None, target=None, coverage=None, auroc=None, false_accepts=None, ways=None, tasks=None
         )
     )
+    # It takes an example that can be spared, and two classes that are left without a third.
     if reject is not None and not (several and ways > 2):
         return _from_prior(prior, reject, ways, several)
+    # A prior is of hundreds of tasks: a handful of examples left out knows less.
     if reject is None and (prior is not None or not several):
         return calibration
     inside, labels = _examples_left_out(learner, params, rows, y, ways)
@@ -72,6 +75,7 @@ def calibrate(
     if reject is None:
         return calibration
     outside = _classes_left_out(learner, params, rows, y, ways)
+    # No further points: those of the prior were measured on other classes.
     return replace(
         rejection(inside.amax(1), outside, reject, calibration, few=True), source="held-out support", points=()
     )
@@ -91,11 +95,13 @@ def _from_prior(prior: Calibration | None, reject: float, ways: int, several: bo
 def _examples_left_out(learner: Learner, params: Params, rows: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
     """Logits of examples that were not learned from, and their classes; single examples of a class always are."""
     counts = y.bincount(minlength=ways)
+    # By place in its class, so that each fold takes from every class alike.
     place = torch.zeros_like(y)  # of each example in its class
     for label in range(ways):
         mine = y == label
         place[mine] = torch.arange(int(counts[label]))
     folds = min(_FOLDS, int(counts.max()))
+    # -1 is in no fold: without its only example a class would be gone.
     fold = torch.where(counts[y] > 1, place % folds, -1)
     outs = [fold == i for i in range(folds)]
 
@@ -111,10 +117,13 @@ def _classes_left_out(learner: Learner, params: Params, rows: Tensor, y: Tensor,
     folds = min(_CLASS_FOLDS, ways)
 
     def left_out(i: int) -> list[Tensor]:
+        # Several classes at once where there are many: learning is paid for ten times at most.
         out = y % folds == i
+        # Learners count classes from 0, without gaps.
         left, kept = torch.unique(y[~out], return_inverse=True)
         adapted = learner.adapt(params, support(rows[~out], kept, len(left)))
         best = logits(learner, params, adapted, rows[out], len(left)).amax(1)
+        # A class is the unit of the interval: its examples are alike.
         return [best[y[out] == label] for label in y[out].unique()]
 
     return list(itertools.chain(*spread(left_out, range(folds))))

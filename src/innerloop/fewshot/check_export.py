@@ -58,15 +58,19 @@ def check(graph: Graph, run: Run) -> Checked:
     p = torch.softmax(z.double() / graph.task.calibration.temperature, -1)
     # Logits off by e move the odds by at most exp(2 e); both may be off.
     moved = (4 * noise / graph.task.calibration.temperature).double()[:, None]
+    # Clamped, since exp overflows from 710 on.
     allowed = TOLERANCE + (p * (1 - p) * torch.expm1(moved.clamp_max(500))).clamp_max(1)
+    # No row at all, of which runtimes of ONNX make other shapes than torch does.
     _same_shape(*run(x[:0]), p[:0], graph.rejects)
     largest, beyond = 0.0, 0.0
     for size in BATCHES:
+        # The largest batch sees all inputs; smaller ones only prove that their number may vary.
         for first in range(0, len(x) if size == max(BATCHES) else 2 * size, size):
             here = slice(first, first + size)
             answers, accepted = run(x[here])
             _same_shape(answers, accepted, p[here], graph.rejects)
             gap = (answers.double() - p[here]).abs()
+            # Huge inputs may overflow, in both alike.
             gap = torch.where(answers.isnan() & p[here].isnan(), 0, gap)
             if not bool((gap <= allowed[here]).all()):
                 raise FailedError(
@@ -92,6 +96,7 @@ def _inputs(graph: Graph) -> tuple[Tensor, Tensor, list[slice]]:
     else:
         rows = graph.real_inputs(1_000)
         assert rows is not None
+        # Not the deviation alone: it is 0 where all examples agree.
         scale = rows.std(0, correction=0) + rows.abs().mean() / 10
         random = rows.mean(0) + scale * torch.randn(count, *graph.shape, generator=g)
         seen = graph.rows(random)
@@ -120,7 +125,9 @@ def _noise(graph: Graph, rows: Tensor, z: Tensor, groups: list[slice]) -> Tensor
     gap = (graph.exact().logits(rows.double()) - z).abs().amax(-1)
     if graph.begins_with is not None:
         gap = gap + _ROUNDING * z.abs().amax(-1)
+    # Where the original has no finite answer, a copy owes none.
     gap = gap.nan_to_num(torch.inf, torch.inf)
+    # The largest of a sort, because one input may be rounded hardly at all by chance.
     for group in groups:
         gap[group] = gap[group].max()
     return gap
@@ -138,6 +145,7 @@ def _same_side(graph: Graph, z: Tensor, noise: Tensor, accepted: Tensor) -> None
     threshold = graph.task.calibration.threshold
     assert threshold is not None
     best = z.amax(-1).double()
+    # Only what the rounding of neither can carry across.
     clear = (best - threshold).abs() > 2 * noise + _ROUNDING * abs(threshold)
     if bool((clear & (accepted != (best >= threshold))).any()):
         raise FailedError(

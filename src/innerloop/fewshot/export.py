@@ -72,6 +72,7 @@ def export(task: Task, path: str | Path, to: Format | None = None) -> Exported:
     """
     path, to = Path(path), _format(Path(path), to)
     if to == "onnx":
+        # Before the task is traced, which takes seconds.
         for module in ("onnx", "onnxscript", "onnxruntime"):
             require(module, "export to ONNX", "export")
     graph = Graph(task)
@@ -83,6 +84,7 @@ def export(task: Task, path: str | Path, to: Format | None = None) -> Exported:
     seconds = time.perf_counter() - start
     with _quiet(), _explained(task, to):
         checked = check(graph, run)
+    # Last: a graph that failed its check must not lie anywhere.
     files.write(path, content)
     return Exported(path=path, format=to, bytes=len(content), seconds=seconds, checked=checked, about=about)
 
@@ -100,6 +102,7 @@ def _format(path: Path, to: Format | None) -> Format:
 
 
 def _traced(graph: Graph) -> ExportedProgram:
+    # Not one row: torch.export takes sizes of 0 and 1 for constants.
     x = torch.rand(3, *graph.shape)
     program = torch.export.export(graph, (x,), dynamic_shapes=({0: Dim(_BATCH)},))
     _drop_unused(program)
@@ -125,6 +128,7 @@ def _drop_unused(program: ExportedProgram) -> None:
 def _pt2(program: ExportedProgram, graph: Graph, about: dict[str, Any]) -> tuple[bytes, Run]:
     out = io.BytesIO()
     torch.export.save(program, out, extra_files={_EXTRA: json.dumps(about, ensure_ascii=False)})
+    # Read back, so that what is checked is what the file holds.
     module = torch.export.load(io.BytesIO(out.getvalue())).module()
 
     def run(x: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -222,6 +226,7 @@ def _explained(task: Task, to: Format) -> Iterator[None]:
     """Whatever the exporters make of a learner, in one message."""
     try:
         yield
+    # These say themselves what to do.
     except (InnerloopError, MemoryError):
         raise
     except Exception as error:

@@ -124,8 +124,10 @@ def read(path: Path, allow: Sequence[str] = (), encoder: Callable[[str], Encoder
             raise InputError(f"holds a {type(learner).__name__}, not a learner: adapt again")
         # Before anything is built: a size in the file may ask for more than any machine has.
         _check_size(path, learner, _MOST_OWN_STEPS if encoder is None else _MOST_STEPS)
+        # Never transductive: an example is answered alone as it is among others.
         return _task(path, about, tensors, replace(learner, transductive=False), find)
     except InputError as error:
+        # Most messages name the file already.
         if str(path) in str(error):
             raise
         raise InputError(f"{path}: {error}") from error
@@ -162,6 +164,7 @@ def _task(
     checkpoint.restore_buffers(learner, tensors)
     shape, encoder, named = tuple(rows.shape[1:]), None, None
     blank = dry_run(learner, params, shape, len(classes))
+    # The dry run says which tensors there are and how they lie; the file only fills them.
     adapted = tree.rebuild(blank, tensors, "adapted.")
     _check_like(blank, adapted)
     if answers(learner, params, adapted, shape) < len(classes):
@@ -235,6 +238,7 @@ def _check_size(path: Path, learner: Learner, most_steps: int) -> None:
             for number in value if isinstance(value, tuple | list) else (value,):
                 _check_number(path, name, number, most_steps if "steps" in name else _MOST_COUNT)
         if isinstance(part, Model):
+            # Nothing is allocated there, however large the network says it is.
             with torch.device("meta"):
                 numbers = sum(tensor.numel() for tensor in part.build().state_dict().values())
             if numbers > size:
@@ -274,6 +278,7 @@ def _refused(constant: str) -> Any:
 def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         tensors, metadata = checkpoint.read_tensors(path)
+        # NaN in a threshold would accept nothing, and never say why.
         about = json.loads(metadata[_KEY], parse_constant=_refused)
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}: write it with `innerloop adapt`") from error

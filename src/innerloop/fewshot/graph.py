@@ -29,7 +29,9 @@ class Graph(nn.Module):
         self.shape: tuple[int, ...] = tuple(task.rows.shape[1:]) if pixels is None else pixels[1]
         """Shape of one input."""
         how = task.source.preprocessing or {"ink": "light"}
+        # A run says it of all its tasks, or each task decided it when it was taught.
         self.inverts = "dark" in (how["ink"], task.source.reading.ink)
+        # Modules keep no trees: the leaves become buffers, and are found again by who they are.
         self._trees: tuple[Any, Any] = (task.source.params, task.adapted)
         self._names: dict[int, str] = {}
         for name, leaf in tree.items({"params": task.source.params, "adapted": task.adapted}):
@@ -72,11 +74,13 @@ class Graph(nn.Module):
         """Examples that the task learned from, as inputs; None: an encoder stands before them."""
         if self.begins_with is not None:
             return None
+        # Rows are kept as the learner sees them, inputs come before the inversion.
         rows = floats(self.task.rows[:count])
         return 1 - rows if self.inverts else rows
 
     def exact(self) -> "Graph":
         """The same with what was learned in float64; an encoder stays as it is."""
+        # Shallow: the encoder, which may be large, is shared.
         twin = copy.copy(self)
         twin._buffers = {
             k: b.double() if b is not None and b.is_floating_point() else b for k, b in self._buffers.items()

@@ -19,12 +19,13 @@ from innerloop.fewshot.arrays import check_unmasked, strided
 from innerloop.fewshot.history import Label
 
 
-def labels(y: Any, count: int | None = None) -> list[Label]:
+def labels(y: Any, count: int | None = None, none: str | None = None) -> list[Label]:
     """[n] classes as strings, integers or booleans.
 
     Args:
         y: [n] or [n, 1] of them, in anything that has an order; whole numbers of floating point are integers.
         count: How many there must be; None: any number.
+        none: A word that may stand among integers, for an example of no class.
 
     Raises:
         InputError: Not one for each example, or of other types.
@@ -40,12 +41,14 @@ def labels(y: Any, count: int | None = None) -> list[Label]:
         examples = "" if count is None else f"X has {count} examples and "
         raise InputError(f"{examples}y shape {list(values.shape)}; give one label for each example (a 1d array)")
     classes = [_plain(one) for one in values.tolist()]
+    # Before floats are taken for integers, which NaN is not.
     absent = next((i for i, one in enumerate(classes) if _is_absent(one)), None)
     if absent is not None:
         raise InputError(f"Input y contains NaN or nothing, first for example {absent}: give every example a class")
     if any(isinstance(one, float) for one in classes):
         classes = _whole(classes)
-    kinds = {type(one) for one in classes}
+    # By type, since True equals 1 and is another class.
+    kinds = {type(one) for one in classes if none is None or one != none}
     if len(kinds) > 1 or not kinds <= {str, int, bool}:
         names = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise InputError(f"Unknown label type: classes are all strings or all integers, these are {names}")
@@ -55,6 +58,7 @@ def labels(y: Any, count: int | None = None) -> list[Label]:
 def known_as(label: Any, classes: Sequence[Label]) -> Any:
     """What a label is called among classes: as `labels` reads it, in their spelling; of another kind, as it is."""
     value = _plain(label)
+    # A table with a gap in it reads 2 as 2.0.
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return same_names([value], classes)[0] if isinstance(value, str) and value not in classes else value
@@ -85,6 +89,7 @@ def check_among(labels: Sequence[Label], classes: Sequence[Label]) -> None:
     Raises:
         InputError: There is another one.
     """
+    # With their types, as in `labels`.
     known = {(type(one), one) for one in classes}
     strange = sorted({str(one) for one in same_names(labels, classes) if (type(one), one) not in known})
     if strange:
@@ -103,7 +108,7 @@ def share_right(answers: Sequence[Any], y: Any, classes: Sequence[Label], none: 
     Raises:
         InputError: Not one label for each answer, no answer, or integers where the classes are strings.
     """
-    right = same_names(labels(y, len(answers)), classes)
+    right = same_names(labels(y, len(answers), none), classes)
     if not right:
         raise InputError("X has 0 sample(s) while a minimum of 1 is required: give examples to score")
     same_kind(classes, [one for one in right if one != none])
@@ -115,11 +120,13 @@ def as_array(classes: Sequence[Label]) -> np.ndarray:
 
     NumPy cuts strings at zeros in their end, and makes floats of integers of very different size.
     """
+    # NumPy makes floats of integers from 2^63 on, unless it is asked for unsigned ones.
     for dtype in (None, np.uint64):
         try:
             values = np.asarray(classes, dtype=dtype)
         except (OverflowError, ValueError):
             continue
+        # Compared with what went in, because NumPy changes some without a word.
         if values.tolist() == list(classes) and values.dtype.kind != "f":
             return values
     return np.array(classes, dtype=object)
@@ -128,6 +135,7 @@ def as_array(classes: Sequence[Label]) -> np.ndarray:
 def _array(y: Any) -> np.ndarray:
     if isinstance(y, Tensor):
         values = strided(y, "y")
+        # NumPy has no bfloat16.
         return (values.float() if values.is_floating_point() else values).numpy()
     check_unmasked(y, "y")
     try:
@@ -145,6 +153,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Tensor) and value.ndim == 0:
         return value.item()
     if isinstance(value, str):
+        # The text itself: an heir, such as a member of an enum, may print as something else.
         return str.__str__(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
@@ -159,6 +168,7 @@ def _is_absent(value: Any) -> bool:
 
 
 def _whole(values: list[Any]) -> list[Any]:
+    # First, because infinity has no `int`.
     if any(isinstance(value, float) and math.isinf(value) for value in values):
         raise InputError("Input y contains infinity: give every example a class")
     if not all(isinstance(value, int | float) and value == int(value) for value in values):

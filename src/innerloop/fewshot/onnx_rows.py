@@ -21,6 +21,7 @@ def pad_none(graph: Any) -> None:
         node.input[:] = [padded.get(name, name) for name in node.input]
         node.output[:] = [padded.get(name, name) for name in node.output]
     constants = {"zero": [0], "one": [1], "before": [0] * rank, "after": [0] * (rank - 1)}
+    # Without an `if`, which few runtimes take: the padding is computed, and 0 where there are rows.
     nodes = [
         helper.make_node("Shape", [entry.name], ["rows"], start=0, end=1),
         helper.make_node("Sub", ["rows_one", "rows"], ["rows_lacking"]),

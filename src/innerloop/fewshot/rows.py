@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,8 +18,11 @@ from innerloop.core.errors import InputError
 from innerloop.core.precision import check_precision
 from innerloop.core.threads import spread
 from innerloop.fewshot.arrays import tensor
-from innerloop.fewshot.reading import called, check_brightness
+from innerloop.fewshot.reading import called, check_brightness, content, is_pillow
 from innerloop.fewshot.sources import Source
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _RAW = (str, bytes, Path)
 _NAMED = 5
@@ -39,9 +42,9 @@ class Rows:
     """[1, ...] what the encoder makes of example i alone, which may be rounded otherwise; None: just `x[i : i + 1]`."""
 
 
-Examples = np.ndarray | Tensor | Sequence[str | Path | bytes] | Sequence[Tensor] | Rows
-"""Paths or contents of n picture files, n texts, or [n, ...] numbers as the learner was trained on (pictures in uint8
-are divided by 255, vectors are the same numbers in every type)."""
+Examples = np.ndarray | Tensor | Sequence[str | Path | bytes] | Sequence["Image"] | Sequence[Tensor] | Rows
+"""Paths or contents of n picture files, n pictures of Pillow (read as files are), n texts, or [n, ...] numbers as the
+learner was trained on (pictures in uint8 are divided by 255, vectors are the same numbers in every type)."""
 
 
 def read(
@@ -63,20 +66,21 @@ def read(
     Raises:
         InputError: They are of another kind or shape than the source takes, cannot be read, or hold NaN.
     """
-    if isinstance(X, _RAW):
+    if _is_raw(X):
         raise InputError("X is one example; give a list of them" + _hint(X))
     columns = _columns(X)
     if teaching and columns is not None and source.columns is None and source.reading.unit is None:
         source = replace(source, columns=columns)  # the first table; one that comes later has nothing to fit to
     _check_columns(columns, source)
     raw = None if isinstance(X, Rows | Tensor) else _raw(X)
+    # An encoder of arrays takes every array for raw; elsewhere arrays are rows already.
     if raw is None and not (source.kind == "features" and source.encoder is not None):
         rows = tensor(X.x if isinstance(X, Rows) else X)
     elif raw is None:
         assert source.encoder is not None
         rows = tensor(X.x) if isinstance(X, Rows) else source.encoder.encode(_numbers(tensor(X)))
     elif source.kind == "features":
-        raise InputError(f"'{source.name}' takes arrays of numbers, not {_what(raw)}")
+        raise InputError(f"'{source.name}' takes arrays of numbers, not {_what(raw[0])}")
     elif source.encoder is not None:
         rows = _encoded(raw, source)
     elif source.kind == "texts":
@@ -86,6 +90,7 @@ def read(
     rows = _shaped(rows, source)
     if teaching:
         check_precision(rows)  # before anything makes float32 of them
+    # A unit is of vectors alone: pictures are in 255ths, or floats up to 1.
     if source.preprocessing is None:
         decided = source.reading.of_numbers(rows) if teaching else source.reading
         rows, source = decided.numbers(rows), replace(source, reading=decided) if teaching else source
@@ -102,6 +107,7 @@ def alone(X: Any, i: int, rows: Tensor, source: Source) -> Tensor:
         return X.again(i)
     if isinstance(X, Rows) or source.encoder is None:
         return aligned(rows[i : i + 1])
+    # Encoders of texts round by company, so that the row at hand is not the one of the text alone.
     raw = None if isinstance(X, Tensor) else _raw(X)
     return read(tensor(X)[i : i + 1] if raw is None else [raw[i]], source)[0]
 
@@ -115,9 +121,11 @@ def _pictures(raw: list[Any], source: Source, teaching: bool, names: Sequence[st
     how = source.preprocessing
     if how is None:
         raise InputError(f"'{source.name}' was not trained on picture files, so none can be read for it: give arrays")
+    # Before ink is decided, so that it is told from what a file of the same picture says.
+    raw = [content(one, called(one, i)) for i, one in enumerate(raw)]
+    names = [called(one, i) for i, one in enumerate(raw)] if names is None else names
     if teaching:
         source = replace(source, reading=source.reading.of_pictures(raw, how))
-    names = [called(one, i) for i, one in enumerate(raw)] if names is None else names
     rows = [source.reading.picture(one, how, name) for one, name in zip(raw, names, strict=True)]
     return torch.stack(rows), source
 
@@ -125,16 +133,17 @@ def _pictures(raw: list[Any], source: Source, teaching: bool, names: Sequence[st
 def _encoded(raw: list[Any], source: Source) -> Tensor:
     """Pictures one by one, which takes no longer; texts together, which is several times faster."""
     assert source.encoder is not None
-    if source.kind != "pictures" or len(raw) < 2:
-        return source.encoder.encode(raw)
     encode = source.encoder.encode
-    return torch.cat(spread(lambda one: encode([one]), raw))
+    if source.kind != "pictures":
+        return encode(raw)
+    return torch.cat(spread(lambda i: encode([content(raw[i], called(raw[i], i))]), range(len(raw))))
 
 
 def _raw(X: Any) -> list[Any] | None:
-    """Strings, paths and bytes as a list; None: numbers."""
+    """Strings, paths, bytes and pictures of Pillow as a list; None: numbers."""
     if isinstance(X, np.ndarray) and X.dtype.kind not in "OUS":
         return None
+    # NumPy would make one object of it.
     if hasattr(X, "toarray"):
         raise InputError("X is a sparse matrix, which is not taken: pass X.toarray()")
     if not isinstance(X, np.ndarray | list | tuple):
@@ -145,18 +154,24 @@ def _raw(X: Any) -> list[Any] | None:
     if isinstance(X, np.ndarray) and X.ndim == 0:
         raise InputError("X is one example; give a list of them")
     entries = X.tolist() if isinstance(X, np.ndarray) else list(X)
+    # Threads read these while the caller may write into a bytearray.
     plain = [bytes(one) if isinstance(one, bytearray) else one for one in entries]
-    if not plain or not any(isinstance(one, _RAW) for one in plain):
+    if not any(map(_is_raw, plain)):
         return None
-    if not all(isinstance(one, _RAW) for one in plain):
-        other = next(type(one).__name__ for one in plain if not isinstance(one, _RAW))
+    if not all(map(_is_raw, plain)):
+        other = next(type(one).__name__ for one in plain if not _is_raw(one))
         raise InputError(f"X mixes texts or paths with {other}: give numbers, or all paths, or all texts")
     return plain
+
+
+def _is_raw(value: Any) -> bool:
+    return isinstance(value, _RAW) or is_pillow(value)
 
 
 def _numbers(x: Tensor) -> Tensor:
     """Float32 without NaN."""
     x = x.float()
+    # After the cast: what float64 holds may be infinite in float32.
     if not bool(torch.isfinite(x).all()):
         wrong = (~torch.isfinite(x)).reshape(len(x), -1).any(1).nonzero()[0].item()
         raise InputError(f"X holds NaN or infinite values (float32), the first in example {wrong}; remove or fill them")
@@ -174,10 +189,9 @@ def _columns(X: Any) -> tuple[str, ...] | None:
 
 def _check_columns(columns: tuple[str, ...] | None, source: Source) -> None:
     """Hold a table to the columns that were taught, as scikit-learn does; one without names is taken by position."""
-    if source.columns is None or columns == source.columns:
+    if source.columns is None or columns is None or columns == source.columns:
         return
-    if columns is None:
-        return
+    # The words that follow are those of scikit-learn, which its estimator checks look for.
     missing = [name for name in source.columns if name not in columns]
     strange = [name for name in columns if name not in source.columns]
     if not missing and not strange:
@@ -210,7 +224,8 @@ def _shaped(rows: Tensor, source: Source) -> Tensor:
             f"X has 0 feature(s) (shape={tuple(rows.shape)}) while a minimum of 1 is required: give examples that are "
             "not empty"
         )
-    if shape is not None and len(shape) == 3 and shape[0] in (1, 3) and rows.shape[1:] == (*shape[1:], shape[0]):
+    last = shape is not None and len(shape) == 3 and shape[0] in (1, 3) and rows.shape[1:] == (*shape[1:], shape[0])
+    if last and tuple(rows.shape[1:]) != shape:  # of 3 x 3 pixels in colour both orders look alike
         rows = rows.permute(0, 3, 1, 2).contiguous()  # channels last, as most programs write pictures
     if shape is not None and tuple(rows.shape[1:]) != shape:
         if len(shape) == 1 and rows.ndim == 2:
@@ -226,8 +241,10 @@ def _spelled(shape: tuple[int, ...] | None) -> str:
     return "..." if shape is None else ", ".join(map(str, shape))
 
 
-def _what(raw: list[Any]) -> str:
-    return "the contents of files" if isinstance(raw[0], bytes) else f"paths or texts such as {str(raw[0])[:40]!r}"
+def _what(one: Any) -> str:
+    if is_pillow(one):
+        return "pictures of Pillow: give np.asarray(picture.convert('RGB')) of each"
+    return "the contents of files" if isinstance(one, bytes) else f"paths or texts such as {str(one)[:40]!r}"
 
 
 def _hint(X: Any) -> str:

@@ -27,4 +27,5 @@ def not_fitted() -> InputError:
     module = sys.modules.get("sklearn.exceptions")
     if module is None:
         return InputError(_NOT_FITTED)
+    # Of both kinds: people catch what their library raises.
     return type("NotFitted", (InputError, module.NotFittedError), {})(_NOT_FITTED)

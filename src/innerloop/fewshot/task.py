@@ -147,10 +147,10 @@ class Task:
         Raises:
             InputError: The examples are too few to say when to reject.
         """
-        rows, y = _support(self.rows, self.history)
-        reject = plain(reject)
+        reject = _checked(reject, self.classes)
         # Nothing is learned again: a threshold changes what is said, not what is known.
-        return replace(self, reject=reject, calibration=_calibrated(self.source, rows, y, self.classes, reject))
+        calibration = _calibrated(self.source, *_support(self.rows, self.history), reject)
+        return replace(self, reject=reject, calibration=calibration)
 
 
 def teach(source: Source, rows: Tensor, labels: Sequence[Label], reject: float | None) -> Task:
@@ -198,9 +198,8 @@ def adapted(source: Source, rows: Tensor, history: History, reject: float | None
     Raises:
         InputError: As of `teach`.
     """
-    if (reject := plain(reject)) is not None:  # it is kept as JSON, which knows no NumPy
-        check_target(reject)
     classes = list(history.examples())
+    reject = _checked(reject, classes)
     if len(classes) < 2:
         raise InputError(f"telling classes apart needs at least 2, and this would be {len(classes)} class")
     # Before anything is learned, which may take minutes for a learner with inner steps.
@@ -209,7 +208,7 @@ def adapted(source: Source, rows: Tensor, history: History, reject: float | None
     with torch.no_grad():
         # Sums of several cores round in another order: two workers would keep tasks that differ.
         result = on_one_core(lambda: source.learner.adapt(source.params, support(x, y, len(classes))))
-    calibration = _calibrated(source, x, y, classes, reject)
+    calibration = _calibrated(source, x, y, reject)
     return Task(
         source=source,
         adapted=packed(result),
@@ -221,12 +220,18 @@ def adapted(source: Source, rows: Tensor, history: History, reject: float | None
     )
 
 
-def _calibrated(source: Source, x: Tensor, y: Tensor, classes: list[Label], reject: float | None) -> Calibration:
-    if reject is not None:
-        check_target(reject)
-        if calibrate.NONE in classes:
-            # Otherwise nobody could tell the class from the refusal.
-            raise InputError(f"'{calibrate.NONE}' is the answer that `reject` gives: call that class otherwise")
+def _checked(reject: Any, classes: Sequence[Label]) -> float | None:
+    reject = plain(reject)  # it is kept as JSON, which knows no NumPy
+    if reject is None:
+        return None
+    check_target(reject)
+    # Otherwise nobody could tell the class from the refusal.
+    if calibrate.NONE in classes:
+        raise InputError(f"'{calibrate.NONE}' is the answer that `reject` gives: call that class otherwise")
+    return reject
+
+
+def _calibrated(source: Source, x: Tensor, y: Tensor, reject: float | None) -> Calibration:
     return calibrate.calibrate(source.learner, source.params, x, y, reject, source.calibration)
 
 

@@ -61,6 +61,7 @@ def audit_any(
         InputError: It is none of these, or does not fit the tasks.
     """
     options = AuditOptions() if options is None else options
+    # A folder first: one that is called like a learner was put there by the person.
     if is_folder(Path(subject)):
         return audit_run(subject, options, context)
     if subject in catalogue():
@@ -102,11 +103,13 @@ def audit_run(
     """
     options = AuditOptions() if options is None else options
     chosen = _chosen(options, "data", "ways", "shots", "queries")
+    # On other tasks an audit would say little about what was trained.
     if chosen:
         raise InputError(f"a run is audited on tasks like its own: leave out {', '.join(f'--{k}' for k in chosen)}")
     config = read_config(run)
     learner, params = load_run(run, context.allow)
     sampler = unseen(config, MetaTestOptions(), context)
+    # The splits of training: what is looked for is a class, or an example, that is in two of them.
     problem = of_record(config["record"]["task"])
     return audit(learner, params, sampler, problem.splits(problem.load(context)), plans=options.plans)
 
@@ -147,7 +150,9 @@ def _around(
         others = ", ".join(name for name, kind in catalogue().items() if _only_network(kind))
         wrong = "a network is audited inside a learner" if cls is None else f"{options.learner} holds no single network"
         raise InputError(f"{wrong}: choose one of {others}")
+    # Learners that do not descend have no rate and no steps.
     has = {f.name for f in fields(cls)}
+    # A whole network answers by itself, one output a class; features may be as many as they like.
     outputs = problem.outputs(material) if isinstance(roles(cls)[field], Whole) else None
     _check_outputs(model, path, str(options.learner), sampler, outputs, problem.score.of_classes)
     values: dict[str, Any] = {k: getattr(options, k) for k in ("inner_lr", "inner_steps") if k in has}
@@ -158,6 +163,7 @@ def _only_network(cls: type[Learner]) -> str | None:
     """The field of a network that takes the examples, of a learner that needs no other one."""
     declared, networks = roles(cls), network_fields(cls)
     first = [k for k, r in declared.items() if isinstance(r, Whole) or r == Encoder()]
+    # A network with a default needs nothing from the person.
     others = [
         k for k, f in networks.items() if k not in first and f.default is MISSING and f.default_factory is MISSING
     ]
@@ -171,6 +177,7 @@ def _check_outputs(
     support = tree.slice(sampler.episodes(0, 1), 0).support
     rows, shape = len(support.y), list(support.x.shape[1:])
     params = model.init(0)
+    # Before it is called: every gradient of such a network would be right, being none.
     if not params:
         raise InputError(f"'{path}' has no parameters: there is nothing to adapt")
     try:

@@ -26,6 +26,7 @@ def calibrate(run: str | Path, context: Context = Context(), episodes: int = EPI
         InputError: Not a run on classes, or its data have too few meta-validation classes.
     """
     task = (checkpoint.read_config(run).get("record") or {}).get("task")
+    # A run that Python made keeps no problem from which tasks could be drawn.
     if not task:
         raise InputError(f"{run} does not say what it was trained on, so there are no tasks to calibrate it on")
     learner, params = load_run(run, context.allow)
@@ -37,10 +38,14 @@ def calibrate(run: str | Path, context: Context = Context(), episodes: int = EPI
 
 
 def keep(run: str | Path, learner: Learner, params: Params, sampler: Sampler, episodes: int = EPISODES) -> Calibration:
-    """The calibration of a run folder; it is measured unless the folder has that of these very parameters."""
+    """The calibration of a run folder; it is measured unless the folder has that of these very parameters.
+
+    One of release 0.1.0 is measured again: its threshold was measured with a class less than it is used with.
+    """
     of = checkpoint.fingerprint(params, learner)
+    # Kept where it is of these parameters: the same training command may be typed many times.
     measured = calibration.read(run, of)
-    if measured is None:
+    if measured is None or (measured.threshold is not None and measured.ways is None):
         measured = calibration.calibrate(learner, params, sampler, episodes)
         calibration.write(run, measured, of)
     return measured
@@ -48,6 +53,7 @@ def keep(run: str | Path, learner: Learner, params: Params, sampler: Sampler, ep
 
 def keep_if_possible(run: str | Path, learner: Learner, params: Params, sampler: Sampler) -> None:
     """`keep`, which at the end of a long training must not fail."""
+    # Small data and diverged logits are refused, and neither makes the parameters less trained.
     try:
         keep(run, learner, params, sampler)
     except InputError as error:

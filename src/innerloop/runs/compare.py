@@ -57,6 +57,7 @@ def compare_runs(
         InputError: A run that cannot take the tasks, or tasks that are not the same; before anything is tested.
     """
     entries = list(_entries(paths, options, context))
+    # Before the first test, which may take an hour: unlike tasks are refused at once.
     for entry in entries[1:]:
         refuse_unlike(entries[0].name, entries[0].protocol, entry.name, entry.protocol, _ADVICE)
     results, stored = [], []
@@ -69,6 +70,7 @@ def compare_runs(
             progress(f"testing {name} on {test.protocol.episodes} tasks")
             result = test.result()
         assert result is not None
+        # Rows are called after folders: two runs may be of one learner.
         results.append(replace(result, learner=name))
     comparison = compare(*results)
     rows = zip(comparison.rows, entries, stored, strict=True)
@@ -84,6 +86,7 @@ def _entries(paths: Sequence[str | Path], options: CompareOptions, context: Cont
     for name, path in zip(names, paths, strict=True):
         with _named(path):
             if is_file(Path(path)):
+                # Not tested again: the file may be all that is left of its run.
                 kept = read(path)
                 assert kept.result is not None
                 yield _Entry(kept.named(name), kept.result.protocol, kept, None)
@@ -94,17 +97,21 @@ def _entries(paths: Sequence[str | Path], options: CompareOptions, context: Cont
         first = first or test
         yield _Entry(name, test.protocol, None, test)
         for other in others:
+            # Pixels answer alike beside every run, so one row will do; an untrained learner is the run's own.
             of_all = other.label == "pixels"
             called = str(other.name) if of_all else f"{name}, {other.label}"
             if not (of_all and any(called == entry.name for entry in baselines)):
                 baselines.append(_Entry(called, other.protocol, None, other._replace(sampler=first.sampler)))
+    # Last, so that the first row, to which differences are taken, is a run.
     yield from baselines
 
 
 def _costed(row: Row, entry: _Entry, stored: bool) -> Row:
     test = entry.test
+    # A file alone has no learner whose memory could be counted.
     if test is None:
         return row._replace(stored=stored, warning=None if entry.kept is None else entry.kept.warning)
+    # One task will do: memory follows from shapes, not from values.
     episode = tree.slice(test.sampler.episodes(0, 1), 0)
     cost = Cost(
         learner=type(test.learner).__name__,
@@ -120,6 +127,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
     Raises:
         InputError: One is given twice.
     """
+    # Resolved, because one folder has many spellings.
     whole = [path.resolve() for path in paths]
     twice = [str(path) for i, path in enumerate(paths) if whole[i] in whole[:i]]
     if twice:
@@ -137,5 +145,6 @@ def _named(path: str | Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
+        # Most messages name the run already.
         message = str(error)
         raise InputError(message if str(path) in message else f"{path}: {message}") from error

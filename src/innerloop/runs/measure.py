@@ -5,10 +5,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+from innerloop.core.config import encode
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params, Sampler
+from innerloop.engine import TrainConfig
 from innerloop.engine import load as load_run
 from innerloop.engine.checkpoint import fingerprint, read_config
 from innerloop.evaluate import Comparison, Protocol, Result, compare, meta_test
@@ -83,6 +85,7 @@ class Tested(NamedTuple):
         """Plain JSON values, without the scores of the episodes, which are in the files."""
         ours, rows = _without_scores(self.result), list(self.comparison.rows)
         others = [_without_scores(row.result) for row in rows if row.result is not self.result]
+        # The run is the last row, the first one is the baseline that it is paired with.
         difference, against = rows[-1].difference, {}
         if difference is not None:
             against = {
@@ -138,8 +141,8 @@ def examine(
     """`measure`, unless the kind of problem measures in its own way: learned optimizers race against tuned ones."""
     config = read_config(run)
     problem, (learner, params) = tasks_of(config, options), load_run(run, context.allow)
-    learner, trained = _changed(learner, options), config["train"]["seed"]
-    own = problem.measure(learner, params, options.split, options.episodes, options.seed, trained)
+    learner = _changed(learner, options)
+    own = problem.measure(learner, params, options.split, options.episodes, options.seed, _seed(config))
     if own is None:
         return measure(run, options, context)
     return Kept(own, own.save(run), refresh(run, context=context))
@@ -179,8 +182,10 @@ class Measurement(NamedTuple):
             temperature=self.temperature,
         )
         if self.temperature is not None and result.reliability is not None:
+            # Temperatures are fitted on the data of training, which need not be those of this test.
             trained_on = (read_config(self.run).get("record") or {}).get("dataset")
             result = replace(result, reliability=result.reliability._replace(data=trained_on))
+        # With the learner: its inner steps are not in the name of the file, and `stored` must tell them apart.
         result = replace(result, fingerprint=fingerprint(self.params, self.learner)).of_run(self.run, self.label)
         result.save(self.run, self.label)
         return result
@@ -201,17 +206,23 @@ def prepare(run: str | Path, options: MetaTestOptions, context: Context = Contex
     run = Path(run)
     config = read_config(run)
     learner, params = load_run(run, context.allow)
+    # Before options change the learner: a calibration is of the run as it was trained.
     calibration = read_calibration(run, fingerprint(params, learner))
-    learner = _changed(learner, options)
+    calibrated, learner = replace(learner, transductive=False), _changed(learner, options)
     problem, record = tasks_of(config, options), config.get("record") or {}
     sampler = problem.unseen(record, context, options.split, options.seed)
+    # Some tests are of so many tasks and no more, such as the 20 one-shot runs of Omniglot.
     episodes = min(options.episodes, len(sampler)) if isinstance(sampler, Sized) else options.episodes
+    # Before any task is met: a long test must not fail at its first one.
     problem.refuse_unfit(learner, params, record, sampler)
     about = protocol(learner, sampler, episodes)
-    temperature = None if calibration is None else calibration.temperature
+    # With other steps, or statistics of the queries, logits have another scale than those it was fitted to.
+    same = encode(learner) == encode(calibrated)
+    temperature = calibration.temperature if calibration is not None and same else None
     tests = [Measurement(learner, params, sampler, about, run, curve=options.curve, temperature=temperature)]
     if options.baselines:
-        for label, baseline, start, name in problem.baselines(learner, config["train"]["seed"], sampler):
+        for label, baseline, start, name in problem.baselines(learner, _seed(config), sampler):
+            # Of the baseline, whose inner steps are not those of the learner.
             about = protocol(baseline, sampler, episodes)
             tests.append(Measurement(baseline, start, sampler, about, run, label, name))
     return tests
@@ -235,6 +246,7 @@ def tasks_of(config: dict[str, Any], options: MetaTestOptions) -> Problem:
         InputError: No data are known, or an option does not apply to them.
     """
     record = config.get("record") or {}
+    # What is None stays as in training: only what was asked for changes the problem.
     chosen = {k: v for k in TASK if (v := getattr(options, k)) is not None}
     if record.get("task"):
         return tested(of_record(record["task"]), options.data, chosen)
@@ -244,7 +256,16 @@ def tasks_of(config: dict[str, Any], options: MetaTestOptions) -> Problem:
     return tested(fresh, None, chosen)
 
 
+def _seed(config: dict[str, Any]) -> int:
+    """Seed of a run's training, which its untrained baseline begins with as well."""
+    seed = (config.get("train") or {}).get("seed", TrainConfig.seed)
+    if type(seed) is not int:
+        raise InputError(f"the run's config.json is damaged: its seed is {seed!r}. Restore it, or train again")
+    return seed
+
+
 def _changed(learner: Learner, options: MetaTestOptions) -> Learner:
+    # Always set: what a learner did in training does not decide how its test is to be met.
     changes: dict[str, Any] = {"transductive": options.transductive}
     if options.steps is not None:
         own = {f.name for f in fields(learner)}
@@ -252,6 +273,7 @@ def _changed(learner: Learner, options: MetaTestOptions) -> Learner:
             raise InputError(f"{type(learner).__name__} has no inner steps: leave out --steps {options.steps}")
         if options.steps < 0:
             raise InputError(f"steps must not be negative, got {options.steps}")
+        # A learner with both trains with `inner_steps`, and its tests read `test_steps`.
         changes["test_steps" if "test_steps" in own else "inner_steps"] = options.steps
     return replace(learner, **changes)
 
@@ -259,10 +281,11 @@ def _changed(learner: Learner, options: MetaTestOptions) -> Learner:
 def report(run: str | Path, context: Context = Context()) -> Path | None:
     """Write the report of a run that was just trained, after its kind's own measurement on validation tasks."""
     config = read_config(run)
+    # A training that asked for no scores on validation tasks gets none at its end.
     tasks = of_record(config["record"]["task"]).closing if (config["train"] or {}).get("validate_every") else 0
     if not tasks:
         return refresh(run, context=context)
-    ending = MetaTestOptions(split="validation", episodes=tasks, seed=config["train"]["seed"])
+    ending = MetaTestOptions(split="validation", episodes=tasks, seed=_seed(config))
     return examine(run, ending, context).report
 
 

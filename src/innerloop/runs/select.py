@@ -61,6 +61,7 @@ def choose(
     reported = replace(learner, transductive=transductive)
     for name in candidates:
         asked: dict[str, Any] = {
+            # With the mode: a choice made in another one is made again.
             "of": checkpoint.fingerprint(params, reported),
             "field": name,
             "candidates": list(candidates[name]),
@@ -76,8 +77,11 @@ def choose(
         params = params | {name: torch.tensor(float(choice["value"]))}
         if out is not None:
             run = Path(out)
+            # Parameters first: killed in between, the note does not fit them, and `load` refuses the run.
             checkpoint.save_params(run, learner, params, checkpoint.origin(run))
-            choice = choice | {checkpoint.GIVES: checkpoint.fingerprint(params, learner)}
+            # Until the last one is chosen the run is not finished, wherever the process is killed.
+            last = name == [*candidates][-1]
+            choice = choice | {checkpoint.GIVES: checkpoint.fingerprint(params, learner) if last else None}
             files.write(run / FILE, json.dumps(choice, indent=2) + "\n")
     return params
 
@@ -85,4 +89,6 @@ def choose(
 def _kept(out: str | Path | None, asked: dict[str, Any]) -> dict[str, Any] | None:
     """The choice of the folder, if it was made in the way asked for."""
     choice = {} if out is None else checkpoint.read_choice(out)
-    return choice if "value" in choice and all(choice.get(k) == v for k, v in asked.items()) else None
+    # A value that is no candidate was written by hand, or by a damaged disk.
+    same = all(choice.get(k) == v for k, v in asked.items())
+    return choice if same and choice.get("value") in asked["candidates"] else None
