@@ -65,6 +65,7 @@ def run(argv: list[str]) -> int:
     if argv[:1] == ["keys"]:
         return _keys(argv[1:])
     options = parse(Command, argv, "serve", run.__doc__ or "")
+    # Keys and --help need no web server, which takes time to load.
     from innerloop.service.http.running import serve
 
     serve(
@@ -95,6 +96,7 @@ def _keys(argv: list[str]) -> int:
             emit({"id": key.id, "scope": key.scope, "name": key.name, "tasks": key.tasks, "key": token})
             return 0
         print(f"key {key.id}, scope {key.scope}: kept only as a hash, so it cannot be shown again", stderr=True)
+        # Alone on standard output, for scripts.
         print(token)
         return 0
     if options.what == "revoke":

@@ -43,6 +43,7 @@ class Proxies:
         Returns:
             The last address that is no trusted proxy's, in one spelling.
         """
+        # Nearest first: a proxy vouches for who asked it, and for nobody before.
         hops = [peer, *reversed([hop.strip() for value in forwarded for hop in value.split(",")])]
         client = peer
         for hop in hops:
@@ -67,4 +68,5 @@ def _read(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         known = ipaddress.ip_address(text)
     except ValueError:
         return None
+    # A socket of both families shows IPv4 clients as ::ffff:a.b.c.d, which must not be a second name.
     return (known.ipv4_mapped or known) if isinstance(known, ipaddress.IPv6Address) else known

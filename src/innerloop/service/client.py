@@ -125,6 +125,7 @@ class Client:
             ServiceError: The name is taken, or the service cannot use the file.
         """
         try:
+            # Whole: what is read while it is sent could not be sent again.
             content = Path(path).read_bytes()
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -163,6 +164,7 @@ class Client:
 
         looks = method == "GET" if looks is None else looks
         if not looks:
+            # One name for all tries: by it the service sees that they are one change.
             headers = {"Idempotency-Key": uuid.uuid4().hex} | (headers or {})
         left = self._tries
         while True:
@@ -172,12 +174,14 @@ class Client:
                     method, path, json=json, files=files, data=data, params=params, headers=headers
                 )
             except httpx.TransportError as error:
+                # Without a connection the service cannot have seen it.
                 unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
                 if left and (looks or unsent or self._makes_once()):
+                    # Longer each time: a server that is started again needs a moment.
                     time.sleep(0.25 * 2 ** (self._tries - 1 - left))
                     continue
                 raise ServiceError(f"{self.url} gives no answer: {error or type(error).__name__}") from error
-            # Only with Retry-After is a refusal known to have come before anything was done.
+            # Retry-After says that nothing was done, or that what was done is known by the name of the change.
             wait = _wait(answer)
             if wait is None or not left:
                 break
@@ -193,6 +197,7 @@ class Client:
                 answer = self.request("GET", "healthz").json()
             except (ServiceError, ValueError):
                 return False
+            # A no is not kept: the server may be updated while this client lives.
             self._once = isinstance(answer, dict) and answer.get("idempotency") is True
         return self._once
 
@@ -256,6 +261,7 @@ class Task:
         for part, _ in parts(examples, self.kind):
             kind = next(iter(part[0]))
             body = {f"{kind}s" if kind != "features" else kind: [row[kind] for row in part]}
+            # It changes nothing, so that it may be sent again without a name.
             answer = self.client.request("POST", f"{self._path}/predict", looks=True, json=body).json()
             for p in answer["predictions"]:
                 predictions.append(known(Prediction, p | {"label": p["class"], "version": answer["version"]}))
@@ -273,6 +279,7 @@ class Task:
 
     def examples(self, label: str | None = None) -> Iterator[StoredExample]:
         """What it was taught, oldest first."""
+        # The most that the service gives at a time.
         asked: dict[str, Any] = {"limit": 1000} | ({} if label is None else {"label": label})
         while page := self.client.request("GET", f"{self._path}/examples", params=asked).json():
             yield from (known(StoredExample, row) for row in page)
@@ -339,6 +346,7 @@ class Task:
 def _wait(answer: "httpx.Response") -> float | None:
     """Seconds after which a refused request may be sent again; None: it may not."""
     after = answer.headers.get("retry-after", "")
+    # HTTP allows a date there as well; this service sends seconds.
     if answer.status_code not in (429, 503) or not after.isdigit():
         return None
     return min(float(after), _LONGEST_WAIT)
@@ -347,5 +355,6 @@ def _wait(answer: "httpx.Response") -> float | None:
 def _message(answer: "httpx.Response") -> str:
     try:
         return str(answer.json()["error"])
+    # A proxy on the way answers with a page of its own.
     except (ValueError, KeyError, TypeError):
         return f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from innerloop.core.errors import InputError
 
+# Who comes from many addresses must not fill the memory.
 _KEPT_CLIENTS = 10_000
 
 
@@ -65,6 +66,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
+            # Not `<= 0`, which NaN is not either.
             if value is not None and (value < 0 if name == "threads" else not value > 0):
                 raise InputError(f"--{name.replace('_', '-')} {value:g} lets nothing through: take more than 0")
 
@@ -97,9 +99,11 @@ class Rate:
         now = time.monotonic() if now is None else now
         most = max(1.0, 2 * self.rate)
         with self._lock:
+            # Out and in again at the end: the first one is who has been away longest.
             tokens, then = self._buckets.pop(client, (most, now))
             tokens = min(most, tokens + (now - then) * self.rate)
             wait = 0.0 if tokens >= 1 else (1 - tokens) / self.rate
+            # A refusal costs nothing: who asks too early would never get in.
             self._buckets[client] = (tokens if wait or not take else tokens - 1, now)
             while len(self._buckets) > _KEPT_CLIENTS:
                 self._buckets.popitem(last=False)

@@ -11,6 +11,7 @@ from innerloop.core.errors import InputError
 
 Example = str | Path | bytes | np.ndarray | Sequence[float]
 """A picture (path, or bytes of a file), a text, or a vector of features; strings are paths in tasks of pictures."""
+# Less than the 256 examples and 32 MB that a service takes: labels and what stands around the values come on top.
 _AT_ONCE = 200
 _BYTES = 16_000_000
 _NUMBER = 25
@@ -27,6 +28,7 @@ def parts(examples: Sequence[Example] | np.ndarray, kind: str) -> Iterator[tuple
     Raises:
         InputError: One is no example, or a file that cannot be read.
     """
+    # A string is a sequence as well: every letter would be sent.
     if isinstance(examples, str | bytes | Path):
         raise InputError("this is one example: give a list of them")
     rows: list[dict[str, Any]] = []
@@ -35,6 +37,7 @@ def parts(examples: Sequence[Example] | np.ndarray, kind: str) -> Iterator[tuple
     for i, example in enumerate(examples):
         row = _row(example, kind)
         bulk = sum(_NUMBER * len(value) if isinstance(value, list) else len(value) for value in row.values())
+        # A request has examples of one kind.
         if rows and (len(rows) == _AT_ONCE or size + bulk > _BYTES or row.keys() != rows[0].keys()):
             yield rows, places
             rows, places, size = [], [], 0

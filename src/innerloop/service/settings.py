@@ -70,6 +70,7 @@ def loopback(host: str) -> bool:
     """Whether an address or a name is of this machine alone."""
     if host == "localhost":
         return True
+    # A name may lead anywhere tomorrow; no name is looked up here.
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

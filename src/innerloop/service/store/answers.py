@@ -42,13 +42,16 @@ def once(c: sqlite3.Connection, asked: Once | None, work: Callable[[sqlite3.Conn
     """
     if asked is None:
         return work(c)
+    # Under the lock: of two that come at once, the second one finds what the first one was answered.
     if (known := find(c, asked)) is not None:
         return known
     result = work(c)
     now = time.time()
     query = "INSERT INTO answers (client, key, digest, answer, time) VALUES (?, ?, ?, ?, ?)"
+    # With the change or not at all: apart from it, one of the two could be lost.
     last = c.execute(query, (asked.client, asked.key, asked.digest, _to_json(result), now)).lastrowid
     assert last is not None
+    # With every change, so that nobody else has to; each half has an index.
     c.execute("DELETE FROM answers WHERE id <= ? OR time < ?", (last - _MOST, now - _SECONDS))
     return result
 
@@ -63,6 +66,7 @@ def find(c: sqlite3.Connection, asked: Once) -> Any:
     row = c.execute(query, (asked.client, asked.key)).fetchone()
     if row is None:
         return None
+    # A client that counts its names from 1 at each start must not be told of a change that it did not ask for.
     if row["digest"] != asked.digest:
         raise ConflictError(
             f"Idempotency-Key '{asked.key[:100]}' was used for another change: take a new one for each change, and the "

@@ -47,12 +47,15 @@ class Database:
     def __init__(self, folder: str | Path, seconds: float = 10.0):
         self.path = Path(folder).expanduser() / _FILE
         self._seconds = seconds
+        # The one that was used last comes first: its pages are still in memory.
         self._idle: LifoQueue[sqlite3.Connection] = LifoQueue()
+        # Apart, because how long a connection waits for a lock is set when it is opened.
         self._instant: LifoQueue[sqlite3.Connection] = LifoQueue()
         self._turn = threading.Lock()
         self._lost: LostError | None = None
         self._writer: sqlite3.Connection | None = None
         try:
+            # Before SQLite makes its other files, which take their mode from this one.
             make_private(self.path)
             self._prepare()
             self._open()
@@ -85,6 +88,7 @@ class Database:
             LostError: There is nothing left to commit to.
             StoreError: It cannot be written.
         """
+        # Before the wait for the turn: a client is promised a time for all of it.
         deadline = time.monotonic() + self._seconds
         self.check()
         if not self._turn.acquire(timeout=self._seconds):
@@ -101,6 +105,7 @@ class Database:
         Raises:
             LostError: So it is, or was before.
         """
+        # After `close`: whoever uses the store again opens it again.
         if self._writer is None and self._lost is None:
             with self._explained():
                 self._open()
@@ -120,6 +125,7 @@ class Database:
             LostError: It is damaged; nothing is changed any more.
         """
         self.check()
+        # Not over the writer: to read every page takes seconds, and changes go on meanwhile.
         with self._explained(), contextlib.closing(self._connect(self._seconds)) as connection:
             faults = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
         if faults != ["ok"]:
@@ -141,11 +147,13 @@ class Database:
         try:
             with self._explained():
                 c = self._taken()
+                # The last change left there what was left of its own time.
                 c.execute(f"PRAGMA busy_timeout = {int(1000 * self._seconds)}")
                 erased = c.execute("SELECT unscrubbed FROM totals").fetchone()[0]
                 if not erased:
                     return
                 c.execute("VACUUM")
+                # New pages are in the log: old ones go once it is copied and cut, which anybody who reads prevents.
                 if c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                     raise BusyError(_BUSY)
                 # Another worker may have erased one more meanwhile, which these pages may still have had.
@@ -184,6 +192,7 @@ class Database:
             if self._writer is None:
                 writer = self._connect(self._seconds)
                 writer.execute("SELECT count(*) FROM sqlite_master").fetchone()  # so that all files are there
+                # Before the writer, whose presence tells `check`, which waits for no turn, that files are known.
                 self._files = Watched(self.path)
                 self._writer = writer
 
@@ -191,17 +200,22 @@ class Database:
         connection = self._taken()
         left = max(0, int(1000 * (deadline - time.monotonic())))
         connection.execute(f"PRAGMA busy_timeout = {left}")
+        # A statement that takes long has no other end.
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
         try:
+            # A transaction that reads first is refused when another worker has written before it does.
             connection.execute("BEGIN IMMEDIATE")
             yield connection
+            # SQLite would commit into a deleted file as well; nothing that is known to be lost is written.
             self.check()
+            # The handler is asked by SQLite alone, and the work in between takes time too.
             if time.monotonic() > deadline:
                 raise BusyError(_BUSY)
             connection.execute("COMMIT")
             self.check()  # what went into a file that was deleted meanwhile is not acknowledged
         finally:
             connection.set_progress_handler(None, 0)
+            # After some errors, such as a full disk, SQLite has rolled back itself.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
@@ -211,14 +225,19 @@ class Database:
             f"file:{quote(str(self.path))}?mode=rw",
             uri=True,
             timeout=seconds,
+            # The module would begin transactions of its own, which are not immediate.
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
         )
         connection.row_factory = sqlite3.Row
+        # Off by default, on every connection; what belongs to a deleted task goes by it.
         connection.execute("PRAGMA foreign_keys = ON")
+        # Less would lose the last commits with the power, where there is a log.
         connection.execute("PRAGMA synchronous = FULL")
+        # A store may come from elsewhere: its triggers and views may call nothing that has effects.
         connection.execute("PRAGMA trusted_schema = OFF")
+        # 64 MiB: without a limit the log stays as large as it ever was.
         connection.execute("PRAGMA journal_size_limit = 67108864")
         return connection
 
@@ -229,6 +248,7 @@ class Database:
             connection = queue.get_nowait()
         except Empty:
             connection = self._fresh(_READ_SECONDS if wait else 0.0)
+        # The files are gone; the open connection still sees all that was acknowledged.
         if connection is None:
             with self._turn:
                 yield self._taken()
@@ -238,6 +258,7 @@ class Database:
         except sqlite3.Error:  # what state it is in nobody knows
             connection.close()
             raise
+        # A refusal of ours leaves the connection as it was.
         except BaseException:
             queue.put(connection)
             raise
@@ -248,6 +269,7 @@ class Database:
         if not self._same():
             return None
         connection = self._connect(seconds)
+        # Files may have been replaced between the look and the opening.
         if self._same():
             return connection
         connection.close()
@@ -265,6 +287,7 @@ class Database:
         try:
             yield
         except sqlite3.DatabaseError as error:
+            # Extended codes have the plain one in their lowest byte.
             code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
             if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT):
                 raise BusyError(_BUSY) from error
@@ -291,12 +314,14 @@ class Database:
             known = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            # An empty file is what `make_private` has just made, here or in another worker.
             if tables and known != _OURS:
                 raise InputError(f"{self.path} is another program's database: give another folder")
             if version > SCHEMA:
                 raise InputError(
                     f"the store {self.path} is of version {version} and this release knows {SCHEMA}: update innerloop"
                 )
+            # Outside of the transaction, in which it cannot be changed; the file remembers it.
             connection.execute("PRAGMA journal_mode = WAL")
             # The version is read again under the lock: several workers start at once, and one of them migrates.
             connection.execute("BEGIN IMMEDIATE")
@@ -304,6 +329,7 @@ class Database:
             if version < SCHEMA:
                 for statement in STEPS_UP[version]:
                     connection.execute(statement)
+                # Committed with the tables: a process that is killed half way leaves the version that it met.
                 connection.execute(f"PRAGMA application_id = {_OURS}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA}")
             connection.execute("COMMIT")

@@ -32,13 +32,16 @@ def erase(store: Store, name: str, example: int, expected: int | None = None, ba
 
     def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
         query = "SELECT label, since, coalesce(until, ?) FROM members WHERE task = ? AND example = ?"
+        # Any number may be asked for, and SQLite has no larger ones.
         spans = c.execute(query, (version, task.id, min(example, 2**63 - 1))).fetchall()
         if not spans:
             raise MissingError(f"task '{name}' has no example {example}, nor had any version of it")
+        # Its memberships go with it, so that the counts below are of what is left.
         c.execute("DELETE FROM examples WHERE id = ?", (example,))
         for label, since, until in spans:
             c.execute(_FEWER, (task.id, since, until))
             c.execute(_WITHOUT, (task.id, since, until, label))
+        # Under the old hash, by which the file is known when it is imported again.
         if bare is not None:
             c.execute("UPDATE files SET content = ? WHERE hash = ?", (bare, task.file))
         # The example's id, which no other erasing has: whoever scrubs sees by it whether one more came meanwhile.

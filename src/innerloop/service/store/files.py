@@ -27,13 +27,16 @@ def make_private(path: Path) -> None:
     """
     folder = path.parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Made with its mode: one that is closed afterwards can be opened by others before.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    # Elsewhere a mode does not say who may read.
     if os.name != "posix":
         return
     entries = list(folder.iterdir())
     ours = [entry for entry in entries if _OURS.fullmatch(entry.name)]
     closed = [file.name for file in ours if _close(file, 0o600)]
+    # A folder that holds other things may be shared on purpose.
     if len(ours) == len(entries):
         closed += ["the folder"] if _close(folder, 0o700) else []
     elif folder.stat().st_mode & _OTHERS:
@@ -92,4 +95,5 @@ def _identity(path: str) -> tuple[int, int] | None:
         status = os.stat(path)
     except OSError:
         return None
+    # Size and time change with every commit.
     return status.st_dev, status.st_ino

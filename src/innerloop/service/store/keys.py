@@ -61,10 +61,12 @@ class Keys:
         wrong = next((task for task in tasks if not 0 < len(task) <= _LONGEST or not task.isprintable()), None)
         if wrong is not None:
             raise InputError(f"no task can be called '{wrong[:_LONGEST]}': give the names of tasks")
+        # None for all: an empty list would be a key for no task.
         limited = tuple(dict.fromkeys(tasks)) or None
         token, now = _PREFIX + secrets.token_urlsafe(32), datetime.now(UTC).isoformat(timespec="seconds")
         with self._database.writing() as c:
             query = "INSERT INTO keys (name, scope, hash, created, tasks) VALUES (?, ?, ?, ?, ?)"
+            # As JSON: a name may hold a comma.
             values = (name, scope, _hash(token), now, None if limited is None else json.dumps(limited))
             id = c.execute(query, values).lastrowid
         assert id is not None
@@ -84,6 +86,7 @@ class Keys:
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._database.writing() as c:
+            # The time when it was first revoked stays.
             done = c.execute("UPDATE keys SET revoked = ? WHERE id = ? AND revoked IS NULL", (now, id)).rowcount
         if not done:
             raise InputError(f"there is no key {id} in use: see `innerloop serve keys list`")
@@ -92,8 +95,10 @@ class Keys:
         """The key that a client showed, if it is one and in use."""
         digest = _hash(token)
         query = "SELECT * FROM keys WHERE hash = ? AND revoked IS NULL"
+        # From the store each time: what another process revokes is refused by all workers at once.
         with self._database.reading() as c:
             row = c.execute(query, (digest,)).fetchone()
+        # The index compares byte by byte, and its time could tell where a guess goes wrong.
         if row is None or not hmac.compare_digest(row["hash"], digest):
             return None
         return _read(row)

@@ -32,6 +32,7 @@ class Task:
     """Hash of the `.fewshot` file that holds its learner; None: its source is one of the server's."""
 
 
+# Arrays that are compared give an array, not a truth.
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Example:
     """What is taught."""
@@ -83,6 +84,7 @@ def read_row(row: sqlite3.Row) -> Task:
     """A task of its row."""
     values = dict(row)
     shape, reading = values.pop("shape"), values.pop("reading")
+    # By name, as a migration puts new columns at the end.
     return Task(
         shape=None if shape is None else tuple(json.loads(shape)),
         reading=Reading.from_json(None if reading is None else json.loads(reading)),

@@ -3,6 +3,7 @@
 SCHEMA = 3
 """SQLite's user version of our files."""
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
+# As version 2 had them: a new store goes the way that old ones went, so that both end with the same tables.
 _TABLES = f"""
 {_FILES};
 CREATE TABLE tasks (
@@ -58,9 +59,9 @@ CREATE TABLE keys (
     revoked TEXT
 ) STRICT;
 """
-"""An example is a member of the versions `since` <= v < `until` (NULL: of all later ones). Nothing else is ever changed
-in a row, so what a version holds stays true whatever comes after. A task that came as a `.fewshot` file has its learner
-in `files`."""
+"""An example is a member of the versions `since` <= v < `until` (NULL: of all later ones). Nothing else in a row
+is ever changed, so what a version holds stays true whatever comes after, unless an example is erased from all of them.
+A task that came as a `.fewshot` file has its learner in `files`."""
 _FROM_1 = (
     _FILES,
     "ALTER TABLE tasks ADD COLUMN reading TEXT",
@@ -72,17 +73,22 @@ _FROM_1 = (
 """What makes a store of release 0.1.0 the second one; how its examples are read was not decided (`Reading()`)."""
 _FROM_2 = (
     "CREATE TABLE totals (tasks INTEGER NOT NULL, unscrubbed INTEGER NOT NULL) STRICT",
+    # Counted by triggers, so that no place that makes or deletes a task can forget to.
     "INSERT INTO totals SELECT count(*), 0 FROM tasks",
     "CREATE TRIGGER task_inserted AFTER INSERT ON tasks BEGIN UPDATE totals SET tasks = tasks + 1; END",
     "CREATE TRIGGER task_deleted AFTER DELETE ON tasks BEGIN UPDATE totals SET tasks = tasks - 1; END",
+    # NULL in older rows: each counts as the first of its content, which costs time in going back and changes nothing.
     "ALTER TABLE versions ADD COLUMN same INTEGER",
+    # Of what is open alone: an example that changed its class often has many rows that ended.
     "CREATE INDEX members_open ON members (task, example) WHERE until IS NULL",
     "CREATE INDEX members_since ON members (task, since, example)",
     "CREATE INDEX members_until ON members (task, until, example) WHERE until IS NOT NULL",
     "ALTER TABLE keys ADD COLUMN tasks TEXT",
+    # Ids only grow, so the oldest answers are those with the smallest.
     "CREATE TABLE answers (id INTEGER PRIMARY KEY AUTOINCREMENT, client TEXT NOT NULL, key TEXT NOT NULL, "
     "digest BLOB NOT NULL, answer TEXT NOT NULL, time REAL NOT NULL, UNIQUE (client, key)) STRICT",
     "CREATE INDEX answers_by_time ON answers (time)",
 )
+# Run in one transaction, statement by statement: a script would commit first.
 STEPS_UP = (tuple(_TABLES.strip().rstrip(";").split(";\n")) + _FROM_2, _FROM_1 + _FROM_2, _FROM_2)
 """What makes a store of each earlier version one of today; 0 is an empty file."""

@@ -47,6 +47,7 @@ class Store:
 
     def asked(self, once: Once | None) -> "Store":
         """The same store, whose one change is the one that a client named: made once, however often it is asked for."""
+        # A shallow copy has the same connections and waits for the same turn.
         bound = copy.copy(self)
         bound._once = once
         return bound
@@ -106,6 +107,7 @@ class Store:
         def work(c: sqlite3.Connection) -> Task:
             task = read_task(c, name)
             c.execute("DELETE FROM tasks WHERE id = ?", (task.id,))
+            # Several tasks may have come as one file: it goes with the last of them.
             c.execute("DELETE FROM files WHERE hash NOT IN (SELECT file FROM tasks WHERE file IS NOT NULL)")
             return task
 
@@ -118,6 +120,7 @@ class Store:
             BusyError: Somebody else holds the store.
             LostError: Its files are not there any more.
         """
+        # A connection that is open goes on answering from files that were deleted.
         self.database.check()
         with self.database.reading(wait=False) as c:
             return c.execute("SELECT tasks FROM totals").fetchone()[0]
@@ -126,6 +129,7 @@ class Store:
         """All tasks by name, with the number of examples of each class."""
         with self.snapshot() as c:
             counts: dict[int, dict[str, int]] = {}
+            # One query for all: a thousand tasks would be a thousand queries.
             grouped = "SELECT task, label, count(*) FROM members WHERE until IS NULL GROUP BY task, label"
             for id, label, n in c.execute(grouped):
                 counts.setdefault(id, {})[label] = n
@@ -186,6 +190,7 @@ class Store:
         """
 
         def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
+            # The rows were computed as the task was read then; under another reading they would mean something else.
             if readings is not None and task.reading != readings[0]:
                 raise RereadError("the task was taught its first examples just now: send these again")
             if readings is not None and readings[1] != task.reading:
@@ -211,6 +216,7 @@ class Store:
         def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
             before = _label(c, task, example)
             end(c, task, version, [example])
+            # A row of its own: versions before this one still have the other class.
             c.execute("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", (task.id, example, label, version))
             return Done(f"relabel {example} from {before} to {label}", (example,))
 
@@ -230,6 +236,7 @@ class Store:
         """Take a class out with all its examples; earlier versions keep them."""
 
         def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
+            # By name: the store has no statistics by which SQLite could choose an index.
             of_it = "SELECT example FROM members INDEXED BY members_now WHERE task = ? AND until IS NULL AND label = ?"
             ids = [row[0] for row in c.execute(of_it, (task.id, label))]
             if not ids:
@@ -250,6 +257,7 @@ class Store:
             values: list[Any] = [task.id, after]
             if label is not None:
                 query, values = f"{query} AND m.label = ?", [*values, label]
+            # Pages go by id: an example that is removed meanwhile moves none of the others.
             rows = c.execute(f"{query} ORDER BY m.example LIMIT ?", [*values, limit]).fetchall()
         return [dict(row) | {"shape": task.shape} for row in rows]
 
@@ -310,12 +318,14 @@ class Store:
                 )
             version = task.version + 1
             done = work(c, task, version)
+            # Counted after the change, whatever it was; a refusal undoes it.
             counts = _classes(c, task)
             if len(counts) > self.limits.classes:
                 raise InputError(f"a task has at most {self.limits.classes:,} classes, these would be {len(counts):,}")
             total = sum(counts.values())
             if total > self.limits.examples:
                 raise InputError(f"a task learns from at most {self.limits.examples:,} examples, not {total:,}")
+            # Version 0 is empty: undoing ends at the first one that was taught.
             undo, redo = (task.version or None, ()) if done.back is None else done.back
             values = (task.id, version, _now(), done.action, len(counts), total, undo, json.dumps(redo), done.same)
             c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
@@ -325,6 +335,7 @@ class Store:
         return self.once(make)
 
     def _check_rows(self, c: sqlite3.Connection, task: Task, rows: Sequence[np.ndarray]) -> None:
+        # Examples that no newest version has are kept all the same, and fill the disk.
         kept = c.execute("SELECT count(*) FROM examples WHERE task = ?", (task.id,)).fetchone()[0]
         if kept + len(rows) > self.limits.kept:
             raise ConflictError(
@@ -375,6 +386,7 @@ def end(c: sqlite3.Connection, task: Task, version: int, ids: Sequence[int]) -> 
 
 
 def _id(example: int) -> int:
+    # SQLite has no larger numbers; as -1, which is none, they are answered like any other that is not there.
     return example if 0 <= example < 2**63 else -1
 
 

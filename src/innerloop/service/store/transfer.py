@@ -27,10 +27,12 @@ def recorded(store: Store, name: str) -> tuple[Task, Tensor, History]:
     Raises:
         MissingError: There is no such task, or it has not been taught anything.
     """
+    # One state: a change between the queries would name examples that were not read.
     with store.snapshot() as c:
         task = read_task(c, name)
         if task.version == 0 or task.shape is None or task.dtype is None:
             raise MissingError(f"task '{name}' has no examples: teach it some")
+        # In the order in which they were taught, by which a file numbers them.
         examples = c.execute("SELECT id, row FROM examples WHERE task = ? ORDER BY id", (task.id,)).fetchall()
         members = c.execute("SELECT example, label, since, until FROM members WHERE task = ?", (task.id,)).fetchall()
         query = "SELECT version, time, action, undo, redo FROM versions WHERE task = ? AND version > 0 ORDER BY version"
@@ -93,14 +95,17 @@ def insert(
         InputError: It is larger than the store's limits allow.
     """
     versions, rows = taught.history.versions, taught.rows.numpy()
+    # Before the turn is taken: a file that is too large keeps nobody waiting.
     _check(store, taught)
     digest = hashlib.sha256(content).hexdigest()
 
     def work(c: sqlite3.Connection) -> Task:
         known = c.execute("SELECT file FROM tasks WHERE name = ?", (name,)).fetchone()
+        # A server that starts again with its file serves what the task has learned since.
         if known is not None and known["file"] == digest:
             return read_task(c, name)
         store.check_new(c, name)
+        # Another task may have come as this file; where an example of it was erased, what stands for the file stays.
         c.execute("INSERT OR IGNORE INTO files VALUES (?, ?)", (digest, content))
         start, source = versions[0].time, taught.source
         values = (name, source.name, source.kind, taught.reject, start, len(versions), rows.dtype.name)
@@ -165,6 +170,7 @@ def _check(store: Store, taught: Taught) -> None:
     ):
         if count > most:
             raise InputError(f"the file has {count:,} {what}, and {most:,} is most")
+    # A small file can have many versions of many examples, and each of them is walked through.
     total = 0
     for members in history.each():
         total += sum(map(len, members.values()))

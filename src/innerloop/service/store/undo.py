@@ -38,6 +38,7 @@ def undo(store: Store, name: str, to: int | None = None, expected: int | None = 
         if before is None:
             raise ConflictError(f"there is nothing to undo: this is how task '{name}' was first taught")
         same = _restore(c, task, version, before)
+        # Another undo goes where that version would have gone, and redo comes back to the one that was left.
         return Done("undo", back=(pointers(c, task, before)[0], (task.version,)), same=same)
 
     return store.change(name, work, expected)
@@ -81,6 +82,7 @@ def _restore(c: sqlite3.Connection, task: Task, version: int, to: int) -> int:
     then, now = min(pairs, key=lambda pair: abs(pair[0] - pair[1]))
     for id in _moved(c, task, min(then, now), max(then, now)):
         before, after = _label_at(c, task, id, now), _label_at(c, task, id, then)
+        # It left and came back in between.
         if before == after:
             continue
         if before is not None:
@@ -108,6 +110,7 @@ def _moved(c: sqlite3.Connection, task: Task, low: int, high: int) -> list[int]:
 
 
 def _label_at(c: sqlite3.Connection, task: Task, example: int, version: int) -> str | None:
+    # Spans of one example never overlap: the last that began decides.
     query = "SELECT label, until FROM members WHERE task = ? AND example = ? AND since <= ? ORDER BY since DESC LIMIT 1"
     row = c.execute(query, (task.id, example, version)).fetchone()
     return None if row is None or (row["until"] is not None and row["until"] <= version) else row["label"]
