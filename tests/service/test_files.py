@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -316,7 +317,8 @@ def test_files_of_many_clients_do_not_stay_in_memory(tmp_path):
             task = FewShotClassifier.of(learner, learner.init(i)).fit(ROWS[:6], list("aabbcc"))
             content = task.save(tmp_path / "own.fewshot").read_bytes()
             assert send(client, content, f"t{i}").status_code == 201
-        files = client.app.state.service.sources._files
+        app: Any = client.app
+        files = app.state.service.sources._files
         assert len(files) == 2
         assert 0 < files._bytes < 100_000
         assert len(answers(client, "t0")) == len(ROWS), "it is read again from the store"

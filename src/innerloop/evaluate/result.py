@@ -257,6 +257,8 @@ def _curve(points: list[list[Any]] | None) -> tuple[Point, ...] | None:
 def _reliability(entry: dict[str, Any] | None) -> Reliability | None:
     if not entry:
         return None
+    if strange := entry.keys() - set(Reliability._fields):
+        raise ValueError(f"its reliability has {', '.join(sorted(strange))}, which this release does not know")
     optional = {k: None if (v := entry.get(k)) is None else seal.number(v) for k in ("temperature", "calibrated")}
     return Reliability(seal.number(entry["ece"]), **optional, data=seal.text(entry.get("data")))
 
