@@ -219,7 +219,7 @@ def inner_steps(learner: Learner, params: Params | None, episodes: Episode, seed
         seed: Of initial parameters.
     """
     name = "inner steps"
-    if not isinstance(learner, Unrolled) or learner.inner_steps < 1:
+    if not isinstance(learner, Unrolled) or learner.steps_at_test < 1:
         return Check(name, None, None, "it has no inner steps")
     episodes = double(episodes)
     start = double(learner.init(seed) if params is None else params)
@@ -232,7 +232,7 @@ def inner_steps(learner: Learner, params: Params | None, episodes: Episode, seed
         apart = max(apart, _apart(learner.predict(start, learner.finish(start, carry, support), query.x), outputs))
     if apart > TOLERANCE:
         message = (
-            f"adapt is {apart:.1e} from {learner.inner_steps} times advance from start: it takes other steps than it "
+            f"adapt is {apart:.1e} from {learner.steps_at_test} times advance from start: it takes other steps than it "
             "declares"
         )
         return Check(name, False, apart, message)
@@ -245,8 +245,8 @@ def inner_steps(learner: Learner, params: Params | None, episodes: Episode, seed
         return Check(name, None, last - first, f"{figures}; what they follow is learned")
     small: Any = dataclasses.replace(learner, **{"inner_lr": _SMALL * rate, "inner_steps": 1})
     initial = double(small.init(seed))
-    pairs = [_losses(small, initial, support)[0] for support, _ in _tasks(episodes)]
-    if sum((b - a).item() for a, b in pairs) > 0:
+    ways = [_losses(small, initial, support)[0] for support, _ in _tasks(episodes)]
+    if sum((losses[-1] - losses[0]).item() for losses in ways) > 0:
         return Check(name, False, last - first, f"{figures}, and up at any rate: a sign is wrong")
     # Meta-training may make a rate good that initial parameters cannot take, unless they diverge.
     worse = last - first > (_DIVERGES if params is None else _UPHILL) * abs(first)
@@ -261,7 +261,7 @@ def trained_so(learner: Learner) -> bool:
 def _losses(learner: Any, params: Params, support: Batch) -> tuple[list[Tensor], Any]:
     """The support's loss before every step and after the last, and the state after the last."""
     carry, losses = learner.start(params, support), []
-    for _ in range(learner.inner_steps):
+    for _ in range(learner.steps_at_test):
         carry, loss = learner.advance(params, carry, support)
         losses.append(loss)
     return [*losses, learner.advance(params, carry, support)[1]], carry
