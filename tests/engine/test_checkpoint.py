@@ -167,7 +167,7 @@ def test_the_same_tensors_are_the_same_file(tmp_path):
         {"params": {"0.weight": torch.ones(3)}},
         {"best": {"score": 1.0}},
         {"best": [1]},
-        {"plan": {"nome": "loop"}},
+        {"plan": {"kind": "loop"}},
         {"plan": {"name": "fast"}},
         {"plan": "loop"},
         {"world_size": 0.5},
