@@ -217,7 +217,8 @@ def test_what_is_no_body_is_bounded(serve, endless):
                 sent += one.send(piece)
             with contextlib.suppress(BlockingIOError):
                 received += one.recv(65536)
-    assert sent < 2_000_000, "it was answered, or closed"
+        one.settimeout(5)  # a busy machine sends faster than it reads; the time for a head is longer than this
+        one.recv(65536)  # it was answered, or closed
 
 
 def test_requests_that_are_sent_ahead_are_bounded():
