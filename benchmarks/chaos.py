@@ -31,14 +31,14 @@ def main() -> int:
         server = Server(Path(folder) / "store", PLAIN, "--workers", str(options.workers))
         server.start()
         try:
-            found = mixed(server, PLAIN, numbers, 60 * options.minutes, 60 * options.minutes / options.kills)
+            outcome = mixed(server, PLAIN, numbers, 60 * options.minutes, 60 * options.minutes / options.kills)
         finally:
             server.kill()
-    print(f"{options.workers} workers, {options.minutes:g} minutes: {said(found)}")
+    print(f"{options.workers} workers, {options.minutes:g} minutes: {said(outcome)}")
     if not options.dry:
         about = _about() | {"command": f"python -m benchmarks.chaos {' '.join(sys.argv[1:])}".strip()}
-        results.write({"about": about, "found": vars(found) | {"refused": found.refused[:10]}}, PLACE)
-    return int(bool(found.lost or found.doubled or found.differing or found.wrong))
+        results.write({"about": about, "found": vars(outcome) | {"refused": outcome.refused[:10]}}, PLACE)
+    return int(bool(outcome.lost or outcome.doubled or outcome.differing or outcome.wrong))
 
 
 if __name__ == "__main__":

@@ -57,13 +57,13 @@ def near_duplicates(splits: Mapping[str, Pool]) -> Check:
         near = distance < RATIO * usual
         # Data of few dimensions have such neighbours among honest classes as well.
         chance = (other < RATIO * usual).double().mean().item()
-        found = int(near.sum())
+        matches = int(near.sum())
         looked += len(distance)
-        if found and found / len(distance) > SHARED_ROWS + 3 * chance:
-            share = max(share, found / len(distance))
-        total += found
-        if found:
-            places[f"{small} and {large}"] += found
+        if matches and matches / len(distance) > SHARED_ROWS + 3 * chance:
+            share = max(share, matches / len(distance))
+        total += matches
+        if matches:
+            places[f"{small} and {large}"] += matches
         for i in near.nonzero().flatten().tolist():
             ours_name, theirs_name = ours.names[int(ours.owner[i])], theirs.names[int(theirs.owner[index[i]])]
             classes.setdefault(f"'{ours_name}' ({small})", f"'{theirs_name}' ({large})")
