@@ -24,6 +24,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.fits import completed
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
+from innerloop.core.names import reason
 from innerloop.encoders.base import Encoder
 from innerloop.engine import checkpoint
 from innerloop.evaluate.calibration import Calibration, check_target
@@ -47,8 +48,6 @@ _MOST_COUNT = 1 << 20
 """Any size of a network: some are numbers of layers, each of which is built before it can be measured."""
 _ASKED = 8
 """Examples of its own that a file answers before it is used."""
-_SHOWN = 200
-"""Characters of a reason in a message."""
 _LONGEST_NAME = 10_000
 """Characters of a class."""
 
@@ -132,8 +131,9 @@ def read(path: Path, allow: Sequence[str] = (), encoder: Callable[[str], Encoder
             raise
         raise InputError(f"{path}: {error}") from error
     except Exception as error:  # whatever a learner makes of tensors that do not fit it
-        reason = str(error).strip().partition("\n")[0][:_SHOWN] or type(error).__name__
-        raise InputError(f"{path} is damaged or was written by another release ({reason}): adapt again") from error
+        raise InputError(
+            f"{path} is damaged or was written by another release ({reason(error)}): adapt again"
+        ) from error
 
 
 def _task(
@@ -288,7 +288,7 @@ def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:  # safetensors and torch raise whatever a damaged header leads them to
         raise InputError(
-            f"{path} is not an adapted task, or is damaged ({error}): write it with `innerloop adapt`"
+            f"{path} is not an adapted task, or is damaged ({reason(error)}): write it with `innerloop adapt`"
         ) from error
     if not isinstance(about, dict):
         raise InputError(f"{path} is not an adapted task: write one with `innerloop adapt`")
