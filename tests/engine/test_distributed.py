@@ -156,7 +156,7 @@ class Job:
     def disturb(self, rank: int, number: signal.Signals) -> None:
         deadline = time.monotonic() + MINUTE
         # What a checkpoint writes last.
-        while not (self.run / "params.safetensors").exists():
+        while not (self.run / "state.pt").exists():
             assert time.monotonic() < deadline and self.process.poll() is None, self.process.communicate()
             time.sleep(0.05)
         os.kill(int((self.folder / f"{rank}.pid").read_text()), number)

@@ -48,6 +48,7 @@ _MEANINGS = {
     421: "The server is not called so.",
     422: "A value is not acceptable.",
     429: "Too many requests.",
+    431: "The address and the headers are too large, or too many.",
     503: "The server or its disk is busy: try again.",
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
