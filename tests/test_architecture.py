@@ -71,7 +71,7 @@ def violations(root: Path) -> list[str]:
         for call, places in DOORS.items():
             if place.as_posix() not in places and (match := re.search(call, file.read_text())):
                 found.append(f"{place} calls {match[0]} beside {', '.join(sorted(places))}")
-        if place.name == "__init__.py" and len(place.parts) == 1:
+        if place.as_posix() in ("__init__.py", "__main__.py"):
             continue
         layer = place.parts[0]
         allowed = below(layer)

@@ -1,10 +1,12 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from innerloop.core.errors import InputError
 from innerloop.tasks import Pool, Splits
+from innerloop.tasks.datasets.arrays import npz
 from innerloop.tasks.pool import base_name, default_sizes, from_rows, split_classes
 
 from .pools import pictures, tagged
@@ -119,3 +121,34 @@ def test_the_digest_is_of_the_examples():
     assert len({pool.digest, *(other.digest for other in others)}) == 6
     padded = torch.cat([pool.data, torch.full_like(pool.data[:, :1], 9)], 1)
     assert dataclasses.replace(pool, data=padded).digest == pool.digest, "padding is no data"
+
+
+@pytest.mark.parametrize("make", [np.asarray, torch.as_tensor, np.ndarray.tolist])
+def test_arrays_are_read_as_a_file_of_them_is(make, tmp_path):
+    x, y = np.arange(24, dtype=np.float32).reshape(6, 4), np.array([2, 0, 1, 2, 0, 0])
+    np.savez(tmp_path / "rows.npz", x=x, y=y)
+    pool, expected = Pool.from_arrays(make(x), make(y), dataset="rows"), npz(tmp_path / "rows.npz")
+    assert pool.names == expected.names == ("0", "1", "2") and pool.counts.tolist() == [3, 1, 2]
+    assert torch.equal(pool.data, expected.data) and pool.digest == expected.digest
+
+
+def test_pictures_with_channels_last_and_words_are_taken():
+    pool = Pool.from_arrays(np.zeros((4, 8, 8, 3), np.uint8), ["cat", "dog", "cat", "dog"])
+    assert pool.shape == (3, 8, 8) and pool.names == ("cat", "dog") and pool.data.dtype == torch.uint8
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        ([[1.0, 2.0], [3.0]], [0, 1], "x is no array"),
+        ([[1.0], [2.0]], [0], r"x must be \[n, ...\] and y \[n\]"),
+        ([["a"], ["b"]], [0, 1], "x must hold numbers"),
+        ([[1.0], [2.0]], [None, 1], "y must hold texts or numbers"),
+        ([[1.0], [2.0]], [float("nan"), 1], "NaN or infinite labels"),
+        ([[float("inf")], [2.0]], [0, 1], "NaN or infinite values"),
+        ([], [], "n at least 1"),
+    ],
+)
+def test_arrays_that_are_no_pool_are_refused(x, y, message):
+    with pytest.raises(InputError, match=message):
+        Pool.from_arrays(x, y)

@@ -72,7 +72,7 @@ class EpisodeSampler(Checked):
     def __post_init__(self) -> None:
         if not isinstance(self.pool, Pool):
             raise InputError(
-                f"pool must be a Pool, got {type(self.pool).__name__}: `tasks.pool.from_rows` makes one of arrays"
+                f"pool must be a Pool, got {type(self.pool).__name__}: `Pool.from_arrays` makes one of arrays"
             )
         for name, value in (("ways", self.ways), ("shots", self.shots)):
             low, high = _range(value)

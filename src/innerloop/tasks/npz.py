@@ -57,12 +57,12 @@ def words(labels: np.ndarray) -> np.ndarray:
     return np.array([_text(label) for label in labels.ravel().tolist()], dtype=str).reshape(labels.shape)
 
 
-def pictures_first(x: np.ndarray, path: Path) -> np.ndarray:
+def pictures_first(x: np.ndarray, name: Path | str) -> np.ndarray:
     """[n, ...] arrays with the channels of pictures before height and width, and whole numbers of a byte as bytes.
 
     Args:
         x: Channels may be last, as most programs write pictures; 2 and more rows wide and high.
-        path: What errors call it.
+        name: What errors call it.
 
     Raises:
         InputError: Pictures with transparency.
@@ -73,7 +73,7 @@ def pictures_first(x: np.ndarray, path: Path) -> np.ndarray:
             x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
         elif last == 4 and rows == columns:
             raise InputError(
-                f"{path}: x of shape {list(x.shape)} looks like pictures with transparency: give [n, channels, height, "
+                f"{name}: x of shape {list(x.shape)} looks like pictures with transparency: give [n, channels, height, "
                 "width] with 1 or 3 channels"
             )
     pictures = x.ndim == 3 or (x.ndim == 4 and x.shape[1] in (1, 3))

@@ -73,6 +73,23 @@ class Pool:
             )
         self._check_finite()
 
+    @classmethod
+    def from_arrays(cls, x: Any, y: Any, *, dataset: str = "arrays") -> "Pool":
+        """Sort labelled rows into a pool, as an `.npz` file of them is read.
+
+        Args:
+            x: [n, ...] an array, a tensor or a list: uint8 pictures [n, channels, height, width], [n, height, width] or
+                with their channels last; or numbers [n, ...].
+            y: [n] the class of each, texts or numbers.
+            dataset: As the field.
+
+        Raises:
+            InputError: Not one label for each row, other things than numbers and labels, NaN or infinite values.
+        """
+        from innerloop.tasks.datasets.arrays import labelled  # which makes pools: at the top it would be a circle
+
+        return labelled(x, y, dataset=dataset, name=dataset)
+
     def __len__(self) -> int:
         """How many classes there are."""
         return len(self.names)
