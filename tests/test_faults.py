@@ -203,8 +203,8 @@ SCENARIOS = {
 }
 FAST = [name for name, scenario in SCENARIOS.items() if not scenario.slow]
 
-AGAIN = ("innerloop train", "export onnx")
-"""Scenarios whose writes others have too (train, select, calibrate, test; export pt2), and that take minutes."""
+AGAIN = ("innerloop train", "export onnx", "select")
+"""Scenarios whose writes others have too (train, calibrate, test; export pt2), and that take minutes."""
 
 
 class Sweep:

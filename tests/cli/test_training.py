@@ -16,7 +16,7 @@ from innerloop.runs import Options, defaults
 
 SECONDS = 6.0
 """Of processor time."""
-EPISODES = 60
+EPISODES = 30
 SMALL = {"ways": 5, "train_ways": 5, "queries": 5}
 RATE = 0.01
 """Ten times the usual one of Adam: there is little time."""
