@@ -1,4 +1,5 @@
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -204,7 +205,8 @@ def test_an_option_that_makes_no_sense_is_one_message(cls, name, value):
 
 def test_numbers_of_other_packages_are_numbers():
     leaf, rate = torch.ones(1, requires_grad=True), torch.tensor(0.5)
-    (group,) = HypergradientAdam([leaf], lr=rate, hyper_lr=np.float32(0.25), betas=[0.5, np.float64(0.75)]).param_groups
+    options: dict[str, Any] = {"lr": rate, "hyper_lr": np.float32(0.25), "betas": [0.5, np.float64(0.75)]}
+    (group,) = HypergradientAdam([leaf], **options).param_groups
     assert (group["lr"], group["hyper_lr"], group["betas"]) == (0.5, 0.25, (0.5, 0.75))
     assert type(group["lr"]) is type(group["hyper_lr"]) is float
     (group,) = HypergradientSGD([{"params": [leaf], "lr": rate}], lr=0).param_groups
