@@ -1,5 +1,7 @@
 """Make the runs that ship with the package. `python -m benchmarks.shipped kanji-protonet kanji-maml`.
 
+With `--keep-weights` the weights stay those that ship, to the byte, and only calibration and card are made again.
+
 Trains, calibrates and tests with the command line alone, then puts configuration, weights, calibration and card into
 `src/innerloop/fewshot/shipped/<name>`. Under `--work` (a folder of runs) what is done is not done again. It takes
 8 minutes of one core to train, and some 15 to test; the number of steps depends on the machine.
@@ -7,6 +9,7 @@ Trains, calibrates and tests with the command line alone, then puts configuratio
 
 import argparse
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -25,10 +28,11 @@ from innerloop.tasks import EpisodeSampler
 from innerloop.tasks.datasets.tiny_imagenet import tiny_imagenet
 
 MINUTES = 8
+_TRAINED = ("config.json", "params.safetensors")
 LARGEST = 1_000_000
 """Bytes of a run's files together."""
-_EPISODES = 200
-"""Of meta-validation, for the calibration."""
+_STEPS = re.compile(r", ([\d,]+) steps\n")
+"""Of a card, the only file that ships and says how long the weights were trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,26 +69,40 @@ TESTS = (
 )
 
 
-def make(name: str, work: Path) -> Path:
-    """Train, calibrate, test, and lay the files into the package."""
-    run, made = work / name, RUNS[name]
+def make(name: str, work: Path, keep_weights: bool = False) -> Path:
+    """Train (unless the weights are kept), calibrate, test, and lay the files into the package."""
+    run, made, target = work / name, RUNS[name], SHIPPED / name
     train = (
         f"innerloop train {made.train} --cpu-minutes {MINUTES} --steps 1000000 --schedule cosine --seed 0 --out {name}"
     )
-    if not (run / "params.safetensors").exists():
-        _innerloop(train, work)
-    calibrate(run, episodes=_EPISODES)
+    if keep_weights:
+        run.mkdir(parents=True, exist_ok=True)
+        for file in _TRAINED:
+            shutil.copyfile(target / file, run / file)
+        steps = shipped_steps(target)
+    else:
+        if not (run / "params.safetensors").exists():
+            _innerloop(train, work)
+        steps = checkpoint.steps_done(run)
+    calibrate(run)
     results = [_tested(name, options, work) for _, options in TESTS]
     photographs = _photographs(run)
-    target = SHIPPED / name
     target.mkdir(parents=True, exist_ok=True)
-    for file in ("config.json", "params.safetensors", calibration.FILE):
+    for file in (*_TRAINED, calibration.FILE):
         shutil.copyfile(run / file, target / file)
-    (target / "card.md").write_text(_card(name, train, run, results, photographs), encoding="utf-8")
+    (target / "card.md").write_text(_card(name, train, steps, run, results, photographs), encoding="utf-8")
     size = sum(file.stat().st_size for file in target.iterdir())
     if size > LARGEST:
         raise SystemExit(f"{target} takes {size:,} bytes; at most {LARGEST:,} ship")
     return target
+
+
+def shipped_steps(folder: Path) -> int:
+    """How many steps the weights of a shipped run were trained, from its card."""
+    steps = _STEPS.search((folder / "card.md").read_text(encoding="utf-8"))
+    if steps is None:
+        raise SystemExit(f"{folder / 'card.md'} does not say how many steps its weights were trained")
+    return int(steps[1].replace(",", ""))
 
 
 def _tested(name: str, options: str, work: Path) -> dict[str, Any]:
@@ -113,9 +131,11 @@ def _innerloop(command: str, folder: Path) -> str:
     return subprocess.run(words, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def _card(name: str, train: str, run: Path, results: list[dict[str, Any]], photographs: str) -> str:
-    made, found = RUNS[name], calibration.read(run)
-    assert found is not None
+def _card(name: str, train: str, steps: int, run: Path, results: list[dict[str, Any]], photographs: str) -> str:
+    made, measured = RUNS[name], calibration.read(run)
+    assert measured is not None and measured.false_accepts is not None
+    least, most = (f"{100 * end:.1f}" for end in measured.false_accepts)
+    error, coverage = 100 * (measured.ece or 0), 100 * (measured.coverage or 0)
     learner, params = load(run)
     weights, fingerprint = sum(p.numel() for p in params.values()), checkpoint.fingerprint(params, learner)
     rows = [
@@ -130,13 +150,13 @@ Pictures become grey, 28 x 28, with bright strokes; whether yours have dark ones
 
 - Learner: `{type(learner).__name__}` with Conv-4, {weights:,} weights; parameters `{fingerprint}`.
 - Trained on {trained["train_classes"]} characters of `kanji` (letters, digits and kanji of 1, 2, 5, 6 and 7
-  strokes, 20 synthetic writers each; class hash `{trained["train_class_hash"]}`), {checkpoint.steps_done(run):,} steps
+  strokes, 20 synthetic writers each; class hash `{trained["train_class_hash"]}`), {steps:,} steps
   in {MINUTES} minutes of one core:
   `{train}`
-- Calibrated on {_EPISODES} tasks (5 ways, 1 shot) of its meta-validation characters: temperature
-  {found.temperature:.3g}, calibration error {100 * (found.ece or 0):.1f}%. "None of these": where 5% of drawings of
-  other characters are taken for one of the classes, {100 * (found.coverage or 0):.0f}% of those that are of one are
-  accepted; AUROC {found.auroc or 0:.3f}.
+- Calibrated on {measured.tasks} tasks ({measured.ways} ways, 1 shot) of its meta-validation characters: temperature
+  {measured.temperature:.3g}, calibration error {error:.1f}%. "None of these": where 5% of drawings of
+  other characters ({least} to {most}, 95% interval over these tasks) are taken for one of the {measured.ways} classes,
+  {coverage:.0f}% of those that are of one are accepted; AUROC {measured.auroc or 0:.3f}.
 
 | tested on | accuracy in %, 95% interval over 600 tasks | protocol | command |
 | --- | --- | --- | --- |
@@ -169,10 +189,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", choices=sorted(RUNS))
     parser.add_argument("--work", type=Path, default=Path("runs") / "shipped", help="where runs are made")
+    parser.add_argument("--keep-weights", action="store_true", help="train nothing: calibrate and test what ships")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     for name in options.names:
-        print(make(name, options.work))
+        print(make(name, options.work, options.keep_weights))
 
 
 if __name__ == "__main__":

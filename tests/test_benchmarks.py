@@ -1,13 +1,14 @@
 """The benchmarks' own arithmetic; nothing here is timed, and no peer is needed."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import report, results, yardstick
+from benchmarks import report, results, shipped, yardstick
 from benchmarks.__main__ import WORKLOADS, picked
 from benchmarks.claim import Claim, Workload
 from benchmarks.contest import Contender, Rules, compete
@@ -97,3 +98,28 @@ def test_the_yardstick_in_the_docs_is_the_one_that_was_measured() -> None:
     rows = results.read(yardstick.PLACE)
     assert set(rows) <= {job.key for job in yardstick.jobs()}
     assert yardstick.page(rows) in yardstick.PAGE.read_text()
+
+
+def test_what_ships_is_calibrated_again_with_the_same_weights(tmp_path, monkeypatch):
+    name, place = "kanji-protonet", tmp_path / "shipped"
+    before = shutil.copytree(shipped.SHIPPED / name, place / name)
+    weights, card = (before / "params.safetensors").read_bytes(), (before / "card.md").read_text()
+    monkeypatch.setattr(shipped, "SHIPPED", place)
+    monkeypatch.setattr(shipped, "_tested", lambda *_: {"mean": 0.5, "ci95": 0.01, "hash": "0" * 16})
+    monkeypatch.setattr(shipped, "_photographs", lambda _: "29.7 ± 0.9")
+    calibrated = []
+
+    def calibrate(run):
+        calibrated.append(run)
+        content = json.loads((before / "calibration.json").read_text())
+        (run / "calibration.json").write_text(json.dumps(content | {"coverage": 0.42}))
+
+    monkeypatch.setattr(shipped, "calibrate", calibrate)
+    shipped.make(name, tmp_path / "work", keep_weights=True)
+    assert calibrated == [tmp_path / "work" / name]
+    assert (place / name / "params.safetensors").read_bytes() == weights
+    again = (place / name / "card.md").read_text()
+    assert "42% of those that are of one are accepted" in again and "50.0 ± 1.0" in again
+    assert shipped.shipped_steps(place / name) == 3326 and f"{3326:,} steps" in card
+    head = "## Where it fails"
+    assert again[again.index(head) :] == card[card.index(head) :]

@@ -24,6 +24,30 @@ def test_keys_are_made_listed_and_revoked(tmp_path, capsys):
     assert "phone" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["revoke", "1"], ["revoke"]])
+@pytest.mark.parametrize("there", ["nothing", "folder", "folder of that name"])
+def test_keys_of_a_store_that_is_not_there_are_refused_by_its_name(tmp_path, capsys, words, there):
+    store = tmp_path / "mistyped"
+    if there != "nothing":
+        store.mkdir()
+    if there == "folder of that name":
+        (store / "store.sqlite").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["serve", "keys", *words, "--store", str(store)]) == 2
+    output = capsys.readouterr()
+    wanted = "say which key" if words == ["revoke"] else f"there is no store in {store}"
+    assert wanted in output.err and not output.out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_key_that_begins_a_store_says_so(tmp_path, capsys):
+    add = ["serve", "keys", "add", "--store", str(tmp_path / "s")]
+    assert main(add) == 0
+    assert f"there was no store in {tmp_path / 's'}: a new one was made" in capsys.readouterr().err
+    assert main(add) == 0
+    assert "a new one was made" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

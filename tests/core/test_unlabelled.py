@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from innerloop.core import tree
+from innerloop.core import tree, unlabelled
 from innerloop.core.model import Module
 from innerloop.core.types import Batch, Episode
 from innerloop.core.unlabelled import labelled, visible
@@ -144,3 +144,36 @@ def test_samplers_put_them_where_they_can_be_taken_out():
     rest = labelled(episodes.support, stacked=True)
     assert rest.mask is not None and bool(((rest.y >= 0) >= rest.mask).all())
     assert int(rest.mask.sum()) == int((episodes.support.y >= 0).sum())
+
+
+def test_a_learner_looks_once_for_all_inner_steps(monkeypatch):
+    """A look waits for the device, where the rows are on one."""
+    looks = []
+    monkeypatch.setattr(unlabelled, "labelled", lambda support: (looks.append(support), labelled(support))[1])
+    learner = tiny.maml(steps=5)
+    params, task = learner.init(0), tree.slice(tiny.sampler().episodes(0, 1), 0)
+    support = task.support._replace(y=task.support.y.clone())
+    support.y[0] = -1
+    adapted = learner.adapt(params, support)
+    assert len(looks) == 1
+    assert same(adapted, learner.adapt(params, labelled(support)))
+    carry = learner.start(params, support)
+    learner.advance(params, carry, support)
+    assert len(looks) == 4, "each call from outside is looked at"
+
+
+def test_a_method_that_fails_leaves_the_next_call_guarded():
+    class Failing(ProtoNet):
+        def adapt(self, params, support):
+            assert -1 not in support.y
+            if not params:
+                raise RuntimeError
+            return super().adapt(params, support)
+
+    learner = Failing(encoder=tiny.protonet().encoder)
+    support = tree.slice(tiny.sampler().episodes(0, 1), 0).support
+    support = support._replace(y=torch.where(torch.arange(len(support.y)) == 0, -1, support.y))
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            learner.adapt({}, support)
+    learner.adapt(learner.init(0), support)

@@ -12,7 +12,7 @@ from scipy import stats
 
 from innerloop.core.errors import InputError
 from innerloop.evaluate import Comparison, Protocol, Result, compare, meta_test
-from innerloop.evaluate.compare import COSTS, SAME, Cost, Row, refuse_unlike
+from innerloop.evaluate.compare import COSTS, SAME, Cost, Row, comparable, refuse_unlike
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from tests.evaluate import tiny
 
@@ -158,4 +158,7 @@ def test_other_data_under_the_same_names_are_not_compared():
     old = replace(tests[0], learner="old", protocol=replace(tests[0].protocol, sampler=about))
     with pytest.raises(InputError, match=r"of old is of an earlier release.*renew it by `innerloop test RUN`"):
         compare(tests[0], old)
-    assert compare(old, old).rows, "among themselves they are what they were"
+    with pytest.raises(InputError, match=r"of old and of older is of an earlier release"):
+        compare(old, replace(old, learner="older"))
+    assert compare(old).rows
+    assert comparable([old, tests[0], old, tests[0]], lambda one: one) == [[old], [tests[0], tests[0]], [old]]

@@ -153,6 +153,7 @@ EDITS = {
     "parameters": "0" * 16,
     "step": 7,
     "baseline": "untrained",
+    "options": {"ways": 7, "data": "--allow=elsewhere"},
     "reliability": {"ece": 0.0, "temperature": None, "calibrated": None},
     "digest": "0" * 16,
 }

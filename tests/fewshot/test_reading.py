@@ -103,6 +103,54 @@ def test_arrays_decide_nothing_about_files_and_the_first_files_do():
     assert reading(task.add_class("c", [drawing(0)])).ink == "dark"
 
 
+PICTURES = np.random.default_rng(0).integers(0, 256, (6, 1, 28, 28), dtype=np.uint8)
+SAME = {
+    "float32": PICTURES.astype(np.float32) / 255,
+    "float64": PICTURES / 255,
+    "float16": (PICTURES / 255).astype(np.float16),
+    "tensor": torch.tensor(PICTURES),
+    "list of tensors": list(torch.tensor(PICTURES) / 255),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_arrays_of_pictures_are_the_same_as_bytes_and_as_shares(name):
+    task = classifier().fit(PICTURES, list("aabbcc"))
+    expected = task.predict_proba(PICTURES)
+    assert np.allclose(task.predict_proba(SAME[name]), expected, atol=1e-2 if name == "float16" else 1e-5)
+    again = classifier().fit(SAME[name], list("aabbcc"))
+    assert np.allclose(again.predict_proba(PICTURES), expected, atol=1e-2 if name == "float16" else 1e-5)
+
+
+def test_pictures_of_truth_values_are_black_and_white():
+    strokes = PICTURES > 128
+    task = classifier().fit(strokes, list("aabbcc"))
+    expected = task.predict_proba(strokes.astype(np.float32))
+    assert np.array_equal(task.predict_proba(strokes), expected)
+    assert np.array_equal(task.predict_proba(torch.tensor(strokes)), expected)
+    assert np.allclose(task.predict_proba(np.uint8(255) * strokes), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (PICTURES.astype(np.float32), "these reach 255: divide by 255, or pass uint8"),
+        (PICTURES.astype(np.float64) * (np.arange(6) == 5)[:, None, None, None], "these reach 255"),
+        (PICTURES.astype(np.int64), "these reach 255"),
+        (PICTURES.astype(np.uint16) * 257, "these reach 6.554e"),
+        (PICTURES / 127.5 - 1, "these go down to -1: give them as they were before they were normalised"),
+        ((PICTURES / 255 - 0.9206) / 0.2, "these go down to -4.603"),
+        (PICTURES.astype(np.int8), "these go down to -128"),
+    ],
+)
+def test_arrays_of_pictures_on_other_scales_are_refused(x, message):
+    task = classifier().fit(PICTURES, list("aabbcc"))
+    with pytest.raises(InputError, match=message):
+        task.predict(x)
+    with pytest.raises(InputError, match=message):
+        classifier().fit(x, list("aabbcc"))
+
+
 def test_a_photograph_among_drawings_is_refused_by_name(tmp_path, capsys):
     task = classifier().fit([*map(drawing, range(4))], list("aabb"))
     (tmp_path / "beach.png").write_bytes(photograph(0))

@@ -146,3 +146,12 @@ def test_shipped_runs_are_small_documented_and_calibrated(name):
     assert "/tmp" not in card + (folder / "config.json").read_text()
     assert found.kind == "pictures" and found.calibration is not None and found.calibration.threshold is not None
     assert found.calibration.source == "meta-validation"
+    # With as many classes as the threshold is used with, each rate with its interval; the card says the same.
+    assert found.calibration.ways == 5 and found.calibration.false_accepts is not None
+    assert all(len(point) == 5 for point in found.calibration.points)
+    low, high = found.calibration.false_accepts
+    assert low <= 0.05 <= high and high - low <= 0.021
+    words = " ".join(card.split())
+    assert f"Calibrated on {found.calibration.tasks} tasks (5 ways, 1 shot)" in words
+    assert f"({100 * low:.1f} to {100 * high:.1f}, 95% interval over these tasks)" in words
+    assert f"{100 * (found.calibration.coverage or 0):.0f}% of those that are of one are accepted" in words

@@ -1,4 +1,5 @@
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,3 +171,44 @@ def test_it_says_what_it_cannot_take():
             MAKERS["sgd"](leaf, **{name: wrong})
     with pytest.raises(InputError, match="betas"):
         HypergradientAdam(leaf, betas=(0.9, 1.0))
+
+
+WRONG = {
+    "lr": [-1.0, "0.1", True, None, float("inf"), torch.ones(2), 1j],
+    "hyper_lr": [float("nan"), -1e-9, [0.1]],
+    "momentum": [1.0, -0.1, "none", None],
+    "weight_decay": [-0.1, float("inf"), "0"],
+    "betas": [(0.9, 1.0), (0.9,), 0.9, (0.9, 0.99, 0.999), ("a", "b"), None],
+    "eps": [-1e-8, "tiny"],
+    "per_group": [1, "yes", None],
+}
+
+
+@pytest.mark.parametrize("cls", [HypergradientSGD, HypergradientAdam])
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_an_option_that_makes_no_sense_is_one_message(cls, name, value):
+    if name not in (*cls.options, "per_group"):
+        return
+    leaf = torch.ones(1, requires_grad=True)
+    message = rf"^{cls.__name__}: {name} must be "
+    with pytest.raises(InputError, match=message):
+        cls([leaf], **{name: value})
+    if name == "per_group":
+        return
+    with pytest.raises(InputError, match=message):
+        cls([{"params": [leaf], name: value}])
+    optimizer = cls([leaf])
+    with pytest.raises(InputError, match=message):
+        optimizer.add_param_group({"params": [torch.ones(1, requires_grad=True)], name: value})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_numbers_of_other_packages_are_numbers():
+    leaf, rate = torch.ones(1, requires_grad=True), torch.tensor(0.5)
+    options: dict[str, Any] = {"lr": rate, "hyper_lr": np.float32(0.25), "betas": [0.5, np.float64(0.75)]}
+    (group,) = HypergradientAdam([leaf], **options).param_groups
+    assert (group["lr"], group["hyper_lr"], group["betas"]) == (0.5, 0.25, (0.5, 0.75))
+    assert type(group["lr"]) is type(group["hyper_lr"]) is float
+    (group,) = HypergradientSGD([{"params": [leaf], "lr": rate}], lr=0).param_groups
+    leaf.grad = torch.ones(1)
+    assert group["lr"] == 0.5 and rate == 0.5

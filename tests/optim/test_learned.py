@@ -110,6 +110,17 @@ def test_from_a_run_folder(tmp_path):
 def test_what_cannot_be(tmp_path):
     with pytest.raises(InputError, match="lr must be"):
         optimizer([nn.Parameter(torch.ones(1))], lr=-1.0)
+    learner = L2O(value=quadratic, inner_steps=2, hidden=3)
+    leaf, weights = nn.Parameter(torch.ones(1)), learner.init(0)
+    for wrong in ("1", None, float("nan"), True):
+        with pytest.raises(InputError, match="LearnedOptimizer: lr must be a rate"):
+            LearnedOptimizer([leaf], learner=learner, weights=weights, lr=wrong)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="is an L2O that was trained on functions"):
+        LearnedOptimizer([leaf], learner=MAML(model=MLP(), objective=regression), weights=weights)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="missing among the parameters"):
+        LearnedOptimizer([leaf], learner=learner, weights={})
+    with pytest.raises(InputError, match=r"lstm|output"):
+        LearnedOptimizer([leaf], learner=L2O(value=quadratic, inner_steps=2, hidden=4), weights=weights)
     sparse = nn.Embedding(3, 2, sparse=True)
     sparse(torch.tensor([0])).sum().backward()
     with pytest.raises(InputError, match="sparse"):

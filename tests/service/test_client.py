@@ -68,6 +68,18 @@ def test_a_task_is_taught_asked_corrected_and_taken_back(client, task, tmp_path)
     assert gone.value.status == 404
 
 
+def test_a_task_is_erased_with_its_bytes(client, monkeypatch):
+    task = client.create("erased", "shapes")
+    asked, request = [], client.request
+    monkeypatch.setattr(client, "request", lambda *a, **k: asked.append(k["params"]) or request(*a, **k))
+    task.delete(forever=True)
+    assert asked == [{"forever": 1}]
+    monkeypatch.undo()
+    with pytest.raises(ServiceError, match="erased") as gone:
+        client.task("erased")
+    assert gone.value.status == 404
+
+
 def test_examples_are_listed_relabelled_removed_and_classes_dropped(client, task):
     found = list(task.examples("cross"))
     assert [e.label for e in found] == ["cross"] * 3 and found[0].picture is not None

@@ -193,6 +193,46 @@ def test_a_scrub_that_a_change_elsewhere_holds_up_says_what_is_left(tmp_path):
     store.close()
 
 
+def test_a_task_is_gone_with_its_bytes(tmp_path):
+    with serving(tmp_path, workers=2) as client:
+        teach(client, texts={"a": [SECRET + "s" * 5_000, "aa"], "b": ["b"]})
+        teach(client, "kept", texts={"a": ["kept for ever"], "b": ["b"]})
+        client.post("/api/tasks/t/predict", json={"texts": [SECRET]}).raise_for_status()
+        client.delete("/api/tasks/t/examples/1").raise_for_status()
+        assert client.delete("/api/tasks/t?forever=1").status_code == 204
+        assert client.get("/api/tasks/t").status_code == 404
+        assert are_there(tmp_path, SECRET.encode(), b"kept for ever") == [False, True]
+        assert client.delete("/api/tasks/t?forever=1").status_code == 404
+        assert len(client.get("/api/tasks/kept/examples").json()) == 2
+
+
+def test_a_task_that_is_only_deleted_leaves_bytes_that_the_next_erasing_takes(tmp_path):
+    with serving(tmp_path) as client:
+        teach(client, texts={"a": [SECRET + "s" * 5_000, "aa"], "b": ["b"]})
+        teach(client, "u", texts={"a": ["a"], "b": ["b"]})
+        client.delete("/api/tasks/t").raise_for_status()
+        assert are_there(tmp_path, SECRET.encode()) == [True]
+        client.delete("/api/tasks/u?forever=1").raise_for_status()
+        assert are_there(tmp_path, SECRET.encode()) == [False]
+
+
+def test_a_task_whose_bytes_are_left_is_erased_when_asked_again(tmp_path):
+    with serving(tmp_path, limits=Limits(store_seconds=0.3)) as client:
+        teach(client, texts={"a": [SECRET, "aa"], "b": ["b"]})
+        other = sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM tasks").fetchone()
+        named = {"Idempotency-Key": "k"}
+        refused = client.delete("/api/tasks/t?forever=1", headers=named)
+        assert refused.status_code == 503 and "still in the files" in refused.json()["error"]
+        assert client.get("/api/tasks/t").status_code == 404 and are_there(tmp_path, SECRET.encode()) == [True]
+        other.execute("ROLLBACK")
+        other.close()
+        # As the client sends it again by itself.
+        assert client.delete("/api/tasks/t?forever=1", headers=named).status_code == 204
+        assert are_there(tmp_path, SECRET.encode()) == [False]
+
+
 @pytest.mark.parametrize("value", ["maybe", "2"])
 def test_forever_is_yes_or_no(tmp_path, value):
     with serving(tmp_path) as client:

@@ -89,12 +89,16 @@ def run(argv: list[str]) -> int:
 def _keys(argv: list[str]) -> int:
     options = parse(KeysCommand, argv, "serve keys", "Make, list and revoke the API keys of a store.")
     from innerloop.service.store import keys
+    from innerloop.service.store.database import is_there
 
     if options.what == "add":
+        new = not is_there(options.store)
         key, token = keys.add(options.store, options.scope, options.name, options.task)
         if options.json:
             emit({"id": key.id, "scope": key.scope, "name": key.name, "tasks": key.tasks, "key": token})
             return 0
+        if new:  # the folder's name may be mistyped
+            print(f"there was no store in {options.store}: a new one was made", stderr=True)
         print(f"key {key.id}, scope {key.scope}: kept only as a hash, so it cannot be shown again", stderr=True)
         # Alone on standard output, for scripts.
         print(token)

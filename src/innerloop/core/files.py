@@ -55,6 +55,12 @@ def write(path: Path, content: bytes | str) -> None:
         ) from error
 
 
+def share(path: Path) -> None:
+    """Give a file that something else wrote for its owner alone the mode of any new file."""
+    with writing(path):
+        path.chmod(0o666 & ~_umask())
+
+
 def append(path: Path, text: str) -> None:
     """Write at the end of a file, to the disk; a failure takes back what was added.
 

@@ -17,7 +17,7 @@ from dataclasses import Field, dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from innerloop.core.errors import InputError
-from innerloop.core.plain import normalise
+from innerloop.core.plain import normalise, plain
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ Rate = Annotated[float, Within(0, noun="a rate")]
 NotNegative = Annotated[float, Within(0)]
 Positive = Annotated[float, Within(0, above=True)]
 Share = Annotated[float, Within(0, 1)]
+Decay = Annotated[float, Within(0, 1, below=True)]
 
 
 class Checked:
@@ -92,6 +93,24 @@ def check(instance: Any) -> None:
         value = getattr(instance, f.name, None)
         if f.name in hints and not _default(f, value) and not _fits(value, hints[f.name]):
             raise InputError(f"{type(instance).__name__}: {_refusal(f.name, value, hints[f.name])}")
+
+
+def checked(owner: str, name: str, value: Any, hint: Any) -> Any:
+    """A value made plain, for classes that are no dataclasses.
+
+    Args:
+        owner: Name of the class.
+        name: Of what holds the value.
+        value: The value.
+        hint: What it may be, as an annotation.
+
+    Raises:
+        InputError: It is something else.
+    """
+    value, hint = plain(value), _by_name(name, hint)
+    if not _fits(value, hint):
+        raise InputError(f"{owner}: {_refusal(name, value, hint)}")
+    return value
 
 
 def _refusal(name: str, value: Any, hint: Any) -> str:

@@ -4,6 +4,7 @@ They would move the batch norms of every other learner, whose answers would then
 """
 
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,16 @@ from innerloop.core.types import Batch, Episode
 
 ENTRANCES = ("adapt", "start", "advance", "finish", "ended", "update", "loss", "reference_gradient", "complete")
 """Methods of a learner that take a support."""
+
+
+class _Inside(threading.local):
+    """Learners that a guarded method of theirs is running of, by id, in this thread."""
+
+    def __init__(self) -> None:
+        self.learners: set[int] = set()
+
+
+_INSIDE = _Inside()
 
 
 def labelled(support: Batch, stacked: bool = False) -> Batch:
@@ -69,9 +80,14 @@ def guard(cls: type) -> None:
 def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.uses_unlabelled or transformed():
+        if self.uses_unlabelled or transformed() or id(self) in _INSIDE.learners:
             return method(self, *args, **kwargs)
-        return method(self, *map(_seen, args), **{k: _seen(v) for k, v in kwargs.items()})
+        # What it calls of itself, such as every inner step, has those rows alone: a look waits for the device.
+        _INSIDE.learners.add(id(self))
+        try:
+            return method(self, *map(_seen, args), **{k: _seen(v) for k, v in kwargs.items()})
+        finally:
+            _INSIDE.learners.remove(id(self))
 
     return call
 

@@ -1,13 +1,15 @@
 """Results side by side, on the same episodes or not at all."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
 from innerloop.evaluate.protocol import Protocol
 from innerloop.evaluate.result import ONE_TRAINING, Result, finite, spell
 
+T = TypeVar("T")
 SAME = "test both with one sampler, number of episodes and mode"
 COSTS = (
     "time: to adapt to a task and answer its queries, a thread for each task; memory: the most that tensors take "
@@ -125,23 +127,34 @@ def compare(first: Result, *others: Result) -> Comparison:
     return Comparison(first.protocol, tuple(rows))
 
 
+def comparable(entries: Iterable[T], result: Callable[[T], Result]) -> list[list[T]]:
+    """Groups that `compare` takes, in the order of the first of each.
+
+    Args:
+        entries: What is to be grouped.
+        result: The result of an entry.
+    """
+    groups: dict[tuple[str, int], list[T]] = {}
+    for i, entry in enumerate(entries):
+        protocol = result(entry).protocol
+        groups.setdefault((protocol.hash, -1 if protocol.covers_data else i), []).append(entry)
+    return list(groups.values())
+
+
 def refuse_unlike(name: str, protocol: Protocol, other_name: str, other: Protocol, advice: str) -> None:
     """Two protocols that do not allow a comparison.
 
     Raises:
-        InputError: Their hashes differ; the message says where, and ends with the advice.
+        InputError: One does not cover the data that it was measured on, or their hashes differ; the message says where,
+            and ends with the advice.
     """
+    old = [n for n, p in ((name, protocol), (other_name, other)) if not p.covers_data]
+    if old:  # also where both are: the same hash then tells nothing of the pictures behind it
+        raise InputError(
+            f"the result of {' and of '.join(old)} is of an earlier release and does not say which data it was "
+            "measured on: renew it by `innerloop test RUN`"
+        )
     if other.hash != protocol.hash:
-        old = [
-            n
-            for n, p in ((name, protocol), (other_name, other))
-            if "class_hash" in p.sampler and "data" not in p.sampler
-        ]
-        if old:
-            raise InputError(
-                f"the result of {' and of '.join(old)} is of an earlier release and does not say which data it was "
-                "measured on: renew it by `innerloop test RUN`"
-            )
         where = "; ".join(protocol.differences(other))
         raise InputError(
             f"{name} and {other_name} are not tested on the same episodes in the same way ({where}): {advice}"

@@ -6,7 +6,7 @@ The hand-made ones are `torch.optim`'s, each with the best of the same number of
 import json
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -74,6 +74,8 @@ class OptimizerCurves:
     """Fingerprint of the parameters of the learned one, where it is known."""
     step: int | None = None
     """Meta-step of the run that they were of, where it is known."""
+    options: Mapping[str, Any] | None = None
+    """Options of the `innerloop test` that measured them; None: they do not say."""
     sealed: bool = True
     """Whether its file carries a digest; release 0.1.0 wrote none."""
     baseline: ClassVar[str | None] = None
@@ -124,7 +126,8 @@ class OptimizerCurves:
 
     def command(self, run: str | Path) -> str:
         """What to type to measure them again in a run folder."""
-        return seal.renewal(run, {"split": self.split, "seed": self.seed}, self.functions)
+        split = {} if self.split == "test" else {"split": self.split}
+        return seal.renewal(run, {**split, "seed": self.seed, "episodes": self.functions, **(self.options or {})})
 
     def save(self, run: str | Path) -> Path:
         """Write `optimizer-curves-<split>-<seed>.json` into a run folder, whole or not at all."""
@@ -142,14 +145,16 @@ class OptimizerCurves:
         Raises:
             InputError: It is missing, something else, or was edited.
         """
-        command = seal.renewal(Path(path).parent, {}, None)
+        command = seal.renewal(Path(path).parent, {})
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=seal.refuse_constant)
+            command = seal.renewal(Path(path).parent, seal.options(content.get("options")) or {})
             sealed = seal.check_seal(path, content, command)
             content = _back({k: v for k, v in content.items() if k != seal.DIGEST})
             horizons = tuple(map(operator.index, content["horizons"]))
             about = {"rows": tuple(_descent(row, horizons) for row in content["rows"]), "horizons": horizons}
             about |= {"parameters": seal.text(content.get("parameters")), "step": seal.step(content.get("step"))}
+            about |= {"options": seal.options(content.get("options"))}
             return cls(**content | about | {"sealed": sealed})
         except InputError:
             raise
@@ -313,4 +318,4 @@ def _back(value: Any, key: str = "") -> Any:
         return {k: _back(v, k) for k, v in value.items()}
     if isinstance(value, list):
         return [_back(v, key) for v in value]
-    return math.nan if value is None and key not in ("rate", "parameters", "step") else value
+    return math.nan if value is None and key not in ("rate", "parameters", "step", "options") else value

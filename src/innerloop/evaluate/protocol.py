@@ -45,6 +45,11 @@ class Protocol:
         return scores.named(self.metric)
 
     @property
+    def covers_data(self) -> bool:
+        """Whether its hash covers the data; release 0.1.0 named them only, and other data may go by the same name."""
+        return "class_hash" not in self.sampler or "data" in self.sampler
+
+    @property
     def hash(self) -> str:
         """The first 16 hex digits of the SHA-256 of its canonical JSON."""
         content = {k: v for k, v in self.to_json().items() if k != "adaptation_steps"}

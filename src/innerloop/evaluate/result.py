@@ -18,6 +18,7 @@ from innerloop.core.names import reason
 from innerloop.core.scores import Score
 from innerloop.evaluate import seal
 from innerloop.evaluate.protocol import Protocol
+from innerloop.tasks import datasets
 
 ONE_TRAINING = "± over tasks, one training"
 """What stands beside figures of one seed: another training would move them by more than the tasks tell."""
@@ -75,6 +76,8 @@ class Result:
     """Meta-step of the run that they were of, where it is known."""
     baseline: str | None = None
     """Label of a baseline that was measured beside a run; None: a result of the run itself."""
+    options: Mapping[str, Any] | None = None
+    """Options of the `innerloop test` that measured it, without those that are as usual; None: it does not say."""
     sealed: bool = True
     """Whether its file carries a digest; release 0.1.0 wrote none."""
 
@@ -122,6 +125,7 @@ class Result:
             "parameters": self.parameters,
             "step": self.step,
             "baseline": self.baseline,
+            "options": None if self.options is None else dict(self.options),
             "scores": (self.scores.squeeze(1) if self.scores.shape[1] == 1 else self.scores).tolist(),
         }
         return content | {seal.DIGEST: seal.digest(content) if self.sealed else None}
@@ -133,7 +137,7 @@ class Result:
 
     def command(self, run: str | Path) -> str:
         """What to type to measure it again in a run folder."""
-        return _command(run, self.protocol)
+        return _command(run, self.protocol, self.options)
 
     def save(self, run: str | Path, label: str = "") -> Path:
         """Write `test-<protocol hash>.json`, whole or not at all.
@@ -158,7 +162,7 @@ class Result:
                 an episode than its score, or its score is in a module of your own that is not imported.
         """
         path = Path(path)
-        command = seal.renewal(path.parent, {}, None)
+        command = seal.renewal(path.parent, {})
         try:
             content = json.loads(path.read_text(encoding="utf-8"), parse_constant=seal.refuse_constant)
             command = _renewal(path, content)
@@ -174,6 +178,7 @@ class Result:
                 parameters=seal.text(content.get("parameters")),
                 step=seal.step(content.get("step")),
                 baseline=seal.text(content.get("baseline")) or _label(path),
+                options=seal.options(content.get("options")),
                 sealed=sealed,
             )
             about = result.protocol
@@ -199,8 +204,13 @@ def file(run: str | Path, protocol: Protocol, label: str = "") -> Path:
     return Path(run) / f"test-{protocol.hash}{'-' * bool(label)}{label}.json"
 
 
-def _command(run: str | Path, about: Protocol) -> str:
-    return seal.renewal(run, about.sampler, about.episodes, about.normalisation == "transductive")
+def _command(run: str | Path, about: Protocol, options: Mapping[str, Any] | None) -> str:
+    """The protocol's word, which its hash covers, goes before that of the options."""
+    if options is None:
+        known = about.sampler.get("dataset") in datasets.names()
+        options = {"data": about.sampler["dataset"]} if known else {}
+    mode = {"episodes": about.episodes, "transductive": about.normalisation == "transductive"}
+    return seal.renewal(run, {**options, **seal.options_of(about.sampler), **mode})
 
 
 def _renewal(path: Path, content: Mapping[str, Any]) -> str:
@@ -208,10 +218,10 @@ def _renewal(path: Path, content: Mapping[str, Any]) -> str:
     try:
         about = Protocol.from_json(content["protocol"])
         if about.hash == content["hash"]:
-            return _command(path.parent, about)
+            return _command(path.parent, about, seal.options(content.get("options")))
     except Exception:  # whatever a damaged file makes of it
         pass
-    return seal.renewal(path.parent, {}, None)
+    return seal.renewal(path.parent, {})
 
 
 def _label(path: Path) -> str | None:

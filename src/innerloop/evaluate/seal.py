@@ -13,8 +13,11 @@ from innerloop.core.errors import InputError
 from innerloop.engine import checkpoint
 
 DIGEST = "digest"
-_OPTIONS = ("split", "ways", "shots", "queries", "unlabelled", "distractors", "same_group", "seed")
-_WORDS = ("train", "validation", "test")
+OPTIONS = ("data", "split_scheme", "split", "ways", "shots", "queries", "unlabelled", "distractors", "same_group")
+OPTIONS += ("seed", "steps", "episodes", "transductive")
+"""Options of `innerloop test` that decide what is measured, in the order in which they are printed."""
+_ROLES = ("train", "validation", "test")
+_LONGEST = 1000
 
 
 def digest(content: Mapping[str, Any]) -> str:
@@ -82,23 +85,49 @@ def renewing(command: str) -> str:
     return f"run the test again by `{command}`"
 
 
-def renewal(run: str | Path, tasks: Mapping[str, Any], episodes: Any, transductive: bool = False) -> str:
+def renewal(run: str | Path, options: Mapping[str, Any]) -> str:
     """What to type to measure a result of a run folder again.
 
     Args:
         run: The folder.
-        tasks: What its protocol says of them; what is no number is left out, so that nothing that a file brings is
-            typed into a shell.
-        episodes: How many.
-        transductive: Whether predictions were.
+        options: Of `OPTIONS`, by name. A file may bring anything: what is no value of such an option is left out.
     """
     words = ["innerloop", "test", str(run)]
-    for name in _OPTIONS:
-        value = tasks.get(name)
-        if (type(value) in (int, float) and value) or (name == "split" and value in _WORDS and value != "test"):
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    words += ["--episodes", str(episodes)] if type(episodes) is int else []
-    return shlex.join(words + ["--transductive"] * transductive)
+    for name in OPTIONS:
+        value, flag = options.get(name), f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(flag)
+        elif type(value) in (int, float) or (isinstance(value, str) and _is_word(value)):
+            words += [flag, str(value)]
+    return shlex.join(words)
+
+
+def _is_word(value: str) -> bool:
+    """Whether a text can stand for the value of an option: it prints, and is not read as an option of its own."""
+    return 0 < len(value) <= _LONGEST and value.isprintable() and not value.startswith("-")
+
+
+def options_of(tasks: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that give the tasks of a protocol's sampler, as far as it says."""
+    counts = {"ways", "shots", "queries", "unlabelled", "distractors"}
+    # Streams of generated tasks have seeds that are made from that of the test.
+    counts |= {"seed"} if "class_hash" in tasks else set()
+    options = {name: tasks.get("within" if name == "same_group" else name) for name in (*counts, "same_group")}
+    options = {k: v for k, v in options.items() if type(v) in (int, float)}
+    role = str(tasks.get("split")).rpartition("-")[2]
+    return options | ({"split": role} if role in _ROLES and role != "test" else {})
+
+
+def options(options: Any) -> dict[str, Any] | None:
+    """Options that a file brings.
+
+    Raises:
+        ValueError: They are something else.
+    """
+    plain = isinstance(options, dict) and all(type(v) in (int, float, bool, str) for v in options.values())
+    if options is not None and not plain:
+        raise ValueError(f"{options!r:.60} are no options")
+    return options
 
 
 def parameters_of(run: str | Path) -> str | None:

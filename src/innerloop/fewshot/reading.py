@@ -18,8 +18,9 @@ from innerloop.core.errors import InputError
 from innerloop.tasks.exif import upright
 from innerloop.tasks.images import Scan, ink_of, read_image, scan
 
-_BRIGHTEST = 1.5
-"""Float pictures go up to 1; above this someone forgot to divide by 255."""
+_DARKEST, _BRIGHTEST = -0.5, 1.5
+"""Float pictures go from 0 to 1, and a little beyond where they were scaled; below, someone has normalised them, and
+above forgotten to divide by 255."""
 _BYTE = 255
 _PHOTOGRAPH = 0.5
 """Share of a picture in other hues than most of it, from which it is no drawing in ink."""
@@ -138,11 +139,16 @@ class Reading:
 
 
 def check_brightness(x: Tensor) -> None:
-    """Refuse float pictures that nobody divided by 255.
+    """Refuse float pictures that nobody divided by 255, or that were normalised.
 
     Raises:
-        InputError: They go beyond 1.
+        InputError: They go beyond 1, or below 0.
     """
+    if x.numel() and float(x.min()) < _DARKEST:
+        raise InputError(
+            f"float pictures must lie in [0, 1], these go down to {float(x.min()):.4g}: give them as they were before "
+            "they were normalised, or pass uint8"
+        )
     if x.numel() and float(x.max()) > _BRIGHTEST:
         raise InputError(
             f"float pictures must lie in [0, 1], these reach {float(x.max()):.4g}: divide by 255, or pass uint8"

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from innerloop.core.errors import InputError
+from innerloop.core.ranges import Decay, NotNegative, Rate, checked
 from innerloop.optim.base import ClosureOptimizer
 
 
@@ -27,11 +27,8 @@ class _Hypergradient(ClosureOptimizer):
     """Updates `lr` of its groups, then takes `p -= lr * direction`."""
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any], per_group: bool):
-        for name in ("lr", "hyper_lr", "weight_decay"):
-            if not 0 <= defaults[name] < math.inf:
-                raise InputError(f"{name} must be a number from 0, got {defaults[name]}")
         super().__init__(params, defaults)
-        self.per_group = per_group
+        self.per_group: bool = checked(type(self).__name__, "per_group", per_group, bool)
 
     def _step(self) -> None:
         gradients = [self._gradients(group) for group in self.param_groups]
@@ -73,6 +70,8 @@ class _Hypergradient(ClosureOptimizer):
 class HypergradientSGD(_Hypergradient):
     """SGD-HD, with momentum SGDN-HD (algorithms 4 and 5 of the paper, Nesterov's momentum as in torch)."""
 
+    options = {"lr": Rate, "hyper_lr": Rate, "momentum": Decay, "weight_decay": NotNegative}  # noqa: RUF012
+
     def __init__(
         self,
         params: ParamsT,
@@ -93,8 +92,6 @@ class HypergradientSGD(_Hypergradient):
             weight_decay: Added to the gradient as `weight_decay * p`, and so part of the hyper-gradient.
             per_group: Every group learns from its own parameters; otherwise from all parameters together.
         """
-        if not 0 <= momentum < 1:
-            raise InputError(f"momentum must be from 0 to below 1, got {momentum}")
         defaults = {"lr": lr, "hyper_lr": hyper_lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(params, defaults, per_group)
 
@@ -111,6 +108,14 @@ class HypergradientSGD(_Hypergradient):
 
 class HypergradientAdam(_Hypergradient):
     """Adam-HD (algorithm 6 of the paper)."""
+
+    options = {  # noqa: RUF012
+        "lr": Rate,
+        "hyper_lr": Rate,
+        "betas": tuple[Decay, Decay],
+        "eps": NotNegative,
+        "weight_decay": NotNegative,
+    }
 
     def __init__(
         self,
@@ -134,8 +139,6 @@ class HypergradientAdam(_Hypergradient):
             weight_decay: Added to the gradient as `weight_decay * p`, and so part of the hyper-gradient.
             per_group: Every group learns from its own parameters; otherwise from all parameters together.
         """
-        if not all(0 <= beta < 1 for beta in betas):
-            raise InputError(f"betas must be from 0 to below 1, got {betas}")
         defaults = {"lr": lr, "hyper_lr": hyper_lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults, per_group)
 

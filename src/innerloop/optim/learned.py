@@ -13,6 +13,8 @@ from torch.optim.optimizer import ParamsT
 
 from innerloop.core import tree
 from innerloop.core.errors import InputError
+from innerloop.core.fits import check_params
+from innerloop.core.ranges import Rate
 from innerloop.core.types import Params
 from innerloop.engine import load
 from innerloop.learners.optimizers.l2o import L2O
@@ -32,6 +34,8 @@ class LearnedOptimizer(ClosureOptimizer):
     times the parameter's memory, and is kept in float32 for parameters of lower precision.
     """
 
+    options = {"lr": Rate}  # noqa: RUF012
+
     def __init__(self, params: ParamsT, *, learner: L2O, weights: Params, lr: float = 1.0):
         """Use `load` for one that is kept in a run folder.
 
@@ -40,9 +44,16 @@ class LearnedOptimizer(ClosureOptimizer):
             learner: As trained.
             weights: Its meta-parameters.
             lr: Factor of its steps.
+
+        Raises:
+            InputError: Another learner, weights of another one, or a factor below 0.
         """
-        if not 0 <= lr < float("inf"):
-            raise InputError(f"lr must be a number from 0, got {lr}")
+        if not isinstance(learner, L2O) or learner.model is not None:
+            raise InputError(
+                "a learned optimizer is an L2O that was trained on functions, without a model of its own: "
+                "take one by LearnedOptimizer.load"
+            )
+        check_params(learner, weights)
         super().__init__(params, {"lr": lr})
         self.learner = learner
         self.weights = {k: v.detach() for k, v in weights.items()}

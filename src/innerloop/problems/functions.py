@@ -1,7 +1,7 @@
 """Functions to be minimised, for learned optimizers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from innerloop.core.context import Context
@@ -87,4 +87,6 @@ class Minimisation(Problem[None]):
                 f"steps must be at least 1, got {getattr(learner, 'inner_steps', 0)}: there is no curve without a step"
             )
         tasks, validation = self.episodes(None, split, seed), self.episodes(None, "validation", trained)
-        return descend(learner, params, tasks, validation, functions=count, split=split)
+        curves = descend(learner, params, tasks, validation, functions=count, split=split)
+        typed = {"seed": seed, "steps": learner.inner_steps, "episodes": count}
+        return replace(curves, options=typed if split == "test" else {**typed, "split": split})

@@ -14,7 +14,7 @@ from innerloop.core.types import Params, Sampler
 from innerloop.engine.checkpoint import load, read_config
 from innerloop.engine.log import read_metrics
 from innerloop.evaluate import kept
-from innerloop.evaluate.compare import Comparison, compare
+from innerloop.evaluate.compare import Comparison, comparable, compare
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import ONE_TRAINING, Point, Result, spell
 from innerloop.report import figures
@@ -111,7 +111,7 @@ def write_report(
             chance=_chance(head) if head else None,
             spell=spell,
             learning=_learning(run / "metrics.jsonl", score),
-            tables=[_table(group, i) for i, group in enumerate(_by_protocol(results))],
+            tables=[_table(group, i) for i, group in enumerate(comparable(results, lambda one: one))],
             races=races,
             curves=[_curve(r, r.curve, i) for i, r in enumerate(results) if r.curve and len(r.curve) > 1],
             gallery=shown,
@@ -166,13 +166,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def _by_protocol(results: Sequence[Result]) -> list[list[Result]]:
-    groups: dict[str, list[Result]] = {}
-    for result in results:
-        groups.setdefault(result.protocol.hash, []).append(result)
-    return list(groups.values())
 
 
 def _table(group: Sequence[Result], index: int) -> Table:

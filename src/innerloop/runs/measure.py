@@ -1,8 +1,9 @@
 """A trained run on unseen tasks, beside the honest baselines."""
 
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
 from innerloop.core.config import encode
@@ -18,6 +19,7 @@ from innerloop.evaluate.calibration import read_current as read_calibration
 from innerloop.evaluate.meta_test import protocol
 from innerloop.evaluate.result import ONE_TRAINING, finite
 from innerloop.evaluate.result import file as result_file
+from innerloop.evaluate.seal import OPTIONS
 from innerloop.problems import kind_of, of_record, tested
 from innerloop.problems.base import Problem
 from innerloop.problems.classes import CUT, WITHIN
@@ -164,6 +166,8 @@ class Measurement(NamedTuple):
     """Also score after fewer inner steps."""
     temperature: float | None = None
     """Temperature of its calibration, where it has one."""
+    options: Mapping[str, Any] = MappingProxyType({})
+    """Options that are not as usual, with which it is measured again."""
 
     @property
     def file(self) -> Path:
@@ -186,7 +190,8 @@ class Measurement(NamedTuple):
             trained_on = (read_config(self.run).get("record") or {}).get("dataset")
             result = replace(result, reliability=result.reliability._replace(data=trained_on))
         # With the learner: its inner steps are not in the name of the file, and `stored` must tell them apart.
-        result = replace(result, fingerprint=fingerprint(self.params, self.learner)).of_run(self.run, self.label)
+        own = fingerprint(self.params, self.learner)
+        result = replace(result, fingerprint=own, options=self.options).of_run(self.run, self.label)
         result.save(self.run, self.label)
         return result
 
@@ -219,12 +224,14 @@ def prepare(run: str | Path, options: MetaTestOptions, context: Context = Contex
     # With other steps, or statistics of the queries, logits have another scale than those it was fitted to.
     same = encode(learner) == encode(calibrated)
     temperature = calibration.temperature if calibration is not None and same else None
-    tests = [Measurement(learner, params, sampler, about, run, curve=options.curve, temperature=temperature)]
+    usual, typed = MetaTestOptions(), {k: getattr(options, k) for k in OPTIONS}
+    typed = {k: v for k, v in typed.items() if v != getattr(usual, k)}
+    tests = [Measurement(learner, params, sampler, about, run, "", None, options.curve, temperature, typed)]
     if options.baselines:
         for label, baseline, start, name in problem.baselines(learner, _seed(config), sampler):
             # Of the baseline, whose inner steps are not those of the learner.
             about = protocol(baseline, sampler, episodes)
-            tests.append(Measurement(baseline, start, sampler, about, run, label, name))
+            tests.append(Measurement(baseline, start, sampler, about, run, label, name, options=typed))
     return tests
 
 

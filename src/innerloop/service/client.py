@@ -334,9 +334,13 @@ class Task:
         files.write(Path(path), content)
         return Path(path)
 
-    def delete(self) -> None:
-        """Forget the task with all its examples and versions."""
-        self.client.request("DELETE", self._path)
+    def delete(self, forever: bool = False) -> None:
+        """Forget the task with all its examples and versions.
+
+        Args:
+            forever: Overwrite their bytes in every file of the service as well.
+        """
+        self.client.request("DELETE", self._path, params={"forever": 1} if forever else None)
 
     def _back(self, verb: str, body: dict[str, int | None] | None, seen: int | None) -> int:
         headers = {} if seen is None else {"If-Match": f'"{seen}"'}

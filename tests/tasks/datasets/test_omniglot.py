@@ -124,12 +124,17 @@ def test_downloads_go_to_the_cache_with_their_checksums(small, monkeypatch):
         asked[fname] = known_hash
         Path(path).mkdir(parents=True, exist_ok=True)
         (Path(path) / fname).write_bytes((source / fname).read_bytes())
+        (Path(path) / fname).chmod(0o600)  # as pooch leaves it
         return str(Path(path) / fname)
 
     monkeypatch.setattr(pooch, "retrieve", retrieve)
     (small / "empty").mkdir()
     assert len(omniglot(small / "empty").test) == 8 and not list((small / "empty").iterdir())
     assert asked == {f"{name}.zip": f"md5:{module._MD5[name]}" for name in SMALL}
+    zips = list(small.rglob("images_*.zip"))
+    (small / "new").touch()
+    modes = {path.stat().st_mode for path in zips if source not in path.parents}
+    assert modes == {(small / "new").stat().st_mode}, "the cache may be shared with others"
     monkeypatch.setattr(pooch, "retrieve", lambda *a, **k: pytest.fail("downloaded twice"))
     omniglot(small / "empty")
 

@@ -19,7 +19,7 @@ from innerloop.core.names import of_path
 from innerloop.engine import checkpoint
 from innerloop.engine.log import read_metrics
 from innerloop.evaluate import kept
-from innerloop.evaluate.compare import compare
+from innerloop.evaluate.compare import comparable, compare
 from innerloop.evaluate.result import Result
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.routes import REFUSALS, Worker
@@ -114,11 +114,9 @@ def compare_runs(
         if name not in folders:
             raise HTTPError(404, f"there is no run '{name}' here")
         entries += [(name, one) for one in kept.results(folders[name])]
-    tables: dict[str, list[tuple[str, kept.Kept[Result], Result]]] = {}
-    for name, one in sorted(entries, key=lambda entry: entry[1].baseline is not None):
-        if one.result is not None:
-            tables.setdefault(one.result.protocol.hash, []).append((name, one, one.result))
-    return [_comparison(rows) for rows in tables.values()]
+    entries.sort(key=lambda entry: entry[1].baseline is not None)
+    tests = [(name, one, one.result) for name, one in entries if one.result is not None]
+    return [_comparison(rows) for rows in comparable(tests, lambda test: test[2])]
 
 
 def _comparison(tests: list[tuple[str, kept.Kept[Result], Result]]) -> ComparisonOut:

@@ -75,6 +75,9 @@ _IMPORT_FORM = {
 _IMPORT_BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _IMPORT_FORM}}}}
 
 Name = Annotated[str, Path(pattern=NAME, description="Of the task.", examples=["intents"])]
+Forever = Annotated[
+    bool, Query(description="Erase it from every version and every file of the store; this cannot be undone.")
+]
 # SQLite's integers end there: a larger one would be a failure and not a 404.
 Id = Annotated[int, Path(ge=0, lt=2**63, description="Of the example.", examples=[1])]
 
@@ -205,9 +208,9 @@ async def show_task(name: Name, worker: Worker) -> TaskOut:
 
 
 @router.delete("/tasks/{name}", status_code=204, tags=["tasks"])
-async def delete_task(name: Name, worker: Worker, store: Asked) -> Response:
+async def delete_task(name: Name, worker: Worker, store: Asked, forever: Forever = False) -> Response:
     """Forget a task with all its examples and versions."""
-    await worker.delete(store, name)
+    await (worker.erase_task(store, name) if forever else worker.delete(store, name))
     return Response(status_code=204)
 
 
@@ -276,10 +279,7 @@ async def remove_example(
     worker: Worker,
     seen: Expected,
     store: Asked,
-    forever: Annotated[
-        bool,
-        Query(description="Erase it from every version and every file of the store; this cannot be undone."),
-    ] = False,
+    forever: Forever = False,
 ) -> VersionOut:
     """Take an example out; earlier versions keep it, unless it is to be forgotten forever."""
     if forever:

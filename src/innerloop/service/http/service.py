@@ -27,7 +27,7 @@ from innerloop.service.http.recent import Asked, Recent, remove
 from innerloop.service.http.threads import Threads
 from innerloop.service.http.turns import TURN
 from innerloop.service.settings import Settings
-from innerloop.service.store.erase import erase
+from innerloop.service.store.erase import erase, erase_task
 from innerloop.service.store.errors import BusyError, RereadError
 from innerloop.service.store.keys import Keys
 from innerloop.service.store.records import Change, Example, Task
@@ -93,6 +93,15 @@ class Service:
         task = await self.threads.change(store.delete, name)
         # Another worker keeps its copy until newer tasks push it out; ids are never given twice, so it answers nobody.
         self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task.id)
+
+    async def erase_task(self, store: Store, name: str) -> None:
+        """Forget a task, also what is in memory of it, and overwrite its bytes in every file of the store."""
+        try:
+            task = await self.threads.change(erase_task, store, name)
+            self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task.id)
+            await self.threads.change(self.recent.erase, task.id)
+        finally:  # also where it was deleted before, and something held the files then
+            await self.threads.change(self.store.database.scrub)
 
     async def erase(self, store: Store, name: str, example: int, expected: int | None) -> Change:
         """Take an example out of all versions, of what is in memory, and of every file of the store."""

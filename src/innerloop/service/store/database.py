@@ -11,6 +11,7 @@ from queue import Empty, LifoQueue
 from urllib.parse import quote
 
 from innerloop.core.errors import InputError
+from innerloop.core.files import expanded, is_file
 from innerloop.service.store.errors import BusyError, LostError, StoreError
 from innerloop.service.store.files import Watched, make_private
 from innerloop.service.store.schema import SCHEMA, STEPS_UP
@@ -30,6 +31,11 @@ _BUSY = "the store is busy: try again"
 _STILL = "what was erased is shown to nobody, but its bytes are still in the files of the store: it is busy, try again"
 
 
+def is_there(folder: str | Path) -> bool:
+    """Whether a folder has a store."""
+    return is_file(expanded(folder) / _FILE)
+
+
 class Database:
     """Connections to one store, for many threads.
 
@@ -45,7 +51,7 @@ class Database:
     """
 
     def __init__(self, folder: str | Path, seconds: float = 10.0):
-        self.path = Path(folder).expanduser() / _FILE
+        self.path = expanded(folder) / _FILE
         self._seconds = seconds
         # The one that was used last comes first: its pages are still in memory.
         self._idle: LifoQueue[sqlite3.Connection] = LifoQueue()

@@ -1,9 +1,9 @@
-"""An example out of every version and out of every file of the store; it cannot be undone."""
+"""An example, or a whole task, out of every file of the store; it cannot be undone."""
 
 import sqlite3
 
 from innerloop.service.store.errors import MissingError
-from innerloop.service.store.records import Change, Done, Task
+from innerloop.service.store.records import Change, Done, Task, delete_task
 from innerloop.service.store.store import Store
 from innerloop.service.store.undo import pointers
 
@@ -50,3 +50,23 @@ def erase(store: Store, name: str, example: int, expected: int | None = None, ba
         return Done(f"erase {example}", (example,), back=(pointers(c, task, task.version)[0], ()))
 
     return store.change(name, work, expected)
+
+
+def erase_task(store: Store, name: str) -> Task:
+    """Forget a task with all its examples and versions; `Database.scrub` overwrites what is left of their bytes.
+
+    Args:
+        store: Where the task is.
+        name: Of the task.
+
+    Raises:
+        MissingError: There is no such task.
+    """
+
+    def work(c: sqlite3.Connection) -> Task:
+        task = delete_task(c, name)
+        # Below 0, where no example has its id: see `erase`.
+        c.execute("UPDATE totals SET unscrubbed = ?", (-task.id,))
+        return task
+
+    return store.once(work)

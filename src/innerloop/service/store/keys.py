@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from innerloop.core.errors import InputError
-from innerloop.service.store.database import Database
+from innerloop.service.store.database import Database, is_there
 
 Scope = Literal["read", "write"]
 """read: look and predict. write: everything."""
@@ -111,7 +111,12 @@ def add(folder: str | Path, scope: Scope, name: str = "", tasks: Sequence[str] =
 
 
 def listed(folder: str | Path) -> list[Key]:
-    """The keys of the store in a folder."""
+    """The keys of the store in a folder.
+
+    Raises:
+        InputError: There is no store.
+    """
+    _check_there(folder)
     with _opened(folder) as keys:
         return keys.all()
 
@@ -120,8 +125,15 @@ def revoke(folder: str | Path, id: int | None) -> None:
     """Revoke a key of the store in a folder; see `Keys.revoke`."""
     if id is None:
         raise InputError("say which key is to be revoked: `innerloop serve keys revoke ID`, as `list` shows it")
+    _check_there(folder)
     with _opened(folder) as keys:
         keys.revoke(id)
+
+
+def _check_there(folder: str | Path) -> None:
+    """Refuse a folder without a store: whoever looks for keys there has mistyped its name, and wants no empty one."""
+    if not is_there(folder):
+        raise InputError(f"there is no store in {folder}: give the folder that `innerloop serve --store` was given")
 
 
 @contextlib.contextmanager

@@ -80,6 +80,19 @@ def read_task(c: sqlite3.Connection, name: str) -> Task:
     return read_row(row)
 
 
+def delete_task(c: sqlite3.Connection, name: str) -> Task:
+    """Forget a task with all its examples and versions, on a connection in a transaction; returns what it was.
+
+    Raises:
+        MissingError: There is none.
+    """
+    task = read_task(c, name)
+    c.execute("DELETE FROM tasks WHERE id = ?", (task.id,))
+    # Several tasks may have come as one file: it goes with the last of them.
+    c.execute("DELETE FROM files WHERE hash NOT IN (SELECT file FROM tasks WHERE file IS NOT NULL)")
+    return task
+
+
 def read_row(row: sqlite3.Row) -> Task:
     """A task of its row."""
     values = dict(row)

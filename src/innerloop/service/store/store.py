@@ -21,7 +21,7 @@ from innerloop.service.limits import Limits
 from innerloop.service.store.answers import Once, T, find, once
 from innerloop.service.store.database import Database
 from innerloop.service.store.errors import ConflictError, MissingError, RereadError, StaleError
-from innerloop.service.store.records import Change, Done, Example, Task, read_row, read_task
+from innerloop.service.store.records import Change, Done, Example, Task, delete_task, read_row, read_task
 
 
 class Store:
@@ -103,15 +103,7 @@ class Store:
 
     def delete(self, name: str) -> Task:
         """Forget a task with all its examples and versions; returns what it was."""
-
-        def work(c: sqlite3.Connection) -> Task:
-            task = read_task(c, name)
-            c.execute("DELETE FROM tasks WHERE id = ?", (task.id,))
-            # Several tasks may have come as one file: it goes with the last of them.
-            c.execute("DELETE FROM files WHERE hash NOT IN (SELECT file FROM tasks WHERE file IS NOT NULL)")
-            return task
-
-        return self.once(work)
+        return self.once(lambda c: delete_task(c, name))
 
     def count(self) -> int:
         """The number of tasks, which is kept: it takes as long for a thousand as for one, and waits for nobody.

@@ -22,6 +22,7 @@ from innerloop.core import random, tree
 from innerloop.core.aligned import from_numpy
 from innerloop.core.context import Root
 from innerloop.core.errors import InputError
+from innerloop.core.files import share
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import cache, images
 from innerloop.tasks.pool import Pool, Role, Splits
@@ -279,6 +280,7 @@ def _download(name: str, folders: Sequence[Path]) -> Path:
         path = pooch.retrieve(f"{_URL}{name}.zip", f"md5:{_MD5[name]}", f"{name}.zip", folders[-1], downloader=_fetch)  # pyright: ignore[reportArgumentType]
     except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong checksum is a ValueError
         raise InputError(f"{advice} ({error})") from error
+    share(Path(path))  # pooch makes it for one user, and the folder may be for many
     return Path(path)
 
 
