@@ -10,7 +10,7 @@ from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.names import printable
 from innerloop.evaluate.calibration import Calibration
-from innerloop.fewshot import examples
+from innerloop.fewshot import evaluation, examples
 from innerloop.fewshot import export as graphs
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.file import read as read_task
@@ -154,6 +154,34 @@ def predictions(
                 yield about | answer.to_json()
                 # Rows are numbered over all places, since they have no other name.
                 count += 1
+
+
+def evaluate(
+    file: str | Path,
+    data: str | Path | None = None,
+    *,
+    worst: int = evaluation.WORST,
+    context: Context = Context(),
+    progress: evaluation.Progress = lambda done, total: None,
+) -> evaluation.Evaluation:
+    """How good a file is, on labelled examples, or by cross-validation on its own.
+
+    Args:
+        file: What `adapt` wrote; it is not changed.
+        data: Labelled examples that it has not learned from, see `examples.labelled`; None: its own.
+        worst: How many wrong answers are shown.
+        context: What the file may name.
+        progress: Called while it goes on.
+
+    Raises:
+        InputError: There is no such file, examples cannot be read, or are of fewer than two of its classes.
+    """
+    classifier = _file(file, context)
+    if data is None:
+        return evaluation.cross_validate(classifier, name=str(file), worst=worst, progress=progress)
+    raw, labels = examples.labelled(data, classifier.kind)
+    place = "standard input" if str(data) == examples.STDIN else str(data)
+    return evaluation.evaluate(classifier, raw, labels, name=str(file), data=place, worst=worst, progress=progress)
 
 
 def export(
