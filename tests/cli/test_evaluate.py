@@ -92,7 +92,8 @@ def test_what_cannot_be_evaluated_is_refused(file, ask, tmp_path, refused, pictu
     (tmp_path / "bad.fewshot").write_bytes(b"no task")
     np.savez(tmp_path / "none.npz", x=np.zeros((0, 8)), y=np.zeros(0, "U1"))
     for name, classes in (("one", [0]), ("others", [4, 5])):
-        np.savez(tmp_path / f"{name}.npz", **dict(zip("xy", drawn(classes, 3), strict=True)))
+        x, y = drawn(classes, 3)
+        np.savez(tmp_path / f"{name}.npz", x=x, y=y)
     tiny = FewShotClassifier().fit(np.eye(2), ["a", "b"]).save(tmp_path / "tiny.fewshot")
     refused("evaluate", file, tmp_path / "empty", says="empty")
     refused("evaluate", file, tmp_path / "none.npz", says="at least one example")
@@ -107,3 +108,48 @@ def test_what_cannot_be_evaluated_is_refused(file, ask, tmp_path, refused, pictu
     (tmp_path / "in-the-way").write_text("")
     refused("evaluate", file, "--report", tmp_path / "in-the-way", says="in-the-way")
     refused("evaluate", file, "--csv", tmp_path / "in-the-way" / "c.csv", says="in-the-way")
+
+
+def test_an_answer_comes_with_the_examples_that_are_nearest(file, ask, capsys):
+    assert main(["predict", file, ask, "--json"]) == 0
+    plain = list(map(json.loads, capsys.readouterr().out.splitlines()))
+    assert main(["predict", file, ask, "--json", "--explain"]) == 0
+    explained = list(map(json.loads, capsys.readouterr().out.splitlines()))
+    assert [{k: v for k, v in entry.items() if k != "nearest"} for entry in explained] == plain
+    classifier, x = FewShotClassifier.load(file), np.load(ask)["x"]
+    expected = [[one.to_json() for one in near] for near in classifier.explain(x)]
+    assert [entry["nearest"] for entry in explained] == expected
+    assert main(["predict", file, ask, "--explain"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    near = expected[0][0]
+    assert len(lines) == 2 * len(x) and f"nearest: {near['label']} #{near['number']} (" in lines[1]
+
+
+def test_an_encoder_is_asked_once_and_answers_as_before(tmp_path, capsys, monkeypatch):
+    """A run that was trained behind nothing, with a stand-in for a frozen encoder of texts."""
+    from dataclasses import replace
+
+    import torch
+
+    from innerloop.fewshot import commands, sources
+
+    asked = []
+
+    class Letters:
+        kind, features = "texts", 26
+
+        def encode(self, examples):
+            asked.append(len(examples))
+            return torch.tensor([[float(text.count(chr(97 + i))) for i in range(26)] for text in examples])
+
+    source = replace(sources.source(None), kind="texts", encoder=Letters())
+    classifier = FewShotClassifier(source).fit(["aaa", "aab", "zz", "zy"], ["a", "a", "z", "z"])
+    monkeypatch.setattr(commands, "_file", lambda file, context: classifier)
+    (tmp_path / "ask.txt").write_text("aaaa\nzzz\n")
+    asked.clear()
+    first, second = commands.predictions("t", [tmp_path / "ask.txt"], explain=1)
+    assert asked == [2] and first["class"] == "a" and second["class"] == "z"
+    assert [(one["nearest"][0]["label"], one["nearest"][0]["number"]) for one in (first, second)] == [
+        ("a", 1),
+        ("z", 1),
+    ]

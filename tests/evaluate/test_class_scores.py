@@ -66,10 +66,10 @@ def test_bins_give_the_calibration_error():
     confidence = torch.rand(500, generator=g, dtype=torch.float64)
     right = torch.rand(500, generator=g) < confidence.square()
     bins = reliability(confidence, right)
-    assert sum(one.count for one in bins) == 500 and len(bins) == 15
-    gap = sum(one.count * abs(one.confidence - one.accuracy) for one in bins if one.count) / 500
+    assert sum(one.size for one in bins) == 500 and len(bins) == 15
+    gap = sum(one.size * abs(one.confidence - one.accuracy) for one in bins if one.size) / 500
     assert gap == pytest.approx(expected_calibration_error(confidence, right))
-    assert math.isnan(reliability(confidence[:1], right[:1])[0].accuracy) or bins[0].count
+    assert math.isnan(reliability(confidence[:1], right[:1])[0].accuracy) or bins[0].size
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ class Bin(NamedTuple):
 
     low: float
     high: float
-    count: int
+    size: int
+    """How many there are."""
     confidence: float
     """Mean; NaN where there is no answer."""
     accuracy: float
@@ -70,7 +71,7 @@ def class_scores(counts: Tensor) -> list[ClassScore]:
     # 2 TP / (2 TP + FP + FN) needs no case for classes that were never answered.
     f1 = 2 * right / (answered + support).double().clamp_min(1)
     columns = (precision.tolist(), recall.tolist(), f1.tolist(), support.tolist())
-    return [ClassScore(*values) for values in zip(*columns, strict=True)]
+    return [ClassScore(p, r, f, n) for p, r, f, n in zip(*columns, strict=True)]
 
 
 def averages(scores: list[ClassScore]) -> tuple[ClassScore, ClassScore]:
@@ -86,8 +87,9 @@ def averages(scores: list[ClassScore]) -> tuple[ClassScore, ClassScore]:
     if not support.sum() > 0:
         raise InputError("averages need an example")
     values = torch.tensor([score[:3] for score in scores], dtype=torch.float64)
-    macro, weighted = values.mean(0).tolist(), ((support / support.sum()) @ values).tolist()
-    return ClassScore(*macro, int(support.sum())), ClassScore(*weighted, int(support.sum()))
+    means = torch.stack([values.mean(0), (support / support.sum()) @ values])
+    macro, weighted = (ClassScore(p, r, f, int(support.sum())) for p, r, f in means.tolist())
+    return macro, weighted
 
 
 def risk_coverage(confidence: Tensor, right: Tensor) -> RiskCoverage:

@@ -133,14 +133,14 @@ def function(name: str, support: Series, truth: Series, predicted: Series) -> st
 
 def reliability(name: str, bins: Sequence[Bin]) -> str:
     """Accuracy against confidence, a dot a bin, larger where there are more answers; dotted: what it should be."""
-    most = max(one.count for one in bins)
+    most = max(one.size for one in bins)
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(3.4)
         axes.plot([0, 100], [0, 100], color=_INK, linewidth=1, linestyle=":", alpha=0.6)
-        full = [one for one in bins if one.count]
+        full = [one for one in bins if one.size]
         points = [(100 * one.confidence, 100 * one.accuracy) for one in full]
         axes.plot(*zip(*points, strict=True), color=_COLOURS[0], linewidth=1, alpha=0.5)
-        sizes = [20 + 120 * one.count / most for one in full]
+        sizes = [20 + 120 * one.size / most for one in full]
         axes.scatter(*zip(*points, strict=True), s=sizes, color=_COLOURS[0], zorder=3, clip_on=False)
         axes.set_xlim(0, 102)
         axes.set_ylim(-2, 102)
