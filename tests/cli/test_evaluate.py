@@ -149,7 +149,5 @@ def test_an_encoder_is_asked_once_and_answers_as_before(tmp_path, capsys, monkey
     asked.clear()
     first, second = commands.predictions("t", [tmp_path / "ask.txt"], explain=1)
     assert asked == [2] and first["class"] == "a" and second["class"] == "z"
-    assert [(one["nearest"][0]["label"], one["nearest"][0]["number"]) for one in (first, second)] == [
-        ("a", 1),
-        ("z", 1),
-    ]
+    nearest = [one["nearest"][0] for one in (first, second)]
+    assert [(one["label"], one["number"]) for one in nearest] == [("a", 1), ("z", 1)]

@@ -45,11 +45,12 @@ def run(argv: list[str]) -> int:
         example = printable(str(next(iter(entry.values()))))
         print(f"{name:<{width}}  {example}  ({chances}{'' if entry['accepted'] else ' if it must be'})")
         if options.explain:
-            near = (
-                f"{printable(str(one['label']))} #{one['number']} ({one['distance']:.3g})" for one in entry["nearest"]
-            )
-            print(f"{'':<{width}}  nearest: {', '.join(near)}")
+            print(f"{'':<{width}}  nearest: {', '.join(map(_near, entry['nearest']))}")
     return 0
+
+
+def _near(one: dict[str, Any]) -> str:
+    return f"{printable(one['label'])} #{one['number']} ({one['distance']:.3g})"
 
 
 def _counted(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
