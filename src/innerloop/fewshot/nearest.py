@@ -10,17 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from innerloop.core.aligned import aligned
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
 from innerloop.core.plain import plain
 from innerloop.core.prototypes import cosine
 from innerloop.fewshot.history import Label
-from innerloop.fewshot.rows import floats
 from innerloop.fewshot.task import Task
 
-_CHUNK = 256
-"""Rows that are compared at once."""
+_PAIRS = 1 << 20
+"""Of rows that are compared at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,32 +58,22 @@ def nearest_examples(
     n = plain(n)
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise InputError(f"a number of nearest examples is 1 or more; got {n!r}")
-    present = [row for places in task.history.members().values() for row in places]
+    present, known = task.taught
     names = {
         row: (label, number)
         for label, places in (members or task.history.members()).items()
         for number, row in enumerate(places, 1)
     }
-    known = _features(task, task.rows[torch.tensor(present, dtype=torch.long)])
+    features, known = task.features(rows).double(), known.double()
     nearest: list[list[Neighbour]] = []
-    for part in rows.split(_CHUNK):
-        values, places = _distances(task, _features(task, part), known).topk(min(n, len(present)), largest=False)
+    for part in features.split(max(1, _PAIRS // len(present))):
+        values, places = _distances(task, part, known).topk(min(n, len(present)), largest=False)
         for distances, indices in zip(values.tolist(), places.tolist(), strict=True):
             pairs = [(present[i], distance) for i, distance in zip(indices, distances, strict=True)]
             nearest.append(
                 [Neighbour(label=names[row][0], number=names[row][1], distance=d, row=row) for row, d in pairs]
             )
     return nearest
-
-
-@torch.no_grad()
-def _features(task: Task, rows: Tensor) -> Tensor:
-    """[n, d] float64 of [n, ...] rows."""
-    encoder, params = getattr(task.source.learner, "encoder", None), getattr(task.adapted, "encoder", None)
-    x = floats(rows)
-    if isinstance(encoder, Model) and isinstance(params, dict):
-        x = torch.cat([encoder.apply(params, aligned(part)) for part in x.split(_CHUNK)]) if len(x) else x
-    return x.flatten(1).double()
 
 
 def _distances(task: Task, asked: Tensor, known: Tensor) -> Tensor:
