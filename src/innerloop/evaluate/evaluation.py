@@ -107,6 +107,11 @@ class Evaluation:
         return Share(self.accuracy.count, self.coverage.count)
 
     @property
+    def forced(self) -> Share:
+        """Share that is named correctly if every example must be answered."""
+        return Share(int(self.right.sum()), len(self.truth))
+
+    @property
     def let_through(self) -> Share:
         """Share of the examples of unknown classes that are taken for one of the classes."""
         return Share(sum(s.count for s in self.strangers.values()), sum(s.of for s in self.strangers.values()))
@@ -198,6 +203,7 @@ class Evaluation:
             "reject": self.reject,
             "coverage": self.coverage.to_json(),
             "accuracy_of_answered": self.answered.to_json(),
+            "accuracy_if_forced": self.forced.to_json(),
             "strangers": self.let_through.to_json()
             | {"classes": {name: share.to_json() for name, share in self.strangers.items()}},
             "wrong": self.wrong,

@@ -162,12 +162,15 @@ def risk_coverage(name: str, points: Series) -> str:
 
 
 def confusion(name: str, shares: Sequence[Sequence[float]]) -> str:
-    """A matrix of shares of each row, as a picture: true classes down, answers across, "none of these" last."""
+    """A matrix of shares of each row, as a picture: true classes down, answers across, both by number from 1."""
     # White that lets the page through, so that it can be read on dark paper as well.
     colours = LinearSegmentedColormap.from_list("shares", [(*to_rgb(_COLOURS[0]), 0.0), (*to_rgb(_COLOURS[0]), 1.0)])
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(4.4)
-        axes.imshow(shares, cmap=colours, vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+        ends = (0.5, len(shares[0]) + 0.5, len(shares) + 0.5, 0.5)
+        axes.imshow(shares, cmap=colours, vmin=0, vmax=1, interpolation="nearest", aspect="auto", extent=ends)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("answered (number of the class)")
         axes.set_ylabel("is (number of the class)")
         return _svg(figure, name)

@@ -245,6 +245,7 @@ class EvaluationOut(BaseModel):
     reject: float | None
     coverage: ShareOut = Field(description="Share that is answered.")
     accuracy_of_answered: ShareOut
+    accuracy_if_forced: ShareOut
     strangers: dict[str, Any]
     wrong: int
     errors: list[dict[str, Any]] = Field(description="The most confident ones, with the nearest taught examples.")
