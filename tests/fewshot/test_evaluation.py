@@ -68,6 +68,7 @@ def test_strangers_are_counted_apart():
     assert refusing.strangers["e"].count == accepted[80:100].sum()
     assert refusing.coverage.count == accepted[:80].sum()
     assert refusing.answered.count == refusing.accuracy.count and refusing.answered.of == refusing.coverage.count
+    assert refusing.forced.value == plain.accuracy.value and refusing.forced.of == 80
     assert refusing.confusion[:, -1].sum() == 80 - refusing.coverage.count
     assert sum(not error.known for error in refusing.errors) == min(refusing.let_through.count, len(refusing.errors))
     assert refusing.wrong == 80 - refusing.accuracy.count - (80 - refusing.coverage.count) + refusing.let_through.count

@@ -27,7 +27,8 @@ def show(result: Evaluation, *, whole: bool = False) -> None:
     )
     if result.reject is not None:
         print(
-            f'"none of these" at {result.reject:g}: {result.coverage} are answered, {result.answered} of those rightly'
+            f'"none of these" at {result.reject:g}: {result.coverage} are answered, {result.answered} of them rightly; '
+            f"if it had to answer, {result.forced} of all"
         )
     if result.strangers:
         names = ", ".join(printable(name) for name in list(result.strangers)[:5])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -59,7 +60,8 @@ def interval(scores: Tensor | Sequence[float], bounds: tuple[float, float] | Non
     return Interval(values.mean().item(), (Z95 * values.std(correction=1) / len(values) ** 0.5).item())
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """How many of so many independent examples, as a share with its 95% interval."""
 
     count: int

@@ -18,7 +18,7 @@ from innerloop.fewshot.history import Label
 from innerloop.fewshot.task import Task
 
 _PAIRS = 1 << 20
-"""Of rows that are compared at once."""
+"""Distances that are computed at once."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,13 +29,10 @@ def write_evaluation(folder: str | Path, result: Evaluation, command: str | None
     Raises:
         InputError: It cannot be written.
     """
-    counts, names = result.confusion, [*result.classes, "none of these"]
-    columns = names if result.reject is not None else names[:-1]
-    pairs = sorted(
-        ((counts[i, j].item(), truth, names[j]) for i, truth in enumerate(result.classes) for j in range(len(names))
-         if names[j] != truth and counts[i, j]),
-        key=lambda pair: -pair[0],
-    )  # fmt: skip
+    columns = [*result.classes, "none of these"] if result.reject is not None else list(result.classes)
+    pairs = [(count, name, other) for name in result.classes for other, count in result.confusions(name)]
+    # What is refused is in the recall of every class already.
+    pairs = sorted((pair for pair in pairs if pair[2] in result.classes), key=lambda pair: -pair[0])
     html = (
         environment()
         .get_template("evaluation.html")
@@ -57,8 +54,10 @@ def write_evaluation(folder: str | Path, result: Evaluation, command: str | None
 
 def _matrix(result: Evaluation) -> Plot:
     shares = result.confusion / result.confusion.sum(1, keepdim=True).clamp_min(1)
-    svg = figures.confusion("confusion", shares.tolist())
-    words = f"{len(result.classes)} classes in the order of the table, {result.accuracy} named rightly"
+    columns = shares if result.reject is not None else shares[:, :-1]
+    svg = figures.confusion("confusion", columns.tolist())
+    last = ', then "none of these"' if result.reject is not None else ""
+    words = f"{len(result.classes)} classes by name{last}; {result.accuracy} are named rightly"
     return Plot(Markup(svg), f"confusion matrix: {words}", f"Share of each class that is answered so: {words}.")
 
 

@@ -151,11 +151,11 @@ def quickstart(
     progress("evaluating what it has learned")
     classifier = FewShotClassifier.load(out / "characters.fewshot")
     paths, labels = [Path(answer["path"]) for answer in answers], [answer["truth"] for answer in answers]
-    about = {"name": str(out / "characters.fewshot"), "data": str(out / "unsorted")}
+    taught, unsorted = str(out / "characters.fewshot"), str(out / "unsorted")
     return Quickstart(
         tables=tuple(tables),
         right=sum(answer["class"] == answer["truth"] for answer in answers),
-        evaluation=evaluate(classifier, paths, labels, **about),
+        evaluation=evaluate(classifier, paths, labels, name=taught, data=unsorted),
         answers=answers,
         adapted=adapted,
         reports=tuple(reversed(reports)),
