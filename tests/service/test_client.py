@@ -55,7 +55,12 @@ def test_a_task_is_taught_asked_corrected_and_taken_back(client, task, tmp_path)
     assert all(
         set(a.probabilities) == set(THREE) and sum(a.probabilities.values()) == pytest.approx(1) for a in answers
     )
+    explained = task.predict(asked[:1], explain=True)[0]
+    assert explained.label == answers[0].label and not answers[0].nearest
+    assert [one["label"] in THREE for one in explained.nearest] == [True] * 3 and explained.nearest[0]["picture"]
     before = task.show().version
+    evaluation = task.evaluate()
+    assert evaluation["accuracy"]["of"] == 9 and evaluation["version"] == before
     assert task.feedback(answers[0], "ring") == before + 1
     assert task.show().classes["ring"] == 1
     assert task.undo(before) == before + 2

@@ -126,6 +126,29 @@ def test_five_classes_are_taught_tried_corrected_taken_back_and_downloaded(page,
         assert "story" not in [task.name for task in client.tasks()]
 
 
+def test_an_answer_says_why_and_a_task_how_good_it_is(page, address, tmp_path):
+    task = taught(address, "quality", tmp_path)
+    page.goto("/#/tasks/quality")
+    assert ask(page, draw(tmp_path, "circle", 1, seed=2)) == ["circle"]
+    answer = page.locator(".answer").first
+    answer.get_by_text("Why?").click()
+    answer.locator(".near li").nth(2).wait_for()
+    assert "circle, no." in answer.locator(".near li").first.inner_text()
+    eventually(page, "[...document.querySelectorAll('.near img')].every((i) => i.complete && i.naturalWidth > 0)")
+
+    section = page.get_by_role("region", name="How good is it?")
+    section.get_by_role("button", name="Measure").click()
+    section.locator("tbody tr").nth(4).wait_for()
+    accuracy = task.evaluate()["accuracy"]
+    before = f"{round(100 * accuracy['value'])}% right"
+    assert before in section.locator(".score").inner_text() and f"of {FIVE} examples" in section.inner_text()
+    assert not section.get_by_role("button", name="Measure").is_visible()
+    task.add(draw(tmp_path, "cross", 4, seed=3), "circle")  # a change that hurts
+    section.get_by_text("This is of version").wait_for()
+    section.get_by_role("button", name="Measure again").click()
+    section.get_by_text("worse than before").wait_for()
+
+
 def test_an_example_is_relabelled_and_deleted_and_a_class_removed(page, address, tmp_path):
     taught(address, "mending", tmp_path)
     page.add_init_script(LATE)

@@ -11,6 +11,8 @@ from innerloop.cli.options import Common, emit, parse, print
 from innerloop.core.names import printable
 from innerloop.fewshot.commands import predictions
 
+_NEAREST = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
@@ -22,13 +24,16 @@ class Command:
     """Pictures, folders of pictures, files of texts, npz files; none or -: standard input, one path or text a line."""
     reject: float | None = None
     """Another false-accept rate for "none of these" than the file was adapted with."""
+    explain: bool = False
+    """Say why: name the 3 taught examples that are nearest to each, by class and number, with their distance."""
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Name the class of examples. With --json, one object a line: path or text, class, probability of every class."""
     options = parse(Command, argv, "predict", run.__doc__ or "")
-    answers = predictions(options.file, options.data or ("-",), options.reject, options.common)
+    nearest = _NEAREST if options.explain else 0
+    answers = predictions(options.file, options.data or ("-",), options.reject, options.common, explain=nearest)
     for entry in _counted(answers):
         if options.common.json:
             emit(entry)
@@ -39,7 +44,13 @@ def run(argv: list[str]) -> int:
         chances = ", ".join(f"{label} {p:.2f}" for label, p in nearest)
         example = printable(str(next(iter(entry.values()))))
         print(f"{name:<{width}}  {example}  ({chances}{'' if entry['accepted'] else ' if it must be'})")
+        if options.explain:
+            print(f"{'':<{width}}  nearest: {', '.join(map(_near, entry['nearest']))}")
     return 0
+
+
+def _near(one: dict[str, Any]) -> str:
+    return f"{printable(one['label'])} #{one['number']} ({one['distance']:.3g})"
 
 
 def _counted(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ from functools import partial
 
 from rich.table import Table
 
+from innerloop.cli.evaluation_tables import show
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.evaluate.result import ONE_TRAINING
 from innerloop.runs.quickstart import Quickstart, QuickstartOptions, Training, quickstart
@@ -53,6 +54,7 @@ def _show(result: Quickstart, options: QuickstartOptions) -> None:
     examples = ", ".join(f"{name} ({n})" for name, n in result.adapted["examples"].items())
     print(f"new characters learned in {result.adapted['seconds']:.2f} s, from so many pictures: {examples}")
     print(f"{result.right} of {len(result.answers)} further pictures of them are named rightly")
+    show(result.evaluation)
     if result.reports:
         print("reports: " + ", ".join(map(str, result.reports)))
     print(f"next: innerloop adapt {options.out}/protonet <your pictures> --out mine.fewshot")

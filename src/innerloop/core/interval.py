@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -57,6 +58,40 @@ def interval(scores: Tensor | Sequence[float], bounds: tuple[float, float] | Non
     if bounds is not None and float(values.max() - values.min()) <= ROUNDING * (bounds[1] - bounds[0]):
         return Interval(values[0].item(), unseen(values[0].item(), len(values), bounds))
     return Interval(values.mean().item(), (Z95 * values.std(correction=1) / len(values) ** 0.5).item())
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of so many independent examples, as a share with its 95% interval."""
+
+    count: int
+    of: int
+
+    @property
+    def value(self) -> float:
+        """The share; NaN of none."""
+        return self.count / self.of if self.of else math.nan
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The score interval of Wilson (JASA 22, 1927): honest for few examples and at 0 and 1; of none: (0, 1)."""
+        if not self.of:
+            return SHARES
+        z2 = Z95**2 / self.of
+        middle = (self.value + z2 / 2) / (1 + z2)
+        half = math.sqrt(z2 * (self.value * (1 - self.value) + z2 / 4)) / (1 + z2)
+        # Rounding leaves 1e-17 where an end is 0.
+        low = 0.0 if self.count == 0 else middle - half
+        return low, 1.0 if self.count == self.of else middle + half
+
+    def __str__(self) -> str:
+        low, high = self.ends
+        return f"{100 * self.value:.1f}% ({100 * low:.1f} to {100 * high:.1f}%)" if self.of else "unknown"
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """Plain JSON values."""
+        low, high = self.ends
+        return {"value": self.value if self.of else None, "low": low, "high": high, "count": self.count, "of": self.of}
 
 
 def unseen(value: float, tasks: int, bounds: tuple[float, float]) -> float:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from innerloop.core import files
-from innerloop.core.aligned import packed
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.threads import spread
@@ -23,12 +22,13 @@ from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.calibrate import NONE
 from innerloop.fewshot.history import Label, Version
 from innerloop.fewshot.labels import check_among, known_as, labels, same_names, share_right
+from innerloop.fewshot.nearest import Neighbour, nearest_examples
 from innerloop.fewshot.rows import Examples, Rows, alone, floats, read
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task, teach
 
 Labels = Sequence[Any] | np.ndarray | Tensor
-__all__ = ["NONE", "Answer", "Answers", "Examples", "FewShotClassifier", "Rows"]
+__all__ = ["NONE", "Answer", "Answers", "Examples", "FewShotClassifier", "Neighbour", "Rows"]
 
 
 class FewShotClassifier:
@@ -82,14 +82,7 @@ class FewShotClassifier:
             preprocessing: How picture files are read, keyword arguments of `tasks.image_files`; None: they are not.
             reject: As of the constructor.
         """
-        source = Source(
-            name=type(learner).__name__,
-            learner=replace(learner, transductive=False),
-            params=packed(params),
-            kind="features" if preprocessing is None else "pictures",
-            shape=None if shape is None else tuple(shape),
-            preprocessing=preprocessing,
-        )
+        source = sources.of_learner(learner, params, shape, preprocessing)
         return cls(source, reject=reject)
 
     @classmethod
@@ -210,8 +203,12 @@ class FewShotClassifier:
         Raises:
             InputError: The examples are too few to say when to reject.
         """
-        classifier = type(self)(self.source, reject=reject, allow=self.allow)
-        classifier._task = self._fitted().rejecting(reject)
+        return self.holding(self._fitted().rejecting(reject))
+
+    def holding(self, task: Task) -> "FewShotClassifier":
+        """The same settings with another task; this one stays as it is."""
+        classifier = type(self)(self.source, reject=task.reject, allow=self.allow)
+        classifier._task = task
         return classifier
 
     def predict(self, X: Examples) -> np.ndarray:
@@ -250,6 +247,11 @@ class FewShotClassifier:
             best = np.where(accepted, best if best.dtype.kind == "U" else best.astype(object), NONE)
         return Answers(best, p, accepted)
 
+    def explain(self, X: Examples, n: int = 3) -> list[list[Neighbour]]:
+        """Why every example is answered as it is: the n taught examples that are nearest to it, nearest first."""
+        task = self._fitted()
+        return nearest_examples(task, read(X, task.source)[0], n)
+
     def score(self, X: Examples, y: Labels) -> float:
         """Share of examples that are named correctly; an example that is rejected is not, unless y says `NONE` as well.
 
@@ -280,6 +282,11 @@ class FewShotClassifier:
             file.write(path, task)
             self._read_from = (place, files.state(path))
         return path
+
+    @property
+    def task(self) -> Task:
+        """What was taught, after `fit`: it is never changed, only replaced."""
+        return self._attribute("task")
 
     @property
     def name(self) -> str:
@@ -345,17 +352,11 @@ class FewShotClassifier:
         Raises:
             InputError: There is no such argument.
         """
-        for name, value in params.items():
-            if name not in self.get_params():
-                raise InputError(f"Invalid parameter '{name}': there are {', '.join(self.get_params())}")
-            setattr(self, name, value)
+        scikit.set_parameters(self, params)
         return self
 
     def __repr__(self) -> str:
-        source = self.source.name if isinstance(self.source, Source) else self.source
-        usual = {"source": None, "reject": None, "allow": ()}
-        settings = {**self.get_params(), "source": source}
-        return f"FewShotClassifier({', '.join(f'{k}={v!r}' for k, v in settings.items() if v != usual[k])})"
+        return scikit.spelled(self, {"source": None, "reject": None, "allow": ()})
 
     def __sklearn_tags__(self) -> Any:
         return scikit.tags()

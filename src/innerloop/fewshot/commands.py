@@ -10,10 +10,11 @@ from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.names import printable
 from innerloop.evaluate.calibration import Calibration
-from innerloop.fewshot import examples
+from innerloop.fewshot import evaluation, examples
 from innerloop.fewshot import export as graphs
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.file import read as read_task
+from innerloop.fewshot.rows import Rows
 
 
 def adapt(
@@ -126,7 +127,12 @@ def show(file: str | Path, context: Context = Context()) -> dict[str, Any]:
 
 
 def predictions(
-    file: str | Path, data: Sequence[str | Path], reject: float | None = None, context: Context = Context()
+    file: str | Path,
+    data: Sequence[str | Path],
+    reject: float | None = None,
+    context: Context = Context(),
+    *,
+    explain: int = 0,
 ) -> Iterator[dict[str, Any]]:
     """The class of every example, with the probability of each class, most probable first.
 
@@ -137,6 +143,7 @@ def predictions(
         data: Where examples are, see `examples.unlabelled`; `-`: standard input.
         reject: Another false-accept rate than the file was adapted with; None: that one.
         context: What the file may name.
+        explain: How many of the nearest taught examples are given with each answer, as `nearest`.
 
     Raises:
         InputError: An example cannot be read, or there is none.
@@ -149,11 +156,43 @@ def predictions(
     count = 0
     for place in data:
         for part in examples.unlabelled(place, classifier.kind):
-            for one, answer in zip(part, classifier.answers(part).each(names), strict=True):
+            asked = _encoded_once(classifier, part) if explain else part
+            answers = classifier.answers(asked).each(names)
+            nearest = classifier.explain(asked, explain) if explain else [[]] * len(answers)
+            for one, answer, near in zip(part, answers, nearest, strict=True):
                 about = {key: str(one)} if isinstance(one, str | Path) else {"row": count}
-                yield about | answer.to_json()
+                reasons = {"nearest": [other.to_json() for other in near]} if explain else {}
+                yield about | answer.to_json() | reasons
                 # Rows are numbered over all places, since they have no other name.
                 count += 1
+
+
+def evaluate(
+    file: str | Path,
+    data: str | Path | None = None,
+    *,
+    worst: int = evaluation.WORST,
+    context: Context = Context(),
+    progress: evaluation.Progress = lambda done, total: None,
+) -> evaluation.Evaluation:
+    """How good a file is, on labelled examples, or by cross-validation on its own.
+
+    Args:
+        file: What `adapt` wrote; it is not changed.
+        data: Labelled examples that it has not learned from, see `examples.labelled`; None: its own.
+        worst: How many wrong answers are shown.
+        context: What the file may name.
+        progress: Called while it goes on.
+
+    Raises:
+        InputError: There is no such file, examples cannot be read, or are of fewer than two of its classes.
+    """
+    classifier = _file(file, context)
+    if data is None:
+        return evaluation.cross_validate(classifier, name=str(file), worst=worst, progress=progress)
+    raw, labels = examples.labelled(data, classifier.kind)
+    place = "standard input" if str(data) == examples.STDIN else str(data)
+    return evaluation.evaluate(classifier, raw, labels, name=str(file), data=place, worst=worst, progress=progress)
 
 
 def export(
@@ -194,6 +233,13 @@ def export(
         "milliseconds_an_input": 1e3 * checked.seconds / checked.inputs,
         "milliseconds_of_original": 1e3 * checked.seconds_of_original / checked.inputs,
     }
+
+
+def _encoded_once(classifier: FewShotClassifier, part: examples.Chunk) -> examples.Chunk | Rows:
+    """Examples that are asked about twice, as rows where an encoder, which takes most of the time, makes them."""
+    if classifier.task.source.encoder is None or not isinstance(part, list):
+        return part
+    return Rows(classifier.rows(part), lambda i: classifier.rows([part[i]]))
 
 
 def _file(file: str | Path, context: Context) -> FewShotClassifier:

@@ -105,6 +105,11 @@ class History:
         last = self.present.version
         return self._append(f"drop {label}", base=last, undo=last, dropped=(label,))
 
+    def without(self, rows: Iterable[int]) -> "History":
+        """Some examples less, such as those that are held out to be asked; rows that it does not have are none less."""
+        last = self.present.version
+        return self._append("hold out", base=last, undo=last, removed=tuple(rows))
+
     def undone(self) -> "History":
         """Before the last change that was not undone yet.
 
@@ -206,6 +211,7 @@ class History:
         redo: tuple[int, ...] = (),
         added: tuple[tuple[Label, int, int], ...] = (),
         dropped: tuple[Label, ...] = (),
+        removed: tuple[int, ...] = (),
     ) -> "History":
         entry = Version(
             version=len(self.versions) + 1,
@@ -214,6 +220,7 @@ class History:
             base=base,
             added=added,
             dropped=dropped,
+            removed=removed,
             undo=undo,
             redo=redo,
         )

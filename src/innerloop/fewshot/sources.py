@@ -3,12 +3,13 @@
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from innerloop import encoders
 from innerloop.core import files
+from innerloop.core.aligned import packed
 from innerloop.core.context import prefixes
 from innerloop.core.errors import InputError
 from innerloop.core.importing import is_import_path
@@ -96,6 +97,20 @@ def source(name: str | Path | Source | None, allow: Sequence[str] = ()) -> Sourc
     # Names come first: most mistakes are a misspelt one, not a folder that is missing.
     close = nearest(text, [*names(), "a run folder"]).replace("'a run folder'", "a run folder")
     raise InputError(f"there is no run folder, encoder or shipped run '{text}'{close}")
+
+
+def of_learner(
+    learner: Learner, params: Params, shape: Sequence[int] | None, preprocessing: dict[str, Any] | None
+) -> Source:
+    """The source of a learner that was never saved; arguments as of `FewShotClassifier.of`."""
+    return Source(
+        name=type(learner).__name__,
+        learner=replace(learner, transductive=False),
+        params=packed(params),
+        kind="features" if preprocessing is None else "pictures",
+        shape=None if shape is None else tuple(shape),
+        preprocessing=preprocessing,
+    )
 
 
 def names() -> dict[str, str]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from innerloop.core.aligned import aligned, packed
 from innerloop.core.dry_run import capacity, support
 from innerloop.core.errors import InputError
+from innerloop.core.model import Model
 from innerloop.core.plain import plain
 from innerloop.core.threads import on_one_core, spread
 from innerloop.evaluate.calibration import Calibration, check_target
@@ -27,6 +28,8 @@ from innerloop.fewshot.sources import Source
 _ROOM = 2.0**-12
 """Share of the largest logit that counts as near, at least. Rounding, which differs between one row and many, mostly
 moves logits by less than a thirtieth of it."""
+_ENCODED = 256
+"""Rows that go through a learner's encoder at once."""
 _SAFETY, _ASKED = 16, 8
 """Where it moves them more, near is so many times what it does to so many of the task's own examples."""
 
@@ -88,6 +91,21 @@ class Task:
         if not self.one_by_one or len(rows) < 2:
             return some(rows)
         return torch.cat(spread(some, rows.split(1)))
+
+    def features(self, rows: Tensor) -> Tensor:
+        """[n, d] float32 of [n, ...] rows, where classes are told apart: the learner's encoder, or as they are."""
+        encoder, params = getattr(self.source.learner, "encoder", None), getattr(self.adapted, "encoder", None)
+        if not (isinstance(encoder, Model) and isinstance(params, dict)):
+            return floats(rows).flatten(1)
+        with torch.no_grad():
+            parts = [encoder.apply(params, floats(aligned(part))) for part in rows.split(_ENCODED)]
+        return torch.cat(parts).flatten(1)
+
+    @cached_property
+    def taught(self) -> tuple[list[int], Tensor]:
+        """Places of the rows of the present version, and [n, d] features of them."""
+        places = [row for rows in self.history.members().values() for row in rows]
+        return places, self.features(self.rows[torch.tensor(places, dtype=torch.long)])
 
     @property
     def one_by_one(self) -> bool:

@@ -7,10 +7,12 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from innerloop.core.scores import Score
+from innerloop.evaluate.class_scores import Bin
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import Point, Result
 
@@ -126,6 +128,51 @@ def function(name: str, support: Series, truth: Series, predicted: Series) -> st
         axes.legend(frameon=False, fontsize=10)
         axes.set_xlabel("x")
         axes.set_ylabel("y")
+        return _svg(figure, name)
+
+
+def reliability(name: str, bins: Sequence[Bin]) -> str:
+    """Accuracy against confidence, a dot a bin, larger where there are more answers; dotted: what it should be."""
+    most = max(one.size for one in bins)
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(3.4)
+        axes.plot([0, 100], [0, 100], color=_INK, linewidth=1, linestyle=":", alpha=0.6)
+        full = [one for one in bins if one.size]
+        points = [(100 * one.confidence, 100 * one.accuracy) for one in full]
+        axes.plot(*zip(*points, strict=True), color=_COLOURS[0], linewidth=1, alpha=0.5)
+        sizes = [20 + 120 * one.size / most for one in full]
+        axes.scatter(*zip(*points, strict=True), s=sizes, color=_COLOURS[0], zorder=3, clip_on=False)
+        axes.set_xlim(0, 102)
+        axes.set_ylim(-2, 102)
+        axes.set_xlabel("confidence (%)")
+        axes.set_ylabel("answered rightly (%)")
+        return _svg(figure, name)
+
+
+def risk_coverage(name: str, points: Series) -> str:
+    """Share of wrong answers against the share of examples that is answered, the most confident first."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(3.4)
+        axes.plot([100 * x for x, _ in points], [100 * y for _, y in points], color=_COLOURS[0], linewidth=2)
+        axes.set_xlim(0, 102)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("examples answered (%)")
+        axes.set_ylabel("of them wrong (%)")
+        return _svg(figure, name)
+
+
+def confusion(name: str, shares: Sequence[Sequence[float]]) -> str:
+    """A matrix of shares of each row, as a picture: true classes down, answers across, both by number from 1."""
+    # White that lets the page through, so that it can be read on dark paper as well.
+    colours = LinearSegmentedColormap.from_list("shares", [(*to_rgb(_COLOURS[0]), 0.0), (*to_rgb(_COLOURS[0]), 1.0)])
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(4.4)
+        ends = (0.5, len(shares[0]) + 0.5, len(shares) + 0.5, 0.5)
+        axes.imshow(shares, cmap=colours, vmin=0, vmax=1, interpolation="nearest", aspect="auto", extent=ends)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("answered (number of the class)")
+        axes.set_ylabel("is (number of the class)")
         return _svg(figure, name)
 
 

@@ -102,7 +102,7 @@ def write_report(
     head = results[0] if results and own else None  # never a baseline: its number is not the run's
     score = head.protocol.score if head else SCORES["value"] if races else score
     html = (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             title=title or (f"{head.learner}, {head.protocol.task}" if head else name),
@@ -143,7 +143,7 @@ def write_comparison(file: str | Path, comparison: Comparison, command: str | No
     # The steps are each learner's own: the table has them.
     rows = [(name, value) for name, value in comparison.protocol.rows() if name != "adaptation steps"]
     html = (
-        _environment()
+        environment()
         .get_template("compare.html")
         .render(
             title=f"{len(results)} learners, {comparison.protocol.task}",
@@ -158,7 +158,8 @@ def write_comparison(file: str | Path, comparison: Comparison, command: str | No
     return Path(file)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The pages of this room."""
     return Environment(
         loader=PackageLoader("innerloop.report"),
         autoescape=True,

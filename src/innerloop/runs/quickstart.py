@@ -12,7 +12,9 @@ from torch import Tensor
 from innerloop.core import files
 from innerloop.core.context import Context
 from innerloop.evaluate import Comparison, Result, compare
+from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.commands import adapt, predictions
+from innerloop.fewshot.evaluation import Evaluation, evaluate
 from innerloop.runs.build import build
 from innerloop.runs.defaults import defaults
 from innerloop.runs.measure import MetaTestOptions, Tested, measure
@@ -72,6 +74,8 @@ class Quickstart:
     """Held-out pictures that were named rightly."""
     answers: tuple[dict[str, Any], ...]
     """As of `fewshot.commands.predictions`, with `truth`."""
+    evaluation: Evaluation
+    """How good the small task is, on the same pictures."""
     adapted: dict[str, Any]
     """As of `fewshot.commands.adapt`."""
     reports: tuple[Path, ...]
@@ -96,6 +100,7 @@ class Quickstart:
             for row in table
         ]
         answers = {"right": self.right, "of": len(self.answers), "answers": list(self.answers), "adapted": self.adapted}
+        answers |= {"evaluation": self.evaluation.to_json()}
         return {"rows": rows, "pictures": answers, "reports": [str(p) for p in self.reports], "seconds": self.seconds}
 
 
@@ -143,9 +148,14 @@ def quickstart(
     adapted = adapt(out / trainings[0].learner, out / "characters", out / "characters.fewshot")
     predicted = predictions(out / "characters.fewshot", [str(out / "unsorted")])
     answers = tuple(answer | {"truth": truth[Path(answer["path"]).name]} for answer in predicted)
+    progress("evaluating what it has learned")
+    classifier = FewShotClassifier.load(out / "characters.fewshot")
+    paths, labels = [Path(answer["path"]) for answer in answers], [answer["truth"] for answer in answers]
+    taught, unsorted = str(out / "characters.fewshot"), str(out / "unsorted")
     return Quickstart(
         tables=tuple(tables),
         right=sum(answer["class"] == answer["truth"] for answer in answers),
+        evaluation=evaluate(classifier, paths, labels, name=taught, data=unsorted),
         answers=answers,
         adapted=adapted,
         reports=tuple(reversed(reports)),

@@ -250,8 +250,12 @@ class Task:
             raise InputError("there are no examples to teach")
         return version
 
-    def predict(self, examples: Sequence[Example] | np.ndarray) -> list[Prediction]:
+    def predict(self, examples: Sequence[Example] | np.ndarray, explain: bool = False) -> list[Prediction]:
         """What each example is.
+
+        Args:
+            examples: To ask about.
+            explain: Whether the taught examples that are nearest to each come along.
 
         Raises:
             InputError: A file cannot be read.
@@ -262,10 +266,20 @@ class Task:
             kind = next(iter(part[0]))
             body = {f"{kind}s" if kind != "features" else kind: [row[kind] for row in part]}
             # It changes nothing, so that it may be sent again without a name.
-            answer = self.client.request("POST", f"{self._path}/predict", looks=True, json=body).json()
+            params = {"explain": True} if explain else {}
+            answer = self.client.request("POST", f"{self._path}/predict", looks=True, params=params, json=body).json()
             for p in answer["predictions"]:
-                predictions.append(known(Prediction, p | {"label": p["class"], "version": answer["version"]}))
+                more = {"label": p["class"], "version": answer["version"], "nearest": tuple(p.get("nearest", ()))}
+                predictions.append(known(Prediction, p | more))
         return predictions
+
+    def evaluate(self) -> dict[str, Any]:
+        """How good it is, by cross-validation on its own examples: `accuracy`, `classes`, `confusion`, and so on.
+
+        Raises:
+            ServiceError: It has too few examples (409), or it takes longer than a request may wait (503): ask again.
+        """
+        return self.client.request("GET", f"{self._path}/evaluation").json()
 
     def feedback(self, prediction: Prediction | str, label: str) -> int:
         """Say what a prediction should have been; its example is learned from. Returns the version that knows it.

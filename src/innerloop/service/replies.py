@@ -34,6 +34,9 @@ class Prediction(Answer):
     """For `Task.feedback`."""
     version: int
     """Version of the task that answered."""
+    nearest: tuple[dict[str, Any], ...] = ()
+    """Where they were asked for, the taught examples that are nearest: label, number in its class, distance, id of the
+    example, its text, path of its picture."""
 
 
 @dataclass(frozen=True, kw_only=True)

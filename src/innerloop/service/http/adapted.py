@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import json
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -20,6 +21,8 @@ from innerloop.encoders.base import Encoder
 from innerloop.fewshot import file, sources
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.fewshot.evaluation import Progress, cross_validate
+from innerloop.fewshot.nearest import Neighbour
 from innerloop.fewshot.rows import Rows, floats, read
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task
@@ -254,14 +257,35 @@ class Adapted:
         def again(i: int) -> Tensor:
             return from_numpy(np.stack(encode(self.source, raw[i : i + 1])))
 
-        together = [floats(from_numpy(row)) for row in rows] if len({r.dtype for r in rows}) > 1 else None
-        x = from_numpy(np.stack(rows)) if together is None else torch.stack(together)
         encoded = self.source.encoder is not None
-        return self._classifier.answers(Rows(x, again if encoded else None)).each(self._labels)
+        return self._classifier.answers(Rows(_stacked(rows), again if encoded else None)).each(self._labels)
+
+    def nearest(self, rows: Sequence[np.ndarray], n: int) -> list[list[Neighbour]]:
+        """The n taught examples that are nearest to each row."""
+        return self._classifier.explain(Rows(_stacked(rows)), n)
+
+    def evaluation(self, name: str, progress: Progress) -> dict[str, Any]:
+        """How good it is by cross-validation on its own examples, in plain JSON, with the bytes that it takes.
+
+        Raises:
+            HTTPError: It has too few examples.
+        """
+        try:
+            content = cross_validate(self._classifier, name=name, progress=progress).to_json()
+        except InputError as error:
+            raise HTTPError(409, str(error)) from error
+        return content | {"bytes": len(json.dumps(content))}
 
     def calibration(self) -> dict[str, Any]:
         """What is known about its probabilities and its threshold, in plain JSON."""
         return self._classifier.calibration_.to_json()
+
+
+def _stacked(rows: Sequence[np.ndarray]) -> Tensor:
+    """[n, ...] rows, bytes as long as all are."""
+    if len({row.dtype for row in rows}) > 1:
+        return torch.stack([floats(from_numpy(row)) for row in rows])
+    return from_numpy(np.stack(rows))
 
 
 def _vector(source: Source, raw: Raw, first: Raw) -> np.ndarray:

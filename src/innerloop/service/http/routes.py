@@ -12,6 +12,7 @@ from innerloop.service.http.schemas import (
     NAME,
     ClassOut,
     Error,
+    EvaluationOut,
     ExampleIn,
     ExampleOut,
     ExamplesIn,
@@ -170,11 +171,16 @@ def _taught(change: Change) -> TaughtOut:
     response_model=PredictionsOut,
     openapi_extra=_body(PredictBody, {"files": _FILES}),
 )
-async def predict(name: Name, request: Request, worker: Worker) -> Response:
+async def predict(
+    name: Name,
+    request: Request,
+    worker: Worker,
+    explain: Annotated[bool, Query(description="With the taught examples that are nearest to each.")] = False,
+) -> Response:
     """The class of one example or of many; null where it is none of these."""
-    version, answers = await worker.predict(name, await payload.questions(request, worker.limits))
+    version, predictions = await worker.predict(name, await payload.questions(request, worker.limits), explain)
     # No model is made of it, which would check every probability once more.
-    return JSONResponse({"version": version, "predictions": [{"id": id} | a.to_json() for id, a in answers]})
+    return JSONResponse({"version": version, "predictions": predictions})
 
 
 @router.post("/tasks", status_code=201, tags=["tasks"])
@@ -205,6 +211,12 @@ async def list_tasks(worker: Worker, reach: Reach) -> list[TaskOut]:
 async def show_task(name: Name, worker: Worker) -> TaskOut:
     """One task."""
     return _task(*await worker.described(name))
+
+
+@router.get("/tasks/{name}/evaluation", tags=["tasks"])
+async def evaluate_task(name: Name, worker: Worker) -> EvaluationOut:
+    """How good the task is, by cross-validation on its own examples; computed when a version is first asked about."""
+    return EvaluationOut(**await worker.evaluation(name))
 
 
 @router.delete("/tasks/{name}", status_code=204, tags=["tasks"])

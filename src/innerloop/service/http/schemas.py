@@ -157,6 +157,17 @@ class RelabelIn(BaseModel):
     label: str
 
 
+class NeighbourOut(BaseModel):
+    """A taught example that is near to one that was asked."""
+
+    label: str
+    number: int = Field(description="In its class, from 1, in the order in which they were taught.")
+    distance: float = Field(description="1 - cosine behind a frozen encoder, otherwise Euclidean.")
+    example: int | None = Field(description="Its id; null where it was erased since.")
+    text: str | None
+    picture: str | None = Field(description="Path of its thumbnail.")
+
+
 class PredictionOut(BaseModel):
     """About one example."""
 
@@ -165,6 +176,7 @@ class PredictionOut(BaseModel):
     label: str | None = Field(alias="class", description="null: none of these.")
     accepted: bool
     probabilities: dict[str, float] = Field(description="Most probable first.")
+    nearest: list[NeighbourOut] | None = Field(None, description="Where `explain` asks for them, nearest first.")
 
 
 class PredictionsOut(BaseModel):
@@ -185,6 +197,59 @@ class FeedbackIn(BaseModel):
     text: str | None = None
     features: _Numbers | None = None
     image: str | None = None
+
+
+class ShareOut(BaseModel):
+    """A share with its 95% interval."""
+
+    value: float | None
+    low: float
+    high: float
+    count: int
+    of: int
+
+
+class ClassScoreOut(BaseModel):
+    """How one class is answered, or the mean of several."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int = Field(description="Examples that were asked.")
+
+
+class PreviousOut(BaseModel):
+    """An earlier version that was evaluated."""
+
+    version: int
+    accuracy: ShareOut
+
+
+class EvaluationOut(BaseModel):
+    """How good a task is."""
+
+    task: str
+    version: int
+    source: str
+    method: str = Field(examples=["5-fold cross-validation on 40 of its own examples"])
+    folds: int | None
+    accuracy: ShareOut = Field(description='Share that is named correctly; an answer "none of these" is not.')
+    previous: PreviousOut | None = Field(description="The version before that was evaluated last, in this worker.")
+    classes: dict[str, ClassScoreOut]
+    macro: ClassScoreOut
+    weighted: ClassScoreOut
+    confusion: dict[str, Any] = Field(description="classes, and counts: true ones down; last column: none of these.")
+    risk_coverage: dict[str, Any]
+    calibration: dict[str, Any]
+    nll: float
+    reject: float | None
+    coverage: ShareOut = Field(description="Share that is answered.")
+    accuracy_of_answered: ShareOut
+    accuracy_if_forced: ShareOut
+    strangers: dict[str, Any]
+    wrong: int
+    errors: list[dict[str, Any]] = Field(description="The most confident ones, with the nearest taught examples.")
+    notes: list[str]
 
 
 class HistoryOut(BaseModel):

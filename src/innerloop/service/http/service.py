@@ -15,7 +15,7 @@ from innerloop.core.errors import InnerloopError, InputError
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.sources import Source
-from innerloop.service.http import thumbnails, transfer
+from innerloop.service.http import quality, thumbnails, transfer
 from innerloop.service.http.adapted import Adapted, Raw, Sources, check_kind, check_ways, decide, encode, is_file
 from innerloop.service.http.batching import Batcher, Work
 from innerloop.service.http.cache import Cache
@@ -32,6 +32,7 @@ from innerloop.service.store.errors import BusyError, RereadError
 from innerloop.service.store.keys import Keys
 from innerloop.service.store.records import Change, Example, Task
 from innerloop.service.store.store import Store
+from innerloop.service.store.taught import numbered
 from innerloop.service.store.transfer import file_of
 from innerloop.tasks.images import Scan, scan
 
@@ -71,6 +72,7 @@ class Service:
         self.recent = Recent(self.limits, shared)
         # By id and version: what another worker changes has another key, so nobody need be told.
         self._adapted: Cache[Adapted] = Cache(self.limits.adapted, self.limits.adapted_mb * 1e6, lambda a: a.size)
+        self._evaluations = quality.Evaluations(self.limits.seconds)
         self._turn: dict[str, tuple[Task, Source]] = {}
         for name in filter(is_file, settings.sources):
             transfer.serve(self.store, self.sources, name, settings.allow)
@@ -78,6 +80,7 @@ class Service:
     def close(self) -> None:
         """Refuse what waits."""
         # The store last: all the others may still be using it.
+        self._evaluations.close()
         self._daily.close()
         self.batcher.close(finish=False)
         self.recent.close()
@@ -111,6 +114,7 @@ class Service:
             return await self.threads.change(erase, store, name, example, expected, bare)
         finally:  # also where it was erased before, and something held the files then
             self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task.id)
+            self._evaluations.forget(task.id)
             await self.threads.change(self.recent.erase, task.id)
             await self.threads.change(self.store.database.scrub)
 
@@ -135,8 +139,8 @@ class Service:
             except RereadError:  # another request taught the first pictures: what they decided holds
                 task, source = await _thread(self._task, name)
 
-    async def predict(self, name: str, raw: Sequence[Raw]) -> tuple[int, list[tuple[str, Answer]]]:
-        """The version that answered, and for each example what feedback calls it and its class."""
+    async def predict(self, name: str, raw: Sequence[Raw], explain: bool = False) -> tuple[int, list[dict[str, Any]]]:
+        """The version that answered; for each example what feedback calls it, its class, and if asked for, why."""
         task, source = self._task_now(name) or await _thread(self._task, name)
         adapted = self._adapted.find((task.id, task.version)) or await _thread(self._adapt, task)
         check_kind(source, raw)
@@ -148,7 +152,20 @@ class Service:
         accepted = sum(answer.accepted for answer in answers)
         self.metrics.predictions.labels("yes").inc(accepted)
         self.metrics.predictions.labels("no").inc(len(answers) - accepted)
-        return task.version, list(zip(ids, answers, strict=True))
+        predictions = [{"id": id} | answer.to_json() for id, answer in zip(ids, answers, strict=True)]
+        if explain:
+            pairs = [(row, adapted) for row, _ in results]
+            nearest = await self._together(("nearest",), raw, pairs, quality.neighbours)
+            wanted = [(str(one.label), one.number) for near in nearest for one in near]
+            known = await self.threads.read(numbered, self.store, task, wanted)
+            for prediction, near in zip(predictions, nearest, strict=True):
+                prediction["nearest"] = [quality.described(name, one, known) for one in near]
+        return task.version, predictions
+
+    async def evaluation(self, name: str) -> dict[str, Any]:
+        """How good a task is, by cross-validation on its own examples."""
+        task, _ = await _thread(self._task, name)
+        return await self._evaluations.of(task, await _thread(self._adapt, task))
 
     async def feedback(self, store: Store, name: str, prediction: str, label: str, expected: int | None) -> Change:
         """Learn from the example behind a prediction."""

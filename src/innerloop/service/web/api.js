@@ -88,6 +88,7 @@ export function importTask(file) {
 export const task = (name) => call("GET", of(name));
 export const deleteTask = (name) => call("DELETE", of(name));
 export const dropClass = (name, label, version) => call("DELETE", `${of(name)}/classes/${part(label)}`, { version });
+export const evaluation = (name) => call("GET", `${of(name)}/evaluation`);
 export const versions = (name) => call("GET", `${of(name)}/versions`);
 export const undo = (name, to, version) => call("POST", `${of(name)}/undo`, { json: { to }, version });
 export const relabel = (name, id, label) => call("PATCH", `${of(name)}/examples/${part(id)}`, { json: { label } });
@@ -115,15 +116,16 @@ export function teach(name, things, labels) {
   return call("POST", `${of(name)}/examples`, { form });
 }
 
-/** Predictions for files, or rows {text} or {features}. */
-export function predict(name, things) {
+/** Predictions for files, or rows {text} or {features}; `explain`: with the taught examples that are nearest. */
+export function predict(name, things, explain = false) {
+  const path = `${of(name)}/predict${explain ? "?explain=true" : ""}`;
   if (things[0] instanceof File) {
     const form = new FormData();
     for (const file of things) form.append("files", file, file.name);
-    return call("POST", `${of(name)}/predict`, { form });
+    return call("POST", path, { form });
   }
   const json = "text" in things[0] ? { texts: things.map((t) => t.text) } : { features: things.map((t) => t.features) };
-  return call("POST", `${of(name)}/predict`, { json });
+  return call("POST", path, { json });
 }
 
 /** Saves the task's file through the browser. */

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Message, ago, announce, button, confirm, count, h } from "./dom.js";
+import { Quality } from "./quality.js";
 import { Teach } from "./teach.js";
 import { Try } from "./try.js";
 
@@ -33,6 +34,7 @@ class View {
     this.quality = h("p", { class: "soft small" });
     this.teach = new Teach(this);
     this.trying = new Try(this);
+    this.measuring = new Quality(this);
     this.history = h("section", { class: "history", "aria-labelledby": "versions" });
     this.all = false;
     this.versions = [];
@@ -42,7 +44,7 @@ class View {
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Tasks"), " /"), h("h1", {}, task.name), this.facts),
         h("div", { class: "buttons" }, this.download, button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the task" }))),
       this.error.element, this.notice,
-      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.quality), this.history));
+      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.quality), this.measuring.element, this.history));
   }
 
   get version() {
@@ -61,6 +63,7 @@ class View {
     this.quality.textContent = measured(task);
     this.trying.update(task);
     this.showVersions();
+    this.measuring.update(task);
     this.teach.update(task, shown);
   }
 

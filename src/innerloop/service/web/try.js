@@ -88,7 +88,7 @@ export class Try {
 
   async run(things, done = () => {}) {
     for (const some of requests(things)) {
-      const answered = await api.predict(this.view.name, some.map((thing) => thing.file ?? (thing.features ? { features: thing.features } : { text: thing.text })));
+      const answered = await api.predict(this.view.name, some.map(sent));
       const answers = answered.predictions.map((prediction, i) => new Answer(this.view, prediction, some[i], answered.version));
       this.answers.unshift(...answers);
       this.results.prepend(...answers.map((answer) => answer.element));
@@ -97,6 +97,17 @@ export class Try {
     done();
     this.mark();
   }
+}
+
+/** What the service is sent of a thing. */
+const sent = ({ file, features, text }) => file ?? (features ? { features } : { text });
+
+function neighbour(one) {
+  const name = `${one.label}, no. ${one.number}`;
+  if (!one.picture) return h("li", {}, one.text ? h("span", { class: "quoted" }, one.text) : null, h("span", { class: "soft small" }, name));
+  const image = h("img", { alt: name, title: name });
+  api.showPicture(image, one.picture);
+  return h("li", {}, image, h("span", { class: "soft small clip" }, name));
 }
 
 class Answer {
@@ -112,7 +123,7 @@ class Answer {
       h("div", { class: "saying" },
         h("p", { class: named ? "verdict" : "verdict none" }, named ? prediction.class : "None of these",
           h("span", { class: "soft small" }, named ? percent(prediction.probabilities[prediction.class]) : `nearest: ${this.ranked[0]?.[0] ?? "–"}`)),
-        named ? null : h("p", { class: "soft small" }, "If it were one of them:"), this.bars(), this.fix, this.error.element));
+        named ? null : h("p", { class: "soft small" }, "If it were one of them:"), this.bars(), this.why(), this.fix, this.error.element));
     this.offer();
   }
 
@@ -125,6 +136,25 @@ class Answer {
         return h("li", {}, h("span", { class: "clip" }, label), bar, h("span", { class: "number" }, percent(p)));
       }),
       rest > 0 ? h("li", { class: "soft small" }, `and ${count(rest, "class", "classes")} less likely`) : null);
+  }
+
+  /** The taught examples that are nearest, asked for when somebody wants to know. */
+  why() {
+    const place = h("div", {});
+    const details = h("details", { class: "why" }, h("summary", {}, "Why?"), place);
+    details.addEventListener("toggle", async () => {
+      if (!details.open || place.childElementCount) return;
+      place.replaceChildren(h("p", { class: "soft small" }, "Looking…"));
+      try {
+        const { predictions } = await api.predict(this.view.name, [sent(this.thing)], true);
+        place.replaceChildren(
+          h("p", { class: "soft small" }, "The most similar examples it was taught, most similar first:"),
+          h("ol", { class: "near" }, predictions[0].nearest.map(neighbour)));
+      } catch (problem) {
+        place.replaceChildren(h("p", { class: "soft small" }, problem.message));
+      }
+    });
+    return details;
   }
 
   offer() {
@@ -157,8 +187,7 @@ class Answer {
       } catch (problem) {
         if (problem.status !== 410) throw problem;
         // The service has let go of what it was asked; here it still is.
-        const { file, features, text } = this.thing;
-        done = await api.teach(this.view.name, [file ?? (features ? { features } : { text })], [label]);
+        done = await api.teach(this.view.name, [sent(this.thing)], [label]);
       }
       announce(`Learned as ${label}`);
       const undo = done.version === before + 1 ? button("Undo", () => this.undo(before, done.version)) : null;

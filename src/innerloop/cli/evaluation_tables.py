@@ -1,0 +1,76 @@
+"""What `innerloop evaluate` prints for people: sentences and two tables that fit into 80 columns."""
+
+from rich.table import Table
+
+from innerloop.cli.options import print
+from innerloop.core.names import printable
+from innerloop.evaluate.evaluation import Error, Evaluation
+
+_MOST = 10
+_LONGEST = 60
+"""Characters of an example in a table."""
+
+
+def show(result: Evaluation, *, whole: bool = False) -> None:
+    """Print an evaluation.
+
+    Args:
+        result: To print.
+        whole: Every class and wrong answer that it has; otherwise the worst 10.
+    """
+    print(f"{result.task}, version {result.version}: {result.method}")
+    macro, weighted = (f"{100 * score.f1:.1f}%" for score in (result.macro, result.weighted))
+    print(f"accuracy {result.accuracy}, macro F1 {macro}, weighted F1 {weighted}")
+    print(
+        f"probabilities: calibration error {100 * result.ece:.1f}%, negative log-likelihood {result.nll:.3f}; "
+        f"area under the risk-coverage curve {100 * result.curve.area:.2f}%"
+    )
+    if result.reject is not None:
+        print(
+            f'"none of these" at {result.reject:g}: {result.coverage} are answered, {result.answered} of them rightly; '
+            f"if it had to answer, {result.forced} of all"
+        )
+    if result.strangers:
+        names = ", ".join(printable(name) for name in list(result.strangers)[:5])
+        more = f" and {len(result.strangers) - 5} more" if len(result.strangers) > 5 else ""
+        print(
+            f"{result.let_through.of} examples of classes that it does not know ({names}{more}), not counted above: "
+            f"{result.let_through} are taken for one of its classes"
+        )
+    print(_classes(result, whole))
+    if result.errors:
+        print(_errors(result, result.errors if whole else result.errors[:_MOST]))
+    for note in result.notes:
+        print(f"note: {note}")
+
+
+def _classes(result: Evaluation, whole: bool) -> Table:
+    names = list(result.per_class)
+    title = None
+    if len(names) > _MOST and not whole:
+        names, title = result.worst_classes(_MOST), f"the worst {_MOST} of {len(names)} classes (--all: every one)"
+    table = Table("class", title=title, title_justify="left")
+    for column in ("precision", "recall", "F1", "examples"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("taken for", overflow="fold")
+    table.columns[0].overflow = "fold"
+    for name in names:
+        score = result.per_class[name]
+        taken = ", ".join(f"{printable(other)} ({count})" for other, count in result.confusions(name)[:2])
+        numbers = (f"{100 * value:.1f}" for value in score[:3])
+        table.add_row(printable(name), *numbers, str(score.support), taken)
+    return table
+
+
+def _errors(result: Evaluation, errors: tuple[Error, ...]) -> Table:
+    shown = f"{len(errors)} of the " if len(errors) < result.wrong else ""
+    table = Table(title=f"{shown}{result.wrong} wrong answers, the most confident first", title_justify="left")
+    for column in ("example", "is", "answered", "nearest taught"):
+        table.add_column(column, overflow="fold")
+    for error in errors:
+        example = printable(error.example)
+        # The end of a path tells it from others, the beginning of a text what it says.
+        short = example if len(example) <= _LONGEST else example[: _LONGEST - 1] + "…"
+        nearest = ", ".join(f"{printable(one['label'])} #{one['number']}" for one in error.nearest)
+        table.add_row(short, printable(error.truth), f"{printable(error.answer)} {error.probability:.2f}", nearest)
+    return table
