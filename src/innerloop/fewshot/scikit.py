@@ -1,9 +1,11 @@
 """What scikit-learn asks of an estimator; imported only where scikit-learn is in use, which stays optional."""
 
+import inspect
 import sys
-from typing import Any
+from typing import Any, Self
 
 from innerloop.core.errors import InputError
+from innerloop.fewshot.sources import Source
 
 _NOT_FITTED = "nothing was learned yet: call fit first, or load a file that `save` wrote"
 
@@ -29,3 +31,36 @@ def not_fitted() -> InputError:
         return InputError(_NOT_FITTED)
     # Of both kinds: people catch what their library raises.
     return type("NotFitted", (InputError, module.NotFittedError), {})(_NOT_FITTED)
+
+
+class Estimator:
+    """What scikit-learn asks of a class whose settings are the arguments of its constructor, kept by their names."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments, as scikit-learn asks for them."""
+        return {name: getattr(self, name) for name in _usual(self)}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change the constructor's arguments, for the next `fit`.
+
+        Raises:
+            InputError: There is no such argument.
+        """
+        for name, value in params.items():
+            if name not in self.get_params():
+                raise InputError(f"Invalid parameter '{name}': there are {', '.join(self.get_params())}")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        # A source is shown by its name: it holds all the weights.
+        settings = {k: v.name if isinstance(v, Source) else v for k, v in self.get_params().items()}
+        usual = _usual(self)
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items() if v != usual[k])})"
+
+    def __sklearn_tags__(self) -> Any:
+        return tags()
+
+
+def _usual(estimator: Estimator) -> dict[str, Any]:
+    return {name: one.default for name, one in inspect.signature(type(estimator)).parameters.items()}
