@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerloop.core import files
+from innerloop.core import files, tree
 from innerloop.core.aligned import packed
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -334,6 +334,11 @@ class FewShotClassifier(scikit.Estimator):
     def feature_names_in_(self) -> np.ndarray:
         """[features] names of a table's columns, after `fit` on one that has them."""
         return self._attribute("feature_names_in_").columns
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what was learned, without the examples."""
+        return sum(leaf.nbytes for leaf in tree.flatten(self._fitted().adapted))
 
     @property
     def history(self) -> tuple[Version, ...]:

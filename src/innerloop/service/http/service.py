@@ -12,11 +12,22 @@ import numpy as np
 from anyio import to_thread
 
 from innerloop.core.errors import InnerloopError, InputError
+from innerloop.fewshot import heads
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.sources import Source
 from innerloop.service.http import thumbnails, transfer
-from innerloop.service.http.adapted import Adapted, Raw, Sources, check_kind, check_ways, decide, encode, is_file
+from innerloop.service.http.adapted import (
+    Adapted,
+    Measured,
+    Raw,
+    Sources,
+    check_kind,
+    check_ways,
+    decide,
+    encode,
+    is_file,
+)
 from innerloop.service.http.batching import Batcher, Work
 from innerloop.service.http.cache import Cache
 from innerloop.service.http.costs import costs_of
@@ -83,10 +94,11 @@ class Service:
         self.recent.close()
         self.store.close()
 
-    async def create(self, store: Store, name: str, source: str, reject: float | None) -> Task:
+    async def create(self, store: Store, name: str, source: str, reject: float | None, head: str | None = None) -> Task:
         """A new task, of a source that is offered; `store` is as the client asked it, here and below."""
         offered = await _thread(self.sources.find, source)
-        return await self.threads.change(store.create, name, source, offered.kind, reject)
+        known = heads.checked(head, source, offered.head)
+        return await self.threads.change(store.create, name, source, offered.kind, reject, known)
 
     async def delete(self, store: Store, name: str) -> None:
         """Forget a task."""
@@ -156,36 +168,36 @@ class Service:
         )
         return await self._keep(store, task, [(raw, asked.row, picture)], expected, f"feedback: 1 to {label}")
 
-    async def described(self, name: str) -> tuple[Task, dict[str, int], dict[str, Any] | None]:
-        """A task, the number of examples of each class, and its calibration where it can be adapted."""
+    async def described(self, name: str) -> tuple[Task, dict[str, int], Measured | None]:
+        """A task, the number of examples of each class, and what is measured where it can be adapted."""
         task, classes = await self.threads.read(self.store.described, name)
-        return task, classes, await self._calibration(task, classes)
+        return task, classes, await self._measured(task, classes)
 
-    def calibration(self, task: Task) -> dict[str, Any] | None:
-        """Calibration of a task that is in memory."""
+    def measured(self, task: Task) -> Measured | None:
+        """What was measured of a task that is in memory."""
         adapted = self._adapted.find((task.id, task.version))
-        return None if adapted is None else adapted.calibration()
+        return None if adapted is None else adapted.measured()
 
     async def file(self, name: str) -> bytes:
         """The task as a portable `.fewshot` file, with all its versions."""
         _, source = await _thread(self._task, name)
         return await _thread(transfer.give, self.store, name, source)
 
-    async def take(self, store: Store, name: str, content: bytes) -> tuple[Task, dict[str, int], dict[str, Any] | None]:
+    async def take(self, store: Store, name: str, content: bytes) -> tuple[Task, dict[str, int], Measured | None]:
         """A task from a `.fewshot` file, with all its versions, as `described` says it."""
         task = await self.threads.change(transfer.take, store, self.sources, name, content)
         classes = await self.threads.read(store.classes, task)
-        return task, classes, await self._calibration(task, classes)
+        return task, classes, await self._measured(task, classes)
 
     def measure(self) -> None:
         """Bring gauges up to date."""
         self.metrics.waiting.set(self.batcher.items)
         self.metrics.adapted.set(len(self._adapted))
 
-    async def _calibration(self, task: Task, classes: dict[str, int]) -> dict[str, Any] | None:
+    async def _measured(self, task: Task, classes: dict[str, int]) -> Measured | None:
         if len(classes) > 1:
             with contextlib.suppress(InnerloopError):
-                return (await _thread(self._adapt, task)).calibration()
+                return (await _thread(self._adapt, task)).measured()
         return None
 
     async def _keep(
@@ -285,7 +297,9 @@ class Service:
             source = self.sources.find(task.source)
         else:
             source = self.sources.of_file(task.file, functools.partial(file_of, self.store, task.file))
-        return replace(source, reading=task.reading)
+        # A task that says no head is older than heads are, unless its source has none.
+        head = heads.checked(task.head or "centroid", source.name, source.head) if source.head else None
+        return replace(source, reading=task.reading, head=head)
 
     def _adapt(self, task: Task) -> Adapted:
         def make() -> Adapted:
