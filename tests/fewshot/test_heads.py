@@ -88,7 +88,6 @@ def _encoded(shots: int) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("head", ["auto", "centroid", "ridge", "linear"])
 def test_a_version_is_a_function_of_its_examples(head):
     x, y = rows(ways=4, shots=6)
-    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(1)).tolist()
     at_once = FewShotClassifier(words(), head=head, reject=0.2).fit(Rows(x), y)
     bit_by_bit = FewShotClassifier(words(), head=head, reject=0.2).fit(Rows(x[:18]), y[:18])
     for i in range(18, len(y)):
@@ -100,8 +99,6 @@ def test_a_version_is_a_function_of_its_examples(head):
     assert bit_by_bit.show()["head"] == at_once.show()["head"]
     back = bit_by_bit.drop_class("class 1").undo().answers(Rows(query))
     assert (back.probabilities == expected.probabilities).all()
-    shuffled = FewShotClassifier(words(), head=head).fit(Rows(x[order]), [y[i] for i in order])
-    assert (shuffled.predict(Rows(query)) == at_once.rejecting(None).predict(Rows(query))).all()
 
 
 @pytest.mark.parametrize("head", ["centroid", "ridge", "linear"])
