@@ -68,7 +68,7 @@ def measure(name: str, dataset: str) -> dict[str, Any]:
     queries = encoder.encode([text for text, _ in test])
     results: dict[str, Any] = {}
     for shots in SHOTS[dataset]:
-        for head in ("centroid", "ridge", "linear", "auto"):
+        for head in (*heads.SIMPLEST_FIRST, "auto"):
             scores, seconds, taken = [], [], []
             for seed in range(DRAWS):
                 x, labels = rows[chosen[shots, seed]], y[chosen[shots, seed]]

@@ -13,7 +13,7 @@ from innerloop.encoders.base import Kind
 from innerloop.encoders.module import Own
 from innerloop.fewshot import file, heads
 from innerloop.fewshot.classifier import FewShotClassifier
-from innerloop.fewshot.heads import Choice
+from innerloop.fewshot.heads import Choice, Head
 from innerloop.fewshot.rows import Rows
 from innerloop.fewshot.sources import Source
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
@@ -30,7 +30,7 @@ class Words(nn.Module):
         return torch.tensor([[float(text.count(chr(97 + i))) for i in range(WIDTH)] for text in texts])
 
 
-def words(head="auto") -> Source:
+def words(head: Head = "auto") -> Source:
     return Source(
         name="words",
         learner=NearestCentroid(distance="cosine"),
@@ -51,7 +51,7 @@ def rows(ways=6, shots=8, seed=0, loud=6.0) -> tuple[torch.Tensor, list[str]]:
     return centres[y] + noise, [f"class {i}" for i in y.tolist()]
 
 
-def taught(head=None, own="auto", **how) -> FewShotClassifier:
+def taught(head: Head | None = None, own: Head = "auto", **how) -> FewShotClassifier:
     x, y = rows(**how)
     return FewShotClassifier(words(own), head=head).fit(Rows(x), y)
 

@@ -161,15 +161,17 @@ def _choose(asked: Head, x: Tensor, y: Tensor, ways: int) -> tuple[Learner, Choi
         )
     if asked == "auto" and not several:
         return _CENTROID, Choice(asked=asked, head="centroid", accuracy={}, examples=0)
-    heads = [head for head in SIMPLEST_FIRST if asked in ("auto", head) and (head != "ridge" or width <= _WIDEST)]
+    heads: list[Head] = [
+        head for head in SIMPLEST_FIRST if asked in ("auto", head) and (head != "ridge" or width <= _WIDEST)
+    ]
     compared = asked == "auto"
     tried = {head: _tuned(head, x, y, ways, several, compared) for head in heads}
     if not compared:
         learner, _ = tried[asked]
         return learner, Choice(asked=asked, head=asked, accuracy={}, examples=0)
     right = {head: answers.right for head, (_, answers) in tried.items() if answers is not None}
-    accuracy = {head: float(each.mean()) for head, each in right.items()}
-    head = max(accuracy, key=lambda head: accuracy[head])  # the first of those that are as good
+    accuracy: dict[str, float] = {head: float(each.mean()) for head, each in right.items()}
+    head = max(right, key=lambda head: accuracy[head])  # the first of those that are as good
     return tried[head][0], Choice(asked=asked, head=head, accuracy=accuracy, examples=len(right[head]))
 
 

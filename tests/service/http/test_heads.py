@@ -112,7 +112,7 @@ def test_the_client_asks_for_a_head(tmp_path):
         sent = []
 
         class Recorded(Client):
-            def request(self, method, path, **how):
+            def request(self, method, path, **how):  # pyright: ignore[reportIncompatibleMethodOverride]
                 sent.append(how.get("json"))
                 return client.request(method, f"/{path}", **how)
 
