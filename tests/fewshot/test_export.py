@@ -338,3 +338,23 @@ def test_photographs_to_probabilities(to, tmp_path):
     content.save(tmp_path / "a.png")
     x = np.asarray(content, np.float32).transpose(2, 0, 1)[None] / 255
     assert np.allclose(answered(made.path, x)[0], classifier.predict_proba([tmp_path / "a.png"]), atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["centroid", "ridge", "linear"])
+@pytest.mark.parametrize("to", ["onnx", "pt2"])
+def test_every_head_answers_as_the_task_does(head, to, tmp_path):
+    x, y = corners([4, 5, 6, 3])
+    source = Source(name="own", learner=NearestCentroid(), params={}, kind="features", shape=(12,), head=head)
+    classifier = FewShotClassifier(source, reject=0.2).fit(x, y)
+    assert classifier.show()["head"]["head"] == head
+    path = tmp_path / f"t.{to}"
+    made = export(classifier._fitted(), path)
+    assert made.checked.difference < 1e-5
+    query = np.random.default_rng(5).normal(size=(9, 12)).astype(np.float32) * 4
+    if to == "onnx":
+        probabilities, accepted = answered(path, query)
+    else:
+        probabilities, accepted = (part.numpy() for part in torch.export.load(path).module()(torch.from_numpy(query)))
+    answers = classifier.answers(query)
+    np.testing.assert_allclose(probabilities, answers.probabilities, atol=1e-5)
+    assert (accepted == answers.accepted).all() and path.stat().st_size < 60_000

@@ -54,7 +54,11 @@ def test_it_works_inside_pipelines_searches_and_cross_validation():
 def test_parameters_are_kept_as_they_are():
     made = FewShotClassifier("runs/none", reject=0.1, allow=("mine",))
     copy: Any = clone(made)
-    assert copy.get_params() == made.get_params() == {"source": "runs/none", "reject": 0.1, "allow": ("mine",)}
+    assert (
+        copy.get_params()
+        == made.get_params()
+        == {"source": "runs/none", "reject": 0.1, "allow": ("mine",), "head": None}
+    )
     assert repr(made) == "FewShotClassifier(source='runs/none', reject=0.1, allow=('mine',))"
     assert repr(FewShotClassifier()) == "FewShotClassifier()"
     with pytest.raises(ValueError, match="source, reject, allow"):

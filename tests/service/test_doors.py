@@ -19,7 +19,7 @@ from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.closed_form.r2d2 import R2D2
 from innerloop.nn.mlp import MLP
 from innerloop.service.http.adapted import Adapted, Raw, encode
-from innerloop.service.http.service import _answered
+from innerloop.service.http.work import answered
 from tests.service.served import PLAIN, WORDS, serving
 from tests.unaligned import shift, shifted
 
@@ -200,8 +200,8 @@ def test_requests_that_are_answered_together_are_answered_as_alone():
     taught = [Raw("texts", text, text) for text in ("aac", "aad", "bbc", "bbd", "cca", "ccb")]
     adapted = Adapted(own, np.stack(encode(own, taught)), list("aabbcc"), 0.2)
     asked = [(Raw("texts", text, text), adapted) for text in ["ab", "aabb", "abcd", "aab", "cd"] * 3]
-    for pair, (_, together) in zip(asked, _answered(asked, pixels=1), strict=True):
-        ((_, alone),) = _answered([pair], pixels=1)
+    for pair, (_, together) in zip(asked, answered(asked, pixels=1), strict=True):
+        ((_, alone),) = answered([pair], pixels=1)
         assert (alone.label, alone.accepted) == (together.label, together.accepted)
 
 

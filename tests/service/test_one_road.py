@@ -127,17 +127,17 @@ def test_tasks_that_read_otherwise_are_answered_together_and_each_as_alone(tmp_p
     """Requests to several tasks of one source share a batch."""
     from innerloop.fewshot import sources
     from innerloop.service.http.adapted import Adapted, Raw, decide, encode
-    from innerloop.service.http.service import _answered, _scanned
+    from innerloop.service.http.work import answered, scanned
 
     pairs = []
     for paper, ink in ((240, 20), (15, 230)):
         raw = [Raw("pictures", drawing(i, paper=paper, ink=ink), f"{i}") for i in range(6)]
-        source = decide(sources.source(KANJI), _scanned(raw, 28))
+        source = decide(sources.source(KANJI), scanned(raw, 28))
         adapted = Adapted(source, np.stack(encode(source, raw)), list("aabbcc"), None)
         pairs += [(Raw("pictures", drawing(50, edge=edge), "ask"), adapted) for edge in (0, 6)]
         pairs.append((Raw("features", [0.5] * 784, "numbers"), adapted))
-    together = [answer.probabilities for _, answer in _answered(pairs, pixels=10_000)]
-    assert together == [_answered([pair], pixels=10_000)[0][1].probabilities for pair in pairs]
+    together = [answer.probabilities for _, answer in answered(pairs, pixels=10_000)]
+    assert together == [answered([pair], pixels=10_000)[0][1].probabilities for pair in pairs]
     assert together[0] != together[3]
 
 

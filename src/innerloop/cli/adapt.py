@@ -6,6 +6,7 @@ import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.fewshot.commands import adapt, describe
+from innerloop.fewshot.heads import Head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,16 +24,21 @@ class Command:
     reject: float | None = None
     """Answer "none of these" where no class is near enough, so that this share of foreign examples, such as 0.05, is
     still taken for one of the classes."""
+    head: Head | None = None
+    """What is fitted to the rows of a frozen encoder: centroid, ridge or linear; auto: which of them, by examples held
+    out. Without it: auto for texts and pictures."""
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Teach new classes from a few examples each, and keep what was learned in one portable file."""
     options = parse(Command, argv, "adapt", run.__doc__ or "")
-    summary = adapt(options.source, options.data, options.out, options.reject, options.common)
+    summary = adapt(options.source, options.data, options.out, options.reject, options.common, options.head)
     if options.common.json:
         emit(summary)
         return 0
     print(f"learned {len(summary['examples'])} classes in {summary['seconds']:.2f} s: {describe(summary)}")
+    if summary["head"] is not None:
+        print(f"head: {summary['head']['reason']}")
     print(f"kept in {summary['file']}; next: innerloop predict {summary['file']} <examples>")
     return 0

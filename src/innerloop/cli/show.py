@@ -28,6 +28,8 @@ def run(argv: list[str]) -> int:
         return 0
     print(f"{summary['file']}: {summary['learner']} of {summary['source']}, {summary['kind']}")
     print(f"classes: {describe(summary)}")
+    if summary["head"] is not None:
+        print(f"head: {summary['head']['reason']}")
     table = Table("version", "time", "action", "classes", "examples")
     for entry in summary["versions"]:
         counts = entry["examples"]

@@ -39,6 +39,17 @@ def ways(support: Batch) -> int:
     return support.classes.shape[0]
 
 
+def flat(x: Tensor | dict[str, Tensor]) -> Tensor:
+    """[n, d] raw inputs as rows.
+
+    Raises:
+        TypeError: They have several parts.
+    """
+    if isinstance(x, dict):
+        raise TypeError("raw inputs must be one tensor; give an encoder for inputs of several parts")
+    return x.flatten(1)
+
+
 def labels(support: Batch) -> Tensor:
     """[n] class of every row that counts, and -1 for padding and the unlabelled."""
     return torch.where(weights(support.y, support.mask), support.y, -1)

@@ -66,7 +66,7 @@ def calibrate(
     # A prior is of hundreds of tasks: a handful of examples left out knows less.
     if reject is None and (prior is not None or not several):
         return calibration
-    inside, labels = _examples_left_out(learner, params, rows, y, ways)
+    inside, labels = examples_left_out(learner, params, rows, y, ways)
     if prior is None:
         temperature = fit_temperature(inside, labels)
         best = torch.softmax(inside / temperature, 1).max(1)
@@ -92,8 +92,19 @@ def _from_prior(prior: Calibration | None, reject: float, ways: int, several: bo
     return prior.at(reject)
 
 
-def _examples_left_out(learner: Learner, params: Params, rows: Tensor, y: Tensor, ways: int) -> tuple[Tensor, Tensor]:
-    """Logits of examples that were not learned from, and their classes; single examples of a class always are."""
+def examples_left_out(
+    learner: Learner, params: Params, rows: Tensor, y: Tensor, ways: int, enough: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Logits of examples that were not learned from, and their classes; single examples of a class always are.
+
+    Args:
+        learner: The algorithm.
+        params: Its meta-parameters.
+        rows: [n, ...] all examples of the task.
+        y: [n] their classes, 0 to ways - 1.
+        ways: Number of classes.
+        enough: No further fold is held out once there are so many; None: each that can be spared is, once.
+    """
     counts = y.bincount(minlength=ways)
     # By place in its class, so that each fold takes from every class alike.
     place = torch.zeros_like(y)  # of each example in its class
@@ -104,6 +115,9 @@ def _examples_left_out(learner: Learner, params: Params, rows: Tensor, y: Tensor
     # -1 is in no fold: without its only example a class would be gone.
     fold = torch.where(counts[y] > 1, place % folds, -1)
     outs = [fold == i for i in range(folds)]
+    if enough is not None:
+        before = torch.stack(outs).sum(1).cumsum(0).roll(1)
+        outs = [out for i, out in enumerate(outs) if i == 0 or int(before[i]) < enough]
 
     def left_out(out: Tensor) -> Tensor:
         adapted = learner.adapt(params, support(rows[~out], y[~out], ways))

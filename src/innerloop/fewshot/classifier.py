@@ -10,16 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerloop.core import files
+from innerloop.core import files, tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.threads import spread
 from innerloop.core.types import Params
 from innerloop.encoders.base import Kind
 from innerloop.evaluate.calibration import Calibration
-from innerloop.fewshot import examples, file, scikit, sources
+from innerloop.fewshot import examples, file, heads, scikit, sources
 from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.calibrate import NONE
+from innerloop.fewshot.heads import Head
 from innerloop.fewshot.history import Label, Version
 from innerloop.fewshot.labels import check_among, known_as, labels, same_names, share_right
 from innerloop.fewshot.nearest import Neighbour, nearest_examples
@@ -31,7 +32,7 @@ Labels = Sequence[Any] | np.ndarray | Tensor
 __all__ = ["NONE", "Answer", "Answers", "Examples", "FewShotClassifier", "Neighbour", "Rows"]
 
 
-class FewShotClassifier:
+class FewShotClassifier(scikit.Estimator):
     """Learns classes from a handful of examples each, in milliseconds; follows scikit-learn's conventions.
 
     ```python
@@ -48,7 +49,12 @@ class FewShotClassifier:
     """
 
     def __init__(
-        self, source: str | Path | Source | None = None, *, reject: float | None = None, allow: Sequence[str] = ()
+        self,
+        source: str | Path | Source | None = None,
+        *,
+        reject: float | None = None,
+        allow: Sequence[str] = (),
+        head: Head | None = None,
     ):
         """Nothing is read before it is needed; `load` reads at once.
 
@@ -58,8 +64,11 @@ class FewShotClassifier:
             reject: Share of examples of no class that may be taken for one of them, such as 0.05; `predict` answers
                 `NONE` for what is too far from every class. None: every example is named.
             allow: Module prefixes besides `innerloop.` that the source may name; importing them runs their code.
+            head: What is fitted to the rows of a frozen encoder: centroid, ridge or linear; auto: which of them, by
+                examples held out. None: auto for texts and pictures.
         """
         self.source = source
+        self.head: Head | None = head
         self.reject = reject
         self.allow = allow
 
@@ -86,20 +95,23 @@ class FewShotClassifier:
         return cls(source, reject=reject)
 
     @classmethod
-    def load(cls, name: str | Path, allow: Sequence[str] = (), *, reject: float | None = None) -> "FewShotClassifier":
+    def load(
+        cls, name: str | Path, allow: Sequence[str] = (), *, reject: float | None = None, head: Head | None = None
+    ) -> "FewShotClassifier":
         """A classifier that is ready to `fit` (from a source) or to `predict` (from a file of `save`).
 
         Args:
             name: As `source` of the constructor, or a `.fewshot` file.
             allow: Module prefixes besides `innerloop.` that it may name; importing what a file names runs code.
             reject: As of the constructor; a file has its own.
+            head: Likewise.
 
         Raises:
             InputError: None of these, of another version, damaged, or naming foreign classes.
         """
         path = file.place(name)
         if not files.is_file(path) and path.suffix != ".fewshot":
-            classifier = cls(name, reject=reject, allow=allow)
+            classifier = cls(name, reject=reject, allow=allow, head=head)
             classifier._resolved()
             return classifier
         before = files.state(path)  # before it is read: what changes meanwhile is noticed when it is saved
@@ -207,7 +219,7 @@ class FewShotClassifier:
 
     def holding(self, task: Task) -> "FewShotClassifier":
         """The same settings with another task; this one stays as it is."""
-        classifier = type(self)(self.source, reject=task.reject, allow=self.allow)
+        classifier = type(self)(self.source, reject=task.reject, allow=self.allow, head=self.head)
         classifier._task = task
         return classifier
 
@@ -300,8 +312,9 @@ class FewShotClassifier:
 
     @property
     def learner(self) -> Learner:
-        """The algorithm."""
-        return self._resolved().learner
+        """The algorithm; after `fit`, that of the head."""
+        task = self.__dict__.get("_task")
+        return self._resolved().learner if task is None else task.source.learner
 
     @property
     def classes_(self) -> np.ndarray:
@@ -330,6 +343,11 @@ class FewShotClassifier:
         return self._attribute("feature_names_in_").columns
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of what was learned, without the examples."""
+        return sum(leaf.nbytes for leaf in tree.flatten(self._fitted().adapted))
+
+    @property
     def history(self) -> tuple[Version, ...]:
         """Every version of the task; the last is the present one."""
         return self._fitted().history.versions
@@ -341,25 +359,6 @@ class FewShotClassifier:
     def show(self) -> dict[str, Any]:
         """What it is and knows, in plain JSON: source, classes, calibration and versions."""
         return self._fitted().show()
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The constructor's arguments, as scikit-learn asks for them."""
-        return {"source": self.source, "reject": self.reject, "allow": self.allow}
-
-    def set_params(self, **params: Any) -> "FewShotClassifier":
-        """Change the constructor's arguments, for the next `fit`.
-
-        Raises:
-            InputError: There is no such argument.
-        """
-        scikit.set_parameters(self, params)
-        return self
-
-    def __repr__(self) -> str:
-        return scikit.spelled(self, {"source": None, "reject": None, "allow": ()})
-
-    def __sklearn_tags__(self) -> Any:
-        return scikit.tags()
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_task" in self.__dict__
@@ -377,10 +376,11 @@ class FewShotClassifier:
 
     def _resolved(self) -> Source:
         """The source; found when it is first needed, and again when it was changed."""
-        asked, resolution = (self.source, self.allow), self.__dict__.get("_resolution")
+        asked, resolution = (self.source, self.allow, self.head), self.__dict__.get("_resolution")
         if resolution is None or resolution[0] != asked:
             source = sources.source(self.source, self.allow)
-            resolution = (asked, replace(source, learner=replace(source.learner, transductive=False)))
+            head = heads.checked(self.head, source.name, source.head)
+            resolution = (asked, replace(source, learner=replace(source.learner, transductive=False), head=head))
             self._resolution = resolution
         return resolution[1]
 

@@ -14,6 +14,7 @@ from innerloop.fewshot import evaluation, examples
 from innerloop.fewshot import export as graphs
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.file import read as read_task
+from innerloop.fewshot.heads import Head
 from innerloop.fewshot.rows import Rows
 
 
@@ -23,6 +24,7 @@ def adapt(
     out: str | Path,
     reject: float | None = None,
     context: Context = Context(),
+    head: Head | None = None,
 ) -> dict[str, Any]:
     """Teach new classes to what was trained before, and keep what it learned.
 
@@ -32,6 +34,7 @@ def adapt(
         out: The file to write.
         reject: Share of examples of no class that may be taken for one; None: every example is named.
         context: What the source may name.
+        head: What is fitted to the rows of a frozen encoder; None: as `FewShotClassifier` has it.
 
     Returns:
         The file, the number of examples of each class, the calibration, and the seconds it took once the source was
@@ -40,7 +43,7 @@ def adapt(
     Raises:
         InputError: They do not fit together; nothing is written.
     """
-    classifier = FewShotClassifier.load(source, context.allow, reject=reject)
+    classifier = FewShotClassifier.load(source, context.allow, reject=reject, head=head)
     # After loading, which says more about a file that is damaged; before the examples, which may be many.
     if files.is_file(Path(source)):
         raise InputError(f"{source} was adapted before: `innerloop add {source} {data}` teaches it more")
@@ -256,6 +259,7 @@ def _summary(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
         "examples": classifier.examples_,
         "reject": classifier.reject,
         "calibration": classifier.calibration_.to_json(),
+        "head": classifier.show()["head"],
     }
 
 

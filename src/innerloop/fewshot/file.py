@@ -28,7 +28,8 @@ from innerloop.core.names import reason
 from innerloop.encoders.base import Encoder
 from innerloop.engine import checkpoint
 from innerloop.evaluate.calibration import Calibration, check_target
-from innerloop.fewshot import sources
+from innerloop.fewshot import heads, sources
+from innerloop.fewshot.heads import Choice
 from innerloop.fewshot.history import History
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.rows import floats
@@ -94,6 +95,7 @@ def write(path: Path, task: Task) -> None:
         "history": task.history.to_json(),
         "calibration": task.calibration.to_json(),
         "reject": task.reject,
+        "head": None if task.choice is None else task.choice.to_json(),
         "same": same,
     }
     checkpoint.write_tensors(path, tensors | {_ROWS: task.rows}, {_KEY: json.dumps(about, allow_nan=False)})
@@ -182,6 +184,7 @@ def _task(
         raise ValueError(f"there are no examples of kind {entry['kind']!r}")
     if about["reject"] is not None:
         check_target(about["reject"])
+    choice = _choice(about.get("head"), learner, encoder)
     source = Source(
         name=str(entry["name"]),
         learner=learner,
@@ -194,6 +197,7 @@ def _task(
         encoder=encoder,
         encoder_name=named,
         calibration=None if entry["calibration"] is None else Calibration(**entry["calibration"]),
+        head=None if choice is None else choice.asked,
     )
     return Task(
         source=source,
@@ -203,7 +207,18 @@ def _task(
         history=history,
         calibration=Calibration(**about["calibration"]),
         reject=about["reject"],
+        choice=choice,
     )
+
+
+def _choice(entry: Any, learner: Learner, encoder: Encoder | None) -> Choice | None:
+    """The head of a task; files of earlier releases do not say it, and had the centroids alone."""
+    if entry is None and encoder is not None and heads.is_head(learner, "centroid"):
+        return Choice(asked="centroid", head="centroid", accuracy={}, examples=0)
+    choice = None if entry is None else Choice.from_json(entry)
+    if choice is not None and (encoder is None or not heads.is_head(learner, choice.head)):
+        raise ValueError("its head is not what it learned with")
+    return choice
 
 
 def _local_encoder(path: Path, allow: Sequence[str], name: str) -> Encoder | None:

@@ -1,8 +1,8 @@
 """What scikit-learn asks of an estimator; imported only where scikit-learn is in use, which stays optional."""
 
+import inspect
 import sys
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from innerloop.core.errors import InputError
 from innerloop.fewshot.sources import Source
@@ -33,21 +33,34 @@ def not_fitted() -> InputError:
     return type("NotFitted", (InputError, module.NotFittedError), {})(_NOT_FITTED)
 
 
-def set_parameters(estimator: Any, params: Mapping[str, Any]) -> None:
-    """Change the constructor's arguments of an estimator.
+class Estimator:
+    """What scikit-learn asks of a class whose settings are the arguments of its constructor, kept by their names."""
 
-    Raises:
-        InputError: There is no such argument.
-    """
-    for name, value in params.items():
-        if name not in estimator.get_params():
-            raise InputError(f"Invalid parameter '{name}': there are {', '.join(estimator.get_params())}")
-        setattr(estimator, name, value)
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments, as scikit-learn asks for them."""
+        return {name: getattr(self, name) for name in _usual(self)}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change the constructor's arguments, for the next `fit`.
+
+        Raises:
+            InputError: There is no such argument.
+        """
+        for name, value in params.items():
+            if name not in self.get_params():
+                raise InputError(f"Invalid parameter '{name}': there are {', '.join(self.get_params())}")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        # A source is shown by its name: it holds all the weights.
+        settings = {k: v.name if isinstance(v, Source) else v for k, v in self.get_params().items()}
+        usual = _usual(self)
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items() if v != usual[k])})"
+
+    def __sklearn_tags__(self) -> Any:
+        return tags()
 
 
-def spelled(estimator: Any, usual: Mapping[str, Any]) -> str:
-    """An estimator as one would write it, without arguments that have their usual value; a source by its name."""
-    params = estimator.get_params()
-    settings = {name: value.name if isinstance(value, Source) else value for name, value in params.items()}
-    arguments = ", ".join(f"{k}={v!r}" for k, v in settings.items() if k not in usual or v != usual[k])
-    return f"{type(estimator).__name__}({arguments})"
+def _usual(estimator: Estimator) -> dict[str, Any]:
+    return {name: one.default for name, one in inspect.signature(type(estimator)).parameters.items()}

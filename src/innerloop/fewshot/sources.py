@@ -22,6 +22,7 @@ from innerloop.engine import checkpoint
 from innerloop.engine import load as load_run
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
+from innerloop.fewshot.heads import Head
 from innerloop.fewshot.reading import Reading
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.tasks.images import LARGEST_SIDE, Ink
@@ -52,7 +53,9 @@ class Source:
     encoder_name: str | None = None
     """What the encoder is called, for a run that was trained on its rows; None: as the source itself."""
     calibration: Calibration | None = None
-    """Measured on tasks that were not trained on; None: not measured."""
+    """Measured on tasks that were not trained on; None: not measured. Of an encoder: with its centroids."""
+    head: Head | None = None
+    """What is fitted to an encoder's rows, in place of `learner` where that is another; None: `learner`, always."""
 
     def __post_init__(self) -> None:
         if self.preprocessing is None:
@@ -173,6 +176,8 @@ def _encoded(name: str, encoder: Encoder, calibrated: Calibration | None = None)
         shape=None if encoder.features is None else (encoder.features,),
         encoder=encoder,
         calibration=calibrated,
+        # Rows of numbers are taken as they are, by anyone's network; those of sentences and pictures are known.
+        head="centroid" if encoder.kind == "features" else "auto",
     )
 
 

@@ -19,7 +19,8 @@ from innerloop.core.model import Model
 from innerloop.core.plain import plain
 from innerloop.core.threads import on_one_core, spread
 from innerloop.evaluate.calibration import Calibration, check_target
-from innerloop.fewshot import calibrate
+from innerloop.fewshot import calibrate, heads
+from innerloop.fewshot.heads import Choice
 from innerloop.fewshot.history import History, Label
 from innerloop.fewshot.labels import as_array, same_kind
 from innerloop.fewshot.rows import floats
@@ -49,6 +50,8 @@ class Task:
     calibration: Calibration
     reject: float | None
     """The false-accept rate that was asked for."""
+    choice: Choice | None = None
+    """Its head, where the source takes one; also in `source.learner`."""
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -72,6 +75,7 @@ class Task:
             "calibration": self.calibration.to_json(),
             "source": self.source.name,
             "learner": type(self.source.learner).__name__,
+            "head": None if self.choice is None else self.choice.to_json() | {"reason": self.choice.reason},
             "kind": self.source.kind,
             "versions": [
                 {"version": v.version, "time": v.time, "action": v.action}
@@ -167,7 +171,7 @@ class Task:
         """
         reject = _checked(reject, self.classes)
         # Nothing is learned again: a threshold changes what is said, not what is known.
-        calibration = _calibrated(self.source, *_support(self.rows, self.history), reject)
+        calibration = _calibrated(self.source, self.choice, *_support(self.rows, self.history), reject)
         return replace(self, reject=reject, calibration=calibration)
 
 
@@ -223,10 +227,14 @@ def adapted(source: Source, rows: Tensor, history: History, reject: float | None
     # Before anything is learned, which may take minutes for a learner with inner steps.
     _check_ways(source, tuple(rows.shape[1:]), len(classes))
     x, y = _support(rows, history)
+    choice = None
+    if source.head is not None:
+        learner, choice = heads.choose(source.head, x, y, len(classes))
+        source = replace(source, learner=learner)
     with torch.no_grad():
         # Sums of several cores round in another order: two workers would keep tasks that differ.
         result = on_one_core(lambda: source.learner.adapt(source.params, support(x, y, len(classes))))
-    calibration = _calibrated(source, x, y, reject)
+    calibration = _calibrated(source, choice, x, y, reject)
     return Task(
         source=source,
         adapted=packed(result),
@@ -235,6 +243,7 @@ def adapted(source: Source, rows: Tensor, history: History, reject: float | None
         history=history,
         calibration=calibration,
         reject=reject,
+        choice=choice,
     )
 
 
@@ -249,8 +258,10 @@ def _checked(reject: Any, classes: Sequence[Label]) -> float | None:
     return reject
 
 
-def _calibrated(source: Source, x: Tensor, y: Tensor, reject: float | None) -> Calibration:
-    return calibrate.calibrate(source.learner, source.params, x, y, reject, source.calibration)
+def _calibrated(source: Source, choice: Choice | None, x: Tensor, y: Tensor, reject: float | None) -> Calibration:
+    # What was measured of an encoder was measured with its centroids: cosines say nothing of other logits.
+    prior = source.calibration if choice is None or choice.head == "centroid" else None
+    return calibrate.calibrate(heads.quick(source.learner), source.params, x, y, reject, prior)
 
 
 def _support(rows: Tensor, history: History) -> tuple[Tensor, Tensor]:

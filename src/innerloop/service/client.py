@@ -21,6 +21,7 @@ import numpy as np
 
 from innerloop.core import files
 from innerloop.core.errors import InnerloopError, InputError
+from innerloop.fewshot.heads import Head
 from innerloop.service.parts import Example, parts
 from innerloop.service.replies import Prediction, StoredExample, TaskInfo, Version, known, task_info
 
@@ -99,18 +100,20 @@ class Client:
         """
         return Task(self, task_info(self.request("GET", f"api/tasks/{quote(name, safe='')}").json()))
 
-    def create(self, name: str, source: str, reject: float | None = None) -> "Task":
+    def create(self, name: str, source: str, reject: float | None = None, head: Head | None = None) -> "Task":
         """Make a task.
 
         Args:
             name: 1 to 64 letters, digits, dots, underscores and hyphens.
             source: One of `sources`.
             reject: Target false-accept rate of "none of these"; None: no such answer.
+            head: What is fitted to the rows of a frozen encoder; None: as the service has it.
 
         Raises:
             ServiceError: The name is taken or no name, or there is no such source.
         """
-        body = {"name": name, "source": source} | ({} if reject is None else {"reject": reject})
+        body = {"name": name, "source": source, "reject": reject, "head": head}
+        body = {key: value for key, value in body.items() if value is not None}
         return Task(self, task_info(self.request("POST", "api/tasks", json=body).json()))
 
     def load(self, path: str | Path, name: str | None = None) -> "Task":

@@ -24,6 +24,8 @@ class TaskInfo:
     """Target false-accept rate of "none of these"; None: every example is of one of the classes."""
     calibration: dict[str, Any] | None
     """Temperature, threshold, coverage and what else was measured; None until it was adapted."""
+    head: dict[str, Any] | None = None
+    """Of a frozen encoder: what was asked for, and once it was adapted what it came to and why."""
 
 
 @dataclass(frozen=True, kw_only=True)

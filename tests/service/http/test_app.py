@@ -380,12 +380,12 @@ def test_many_threads_with_different_tasks_get_the_answers_of_one(client):
 
 
 def test_a_busy_server_says_when_to_come_back(tmp_path, monkeypatch):
-    from innerloop.service.http import service
+    from innerloop.service.http import work
 
     with serving(tmp_path / "store", limits=Limits(waiting=2, threads=1)) as client:
         teach(client)
-        free, real = threading.Event(), service.encode
-        monkeypatch.setattr(service, "encode", lambda *a, **k: free.wait(10) and real(*a, **k))
+        free, real = threading.Event(), work.encode
+        monkeypatch.setattr(work, "encode", lambda *a, **k: free.wait(10) and real(*a, **k))
         answers = []
         asking = [
             threading.Thread(target=lambda: answers.append(client.post(f"{TASK}/predict", json={"texts": ["a"]})))

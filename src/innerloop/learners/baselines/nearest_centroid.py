@@ -12,7 +12,7 @@ from innerloop.core.encoder_learner import Means
 from innerloop.core.learner import EpisodicClassifier, mask_absent
 from innerloop.core.model import Model
 from innerloop.core.objectives import normalize
-from innerloop.core.prototypes import centroids, cosine, squared_distance
+from innerloop.core.prototypes import centroids, cosine, flat, squared_distance
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Params
 
@@ -50,10 +50,5 @@ class NearestCentroid(EpisodicClassifier[Means]):
         return mask_absent(logits, counts > 0)
 
     def _features(self, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        if self.encoder is not None:
-            features = self.encoder.apply(params, x, mask)
-        elif isinstance(x, dict):
-            raise TypeError("raw inputs must be one tensor; give an encoder for inputs of several parts")
-        else:
-            features = x.flatten(1)
+        features = flat(x) if self.encoder is None else self.encoder.apply(params, x, mask)
         return normalize(features) if self.distance == "cosine" else features

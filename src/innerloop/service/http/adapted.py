@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from innerloop import encoders
 from innerloop.core.aligned import from_numpy
 from innerloop.core.dry_run import outputs
 from innerloop.core.errors import InputError
@@ -44,12 +45,22 @@ class Raw(NamedTuple):
     label: str | None = None
 
 
+class Measured(NamedTuple):
+    """What the examples of a task say of it, in plain JSON."""
+
+    calibration: dict[str, Any]
+    head: dict[str, Any] | None
+    """The head that it has, and why; None: its source takes none."""
+
+
 class Offer(NamedTuple):
     """A source that tasks may be taught to."""
 
     name: str
     kind: str
     about: str
+    heads: bool
+    """Whether a head is fitted to its rows, which one may ask for."""
 
 
 def is_file(name: str) -> bool:
@@ -99,11 +110,11 @@ class Sources:
         for name in [*self._about, *self._run_names()]:
             with contextlib.suppress(InputError, HTTPError):
                 if name in known and name not in self._loaded:
-                    offers.append(Offer(name, sources.kind(name), known[name]))
+                    offers.append(Offer(name, sources.kind(name), known[name], name in encoders.names()))
                     continue
                 source = self.find(name)
                 about = self._about.get(name) or f"{type(source.learner).__name__}, a run of this server"
-                offers.append(Offer(name, source.kind, about))
+                offers.append(Offer(name, source.kind, about, source.head is not None))
         return offers
 
     def find(self, name: str) -> Source:
@@ -248,8 +259,8 @@ class Adapted:
         self._labels = [str(label) for label in self._classifier.classes_]
         self.shape = rows.shape[1:]
         """Shape of one row."""
-        self.size = rows.nbytes * 4 + 4096
-        """Bytes that it takes, roughly: the rows, and as many more for what was learned."""
+        self.size = rows.nbytes * 4 + self._classifier.nbytes + 4096
+        """Bytes that it takes, roughly: the rows as they came and as they are learned from, and what was learned."""
 
     def answer(self, rows: Sequence[np.ndarray], raw: Sequence[Raw]) -> list[Answer]:
         """The class of each row, which `encode` made of an example, together with others."""
@@ -276,9 +287,9 @@ class Adapted:
             raise HTTPError(409, str(error)) from error
         return content | {"bytes": len(json.dumps(content))}
 
-    def calibration(self) -> dict[str, Any]:
-        """What is known about its probabilities and its threshold, in plain JSON."""
-        return self._classifier.calibration_.to_json()
+    def measured(self) -> Measured:
+        """What is known about its probabilities, its threshold and its head."""
+        return Measured(self._classifier.calibration_.to_json(), self._classifier.show()["head"])
 
 
 def _stacked(rows: Sequence[np.ndarray]) -> Tensor:

@@ -70,7 +70,7 @@ def metrics(worker: Worker) -> Response:
 @router.get("/api/sources", tags=["service"])
 def list_sources(worker: Worker) -> list[SourceOut]:
     """What tasks can be taught to."""
-    return [SourceOut(name=o.name, kind=o.kind, about=o.about) for o in worker.sources.offers()]
+    return [SourceOut(**o._asdict()) for o in worker.sources.offers()]
 
 
 @router.get("/api/runs", tags=["runs"])

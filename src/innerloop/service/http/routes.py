@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 
 from innerloop.service.http import payload, transfer
 from innerloop.service.http.access import KEY, Reach
+from innerloop.service.http.adapted import Measured
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.schemas import (
     NAME,
@@ -147,7 +148,7 @@ def _classes(counts: dict[str, int]) -> list[ClassOut]:
     return [ClassOut(label=label, examples=n) for label, n in counts.items()]
 
 
-def _task(task: Task, counts: dict[str, int], calibration: dict[str, Any] | None) -> TaskOut:
+def _task(task: Task, counts: dict[str, int], measured: Measured | None) -> TaskOut:
     return TaskOut(
         name=task.name,
         source=task.source,
@@ -156,7 +157,8 @@ def _task(task: Task, counts: dict[str, int], calibration: dict[str, Any] | None
         created=task.created,
         classes=_classes(counts),
         reject=task.reject,
-        calibration=calibration,
+        calibration=None if measured is None else measured.calibration,
+        head=None if task.head is None else {"asked": task.head} | ((measured and measured.head) or {}),
     )
 
 
@@ -188,7 +190,7 @@ async def create_task(body: TaskIn, worker: Worker, store: Asked, reach: Reach) 
     """Make a task; it is taught by giving it examples."""
     # The name is in the body, where `permitted` cannot see it.
     reach.check(body.name)
-    return _task(await worker.create(store, body.name, body.source, body.reject), {}, None)
+    return _task(await worker.create(store, body.name, body.source, body.reject, body.head), {}, None)
 
 
 @router.post("/tasks/import", status_code=201, tags=["tasks"], openapi_extra=_IMPORT_BODY)
@@ -204,7 +206,7 @@ async def import_task(request: Request, worker: Worker, store: Asked, reach: Rea
 async def list_tasks(worker: Worker, reach: Reach) -> list[TaskOut]:
     """All tasks that the key is for, by name."""
     tasks = await worker.threads.read(worker.store.tasks)
-    return [_task(task, counts, worker.calibration(task)) for task, counts in tasks if task.name in reach]
+    return [_task(task, counts, worker.measured(task)) for task, counts in tasks if task.name in reach]
 
 
 @router.get("/tasks/{name}", tags=["tasks"])

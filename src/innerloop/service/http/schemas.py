@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
+from innerloop.fewshot.heads import Head
+
 # It is a part of paths and the name of a download: no slash, and no dot in front.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 # A field that nobody reads is a mistake that the client should hear of; so is a number sent as text.
@@ -47,6 +49,7 @@ class SourceOut(BaseModel):
     name: str = Field(examples=["use-multilingual"])
     kind: str = Field(description="What raw examples are: pictures, texts or features.", examples=["texts"])
     about: str
+    heads: bool = Field(description="Whether a head is fitted to its rows: it is a frozen encoder.")
 
 
 class TaskIn(BaseModel):
@@ -63,6 +66,11 @@ class TaskIn(BaseModel):
         lt=1,
         allow_inf_nan=False,
         description='Target false-accept rate of "none of these"; without it every example is of one of the classes.',
+    )
+    head: Head | None = Field(
+        None,
+        description="What is fitted to the rows of a frozen encoder; auto, the usual of texts and pictures: what is "
+        "best on examples held out.",
     )
 
 
@@ -85,6 +93,9 @@ class TaskOut(BaseModel):
     reject: float | None
     calibration: dict[str, Any] | None = Field(
         description="Temperature, threshold, coverage and what else was measured; null until it was adapted."
+    )
+    head: dict[str, Any] | None = Field(
+        description="Of a frozen encoder: what was asked for, and once it was adapted what it came to and why."
     )
 
 

@@ -12,11 +12,20 @@ import numpy as np
 from anyio import to_thread
 
 from innerloop.core.errors import InnerloopError, InputError
-from innerloop.fewshot.answers import Answer
+from innerloop.fewshot import heads
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.sources import Source
-from innerloop.service.http import quality, thumbnails, transfer
-from innerloop.service.http.adapted import Adapted, Raw, Sources, check_kind, check_ways, decide, encode, is_file
+from innerloop.service.http import quality, transfer, work
+from innerloop.service.http.adapted import (
+    Adapted,
+    Measured,
+    Raw,
+    Sources,
+    check_kind,
+    check_ways,
+    decide,
+    is_file,
+)
 from innerloop.service.http.batching import Batcher, Work
 from innerloop.service.http.cache import Cache
 from innerloop.service.http.costs import costs_of
@@ -34,7 +43,7 @@ from innerloop.service.store.records import Change, Example, Task
 from innerloop.service.store.store import Store
 from innerloop.service.store.taught import numbered
 from innerloop.service.store.transfer import file_of
-from innerloop.tasks.images import Scan, scan
+from innerloop.tasks.images import Scan
 
 T = TypeVar("T")
 
@@ -86,22 +95,25 @@ class Service:
         self.recent.close()
         self.store.close()
 
-    async def create(self, store: Store, name: str, source: str, reject: float | None) -> Task:
+    async def create(self, store: Store, name: str, source: str, reject: float | None, head: str | None = None) -> Task:
         """A new task, of a source that is offered; `store` is as the client asked it, here and below."""
         offered = await _thread(self.sources.find, source)
-        return await self.threads.change(store.create, name, source, offered.kind, reject)
+        known = heads.checked(head, source, offered.head)
+        return await self.threads.change(store.create, name, source, offered.kind, reject, known)
 
     async def delete(self, store: Store, name: str) -> None:
         """Forget a task."""
         task = await self.threads.change(store.delete, name)
         # Another worker keeps its copy until newer tasks push it out; ids are never given twice, so it answers nobody.
         self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task.id)
+        self._evaluations.forget(task.id)
 
     async def erase_task(self, store: Store, name: str) -> None:
         """Forget a task, also what is in memory of it, and overwrite its bytes in every file of the store."""
         try:
             task = await self.threads.change(erase_task, store, name)
             self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task.id)
+            self._evaluations.forget(task.id)
             await self.threads.change(self.recent.erase, task.id)
         finally:  # also where it was deleted before, and something held the files then
             await self.threads.change(self.store.database.scrub)
@@ -127,7 +139,7 @@ class Service:
         task, source = await _thread(self._task, name)
         check_kind(source, raw)
         await self._check_classes(task, source, raw)
-        small = functools.partial(_thumbnails, pixels=self.limits.pixels)
+        small = functools.partial(work.small, pixels=self.limits.pixels)
         # Thumbnails first: a picture that cannot be read is refused before an encoder spends time on the others.
         pictures = await self._together(("thumbnail",), raw, raw, small)
         while True:
@@ -145,8 +157,10 @@ class Service:
         adapted = self._adapted.find((task.id, task.version)) or await _thread(self._adapt, task)
         check_kind(source, raw)
         asked = [(example, adapted) for example in raw]
-        work = functools.partial(_answered, pixels=self.limits.pixels)
-        results = await self._together(("predict", task.file or source.name), raw, asked, work, source.kind == "texts")
+        answer = functools.partial(work.answered, pixels=self.limits.pixels)
+        results = await self._together(
+            ("predict", task.file or source.name), raw, asked, answer, source.kind == "texts"
+        )
         answers = [answer for _, answer in results]
         ids = [self.recent.put(Asked(task.id, row, example)) for (row, _), example in zip(results, raw, strict=True)]
         accepted = sum(answer.accepted for answer in answers)
@@ -178,40 +192,40 @@ class Service:
         raw = asked.raw._replace(label=label)
         await self._check_classes(task, source, [raw])
         (picture,) = await self._together(
-            ("thumbnail",), [raw], [raw], functools.partial(_thumbnails, pixels=self.limits.pixels)
+            ("thumbnail",), [raw], [raw], functools.partial(work.small, pixels=self.limits.pixels)
         )
         return await self._keep(store, task, [(raw, asked.row, picture)], expected, f"feedback: 1 to {label}")
 
-    async def described(self, name: str) -> tuple[Task, dict[str, int], dict[str, Any] | None]:
-        """A task, the number of examples of each class, and its calibration where it can be adapted."""
+    async def described(self, name: str) -> tuple[Task, dict[str, int], Measured | None]:
+        """A task, the number of examples of each class, and what is measured where it can be adapted."""
         task, classes = await self.threads.read(self.store.described, name)
-        return task, classes, await self._calibration(task, classes)
+        return task, classes, await self._measured(task, classes)
 
-    def calibration(self, task: Task) -> dict[str, Any] | None:
-        """Calibration of a task that is in memory."""
+    def measured(self, task: Task) -> Measured | None:
+        """What was measured of a task that is in memory."""
         adapted = self._adapted.find((task.id, task.version))
-        return None if adapted is None else adapted.calibration()
+        return None if adapted is None else adapted.measured()
 
     async def file(self, name: str) -> bytes:
         """The task as a portable `.fewshot` file, with all its versions."""
         _, source = await _thread(self._task, name)
         return await _thread(transfer.give, self.store, name, source)
 
-    async def take(self, store: Store, name: str, content: bytes) -> tuple[Task, dict[str, int], dict[str, Any] | None]:
+    async def take(self, store: Store, name: str, content: bytes) -> tuple[Task, dict[str, int], Measured | None]:
         """A task from a `.fewshot` file, with all its versions, as `described` says it."""
         task = await self.threads.change(transfer.take, store, self.sources, name, content)
         classes = await self.threads.read(store.classes, task)
-        return task, classes, await self._calibration(task, classes)
+        return task, classes, await self._measured(task, classes)
 
     def measure(self) -> None:
         """Bring gauges up to date."""
         self.metrics.waiting.set(self.batcher.items)
         self.metrics.adapted.set(len(self._adapted))
 
-    async def _calibration(self, task: Task, classes: dict[str, int]) -> dict[str, Any] | None:
+    async def _measured(self, task: Task, classes: dict[str, int]) -> Measured | None:
         if len(classes) > 1:
             with contextlib.suppress(InnerloopError):
-                return (await _thread(self._adapt, task)).calibration()
+                return (await _thread(self._adapt, task)).measured()
         return None
 
     async def _keep(
@@ -249,9 +263,9 @@ class Service:
             await _thread(check_ways, source, shape, len(labels))
 
     async def _encode(self, queue: str, source: Source, raw: Sequence[Raw]) -> list[np.ndarray]:
-        work = functools.partial(_encoded, pixels=self.limits.pixels)
+        encoded = functools.partial(work.encoded, pixels=self.limits.pixels)
         pairs = [(example, source) for example in raw]
-        return await self._together(("encode", queue), raw, pairs, work, source.kind == "texts")
+        return await self._together(("encode", queue), raw, pairs, encoded, source.kind == "texts")
 
     async def _scans(self, source: Source, raw: Sequence[Raw]) -> list[Scan]:
         """What tells ink from paper in the first pictures of a task; none where it is known."""
@@ -259,7 +273,7 @@ class Service:
         if preprocessing is None or not pictures or not source.reading.undecided(preprocessing):
             return []
         size = preprocessing["size"]
-        return await self._together(("scan", size), pictures, pictures, functools.partial(_scanned, size=size))
+        return await self._together(("scan", size), pictures, pictures, functools.partial(work.scanned, size=size))
 
     async def _together(
         self, queue: Hashable, raw: Sequence[Raw], items: Sequence[Any], work: Work, alone: bool = False
@@ -311,7 +325,9 @@ class Service:
             source = self.sources.find(task.source)
         else:
             source = self.sources.of_file(task.file, functools.partial(file_of, self.store, task.file))
-        return replace(source, reading=task.reading)
+        # A task that says no head is older than heads are, unless its source has none.
+        head = heads.checked(task.head or "centroid", source.name, source.head) if source.head else None
+        return replace(source, reading=task.reading, head=head)
 
     def _adapt(self, task: Task) -> Adapted:
         def make() -> Adapted:
@@ -334,53 +350,6 @@ class Service:
             return adapted
 
         return self._adapted.get((task.id, task.version), make)
-
-
-def _encoded(asked: Sequence[tuple[Raw, Source]], pixels: int) -> list[np.ndarray]:
-    """Rows of examples for several tasks of one source: together where they are read alike."""
-    raw = [example for example, _ in asked]
-    # Before any is decoded: few bytes can unfold to gigabytes.
-    for example in raw:
-        if example.kind == "pictures":
-            thumbnails.check(example.value, example.name, pixels)
-    rows: dict[int, np.ndarray] = {}
-    alike: dict[Reading, list[int]] = {}
-    for i, (_, source) in enumerate(asked):
-        alike.setdefault(source.reading, []).append(i)
-    try:
-        for places in alike.values():
-            rows |= zip(places, encode(asked[places[0]][1], [raw[i] for i in places]), strict=True)
-    except InputError:
-        for example in raw:  # an encoder does not know what a picture was called
-            if example.kind == "pictures":
-                thumbnails.thumbnail(example.value, example.name, pixels)
-        raise
-    return [rows[i] for i in range(len(raw))]
-
-
-def _answered(asked: Sequence[tuple[Raw, Adapted]], pixels: int) -> list[tuple[np.ndarray, Answer]]:
-    """Rows and answers of examples of several tasks of one source: encoded together, answered task by task."""
-    rows = _encoded([(raw, adapted.source) for raw, adapted in asked], pixels)
-    results: list[tuple[np.ndarray, Answer] | None] = [None] * len(asked)
-    tasks_asked: dict[int, list[int]] = {}
-    for i, (raw, adapted) in enumerate(asked):
-        if rows[i].shape != adapted.shape:
-            needed = int(np.prod(adapted.shape))
-            raise HTTPError(422, f"{raw.name} has {rows[i].size:,} numbers, and examples of this task have {needed:,}")
-        tasks_asked.setdefault(id(adapted), []).append(i)
-    for places in tasks_asked.values():
-        answers = asked[places[0]][1].answer([rows[i] for i in places], [asked[i][0] for i in places])
-        for i, answer in zip(places, answers, strict=True):
-            results[i] = rows[i], answer
-    return [one for one in results if one is not None]
-
-
-def _scanned(raw: Sequence[Raw], size: int) -> list[Scan]:
-    return [scan(example.value, size, 1, example.name) for example in raw]
-
-
-def _thumbnails(raw: Sequence[Raw], pixels: int) -> list[tuple[bytes, str] | None]:
-    return [thumbnails.thumbnail(r.value, r.name, pixels) if r.kind == "pictures" else None for r in raw]
 
 
 def _check_shape(task: Task, rows: Sequence[np.ndarray], raw: Sequence[Raw]) -> None:

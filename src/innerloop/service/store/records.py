@@ -30,6 +30,8 @@ class Task:
     """What its first examples decided."""
     file: str | None
     """Hash of the `.fewshot` file that holds its learner; None: its source is one of the server's."""
+    head: str | None = None
+    """What is fitted to the rows of a frozen encoder, as it was asked for; None: its centroids, or no encoder."""
 
 
 # Arrays that are compared give an array, not a truth.

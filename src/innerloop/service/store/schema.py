@@ -1,6 +1,6 @@
 """The tables of a store, and what makes those of an earlier release the ones of today."""
 
-SCHEMA = 3
+SCHEMA = 4
 """SQLite's user version of our files."""
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 # As version 2 had them: a new store goes the way that old ones went, so that both end with the same tables.
@@ -89,6 +89,9 @@ _FROM_2 = (
     "digest BLOB NOT NULL, answer TEXT NOT NULL, time REAL NOT NULL, UNIQUE (client, key)) STRICT",
     "CREATE INDEX answers_by_time ON answers (time)",
 )
+# NULL in older rows, when frozen encoders had their centroids alone.
+_FROM_3 = ("ALTER TABLE tasks ADD COLUMN head TEXT",)
 # Run in one transaction, statement by statement: a script would commit first.
-STEPS_UP = (tuple(_TABLES.strip().rstrip(";").split(";\n")) + _FROM_2, _FROM_1 + _FROM_2, _FROM_2)
+_UP = _FROM_2 + _FROM_3
+STEPS_UP = (tuple(_TABLES.strip().rstrip(";").split(";\n")) + _UP, _FROM_1 + _UP, _UP, _FROM_3)
 """What makes a store of each earlier version one of today; 0 is an empty file."""

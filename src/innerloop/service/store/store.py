@@ -72,7 +72,7 @@ class Store:
         with self.database.writing() as c:
             return once(c, self._once, work)
 
-    def create(self, name: str, source: str, kind: str, reject: float | None) -> Task:
+    def create(self, name: str, source: str, kind: str, reject: float | None, head: str | None = None) -> Task:
         """A new task without examples, at version 0.
 
         Raises:
@@ -82,9 +82,9 @@ class Store:
         def work(c: sqlite3.Connection) -> Task:
             self.check_new(c, name)
             now = _now()
-            values = (name, source, kind, reject, now)
-            query = "INSERT INTO tasks (name, source, kind, reject, created, version) VALUES (?, ?, ?, ?, ?, 0)"
-            id = c.execute(query, values).lastrowid
+            values = (name, source, kind, reject, head, now)
+            columns = "name, source, kind, reject, head, created, version"
+            id = c.execute(f"INSERT INTO tasks ({columns}) VALUES (?, ?, ?, ?, ?, ?, 0)", values).lastrowid
             c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL)", (id, now))
             return read_task(c, name)
 

@@ -109,10 +109,10 @@ def insert(
         c.execute("INSERT OR IGNORE INTO files VALUES (?, ?)", (digest, content))
         start, source = versions[0].time, taught.source
         values = (name, source.name, source.kind, taught.reject, start, len(versions), rows.dtype.name)
-        about = (json.dumps(rows.shape[1:]), json.dumps(source.reading.to_json()), digest)
+        about = (json.dumps(rows.shape[1:]), json.dumps(source.reading.to_json()), digest, source.head)
         query = (
-            "INSERT INTO tasks (name, source, kind, reject, created, version, dtype, shape, reading, file) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO tasks (name, source, kind, reject, created, version, dtype, shape, reading, file, head) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         id = c.execute(query, (*values, *about)).lastrowid
         c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL)", (id, start))

@@ -158,7 +158,12 @@ class View {
 
 const sizes = ({ classes, examples }) => (classes ? `${count(classes, "class", "classes")}, ${count(examples, "example")}` : "empty");
 
-function measured({ reject, calibration }) {
+function measured({ reject, calibration, head }) {
+  const why = head?.reason ? `How it tells the classes apart: ${head.reason}. ` : "";
+  return why + rejection({ reject, calibration });
+}
+
+function rejection({ reject, calibration }) {
   if (!reject || !calibration || calibration.coverage === null || calibration.coverage === undefined) return "";
   const ends = calibration.false_accepts?.map((share) => (100 * share).toFixed(1)).join(" to ");
   return `“None of these” is set to let ${Math.round(100 * (calibration.target ?? reject))}% of strangers through${ends ? ` (95% interval ${ends}%)` : ""}; `

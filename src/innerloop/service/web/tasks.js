@@ -84,6 +84,11 @@ function newTask(sources, taken, open) {
     h("div", { class: "inline" }, h("label", { for: "rate" }, "Wrongly accept at most"), rate, h("span", {}, "%")),
     h("p", { class: "help", id: "rate-help" }, "Of the things that belong to no class. It takes three classes, with two examples each, to measure."));
   reject.addEventListener("change", () => { rejecting.hidden = !reject.checked; });
+  const head = h("select", { id: "head", "aria-describedby": "head-help" },
+    ["", "centroid", "ridge", "linear"].map((value) => h("option", { value }, value || "chosen by your examples")));
+  const fitting = h("div", { class: "field", hidden: true },
+    h("label", { for: "head" }, "How it tells the classes apart"), head,
+    h("p", { class: "help", id: "head-help" }, "Centroid compares with each class's mean; ridge and linear learn which differences matter, which pays with more examples."));
   const submit = h("button", { class: "primary" }, "Make the task");
   const form = h("form", { class: "panel", "aria-labelledby": "new-title", onsubmit: async (event) => {
     event.preventDefault();
@@ -98,6 +103,7 @@ function newTask(sources, taken, open) {
         const task = await api.createTask({
           name: name.value,
           source: new FormData(form).get("source"),
+          ...(head.value && !fitting.hidden ? { head: head.value } : {}),
           ...(reject.checked ? { reject: Number(rate.value) / 100 } : {}),
         });
         announce(`Made ${task.name}`);
@@ -117,8 +123,11 @@ function newTask(sources, taken, open) {
     h("div", { class: "field" },
       h("label", { class: "check" }, reject, h("span", {}, "Answer “none of these” when nothing is near"))),
     rejecting,
+    fitting,
     error.element,
     submit);
+  const heads = new Map(sources.map((source) => [source.name, source.heads]));
+  form.addEventListener("change", () => { fitting.hidden = !heads.get(new FormData(form).get("source")); });
   if (sources.length === 1) form.querySelector("input[type=radio]").checked = true;  // among several it matters: the person says
   return form;
 }

@@ -1,0 +1,203 @@
+"""What is fitted to the rows of a frozen encoder: the head, and how one is chosen by the examples themselves.
+
+All is a function of the examples: the same ones have the same head, however a task came to them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner
+from innerloop.core.nearest import nearest
+from innerloop.core.threads import on_one_core
+from innerloop.fewshot import calibrate
+from innerloop.learners.baselines.logistic_regression import LogisticRegression
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.learners.closed_form.ridge_discriminant import RidgeDiscriminant, left_out
+
+Head = Literal["auto", "centroid", "linear", "ridge"]
+SIMPLEST_FIRST: tuple[Head, ...] = ("centroid", "ridge", "linear")
+"""What `auto` chooses among."""
+_CENTROID = NearestCentroid(distance="cosine")
+"""Encoders of sentences and of photographs were trained so that directions, not lengths, tell their rows apart."""
+_LEARNERS = {"centroid": NearestCentroid, "ridge": RidgeDiscriminant, "linear": LogisticRegression}
+_PENALTIES = (10.0, 100.0, 1.0)
+"""C of logistic regression; of those that are as good, the first."""
+_DECAYS = (0.3, 1.0, 0.1, 3.0, 0.03)
+"""Likewise of the ridge, around what d / 2 examples weigh; see `RidgeDiscriminant.decay`."""
+_ENOUGH = 500
+"""Held-out examples that a choice is made by: a share of them is known to 2 points."""
+_WIDEST = 4096
+"""Numbers of a row that a ridge is solved for: its table of products has as many rows and columns."""
+
+
+class LeftOut(NamedTuple):
+    """Examples that were not learned from."""
+
+    logits: Tensor  # [n, ways] float64
+    labels: Tensor  # [n]
+
+    @property
+    def right(self) -> Tensor:
+        """[n] 1 where an example was named correctly, else 0."""
+        return (self.logits.argmax(1) == self.labels).double()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The head of a task, and why it is that one."""
+
+    asked: Head
+    head: Head
+    """What `asked` came to."""
+    accuracy: Mapping[str, float]
+    """Of every head that was tried, on the same held-out examples of the support."""
+    examples: int
+    """How many those were."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in a sentence."""
+        if self.asked != "auto":
+            return f"{self.head} was asked for"
+        if not self.accuracy:
+            return f"{self.head}, since no class has a second example to hold out"
+        tried = ", ".join(f"{head} {100 * share:.1f}%" for head, share in self.accuracy.items())
+        best = [share for share in self.accuracy.values() if share == max(self.accuracy.values())]
+        why = "the best" if len(best) == 1 else "the simplest of the best"
+        return f"{self.head}, {why} on {self.examples} held-out examples ({tried})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        accuracy = dict(self.accuracy)
+        return {"asked": self.asked, "head": self.head, "accuracy": accuracy, "examples": self.examples}
+
+    @classmethod
+    def from_json(cls, entry: Any) -> "Choice":
+        """What `to_json` made.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError: It is something else.
+        """
+        asked, head, accuracy, examples = (entry[key] for key in ("asked", "head", "accuracy", "examples"))
+        if asked not in get_args(Head) or head not in SIMPLEST_FIRST or (asked not in ("auto", head)):
+            raise ValueError("its head is none that there is")
+        shares = {str(key): float(share) for key, share in accuracy.items()}
+        if not set(shares) <= set(SIMPLEST_FIRST) or not all(0 <= share <= 1 for share in shares.values()):
+            raise ValueError("the accuracies of its heads are none")
+        if (shares and head not in shares) or isinstance(examples, bool) or not isinstance(examples, int):
+            raise ValueError("its head was not chosen by its accuracies")
+        return cls(asked=asked, head=head, accuracy=shares, examples=examples)
+
+
+def checked(head: Any, name: str, own: Head | None) -> Head | None:
+    """The head of a source, as it was asked for.
+
+    Args:
+        head: None: the source's own.
+        name: What the source is called.
+        own: What it has otherwise; None: it brings a learner, which no head fits.
+
+    Raises:
+        InputError: There is no such head, or the source takes none.
+    """
+    if head is None:
+        return own
+    if not isinstance(head, str) or head not in get_args(Head):
+        raise InputError(f"there is no head {head!r}{nearest(str(head), get_args(Head))}")
+    if own is None:
+        raise InputError(
+            f"'{name}' has a learner of its own, so that head='{head}' cannot be taken: leave the head out, or name a "
+            "frozen encoder such as use-multilingual"
+        )
+    return next(known for known in get_args(Head) if known == head)
+
+
+def is_head(learner: Learner, head: Head) -> bool:
+    """Whether a learner is what a head stands for."""
+    return (
+        type(learner) is {"centroid": NearestCentroid, "ridge": RidgeDiscriminant, "linear": LogisticRegression}[head]
+    )
+
+
+def quick(learner: Learner) -> Learner:
+    """The learner as it is asked about examples left out: it has not converged as far as the one that answers."""
+    if isinstance(learner, LogisticRegression):
+        return replace(learner, tolerance=1e-4, precision="float32")  # the tolerance that scikit-learn has
+    return learner
+
+
+@torch.no_grad()
+def choose(asked: Head, x: Tensor, y: Tensor, ways: int) -> tuple[Learner, Choice]:
+    """The learner of a task, and why it is that one.
+
+    Hyper-parameters come from the support as well: the ridge's by leaving each example out, exactly, and logistic
+    regression's by folds. `auto` holds the same folds out for all, and takes the head that names most of them
+    correctly, of those that are as good the simplest.
+
+    Args:
+        asked: Which head.
+        x: [n, ...] float32 rows.
+        y: [n] their classes, 0 to ways - 1.
+        ways: Number of classes.
+
+    Raises:
+        InputError: The rows are too wide for the head.
+    """
+    # Sums of several cores round in another order: two workers would choose otherwise.
+    return on_one_core(lambda: _choose(asked, x, y, ways))
+
+
+def _choose(asked: Head, x: Tensor, y: Tensor, ways: int) -> tuple[Learner, Choice]:
+    several = bool((y.bincount() > 1).any())
+    width = x[0].numel()
+    if asked == "ridge" and width > _WIDEST:
+        raise InputError(
+            f"head='ridge' takes rows of {_WIDEST:,} numbers at most, and these have {width:,}: use linear"
+        )
+    if asked == "auto" and not several:
+        return _CENTROID, Choice(asked=asked, head="centroid", accuracy={}, examples=0)
+    heads: list[Head] = [
+        head for head in SIMPLEST_FIRST if asked in ("auto", head) and (head != "ridge" or width <= _WIDEST)
+    ]
+    compared = asked == "auto"
+    tried: dict[Head, tuple[Learner, LeftOut | None]] = {
+        head: _tuned(head, x, y, ways, several, compared) for head in heads
+    }
+    if not compared:
+        learner, _ = tried[asked]
+        return learner, Choice(asked=asked, head=asked, accuracy={}, examples=0)
+    right: dict[Head, Tensor] = {head: answers.right for head, (_, answers) in tried.items() if answers is not None}
+    accuracy: dict[str, float] = {head: float(each.mean()) for head, each in right.items()}
+    head = max(right, key=lambda head: accuracy[head])  # the first of those that are as good
+    return tried[head][0], Choice(asked=asked, head=head, accuracy=accuracy, examples=len(right[head]))
+
+
+def _tuned(
+    head: Head, x: Tensor, y: Tensor, ways: int, several: bool, compared: bool
+) -> tuple[Learner, LeftOut | None]:
+    """A learner with the hyper-parameters that the support asks for, and what it answers to examples left out."""
+    candidates: Sequence[Learner] = [_CENTROID]
+    if head == "ridge":
+        candidates = [RidgeDiscriminant(decay=_decay(x, y, ways) if several else _DECAYS[0])]
+    elif head == "linear":
+        candidates = [LogisticRegression(C=C) for C in (_PENALTIES if several else _PENALTIES[:1])]
+    if len(candidates) == 1 and not compared:
+        return candidates[0], None
+    answers = [_left_out(learner, x, y, ways) for learner in candidates]
+    best = max(range(len(answers)), key=lambda i: float(answers[i].right.mean()))
+    return candidates[best], answers[best]
+
+
+def _left_out(learner: Learner, x: Tensor, y: Tensor, ways: int) -> LeftOut:
+    return LeftOut(*calibrate.examples_left_out(quick(learner), {}, x, y, ways, _ENOUGH))
+
+
+def _decay(x: Tensor, y: Tensor, ways: int) -> float:
+    kept = y.bincount(minlength=ways)[y] > 1  # without its only example a class would be gone
+    right = [float((logits.argmax(1) == y)[kept].double().mean()) for logits in left_out(x, y, ways, _DECAYS)]
+    return _DECAYS[right.index(max(right))]
