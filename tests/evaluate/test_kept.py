@@ -12,6 +12,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
 from innerloop.engine import TrainConfig, load, meta_train
 from innerloop.evaluate import Result, kept, meta_test, seal
+from innerloop.evaluate.compare import comparable, compare
 from innerloop.evaluate.optimizer_curves import Descent, OptimizerCurves
 from innerloop.evaluate.seal import parameters_of
 from tests.evaluate import tiny
@@ -122,6 +123,15 @@ def test_whatever_is_in_a_folder_the_others_are_still_shown(run, content):
     (run / "test-aaa.json").write_bytes(b"\xff\xfe")
     *good, first, second = kept.results(run)
     assert [one.result is not None for one in good] == [True, True] and first.result is second.result is None
+
+
+def test_results_of_an_earlier_release_stand_alone():
+    results = [one.result for one in kept.results(RELEASE / "protonet") if one.result is not None]
+    assert len({one.protocol.hash for one in results}) == 1 < len(results), "the same hash says nothing of the pictures"
+    with pytest.raises(InputError, match="does not say which data"):
+        compare(*results)
+    groups = comparable(results, lambda one: one)
+    assert groups == [[one] for one in results] and all(compare(*group).rows for group in groups)
 
 
 def test_optimizer_curves_say_which_parameters_they_are_of(run):
