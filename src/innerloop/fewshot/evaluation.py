@@ -179,7 +179,7 @@ def cross_validate(
 
 
 def encoded_once(classifier: FewShotClassifier, part: Any) -> Any:
-    """Examples that are asked about more than once, as rows where an encoder makes them, which takes most of the time."""
+    """Examples that are asked about more than once, as rows where an encoder, which is what takes long, makes them."""
     if classifier.task.source.encoder is None or not isinstance(part, list):
         return part
     return Rows(classifier.rows(part), lambda i: classifier.rows([part[i]]))
