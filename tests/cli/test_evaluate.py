@@ -38,6 +38,8 @@ def test_words_a_table_a_page_and_json_say_the_same(file, ask, tmp_path, capsys,
     text = capsys.readouterr().out
     assert main(["evaluate", file, ask, "--json"]) == 0
     (result,) = map(json.loads, capsys.readouterr().out.splitlines())
+    worst = result["errors"][0]
+    assert f"  {worst['example']}\n    is {worst['truth']}, answered {worst['answer']} (" in text
     assert f"accuracy {100 * result['accuracy']['value']:.1f}%" in text and result["accuracy"]["of"] == 48
     assert "12 examples of classes that it does not know (e)" in text and result["strangers"]["of"] == 12
     drawing = [line for line in text.splitlines() if line[:1] in "┏┃┡│└"]

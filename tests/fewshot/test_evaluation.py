@@ -222,3 +222,15 @@ def test_a_learner_with_inner_steps_learns_anew_for_every_fold():
     supports.clear()
     cross_validate(classifier, folds=2)
     assert supports.count(6) == 2 and 12 not in supports
+
+
+def test_examples_that_were_taught_are_told_of():
+    classifier = taught(5)
+    x, y = drawn([0, 1, 2, 3], 5)
+    others, labels = drawn([0, 1, 2, 3], 5, seed=8)
+    assert not evaluate(classifier, others, labels).notes
+    assert evaluate(classifier, x, y).notes[0].startswith("20 of them are among the examples that it was taught")
+    one = evaluate(classifier, np.concatenate([others, x[:1]]), [*labels, y[0]])
+    assert one.notes[0].startswith("1 of them is among")
+    classifier.drop_class("d")  # what it no longer knows is nothing that it was taught
+    assert evaluate(classifier, x, y).notes[0].startswith("15 of them")

@@ -1,4 +1,4 @@
-"""What `innerloop evaluate` prints for people: sentences and two tables that fit into 80 columns."""
+"""What `innerloop evaluate` prints for people: sentences, and a table that fits into 80 columns."""
 
 from rich.table import Table
 
@@ -7,8 +7,8 @@ from innerloop.core.names import printable
 from innerloop.evaluate.evaluation import Error, Evaluation
 
 _MOST = 10
-_LONGEST = 60
-"""Characters of an example in a table."""
+_LONGEST = 76
+"""Characters of an example."""
 
 
 def show(result: Evaluation, *, whole: bool = False) -> None:
@@ -38,8 +38,7 @@ def show(result: Evaluation, *, whole: bool = False) -> None:
             f"{result.let_through} are taken for one of its classes"
         )
     print(_classes(result, whole))
-    if result.errors:
-        print(_errors(result, result.errors if whole else result.errors[:_MOST]))
+    _show_errors(result, result.errors if whole else result.errors[:_MOST])
     for note in result.notes:
         print(f"note: {note}")
 
@@ -50,7 +49,7 @@ def _classes(result: Evaluation, whole: bool) -> Table:
     if len(names) > _MOST and not whole:
         names, title = result.worst_classes(_MOST), f"the worst {_MOST} of {len(names)} classes (--all: every one)"
     table = Table("class", title=title, title_justify="left")
-    for column in ("precision", "recall", "F1", "examples"):
+    for column in ("prec.", "recall", "F1", "n"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("taken for", overflow="fold")
     table.columns[0].overflow = "fold"
@@ -62,15 +61,16 @@ def _classes(result: Evaluation, whole: bool) -> Table:
     return table
 
 
-def _errors(result: Evaluation, errors: tuple[Error, ...]) -> Table:
+def _show_errors(result: Evaluation, errors: tuple[Error, ...]) -> None:
+    """Three lines each: in columns of a screen, names of classes would be folded to a few letters."""
+    if not errors:
+        return
     shown = f"{len(errors)} of the " if len(errors) < result.wrong else ""
-    table = Table(title=f"{shown}{result.wrong} wrong answers, the most confident first", title_justify="left")
-    for column in ("example", "is", "answered", "nearest taught"):
-        table.add_column(column, overflow="fold")
+    print(f"{shown}{result.wrong} wrong answer{'s' * (result.wrong > 1)}, the most confident first:")
     for error in errors:
         example = printable(error.example)
-        # The end of a path tells it from others, the beginning of a text what it says.
         short = example if len(example) <= _LONGEST else example[: _LONGEST - 1] + "…"
         nearest = ", ".join(f"{printable(one['label'])} #{one['number']}" for one in error.nearest)
-        table.add_row(short, printable(error.truth), f"{printable(error.answer)} {error.probability:.2f}", nearest)
-    return table
+        print(f"  {short}")
+        print(f"    is {printable(error.truth)}, answered {printable(error.answer)} ({error.probability:.2f})")
+        print(f"    nearest taught: {nearest}")

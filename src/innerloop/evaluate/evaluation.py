@@ -159,7 +159,7 @@ class Evaluation:
         """Mean negative log-likelihood of the true class, in nats."""
         true = self.probabilities.gather(1, self.truth[:, None])
         # A probability that has underflowed is not 0, and infinity could not be written as JSON.
-        return -true.clamp_min(torch.finfo(true.dtype).tiny).log().mean().item()
+        return abs(true.clamp_min(torch.finfo(true.dtype).tiny).log().mean().item())
 
     @property
     def points(self) -> list[tuple[float, float]]:

@@ -15,7 +15,6 @@ from innerloop.fewshot import export as graphs
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.file import read as read_task
 from innerloop.fewshot.heads import Head
-from innerloop.fewshot.rows import Rows
 
 
 def adapt(
@@ -159,7 +158,7 @@ def predictions(
     count = 0
     for place in data:
         for part in examples.unlabelled(place, classifier.kind):
-            asked = _encoded_once(classifier, part) if explain else part
+            asked = evaluation.encoded_once(classifier, part) if explain else part
             answers = classifier.answers(asked).each(names)
             nearest = classifier.explain(asked, explain) if explain else [[]] * len(answers)
             for one, answer, near in zip(part, answers, nearest, strict=True):
@@ -236,13 +235,6 @@ def export(
         "milliseconds_an_input": 1e3 * checked.seconds / checked.inputs,
         "milliseconds_of_original": 1e3 * checked.seconds_of_original / checked.inputs,
     }
-
-
-def _encoded_once(classifier: FewShotClassifier, part: examples.Chunk) -> examples.Chunk | Rows:
-    """Examples that are asked about twice, as rows where an encoder, which takes most of the time, makes them."""
-    if classifier.task.source.encoder is None or not isinstance(part, list):
-        return part
-    return Rows(classifier.rows(part), lambda i: classifier.rows([part[i]]))
 
 
 def _file(file: str | Path, context: Context) -> FewShotClassifier:
