@@ -90,8 +90,8 @@ def test_a_version_is_a_function_of_its_examples(head):
     x, y = rows(ways=4, shots=6)
     at_once = FewShotClassifier(words(), head=head, reject=0.2).fit(Rows(x), y)
     bit_by_bit = FewShotClassifier(words(), head=head, reject=0.2).fit(Rows(x[:18]), y[:18])
-    for i in range(18, len(y)):
-        bit_by_bit.add_class(y[i], Rows(x[i : i + 1]))
+    for i in (slice(18, 19), slice(19, len(y))):
+        bit_by_bit.partial_fit(Rows(x[i]), y[i])
     query, _ = rows(seed=3)
     expected = at_once.answers(Rows(query))
     answers = bit_by_bit.answers(Rows(query))
