@@ -77,6 +77,24 @@ def _npz() -> bytes:
     return out.getvalue()
 
 
+def _excel() -> bytes:
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed: pip install 'innerloop[tables]'")
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    for row in (("text", "label"), ("hello there", 1), ("so, so", 2)):
+        book.active.append(row)
+    book.save(out)
+    return out.getvalue()
+
+
+def _parquet() -> bytes:
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'innerloop[tables]'")
+    from pyarrow import parquet
+
+    out = io.BytesIO()
+    parquet.write_table(arrow.table({"text": ["hello there", "so, so"], "label": ["a", "b"]}), out)
+    return out.getvalue()
+
+
 def _task(folder: Path) -> bytes:
     x = np.eye(3).repeat(2, 0)
     return FewShotClassifier(reject=0.2).fit(x, list("aabbcc")).save(folder / "task.fewshot").read_bytes()
@@ -116,6 +134,23 @@ READERS = {
         lambda _: "text,label\nhello,a\nbye,b\n".encode("utf-16"),
         "t.csv",
         lambda path: examples.labelled(path, "texts"),
+    ),
+    "json": (
+        lambda _: b'[{"text": "hello there", "label": "a"}, {"text": "so, so", "label": "b"}]',
+        "t.json",
+        lambda path: examples.labelled(path, "texts"),
+    ),
+    "gb18030": (
+        lambda _: "文本,标签\n我的卡在哪里,卡\n卡还没有来,卡\n请退款给我,退款\n退款在哪里,退款\n".encode("gb18030"),
+        "t.tsv",
+        lambda path: examples.labelled(path, "texts"),
+    ),
+    "excel": (lambda _: _excel(), "t.xlsx", lambda path: examples.labelled(path, "texts")),
+    "parquet": (lambda _: _parquet(), "t.parquet", lambda path: examples.labelled(path, "texts")),
+    "table that is sent": (
+        lambda _: b"text;label\nhello there;a\nso long;b\n",
+        "t.csv",
+        lambda path: [*examples.of_table(path.read_bytes(), path.name, "texts", say=lambda _: None)],
     ),
     "jsonl": (
         lambda _: b'{"features": [1, 2.5], "label": "a"}\n{"features": [3, 4], "label": "b"}\n',

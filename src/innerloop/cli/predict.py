@@ -10,6 +10,7 @@ import tyro
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.core.names import printable
 from innerloop.fewshot.commands import predictions
+from innerloop.tasks.columns import TableOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,16 +20,18 @@ class Command:
     file: tyro.conf.Positional[str]
     """What `innerloop adapt` wrote."""
     data: tyro.conf.Positional[tuple[str, ...]]
-    """Pictures, folders of pictures, files of texts, npz files; none or -: standard input, one path or text a line."""
+    """Pictures, folders of pictures, tables or files of texts, npz files; none or -: standard input, one path or text a
+    line."""
     reject: float | None = None
     """Another false-accept rate for "none of these" than the file was adapted with."""
+    table: TableOptions = field(default_factory=TableOptions)
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Name the class of examples. With --json, one object a line: path or text, class, probability of every class."""
     options = parse(Command, argv, "predict", run.__doc__ or "")
-    answers = predictions(options.file, options.data or ("-",), options.reject, options.common)
+    answers = predictions(options.file, options.data or ("-",), options.reject, options.common, options.table)
     for entry in _counted(answers):
         if options.common.json:
             emit(entry)

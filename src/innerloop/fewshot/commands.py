@@ -14,6 +14,7 @@ from innerloop.fewshot import examples
 from innerloop.fewshot import export as graphs
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.file import read as read_task
+from innerloop.tasks.columns import TableOptions
 
 
 def adapt(
@@ -22,6 +23,7 @@ def adapt(
     out: str | Path,
     reject: float | None = None,
     context: Context = Context(),
+    table: TableOptions = TableOptions(),
 ) -> dict[str, Any]:
     """Teach new classes to what was trained before, and keep what it learned.
 
@@ -31,6 +33,7 @@ def adapt(
         out: The file to write.
         reject: Share of examples of no class that may be taken for one; None: every example is named.
         context: What the source may name.
+        table: How a table of examples is read.
 
     Returns:
         The file, the number of examples of each class, the calibration, and the seconds it took once the source was
@@ -43,7 +46,7 @@ def adapt(
     # After loading, which says more about a file that is damaged; before the examples, which may be many.
     if files.is_file(Path(source)):
         raise InputError(f"{source} was adapted before: `innerloop add {source} {data}` teaches it more")
-    raw, labels = examples.labelled(data, classifier.kind)
+    raw, labels = examples.labelled(data, classifier.kind, table)
     # Loading is paid once a process, reading depends on the disk: neither is what teaching costs.
     start = time.perf_counter()
     classifier.fit(raw, labels)
@@ -52,20 +55,23 @@ def adapt(
     return _summary(out, classifier) | {"seconds": seconds, "learner": type(classifier.learner).__name__}
 
 
-def add(file: str | Path, data: str | Path, context: Context = Context()) -> dict[str, Any]:
+def add(
+    file: str | Path, data: str | Path, context: Context = Context(), table: TableOptions = TableOptions()
+) -> dict[str, Any]:
     """Teach a file more examples, of classes that it knows or of new ones, and write it again.
 
     Args:
         file: What `adapt` wrote.
         data: Labelled examples, see `examples.labelled`; `-`: standard input.
         context: What the file may name.
+        table: How a table of examples is read.
 
     Raises:
         InputError: They do not fit together; the file stays as it was.
     """
     with files.locked(Path(file)):  # from reading to writing: of two at once, the second adds to what the first wrote
         classifier = _file(file, context)
-        raw, labels = examples.labelled(data, classifier.kind)
+        raw, labels = examples.labelled(data, classifier.kind, table)
         classifier.partial_fit(raw, labels)
         classifier.save(file)
     return _summary(file, classifier)
@@ -126,7 +132,11 @@ def show(file: str | Path, context: Context = Context()) -> dict[str, Any]:
 
 
 def predictions(
-    file: str | Path, data: Sequence[str | Path], reject: float | None = None, context: Context = Context()
+    file: str | Path,
+    data: Sequence[str | Path],
+    reject: float | None = None,
+    context: Context = Context(),
+    table: TableOptions = TableOptions(),
 ) -> Iterator[dict[str, Any]]:
     """The class of every example, with the probability of each class, most probable first.
 
@@ -137,6 +147,7 @@ def predictions(
         data: Where examples are, see `examples.unlabelled`; `-`: standard input.
         reject: Another false-accept rate than the file was adapted with; None: that one.
         context: What the file may name.
+        table: How a table of examples is read.
 
     Raises:
         InputError: An example cannot be read, or there is none.
@@ -148,7 +159,7 @@ def predictions(
     key = "path" if classifier.kind == "pictures" else "text"
     count = 0
     for place in data:
-        for part in examples.unlabelled(place, classifier.kind):
+        for part in examples.unlabelled(place, classifier.kind, table=table):
             for one, answer in zip(part, classifier.answers(part).each(names), strict=True):
                 about = {key: str(one)} if isinstance(one, str | Path) else {"row": count}
                 yield about | answer.to_json()

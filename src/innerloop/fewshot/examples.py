@@ -1,14 +1,15 @@
-"""Examples as people have them: folders, CSV, JSONL, `.npz`, standard input.
+"""Examples as people have them: folders, tables, `.npz`, standard input.
 
-| kind | a folder | CSV, JSONL | `.npz` | line by line |
+| kind | a folder | a table (`tasks.tables`) | `.npz` | line by line |
 | --- | --- | --- | --- | --- |
 | pictures | picture files, with labels in a sub-folder for each class | `path` and `label` | `x` and `y` | paths |
 | texts | `.txt` files, one text each, likewise | `text` and `label` | `x` and `y` of rows | texts |
-| features | – | JSONL: `features` and `label` | `x` and `y` | – |
+| features | – | JSON, JSONL, Parquet: `features` and `label` | `x` and `y` | – |
 
 Paths in a table are relative to its folder. Empty lines are left out. Nothing that is read can run code.
 """
 
+import io
 import itertools
 import sys
 from collections.abc import Iterator
@@ -24,11 +25,13 @@ from innerloop.core.names import of_path, unified
 from innerloop.encoders.base import Kind
 from innerloop.fewshot.history import Label
 from innerloop.tasks import npz, tables
+from innerloop.tasks.columns import USUAL, TableOptions
+from innerloop.tasks.encodings import lines
 from innerloop.tasks.images import SUFFIXES, class_folders, picked
+from innerloop.tasks.notices import Say, warn
 
 Chunk = list[str] | list[Path] | np.ndarray
 STDIN = "-"
-_COLUMN = {"pictures": "path", "texts": "text", "features": "features"}
 _CHUNK = 256
 _LARGEST_TEXT = 1_000_000
 """Bytes of a `.txt` file."""
@@ -36,12 +39,13 @@ _SHOWN = 200
 """Characters of a name in a message."""
 
 
-def labelled(path: str | Path, kind: Kind) -> tuple[Chunk, list[Label]]:
+def labelled(path: str | Path, kind: Kind, table: TableOptions = TableOptions()) -> tuple[Chunk, list[Label]]:
     """Read examples with their classes.
 
     Args:
-        path: A folder, a file, or "-": CSV or JSONL on standard input.
+        path: A folder, a file, or "-": a table on standard input.
         kind: What raw examples are.
+        table: How a table is read.
 
     Returns:
         n paths, texts or rows, and n labels: strings, or integers where the file has integers.
@@ -56,23 +60,26 @@ def labelled(path: str | Path, kind: Kind) -> tuple[Chunk, list[Label]]:
         return _arrays(root, labels=True)
     raw, labels = [], []
     with _opened(path) as (file, name, folder):
-        for row, example in _table(file, name, folder, kind, with_labels=True):
-            raw.append(example)
+        for row in tables.rows(file, name, kind, table):
+            raw.append(_example(row, name, folder, kind))
             labels.append(_label(row, name))
     if not raw:
-        raise InputError(f"{name} holds no example below its header: add lines with {_COLUMN[kind]} and label")
+        raise InputError(f"{name} holds no example below its header: add lines with {USUAL[kind]} and label")
     return _stack(raw, kind, name), labels
 
 
-def unlabelled(path: str | Path, kind: Kind, chunk: int = _CHUNK) -> Iterator[Chunk]:
+def unlabelled(
+    path: str | Path, kind: Kind, chunk: int = _CHUNK, table: TableOptions = TableOptions()
+) -> Iterator[Chunk]:
     """Read examples to predict on, as they are needed.
 
     Args:
         path: A folder, a file (a picture, a table whose labels are left out, `.npz`, `.txt` with one text or path a
-            line), or "-": standard input, CSV or JSONL if its first line is a header or an object, else one text or
-            path a line.
+            line), or "-": standard input, a table if its first line is a header or an object, else one text or path a
+            line.
         kind: What raw examples are.
         chunk: At most so many at once.
+        table: How a table is read.
 
     Raises:
         InputError: There is nothing to read, or something in it is wrong; the message says where.
@@ -87,8 +94,33 @@ def unlabelled(path: str | Path, kind: Kind, chunk: int = _CHUNK) -> Iterator[Ch
         yield [root]
     else:
         with _opened(path) as (file, name, folder):
-            examples = (example for _, example in _table(file, name, folder, kind, with_labels=False))
-            yield from _chunks(examples, chunk, kind, name)
+            rows = tables.rows(file, name, kind, table, labels=False, plain=True)
+            yield from _chunks((_example(row, name, folder, kind) for row in rows), chunk, kind, name)
+
+
+def of_table(
+    content: bytes, name: str, kind: Kind, table: TableOptions = TableOptions(), say: Say = warn
+) -> Iterator[tuple[str | list[float], Label | None]]:
+    """Examples of a table that is in memory, with their classes where it has a column of them.
+
+    Args:
+        content: Of the file.
+        name: Of the file.
+        kind: texts or features.
+        table: How it is read.
+        say: Where notices go.
+
+    Raises:
+        InputError: Something in it is wrong; the message says where.
+    """
+    count = 0
+    for row in tables.rows(io.BytesIO(content), name, kind, table, labels=None, plain=True, say=say):
+        example = _example(row, name, Path(), kind)
+        assert not isinstance(example, Path)
+        yield example, None if row.label is None else _label(row, name)
+        count += 1
+    if not count:
+        raise InputError(f"{name} holds no example")
 
 
 def _folder(root: Path, kind: Kind) -> tuple[Chunk, list[Label]]:
@@ -105,7 +137,9 @@ def _folder(root: Path, kind: Kind) -> tuple[Chunk, list[Label]]:
 def _files(folder: Path, kind: Kind) -> list[Any]:
     """Paths of pictures, or the texts, that lie directly in a folder."""
     if kind == "features":
-        raise InputError(f"{folder} is a folder; features are read from .npz (x and y) or JSONL (features and label)")
+        raise InputError(
+            f"{folder} is a folder; features are read from .npz (x and y), JSON, JSONL or Parquet (features and label)"
+        )
     suffixes = SUFFIXES if kind == "pictures" else (".txt",)
     files = picked(folder, suffixes)
     if not files:
@@ -118,58 +152,34 @@ def _text(file: Path) -> str:
         # After opening, so that a file without permission is named as such.
         if file.stat().st_size > _LARGEST_TEXT:
             raise InputError(f"{name} is larger than {_LARGEST_TEXT // 1_000_000} MB: a .txt file is one example")
-        text = "".join(tables.open_text(content, name)).strip()
+        text = "".join(lines(content, name)).strip()
     if not text:
         raise InputError(f"{name} is empty: write the text into it, or remove it")
     return text
 
 
-def _table(
-    file: IO[bytes], name: str, folder: Path, kind: Kind, with_labels: bool
-) -> Iterator[tuple[tables.Row, str | Path | list[float]]]:
-    """Rows of CSV, JSONL or plain lines, with the example in each."""
-    column = _COLUMN[kind]
-    needed = (column, "label") if with_labels else (column,)
-    lines = tables.open_text(file, name)
-    # What a stream is can be told by its first line only, and it cannot be read twice.
-    number, first = next(((i, line) for i, line in enumerate(lines, 1) if line.strip()), (1, ""))
-    # The line that was looked at is the header, or an example.
-    lines = itertools.chain([first], lines)
-    path = Path(name)
-    if tables.is_jsonl(path) or (not tables.is_csv(path) and first.lstrip().startswith("{")):
-        rows = tables.json_rows(lines, name, needed, number)
-    elif kind == "features":
-        raise InputError(f"{name}: features are read from .npz (x and y) or JSONL (features and label)")
-    elif with_labels or tables.is_csv(path) or any(column in cells for cells in tables.columns(first)):
-        rows = tables.csv_rows(lines, name, needed, number)
-    else:
-        rows = (tables.Row(i, {column: line.strip()}) for i, line in enumerate(lines, number) if line.strip())
-    for row in rows:
-        yield row, _example(row, name, folder, kind)
-
-
 def _example(row: tables.Row, name: str, folder: Path, kind: Kind) -> str | Path | list[float]:
-    value = row.cells[_COLUMN[kind]]
+    value = row.example
     if kind == "features":
         # `type`, not `isinstance`: true and false are no numbers in JSON.
         good = isinstance(value, list) and value and all(type(v) in (int, float) for v in value)
         if not good:
-            raise InputError(f"{name}, line {row.line}: features are a list of numbers")
+            raise InputError(f"{name}, {row.place}: features are a list of numbers")
         return value
     if not isinstance(value, str) or not value.strip():
         fault = "is empty" if value in ("", None) or isinstance(value, str) else f"is {type(value).__name__}, not text"
-        raise InputError(f"{name}, line {row.line}: {_COLUMN[kind]} {fault}")
+        raise InputError(f"{name}, {row.place}: {USUAL[kind]} {fault}")
     return folder / expanded(value.strip()) if kind == "pictures" else value
 
 
 def _label(row: tables.Row, name: str) -> Label:
-    label = row.cells["label"]
+    label = row.label
     if isinstance(label, str) and label.strip():
         return label.strip()
     if isinstance(label, int):
         return label
     fault = "is missing" if label is None or isinstance(label, str) else f"is {type(label).__name__}"
-    raise InputError(f"{name}, line {row.line}: the label {fault}; labels are texts or whole numbers")
+    raise InputError(f"{name}, {row.place}: the label {fault}; labels are texts or whole numbers")
 
 
 def _stack(raw: list[Any], kind: Kind, name: str) -> Chunk:
