@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from innerloop.core import files
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
@@ -12,8 +14,10 @@ from innerloop.core.names import printable
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import examples
 from innerloop.fewshot import export as graphs
+from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.file import read as read_task
+from innerloop.fewshot.reading import called
 from innerloop.tasks.columns import TableOptions
 
 
@@ -137,6 +141,7 @@ def predictions(
     reject: float | None = None,
     context: Context = Context(),
     table: TableOptions = TableOptions(),
+    unread: list[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The class of every example, with the probability of each class, most probable first.
 
@@ -148,9 +153,11 @@ def predictions(
         reject: Another false-accept rate than the file was adapted with; None: that one.
         context: What the file may name.
         table: How a table of examples is read.
+        unread: Where messages about files go that cannot be read, while the others are answered; None: the first one
+            is raised.
 
     Raises:
-        InputError: An example cannot be read, or there is none.
+        InputError: An example cannot be read, or there is none that can.
     """
     classifier = _file(file, context)
     if reject is not None:
@@ -159,12 +166,32 @@ def predictions(
     key = "path" if classifier.kind == "pictures" else "text"
     count = 0
     for place in data:
-        for part in examples.unlabelled(place, classifier.kind, table=table):
-            for one, answer in zip(part, classifier.answers(part).each(names), strict=True):
-                about = {key: str(one)} if isinstance(one, str | Path) else {"row": count}
+        for part in examples.unlabelled(place, classifier.kind, table=table, unread=unread):
+            for one, answer in _answered(classifier, part, names, unread):
+                about = {"row": count} if isinstance(one, np.ndarray) else {key: called(one, count)}
                 yield about | answer.to_json()
                 # Rows are numbered over all places, since they have no other name.
                 count += 1
+    if unread and not count:
+        raise InputError(unread[0] + (f" ({len(unread) - 1} more are like it)" if len(unread) > 1 else ""))
+
+
+def _answered(
+    classifier: FewShotClassifier, part: examples.Chunk, names: list[str], unread: list[str] | None
+) -> Iterator[tuple[Any, Answer]]:
+    try:
+        answers = classifier.answers(part).each(names)
+    except InputError:
+        if unread is None or classifier.kind != "pictures" or isinstance(part, np.ndarray):
+            raise
+        # Alone a picture gets the answer that it gets among others.
+        for one in part:
+            try:
+                yield one, classifier.answers([one]).each(names)[0]
+            except InputError as error:
+                unread.append(str(error))
+        return
+    yield from zip(part, answers, strict=True)
 
 
 def export(

@@ -21,16 +21,15 @@ import numpy as np
 
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded, is_folder
-from innerloop.core.names import of_path, unified
 from innerloop.encoders.base import Kind
 from innerloop.fewshot.history import Label
 from innerloop.tasks import npz, tables
+from innerloop.tasks import picture_files as files
 from innerloop.tasks.columns import USUAL, TableOptions
 from innerloop.tasks.encodings import lines
-from innerloop.tasks.images import SUFFIXES, class_folders, picked
 from innerloop.tasks.notices import Say, warn
 
-Chunk = list[str] | list[Path] | np.ndarray
+Chunk = list[str] | list[Path] | list[bytes] | np.ndarray
 STDIN = "-"
 _CHUNK = 256
 _LARGEST_TEXT = 1_000_000
@@ -54,7 +53,7 @@ def labelled(path: str | Path, kind: Kind, table: TableOptions = TableOptions())
         InputError: There is nothing to read, or something in it is wrong; the message says where.
     """
     root = expanded(path)
-    if str(path) != STDIN and is_folder(root):
+    if str(path) != STDIN and (is_folder(root) or files.is_zip(root)):
         return _folder(root, kind)
     if str(path) != STDIN and root.suffix.lower() == ".npz":
         return _arrays(root, labels=True)
@@ -69,7 +68,11 @@ def labelled(path: str | Path, kind: Kind, table: TableOptions = TableOptions())
 
 
 def unlabelled(
-    path: str | Path, kind: Kind, chunk: int = _CHUNK, table: TableOptions = TableOptions()
+    path: str | Path,
+    kind: Kind,
+    chunk: int = _CHUNK,
+    table: TableOptions = TableOptions(),
+    unread: list[str] | None = None,
 ) -> Iterator[Chunk]:
     """Read examples to predict on, as they are needed.
 
@@ -80,17 +83,18 @@ def unlabelled(
         kind: What raw examples are.
         chunk: At most so many at once.
         table: How a table is read.
+        unread: Where messages about files go that cannot be read; None: the first one is raised.
 
     Raises:
         InputError: There is nothing to read, or something in it is wrong; the message says where.
     """
     root = expanded(path)
-    if str(path) != STDIN and is_folder(root):
-        yield from _chunks(iter(_files(root, kind)), chunk, kind, str(root))
+    if str(path) != STDIN and (is_folder(root) or files.is_zip(root)):
+        yield from _chunks(_files(root, kind, unread), chunk, kind, str(root), unread)
     elif str(path) != STDIN and root.suffix.lower() == ".npz":
         x, _ = _arrays(root, labels=False)
         yield from (x[i : i + chunk] for i in range(0, len(x), chunk))
-    elif str(path) != STDIN and kind == "pictures" and root.suffix.lower() in SUFFIXES:
+    elif str(path) != STDIN and kind == "pictures" and files.is_picture(root):
         yield [root]
     else:
         with _opened(path) as (file, name, folder):
@@ -124,35 +128,47 @@ def of_table(
 
 
 def _folder(root: Path, kind: Kind) -> tuple[Chunk, list[Label]]:
-    folders = class_folders(root, kind)
-    raw: list[Any] = []
-    labels: list[Label] = []
-    for folder, name in zip(folders, unified(map(of_path, folders)), strict=True):
-        examples = _files(folder, kind)
-        raw += examples
-        labels += [name] * len(examples)
-    return raw, labels
+    inside = _listing(root, kind)
+    classes = files.labelled(inside, root, kind)
+    if inside.left:
+        warn(files.notice(inside.left))
+    raw = [_content(file, kind) for each in classes.values() for file in each]
+    return raw, [name for name, each in classes.items() for _ in each]
 
 
-def _files(folder: Path, kind: Kind) -> list[Any]:
-    """Paths of pictures, or the texts, that lie directly in a folder."""
+def _files(root: Path, kind: Kind, unread: list[str] | None) -> Iterator[Any]:
+    """Pictures, or texts, of a folder and of those in it."""
+    inside = _listing(root, kind)
+    if inside.left:
+        warn(files.notice(inside.left))
+    if not inside.files:
+        what = "picture" if kind == "pictures" else ".txt file"
+        raise InputError(f"{root} holds no {what}: put some in it")
+    for file in inside.files:
+        try:
+            yield _content(file, kind)
+        except InputError as error:
+            if unread is None:
+                raise
+            unread.append(str(error))
+
+
+def _listing(root: Path, kind: Kind) -> files.Listing:
     if kind == "features":
-        raise InputError(
-            f"{folder} is a folder; features are read from .npz (x and y), JSON, JSONL or Parquet (features and label)"
-        )
-    suffixes = SUFFIXES if kind == "pictures" else (".txt",)
-    files = picked(folder, suffixes)
-    if not files:
-        raise InputError(f"{folder} holds no {', '.join(suffixes)} file; put some directly in it, or remove the folder")
-    return files if kind == "pictures" else [_text(file) for file in files]
+        raise InputError(f"{root} is a folder; features are read from .npz (x and y) or a table (features and label)")
+    return files.listing(root, None if kind == "pictures" else (".txt",))
 
 
-def _text(file: Path) -> str:
+def _content(file: files.File, kind: Kind) -> Any:
+    return files.opened(file) if kind == "pictures" else _text(file)
+
+
+def _text(file: files.File) -> str:
     with _opened(file) as (content, name, _):
-        # After opening, so that a file without permission is named as such.
-        if file.stat().st_size > _LARGEST_TEXT:
-            raise InputError(f"{name} is larger than {_LARGEST_TEXT // 1_000_000} MB: a .txt file is one example")
-        text = "".join(lines(content, name)).strip()
+        held = content.read(_LARGEST_TEXT + 1)
+    if len(held) > _LARGEST_TEXT:
+        raise InputError(f"{name} is larger than {_LARGEST_TEXT // 1_000_000} MB: a .txt file is one example")
+    text = "".join(lines(io.BytesIO(held), name)).strip()
     if not text:
         raise InputError(f"{name} is empty: write the text into it, or remove it")
     return text
@@ -194,12 +210,14 @@ def _stack(raw: list[Any], kind: Kind, name: str) -> Chunk:
         raise InputError(f"{name} holds a feature that is too large ({error}): scale it down") from error
 
 
-def _chunks(examples: Iterator[Any], size: int, kind: Kind, name: str) -> Iterator[Chunk]:
+def _chunks(
+    examples: Iterator[Any], size: int, kind: Kind, name: str, unread: list[str] | None = None
+) -> Iterator[Chunk]:
     count = 0
     while part := list(itertools.islice(examples, size)):
         count += len(part)
         yield _stack(part, kind, name)
-    if not count:
+    if not count and not unread:
         raise InputError(f"{name} holds no example")
 
 
@@ -227,8 +245,11 @@ def _arrays(path: Path, labels: bool) -> tuple[np.ndarray, list[Label]]:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[tuple[IO[bytes], str, Path]]:
+def _opened(path: str | files.File) -> Iterator[tuple[IO[bytes], str, Path]]:
     """A file or standard input, what errors call it, and where its relative paths begin."""
+    if isinstance(path, files.Packed):
+        yield io.BytesIO(path.read()), path.name, Path()
+        return
     if str(path) == STDIN:
         yield sys.stdin.buffer, "standard input", Path()
         return
