@@ -54,7 +54,10 @@ def test_what_cannot_be_told_is_asked_for_with_all_columns_listed():
     with pytest.raises(InputError, match=r"'id', 'question', 'category', 'split'.*classes.*--label-column"):
         read(content)
     assert read(content, label_column="Category")[0] == GOOD
-    assert read(content, labels=None) == ([(text, None) for text, _ in GOOD], [])
+    result, said = read(content, labels=None)
+    assert result == [(text, None) for text, _ in GOOD]
+    fault = "t.csv is read without classes: none of its columns is certain to hold them"
+    assert said == [f"{fault}, 'id', 'question', 'category', 'split'"]
     two = "title,body,label\n" + "".join(f"{t} {i},{t} again {i},{c}\n" for i, (t, c) in enumerate(GOOD))
     with pytest.raises(InputError, match=r"'title', 'body', 'label'.*the examples.*--text-column"):
         read(two)

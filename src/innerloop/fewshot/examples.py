@@ -121,7 +121,7 @@ def of_table(
     for row in tables.rows(io.BytesIO(content), name, kind, table, labels=None, plain=True, say=say):
         example = _example(row, name, Path(), kind)
         assert not isinstance(example, Path)
-        yield example, None if row.label is None else _label(row, name)
+        yield example, _label(row, name) if row.labelled else None
         count += 1
     if not count:
         raise InputError(f"{name} holds no example")

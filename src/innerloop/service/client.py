@@ -250,6 +250,37 @@ class Task:
             raise InputError("there are no examples to teach")
         return version
 
+    def table(
+        self,
+        path: str | Path,
+        *,
+        text_column: str | None = None,
+        label_column: str | None = None,
+        encoding: str | None = None,
+    ) -> tuple[list[Any], list[str | None]]:
+        """The examples in a table, as the service reads it, and their labels; nothing is learned from it yet.
+
+        Args:
+            path: CSV, TSV, JSON, JSONL, .xlsx or .parquet; of texts also one a line.
+            text_column: Column of the examples; None: it is found out, likewise the following two.
+            label_column: Column of the labels.
+            encoding: What the file is in.
+
+        Raises:
+            InputError: The file cannot be read.
+            ServiceError: The service refused.
+        """
+        file = Path(path)
+        try:
+            sent = {"file": (file.name, file.read_bytes(), "application/octet-stream")}
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        asked = {"text_column": text_column, "label_column": label_column, "encoding": encoding}
+        data = {name: value for name, value in asked.items() if value is not None}
+        rows = self.client.request("POST", f"{self._path}/table", looks=True, files=sent, data=data).json()["examples"]
+        kind = "features" if self.kind == "features" else "text"
+        return [row[kind] for row in rows], [row["label"] for row in rows]
+
     def predict(self, examples: Sequence[Example] | np.ndarray) -> list[Prediction]:
         """What each example is.
 

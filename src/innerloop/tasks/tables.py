@@ -14,7 +14,7 @@ from typing import IO, Any, NamedTuple
 
 from innerloop.core.errors import InputError
 from innerloop.tasks import sheets
-from innerloop.tasks.columns import LABEL, SAMPLE, USUAL, Choice, TableOptions, choose, find
+from innerloop.tasks.columns import LABEL, SAMPLE, USUAL, Choice, TableOptions, choose, find, listed
 from innerloop.tasks.encodings import lines
 from innerloop.tasks.notices import Say, warn
 
@@ -34,7 +34,8 @@ class Row(NamedTuple):
     """Where it stands, such as "line 4"."""
     example: Any
     label: Any
-    """None: labels were not asked for, or there is no column of them."""
+    labelled: bool = True
+    """False: labels were not asked for, or there is no column of them."""
 
 
 def is_table(path: Path) -> bool:
@@ -89,7 +90,9 @@ def rows(
                 f"{name}: features are read from .npz (x and y) or JSON, JSONL, Parquet (features and label)"
             )
         elif plain and form is None and not _is_header(first, kind, options):
-            yield from (Row(f"line {i}", line.strip(), None) for i, line in enumerate(text, number) if line.strip())
+            yield from (
+                Row(f"line {i}", line.strip(), None, False) for i, line in enumerate(text, number) if line.strip()
+            )
             return
         else:
             columns, records = _csv(text, name, kind, options, number)
@@ -97,7 +100,10 @@ def rows(
     if not _named(columns or _keys(sample), kind, options, labels):
         sample += itertools.islice(records, SAMPLE)
     held = [record for _, record in sample if any(map(_holds, record.values()))]
-    choice = choose(columns or _keys(sample), held, kind, options, name, labels)
+    names = columns or _keys(sample)
+    choice = choose(names, held, kind, options, name, labels)
+    if labels is None and choice.label is None and len(names) > 1:
+        say(f"{name} is read without classes: none of its columns is certain to hold them, {listed(names)}")
     yield from _rows(itertools.chain(sample, records), choice, name, kind, say)
 
 
@@ -146,7 +152,8 @@ def _rows(records: Records, choice: Choice, name: str, kind: str, say: Say) -> I
             continue
         if missing is not None:
             raise InputError(f"{name}, {place} has no '{missing}': write objects such as {_shape(kind)}")
-        yield Row(place, record[choice.example], None if choice.label is None else record[choice.label])
+        label = None if choice.label is None else record[choice.label]
+        yield Row(place, record[choice.example], label, choice.label is not None)
     if empty:
         say(f"{empty} empty {'row' if empty == 1 else 'rows'} of {name} left out")
 

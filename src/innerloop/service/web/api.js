@@ -115,6 +115,13 @@ export function teach(name, things, labels) {
   return call("POST", `${of(name)}/examples`, { form });
 }
 
+/** What is in a table, read as the command line reads it. */
+export function table(name, file) {
+  const form = new FormData();
+  form.append("file", file, file.name);
+  return call("POST", `${of(name)}/table`, { form });
+}
+
 /** Predictions for files, or rows {text} or {features}. */
 export function predict(name, things) {
   if (things[0] instanceof File) {
