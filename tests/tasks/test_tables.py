@@ -278,6 +278,16 @@ def parquet(**columns):
     return out.getvalue()
 
 
+def test_parquet_that_is_a_bomb_is_refused(monkeypatch):
+    content = parquet(text=["a b" * 1_000] * 10, label=["c"] * 10)
+    monkeypatch.setattr(sheets, "_HELD", 10)
+    with pytest.raises(InputError, match=r"t\.parquet unpacks to .* and 10 is most"):
+        read(content, "t.parquet")
+    monkeypatch.setattr(sheets, "_RECORDS", 9)
+    with pytest.raises(InputError, match="holds 10 records, and 9 is most"):
+        read(content, "t.parquet")
+
+
 def test_parquet():
     texts, labels = zip(*GOOD, strict=True)
     content = parquet(utterance=texts, intent=labels, number=range(len(GOOD)))

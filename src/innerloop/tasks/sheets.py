@@ -21,7 +21,9 @@ _ROWS = 2**20
 """Rows of an Excel sheet, as many as Excel itself takes."""
 _RECORDS = 10_000_000
 """Records of a Parquet file: a few bytes may stand for any number of them."""
-_BATCH = 1_024
+_HELD = 1_000_000_000
+"""Bytes that a Parquet file may unpack to."""
+_BATCH = 256
 _ZEROS = re.compile("0+")
 
 
@@ -81,6 +83,9 @@ def parquet(file: IO[bytes], name: str) -> tuple[list[str], Iterator[Record]]:
         count = opened.metadata.num_rows
         if count > _RECORDS:
             raise InputError(f"{name} holds {count:,} records, and {_RECORDS:,} is most: save it in parts")
+        size = sum(opened.metadata.row_group(i).total_byte_size for i in range(opened.metadata.num_row_groups))
+        if size > _HELD:
+            raise InputError(f"{name} unpacks to {size:,} bytes, and {_HELD:,} is most: save it in parts")
         columns = list(opened.schema_arrow.names)
     return columns, _records(opened, name)
 
