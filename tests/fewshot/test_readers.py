@@ -6,6 +6,7 @@ import os
 import random
 import unicodedata
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,14 @@ def _npz() -> bytes:
     return out.getvalue()
 
 
+def _zip() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a/1.png", "a/2.png", "b/3.bmp"):
+            archive.writestr(name, _picture("BMP" if name.endswith("bmp") else "PNG"))
+    return out.getvalue()
+
+
 def _excel() -> bytes:
     openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed: pip install 'innerloop[tables]'")
     book, out = openpyxl.Workbook(), io.BytesIO()
@@ -127,6 +136,10 @@ READERS = {
     "png": (lambda _: _picture("PNG"), "p.png", _read_picture),
     "jpeg": (lambda _: _picture("JPEG", exif=_exif()), "p.jpg", _read_picture),
     "webp": (lambda _: _picture("WEBP"), "p.webp", _read_picture),
+    "gif": (lambda _: _picture("GIF"), "p.gif", _read_picture),
+    "tiff": (lambda _: _picture("TIFF", compression="tiff_lzw"), "p.tif", _read_picture),
+    "bmp": (lambda _: _picture("BMP"), "p.bmp", _read_picture),
+    "zip": (lambda _: _zip(), "p.zip", lambda path: images.image_folder(path, size=8)),
     "npz": (lambda _: _npz(), "a.npz", npz),
     "examples npz": (lambda _: _npz(), "a.npz", lambda path: examples.labelled(path, "features")),
     "csv": (lambda _: b'text,label\nhello,a\n"so, so",b\n' * 3, "t.csv", lambda path: examples.labelled(path, "texts")),
