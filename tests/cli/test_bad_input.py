@@ -97,15 +97,16 @@ def test_pictures_that_cannot_be_read(refused, run, pictures, tmp_path, content,
     assert main(["adapt", str(run), str(pictures), "--out", str(fine)]) == 0
     bad = pictures / "post" / "bad.png"
     bad.write_bytes(content)
-    for words in (["adapt", run, pictures, "--out", tmp_path / "f"], ["predict", fine, pictures / "post"]):
+    for words in (["adapt", run, pictures, "--out", tmp_path / "f"], ["predict", fine, bad]):
         refused(*words, says="bad.png")
         refused(*words, says=says)
+    refused("predict", fine, pictures / "post", "--strict", says=says)
     assert not (tmp_path / "f").exists()
 
 
 def test_a_class_without_pictures(refused, run, pictures, tmp_path):
     (pictures / "empty").mkdir()
-    refused("adapt", run, pictures, "--out", tmp_path / "f", says="empty holds no")
+    refused("adapt", run, pictures, "--out", tmp_path / "f", says="class 'empty'")
     refused("train", "protonet", "--data", pictures, "--out", tmp_path / "r", says="'empty'")
     assert not (tmp_path / "f").exists() and not (tmp_path / "r").exists()
 

@@ -6,6 +6,7 @@ import os
 import random
 import unicodedata
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,32 @@ def _npz() -> bytes:
     return out.getvalue()
 
 
+def _zip() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("a/1.png", "a/2.png", "b/3.bmp"):
+            archive.writestr(name, _picture("BMP" if name.endswith("bmp") else "PNG"))
+    return out.getvalue()
+
+
+def _excel() -> bytes:
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed: pip install 'innerloop[tables]'")
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    for row in (("text", "label"), ("hello there", 1), ("so, so", 2)):
+        book.active.append(row)
+    book.save(out)
+    return out.getvalue()
+
+
+def _parquet() -> bytes:
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'innerloop[tables]'")
+    from pyarrow import parquet
+
+    out = io.BytesIO()
+    parquet.write_table(arrow.table({"text": ["hello there", "so, so"], "label": ["a", "b"]}), out)
+    return out.getvalue()
+
+
 def _task(folder: Path) -> bytes:
     x = np.eye(3).repeat(2, 0)
     return FewShotClassifier(reject=0.2).fit(x, list("aabbcc")).save(folder / "task.fewshot").read_bytes()
@@ -109,6 +136,10 @@ READERS = {
     "png": (lambda _: _picture("PNG"), "p.png", _read_picture),
     "jpeg": (lambda _: _picture("JPEG", exif=_exif()), "p.jpg", _read_picture),
     "webp": (lambda _: _picture("WEBP"), "p.webp", _read_picture),
+    "gif": (lambda _: _picture("GIF"), "p.gif", _read_picture),
+    "tiff": (lambda _: _picture("TIFF", compression="tiff_lzw"), "p.tif", _read_picture),
+    "bmp": (lambda _: _picture("BMP"), "p.bmp", _read_picture),
+    "zip": (lambda _: _zip(), "p.zip", lambda path: images.image_folder(path, size=8)),
     "npz": (lambda _: _npz(), "a.npz", npz),
     "examples npz": (lambda _: _npz(), "a.npz", lambda path: examples.labelled(path, "features")),
     "csv": (lambda _: b'text,label\nhello,a\n"so, so",b\n' * 3, "t.csv", lambda path: examples.labelled(path, "texts")),
@@ -116,6 +147,23 @@ READERS = {
         lambda _: "text,label\nhello,a\nbye,b\n".encode("utf-16"),
         "t.csv",
         lambda path: examples.labelled(path, "texts"),
+    ),
+    "json": (
+        lambda _: b'[{"text": "hello there", "label": "a"}, {"text": "so, so", "label": "b"}]',
+        "t.json",
+        lambda path: examples.labelled(path, "texts"),
+    ),
+    "gb18030": (
+        lambda _: "文本,标签\n我的卡在哪里,卡\n卡还没有来,卡\n请退款给我,退款\n退款在哪里,退款\n".encode("gb18030"),
+        "t.tsv",
+        lambda path: examples.labelled(path, "texts"),
+    ),
+    "excel": (lambda _: _excel(), "t.xlsx", lambda path: examples.labelled(path, "texts")),
+    "parquet": (lambda _: _parquet(), "t.parquet", lambda path: examples.labelled(path, "texts")),
+    "table that is sent": (
+        lambda _: b"text;label\nhello there;a\nso long;b\n",
+        "t.csv",
+        lambda path: [*examples.of_table(path.read_bytes(), path.name, "texts", say=lambda _: None)],
     ),
     "jsonl": (
         lambda _: b'{"features": [1, 2.5], "label": "a"}\n{"features": [3, 4], "label": "b"}\n',
@@ -179,17 +227,17 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch, shut):
             read(root)
 
 
-def test_what_is_left_out_is_counted_and_said(tmp_path):
+def test_what_is_left_out_is_counted_and_said_in_one_line(tmp_path):
     root = _folders(tmp_path / "pics", "a", "b")
-    for name in ("x.bmp", "y.BMP", "z.tif", "none"):
-        (root / "a" / name).write_bytes(b"")
-    (root / "a" / "deeper").mkdir()
+    for name in ("a/x.txt", "a/deeper/y.pdf", "b/none", "b/z.eps", "beside.png", "b/last.doc"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"")
     for read in (images.image_folder, lambda path: examples.labelled(path, "pictures")):
-        with pytest.warns(UserWarning, match=r"5 left out of .*pics/a: 2 \.bmp") as warned:
+        with pytest.warns(UserWarning, match="left out") as warned:
             read(root)
-        assert (
-            len(warned) == 1 and "1 folder" in str(warned[0].message) and "without an ending" in str(warned[0].message)
-        )
+        (message,) = (str(one.message) for one in warned)
+        assert message.startswith("left out 6 files: ") and message.endswith("and 1 more")
+        assert "deeper/y.pdf (not a picture)" in message and "z.eps (not a picture)" in message
 
 
 def test_names_that_look_the_same_are_one_class(tmp_path):

@@ -79,7 +79,7 @@ def test_jsonl_gives_the_same_rows(table, tmp_path):
         ("text,label\n", "holds no example below its header"),
         ("text,label\na,x\nb,\n", "line 3: the label is empty"),
         ("text,label\n,x\n", "line 2: the text is empty"),
-        ("words,label\na,x\n", "must name the columns text and label"),
+        ("words,meaning\na,x\n", "must name the columns text and label"),
         ("text,label\na,x\nb,x\nc,y\n", "class 'y' has 1 text"),
         ("text,label\na,x\nb,x\n", "1 classes cannot be cut"),
     ],

@@ -45,6 +45,20 @@ def task(client, request, tmp_path) -> Task:
     return made
 
 
+def test_a_table_is_read_by_the_service(client, task, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("frage;absicht\nwo ist sie;karte\nnoch nicht da;karte\n")
+    with pytest.raises(ServiceError, match="a table only names them"):
+        task.table(table)
+    with pytest.raises(InputError, match="cannot read"):
+        task.table(tmp_path / "none.csv")
+    if "use-multilingual" in client.sources():
+        texts = client.create("texts-of-a-table", "use-multilingual")
+        assert texts.table(table) == (["wo ist sie", "noch nicht da"], ["karte", "karte"])
+        assert texts.table(table, label_column="frage", text_column="absicht")[1] == ["wo ist sie", "noch nicht da"]
+        assert texts.add(*texts.table(table)) == 1
+
+
 def test_a_task_is_taught_asked_corrected_and_taken_back(client, task, tmp_path):
     assert task.show().classes == {"circle": 3, "cross": 3, "square": 3}
     assert "shapes" in client.sources()

@@ -122,8 +122,10 @@ def test_pictures_to_predict_on(tmp_path):
     assert found.x.shape == (3, 1, 28, 28) and found.x.dtype == torch.float32 and found.x.max() == 1
     one = image_files(found.paths[1], size=28)
     assert one.paths == (found.paths[1],) and torch.equal(one.x[0], found.x[1])
+    assert image_files(tmp_path, size=28).paths == found.paths  # however deep they lie
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no picture"):
-        image_files(tmp_path, size=28)
+        image_files(tmp_path / "empty", size=28)
     with pytest.raises(InputError, match="no file or folder"):
         image_files(tmp_path / "nothing", size=28)
 

@@ -156,5 +156,5 @@ def test_sizes_of_pictures_are_bounded_whole_numbers_and_what_lies_beside_classe
         nine: Any = np.int64(9)
         assert image_folder(tmp_path, size=nine).shape == (1, 9, 9)
     Image.new("L", (9, 9)).save(tmp_path / "forgotten.png")
-    with pytest.warns(UserWarning, match=r"1 left out of .*: 1 \.png"):
+    with pytest.warns(UserWarning, match=r"left out 1 file: forgotten\.png \(beside the folders of classes\)"):
         assert image_folder(tmp_path).names == ("a", "b")

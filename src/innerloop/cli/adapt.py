@@ -7,6 +7,7 @@ import tyro
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.fewshot.commands import adapt, describe
 from innerloop.fewshot.heads import Head
+from innerloop.tasks.columns import TableOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +18,9 @@ class Command:
     """A run folder, a shipped run or a frozen encoder (`innerloop list` names them), or package.module:attribute of a
     network of your own."""
     data: tyro.conf.Positional[str]
-    """Folder with a sub-folder of examples for each class, a CSV or JSONL file with text (or path) and label, an npz
-    file with x and y, or - for standard input. Classes may have different numbers of examples."""
+    """Folder with a sub-folder of examples for each class, a table (.csv, .tsv, .json, .jsonl, .xlsx, .parquet)
+    with text (or path) and label, an npz file with x and y, or - for standard input. Classes may have different numbers
+    of examples."""
     out: str
     """The file to write, by custom `<name>.fewshot`."""
     reject: float | None = None
@@ -27,13 +29,16 @@ class Command:
     head: Head | None = None
     """What is fitted to the rows of a frozen encoder: centroid, ridge or linear; auto: which of them, by examples held
     out. Without it: auto for texts and pictures."""
+    table: TableOptions = field(default_factory=TableOptions)
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Teach new classes from a few examples each, and keep what was learned in one portable file."""
     options = parse(Command, argv, "adapt", run.__doc__ or "")
-    summary = adapt(options.source, options.data, options.out, options.reject, options.common, options.head)
+    summary = adapt(
+        options.source, options.data, options.out, options.reject, options.common, options.head, options.table
+    )
     if options.common.json:
         emit(summary)
         return 0

@@ -6,6 +6,7 @@ import tyro
 
 from innerloop.cli.options import Common, parse, tell
 from innerloop.fewshot.commands import add, changed
+from innerloop.tasks.columns import TableOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,11 +17,12 @@ class Command:
     """What `innerloop adapt` wrote; it is written again."""
     data: tyro.conf.Positional[str]
     """Labelled examples as in `innerloop adapt`, of classes that it knows or of new ones."""
+    table: TableOptions = field(default_factory=TableOptions)
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Teach a file more examples or more classes; `innerloop undo` takes it back."""
     options = parse(Command, argv, "add", run.__doc__ or "")
-    summary = add(options.file, options.data, options.common)
+    summary = add(options.file, options.data, options.common, options.table)
     return tell(summary, changed(summary), options.common)

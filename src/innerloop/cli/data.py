@@ -14,7 +14,8 @@ class Command:
     """Options of `innerloop data`."""
 
     name: tyro.conf.Positional[str]
-    """A data set (see `innerloop list`), a folder with a sub-folder of pictures for each class, or an .npz file."""
+    """A data set (see `innerloop list`), a folder with a sub-folder of pictures for each class, an .npz file, or a
+    table of texts."""
     what: DescribeOptions = field(default_factory=DescribeOptions)
     common: Common = field(default_factory=Common)
 

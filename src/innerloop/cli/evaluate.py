@@ -10,6 +10,7 @@ from innerloop.cli.evaluation_tables import show
 from innerloop.cli.options import Common, counted, emit, parse, print
 from innerloop.core import files
 from innerloop.fewshot.commands import evaluate
+from innerloop.tasks.columns import TableOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class Command:
     """Also write the table of classes into this file."""
     report: str | None = None
     """Also write report.html into this folder: tables and figures on a page that needs nothing else."""
+    table: TableOptions = field(default_factory=TableOptions)
     common: Common = field(default_factory=Common)
 
 
@@ -41,7 +43,7 @@ def run(argv: list[str]) -> int:
     if options.csv is not None:
         files.writable(Path(options.csv).parent)
     with counted("asked") as progress:
-        result = evaluate(options.file, options.data, context=options.common, progress=progress)
+        result = evaluate(options.file, options.data, context=options.common, table=options.table, progress=progress)
     if options.common.json:
         emit(result.to_json())
     else:

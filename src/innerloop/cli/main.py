@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from innerloop.core import allocator
@@ -40,6 +41,7 @@ GROUPS = {
     },
 }
 _LINES = "\n\t"
+_PLAIN = warnings.formatwarning
 VERBS = [verb for verbs in GROUPS.values() for verb in verbs]
 
 
@@ -57,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"innerloop {version('innerloop')}")
         return 0
+    warnings.formatwarning = _line
     try:
         if words[0] not in VERBS:
             from innerloop.core.nearest import nearest
@@ -88,6 +91,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return InputError.code
     except SystemExit as leaving:  # --help and usage errors of a verb
         return leaving.code if isinstance(leaving.code, int) else 2
+
+
+def _line(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """A warning as people read it: one line, without the place in the code where that is of this package."""
+    if issubclass(category, UserWarning) and f"{os.sep}innerloop{os.sep}" in filename:
+        return f"innerloop: {printable(str(message), keep=_LINES)}\n"
+    return _PLAIN(message, category, filename, lineno, line)
 
 
 def _usage() -> str:

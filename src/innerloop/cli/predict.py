@@ -7,9 +7,11 @@ from typing import Any
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, print
+from innerloop.cli.options import Common, emit, parse, print, tell
 from innerloop.core.names import printable
+from innerloop.fewshot import answer_files
 from innerloop.fewshot.commands import predictions
+from innerloop.tasks.columns import TableOptions
 
 _NEAREST = 3
 
@@ -21,32 +23,56 @@ class Command:
     file: tyro.conf.Positional[str]
     """What `innerloop adapt` wrote."""
     data: tyro.conf.Positional[tuple[str, ...]]
-    """Pictures, folders of pictures, files of texts, npz files; none or -: standard input, one path or text a line."""
+    """Pictures, folders and zips of pictures, tables or files of texts, npz files; none or -: standard input, one path
+    or text a line."""
     reject: float | None = None
     """Another false-accept rate for "none of these" than the file was adapted with."""
     explain: bool = False
     """Say why: name the 3 taught examples that are nearest to each, by class and number, with their distance."""
+    out: str | None = None
+    """Write the answers into this .csv, .tsv or .jsonl file, whole or not at all."""
+    strict: bool = False
+    """Answer nothing, with exit code 2, where one of the files cannot be read; else the others are answered, those are
+    listed on standard error, and the exit code is 1."""
+    table: TableOptions = field(default_factory=TableOptions)
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Name the class of examples. With --json, one object a line: path or text, class, probability of every class."""
     options = parse(Command, argv, "predict", run.__doc__ or "")
+    if options.out is not None:
+        answer_files.check(options.out)
+    unread: list[str] = []
+    places, failures = options.data or ("-",), None if options.strict else unread
     nearest = _NEAREST if options.explain else 0
-    answers = predictions(options.file, options.data or ("-",), options.reject, options.common, explain=nearest)
-    for entry in _counted(answers):
-        if options.common.json:
-            emit(entry)
-            continue
-        ranked = [(printable(label), p) for label, p in entry["probabilities"].items()]
-        width = max(len(label) for label in ["none of these", *dict(ranked)])
-        name, nearest = (printable(entry["class"]), ranked[:2]) if entry["accepted"] else ("none of these", ranked[:1])
-        chances = ", ".join(f"{label} {p:.2f}" for label, p in nearest)
-        example = printable(str(next(iter(entry.values()))))
-        print(f"{name:<{width}}  {example}  ({chances}{'' if entry['accepted'] else ' if it must be'})")
-        if options.explain:
-            print(f"{'':<{width}}  nearest: {', '.join(map(_near, entry['nearest']))}")
-    return 0
+    answers = predictions(
+        options.file, places, options.reject, options.common, options.table, failures, explain=nearest
+    )
+    entries = _counted(list(answers) if options.strict else answers)
+    if options.out is None:
+        for entry in entries:
+            _show(entry, options.common)
+    else:
+        count = answer_files.write(options.out, entries)
+        tell({"file": options.out, "answers": count}, f"{count} answers kept in {options.out}", options.common)
+    for message in unread:
+        print(f"innerloop: {message}", stderr=True)
+    return 1 if unread else 0
+
+
+def _show(entry: dict[str, Any], common: Common) -> None:
+    if common.json:
+        emit(entry)
+        return
+    ranked = [(printable(label), p) for label, p in entry["probabilities"].items()]
+    width = max(len(label) for label in ["none of these", *dict(ranked)])
+    name, nearest = (printable(entry["class"]), ranked[:2]) if entry["accepted"] else ("none of these", ranked[:1])
+    chances = ", ".join(f"{label} {p:.2f}" for label, p in nearest)
+    example = printable(str(next(iter(entry.values()))))
+    print(f"{name:<{width}}  {example}  ({chances}{'' if entry['accepted'] else ' if it must be'})")
+    if "nearest" in entry:
+        print(f"{'':<{width}}  nearest: {', '.join(map(_near, entry['nearest']))}")
 
 
 def _near(one: dict[str, Any]) -> str:

@@ -106,5 +106,6 @@ def pictures(examples: Raw, size: int, channels: int, first: int = 0) -> Tensor:
                 f"example {i} is of type {type(example).__name__}; this encoder reads pictures: give paths, or the "
                 "content of files (bytes)"
             )
-        rows.append(read_image(example, size, channels, "light", f"picture {i}" if isinstance(example, bytes) else ""))
+        called = getattr(example, "name", f"picture {i}") if isinstance(example, bytes) else ""
+        rows.append(read_image(example, size, channels, "light", called))
     return torch.stack(rows)

@@ -27,6 +27,7 @@ from innerloop.fewshot.nearest import Neighbour, nearest_examples
 from innerloop.fewshot.rows import Examples, Rows, alone, floats, read
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task, teach
+from innerloop.tasks.columns import TableOptions
 
 Labels = Sequence[Any] | np.ndarray | Tensor
 __all__ = ["NONE", "Answer", "Answers", "Examples", "FewShotClassifier", "Neighbour", "Rows"]
@@ -136,13 +137,13 @@ class FewShotClassifier(scikit.Estimator):
         self._task = teach(source, rows, labels(y, len(rows)), self.reject)
         return self
 
-    def fit_folder(self, path: str | Path) -> "FewShotClassifier":
-        """Learn from a folder with a sub-folder for each class; what they are called are the classes.
+    def fit_folder(self, path: str | Path, table: TableOptions = TableOptions()) -> "FewShotClassifier":
+        """Learn from a folder with a sub-folder for each class, or from a table, which is read as `table` says.
 
         Raises:
             InputError: As `fit`; no such folder, a class without examples, or one that cannot be read.
         """
-        return self.fit(*examples.labelled(path, self.kind))
+        return self.fit(*examples.labelled(path, self.kind, table))
 
     def partial_fit(self, X: Examples, y: Labels, classes: Labels | None = None) -> "FewShotClassifier":
         """Learn from more examples, of classes that are known or new, without forgetting any; `fit` if it is the first.

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from innerloop.core import files
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
@@ -15,6 +17,8 @@ from innerloop.fewshot import export as graphs
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.file import read as read_task
 from innerloop.fewshot.heads import Head
+from innerloop.fewshot.reading import called
+from innerloop.tasks.columns import TableOptions
 
 
 def adapt(
@@ -24,6 +28,7 @@ def adapt(
     reject: float | None = None,
     context: Context = Context(),
     head: Head | None = None,
+    table: TableOptions = TableOptions(),
 ) -> dict[str, Any]:
     """Teach new classes to what was trained before, and keep what it learned.
 
@@ -34,6 +39,7 @@ def adapt(
         reject: Share of examples of no class that may be taken for one; None: every example is named.
         context: What the source may name.
         head: What is fitted to the rows of a frozen encoder; None: as `FewShotClassifier` has it.
+        table: How a table of examples is read.
 
     Returns:
         The file, the number of examples of each class, the calibration, and the seconds it took once the source was
@@ -46,7 +52,7 @@ def adapt(
     # After loading, which says more about a file that is damaged; before the examples, which may be many.
     if files.is_file(Path(source)):
         raise InputError(f"{source} was adapted before: `innerloop add {source} {data}` teaches it more")
-    raw, labels = examples.labelled(data, classifier.kind)
+    raw, labels = examples.labelled(data, classifier.kind, table)
     # Loading is paid once a process, reading depends on the disk: neither is what teaching costs.
     start = time.perf_counter()
     classifier.fit(raw, labels)
@@ -55,20 +61,23 @@ def adapt(
     return _summary(out, classifier) | {"seconds": seconds, "learner": type(classifier.learner).__name__}
 
 
-def add(file: str | Path, data: str | Path, context: Context = Context()) -> dict[str, Any]:
+def add(
+    file: str | Path, data: str | Path, context: Context = Context(), table: TableOptions = TableOptions()
+) -> dict[str, Any]:
     """Teach a file more examples, of classes that it knows or of new ones, and write it again.
 
     Args:
         file: What `adapt` wrote.
         data: Labelled examples, see `examples.labelled`; `-`: standard input.
         context: What the file may name.
+        table: How a table of examples is read.
 
     Raises:
         InputError: They do not fit together; the file stays as it was.
     """
     with files.locked(Path(file)):  # from reading to writing: of two at once, the second adds to what the first wrote
         classifier = _file(file, context)
-        raw, labels = examples.labelled(data, classifier.kind)
+        raw, labels = examples.labelled(data, classifier.kind, table)
         classifier.partial_fit(raw, labels)
         classifier.save(file)
     return _summary(file, classifier)
@@ -133,6 +142,8 @@ def predictions(
     data: Sequence[str | Path],
     reject: float | None = None,
     context: Context = Context(),
+    table: TableOptions = TableOptions(),
+    unread: list[str] | None = None,
     *,
     explain: int = 0,
 ) -> Iterator[dict[str, Any]]:
@@ -145,10 +156,13 @@ def predictions(
         data: Where examples are, see `examples.unlabelled`; `-`: standard input.
         reject: Another false-accept rate than the file was adapted with; None: that one.
         context: What the file may name.
+        table: How a table of examples is read.
+        unread: Where messages about files go that cannot be read, while the others are answered; None: the first one
+            is raised.
         explain: How many of the nearest taught examples are given with each answer, as `nearest`.
 
     Raises:
-        InputError: An example cannot be read, or there is none.
+        InputError: An example cannot be read, or there is none that can.
     """
     classifier = _file(file, context)
     if reject is not None:
@@ -157,16 +171,40 @@ def predictions(
     key = "path" if classifier.kind == "pictures" else "text"
     count = 0
     for place in data:
-        for part in examples.unlabelled(place, classifier.kind):
-            asked = evaluation.encoded_once(classifier, part) if explain else part
-            answers = classifier.answers(asked).each(names)
-            nearest = classifier.explain(asked, explain) if explain else [[]] * len(answers)
-            for one, answer, near in zip(part, answers, nearest, strict=True):
-                about = {key: str(one)} if isinstance(one, str | Path) else {"row": count}
-                reasons = {"nearest": [other.to_json() for other in near]} if explain else {}
-                yield about | answer.to_json() | reasons
+        for part in examples.unlabelled(place, classifier.kind, table=table, unread=unread):
+            for one, entry in _answered(classifier, part, names, explain, unread):
+                about = {"row": count} if isinstance(one, np.ndarray) else {key: called(one, count)}
+                yield about | entry
                 # Rows are numbered over all places, since they have no other name.
                 count += 1
+    if unread and not count:
+        raise InputError(unread[0] + (f" ({len(unread) - 1} more are like it)" if len(unread) > 1 else ""))
+
+
+def _answered(
+    classifier: FewShotClassifier, part: examples.Chunk, names: list[str], explain: int, unread: list[str] | None
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    def entries(some: Any) -> list[dict[str, Any]]:
+        asked = evaluation.encoded_once(classifier, some) if explain else some
+        answers = [answer.to_json() for answer in classifier.answers(asked).each(names)]
+        if not explain:
+            return answers
+        reasons = ([other.to_json() for other in near] for near in classifier.explain(asked, explain))
+        return [answer | {"nearest": nearest} for answer, nearest in zip(answers, reasons, strict=True)]
+
+    try:
+        answers = entries(part)
+    except InputError:
+        if unread is None or classifier.kind != "pictures" or isinstance(part, np.ndarray):
+            raise
+        # Alone a picture gets the answer that it gets among others.
+        for one in part:
+            try:
+                yield one, entries([one])[0]
+            except InputError as error:
+                unread.append(str(error))
+        return
+    yield from zip(part, answers, strict=True)
 
 
 def evaluate(
@@ -175,6 +213,7 @@ def evaluate(
     *,
     worst: int = evaluation.WORST,
     context: Context = Context(),
+    table: TableOptions = TableOptions(),
     progress: evaluation.Progress = lambda done, total: None,
 ) -> evaluation.Evaluation:
     """How good a file is, on labelled examples, or by cross-validation on its own.
@@ -184,6 +223,7 @@ def evaluate(
         data: Labelled examples that it has not learned from, see `examples.labelled`; None: its own.
         worst: How many wrong answers are shown.
         context: What the file may name.
+        table: How a table of examples is read.
         progress: Called while it goes on.
 
     Raises:
@@ -192,7 +232,7 @@ def evaluate(
     classifier = _file(file, context)
     if data is None:
         return evaluation.cross_validate(classifier, name=str(file), worst=worst, progress=progress)
-    raw, labels = examples.labelled(data, classifier.kind)
+    raw, labels = examples.labelled(data, classifier.kind, table)
     place = "standard input" if str(data) == examples.STDIN else str(data)
     return evaluation.evaluate(classifier, raw, labels, name=str(file), data=place, worst=worst, progress=progress)
 

@@ -1,14 +1,15 @@
-"""Examples as people have them: folders, CSV, JSONL, `.npz`, standard input.
+"""Examples as people have them: folders, tables, `.npz`, standard input.
 
-| kind | a folder | CSV, JSONL | `.npz` | line by line |
+| kind | a folder | a table (`tasks.tables`) | `.npz` | line by line |
 | --- | --- | --- | --- | --- |
 | pictures | picture files, with labels in a sub-folder for each class | `path` and `label` | `x` and `y` | paths |
 | texts | `.txt` files, one text each, likewise | `text` and `label` | `x` and `y` of rows | texts |
-| features | – | JSONL: `features` and `label` | `x` and `y` | – |
+| features | – | JSON, JSONL, Parquet: `features` and `label` | `x` and `y` | – |
 
 Paths in a table are relative to its folder. Empty lines are left out. Nothing that is read can run code.
 """
 
+import io
 import itertools
 import sys
 from collections.abc import Iterator
@@ -20,15 +21,16 @@ import numpy as np
 
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded, is_folder
-from innerloop.core.names import of_path, unified
 from innerloop.encoders.base import Kind
 from innerloop.fewshot.history import Label
 from innerloop.tasks import npz, tables
-from innerloop.tasks.images import SUFFIXES, class_folders, picked
+from innerloop.tasks import picture_files as files
+from innerloop.tasks.columns import USUAL, TableOptions
+from innerloop.tasks.encodings import lines
+from innerloop.tasks.notices import Say, warn
 
-Chunk = list[str] | list[Path] | np.ndarray
+Chunk = list[str] | list[Path] | list[bytes] | np.ndarray
 STDIN = "-"
-_COLUMN = {"pictures": "path", "texts": "text", "features": "features"}
 _CHUNK = 256
 _LARGEST_TEXT = 1_000_000
 """Bytes of a `.txt` file."""
@@ -36,12 +38,13 @@ _SHOWN = 200
 """Characters of a name in a message."""
 
 
-def labelled(path: str | Path, kind: Kind) -> tuple[Chunk, list[Label]]:
+def labelled(path: str | Path, kind: Kind, table: TableOptions = TableOptions()) -> tuple[Chunk, list[Label]]:
     """Read examples with their classes.
 
     Args:
-        path: A folder, a file, or "-": CSV or JSONL on standard input.
+        path: A folder, a file, or "-": a table on standard input.
         kind: What raw examples are.
+        table: How a table is read.
 
     Returns:
         n paths, texts or rows, and n labels: strings, or integers where the file has integers.
@@ -50,126 +53,149 @@ def labelled(path: str | Path, kind: Kind) -> tuple[Chunk, list[Label]]:
         InputError: There is nothing to read, or something in it is wrong; the message says where.
     """
     root = expanded(path)
-    if str(path) != STDIN and is_folder(root):
+    if str(path) != STDIN and (is_folder(root) or files.is_zip(root)):
         return _folder(root, kind)
     if str(path) != STDIN and root.suffix.lower() == ".npz":
         return _arrays(root, labels=True)
     raw, labels = [], []
     with _opened(path) as (file, name, folder):
-        for row, example in _table(file, name, folder, kind, with_labels=True):
-            raw.append(example)
+        for row in tables.rows(file, name, kind, table):
+            raw.append(_example(row, name, folder, kind))
             labels.append(_label(row, name))
     if not raw:
-        raise InputError(f"{name} holds no example below its header: add lines with {_COLUMN[kind]} and label")
+        raise InputError(f"{name} holds no example below its header: add lines with {USUAL[kind]} and label")
     return _stack(raw, kind, name), labels
 
 
-def unlabelled(path: str | Path, kind: Kind, chunk: int = _CHUNK) -> Iterator[Chunk]:
+def unlabelled(
+    path: str | Path,
+    kind: Kind,
+    chunk: int = _CHUNK,
+    table: TableOptions = TableOptions(),
+    unread: list[str] | None = None,
+) -> Iterator[Chunk]:
     """Read examples to predict on, as they are needed.
 
     Args:
         path: A folder, a file (a picture, a table whose labels are left out, `.npz`, `.txt` with one text or path a
-            line), or "-": standard input, CSV or JSONL if its first line is a header or an object, else one text or
-            path a line.
+            line), or "-": standard input, a table if its first line is a header or an object, else one text or path a
+            line.
         kind: What raw examples are.
         chunk: At most so many at once.
+        table: How a table is read.
+        unread: Where messages about files go that cannot be read; None: the first one is raised.
 
     Raises:
         InputError: There is nothing to read, or something in it is wrong; the message says where.
     """
     root = expanded(path)
-    if str(path) != STDIN and is_folder(root):
-        yield from _chunks(iter(_files(root, kind)), chunk, kind, str(root))
+    if str(path) != STDIN and (is_folder(root) or files.is_zip(root)):
+        yield from _chunks(_files(root, kind, unread), chunk, kind, str(root), unread)
     elif str(path) != STDIN and root.suffix.lower() == ".npz":
         x, _ = _arrays(root, labels=False)
         yield from (x[i : i + chunk] for i in range(0, len(x), chunk))
-    elif str(path) != STDIN and kind == "pictures" and root.suffix.lower() in SUFFIXES:
+    elif str(path) != STDIN and kind == "pictures" and files.is_picture(root):
         yield [root]
     else:
         with _opened(path) as (file, name, folder):
-            examples = (example for _, example in _table(file, name, folder, kind, with_labels=False))
-            yield from _chunks(examples, chunk, kind, name)
+            rows = tables.rows(file, name, kind, table, labels=False, plain=True)
+            yield from _chunks((_example(row, name, folder, kind) for row in rows), chunk, kind, name)
+
+
+def of_table(
+    content: bytes, name: str, kind: Kind, table: TableOptions = TableOptions(), say: Say = warn
+) -> Iterator[tuple[str | list[float], Label | None]]:
+    """Examples of a table that is in memory, with their classes where it has a column of them.
+
+    Args:
+        content: Of the file.
+        name: Of the file.
+        kind: texts or features.
+        table: How it is read.
+        say: Where notices go.
+
+    Raises:
+        InputError: Something in it is wrong; the message says where.
+    """
+    count = 0
+    for row in tables.rows(io.BytesIO(content), name, kind, table, labels=None, plain=True, say=say):
+        example = _example(row, name, Path(), kind)
+        assert not isinstance(example, Path)
+        yield example, _label(row, name) if row.labelled else None
+        count += 1
+    if not count:
+        raise InputError(f"{name} holds no example")
 
 
 def _folder(root: Path, kind: Kind) -> tuple[Chunk, list[Label]]:
-    folders = class_folders(root, kind)
-    raw: list[Any] = []
-    labels: list[Label] = []
-    for folder, name in zip(folders, unified(map(of_path, folders)), strict=True):
-        examples = _files(folder, kind)
-        raw += examples
-        labels += [name] * len(examples)
-    return raw, labels
+    inside = _listing(root, kind)
+    classes = files.labelled(inside, root, kind)
+    if inside.left:
+        warn(files.notice(inside.left))
+    raw = [_content(file, kind) for each in classes.values() for file in each]
+    return raw, [name for name, each in classes.items() for _ in each]
 
 
-def _files(folder: Path, kind: Kind) -> list[Any]:
-    """Paths of pictures, or the texts, that lie directly in a folder."""
+def _files(root: Path, kind: Kind, unread: list[str] | None) -> Iterator[Any]:
+    """Pictures, or texts, of a folder and of those in it."""
+    inside = _listing(root, kind)
+    if inside.left:
+        warn(files.notice(inside.left))
+    if not inside.files:
+        what = "picture" if kind == "pictures" else ".txt file"
+        raise InputError(f"{root} holds no {what}: put some in it")
+    for file in inside.files:
+        try:
+            yield _content(file, kind)
+        except InputError as error:
+            if unread is None:
+                raise
+            unread.append(str(error))
+
+
+def _listing(root: Path, kind: Kind) -> files.Listing:
     if kind == "features":
-        raise InputError(f"{folder} is a folder; features are read from .npz (x and y) or JSONL (features and label)")
-    suffixes = SUFFIXES if kind == "pictures" else (".txt",)
-    files = picked(folder, suffixes)
-    if not files:
-        raise InputError(f"{folder} holds no {', '.join(suffixes)} file; put some directly in it, or remove the folder")
-    return files if kind == "pictures" else [_text(file) for file in files]
+        raise InputError(f"{root} is a folder; features are read from .npz (x and y) or a table (features and label)")
+    return files.listing(root, None if kind == "pictures" else (".txt",))
 
 
-def _text(file: Path) -> str:
+def _content(file: files.File, kind: Kind) -> Any:
+    return files.opened(file) if kind == "pictures" else _text(file)
+
+
+def _text(file: files.File) -> str:
     with _opened(file) as (content, name, _):
-        # After opening, so that a file without permission is named as such.
-        if file.stat().st_size > _LARGEST_TEXT:
-            raise InputError(f"{name} is larger than {_LARGEST_TEXT // 1_000_000} MB: a .txt file is one example")
-        text = "".join(tables.open_text(content, name)).strip()
+        held = content.read(_LARGEST_TEXT + 1)
+    if len(held) > _LARGEST_TEXT:
+        raise InputError(f"{name} is larger than {_LARGEST_TEXT // 1_000_000} MB: a .txt file is one example")
+    text = "".join(lines(io.BytesIO(held), name)).strip()
     if not text:
         raise InputError(f"{name} is empty: write the text into it, or remove it")
     return text
 
 
-def _table(
-    file: IO[bytes], name: str, folder: Path, kind: Kind, with_labels: bool
-) -> Iterator[tuple[tables.Row, str | Path | list[float]]]:
-    """Rows of CSV, JSONL or plain lines, with the example in each."""
-    column = _COLUMN[kind]
-    needed = (column, "label") if with_labels else (column,)
-    lines = tables.open_text(file, name)
-    # What a stream is can be told by its first line only, and it cannot be read twice.
-    number, first = next(((i, line) for i, line in enumerate(lines, 1) if line.strip()), (1, ""))
-    # The line that was looked at is the header, or an example.
-    lines = itertools.chain([first], lines)
-    path = Path(name)
-    if tables.is_jsonl(path) or (not tables.is_csv(path) and first.lstrip().startswith("{")):
-        rows = tables.json_rows(lines, name, needed, number)
-    elif kind == "features":
-        raise InputError(f"{name}: features are read from .npz (x and y) or JSONL (features and label)")
-    elif with_labels or tables.is_csv(path) or any(column in cells for cells in tables.columns(first)):
-        rows = tables.csv_rows(lines, name, needed, number)
-    else:
-        rows = (tables.Row(i, {column: line.strip()}) for i, line in enumerate(lines, number) if line.strip())
-    for row in rows:
-        yield row, _example(row, name, folder, kind)
-
-
 def _example(row: tables.Row, name: str, folder: Path, kind: Kind) -> str | Path | list[float]:
-    value = row.cells[_COLUMN[kind]]
+    value = row.example
     if kind == "features":
         # `type`, not `isinstance`: true and false are no numbers in JSON.
         good = isinstance(value, list) and value and all(type(v) in (int, float) for v in value)
         if not good:
-            raise InputError(f"{name}, line {row.line}: features are a list of numbers")
+            raise InputError(f"{name}, {row.place}: features are a list of numbers")
         return value
     if not isinstance(value, str) or not value.strip():
         fault = "is empty" if value in ("", None) or isinstance(value, str) else f"is {type(value).__name__}, not text"
-        raise InputError(f"{name}, line {row.line}: {_COLUMN[kind]} {fault}")
+        raise InputError(f"{name}, {row.place}: {USUAL[kind]} {fault}")
     return folder / expanded(value.strip()) if kind == "pictures" else value
 
 
 def _label(row: tables.Row, name: str) -> Label:
-    label = row.cells["label"]
+    label = row.label
     if isinstance(label, str) and label.strip():
         return label.strip()
     if isinstance(label, int):
         return label
     fault = "is missing" if label is None or isinstance(label, str) else f"is {type(label).__name__}"
-    raise InputError(f"{name}, line {row.line}: the label {fault}; labels are texts or whole numbers")
+    raise InputError(f"{name}, {row.place}: the label {fault}; labels are texts or whole numbers")
 
 
 def _stack(raw: list[Any], kind: Kind, name: str) -> Chunk:
@@ -184,12 +210,14 @@ def _stack(raw: list[Any], kind: Kind, name: str) -> Chunk:
         raise InputError(f"{name} holds a feature that is too large ({error}): scale it down") from error
 
 
-def _chunks(examples: Iterator[Any], size: int, kind: Kind, name: str) -> Iterator[Chunk]:
+def _chunks(
+    examples: Iterator[Any], size: int, kind: Kind, name: str, unread: list[str] | None = None
+) -> Iterator[Chunk]:
     count = 0
     while part := list(itertools.islice(examples, size)):
         count += len(part)
         yield _stack(part, kind, name)
-    if not count:
+    if not count and not unread:
         raise InputError(f"{name} holds no example")
 
 
@@ -217,8 +245,11 @@ def _arrays(path: Path, labels: bool) -> tuple[np.ndarray, list[Label]]:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[tuple[IO[bytes], str, Path]]:
+def _opened(path: str | files.File) -> Iterator[tuple[IO[bytes], str, Path]]:
     """A file or standard input, what errors call it, and where its relative paths begin."""
+    if isinstance(path, files.Packed):
+        yield io.BytesIO(path.read()), path.name, Path()
+        return
     if str(path) == STDIN:
         yield sys.stdin.buffer, "standard input", Path()
         return

@@ -157,7 +157,7 @@ def check_brightness(x: Tensor) -> None:
 
 def called(file: Any, index: int) -> str:
     """What errors call a picture, by its path or content."""
-    return str(file) if isinstance(file, str | Path) else f"picture {index}"
+    return str(file) if isinstance(file, str | Path) else getattr(file, "name", f"picture {index}")
 
 
 def is_pillow(value: Any) -> bool:

@@ -52,8 +52,8 @@ def kind_of(data: str, among: Mapping[str, type[Problem]] | None = None) -> type
     if not claimed:
         if is_file(expanded(data)) or is_folder(expanded(data)):
             raise InputError(
-                f"nothing here reads '{data}': give an .npz of arrays, a folder with a sub-folder of pictures for each "
-                "class, or a .csv or .jsonl of texts with their labels"
+                f"nothing here reads '{data}': give an .npz of arrays, a folder or zip with a sub-folder of pictures "
+                "for each class, or a table of texts with their labels (.csv, .tsv, .json, .jsonl, .xlsx, .parquet)"
             )
         raise InputError(f"there is no data set and no path '{data}'{nearest(data, data_sets())}")
     return next(iter(claimed.values()))

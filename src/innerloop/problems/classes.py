@@ -31,6 +31,7 @@ from innerloop.tasks import (
     datasets,
     image_folder,
 )
+from innerloop.tasks.picture_files import is_zip
 from innerloop.tasks.pool import base_name
 
 CUT, WITHIN = tyro.conf.arg(aliases=("--cut",)), tyro.conf.arg(aliases=("--within",))
@@ -51,7 +52,8 @@ class Classes(Problem[Splits]):
     in_test = {"queries": 15, "unlabelled": 0, "distractors": 0, "same_group": 0.0}  # noqa: RUF012
 
     data: str = usual_data
-    """A data set (see `innerloop list`), a folder with a sub-folder of pictures for each class, or an .npz file."""
+    """A data set (see `innerloop list`), a folder with a sub-folder of pictures for each class, a zip of one, or an
+    .npz file."""
     split_scheme: Annotated[str | None, CUT] = None
     """How classes are split for training and testing, where there are several ways (omniglot: lake, vinyals, maml)."""
     ways: int = 5
@@ -78,7 +80,7 @@ class Classes(Problem[Splits]):
     @classmethod
     def claims(cls, data: str) -> bool:
         path = expanded(data)
-        return data.replace("_", "-") in datasets.names() or is_folder(path) or path.suffix.lower() == ".npz"
+        return data.replace("_", "-") in datasets.names() or is_folder(path) or path.suffix.lower() in (".npz", ".zip")
 
     @classmethod
     def data_sets(cls) -> Mapping[str, str]:
@@ -176,7 +178,7 @@ class Classes(Problem[Splits]):
     def unseen(self, record: Mapping[str, Any], context: Context, split: Split, seed: int) -> Sampler:
         history = trained_on(record)
         own = [entry for entry in history if entry["data"] == self.data]
-        if not own and self.data not in datasets.names() and is_folder(expanded(self.data)):
+        if not own and self.data not in datasets.names() and _holds_classes(self.data):
             return self._of(image_folder(self.data, **(record.get("preprocessing") or {})), seed)
         scheme = self.split_scheme or (own[0]["split_scheme"] if own else None)
         pool = self.changed({"split_scheme": scheme}).load(context).pools()[split]
@@ -244,6 +246,11 @@ class Classes(Problem[Splits]):
     def _small(self, pool: Pool, queries: int) -> EpisodeSampler:
         """Tasks of fewer classes where there are not as many."""
         return EpisodeSampler(pool=pool, ways=min(self.ways, len(pool)), shots=self.shots, queries=queries)
+
+
+def _holds_classes(data: str) -> bool:
+    path = expanded(data)
+    return is_folder(path) or is_zip(path)
 
 
 def trained_on(record: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,9 +16,10 @@ from innerloop.core.files import is_folder
 from innerloop.core.learner import Learner
 from innerloop.core.sensible import Sensible
 from innerloop.core.types import Params, Sampler
-from innerloop.problems.base import first_line
+from innerloop.problems.base import Problem, first_line
 from innerloop.problems.classes import Classes
 from innerloop.tasks import Pool, Splits, cache, tables, texts
+from innerloop.tasks.columns import TableOptions
 from innerloop.tasks.pool import from_rows
 from innerloop.tasks.progress import track
 
@@ -32,14 +33,21 @@ class TextClasses(Classes):
     usual_for = ()
 
     data: str = "clinc150"
-    """A data set (see `innerloop list`), or a .csv, .tsv or .jsonl file with `text` and `label`."""
+    """A data set (see `innerloop list`), or a table of texts and their classes: .csv, .tsv, .json, .jsonl, .xlsx,
+    .parquet."""
     encoder: str = "use-multilingual"
     """The frozen network that turns texts into rows (see `innerloop list`)."""
+    text_column: str | None = None
+    """Column of a table that holds the texts; None: the one that is called text, or the only one that looks so."""
+    label_column: str | None = None
+    """Column that holds the classes; None: the one that is called label, or the only one whose values come again."""
+    encoding: str | None = None
+    """What a table is in; None: UTF-8, UTF-16, GB18030 or Windows-1252, as its bytes say."""
 
     @classmethod
     def claims(cls, data: str) -> bool:
         path = Path(data)
-        return data in texts.names() or ((tables.is_csv(path) or tables.is_jsonl(path)) and not is_folder(path))
+        return data in texts.names() or (tables.is_table(path) and not is_folder(path))
 
     @classmethod
     def data_sets(cls) -> Mapping[str, str]:
@@ -48,6 +56,12 @@ class TextClasses(Classes):
     @classmethod
     def usual(cls, data: str) -> Sensible:
         return Sensible(network={"width": 256})  # half of the rows' length; with 64 the frozen rows alone are better
+
+    @classmethod
+    def after(cls, trained: Problem, data: str) -> Self:
+        problem = super().after(trained, data)
+        # Another table has other columns.
+        return problem if data == trained.data else replace(problem, text_column=None, label_column=None, encoding=None)
 
     def check(self) -> None:
         super().check()
@@ -59,7 +73,8 @@ class TextClasses(Classes):
         if self.encoder not in encoders.names() or encoders.about(self.encoder).KIND != "texts":
             known = [name for name in encoders.names() if encoders.about(name).KIND == "texts"]
             raise InputError(f"'{self.encoder}' is no encoder of texts: choose {', '.join(known)}")
-        splits = texts.load(self.data, context, self.split_scheme)
+        table = TableOptions(text_column=self.text_column, label_column=self.label_column, encoding=self.encoding)
+        splits = texts.load(self.data, context, self.split_scheme, table)
         pools = (
             self._pool(context, splits.dataset, name, getattr(splits, name)) for name in ("train", "validation", "test")
         )

@@ -19,6 +19,12 @@ class DescribeOptions:
 
     split_scheme: Annotated[str | None, CUT] = None
     """How the classes are split, where a data set has several ways (omniglot: lake, vinyals, maml)."""
+    text_column: str | None = None
+    """Column of a table that holds the texts; None: the one that is called text, or the only one that looks so."""
+    label_column: str | None = None
+    """Column that holds the classes; None: the one that is called label, or the only one whose values come again."""
+    encoding: str | None = None
+    """What a table is in; None: UTF-8, UTF-16, GB18030 or Windows-1252, as its bytes say."""
     ways: int = 5
     """Classes of the tasks whose difficulty is measured; fewer where there are not as many."""
     episodes: int = 600
@@ -54,8 +60,8 @@ def describe(data: str, options: DescribeOptions, context: Context = Context()) 
         context: Where data sets lie.
     """
     problem = kind_of(data)(data=data)
-    if options.split_scheme is not None:
-        problem = problem.changed({"split_scheme": options.split_scheme})
+    asked = {name: getattr(options, name) for name in ("split_scheme", "text_column", "label_column", "encoding")}
+    problem = problem.changed({name: value for name, value in asked.items() if value is not None})
     splits = problem.splits(problem.load(context))
     if splits is None:
         raise InputError(f"{data} is computed: it has no classes to count")

@@ -20,25 +20,16 @@ from urllib.parse import quote
 import numpy as np
 
 from innerloop.core import files
-from innerloop.core.errors import InnerloopError, InputError
+from innerloop.core.errors import InputError
 from innerloop.fewshot.heads import Head
 from innerloop.service.parts import Example, parts
+from innerloop.service.refusals import ServiceError, message_of, wait
 from innerloop.service.replies import Prediction, StoredExample, TaskInfo, Version, known, task_info
 
 if TYPE_CHECKING:
     import httpx
 
 __all__ = ["Client", "Example", "Prediction", "ServiceError", "StoredExample", "Task", "TaskInfo", "Version"]
-_LONGEST_WAIT = 30.0
-
-
-class ServiceError(InnerloopError, RuntimeError):
-    """The service refused, with its message, or could not be reached."""
-
-    def __init__(self, message: str, status: int | None = None):
-        super().__init__(message)
-        self.status = status
-        """HTTP status; None: there was no answer."""
 
 
 class Client:
@@ -185,13 +176,13 @@ class Client:
                     continue
                 raise ServiceError(f"{self.url} gives no answer: {error or type(error).__name__}") from error
             # Retry-After says that nothing was done, or that what was done is known by the name of the change.
-            wait = _wait(answer)
+            wait = wait(answer)
             if wait is None or not left:
                 break
             time.sleep(wait)
         if answer.is_success:
             return answer
-        raise ServiceError(_message(answer), answer.status_code)
+        raise ServiceError(message_of(answer), answer.status_code)
 
     def _makes_once(self) -> bool:
         """Whether the service is known to make a change once, however often it is sent."""
@@ -252,6 +243,37 @@ class Task:
         if version is None:
             raise InputError("there are no examples to teach")
         return version
+
+    def table(
+        self,
+        path: str | Path,
+        *,
+        text_column: str | None = None,
+        label_column: str | None = None,
+        encoding: str | None = None,
+    ) -> tuple[list[Any], list[str | None]]:
+        """The examples in a table, as the service reads it, and their labels; nothing is learned from it yet.
+
+        Args:
+            path: CSV, TSV, JSON, JSONL, .xlsx or .parquet; of texts also one a line.
+            text_column: Column of the examples; None: it is found out, likewise the following two.
+            label_column: Column of the labels.
+            encoding: What the file is in.
+
+        Raises:
+            InputError: The file cannot be read.
+            ServiceError: The service refused.
+        """
+        file = Path(path)
+        try:
+            sent = {"file": (file.name, file.read_bytes(), "application/octet-stream")}
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        asked = {"text_column": text_column, "label_column": label_column, "encoding": encoding}
+        data = {name: value for name, value in asked.items() if value is not None}
+        rows = self.client.request("POST", f"{self._path}/table", looks=True, files=sent, data=data).json()["examples"]
+        kind = "features" if self.kind == "features" else "text"
+        return [row[kind] for row in rows], [row["label"] for row in rows]
 
     def predict(self, examples: Sequence[Example] | np.ndarray, explain: bool = False) -> list[Prediction]:
         """What each example is.
@@ -362,20 +384,3 @@ class Task:
     def _back(self, verb: str, body: dict[str, int | None] | None, seen: int | None) -> int:
         headers = {} if seen is None else {"If-Match": f'"{seen}"'}
         return self.client.request("POST", f"{self._path}/{verb}", json=body, headers=headers).json()["version"]
-
-
-def _wait(answer: "httpx.Response") -> float | None:
-    """Seconds after which a refused request may be sent again; None: it may not."""
-    after = answer.headers.get("retry-after", "")
-    # HTTP allows a date there as well; this service sends seconds.
-    if answer.status_code not in (429, 503) or not after.isdigit():
-        return None
-    return min(float(after), _LONGEST_WAIT)
-
-
-def _message(answer: "httpx.Response") -> str:
-    try:
-        return str(answer.json()["error"])
-    # A proxy on the way answers with a page of its own.
-    except (ValueError, KeyError, TypeError):
-        return f"{answer.request.url} answered {answer.status_code} {answer.reason_phrase}"

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from innerloop.tasks import picture_files
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _ORIENTATION = 0x0112
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """EXIF orientations as Pillow's numbers of what undoes them."""
+_COMMON = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+"""Formats whose readers are there without a search for all others."""
 _JPEG, _EXIF, _PIXELS = b"\xff\xd8", 0xE1, 0xDA
 """How a JPEG begins, and markers of its parts."""
 
@@ -20,17 +24,19 @@ def open_picture(source: Path | str | io.BytesIO, formats: Sequence[str] | None 
 
     Args:
         source: The file, or its content.
-        formats: Those that are taken; None: all that Pillow knows.
+        formats: Those that are taken; None: all that Pillow reads by itself (`picture_files.formats`).
 
     Raises:
         PIL.UnidentifiedImageError: It is no picture.
     """
     from PIL import Image, UnidentifiedImageError
 
-    known = None if formats is None else tuple(formats)
+    known = _COMMON if formats is None else tuple(formats)
     try:
         return Image.open(source, formats=known)
     except UnidentifiedImageError:
+        if formats is None:
+            return open_picture(source, picture_files.formats())
         # Pillow looks for the resolution in EXIF while it opens a file, and takes any error there for another format.
         content = _jpeg(source)
         bare = without_exif(content)

@@ -3,7 +3,6 @@
 import errno
 import io
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -14,10 +13,12 @@ from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
-from innerloop.core.files import entries, expanded, is_file, is_folder
-from innerloop.core.names import of_path, printable, unified
+from innerloop.core.files import expanded, is_file, is_folder
+from innerloop.core.names import of_path
 from innerloop.core.plain import is_whole, plain
 from innerloop.tasks.exif import open_picture, upright
+from innerloop.tasks.notices import warn
+from innerloop.tasks.picture_files import File, Packed, is_zip, labelled, listing, notice, opened
 from innerloop.tasks.pool import Pool, from_rows
 from innerloop.tasks.progress import track
 
@@ -29,7 +30,6 @@ Ink = Literal["auto", "dark", "light"]
 values stay as they are, as in photographs; `auto`: dark if pictures are grey and most of them have light paper, see
 `ink_of`."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_PIXELS = 100_000_000
 """More are refused before anything is decoded: 100 million take 300 MB as RGB."""
 LARGEST_SIDE = 4_096
@@ -51,7 +51,6 @@ _THIN, _CHEAP = 8, 2**20
 picture costs follows from its pixels, of which a strip has few."""
 _UNREADABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
 """Errors of the file system that say nothing about the picture."""
-_KINDS = 5
 _SHOWN = 200
 """Characters of a name or reason in a message."""
 _KEPT = 2
@@ -127,13 +126,15 @@ def image_folder(
     dataset: str | None = None,
     split: str = "all",
 ) -> Pool:
-    """Read a folder of classes: one sub-folder each, holding jpg, jpeg, png or webp files. Classes may be uneven.
+    """Read a folder of classes, or a zip of one: a sub-folder each, holding pictures that Pillow opens, however deep.
+
+    Classes may be uneven. What is no picture is left out, and said.
 
     What was decided for `size`, `channels` and `ink` stands in the pool's `preprocessing`, which are this function's
     keyword arguments: `image_folder(theirs, **pool.preprocessing)` reads other files the same way.
 
     Args:
-        path: The folder.
+        path: The folder or zip.
         size: Height and width, in pixels; None: 28 for grey pictures, 84 for colour.
         channels: 1 or 3; None: 1 if every picture is grey.
         ink: See `Ink`.
@@ -144,30 +145,40 @@ def image_folder(
         InputError: There is no such folder, no class in it, no picture in a class, or a file that cannot be read.
     """
     root = expanded(path)
-    classes = _classes(root)
+    if not is_folder(root) and not is_zip(root):
+        raise InputError(f"there is no folder {root}; give one with a sub-folder of pictures for each class")
+    _pil()
+    inside = listing(root)
+    classes = labelled(inside, root, "pictures")
+    if inside.left:
+        warn(notice(inside.left))
     files = [(file, label) for label, (_, paths) in enumerate(classes.items()) for file in paths]
     if channels is None:
-        channels = 1 if all(_grey(_open(file)) for file, _ in files) else 3
+        channels = 1 if all(_grey(_open(opened(file))) for file, _ in files) else 3
     if size is None:
         size = _SMALL if channels == 1 else _LARGE
     _check(size, channels, ink)
-    scans = [_scan(_open(file, size=size), size, channels) for file in _listed([file for file, _ in files], root)]
+    scans = [
+        _scan(_open(opened(file), size=size), size, channels) for file in _listed([file for file, _ in files], root)
+    ]
     rows, decided = torch.stack([one.row for one in scans]), _decide(ink, channels, scans)
     return from_rows(
         255 - rows if decided == "dark" else rows,
         [label for _, label in files],
         list(classes),
-        dataset=of_path(root.resolve()) if dataset is None else dataset,
+        dataset=of_path(root.resolve().with_suffix("") if is_zip(root) else root.resolve())
+        if dataset is None
+        else dataset,
         split=split,
         preprocessing={"size": size, "channels": channels, "ink": decided},
     )
 
 
 def image_files(path: Path | str, *, size: int, channels: int = 1, ink: Ink = "auto") -> Pictures:
-    """Read one picture, or all those that lie directly in a folder, to predict on.
+    """Read one picture, or all those in a folder or a zip, however deep, to predict on.
 
     Args:
-        path: The file or the folder.
+        path: The file, the folder or the zip.
         size: As in `image_folder`.
         channels: As in `image_folder`.
         ink: See `Ink`; pass what the training pool's `preprocessing` says for pictures of the same kind.
@@ -179,13 +190,18 @@ def image_files(path: Path | str, *, size: int, channels: int = 1, ink: Ink = "a
     if not is_file(root) and not is_folder(root):
         raise InputError(f"there is no file or folder {str(root)[:_SHOWN]}")
     _check(size, channels, ink)
-    files = picked(root, SUFFIXES) if is_folder(root) else [root]
+    files: list[File] = [root]
+    if is_folder(root) or is_zip(root):
+        inside = listing(root)
+        files = inside.files
+        if inside.left:
+            warn(notice(inside.left))
     if not files:
-        raise InputError(f"{root} holds no picture; put {', '.join(SUFFIXES)} files directly in it")
-    scans = [_scan(_open(file, size=size), size, channels) for file in _listed(files, root)]
+        raise InputError(f"{root} holds no picture; put some in it")
+    scans = [_scan(_open(opened(file), size=size), size, channels) for file in _listed(files, root)]
     rows = torch.stack([one.row for one in scans])
     rows = 255 - rows if _decide(ink, channels, scans) == "dark" else rows
-    return Pictures(tuple(files), rows / 255)
+    return Pictures(tuple(Path(file.name) if isinstance(file, Packed) else file for file in files), rows / 255)
 
 
 def _decide(ink: Ink, channels: int, scans: Sequence[Scan]) -> Ink:
@@ -212,69 +228,7 @@ def _scan(picture: "Image", size: int, channels: int) -> Scan:
     return Scan(_row(grey, size, 1), paper, float(colour))
 
 
-def class_folders(root: Path, what: str) -> list[Path]:
-    """The sub-folders of a folder of classes; files beside them are said to be left out.
-
-    Args:
-        root: The folder.
-        what: What is to be put in them.
-
-    Raises:
-        InputError: It cannot be read, or has none.
-    """
-    inside = entries(root)
-    folders = [entry for entry in inside if is_folder(entry)]
-    if not folders:
-        raise InputError(f"{root} has no sub-folders; make one for each class and put its {what} in it")
-    _say_left_out(root, sorted({*inside} - {*folders}), "folders, one for each class")
-    return folders
-
-
-def picked(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """The files with some endings that lie directly in a folder; a warning counts what else lies there.
-
-    Raises:
-        InputError: It cannot be read.
-    """
-    inside = entries(folder)
-    files = [entry for entry in inside if entry.suffix.lower() in suffixes and is_file(entry)]
-    _say_left_out(folder, sorted({*inside} - {*files}), f"{', '.join(suffixes)} files that lie directly in it")
-    return files
-
-
-def _say_left_out(folder: Path, others: Sequence[Path], read: str) -> None:
-    kinds = Counter(map(_ending, others))
-    if kinds:
-        counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(_KINDS))
-        more = "" if len(kinds) <= _KINDS else f" and {len(kinds) - _KINDS} more kinds"
-        left_out = f"{len(others)} left out of {printable(str(folder))}: {counted}{more}"
-        warnings.warn(f"{left_out}. Read are {read}", stacklevel=3)
-
-
-def _ending(entry: Path) -> str:
-    if is_folder(entry):
-        return "folder"
-    return printable(entry.suffix.lower()) or "without an ending"
-
-
-def _classes(root: Path) -> dict[str, list[Path]]:
-    if not is_folder(root):
-        raise InputError(f"there is no folder {root}; give one with a sub-folder of pictures for each class")
-    folders = class_folders(root, "pictures")
-    names = unified(map(of_path, folders))
-    classes: dict[str, list[Path]] = {}
-    for name, folder in zip(names, folders, strict=True):
-        classes.setdefault(name, []).extend(picked(folder, SUFFIXES))
-    empty = [name for name, paths in classes.items() if not paths]
-    if empty:
-        raise InputError(
-            f"class '{empty[0]}' of {root} has no picture ({', '.join(SUFFIXES)}); add some, or remove the folder"
-            + (f" ({len(empty) - 1} more are like it)" if len(empty) > 1 else "")
-        )
-    return classes
-
-
-def _listed(files: Sequence[Path], root: Path) -> Iterable[Path]:
+def _listed(files: Sequence[File], root: Path) -> Iterable[File]:
     return files if len(files) < _MANY else track(files, f"reading {root.name}", len(files))
 
 
@@ -290,7 +244,7 @@ def _check(size: int, channels: int, ink: Ink) -> None:
 def _open(source: Path | str | bytes, name: str = "", size: int | None = None) -> "Image":
     """A decoded RGB or L picture, upright and opaque; if it is to become of `size`, perhaps smaller than it was."""
     pil = _pil()
-    called = name or ("the picture" if isinstance(source, bytes) else str(source))
+    called = name or (getattr(source, "name", "the picture") if isinstance(source, bytes) else str(source))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pil.DecompressionBombWarning)  # the limit below is ours
         content = io.BytesIO(source) if isinstance(source, bytes) else source
@@ -319,15 +273,15 @@ def _explained(called: str, read: Callable[[], "Image"]) -> "Image":
 
 
 def _decode(pil, source, called: str, size: int | None) -> "Image":
-    with open_picture(source) as opened:
-        width, height = opened.size
+    with open_picture(source) as file:
+        width, height = file.size
         if width * height > MAX_PIXELS:
             raise InputError(_too_large(called, f"{width:,} x {height:,}"))
         if size is not None:
             # JPEG can be decoded at 1/2, 1/4 or 1/8: a photograph in 15 ms instead of 350. Twice the size is kept.
-            opened.draft(None, (_KEPT * size, _KEPT * size))
-        opened.load()
-        picture = upright(opened)
+            file.draft(None, (_KEPT * size, _KEPT * size))
+        file.load()
+        picture = upright(file)
     if picture.mode.startswith("I"):
         values = np.asarray(picture).astype(np.float64)
         picture = pil.fromarray((values / 257).clip(0, 255).round().astype(np.uint8))

@@ -16,6 +16,7 @@ BODIES = {
     "/api/tasks/import": {"files": {"file": ("theirs2.fewshot", b"x")}},
     "/api/tasks/{name}/examples": {"json": {"examples": [{"label": "a", "text": "a"}]}},
     "/api/tasks/{name}/predict": {"json": {"texts": ["a"]}},
+    "/api/tasks/{name}/table": {"files": {"file": ("t.csv", b"text,label\na,b\n")}},
     "/api/tasks/{name}/feedback": {"json": {"text": "a", "label": "a"}},
     "/api/tasks/{name}/examples/{id}": {"json": {"label": "a"}},
     "/api/tasks/{name}/rollback": {"json": {"version": 0}},

@@ -10,6 +10,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any, NoReturn, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -23,6 +24,7 @@ from innerloop.service.http.adapted import Raw
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.schemas import NAME, ExampleIn, ExamplesIn, PredictBody
 from innerloop.service.limits import Limits
+from innerloop.tasks.columns import TableOptions
 
 T = TypeVar("T", bound=BaseModel)
 NONE_OF_THESE = "none of these"
@@ -89,6 +91,29 @@ async def task_file(request: Request) -> tuple[str | None, str, bytes]:
         if name is not None and (not isinstance(name, str) or not re.fullmatch(NAME, name)):
             raise HTTPError(422, "name must be 1 to 64 letters, digits, dots, underscores and hyphens")
         return name, _name(sent.filename, 0), await sent.read()
+
+
+async def table(request: Request) -> tuple[str, bytes, TableOptions]:
+    """A table of a request: the name of its file, its content, and how it is to be read.
+
+    Raises:
+        HTTPError: There is none, or something else besides.
+    """
+    if not _multipart(request):
+        raise HTTPError(415, "a table comes as multipart/form-data, in the field file")
+    known = [field.name for field in fields(TableOptions)]
+    async with request.form(max_files=1, max_fields=len(known), max_part_size=1024) as form:
+        foreign = next((name for name in form if name not in ("file", *known)), None)
+        if foreign is not None:
+            raise HTTPError(422, f"there is a field '{foreign[:100]}', and file, {', '.join(known)} are taken")
+        sent = form.get("file")
+        if not isinstance(sent, UploadFile):
+            raise HTTPError(422, "there is no file in the request: send a table in the field file")
+        asked = {name: form[name] for name in known if name in form}
+        wrong = next((name for name, value in asked.items() if not isinstance(value, str) or not value), None)
+        if wrong is not None:
+            raise HTTPError(422, f"{wrong} must be a text")
+        return _name(sent.filename, 0), await sent.read(), TableOptions(**asked)  # pyright: ignore[reportArgumentType]
 
 
 async def digest(request: Request) -> bytes:

@@ -144,6 +144,21 @@ class TaughtOut(BaseModel):
     classes: list[ClassOut]
 
 
+class TableRow(BaseModel):
+    """An example of a table."""
+
+    text: str | None = None
+    features: list[float] | None = None
+    label: str | None = Field(description="Null: the table has no column of labels.")
+
+
+class TableOut(BaseModel):
+    """What a table holds."""
+
+    examples: list[TableRow]
+    notices: list[str] = Field(description="What was noticed, such as the encoding, and empty rows that were left out.")
+
+
 class VersionOut(BaseModel):
     """The version that a change made."""
 

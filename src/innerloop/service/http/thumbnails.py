@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # No others: each of Pillow's readers is a way in, and that of EPS starts another program.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _SIDE = 256
 _SMALL = 64
 """Pictures up to this side are kept as PNG, without loss."""
@@ -97,7 +97,7 @@ def _opened(content: bytes, name: str, pixels: int) -> "Image":
         raise HTTPError(413, f"{name} has too many pixels; at most {pixels:,} are read: scale it down first") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:
         raise HTTPError(
-            422, f"{name} is no picture that can be read; send JPEG, PNG, WebP, GIF or BMP, or leave it out"
+            422, f"{name} is no picture that can be read; send JPEG, PNG, WebP, GIF, BMP or TIFF, or leave it out"
         ) from error
     width, height = picture.size
     if width * height > pixels or not width * height:

@@ -116,6 +116,13 @@ export function teach(name, things, labels) {
   return call("POST", `${of(name)}/examples`, { form });
 }
 
+/** What is in a table, read as the command line reads it. */
+export function table(name, file) {
+  const form = new FormData();
+  form.append("file", file, file.name);
+  return call("POST", `${of(name)}/table`, { form });
+}
+
 /** Predictions for files, or rows {text} or {features}; `explain`: with the taught examples that are nearest. */
 export function predict(name, things, explain = false) {
   const path = `${of(name)}/predict${explain ? "?explain=true" : ""}`;

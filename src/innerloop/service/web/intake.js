@@ -6,7 +6,7 @@ const HINT = {
   texts: "One sentence a line",
   features: "One example a line, numbers with commas between them",
 };
-const LINES = ".txt,.csv,.jsonl,text/plain,text/csv";
+const LINES = ".txt,.csv,.tsv,.json,.jsonl,.ndjson,.xlsx,.parquet,text/plain,text/csv";
 
 // Browsers open the chooser with the space bar only, and take Enter as sending the form.
 function enter(event) {
@@ -17,8 +17,9 @@ function enter(event) {
 
 /** What a person has given and nobody has sent yet. `changed` is called whenever there is more or less of it. */
 export class Intake {
-  constructor(kind, label, changed, { folders = false, rows = 3 } = {}) {
+  constructor(kind, label, changed, { folders = false, rows = 3, table = null } = {}) {
     this.kind = kind;
+    this.table = table;  // asks the service what is in a file
     this.changed = changed;
     this.pending = [];
     this.note = h("p", { class: "help", role: "status" });
@@ -86,25 +87,34 @@ export class Intake {
     } });
     return h("div", { class: "intake" },
       h("label", { for: id, class: "label" }, label), this.area,
-      h("label", { class: "link" }, input, h("span", {}, "Take them from a file (lines, or CSV with a header text,label)")),
+      h("label", { class: "link" }, input, h("span", {}, "Take them from a file (lines, CSV, Excel, JSON, Parquet)")),
       this.note, this.list);
   }
 
   async take(things, skipped = 0) {
+    const notices = [];
     if (this.kind === "pictures") this.pending.push(...things);
     else {
       for (const thing of things) {
         try {
-          this.pending.push(...await fromLines(this.kind, thing.file));
+          this.pending.push(...await fromNumbers(this.kind, thing.file) ?? await this.fromTable(thing.file, notices));
         } catch (error) {
-          this.note.textContent = `${thing.name}: ${error.message}`;
+          this.note.textContent = error.message.includes(thing.name) ? error.message : `${thing.name}: ${error.message}`;
           return;
         }
       }
     }
-    this.note.textContent = skipped ? `Left out ${count(skipped, "file")} that ${skipped === 1 ? "is no picture" : "are no pictures"}.` : "";
+    this.note.textContent = notices.length ? notices.join(". ") : skipped ? `Left out ${count(skipped, "file")} that ${skipped === 1 ? "is no picture" : "are no pictures"}.` : "";
     this.show();
     this.changed();
+  }
+
+  async fromTable(file, notices) {
+    const table = await this.table(file);
+    notices.push(...table.notices);
+    return table.examples.map(({ text, features, label }) => ({
+      ...(features ? { features } : { text }), label, name: text ?? features.join(", "),
+    }));
   }
 
   show(blamed = []) {
@@ -166,38 +176,11 @@ function fromFolder(files) {
   return [labelled, files.length - kept.length];
 }
 
-async function fromLines(kind, file) {
-  const text = (await file.text()).replace(/^\ufeff/, "");
-  if (/\.jsonl$/i.test(file.name)) {
-    return text.split("\n").filter((line) => line.trim()).map((line, i) => {
-      try {
-        const { text, features, label = null } = JSON.parse(line);
-        return { ...(kind === "texts" ? { text: String(text) } : { features }), label, name: String(text ?? line) };
-      } catch {
-        throw new Error(`line ${i + 1} is no JSON`);
-      }
-    });
-  }
-  if (/\.csv$/i.test(file.name) && kind === "texts") {
-    const [header, ...rows] = csv(text);
-    const [at, label] = ["text", "label"].map((word) => header.findIndex((name) => name.trim().toLowerCase() === word));
-    if (at < 0) throw new Error("its first line must name a column text (and one label)");
-    return rows.filter((cells) => cells[at]?.trim()).map((cells) => ({ text: cells[at], label: cells[label]?.trim() || null, name: cells[at] }));
-  }
-  return text.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => ({ ...row(kind, line), label: null, name: line }));
-}
-
-/** Rows of cells by RFC 4180. */
-function csv(text) {
-  const rows = [[]];
-  const cell = /("(?:[^"]|"")*"|[^,\r\n]*)(,|\r?\n|$)/y;
-  while (cell.lastIndex < text.length) {
-    const match = cell.exec(text);
-    if (!match) throw new Error("a quote is not closed");
-    rows.at(-1).push(match[1].startsWith('"') ? match[1].slice(1, -1).replaceAll('""', '"') : match[1]);
-    if (match[2] !== "," && cell.lastIndex < text.length) rows.push([]);
-  }
-  return rows;
+/** Examples of a file of numbers, a line each; null where the file is of another kind, which the service reads. */
+async function fromNumbers(kind, file) {
+  if (kind !== "features" || /\.(jsonl?|ndjson|xlsx|parquet)$/i.test(file.name)) return null;
+  const lines = (await file.text()).replace(/^\ufeff/, "").split("\n").map((line) => line.trim()).filter(Boolean);
+  return lines.map((line) => ({ ...row(kind, line), label: null, name: line }));
 }
 
 /** Takes files and folders that are dropped on an element. */

@@ -10,6 +10,7 @@ from pathlib import Path
 from innerloop.core.context import Root
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded, is_file, is_folder
+from innerloop.tasks.picture_files import is_zip
 from innerloop.tasks.pool import Splits
 
 _GIVEN_A_PATH = ("arrays", "folder")
@@ -21,7 +22,7 @@ def names() -> list[str]:
 
 
 def load(name_or_path: str | Path, root: Root = None, split: str | None = None) -> Splits:
-    """Read a data set by name, a folder of classes or an `.npz` file by path.
+    """Read a data set by name, a folder of classes, a zip of one, or an `.npz` file by path.
 
     Args:
         name_or_path: One of `names()`, or a path. A name wins over a folder of the same name; write `./name` for
@@ -37,7 +38,7 @@ def load(name_or_path: str | Path, root: Root = None, split: str | None = None) 
         module = name.replace("-", "_")
         return _call(module, root, split)
     path = expanded(name)
-    if is_folder(path):
+    if is_folder(path) or is_zip(path):
         return _call("folder", path, split)
     if is_file(path):
         return _call("arrays", path, split)

@@ -7,6 +7,7 @@ from types import ModuleType
 from innerloop.core.context import Root
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded
+from innerloop.tasks.columns import TableOptions
 from innerloop.tasks.texts.splits import Texts, TextSplits, from_file
 
 __all__ = ["TextSplits", "Texts", "load", "module", "names"]
@@ -23,19 +24,26 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
-def load(name_or_path: str, root: Root = None, scheme: str | None = None) -> TextSplits:
+def load(
+    name_or_path: str, root: Root = None, scheme: str | None = None, options: TableOptions = TableOptions()
+) -> TextSplits:
     """Read a data set by name, or a table of texts and labels by path.
 
     Args:
-        name_or_path: One of `names()`, or a `.csv`, `.tsv`, `.jsonl` or `.ndjson` file.
+        name_or_path: One of `names()`, or a table (`tasks.tables.SUFFIXES`).
         root: The data root.
         scheme: Which split of the classes, where a data set has several.
+        options: How a table is read.
 
     Raises:
         InputError: It cannot be read, or has no such split.
     """
     if name_or_path in names():
+        if options != TableOptions():
+            raise InputError(
+                f"{name_or_path} is read in one way only: leave out options of tables, such as --text-column"
+            )
         return module(name_or_path).read(root, scheme)
     if scheme is not None:
         raise InputError(f"{name_or_path} is split in one way only: leave out --split-scheme {scheme}")
-    return from_file(expanded(name_or_path))
+    return from_file(expanded(name_or_path), options)

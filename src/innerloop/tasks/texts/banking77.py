@@ -5,10 +5,11 @@ train, 25 to validate, 27 to test. The published training and test sentences are
 """
 
 from innerloop.core.context import Root
+from innerloop.tasks.columns import TableOptions
 from innerloop.tasks.texts.splits import Texts, TextSplits, by_lists, located, read_table
 
 _URL = "https://github.com/PolyAI-LDN/task-specific-datasets/tree/master/banking_data"
-_COLUMNS = ("text", "category")
+_COLUMNS = TableOptions(text_column="text", label_column="category")
 
 
 def read(root: Root = None, scheme: str | None = None) -> TextSplits:

@@ -10,11 +10,11 @@ from innerloop.core.context import Root
 from innerloop.core.errors import InputError
 from innerloop.core.names import unified
 from innerloop.tasks import cache, tables
+from innerloop.tasks.columns import TableOptions
 from innerloop.tasks.pool import default_sizes
 
 SCHEMES = ("1", "2", "3", "4", "5")
 """The five splits of the classes that few-shot intent papers use."""
-_NEEDED = ("text", "label")
 
 
 class Texts(NamedTuple):
@@ -76,13 +76,17 @@ def by_lists(dataset: str, whole: Texts, folder: Path, scheme: str | None) -> Te
     return TextSplits(dataset, *parts)
 
 
-def from_file(path: Path) -> TextSplits:
-    """A CSV or JSONL file with `text` and `label`, its classes cut 60/20/20 by a seeded shuffle.
+def from_file(path: Path, options: TableOptions = TableOptions()) -> TextSplits:
+    """A table of texts and their classes, which are cut 60/20/20 by a seeded shuffle.
+
+    Args:
+        path: See `tasks.tables`.
+        options: How it is read.
 
     Raises:
         InputError: It cannot be read, a text or label is missing, or there are fewer than three classes.
     """
-    whole = read_table(path)
+    whole = read_table(path, options)
     classes = sorted(set(whole.labels))
     sizes = default_sizes(len(classes))
     order, parts, start = random.permutation(random.mix(0, 0), len(classes)).tolist(), [], 0
@@ -92,12 +96,12 @@ def from_file(path: Path) -> TextSplits:
     return TextSplits(path.stem, *parts)
 
 
-def read_table(path: Path, needed: tuple[str, str] = _NEEDED) -> Texts:
-    """Texts and labels of a CSV or JSONL file; what is empty or of another kind is refused.
+def read_table(path: Path, options: TableOptions = TableOptions()) -> Texts:
+    """Texts and labels of a table; what is empty or of another kind is refused.
 
     Args:
         path: The file.
-        needed: Names of the column of texts and of that of labels.
+        options: How it is read.
 
     Raises:
         InputError: It cannot be read, or a text or label is missing.
@@ -105,15 +109,14 @@ def read_table(path: Path, needed: tuple[str, str] = _NEEDED) -> Texts:
     texts, labels = list[str](), list[str]()
     try:
         with path.open("rb") as file:
-            read = tables.json_rows if tables.is_jsonl(path) else tables.csv_rows
-            for row in read(tables.open_text(file, str(path)), str(path), needed):
-                place = f"{path}, line {row.line}"
-                texts.append(_words(row.cells[needed[0]], needed[0], place))
-                labels.append(_words(row.cells[needed[1]], needed[1], place))
+            for row in tables.rows(file, str(path), "texts", options):
+                place = f"{path}, {row.place}"
+                texts.append(_words(row.example, "text", place))
+                labels.append(_words(row.label, "label", place))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if not texts:
-        raise InputError(f"{path} holds no example below its header: add lines with {' and '.join(needed)}")
+        raise InputError(f"{path} holds no example below its header: add lines with text and label")
     labels = unified(labels)
     twice = next((label for label, count in Counter(labels).items() if count < 2), None)
     if twice is not None:
@@ -141,7 +144,7 @@ def located(root: Root, folder: str, file: str, url: str) -> Path:
 
 def _words(cell: object, column: str, place: str) -> str:
     """A text or label; whole numbers are labels too."""
-    if isinstance(cell, int) and not isinstance(cell, bool) and column != _NEEDED[0]:
+    if isinstance(cell, int) and not isinstance(cell, bool) and column == "label":
         return str(cell)
     if isinstance(cell, str) and cell.strip():
         return cell.strip()
