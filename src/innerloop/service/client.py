@@ -176,10 +176,10 @@ class Client:
                     continue
                 raise ServiceError(f"{self.url} gives no answer: {error or type(error).__name__}") from error
             # Retry-After says that nothing was done, or that what was done is known by the name of the change.
-            wait = wait(answer)
-            if wait is None or not left:
+            seconds = wait(answer)
+            if seconds is None or not left:
                 break
-            time.sleep(wait)
+            time.sleep(seconds)
         if answer.is_success:
             return answer
         raise ServiceError(message_of(answer), answer.status_code)
