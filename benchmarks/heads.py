@@ -28,6 +28,7 @@ from innerloop.tasks.cache import data_folder
 PLACE = Path(__file__).with_name("heads.json")
 DRAWS = 5
 SHOTS = {"banking77": (5, 10, 50), "clinc150": (10,)}
+EVERY: tuple[heads.Head, ...] = (*heads.SIMPLEST_FIRST, "auto")
 Sentences = Sequence[tuple[str, str]]
 
 
@@ -68,7 +69,7 @@ def measure(name: str, dataset: str) -> dict[str, Any]:
     queries = encoder.encode([text for text, _ in test])
     results: dict[str, Any] = {}
     for shots in SHOTS[dataset]:
-        for head in (*heads.SIMPLEST_FIRST, "auto"):
+        for head in EVERY:
             scores, seconds, taken = [], [], []
             for seed in range(DRAWS):
                 x, labels = rows[chosen[shots, seed]], y[chosen[shots, seed]]

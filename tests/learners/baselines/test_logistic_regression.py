@@ -26,10 +26,11 @@ def test_it_is_scikit_learns(C):
         np.testing.assert_allclose(logits.softmax(-1).numpy(), oracle.predict_proba(q), atol=1e-5)
 
 
-def test_it_has_converged_on_classes_that_overlap_and_in_many_dimensions():
+@pytest.mark.parametrize("width", [64, 200])  # fewer numbers than there are rows, and more
+def test_it_has_converged_on_classes_that_overlap_and_in_many_dimensions(width):
     g = torch.Generator().manual_seed(0)
     y = torch.arange(12).repeat_interleave(7)
-    x = torch.randn(12, 64, generator=g)[y] + 2 * torch.randn(len(y), 64, generator=g)
+    x = torch.randn(12, width, generator=g)[y] + 2 * torch.randn(len(y), width, generator=g)
     learner = LogisticRegression(C=100.0)
     adapted = learner.adapt({}, labelled(x, y, 12))
     rows = torch.cat([torch.nn.functional.normalize(x), torch.ones(len(x), 1)], 1).double()
