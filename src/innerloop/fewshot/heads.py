@@ -55,7 +55,7 @@ class Choice:
     head: Head
     """What `asked` came to."""
     accuracy: Mapping[str, float]
-    """Of every head that was tried, on the same held-out examples of the support."""
+    """Share named correctly by every head that was tried, on the same held-out examples of the support."""
     examples: int
     """How many those were."""
 

@@ -25,7 +25,7 @@ class TaskInfo:
     calibration: dict[str, Any] | None
     """Temperature, threshold, coverage and what else was measured; None until it was adapted."""
     head: dict[str, Any] | None = None
-    """Of a frozen encoder: what was asked for, and once it was adapted what it came to and why."""
+    """What was asked for of a frozen encoder, and once it was adapted what it came to and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
