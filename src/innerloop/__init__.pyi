@@ -17,6 +17,7 @@ from innerloop.fewshot.classifier import NONE as NONE
 from innerloop.fewshot.classifier import FewShotClassifier as FewShotClassifier
 from innerloop.learners.baselines.fine_tune import FineTune as FineTune
 from innerloop.learners.baselines.linear_probe import LinearProbe as LinearProbe
+from innerloop.learners.baselines.logistic_regression import LogisticRegression as LogisticRegression
 from innerloop.learners.baselines.multi_task import MultiTask as MultiTask
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid as NearestCentroid
 from innerloop.learners.baselines.self_supervised import SelfSupervised as SelfSupervised
@@ -24,6 +25,7 @@ from innerloop.learners.baselines.self_training import SelfTraining as SelfTrain
 from innerloop.learners.baselines.simple_shot import SimpleShot as SimpleShot
 from innerloop.learners.closed_form.logistic import LRD2 as LRD2
 from innerloop.learners.closed_form.r2d2 import R2D2 as R2D2
+from innerloop.learners.closed_form.ridge_discriminant import RidgeDiscriminant as RidgeDiscriminant
 from innerloop.learners.gradient.anil import ANIL as ANIL
 from innerloop.learners.gradient.imaml import IMAML as IMAML
 from innerloop.learners.gradient.learned_rates import LearnedRates as LearnedRates

@@ -109,7 +109,9 @@ def test_odd_names_in_an_odd_world(folder, world):
     expected = ["0"] * len(WELL) + ["2"] * len(BADLY)
     assert codes == expected, [part[-600:] for part, a, b in zip(parts, codes, expected, strict=True) if a != b]
     for words, part in zip(BADLY, parts[len(WELL) :], strict=True):
-        messages = [line for line in part.splitlines() if line.startswith("innerloop: ")]
+        lines = [line for line in part.splitlines() if line.startswith("innerloop: ")]
+        # How a file was read is said besides what is wrong in it.
+        messages = [line for line in lines if "--encoding names another" not in line]
         assert len(messages) == 1 and "Traceback" not in part, (words, part)
 
 

@@ -127,7 +127,7 @@ def is_head(learner: Learner, head: Head) -> bool:
 def quick(learner: Learner) -> Learner:
     """The learner as it is asked about examples left out: it has not converged as far as the one that answers."""
     if isinstance(learner, LogisticRegression):
-        return replace(learner, tolerance=1e-4, precision="float32")  # the tolerance that scikit-learn has
+        return replace(learner, tolerance=1e-4, solver_precision="float32")  # the tolerance that scikit-learn has
     return learner
 
 

@@ -42,7 +42,7 @@ class LogisticRegression(EpisodicClassifier[LinearModel]):
     """The most steps of L-BFGS."""
     tolerance: Positive = 1e-6
     """The largest entry of the mean gradient at which it ends; scikit-learn's `tol`, which is 1e-4 there."""
-    precision: Literal["float64", "float32"] = "float64"
+    solver_precision: Literal["float64", "float32"] = "float64"
     """What is computed in; the model is of the rows' type."""
 
     def init(self, seed: int) -> Params:
@@ -51,7 +51,7 @@ class LogisticRegression(EpisodicClassifier[LinearModel]):
     def adapt(self, params: Params, support: Batch) -> LinearModel:
         rows = flat(support.x)
         x = with_ones(normalize(rows)) * weights(support.y, support.mask)[:, None]
-        x = x.to(getattr(torch, self.precision))
+        x = x.to(getattr(torch, self.solver_precision))
         member = membership(support.y, ways(support), support.mask, x.dtype)  # [n, ways]
         present, decay = member.sum(0) > 0, torch.as_tensor(1 / self.C, dtype=x.dtype, device=x.device)
         weight = softmax_regression(x, member, present, decay, self.solver_steps, self.tolerance)
