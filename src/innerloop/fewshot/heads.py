@@ -119,9 +119,7 @@ def checked(head: Any, name: str, own: Head | None) -> Head | None:
 
 def is_head(learner: Learner, head: Head) -> bool:
     """Whether a learner is what a head stands for."""
-    return (
-        type(learner) is {"centroid": NearestCentroid, "ridge": RidgeDiscriminant, "linear": LogisticRegression}[head]
-    )
+    return type(learner) is _LEARNERS[head]
 
 
 def quick(learner: Learner) -> Learner:
