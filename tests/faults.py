@@ -29,8 +29,8 @@ class Outcome:
 
     status: int
     """Exit status; below 0: the signal that ended it."""
-    writes: int
-    """How many it began."""
+    writes: str
+    """A letter for each that it began: o opens a file to write, f is an fsync of one, - anything else."""
     printed: str
     """On standard output and error."""
 
@@ -41,7 +41,7 @@ class _Injector:
     kind: Kind
     at: int
     tally: str
-    writes: int = 0
+    writes: str = ""
 
     def watch(self, name: str, owner: Any, path_of: Callable[..., Any]) -> None:
         original = getattr(owner, name)
@@ -50,26 +50,29 @@ class _Injector:
             path = path_of(*args, **kwargs)
             if path is None or not f"{os.path.abspath(os.fsdecode(path))}{os.sep}".startswith(self.folder):
                 return original(*args, **kwargs)
-            self._begin(args[0] if name == "fsync" else None)
+            self._begin(name, args[0])
             result = original(*args, **kwargs)
-            if self.kind == "after" and self.writes == self.at:
+            if self.kind == "after" and len(self.writes) == self.at:
                 self._die()
             return result
 
         setattr(owner, name, wrapped)
 
-    def _begin(self, handle: int | None) -> None:
-        self.writes += 1
+    def _begin(self, name: str, target: Any) -> None:
+        is_file = name == "fsync" and os.path.isfile(_name(target))
+        self.writes += "o" if name == "open" else "f" if is_file else "-"
         tally = _os_open(self.tally, os.O_WRONLY | os.O_CREAT)
-        os.write(tally, str(self.writes).encode())
+        os.write(tally, self.writes.encode())
         os.close(tally)
-        if self.kind in _ERRORS and self.writes >= self.at:
+        if self.kind in _ERRORS and len(self.writes) >= self.at:
             number = _ERRORS[self.kind]
             raise OSError(number, os.strerror(number))
-        if self.writes == self.at and self.kind == "torn" and handle is not None and os.path.isfile(_name(handle)):
-            os.truncate(_name(handle), max(0, os.fstat(handle).st_size - 3))
+        if len(self.writes) != self.at:
+            return
+        if self.kind == "torn" and is_file:
+            os.truncate(_name(target), max(0, os.fstat(target).st_size - 3))
             self._die()
-        if self.writes == self.at and self.kind == "before":
+        if self.kind == "before":
             self._die()
 
     def _die(self) -> None:
@@ -129,5 +132,5 @@ def run(action: Callable[..., int], *arguments: Any, folder: Path, kind: Kind = 
     process.start()
     process.join(300)
     assert process.exitcode is not None, "it hangs"
-    writes = int(Path(tally).read_text()) if Path(tally).exists() else 0
+    writes = Path(tally).read_text() if Path(tally).exists() else ""
     return Outcome(process.exitcode, writes, Path(log).read_text())
