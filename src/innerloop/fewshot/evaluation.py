@@ -148,10 +148,10 @@ def cross_validate(
         trained, has_threshold = _without(task, held)
         thresholds &= has_threshold
         x = task.rows[torch.tensor(held)]
-        given = classifier.holding(trained).answers(Rows(x))
+        fold_answers = classifier.holding(trained).answers(Rows(x))
         nearest = nearest_examples(trained, x, _NEAREST, members)
         for i, row in enumerate(held):
-            answers[row] = (given.probabilities[i], bool(given.accepted[i]))
+            answers[row] = (fold_answers.probabilities[i], bool(fold_answers.accepted[i]))
             neighbours[row] = nearest[i]
         progress(fold + 1, folds)
     asked = _Asked(
