@@ -63,7 +63,7 @@ class Evaluations:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def forget(self, task: int) -> None:
-        """Let those of a task go, of which an example was erased."""
+        """Let those of a task go, which was changed for good or deleted."""
         self._latest.pop(task, None)
         self._kept.forget(lambda key, _: isinstance(key, tuple) and key[0] == task)
 
@@ -77,7 +77,8 @@ class Evaluations:
         content = self._kept.find(key)
         if content is None:
             content = await self._computed(key, lambda: adapted.evaluation(task.name, self._go_on))
-        earlier = [v for v in self._latest.get(task.id, ()) if v < task.version]
+        # Copied at once: the thread that evaluates adds to it.
+        earlier = [v for v in tuple(self._latest.get(task.id, ())) if v < task.version]
         before = self._kept.find((task.id, max(earlier))) if earlier else None
         previous = None if before is None else {"version": max(earlier), "accuracy": before["accuracy"]}
         shown = {name: value for name, value in content.items() if name != "bytes"}

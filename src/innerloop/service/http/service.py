@@ -105,15 +105,13 @@ class Service:
         """Forget a task."""
         task = await self.threads.change(store.delete, name)
         # Another worker keeps its copy until newer tasks push it out; ids are never given twice, so it answers nobody.
-        self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task.id)
-        self._evaluations.forget(task.id)
+        self._forget(task.id)
 
     async def erase_task(self, store: Store, name: str) -> None:
         """Forget a task, also what is in memory of it, and overwrite its bytes in every file of the store."""
         try:
             task = await self.threads.change(erase_task, store, name)
-            self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task.id)
-            self._evaluations.forget(task.id)
+            self._forget(task.id)
             await self.threads.change(self.recent.erase, task.id)
         finally:  # also where it was deleted before, and something held the files then
             await self.threads.change(self.store.database.scrub)
@@ -125,8 +123,7 @@ class Service:
         try:
             return await self.threads.change(erase, store, name, example, expected, bare)
         finally:  # also where it was erased before, and something held the files then
-            self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task.id)
-            self._evaluations.forget(task.id)
+            self._forget(task.id)
             await self.threads.change(self.recent.erase, task.id)
             await self.threads.change(self.store.database.scrub)
 
@@ -221,6 +218,11 @@ class Service:
         """Bring gauges up to date."""
         self.metrics.waiting.set(self.batcher.items)
         self.metrics.adapted.set(len(self._adapted))
+
+    def _forget(self, task: int) -> None:
+        """Let what is in memory of a task go, by its id."""
+        self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task)
+        self._evaluations.forget(task)
 
     async def _measured(self, task: Task, classes: dict[str, int]) -> Measured | None:
         if len(classes) > 1:
