@@ -11,7 +11,7 @@ import pytest
 from innerloop.core import allocator
 
 WORK = """
-import json, resource, sys
+import json, resource, statistics, sys
 from innerloop.core.allocator import keep_memory
 changed = keep_memory() if "keep" in sys.argv else None
 import torch
@@ -23,21 +23,24 @@ from innerloop.nn.conv4 import Conv4
 torch.set_num_threads(1)
 learner = MAML(model=Conv4(channels=3, size=28, width=16, outputs=2))
 batch = Batch(torch.rand(4, 16, 3, 28, 28), torch.arange(2).repeat(4, 8))
-params, found = learner.init(0), {}
+params, faults = learner.init(0), {}
 for name, plan in {"loop": Plan("loop"), "vmap": Plan("vmap"), "threads": Plan("threads", chunk=2, threads=2)}.items():
-    for step in range(6):
+    counts = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
+    for step in range(8):
         meta_gradient(learner, params, Episode(batch, batch), plan)
-        if step == 2:
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    found[name] = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-print(json.dumps([changed, found]))
+        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    faults[name] = statistics.median(after - before for before, after in zip(counts[3:], counts[4:]))
+print(json.dumps([changed, faults]))
 """
 CHOICES = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 GLIBC = sys.platform.startswith("linux") and platform.libc_ver()[0] == "glibc"
 
 
 def faults(*words: str) -> tuple[bool | None, dict[str, int]]:
-    """Whether the allocator was changed, and the page faults of three meta-steps by every plan."""
+    """Whether the allocator was changed, and the page faults of a usual meta-step by every plan.
+
+    The median of five: a heap may still grow once, which is no fault of every step.
+    """
     clean = {k: v for k, v in os.environ.items() if not k.startswith(CHOICES)}
     done = subprocess.run([sys.executable, "-c", WORK, *words], env=clean, capture_output=True, text=True, check=True)
     return tuple(json.loads(done.stdout))
@@ -47,7 +50,7 @@ def faults(*words: str) -> tuple[bool | None, dict[str, int]]:
 def test_page_faults_vanish():
     (_, plain), (changed, kept) = faults(), faults("keep")
     assert changed
-    assert sum(plain.values()) > 10_000, "otherwise this measures nothing"
+    assert sum(plain.values()) > 3_000, "otherwise this measures nothing"
     assert sum(kept.values()) < sum(plain.values()) / 5, (plain, kept)
 
 
