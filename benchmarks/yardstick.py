@@ -213,11 +213,16 @@ def page(rows: dict[str, Any]) -> str:
 
 
 def _provenance(rows: dict[str, Any]) -> str:
-    """When and on what the rows were measured."""
-    dates = sorted({row["date"] for row in rows.values()})
-    found = [row["machine"] for row in rows.values()]
-    machines = sorted({f"{m['processor']}, {m['cores']} cores, torch {m['torch']}" for m in found})
-    return f"{ONE_TRAINING}; measured on {', '.join(dates)}, on one core of: {'; '.join(machines)}."
+    """When and on what the rows were measured: most of them, and by name those that were measured otherwise."""
+    names = {job.key: job.entry.name for job in jobs()}
+    groups: dict[str, list[str]] = {}
+    for key, row in rows.items():
+        m = row["machine"]
+        where = f"one core of {m['processor']}, {m['cores']} cores, torch {m['torch']}"
+        groups.setdefault(f"{row['date']} on {where}", []).append(names.get(key, key))
+    most, *others = sorted(groups, key=lambda group: -len(groups[group]))
+    said = [f"; {', '.join(dict.fromkeys(groups[group]))} on {group}" for group in others]
+    return f"{ONE_TRAINING}; measured on {most}{''.join(said)}."
 
 
 def _remark(row: dict[str, Any]) -> str:
