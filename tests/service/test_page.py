@@ -147,6 +147,27 @@ def test_an_answer_says_why_and_a_task_how_good_it_is(page, address, tmp_path):
     section.get_by_text("This is of version").wait_for()
     section.get_by_role("button", name="Measure again").click()
     section.get_by_text("worse than before").wait_for()
+    # The crosses that were taught as circles are pointed at.
+    doubt = section.locator(".doubts li", has_text="taught as circle, looks like cross").first
+    version = task.show().version
+    doubt.get_by_role("button", name="It is cross").click()
+    facts(page, f"version {version + 1}")
+    assert task.show().classes["cross"] == 5
+
+
+def test_it_says_which_of_many_to_label_next(page, address, tmp_path):
+    task = taught(address, "next", tmp_path, count=2)
+    page.goto("/#/tasks/next")
+    section = page.get_by_role("region", name="What to label next")
+    files = [file for shape in SHAPES for file in draw(tmp_path, shape, 3, seed=5)]
+    section.get_by_label("Choose pictures without labels").set_input_files(files)
+    section.get_by_role("button", name="Pick 10 of them").click()
+    section.locator(".answer").nth(9).wait_for()
+    assert section.locator(".answer").count() == 10 and section.locator(".pending li").count() == len(files) - 10
+    first = section.locator(".answer").first
+    first.get_by_role("button", name="circle", exact=True).click()
+    first.get_by_text("Learned as circle").wait_for()
+    assert task.show().classes["circle"] == 3
 
 
 def test_an_example_is_relabelled_and_deleted_and_a_class_removed(page, address, tmp_path):
@@ -385,6 +406,14 @@ def test_runs_are_drawn_and_compared(page):
     assert not page.get_by_label("Show hasty").is_checked() and page.get_by_label("Show shapes").is_checked()
     # A style that plotly carries for maps is refused; nothing of ours is, and nothing is fetched from elsewhere.
     assert all(str(name).endswith("plotly.min.js") for name in page.evaluate("window.refused")) and not outside
+
+
+def test_the_api_is_described_without_a_network(page, address):
+    outside: list[str] = []
+    page.on("request", lambda request: outside.append(request.url) if not request.url.startswith(address) else None)
+    page.goto("/docs")
+    page.locator(".opblock", has_text="/api/tasks/{name}/predict").first.wait_for()
+    assert not outside
 
 
 def test_a_run_is_shown_by_its_own_number(page, tmp_path):

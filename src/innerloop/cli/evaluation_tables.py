@@ -65,8 +65,10 @@ def _show_errors(result: Evaluation, errors: tuple[Error, ...]) -> None:
     """Three lines each: in columns of a screen, names of classes would be folded to a few letters."""
     if not errors:
         return
+    # What contradicts all others of its class may have been given to it by mistake.
+    labels = "; look at their labels" if result.folds is not None else ""
     shown = f"{len(errors)} of the " if len(errors) < result.wrong else ""
-    print(f"{shown}{result.wrong} wrong answer{'s' * (result.wrong > 1)}, the most confident first:")
+    print(f"{shown}{result.wrong} wrong answer{'s' * (result.wrong > 1)}, the clearest first{labels}:")
     for error in errors:
         example = printable(error.example)
         short = example if len(example) <= _LONGEST else example[: _LONGEST - 1] + "…"

@@ -32,6 +32,7 @@ GROUPS = {
         "adapt": "teach new classes to a run or an encoder, from a few pictures, texts or rows each",
         "predict": "name the class of pictures, texts or rows, with what `adapt` wrote",
         "evaluate": "how good a file of `adapt` is, on labelled examples or by cross-validation on its own",
+        "suggest": "which of many examples without labels to label next, so that a file of `adapt` learns most",
         "add": "teach a file of `adapt` more examples or more classes",
         "drop": "take a class out of a file of `adapt`",
         "undo": "take a file of `adapt` back to an earlier version",

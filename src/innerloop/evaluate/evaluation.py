@@ -32,6 +32,8 @@ class Error:
 
     example: str
     """A path, a text, or its number."""
+    number: int | None
+    """Its place in its class, from 1, of an example that the task was taught."""
     truth: str
     known: bool
     """Whether the task was taught the true class."""
@@ -70,7 +72,8 @@ class Evaluation:
     strangers: dict[str, Share]
     """Examples of classes that the task does not know, and how many of each are taken for one of its classes."""
     errors: tuple[Error, ...]
-    """The most confident ones of `wrong`."""
+    """Of `wrong` those whose answer is furthest more probable than the truth. Of examples that were taught, those whose
+    own label may be wrong."""
     wrong: int
     """How many answers are wrong, to strangers too where "none of these" can be answered."""
     notes: tuple[str, ...] = ()

@@ -1,11 +1,13 @@
 """From labelled examples to a portable file, from that to answers, and to a file that knows more or less."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from innerloop.core import files
 from innerloop.core.context import Context
@@ -14,11 +16,17 @@ from innerloop.core.names import printable
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import evaluation, examples
 from innerloop.fewshot import export as graphs
-from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.fewshot.classifier import FewShotClassifier, Rows
 from innerloop.fewshot.file import read as read_task
 from innerloop.fewshot.heads import Head
 from innerloop.fewshot.reading import called
+from innerloop.fewshot.repeats import repeats, sentences
+from innerloop.fewshot.suggestions import suggest as choose
+from innerloop.fewshot.task import Task
 from innerloop.tasks.columns import TableOptions
+from innerloop.tasks.notices import warn
+
+_T = TypeVar("_T")
 
 
 def adapt(
@@ -42,8 +50,8 @@ def adapt(
         table: How a table of examples is read.
 
     Returns:
-        The file, the number of examples of each class, the calibration, and the seconds it took once the source was
-        loaded and the examples were found, in plain JSON.
+        The file, the number of examples of each class, the calibration, the seconds it took once the source was
+        loaded and the examples were found, and what was taught more than once, in plain JSON.
 
     Raises:
         InputError: They do not fit together; nothing is written.
@@ -58,7 +66,8 @@ def adapt(
     classifier.fit(raw, labels)
     seconds = time.perf_counter() - start
     classifier.save(out)
-    return _summary(out, classifier) | {"seconds": seconds, "learner": type(classifier.learner).__name__}
+    about = {"seconds": seconds, "learner": type(classifier.learner).__name__}
+    return _summary(out, classifier) | about | _repeats(classifier.task)
 
 
 def add(
@@ -78,9 +87,10 @@ def add(
     with files.locked(Path(file)):  # from reading to writing: of two at once, the second adds to what the first wrote
         classifier = _file(file, context)
         raw, labels = examples.labelled(data, classifier.kind, table)
+        before = len(classifier.task.rows)
         classifier.partial_fit(raw, labels)
         classifier.save(file)
-    return _summary(file, classifier)
+    return _summary(file, classifier) | _repeats(classifier.task, before)
 
 
 def drop(file: str | Path, label: str, context: Context = Context()) -> dict[str, Any]:
@@ -178,7 +188,7 @@ def predictions(
                 # Rows are numbered over all places, since they have no other name.
                 count += 1
     if unread and not count:
-        raise InputError(unread[0] + (f" ({len(unread) - 1} more are like it)" if len(unread) > 1 else ""))
+        raise _none(unread)
 
 
 def _answered(
@@ -192,26 +202,37 @@ def _answered(
         reasons = ([other.to_json() for other in near] for near in classifier.explain(asked, explain))
         return [answer | {"nearest": nearest} for answer, nearest in zip(answers, reasons, strict=True)]
 
+    return _readable(classifier, part, entries, unread)
+
+
+def _readable(
+    classifier: FewShotClassifier, part: examples.Chunk, work: Callable[[Any], Sequence[_T]], unread: list[str] | None
+) -> Iterator[tuple[Any, _T]]:
+    """What `work` makes of every example of a part that can be read, beside it; see `predictions`."""
     try:
-        answers = entries(part)
+        results = work(part)
     except InputError:
         if unread is None or classifier.kind != "pictures" or isinstance(part, np.ndarray):
             raise
         # Alone a picture gets the answer that it gets among others.
         for one in part:
             try:
-                yield one, entries([one])[0]
+                yield one, work([one])[0]
             except InputError as error:
                 unread.append(str(error))
         return
-    yield from zip(part, answers, strict=True)
+    yield from zip(part, results, strict=True)
+
+
+def _none(unread: list[str]) -> InputError:
+    return InputError(unread[0] + (f" ({len(unread) - 1} more are like it)" if len(unread) > 1 else ""))
 
 
 def evaluate(
     file: str | Path,
     data: str | Path | None = None,
     *,
-    worst: int = evaluation.WORST,
+    worst: int | None = None,
     context: Context = Context(),
     table: TableOptions = TableOptions(),
     progress: evaluation.Progress = lambda done, total: None,
@@ -221,7 +242,7 @@ def evaluate(
     Args:
         file: What `adapt` wrote; it is not changed.
         data: Labelled examples that it has not learned from, see `examples.labelled`; None: its own.
-        worst: How many wrong answers are shown.
+        worst: How many wrong answers are shown; None: 20, or more where they are its own.
         context: What the file may name.
         table: How a table of examples is read.
         progress: Called while it goes on.
@@ -234,7 +255,49 @@ def evaluate(
         return evaluation.cross_validate(classifier, name=str(file), worst=worst, progress=progress)
     raw, labels = examples.labelled(data, classifier.kind, table)
     place = "standard input" if str(data) == examples.STDIN else str(data)
+    worst = evaluation.WORST if worst is None else worst
     return evaluation.evaluate(classifier, raw, labels, name=str(file), data=place, worst=worst, progress=progress)
+
+
+def suggest(
+    file: str | Path,
+    data: Sequence[str | Path],
+    n: int = 10,
+    context: Context = Context(),
+    table: TableOptions = TableOptions(),
+    unread: list[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Which examples to label next, so that a file learns most from them, the most telling first.
+
+    Args:
+        file: What `adapt` wrote; it is not changed.
+        data: Where examples are, see `examples.unlabelled`; `-`: standard input.
+        n: How many; fewer where there are fewer.
+        context: What the file may name.
+        table: How a table of examples is read.
+        unread: As of `predictions`.
+
+    Returns:
+        For each its path, text or row, what the task takes it for, and the next class, in plain JSON.
+
+    Raises:
+        InputError: An example cannot be read, or there is none that can.
+    """
+    classifier = _file(file, context)
+    known: list[Any] = []
+    rows: list[Tensor] = []
+    for place in data:
+        for part in examples.unlabelled(place, classifier.kind, table=table, unread=unread):
+            for one, row in _readable(classifier, part, lambda some: list(classifier.rows(some)), unread):
+                known.append(len(known) if isinstance(one, np.ndarray) else called(one, len(known)))
+                rows.append(row)
+    if unread and not rows:
+        raise _none(unread)
+    if not rows:
+        raise InputError("there is no example to choose from: give unlabelled ones")
+    key = "row" if isinstance(known[0], int) else "path" if classifier.kind == "pictures" else "text"
+    chosen = choose(classifier, Rows(torch.stack(rows)), n)
+    return [one.to_json() | {key: known[one.index]} for one in chosen]
 
 
 def export(
@@ -293,6 +356,14 @@ def _summary(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
         "calibration": classifier.calibration_.to_json(),
         "head": classifier.show()["head"],
     }
+
+
+def _repeats(task: Task, since: int = 0) -> dict[str, Any]:
+    """What was taught more than once, which is also said: a slip of the hand, or a label that is wrong."""
+    said = sentences(repeats(task, since))
+    for sentence in said:
+        warn(sentence)
+    return {"repeats": said}
 
 
 def changed(summary: dict[str, Any]) -> str:

@@ -17,15 +17,15 @@ from innerloop.fewshot.classifier import Examples, FewShotClassifier, Labels, Ro
 from innerloop.fewshot.history import Label
 from innerloop.fewshot.labels import labels, same_names
 from innerloop.fewshot.nearest import Neighbour, nearest_examples
+from innerloop.fewshot.repeats import as_taught_before, repeats, sentences
 from innerloop.fewshot.rows import floats
 from innerloop.fewshot.task import Task
 
 __all__ = ["Error", "Evaluation", "cross_validate", "evaluate"]
 
 FOLDS, WORST = 5, 20
+_TENTH = 10
 _NEAREST = 3
-_SAME = 1e-5
-"""Share of its largest number by which a row may differ from itself: encoders of texts round by company."""
 _CHUNK = 256
 """Examples that are asked at once."""
 _SHOWN = 5
@@ -45,6 +45,8 @@ class _Asked:
     accepted: Tensor
     examples: Callable[[int], str]
     """What example i is called."""
+    numbers: Callable[[int], int | None]
+    """Its number in its class, of an example that was taught."""
     nearest: Callable[[list[int]], list[list[Neighbour]]]
 
 
@@ -79,18 +81,20 @@ def evaluate(
     count = len(raw.x if isinstance(raw, Rows) else raw)
     truth = _names(labels(y, count, NONE), task)
     _check_classes(truth, task, data or "the examples")
+    taught = floats(task.rows[torch.tensor(task.taught[0], dtype=torch.long)]).flatten(1)
     parts, known = [], 0
     for start in range(0, count, _CHUNK):
         places = list(range(start, min(start + _CHUNK, count)))
         part = encoded_once(classifier, _some(raw, places))
         parts.append(classifier.answers(part))
-        known += _taught_before(task, classifier.rows(part))
+        known += int(as_taught_before(taught, classifier.rows(part).flatten(1)).sum())
         progress(start + len(places), count)
     asked = _Asked(
         truth=truth,
         probabilities=torch.tensor(np.concatenate([part.probabilities for part in parts]), dtype=torch.float64),
         accepted=torch.tensor(np.concatenate([part.accepted for part in parts])),
         examples=lambda i: _called(raw, i),
+        numbers=lambda i: None,
         nearest=lambda places: classifier.explain(_some(raw, places), _NEAREST),
     )
     method = f"{count:,} example{'s' * (count > 1)}" + (f" of {data}" if data else "")
@@ -108,7 +112,7 @@ def cross_validate(
     *,
     folds: int = FOLDS,
     name: str = "task",
-    worst: int = WORST,
+    worst: int | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Evaluation:
     """Ask a task about its own examples, each after learning from the others anew.
@@ -121,7 +125,8 @@ def cross_validate(
         classifier: After `fit` or `load`; it is not changed.
         folds: How many at most; a class with fewer examples is in fewer of them.
         name: What the task is called.
-        worst: How many wrong answers are shown.
+        worst: How many wrong answers are shown; None: a tenth of the examples, but no fewer than 20, among which
+            labels that are wrong themselves mostly are.
         progress: Called while it goes on.
 
     Raises:
@@ -159,11 +164,15 @@ def cross_validate(
         probabilities=torch.tensor(np.stack([answers[row][0] for row in rows]), dtype=torch.float64),
         accepted=torch.tensor([answers[row][1] or not thresholds for row in rows]),
         examples=lambda i: f"{label_of[rows[i]]} #{number_of[rows[i]]}",
+        numbers=lambda i: number_of[rows[i]],
         nearest=lambda places: [neighbours[rows[i]] for i in places],
     )
+    if worst is None:
+        worst = max(WORST, len(rows) // _TENTH)
     notes = []
     if single := [label for label in members if label not in several]:
         notes.append(f"classes of one example are taught and not asked: {_list(single)}")
+    notes += sentences(repeats(task))
     if not thresholds:
         notes.append('what is left without a fold is too little to say when to answer "none of these": it never is')
     method = f"{folds}-fold cross-validation on {len(rows):,} of its own examples"
@@ -183,15 +192,6 @@ def encoded_once(classifier: FewShotClassifier, part: Any) -> Any:
     if classifier.task.source.encoder is None or not isinstance(part, list):
         return part
     return Rows(classifier.rows(part), lambda i: classifier.rows([part[i]]))
-
-
-def _taught_before(task: Task, rows: Tensor) -> int:
-    """How many rows the task was taught, up to rounding."""
-    known = floats(task.rows[torch.tensor(task.taught[0], dtype=torch.long)]).flatten(1)
-    asked = rows.flatten(1)
-    nearest = known[torch.cdist(asked, known).argmin(1)]
-    apart = (asked - nearest).abs().amax(1)  # the distances above are too rounded to tell
-    return int((apart <= _SAME * nearest.abs().amax(1)).sum())
 
 
 def _without(task: Task, held: Sequence[int]) -> tuple[Task, bool]:
@@ -216,16 +216,22 @@ def _evaluation(
     if task.reject is None:
         wrong &= inside  # every stranger gets an answer then: that is told by their number
     confidence = asked.probabilities.amax(-1)
+    of_truth = asked.probabilities.gather(1, truth.clamp_min(0)[:, None])[:, 0]
+    # Where labels are wrong, they are among the first, as by the normalized margin of Northcutt, Jiang and Chuang 2021,
+    # https://arxiv.org/abs/1911.00068; its logarithm still tells apart what is all but certain.
+    other = torch.where(inside, of_truth, 1 - confidence).clamp_min(torch.finfo(of_truth.dtype).tiny)
+    against = confidence.log() - other.log()
     places = wrong.nonzero().flatten()
-    places = places[confidence[places].argsort(descending=True, stable=True)][:worst].tolist()
+    places = places[against[places].argsort(descending=True, stable=True)][:worst].tolist()
     errors = [
         Error(
             example=asked.examples(i),
+            number=asked.numbers(i),
             truth=asked.truth[i],
             known=bool(inside[i]),
             answer=classes[int(best[i])],
             probability=confidence[i].item(),
-            probability_of_truth=asked.probabilities[i, truth[i]].item() if bool(inside[i]) else None,
+            probability_of_truth=of_truth[i].item() if bool(inside[i]) else None,
             nearest=tuple(one.to_json() for one in nearest),
         )
         for i, nearest in zip(places, asked.nearest(places) if places else [], strict=True)

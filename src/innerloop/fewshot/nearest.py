@@ -67,16 +67,17 @@ def nearest_examples(
     features, known = task.features(rows).double(), known.double()
     nearest: list[list[Neighbour]] = []
     for part in features.split(max(1, _PAIRS // len(present))):
-        values, places = _distances(task, part, known).topk(min(n, len(present)), largest=False)
-        for distances, indices in zip(values.tolist(), places.tolist(), strict=True):
-            pairs = [(present[i], distance) for i, distance in zip(indices, distances, strict=True)]
+        values, places = distances(task, part, known).topk(min(n, len(present)), largest=False)
+        for apart, indices in zip(values.tolist(), places.tolist(), strict=True):
+            pairs = [(present[i], distance) for i, distance in zip(indices, apart, strict=True)]
             nearest.append(
                 [Neighbour(label=names[row][0], number=names[row][1], distance=d, row=row) for row, d in pairs]
             )
     return nearest
 
 
-def _distances(task: Task, asked: Tensor, known: Tensor) -> Tensor:
+def distances(task: Task, asked: Tensor, known: Tensor) -> Tensor:
+    """[n, m] how far n features lie from m: 1 - cosine where directions decide, otherwise Euclidean."""
     learner = task.source.learner
     # Frozen encoders were trained so that directions, not lengths, tell their rows apart.
     frozen = task.source.encoder is not None and not isinstance(getattr(learner, "encoder", None), Model)

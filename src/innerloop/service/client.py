@@ -22,9 +22,9 @@ import numpy as np
 from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.fewshot.heads import Head
-from innerloop.service.parts import Example, parts
+from innerloop.service.parts import Example, body, parts
 from innerloop.service.refusals import ServiceError, message_of, wait
-from innerloop.service.replies import Prediction, StoredExample, TaskInfo, Version, known, task_info
+from innerloop.service.replies import Prediction, StoredExample, TaskInfo, Version, known, prediction, task_info
 
 if TYPE_CHECKING:
     import httpx
@@ -288,15 +288,28 @@ class Task:
         """
         predictions = []
         for part, _ in parts(examples, self.kind):
-            kind = next(iter(part[0]))
-            body = {f"{kind}s" if kind != "features" else kind: [row[kind] for row in part]}
-            # It changes nothing, so that it may be sent again without a name.
-            params = {"explain": True} if explain else {}
-            answer = self.client.request("POST", f"{self._path}/predict", looks=True, params=params, json=body).json()
-            for p in answer["predictions"]:
-                more = {"label": p["class"], "version": answer["version"], "nearest": tuple(p.get("nearest", ()))}
-                predictions.append(known(Prediction, p | more))
+            answer = self._asked("predict", part, {"explain": True} if explain else {})
+            predictions += [prediction(p, answer["version"]) for p in answer["predictions"]]
         return predictions
+
+    def suggest(self, examples: Sequence[Example] | np.ndarray, n: int = 10) -> list[tuple[int, Prediction]]:
+        """Which of them to label next, the most telling first: their places, and what the task takes them for.
+
+        Of more than go into one request, those of every request are chosen among again. Raises as `predict` does.
+        """
+        chosen: list[tuple[int, Prediction]] = []
+        asked = list(parts(examples, self.kind))
+        for part, places in asked:
+            answer = self._asked("suggestions", part, {"n": n})
+            chosen += [(places[p["index"]], prediction(p, answer["version"])) for p in answer["suggestions"]]
+        if len(asked) < 2 or len(chosen) == len(examples):
+            return chosen
+        places = [place for place, _ in chosen]
+        return [(places[i], one) for i, one in self.suggest([examples[place] for place in places], n)]
+
+    def _asked(self, what: str, part: list[dict[str, Any]], params: dict[str, Any]) -> dict[str, Any]:
+        # It changes nothing, so that it may be sent again without a name.
+        return self.client.request("POST", f"{self._path}/{what}", looks=True, params=params, json=body(part)).json()
 
     def evaluate(self) -> dict[str, Any]:
         """How good it is, by cross-validation on its own examples: `accuracy`, `classes`, `confusion`, and so on.

@@ -48,6 +48,12 @@ def parts(examples: Sequence[Example] | np.ndarray, kind: str) -> Iterator[tuple
         yield rows, places
 
 
+def body(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """A request's worth of examples without labels, as the body of a request."""
+    kind = next(iter(rows[0]))
+    return {f"{kind}s" if kind != "features" else kind: [row[kind] for row in rows]}
+
+
 def _row(example: Example, kind: str) -> dict[str, Any]:
     if isinstance(example, bytes):
         return {"image": base64.b64encode(example).decode()}

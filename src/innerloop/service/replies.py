@@ -72,6 +72,12 @@ def task_info(task: dict[str, Any]) -> TaskInfo:
     return known(TaskInfo, task | {"classes": classes})
 
 
+def prediction(answer: dict[str, Any], version: int) -> Prediction:
+    """A prediction of its JSON."""
+    nearest = tuple(answer.get("nearest") or ())
+    return known(Prediction, answer | {"label": answer["class"], "version": version, "nearest": nearest})
+
+
 def known(kind: type[T], row: dict[str, Any]) -> T:
     """A row without what a newer service may say besides."""
     return kind(**{name: row[name] for name in kind.__dataclass_fields__ if name in row})  # pyright: ignore[reportAttributeAccessIssue]

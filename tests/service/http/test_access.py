@@ -9,13 +9,14 @@ from innerloop.core.errors import InputError
 from innerloop.service.store import keys
 from tests.service.served import WORDS, serving, teach
 
-OPEN = {"/", "/healthz", "/static/{name}", "/api/sources"}
+OPEN = {"/", "/docs", "/healthz", "/static/{name}", "/api/sources"}
 """Routes that say nothing of any task."""
 BODIES = {
     "/api/tasks": {"json": {"name": "theirs2", "source": WORDS}},
     "/api/tasks/import": {"files": {"file": ("theirs2.fewshot", b"x")}},
     "/api/tasks/{name}/examples": {"json": {"examples": [{"label": "a", "text": "a"}]}},
     "/api/tasks/{name}/predict": {"json": {"texts": ["a"]}},
+    "/api/tasks/{name}/suggestions": {"json": {"texts": ["a"]}},
     "/api/tasks/{name}/table": {"files": {"file": ("t.csv", b"text,label\na,b\n")}},
     "/api/tasks/{name}/feedback": {"json": {"text": "a", "label": "a"}},
     "/api/tasks/{name}/examples/{id}": {"json": {"label": "a"}},

@@ -444,5 +444,7 @@ def test_the_page_and_nothing_else_of_the_folder(tmp_path):
     with TestClient(create(Settings(store=str(tmp_path), sources=(PLAIN,), allow=("tests",)))) as client:
         client.base_url = "http://localhost"
         assert client.get("/static/plotly.min.js").headers["content-type"].startswith("text/javascript")
+        assert client.get("/static/swagger-ui.css").headers["content-type"].startswith("text/css")
+        assert "static/docs.js" in client.get("/docs").text
         for path in ("app.py", "..%2fapp.py", "%2e%2e%2fapp.py", "store.sqlite", "x.js", "%00.js"):
             refused(client.get(f"/static/{path}"), 404)

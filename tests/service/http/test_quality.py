@@ -8,6 +8,7 @@ import pytest
 
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.evaluation import cross_validate
+from innerloop.fewshot.suggestions import suggest
 from innerloop.service.http.adapted import Adapted
 from innerloop.service.limits import Limits
 from tests.service.served import PHOTOS, PLAIN, WORDS, picture, serving, teach
@@ -140,3 +141,31 @@ def test_the_document_says_so(tmp_path, path):
         document = client.get("/openapi.json").json()
     assert path in document["paths"]
     assert {"NeighbourOut", "EvaluationOut"} <= set(document["components"]["schemas"])
+
+
+def test_suggestions_are_those_of_python_and_can_be_taught_by_their_id(tmp_path):
+    with serving(tmp_path) as client:
+        taught(client)
+        (tmp_path / "t.fewshot").write_bytes(client.get("/api/tasks/t/download").content)
+        asked, _ = rows([1, 2], 4, seed=7)
+        body = {"features": asked.tolist()}
+        answer = client.post("/api/tasks/t/suggestions?n=3", json=body).json()
+        expected = suggest(FewShotClassifier.load(tmp_path / "t.fewshot", ("tests",)), asked, 3)
+        assert [one["index"] for one in answer["suggestions"]] == [one.index for one in expected]
+        assert [next(iter(one["probabilities"])) for one in answer["suggestions"]] == [one.answer for one in expected]
+        feedback = {"prediction": answer["suggestions"][0]["id"], "label": "new"}
+        assert client.post("/api/tasks/t/feedback", json=feedback).status_code == 201
+        assert len(client.post("/api/tasks/t/suggestions", json=body).json()["suggestions"]) == 8
+        for wrong in ("n=0", "n=1001", "n=x"):
+            assert client.post(f"/api/tasks/t/suggestions?{wrong}", json=body).status_code == 422
+        assert client.post("/api/tasks/none/suggestions", json=body).status_code == 404
+
+
+def test_wrong_answers_name_their_examples(tmp_path):
+    with serving(tmp_path) as client:
+        x, _ = taught(client)
+        wrong = [{"label": "a", "features": x[-1].tolist()}]
+        (id,) = client.post("/api/tasks/t/examples", json={"examples": wrong}).json()["ids"]
+        evaluation = client.get("/api/tasks/t/evaluation").json()
+        assert evaluation["errors"][0]["id"] == id and evaluation["errors"][0]["truth"] == "a"
+        assert "taught as different classes" in " ".join(evaluation["notes"])

@@ -26,6 +26,7 @@ from innerloop.fewshot.evaluation import Progress, cross_validate
 from innerloop.fewshot.nearest import Neighbour
 from innerloop.fewshot.rows import Rows, floats, read
 from innerloop.fewshot.sources import Source
+from innerloop.fewshot.suggestions import most_telling
 from innerloop.fewshot.task import Task
 from innerloop.service.http.cache import Cache
 from innerloop.service.http.errors import HTTPError
@@ -274,6 +275,12 @@ class Adapted:
     def nearest(self, rows: Sequence[np.ndarray], n: int) -> list[list[Neighbour]]:
         """The n taught examples that are nearest to each row."""
         return self._classifier.explain(Rows(_stacked(rows)), n)
+
+    def most_telling(self, answered: Sequence[tuple[np.ndarray, Answer]], n: int) -> list[int]:
+        """Places of the n examples, by their rows and answers, whose labels it would learn most from."""
+        probabilities = [[answer.probabilities[label] for label in self._labels] for _, answer in answered]
+        rows = _stacked([row for row, _ in answered])
+        return most_telling(self._classifier.task, rows, torch.tensor(probabilities, dtype=torch.float64), n)
 
     def evaluation(self, name: str, progress: Progress) -> dict[str, Any]:
         """How good it is by cross-validation on its own examples, in plain JSON, with the bytes that it takes.

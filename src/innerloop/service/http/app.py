@@ -14,7 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from innerloop.service.http import ending, read_routes, routes, table_routes
+from innerloop.service.http import ending, quality_routes, read_routes, routes, table_routes
 from innerloop.service.http.access import permitted
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
 from innerloop.service.http.guard import Guard, answer
@@ -52,7 +52,7 @@ def create(settings: Settings) -> FastAPI:
         version=metadata.version("innerloop"),
         description=_ABOUT,
         lifespan=lifespan,
-        docs_url=None,  # these pages load scripts from elsewhere
+        docs_url=None,  # these pages load scripts from elsewhere; ours is in read_routes
         redoc_url=None,
         dependencies=[Depends(permitted)],
         openapi_url=None,  # it would be written anew for everyone who asks
@@ -60,6 +60,7 @@ def create(settings: Settings) -> FastAPI:
     app.state.service = service
     app.include_router(routes.router)
     app.include_router(table_routes.router)
+    app.include_router(quality_routes.router)
     app.include_router(read_routes.router)
     app.add_middleware(Guard, service=service)
     for refusal in ANSWERED:

@@ -25,12 +25,13 @@ from innerloop.service.settings import LOOPBACK_NAMES
 from innerloop.service.store.keys import Key
 
 _LOG = logging.getLogger("innerloop.service")
+_ASKING = ("/predict", "/suggestions")
 _LOOKING = ("GET", "HEAD", "OPTIONS")
 _SENDING = ("POST", "PATCH")
 """Methods whose routes read a body; one that nobody reads would never begin a turn, which would be a way around it."""
 _HEALTH = "/healthz"
 """Takes no turn: a client that waits for its own work is no reason to take the server for dead and to end it."""
-_OPEN = ("/", _HEALTH, "/openapi.json", "/favicon.ico")
+_OPEN = ("/", "/docs", _HEALTH, "/openapi.json", "/favicon.ico")
 """Paths without data; anybody may fetch them."""
 _RATE = 50.0
 _GOOD = 1_000
@@ -125,7 +126,7 @@ class Guard:
         if wait := self._rate.wait(client):
             raise self._too_many(wait)
         # After the rate: what a key may not do counts as well.
-        looking = method in _LOOKING or (method == "POST" and path.endswith("/predict"))
+        looking = method in _LOOKING or (method == "POST" and path.endswith(_ASKING))
         if key is not None and key.scope != "write" and not looking:
             raise HTTPError(403, "this API key may only look and predict: changing something needs one of scope write")
         return client

@@ -37,10 +37,15 @@ def neighbours(asked: Sequence[tuple[np.ndarray, Adapted]]) -> list[list[Neighbo
 
 def described(task: str, one: Neighbour, known: Mapping[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
     """A taught example in plain JSON, with its text or the path of its picture where the store has it."""
-    example = known.get((str(one.label), one.number), {})
-    picture = f"/api/tasks/{task}/examples/{example['id']}/picture" if example.get("mime") else None
-    about = {"example": example.get("id"), "text": example.get("text"), "picture": picture}
+    about = stored(task, known.get((str(one.label), one.number), {}))
+    about["example"] = about.pop("id")
     return {"label": str(one.label), "number": one.number, "distance": one.distance} | about
+
+
+def stored(task: str, example: Mapping[str, Any]) -> dict[str, Any]:
+    """The id of a taught example, and its text or the path of its picture; null what the store does not have."""
+    picture = f"/api/tasks/{task}/examples/{example['id']}/picture" if example.get("mime") else None
+    return {"id": example.get("id"), "text": example.get("text"), "picture": picture}
 
 
 class Evaluations:

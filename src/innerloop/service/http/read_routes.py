@@ -38,7 +38,12 @@ _TYPES = {
     ".json": "application/json",
 }
 _VERSION = metadata.version("innerloop")
-_PLOTLY = "plotly.min.js"
+_PACKAGED = {
+    "plotly.min.js": ("plotly", "package_data"),
+    "swagger-ui-bundle.js": ("fastapi_offline", "static"),
+    "swagger-ui.css": ("fastapi_offline", "static"),
+}
+"""Files of the pages, with the package that has them and where."""
 _LINES = 2_000
 """Lines of a run's metrics in one answer; longer runs are thinned."""
 
@@ -159,23 +164,30 @@ def page() -> Response:
     return _file("index.html")
 
 
+@router.get("/docs", include_in_schema=False)
+def docs() -> Response:
+    """The API, to read and to try; nothing of it is loaded from elsewhere."""
+    return _file("docs.html")
+
+
 @router.get("/static/{name}", include_in_schema=False)
 def static(name: str) -> Response:
-    """A file of the page; plotly comes from its installed package."""
-    if name == _PLOTLY:
-        spec = importlib.util.find_spec("plotly")
-        origin = None if spec is None else spec.origin
-        script = None if origin is None else Path(origin).parent / "package_data" / _PLOTLY
-        if script is None or not script.is_file():
-            raise HTTPError(404, "learning curves need plotly: pip install 'innerloop[serve]'")
-        headers = {"cache-control": "public, max-age=86400"}
-        return Response(_content(script), media_type=_TYPES[".js"], headers=headers)
-    return _file(name)
+    """A file of the page; large ones come from installed packages."""
+    if name not in _PACKAGED:
+        return _file(name)
+    package, folder = _PACKAGED[name]
+    spec = importlib.util.find_spec(package)
+    origin = None if spec is None else spec.origin
+    file = None if origin is None else Path(origin).parent / folder / name
+    if file is None or not file.is_file():
+        raise HTTPError(404, f"this page needs {package}: pip install 'innerloop[serve]'")
+    headers = {"cache-control": "public, max-age=86400"}
+    return Response(_content(file), media_type=_TYPES[file.suffix], headers=headers)
 
 
 @functools.cache
-def _content(script: Path) -> bytes:
-    return script.read_bytes()  # of four megabytes, one copy for everyone who asks
+def _content(file: Path) -> bytes:
+    return file.read_bytes()  # of four megabytes, one copy for everyone who asks
 
 
 def _file(name: str) -> Response:

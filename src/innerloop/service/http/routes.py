@@ -13,7 +13,6 @@ from innerloop.service.http.schemas import (
     NAME,
     ClassOut,
     Error,
-    EvaluationOut,
     ExampleIn,
     ExampleOut,
     ExamplesIn,
@@ -57,7 +56,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Error, "description": meaning} for status, meaning in _MEANINGS.items()
 }
 router = APIRouter(prefix="/api", responses=REFUSALS)
-_FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
+FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
 _LABELS = {
     "type": "array",
     "minItems": 1,
@@ -133,7 +132,7 @@ async def asked(
 Asked = Annotated[Store, Depends(asked)]
 
 
-def _body(model: type, form: dict[str, Any]) -> dict[str, Any]:
+def body_of(model: type, form: dict[str, Any]) -> dict[str, Any]:
     schemas = {
         "application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}},
         "multipart/form-data": {
@@ -171,7 +170,7 @@ def _taught(change: Change) -> TaughtOut:
     "/tasks/{name}/predict",
     tags=["predictions"],
     response_model=PredictionsOut,
-    openapi_extra=_body(PredictBody, {"files": _FILES}),
+    openapi_extra=body_of(PredictBody, {"files": FILES}),
 )
 async def predict(
     name: Name,
@@ -215,12 +214,6 @@ async def show_task(name: Name, worker: Worker) -> TaskOut:
     return _task(*await worker.described(name))
 
 
-@router.get("/tasks/{name}/evaluation", tags=["tasks"])
-async def evaluate_task(name: Name, worker: Worker) -> EvaluationOut:
-    """How good the task is, by cross-validation on its own examples; computed when a version is first asked about."""
-    return EvaluationOut(**await worker.evaluation(name))
-
-
 @router.delete("/tasks/{name}", status_code=204, tags=["tasks"])
 async def delete_task(name: Name, worker: Worker, store: Asked, forever: Forever = False) -> Response:
     """Forget a task with all its examples and versions."""
@@ -228,7 +221,7 @@ async def delete_task(name: Name, worker: Worker, store: Asked, forever: Forever
     return Response(status_code=204)
 
 
-_EXAMPLES_BODY = _body(ExamplesIn, {"label": _LABELS, "files": _FILES})
+_EXAMPLES_BODY = body_of(ExamplesIn, {"label": _LABELS, "files": FILES})
 
 
 @router.post("/tasks/{name}/examples", status_code=201, tags=["examples"], openapi_extra=_EXAMPLES_BODY)

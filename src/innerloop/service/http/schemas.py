@@ -212,6 +212,19 @@ class PredictionsOut(BaseModel):
     predictions: list[PredictionOut]
 
 
+class SuggestionOut(PredictionOut):
+    """An example that is worth a label."""
+
+    index: int = Field(description="Its place in the request, from 0.")
+
+
+class SuggestionsOut(BaseModel):
+    """Which examples to label next, the most telling first."""
+
+    version: int
+    suggestions: list[SuggestionOut]
+
+
 class FeedbackIn(BaseModel):
     """What a prediction should have been, by its id or with the example itself."""
 
@@ -274,7 +287,9 @@ class EvaluationOut(BaseModel):
     accuracy_if_forced: ShareOut
     strangers: dict[str, Any]
     wrong: int
-    errors: list[dict[str, Any]] = Field(description="The most confident ones, with the nearest taught examples.")
+    errors: list[dict[str, Any]] = Field(
+        description="The clearest ones, by id; a wrong label is mostly among them. With the nearest taught."
+    )
     notes: list[str]
 
 

@@ -13,6 +13,7 @@ from anyio import to_thread
 
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.fewshot import heads
+from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.sources import Source
 from innerloop.service.http import quality, transfer, work
@@ -150,14 +151,7 @@ class Service:
 
     async def predict(self, name: str, raw: Sequence[Raw], explain: bool = False) -> tuple[int, list[dict[str, Any]]]:
         """The version that answered; for each example what feedback calls it, its class, and if asked for, why."""
-        task, source = self._task_now(name) or await _thread(self._task, name)
-        adapted = self._adapted.find((task.id, task.version)) or await _thread(self._adapt, task)
-        check_kind(source, raw)
-        asked = [(example, adapted) for example in raw]
-        answer = functools.partial(work.answered, pixels=self.limits.pixels)
-        results = await self._together(
-            ("predict", task.file or source.name), raw, asked, answer, source.kind == "texts"
-        )
+        task, adapted, results = await self._answered(name, raw)
         answers = [answer for _, answer in results]
         ids = [self.recent.put(Asked(task.id, row, example)) for (row, _), example in zip(results, raw, strict=True)]
         accepted = sum(answer.accepted for answer in answers)
@@ -173,10 +167,34 @@ class Service:
                 prediction["nearest"] = [quality.described(name, one, known) for one in near]
         return task.version, predictions
 
+    async def suggest(self, name: str, raw: Sequence[Raw], n: int) -> tuple[int, list[dict[str, Any]]]:
+        """The version, and those examples whose labels it would learn most from, by their places, with its answers."""
+        task, adapted, results = await self._answered(name, raw)
+        chosen = await _thread(adapted.most_telling, results, n)
+        ids = [self.recent.put(Asked(task.id, results[i][0], raw[i])) for i in chosen]
+        answers = [results[i][1].to_json() for i in chosen]
+        return task.version, [
+            {"index": i, "id": id} | answer for i, id, answer in zip(chosen, ids, answers, strict=True)
+        ]
+
     async def evaluation(self, name: str) -> dict[str, Any]:
-        """How good a task is, by cross-validation on its own examples."""
+        """How good a task is, by cross-validation on its own examples; wrong answers with their examples."""
         task, _ = await _thread(self._task, name)
-        return await self._evaluations.of(task, await _thread(self._adapt, task))
+        result = await self._evaluations.of(task, await _thread(self._adapt, task))
+        wanted = [(error["truth"], error["number"]) for error in result["errors"]]
+        known = await self.threads.read(numbered, self.store, task, wanted)
+        errors = zip(result["errors"], wanted, strict=True)
+        return result | {"errors": [error | quality.stored(name, known.get(key, {})) for error, key in errors]}
+
+    async def _answered(self, name: str, raw: Sequence[Raw]) -> tuple[Task, Adapted, list[tuple[np.ndarray, Answer]]]:
+        """A task, and the row and the answer of every example."""
+        task, source = self._task_now(name) or await _thread(self._task, name)
+        adapted = self._adapted.find((task.id, task.version)) or await _thread(self._adapt, task)
+        check_kind(source, raw)
+        asked = [(example, adapted) for example in raw]
+        answer = functools.partial(work.answered, pixels=self.limits.pixels)
+        queue = ("predict", task.file or source.name)
+        return task, adapted, await self._together(queue, raw, asked, answer, source.kind == "texts")
 
     async def feedback(self, store: Store, name: str, prediction: str, label: str, expected: int | None) -> Change:
         """Learn from the example behind a prediction."""

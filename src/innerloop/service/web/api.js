@@ -124,8 +124,13 @@ export function table(name, file) {
 }
 
 /** Predictions for files, or rows {text} or {features}; `explain`: with the taught examples that are nearest. */
-export function predict(name, things, explain = false) {
-  const path = `${of(name)}/predict${explain ? "?explain=true" : ""}`;
+export const predict = (name, things, explain = false) => ask(name, `predict${explain ? "?explain=true" : ""}`, things);
+
+/** Which n of them to label next, the most telling first, each with its place among them as `index`. */
+export const suggest = (name, things, n) => ask(name, `suggestions?n=${n}`, things);
+
+function ask(name, what, things) {
+  const path = `${of(name)}/${what}`;
   if (things[0] instanceof File) {
     const form = new FormData();
     for (const file of things) form.append("files", file, file.name);

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { Message, announce, button, count, h, percent } from "./dom.js";
 
 const SHOWN = 10;  // classes shown before "Show all"
+const DOUBTS = 5;
 
 /** The measuring part of a task's page. */
 export class Quality {
@@ -12,6 +13,7 @@ export class Quality {
     this.error = new Message();
     this.result = null;
     this.all = false;
+    this.seen = new Set();  // ids of examples whose label somebody has looked at
     this.place = h("div", {});
     this.ask = button("Measure", () => this.measure());
     this.element = h("section", { class: "quality", "aria-labelledby": "quality" },
@@ -50,6 +52,7 @@ export class Quality {
       !old && result.previous ? h("p", { class: "soft small" }, change(result)) : "",
       result.reject === null ? "" : h("p", { class: "soft small" }, `${percent(result.coverage.value)} are answered, the others “none of these”.`),
       this.table(),
+      this.doubts(),
       ...result.notes.map((note) => h("p", { class: "soft small" }, `Note: ${note}.`)));
   }
 
@@ -68,6 +71,40 @@ export class Quality {
         this.all = true;
         this.draw();
       }, { class: "link" }) : null);
+  }
+
+  /** Taught examples that contradict the others of their class most: a label may be wrong. */
+  doubts() {
+    const some = this.result.errors.filter((one) => one.id !== null && !this.seen.has(one.id)).slice(0, DOUBTS);
+    if (!some.length) return "";
+    return h("div", {},
+      h("h3", {}, "Are these labels right?"),
+      h("ul", { class: "doubts" }, some.map((one) => this.doubt(one))));
+  }
+
+  doubt(one) {
+    const error = new Message();
+    const image = one.picture ? h("img", { alt: `${one.truth}, no. ${one.number}` }) : null;
+    if (image) api.showPicture(image, one.picture);
+    return h("li", {}, image ?? h("span", { class: "clip" }, one.text ?? `${one.truth}, no. ${one.number}`),
+      h("span", { class: "small soft" }, `taught as ${one.truth}, looks like ${one.answer} (${percent(one.probability)})`),
+      h("div", { class: "picks" },
+        button(`It is ${one.answer}`, async () => {
+          error.clear();
+          try {
+            const { version } = await api.relabel(this.view.name, one.id, one.answer);
+            this.seen.add(one.id);
+            announce(`Learned as ${one.answer}`);
+            await this.view.refresh(version);
+          } catch (problem) {
+            error.show(problem);
+          }
+        }, { class: "pick" }),
+        button("It is right", () => {
+          this.seen.add(one.id);
+          this.draw();
+        }, { class: "pick" })),
+      error.element);
   }
 
   takenFor(name) {

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Message, ago, announce, button, confirm, count, h } from "./dom.js";
+import { Next } from "./next.js";
 import { Quality } from "./quality.js";
 import { Teach } from "./teach.js";
 import { Try } from "./try.js";
@@ -34,6 +35,7 @@ class View {
     this.quality = h("p", { class: "soft small" });
     this.teach = new Teach(this);
     this.trying = new Try(this);
+    this.next = new Next(this);
     this.measuring = new Quality(this);
     this.history = h("section", { class: "history", "aria-labelledby": "versions" });
     this.all = false;
@@ -44,7 +46,7 @@ class View {
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Tasks"), " /"), h("h1", {}, task.name), this.facts),
         h("div", { class: "buttons" }, this.download, button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the task" }))),
       this.error.element, this.notice,
-      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.quality), this.measuring.element, this.history));
+      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.quality, this.next.element), this.measuring.element, this.history));
   }
 
   get version() {
@@ -62,6 +64,7 @@ class View {
     this.download.hidden = task.classes.length < 2;
     this.quality.textContent = measured(task);
     this.trying.update(task);
+    this.next.update(task);
     this.showVersions();
     this.measuring.update(task);
     this.teach.update(task, shown);

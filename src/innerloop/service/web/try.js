@@ -100,7 +100,7 @@ export class Try {
 }
 
 /** What the service is sent of a thing. */
-const sent = ({ file, features, text }) => file ?? (features ? { features } : { text });
+export const sent = ({ file, features, text }) => file ?? (features ? { features } : { text });
 
 function neighbour(one) {
   const name = `${one.label}, no. ${one.number}`;
@@ -110,9 +110,10 @@ function neighbour(one) {
   return h("li", {}, image, h("span", { class: "soft small clip" }, name));
 }
 
-class Answer {
-  constructor(view, prediction, thing, version) {
-    Object.assign(this, { view, prediction, thing, version });
+/** An answer with what can be said to it. `open`: nobody knows yet what the example is. */
+export class Answer {
+  constructor(view, prediction, thing, version, { open = false } = {}) {
+    Object.assign(this, { view, prediction, thing, version, open });
     this.ranked = Object.entries(prediction.probabilities).sort(([, a], [, b]) => b - a);
     const named = prediction.class !== null && prediction.class !== undefined;
     this.verdict = named ? `${prediction.class}, ${percent(prediction.probabilities[prediction.class])}` : "none of these";
@@ -158,7 +159,7 @@ class Answer {
   }
 
   offer() {
-    const answer = this.prediction.class;
+    const answer = this.open ? null : this.prediction.class;
     const picks = this.ranked.map(([label]) => label).filter((label) => label !== answer).slice(0, PICKS);
     const id = unique("pick");
     const other = h("input", { list: "known-classes", required: true, maxlength: 100, autocomplete: "off", "aria-label": "Its class" });
@@ -167,7 +168,7 @@ class Answer {
       busy(event.submitter ?? form, () => this.teach(other.value.trim()));
     } }, other, h("button", {}, "Teach"));
     this.fix.replaceChildren(
-      h("span", { id, class: "soft small" }, "Wrong? It is:"),
+      h("span", { id, class: "soft small" }, this.open ? "It is:" : "Wrong? It is:"),
       h("div", { class: "picks", role: "group", "aria-labelledby": id },
         picks.map((label) => button(label, () => this.teach(label), { class: "pick" })),
         button("another…", () => {
