@@ -1,11 +1,17 @@
-"""The code of the guide runs."""
+"""The code of the guide runs, and the commands of the README, in an empty folder."""
 
+import os
 import re
+import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.service.live import free_port
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 
@@ -23,3 +29,46 @@ def test_the_code_of_a_page_runs(page, printed, capsys, monkeypatch):
         exec(compile(block, page, "exec"), vars(module))
     output = capsys.readouterr().out
     assert all(words in output for words in printed), output
+
+
+def commands(heading: str) -> list[str]:
+    """What is typed in the first block below a heading of the README."""
+    text = (GUIDE.parents[1] / "README.md").read_text().partition(f"## {heading}\n")[2]
+    block = re.search(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    return [command.removeprefix("$ ") for command in re.split(r"\n(?=\$ )", block[1].strip())]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("heading", ["On the command line", "From a few examples to a served model"])
+def test_the_commands_of_the_readme_run_in_an_empty_folder(heading, tmp_path):
+    bin = Path(sys.executable).parent
+    env = {key: value for key, value in os.environ.items() if key != "INNERLOOP_DATA"}
+    env |= {"PATH": f"{bin}{os.pathsep}{env['PATH']}"}
+    *typed, last = commands(heading)
+    serves = last.startswith("innerloop serve")
+    for command in typed if serves else [*typed, last]:
+        done = subprocess.run(["bash", "-ec", command], cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+    if serves:
+        port = free_port()  # the usual one may be taken
+        command = last.replace("serve", f"serve --port {port}", 1)
+        with subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=tmp_path, env=env) as server:
+            try:
+                assert answers(f"http://127.0.0.1:{port}/healthz", 60)
+                server.terminate()
+                server.wait(30)
+            finally:
+                server.kill()
+
+
+def answers(address: str, seconds: float) -> bool:
+    """Whether something answers within some time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            time.sleep(0.2)
+    return False

@@ -53,6 +53,13 @@ def train(run: Path, seed: int = 0, steps: int = 60) -> None:
     meta_test(learner, params, replace(sampler, seed=99), episodes=20).save(run)
 
 
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextlib.contextmanager
 def service(
     store: Path,
@@ -67,9 +74,7 @@ def service(
     from innerloop.service.http import running
     from innerloop.service.http.app import create
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = Settings(
         store=str(store),
         port=port,
