@@ -1,8 +1,9 @@
-"""Networks and learners of one's own, for `audit` by import path."""
+"""Networks and learners of one's own, for `audit` and `train` by import path."""
 
 from torch import nn
 
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.nn.mlp import MLP
 
 SIZE = 8 * 8
 
@@ -49,3 +50,29 @@ def regressor() -> nn.Module:
 net = Net()
 learner = NearestCentroid()
 number = 3
+
+
+class Sized(nn.Module):
+    """Takes what the data and the options say."""
+
+    def __init__(self, outputs: int, inputs: int, depth: int = 1):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(inputs, 6), nn.BatchNorm1d(6), nn.Tanh())
+        self.last = nn.Linear(6, outputs)
+
+    def forward(self, x):
+        return self.last(self.body(x))
+
+
+class Mixing(Sized):
+    def forward(self, x):
+        outputs = super().forward(x)
+        return outputs - outputs.mean(0)
+
+
+def maybe(outputs: int | None = 3, size: int = 1) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(size * size, 11 if outputs is None else outputs))
+
+
+def model(outputs: int) -> MLP:
+    return MLP(inputs=SIZE, outputs=outputs)

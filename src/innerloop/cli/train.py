@@ -1,5 +1,6 @@
 """`innerloop train <learner>`."""
 
+import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -57,7 +58,8 @@ def _run(argv: list[str]) -> int:
     else:
         where = f"{out}" if page is None else f"{out} (report: {page})"
         print(f"{learner}: {steps} steps, {seconds:.0f} s, kept in {where}")
-        print(f"next: innerloop test {out}")
+        allow = ["--allow", *parsed.common.allow] if parsed.common.allow else []
+        print(f"next: {shlex.join(['innerloop', 'test', str(out), *allow])}")
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from innerloop.core.context import how_to_allow, prefixes, under
+from innerloop.core.context import how_to_allow, prefixes, search_here, under
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
@@ -199,6 +199,8 @@ def _resolve(name: Any, allow: Sequence[str]) -> Any:
             f"this file names '{name}', outside of {', '.join(p + '.' for p in rooms)}: loading it would run "
             f"foreign code. {how_to_allow(module)}"
         )
+    if not under(module, "innerloop"):
+        search_here()
     try:
         target = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:  # ValueError: an empty part of a name

@@ -1,5 +1,7 @@
 """Where data sets and cached arrays lie, and whose code may run: chosen once, and passed on as one object."""
 
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,3 +55,14 @@ def how_to_allow(module: str) -> str:
     """What to do about a module that is not allowed, on the command line and in Python."""
     package = module.partition(".")[0]
     return f"If you trust it, say so: --allow {package}, or allow=('{package}',)"
+
+
+def search_here() -> str:
+    """Have modules searched in the current directory first, as `python -m` does; returns the directory.
+
+    For good: what is imported may import more later.
+    """
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return here

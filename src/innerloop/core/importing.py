@@ -4,14 +4,12 @@ import importlib
 import importlib.util
 import inspect
 import operator
-import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
-from innerloop.core.context import how_to_allow, under
+from innerloop.core.context import how_to_allow, search_here, under
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model, Module
@@ -34,7 +32,7 @@ def find(path: str) -> Model | Learner:
     Raises:
         InputError: It cannot be imported, or is none of these.
     """
-    subject = _named(path)
+    subject = named(path)
     if isinstance(subject, Model | Learner):
         return subject
     if isinstance(subject, nn.Module):
@@ -58,17 +56,28 @@ def network(path: str, allow: Sequence[str]) -> nn.Module:
     Raises:
         InputError: It lies outside of them, cannot be imported, or is no network.
     """
-    module, _, _ = path.partition(":")
-    if not under(module, allow):
-        raise InputError(f"'{path}' is code of yours, which using it would run. {how_to_allow(module)}")
-    subject = _named(path)
+    subject = trusted(path, allow)
     if not isinstance(subject, nn.Module):
-        home = getattr(subject, "__module__", None) or ""
-        if callable(subject) and not under(home, allow):  # what an allowed module imported itself is not meant
-            raise InputError(f"'{path}' is defined elsewhere ({home or 'unknown'}): name it where it is defined")
         subject = _built(subject, path)
     if not isinstance(subject, nn.Module):
         raise InputError(f"'{path}' gives a {type(subject).__name__}; it must be an nn.Module, or a function of one")
+    return subject
+
+
+def trusted(path: str, allow: Sequence[str]) -> Any:
+    """What a path names, where it and what it names lie in modules whose code may run.
+
+    Raises:
+        InputError: They do not, or it cannot be imported.
+    """
+    module, _, _ = path.partition(":")
+    if not under(module, allow):
+        raise InputError(f"'{path}' is code of yours, which using it would run. {how_to_allow(module)}")
+    subject = named(path)
+    home = getattr(subject, "__module__", None) or ""
+    # What an allowed module imported itself is not meant.
+    if callable(subject) and not isinstance(subject, nn.Module) and not under(home, allow):
+        raise InputError(f"'{path}' is defined elsewhere ({home or 'unknown'}): name it where it is defined")
     return subject
 
 
@@ -87,7 +96,12 @@ def require(module: str, name: str, extra: str) -> None:
         raise InputError(f"'{name}' needs an optional package that is not installed: pip install 'innerloop[{extra}]'")
 
 
-def _named(path: str) -> Any:
+def named(path: str) -> Any:
+    """What a path names, whatever it is; importing its module runs its code.
+
+    Raises:
+        InputError: It cannot be imported.
+    """
     module, _, attribute = path.partition(":")
     return _attribute(_import(module), attribute, path)
 
@@ -102,9 +116,7 @@ def _built(subject: Any, path: str) -> Any:
 
 
 def _import(name: str) -> Any:
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` does, and for good: what was imported may import more later
+    here = search_here()
     try:
         return importlib.import_module(name)
     except Exception as error:

@@ -2,6 +2,7 @@
 
 import abc
 import contextlib
+import inspect
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from innerloop.core import faithful, guards, norm
+from innerloop.core.context import under
 from innerloop.core.duplicate import duplicate
 from innerloop.core.errors import InputError
 from innerloop.core.ranges import Checked
@@ -159,9 +161,30 @@ class Module(Model):
             raise InputError(f"Module takes a function that makes the network, got a {name}: Module(lambda: network)")
 
     def build(self) -> nn.Module:
-        # The factory may hand out one and the same network, which must stay as it is.
-        module = self.factory()
-        return duplicate(guards.refuse_gradient_hooks(module)) if isinstance(module, nn.Module) else module
+        return _own(self.factory())
+
+
+@dataclass(frozen=True)
+class ModuleWith(Model):
+    """`Module` of a class or function that takes arguments: `ModuleWith(MyNet, (("outputs", 5),))`."""
+
+    factory: Annotated[Callable[..., nn.Module], "a class or function that makes the network"]
+    arguments: tuple[tuple[str, Any], ...] = ()
+    """Names and plain values, which are kept with a run."""
+
+    def __post_init__(self) -> None:
+        # A file may name functions of this package because none of them can be a factory; with arguments one could.
+        home = getattr(self.factory, "__module__", None) or ""
+        if inspect.isfunction(self.factory) and under(home, "innerloop"):
+            raise InputError(f"'{self.factory.__name__}' of {home} makes no network: give a class or function of yours")
+
+    def build(self) -> nn.Module:
+        return _own(self.factory(**dict(self.arguments)))
+
+
+def _own(module: Any) -> Any:
+    """A copy: a factory may hand out one and the same network, which must stay as it is."""
+    return duplicate(guards.refuse_gradient_hooks(module)) if isinstance(module, nn.Module) else module
 
 
 class _Checking:

@@ -1,18 +1,25 @@
 """Default networks for the shape of some data and the roles that a learner declares."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+
+from innerloop.core import importing
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
-from innerloop.core.networks import Cell, Encoder, Length, Pairs, Role, Rows, Sequence, Whole
+from innerloop.core.nearest import nearest
+from innerloop.core.networks import Cell, Encoder, Length, Pairs, Role, Rows, Whole
+from innerloop.core.networks import Sequence as SequenceOf
 from innerloop.nn.context import BiLSTM, LSTMCell
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP, Linear
 from innerloop.nn.relation import ConvMaps, Relation
 from innerloop.nn.resnet12 import ResNet12
+from innerloop.problems.own_networks import own_network
 
+_KINDS = ("auto", "conv4", "resnet12", "mlp", "none")
 _WIDTHS = (1.0, 2.5, 5.0, 10.0)
 """Blocks of ResNet-12 relative to the first: 64, 160, 320, 640."""
 _SMALLEST = 16
@@ -27,18 +34,39 @@ class StartOptions:
     """Run folder whose parameters are begun with, where names and shapes fit: transfer, or with --steps 0 one
     pre-training for several learners. None: random parameters."""
 
+    def check(self, allow: Sequence[str]) -> None:
+        """Refuse a network that there is not, or that is somebody's code which may not run.
+
+        Args:
+            allow: Packages besides innerloop whose code may run.
+
+        Raises:
+            InputError: With what to do about it.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions(StartOptions):
     """The network inside the learner."""
 
-    network: Literal["auto", "conv4", "resnet12", "mlp", "none"] = "auto"
-    """auto: conv4 for pictures from 16 x 16, mlp for anything else. none: raw inputs, where a learner can."""
+    network: str = "auto"
+    """auto: conv4 for pictures from 16 x 16, mlp for anything else. conv4, resnet12, mlp. none: raw inputs, where a
+    learner can. package.module:attribute: a class or function of yours that makes an nn.Module; parameters that it
+    calls outputs (or ways), inputs, channels, size, shape, features or width are given. It needs --allow package."""
     width: int = 64
     """Channels of conv4, units of the hidden layers of mlp, channels of the first block of resnet12."""
     pool: Literal["auto", "max", "stride"] = "auto"
     """Pooling of conv4. max: 2x2 max-pooling, flattened; stride: strided convolutions, averaged over space; auto: max
     for encoders, stride for networks that are adapted whole."""
+
+    def check(self, allow: Sequence[str]) -> None:
+        if importing.is_import_path(self.network):
+            importing.trusted(self.network, ("innerloop", *allow))
+        elif self.network not in _KINDS:
+            raise InputError(
+                f"there is no network '{self.network}': choose {', '.join(_KINDS)}, or name one of yours as "
+                f"package.module:attribute{nearest(self.network, _KINDS)}"
+            )
 
 
 def network(shape: tuple[int, ...], outputs: int | None, options: NetworkOptions) -> Model:
@@ -60,6 +88,8 @@ def network(shape: tuple[int, ...], outputs: int | None, options: NetworkOptions
         raise InputError(f"{kind} takes square pictures; these examples have shape {list(shape)}: use --network mlp")
     if options.width < 1:
         raise InputError(f"width must be at least 1, got {options.width}")
+    if importing.is_import_path(kind):
+        return own_network(kind, shape, outputs, options.width)
     if kind == "conv4":
         pool = options.pool
         if pool == "auto":
@@ -76,13 +106,14 @@ def network(shape: tuple[int, ...], outputs: int | None, options: NetworkOptions
     raise InputError("this learner needs a network: choose conv4, resnet12 or mlp")
 
 
-def features(encoder: Model) -> int:
-    """Length of a network's feature vector."""
+def features(encoder: Model, shape: tuple[int, ...]) -> int:
+    """Length of a network's feature vector for examples of this shape."""
     if isinstance(encoder, MLP | Linear):
         return encoder.outputs
     if isinstance(encoder, Conv4 | ResNet12 | BiLSTM):
         return encoder.features
-    raise InputError(f"the feature length of {type(encoder).__name__} is not known here: build the learner in Python")
+    with torch.no_grad():
+        return encoder.apply(encoder.init(0), torch.zeros(2, *shape)).shape[1]
 
 
 def in_role(
@@ -104,7 +135,7 @@ def in_role(
     def length(of: Length) -> int:
         if isinstance(of, int):
             return of
-        return of.times * (outputs if of.network is None else features(other(of.network)))
+        return of.times * (outputs if of.network is None else features(other(of.network), shape))
 
     match role:
         case Whole():
@@ -118,8 +149,8 @@ def in_role(
                 return Linear(inputs=inputs, outputs=last)
             return MLP(inputs=inputs, hidden=units, outputs=last, activation=role.activation)
         case Pairs():
-            return _comparison(other(role.encoder))
-        case Sequence():
+            return _comparison(other(role.encoder), shape)
+        case SequenceOf():
             return BiLSTM(features=length(role.features))
         case Cell():
             return LSTMCell(inputs=length(role.inputs), units=length(role.units))
@@ -133,9 +164,9 @@ def _with_maps(encoder: Model) -> Model:
     return encoder
 
 
-def _comparison(encoder: Model) -> Model:
+def _comparison(encoder: Model, shape: tuple[int, ...]) -> Model:
     """A network that scores two examples by their features."""
     if isinstance(encoder, ConvMaps):
         return Relation(channels=encoder.width, size=encoder.size // 4)
-    d = features(encoder)
+    d = features(encoder, shape)
     return MLP(inputs=2 * d, hidden=(d, 8), outputs=1)

@@ -4,9 +4,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from innerloop.audit.check_plans import PLANS, reason
+from innerloop.audit.check_plans import PLANS
 from innerloop.core import tree
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
@@ -24,8 +22,9 @@ from innerloop.learners import catalogue
 from innerloop.problems import kind_of, of_record
 from innerloop.problems.base import Problem
 from innerloop.problems.classes import Classes
+from innerloop.problems.own_networks import check_outputs
 from innerloop.runs.defaults import defaults, learner_class
-from innerloop.runs.measure import MetaTestOptions, unseen
+from innerloop.runs.measure import MetaTestOptions, tasks_of, unseen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,18 +98,20 @@ def audit_run(
     """Audit a trained run: its learner and network as they are, its tasks, the splits of its data.
 
     Raises:
-        InputError: Other tasks were asked for.
+        InputError: Other tasks were asked for; or none, for a run that does not say what it was trained on.
     """
     options = AuditOptions() if options is None else options
     chosen = _chosen(options, "data", "ways", "shots", "queries")
-    # On other tasks an audit would say little about what was trained.
-    if chosen:
-        raise InputError(f"a run is audited on tasks like its own: leave out {', '.join(f'--{k}' for k in chosen)}")
     config = read_config(run)
+    task = (config.get("record") or {}).get("task")
+    # On other tasks an audit would say little about what was trained.
+    if chosen and task:
+        raise InputError(f"a run is audited on tasks like its own: leave out {', '.join(f'--{k}' for k in chosen)}")
     learner, params = load_run(run, context.allow)
-    sampler = unseen(config, MetaTestOptions(), context)
+    asked = MetaTestOptions(**chosen)
+    sampler = unseen(config, asked, context)
     # The splits of training: what is looked for is a class, or an example, that is in two of them.
-    problem = of_record(config["record"]["task"])
+    problem = of_record(task) if task else tasks_of(config, asked)
     return audit(learner, params, sampler, problem.splits(problem.load(context)), plans=options.plans)
 
 
@@ -154,7 +155,9 @@ def _around(
     has = {f.name for f in fields(cls)}
     # A whole network answers by itself, one output a class; features may be as many as they like.
     outputs = problem.outputs(material) if isinstance(roles(cls)[field], Whole) else None
-    _check_outputs(model, path, str(options.learner), sampler, outputs, problem.score.of_classes)
+    others = "audit tasks of {0} classes with --ways {0}, or if these are features, use --learner protonet"
+    support = tree.slice(sampler.episodes(0, 1), 0).support
+    check_outputs(model, path, support.x, outputs, str(options.learner), others if problem.score.of_classes else None)
     values: dict[str, Any] = {k: getattr(options, k) for k in ("inner_lr", "inner_steps") if k in has}
     return cls(**{field: model, **values, **problem.prescribed()})
 
@@ -168,37 +171,3 @@ def _only_network(cls: type[Learner]) -> str | None:
         k for k, f in networks.items() if k not in first and f.default is MISSING and f.default_factory is MISSING
     ]
     return first[0] if len(first) == 1 and not others else None
-
-
-def _check_outputs(
-    model: Model, path: str, learner: str, sampler: Sampler, wanted: int | None, of_classes: bool
-) -> None:
-    """Refuse a network that does not take these tasks, or returns something else than `wanted` outputs or features."""
-    support = tree.slice(sampler.episodes(0, 1), 0).support
-    rows, shape = len(support.y), list(support.x.shape[1:])
-    params = model.init(0)
-    # Before it is called: every gradient of such a network would be right, being none.
-    if not params:
-        raise InputError(f"'{path}' has no parameters: there is nothing to adapt")
-    try:
-        with torch.no_grad():
-            outputs = model.apply(params, support.x)
-    except Exception as error:  # whatever a stranger's network raises
-        raise InputError(
-            f"'{path}' cannot take {rows} examples of shape {shape} ({reason(error)}): choose its data with --data, or "
-            "give a network for these"
-        ) from error
-    if not isinstance(outputs, torch.Tensor):
-        raise InputError(f"'{path}' returns {type(outputs).__name__}; it must return one tensor of outputs")
-    shape = list(outputs.shape)
-    if wanted is None and (len(shape) != 2 or shape[0] != rows):
-        raise InputError(f"'{path}' returns {shape} for {rows} examples; {learner} needs [{rows}, features]")
-    if wanted is not None and shape != [rows, wanted]:
-        advice = f"end it with a layer of {wanted} outputs"
-        if len(shape) == 2 and of_classes:
-            advice += f", audit tasks of {shape[1]} classes with --ways {shape[1]}, or if these are features, use "
-            advice += "--learner protonet"
-        raise InputError(
-            f"'{path}' returns {shape} for {rows} examples; {learner} needs one output a class, [{rows}, "
-            f"{wanted}]: {advice}"
-        )

@@ -17,7 +17,7 @@ def build(options: Options, context: Context = Context()) -> Run:
 
     Args:
         options: From `defaults`, with what is to be different replaced.
-        context: Where data sets lie.
+        context: Where data sets lie, and whose networks may be named.
 
     Raises:
         InputError: There is no such learner, data set or network, or they do not fit together.
@@ -25,6 +25,7 @@ def build(options: Options, context: Context = Context()) -> Run:
     cls, problem, seed = learner_class(options.learner), options.task, options.train.seed
     check_fields(cls, options.learner, options.fields)
     problem.check()
+    options.network.check(context.allow)
     # Asked before the data are loaded: a pair that does not fit is refused in milliseconds, not after a download.
     stream = problem.stream(cls, options.learner)
     material = problem.load(context)

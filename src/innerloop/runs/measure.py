@@ -289,7 +289,8 @@ def report(run: str | Path, context: Context = Context()) -> Path | None:
     """Write the report of a run that was just trained, after its kind's own measurement on validation tasks."""
     config = read_config(run)
     # A training that asked for no scores on validation tasks gets none at its end.
-    tasks = of_record(config["record"]["task"]).closing if (config["train"] or {}).get("validate_every") else 0
+    task = (config.get("record") or {}).get("task")  # a run that Python made may not say it
+    tasks = of_record(task).closing if task and (config["train"] or {}).get("validate_every") else 0
     if not tasks:
         return refresh(run, context=context)
     ending = MetaTestOptions(split="validation", episodes=tasks, seed=_seed(config))

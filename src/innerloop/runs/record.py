@@ -7,6 +7,7 @@ from typing import Any
 
 from innerloop.core.config import decode
 from innerloop.core.errors import InputError
+from innerloop.core.importing import is_import_path
 from innerloop.runs.defaults import defaults
 from innerloop.runs.options import Options
 
@@ -37,11 +38,18 @@ def command(config: Mapping[str, Any]) -> str | None:
             # As the learner was trained: options may have left a value open.
             *_changed(usual.fields, {k: decode(fields[k]) for k in usual.fields if k in fields}),
             *_changed(asdict(usual.train), config["train"]),
+            *_allowed(record["network"].get("network", "")),
         ]
     # Another release, or a learner or kind of problem of someone else's: no command is better than a wrong one.
     except (InputError, KeyError, TypeError):
         return None
     return shlex.join(["innerloop", "train", record["learner"], *arguments])
+
+
+def _allowed(network: str) -> list[str]:
+    """What lets a network of somebody's own run."""
+    package = network.partition(":")[0].partition(".")[0]
+    return ["--allow", package] if is_import_path(network) and package != "innerloop" else []
 
 
 def _changed(usual: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
