@@ -9,6 +9,7 @@ import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.core import files
+from innerloop.evaluate.tables import to_csv, to_latex
 from innerloop.runs.compare import CompareOptions, compare_runs
 
 
@@ -17,10 +18,15 @@ class Command:
     """Options of `innerloop compare`."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
-    """Run folders, or test-*.json files of such. The others are compared with the first."""
+    """Run folders, folders of several seeds, or test-*.json files. The others are compared with the first; runs that
+    differ in their seed alone are also summed up."""
     tasks: CompareOptions = field(default_factory=CompareOptions)
     html: str | None = None
     """Also write the table and a figure into this file, which needs nothing else."""
+    csv: str | None = None
+    """Also write the table into this file: a line for every run, and one for the seeds of a learner."""
+    latex: str | None = None
+    """Also write it as LaTeX for the package booktabs; bold is what the intervals do not tell from the best."""
     common: Common = field(default_factory=Common)
 
 
@@ -29,14 +35,21 @@ def run(argv: list[str]) -> int:
     options = parse(Command, argv, "compare", run.__doc__ or "")
     write = None
     if options.html is not None:
-        from innerloop.report.report import write_comparison as write  # known to be there before anything is measured
+        from innerloop.report.report import write_comparison as write
 
-        files.writable(Path(options.html).parent)
+    # Known to be there before anything is measured.
+    for place in (options.html, options.csv, options.latex):
+        if place is not None:
+            files.writable(Path(place).parent)
     comparison = compare_runs(options.runs, options.tasks, options.common, progress=partial(print, stderr=True))
     if options.common.json:
         emit(comparison.to_json())
     else:
         print(str(comparison))
+    for place, make in ((options.csv, to_csv), (options.latex, to_latex)):
+        if place is not None:
+            files.write(Path(place), make(comparison))
+            print(f"table: {place}", stderr=options.common.json)
     if options.html is not None and write is not None:
         page = write(options.html, comparison, shlex.join(["innerloop", "compare", *argv]))
         print(f"page: {page}", stderr=options.common.json)

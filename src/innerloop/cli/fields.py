@@ -23,6 +23,9 @@ class OutputOptions:
 
     out: str | None = None
     """Run folder; asked for again, the run goes on from its last checkpoint. None: runs/<learner>."""
+    seeds: tuple[int, ...] = ()
+    """Train once with each of these seeds, in OUT/seed-0 and so on; asked again, each goes on. `compare OUT` sums
+    them up."""
 
 
 def train_command(learner: str, data: str | None = None) -> Any:

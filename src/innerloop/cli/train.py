@@ -4,19 +4,22 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from innerloop.cli.fields import chosen, train_command
-from innerloop.cli.options import emit, parse, print
+from innerloop.cli.options import Common, emit, parse, print
 from innerloop.core.config import RENAMED_LEARNERS
-from innerloop.core.errors import InnerloopError
+from innerloop.core.errors import InnerloopError, InputError
 from innerloop.engine import Interrupted, distributed
 from innerloop.engine.checkpoint import steps_done
 from innerloop.learners import catalogue
 from innerloop.runs import build
 from innerloop.runs.measure import report
+from innerloop.runs.seeds import train_seeds
 
 
 @dataclass
@@ -46,9 +49,12 @@ def _run(argv: list[str]) -> int:
     data = tyro.cli(_Data, args=argv[1:], return_unknown_args=True, add_help=False)[0].data
     usual = train_command(learner, data)
     parsed = parse(type(usual), argv[1:], f"train {argv[0]}", _about(learner), usual)
-    built = build(chosen(learner, parsed), parsed.common)
     out, start = Path(parsed.output.out or f"runs/{learner}"), time.perf_counter()
-    built.meta_train(out)
+    if parsed.output.seeds:
+        if parsed.train.seed != usual.train.seed:
+            raise InputError("--seed is of one training and --seeds of several: give one of them")
+        return _several(learner, parsed, out)
+    build(chosen(learner, parsed), parsed.common).meta_train(out)
     if distributed.join().rank > 0:
         return 0
     page, seconds, steps = report(out, parsed.common), time.perf_counter() - start, steps_done(out)
@@ -58,9 +64,28 @@ def _run(argv: list[str]) -> int:
     else:
         where = f"{out}" if page is None else f"{out} (report: {page})"
         print(f"{learner}: {steps} steps, {seconds:.0f} s, kept in {where}")
-        allow = ["--allow", *parsed.common.allow] if parsed.common.allow else []
-        print(f"next: {shlex.join(['innerloop', 'test', str(out), *allow])}")
+        print(f"next: {_next('test', out, parsed.common)}")
     return 0
+
+
+def _several(learner: str, parsed: Any, out: Path) -> int:
+    done = train_seeds(
+        chosen(learner, parsed), parsed.output.seeds, out, parsed.common, partial(print, stderr=parsed.common.json)
+    )
+    if parsed.common.json:
+        emit({"learner": learner, "runs": [one.to_json() for one in done]})
+    for one in done:
+        if one.error is not None:
+            print(f"innerloop: {one.run}: {one.error}", stderr=True)
+        elif not parsed.common.json:
+            print(f"{learner}, seed {one.seed}: {one.steps} steps, kept in {one.run}")
+    if not parsed.common.json:
+        print(f"next: {_next('compare', out, parsed.common)}")
+    return 1 if any(one.error is not None for one in done) else 0
+
+
+def _next(verb: str, out: Path, common: Common) -> str:
+    return shlex.join(["innerloop", verb, str(out), *(["--allow", *common.allow] if common.allow else [])])
 
 
 def _about(learner: str) -> str:

@@ -70,6 +70,30 @@ class Score(abc.ABC):
         both = torch.cat([scores, reference], 1)
         return intervals.bootstrap(lambda rows: self.total(rows[:, :k]) - self.total(rows[:, k:]), both)
 
+    def interval_of_mean(self, runs: Sequence[Tensor]) -> Interval:
+        """The mean of the totals of several trainings on the same episodes, with its 95% interval over these.
+
+        Args:
+            runs: [episodes, k] numbers of each.
+        """
+        return intervals.bootstrap(self._mean_total, torch.stack(list(runs), 1))
+
+    def difference_of_means(self, runs: Sequence[Tensor], reference: Sequence[Tensor]) -> Interval:
+        """`interval_of_mean` of the runs minus that of the reference, drawing the same episodes for both.
+
+        Raises:
+            InputError: They were not measured on the same number of episodes.
+        """
+        _refuse_unpaired(runs[0], reference[0])
+        both, count = torch.stack([*runs, *reference], 1), len(runs)
+        return intervals.bootstrap(
+            lambda rows: self._mean_total(rows[:, :count]) - self._mean_total(rows[:, count:]), both
+        )
+
+    def _mean_total(self, rows: Tensor) -> float:
+        """Of [episodes, runs, k]."""
+        return sum(self.total(one) for one in rows.unbind(1)) / rows.shape[1]
+
     @property
     def factor(self) -> float:
         """What numbers are multiplied by to be printed."""
@@ -101,6 +125,12 @@ class Mean(Score):
     def difference(self, scores: Tensor, reference: Tensor) -> Interval:
         _refuse_unpaired(scores, reference)
         return intervals.difference(scores.squeeze(1), reference.squeeze(1))
+
+    def interval_of_mean(self, runs: Sequence[Tensor]) -> Interval:
+        return self.interval(_mean(runs))
+
+    def difference_of_means(self, runs: Sequence[Tensor], reference: Sequence[Tensor]) -> Interval:
+        return self.difference(_mean(runs), _mean(reference))
 
 
 class Accuracy(Mean):
@@ -288,6 +318,10 @@ def _own(name: str, allow: Sequence[str]) -> Score:
     if not isinstance(score, Score) or score.name != name:
         raise InputError(f"'{name}' is no score whose name is '{name}': put an instance of it there")
     return score
+
+
+def _mean(runs: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(runs)).mean(0)
 
 
 def _refuse_unpaired(scores: Tensor, reference: Tensor) -> None:

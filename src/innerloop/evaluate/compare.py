@@ -1,11 +1,12 @@
 """Results side by side, on the same episodes or not at all."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
+from innerloop.evaluate.groups import Group
 from innerloop.evaluate.protocol import Protocol
 from innerloop.evaluate.result import ONE_TRAINING, Result, finite, spell
 
@@ -14,6 +15,12 @@ SAME = "test both with one sampler, number of episodes and mode"
 COSTS = (
     "time: to adapt to a task and answer its queries, a thread for each task; memory: the most that tensors take "
     "at once meanwhile, without the parameters and the task itself"
+)
+
+SEEDS = (
+    "of several seeds, ± is over tasks for the mean of these trainings, and differences are paired task by task; "
+    "between seeds: the standard deviation of the trainings' means, with the lowest and the highest; ± over seeds: how "
+    "far other seeds may move the difference (Welch, 95%)"
 )
 
 
@@ -78,6 +85,13 @@ class Comparison:
 
     protocol: Protocol
     rows: tuple[Row, ...]
+    groups: tuple[Group, ...] = ()
+    """The same results, with those that differ in the seed of their training alone as one."""
+
+    @property
+    def seeded(self) -> bool:
+        """Whether some learner was trained with several seeds."""
+        return any(len(group.results) > 1 for group in self.groups)
 
     @property
     def costed(self) -> bool:
@@ -89,6 +103,8 @@ class Comparison:
         """How it was measured, and what must be said of rows, a line each."""
         intervals = f"± is a 95% interval over episodes; differences are paired; {ONE_TRAINING}"
         lines = [f"{self.rows[0].result.conditions}; {intervals}"]
+        if self.seeded:
+            lines += [SEEDS]
         if self.costed:
             lines += [f"{COSTS}{'; *: measured earlier' if any(row.stored for row in self.rows) else ''}"]
         return "\n".join([*lines, *(f"attention: {row.warning}" for row in self.rows if row.warning)])
@@ -96,9 +112,16 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         rows = [row.to_json() for row in self.rows]
-        return {"hash": self.protocol.hash, "protocol": self.protocol.to_json(), "rows": rows, "measured": self.notes}
+        about = {"hash": self.protocol.hash, "protocol": self.protocol.to_json(), "rows": rows, "measured": self.notes}
+        return about | ({"groups": [group.to_json() for group in self.groups]} if self.seeded else {})
 
     def __str__(self) -> str:
+        if not self.seeded:
+            return f"{self._of_runs()}\n{self.notes}"
+        heads = ("learner", "seeds", self.protocol.score.title, "between seeds", f"against {self.groups[0].name}")
+        return f"{_aligned([heads, *(group.cells for group in self.groups)])}\n\n{self._of_runs()}\n{self.notes}"
+
+    def _of_runs(self) -> str:
         first = self.rows[0].result.learner
         cells = [("learner", self.protocol.score.title, f"against {first}"), *(row.cells for row in self.rows)]
         if self.costed:
@@ -108,10 +131,14 @@ class Comparison:
                 ("run" if i == 0 else a[0], b[0], *a[1:], *b[1:])
                 for i, (a, b) in enumerate(zip(cells, more, strict=True))
             ]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
-        lines.insert(1, "  ".join("-" * w for w in widths))
-        return "\n".join([*lines, self.notes])
+        return _aligned(cells)
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+    lines.insert(1, "  ".join("-" * w for w in widths))
+    return "\n".join(lines)
 
 
 def compare(first: Result, *others: Result) -> Comparison:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from innerloop.core import tree
 from innerloop.core.context import Context
@@ -12,9 +12,11 @@ from innerloop.core.errors import InputError
 from innerloop.core.files import is_file
 from innerloop.evaluate import Comparison, Protocol, Result, compare
 from innerloop.evaluate.compare import Cost, Row, refuse_unlike
+from innerloop.evaluate.groups import Group, grouped
 from innerloop.evaluate.kept import Kept, read
 from innerloop.evaluate.memory import peak_memory
 from innerloop.runs.measure import Measurement, MetaTestOptions, prepare
+from innerloop.runs.seeds import called, runs_of, seed_of, without_seed
 
 _ADVICE = "say which tasks with --data, --ways, --shots and so on, which hold for all runs"
 
@@ -37,6 +39,10 @@ class _Entry(NamedTuple):
     kept: Kept[Result] | None
     """A result that was given as a file."""
     test: Measurement | None
+    run: Path | None = None
+    """The folder, where there is a whole run; of baselines that of the run that they stand beside."""
+    label: str = ""
+    """Of a baseline that is measured beside every run."""
 
 
 def compare_runs(
@@ -47,8 +53,11 @@ def compare_runs(
 ) -> Comparison:
     """Test every run on the same tasks, unless it holds the result already, and put them beside the first.
 
+    Runs that differ in the seed of their training alone are also summed up as one.
+
     Args:
-        paths: Run folders, or `test-*.json` files of such, whose results are taken as they are.
+        paths: Run folders, folders of the runs of several seeds, or `test-*.json` files of runs, whose results are
+            taken as they are.
         options: Which tasks.
         context: Where data sets lie, and what the runs may name.
         progress: Called with what is being tested.
@@ -56,25 +65,47 @@ def compare_runs(
     Raises:
         InputError: A run that cannot take the tasks, or tasks that are not the same; before anything is tested.
     """
-    entries = list(_entries(paths, options, context))
+    runs = [run for path in paths for run in (runs_of(path) or [path])]
+    entries = list(_entries(runs, options, context))
     # Before the first test, which may take an hour: unlike tasks are refused at once.
     for entry in entries[1:]:
         refuse_unlike(entries[0].name, entries[0].protocol, entry.name, entry.protocol, _ADVICE)
     results, stored = [], []
-    for name, _, kept, test in entries:
+    for entry in entries:
+        kept, test = entry.kept, entry.test
         result = None if kept is None else kept.result
         if test is not None:
             result = None if options.again else test.stored()
         stored.append(result is not None)
         if result is None and test is not None:
-            progress(f"testing {name} on {test.protocol.episodes} tasks")
+            progress(f"testing {entry.name} on {test.protocol.episodes} tasks")
             result = test.result()
         assert result is not None
         # Rows are called after folders: two runs may be of one learner.
-        results.append(replace(result, learner=name))
+        results.append(replace(result, learner=entry.name))
     comparison = compare(*results)
     rows = zip(comparison.rows, entries, stored, strict=True)
-    return replace(comparison, rows=tuple(_costed(row, entry, old) for row, entry, old in rows))
+    costed = tuple(_costed(row, entry, old) for row, entry, old in rows)
+    return replace(comparison, rows=costed, groups=_groups(entries, results))
+
+
+def _groups(entries: Sequence[_Entry], results: Sequence[Result]) -> tuple[Group, ...]:
+    """The rows, with those that differ in the seed of their training alone as one."""
+    whole = {entry.run: without_seed(entry.run) for entry in entries if entry.run is not None}
+    members: dict[str, list[Path]] = {}
+    for run, key in whole.items():
+        members.setdefault(key, []).append(run)
+    named = _names([called([run.resolve() for run in runs]) for runs in members.values()]) if members else []
+    of_group = dict(zip(members, named, strict=True))
+    keys: list[Any] = []
+    names: list[str] = []
+    for entry in entries:
+        key = None if entry.run is None else whole[entry.run]
+        keys.append(entry.name if key is None else (key, entry.label))
+        alone = key is None or len(members[key]) == 1
+        names.append(entry.name if alone else ", ".join(filter(None, (of_group[key], entry.label))))
+    seeds = [None if entry.run is None else seed_of(entry.run) for entry in entries]
+    return grouped(results, keys, names, seeds)
 
 
 def _entries(paths: Sequence[str | Path], options: CompareOptions, context: Context) -> Iterator[_Entry]:
@@ -89,19 +120,22 @@ def _entries(paths: Sequence[str | Path], options: CompareOptions, context: Cont
                 # Not tested again: the file may be all that is left of its run.
                 kept = read(path)
                 assert kept.result is not None
-                yield _Entry(kept.named(name), kept.result.protocol, kept, None)
+                own = Path(path).parent if kept.own and is_file(Path(path).parent / "config.json") else None
+                yield _Entry(kept.named(name), kept.result.protocol, kept, None, own)
                 continue
             test, *others = prepare(path, options, context)
         if first is not None and first.protocol.hash == test.protocol.hash:
             test = test._replace(sampler=first.sampler)  # the same tasks: keep one copy of the data
         first = first or test
-        yield _Entry(name, test.protocol, None, test)
+        yield _Entry(name, test.protocol, None, test, Path(path))
         for other in others:
             # Pixels answer alike beside every run, so one row will do; an untrained learner is the run's own.
             of_all = other.label == "pixels"
-            called = str(other.name) if of_all else f"{name}, {other.label}"
-            if not (of_all and any(called == entry.name for entry in baselines)):
-                baselines.append(_Entry(called, other.protocol, None, other._replace(sampler=first.sampler)))
+            name_of = str(other.name) if of_all else f"{name}, {other.label}"
+            if not (of_all and any(name_of == entry.name for entry in baselines)):
+                run = None if of_all else Path(path)
+                test = other._replace(sampler=first.sampler)
+                baselines.append(_Entry(name_of, other.protocol, None, test, run, other.label))
     # Last, so that the first row, to which differences are taken, is a run.
     yield from baselines
 
