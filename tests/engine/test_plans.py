@@ -1,4 +1,5 @@
 import dataclasses
+import signal
 
 import pytest
 import torch
@@ -7,7 +8,8 @@ from innerloop.core import tree
 from innerloop.core.objectives import regression
 from innerloop.core.recompute import recomputing
 from innerloop.core.types import Batch, Episode, Params
-from innerloop.engine import TrainConfig, choose, meta_gradient, meta_train
+from innerloop.engine import Interrupted, TrainConfig, choose, load, meta_gradient, meta_train
+from innerloop.engine.checkpoint import read_state, steps_done
 from innerloop.engine.plan import Name, Plan
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.reptile import Reptile
@@ -119,10 +121,44 @@ def test_recomputed_inner_steps_keep_the_carried_state_alone():
     assert each < 1.1 * sum(v.nbytes for v in params.values())
 
 
-def test_auto_says_what_it_chose(capsys):
+def test_auto_says_what_it_chose(capsys, monkeypatch):
+    monkeypatch.setattr(choose, "_BRIEF", 0.0)
     meta_train(REGRESSION, Sinusoid(), TrainConfig(steps=2))
     said = capsys.readouterr().err
     assert "plan: " in said and "plans timed on" in said
+
+
+def test_a_training_of_milliseconds_times_no_plans(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(choose, "_BRIEF", 60.0)
+    meta_train(REGRESSION, Sinusoid(), TrainConfig(steps=2), out=tmp_path)
+    assert "plan: loop (no other was timed, for 2 steps of" in capsys.readouterr().err
+    state = read_state(tmp_path)
+    assert state is not None and state["plan"]["name"] == "loop"
+    monkeypatch.setattr(choose, "_BRIEF", 0.0)
+    meta_train(REGRESSION, Sinusoid(), TrainConfig(steps=4), out=tmp_path)
+    assert "plans timed on" in capsys.readouterr().err, "for more steps it is chosen anew"
+    assert choose.choose(REGRESSION, REGRESSION.init(0), Sinusoid().episodes(0, 4)).only_now is False
+
+
+def test_ctrl_c_while_plans_are_timed_leaves_a_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(choose, "_BRIEF", 0.0)
+    run, config = tmp_path / "run", TrainConfig(steps=3, meta_batch_size=3)
+    asked, timed = choose._Trial._run, []
+
+    def interrupted(self, plan):
+        timed.append(plan)
+        if len(timed) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return asked(self, plan)
+
+    monkeypatch.setattr(choose._Trial, "_run", interrupted)
+    with pytest.raises(Interrupted, match="saved at step 0"):
+        meta_train(REGRESSION, Sinusoid(), config, out=run)
+    assert len(timed) < 6, "no further plan is timed"
+    assert distance(load(run)[1], REGRESSION.init(config.seed)) == 0
+    monkeypatch.undo()
+    meta_train(REGRESSION, Sinusoid(), config, out=run)
+    assert steps_done(run) == 3
 
 
 def test_auto_refuses_a_plan_with_another_gradient(monkeypatch):

@@ -34,5 +34,6 @@ def run(argv: list[str]) -> int:
         table.add_row(name, f"{split['classes']:,}", f"{split['examples']:,}", each, groups)
     print(f"{description.dataset}: examples of shape {list(description.shape)}")
     print(table)
-    print(f"difficulty: {description.difficulty.learner} {description.difficulty}")
+    result = description.difficulty
+    print(f"difficulty: {f'not measured, {description.note}' if result is None else f'{result.learner} {result}'}")
     return 0

@@ -1,7 +1,7 @@
 """Which way of running a learner is fastest here: timed on the first real tasks, not guessed."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -35,7 +35,15 @@ _COMPILING = 0.05
 """Seconds to compile one operator, roughly: once for the trial, once with the meta-optimizer."""
 _GAIN = 0.3
 """Part of the time that compiling can be expected to save."""
+_BRIEF = 0.3
+"""Seconds that a whole training takes by the loop below which no other plan is timed: that takes longer."""
+_WARM = 0.1
+"""Seconds of a first call, most of which may be what only first calls do."""
 _CHOSEN: "dict[Any, Choice]" = {}
+
+
+class Stopped(Exception):
+    """Whoever waits for a choice asked to stop; nothing was chosen."""
 
 
 class Choice(NamedTuple):
@@ -43,9 +51,18 @@ class Choice(NamedTuple):
 
     plan: Plan
     message: str
+    only_now: bool = False
+    """Whether it holds for so few steps alone."""
 
 
-def choose(learner: Learner, params: Params, episodes: Episode, steps: int = 0, **pins: Any) -> Choice:
+def choose(
+    learner: Learner,
+    params: Params,
+    episodes: Episode,
+    steps: int = 0,
+    stopped: Callable[[], bool] = lambda: False,
+    **pins: Any,
+) -> Choice:
     """The fastest plan on the first tasks of `episodes`, remembered for the shapes.
 
     Not chosen is what cannot run the learner, whose gradient is not the loop's, or that needs more memory than half of
@@ -55,16 +72,31 @@ def choose(learner: Learner, params: Params, episodes: Episode, steps: int = 0, 
         learner: The algorithm.
         params: Meta-parameters.
         episodes: Tasks, stacked along a leading axis.
-        steps: How many more of these meta-steps there will be; compiling must be worth it. 0: never compile.
+        steps: How many more of these meta-steps there will be; compiling must be worth it, and where all of them take
+            less time than the choice would, it is the loop. 0: nobody knows; never compile.
+        stopped: Asked before every candidate.
         pins: Fields of `Plan` that every candidate has.
+
+    Raises:
+        Stopped: `stopped` said so.
     """
     key = (learner, trace.shapes((params, episodes)), torch.get_num_threads(), steps > 0, tuple(pins.items()))
     if key not in _CHOSEN:
-        _CHOSEN[key] = _choose(learner, params, episodes, steps, pins)
+        choice = _choose(learner, params, episodes, steps, stopped, pins)
+        if choice.only_now:
+            return choice
+        _CHOSEN[key] = choice
     return _CHOSEN[key]
 
 
-def _choose(learner: Learner, params: Params, episodes: Episode, steps: int, pins: dict[str, Any]) -> Choice:
+def _choose(
+    learner: Learner,
+    params: Params,
+    episodes: Episode,
+    steps: int,
+    stopped: Callable[[], bool],
+    pins: dict[str, Any],
+) -> Choice:
     each = max(1, _saved_bytes(learner, params, episodes))
     probe = tree.slice(episodes, slice(0, max(_PROBE_TASKS, _PROBE_BYTES // each)))
     count, tasks = tree.length(probe), tree.length(episodes)
@@ -73,7 +105,11 @@ def _choose(learner: Learner, params: Params, episodes: Episode, steps: int, pin
         plan = Plan("loop", recompute=True)
         return Choice(plan, f"plan: {plan}: the graph of one task would fill half of the free memory")
     loop = Plan("loop", precision=pins.get("precision", "float32"))
-    trial = _Trial(learner, params, probe, loop)
+    trial = _Trial(learner, params, probe, loop, stopped)
+    simple = _pin(loop, pins)
+    if steps and simple is not None and (each_step := trial.brief(simple) * tasks / count) * steps < _BRIEF:
+        why = f"no other was timed, for {steps} step{'s' * (steps != 1)} of {1000 * each_step:.2g} ms"
+        return Choice(_scaled(simple, count, tasks, room), f"plan: {simple} ({why})", only_now=True)
     for plan in _pinned(_eager(learner, probe, min(count, room), max(1, min(cores(), room))), pins):
         trial.time(plan)
     if not trial.seconds:
@@ -129,8 +165,8 @@ def _scaled(plan: Plan, count: int, tasks: int, room: int) -> Plan:
 class _Trial:
     """Times of plans on the same tasks, and why some have none."""
 
-    def __init__(self, learner: Learner, params: Params, probe: Episode, loop: Plan):
-        self.learner, self.params, self.probe, self.loop = learner, params, probe, loop
+    def __init__(self, learner: Learner, params: Params, probe: Episode, loop: Plan, stopped: Callable[[], bool]):
+        self.learner, self.params, self.probe, self.loop, self.stopped = learner, params, probe, loop, stopped
         self.seconds: dict[Plan, float] = {}
         self.dropped: dict[Plan, str] = {}
         self.judged: set[Plan] = set()
@@ -147,8 +183,15 @@ class _Trial:
                 return plan
             del self.seconds[plan]
 
+    def brief(self, plan: Plan) -> float:
+        """Seconds of a plan, roughly: of the second call where the first one may have been mostly preparation."""
+        seconds = self._run(plan)[0]
+        return min(seconds, self._run(plan)[0]) if seconds < _WARM else seconds
+
     def time(self, plan: Plan) -> None:
         """Twice where the first call was short, counting the better one."""
+        if self.stopped():
+            raise Stopped
         try:
             if plan.traced:
                 self._run(plan)  # recorded and compiled before the clock starts

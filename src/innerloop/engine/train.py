@@ -15,7 +15,7 @@ from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Episode, Metrics, Params, Sampler
 from innerloop.engine import checkpoint, distributed, plan
-from innerloop.engine.choose import choose
+from innerloop.engine.choose import Stopped, choose
 from innerloop.engine.config import TrainConfig
 from innerloop.engine.episode_buffer import Feed
 from innerloop.engine.exactness import verify
@@ -130,7 +130,11 @@ def _train(
     with heard.watching(run, config, record), stop_signals() as stopped:
         while not training.finished and not (alone and heard.stop is not None):
             begun = time.perf_counter()
-            metrics, stop = training.advance(feed, lambda: stopped() or heard.stop is not None)
+            try:
+                metrics, stop = training.advance(feed, lambda: stopped() or heard.stop is not None)
+            except Stopped:  # while plans were timed: there is no step to finish
+                keep()
+                raise Interrupted(training.step) from None
             speed = config.meta_batch_size / (time.perf_counter() - begun)
             heard.step(training.step, metrics | {"tasks_per_second": round(speed, 1)})
             if config.validate_every and training.step % config.validate_every == 0 and validation is not None:
@@ -169,6 +173,7 @@ class _Training:
         self.best: dict[str, Any] | None = None
         self.spent, self.started = 0.0, time.process_time()
         self.plan: plan.Plan | None = None if config.plan == "auto" else plan.Plan(config.plan, **config.pins)
+        self.plan_until: int | None = None  # where it was chosen for so few steps alone
         self.update: Update | None = None  # the default one is made when there are tasks to choose a plan on
         self.state: Any = None
         self.resumed: Params | None = None  # the leaves of the state by path, as a checkpoint had them
@@ -274,9 +279,14 @@ class _Training:
             return plan.Plan("replay" if self.config.steps - self.step > _WORTH_RECORDING else "vmap")
         # Within a budget of time nobody knows how many steps there will be: not worth compiling for.
         steps = 0 if self.config.cpu_minutes is not None else self.config.steps - self.step
-        chosen = self.world.on_rank_zero(lambda: choose(self.now, self.params, episodes, steps, **self.config.pins))
+        # Several processes must take one decision, so that they hear of a signal after the step.
+        stopped = self._stopped if self.world.size == 1 else lambda: False
+        chosen = self.world.on_rank_zero(
+            lambda: choose(self.now, self.params, episodes, steps, stopped, **self.config.pins)
+        )
         if self.world.rank == 0:
             print(f"innerloop: {chosen.message}", file=sys.stderr)
+        self.plan_until = self.config.steps if chosen.only_now else None
         return chosen.plan
 
     def validate(self, sampler: Sampler) -> dict[str, Any]:
@@ -308,6 +318,7 @@ class _Training:
             "update": dict(tree.items(self.state)) if begun else self.resumed,
             "best": self.best,
             "plan": None if self.plan is None else asdict(self.plan),
+            "plan_until": self.plan_until,
             "world_size": self.world.size,
             "cpu_seconds": self.spent,
         }
@@ -331,8 +342,10 @@ class _Training:
             self.resumed = leaves_of(state)
             for params in (state["params"], *(() if self.best is None else (self.best["params"],))):
                 fits.check_params(self.learner, params)
-            if self.same_plan and state["plan"] is not None and state.get("world_size", 1) == self.world.size:
-                self.plan = plan.Plan(**state["plan"])  # with other shares, other plans are good
+            until = state.get("plan_until")
+            same = self.same_plan and (until is None or self.config.steps <= until)
+            if same and state["plan"] is not None and state.get("world_size", 1) == self.world.size:
+                self.plan, self.plan_until = plan.Plan(**state["plan"]), until  # with other shares, others are good
         except (InputError, LookupError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{self.run}: state.pt is of another run, or damaged ({error}): remove it to start again, keeping "

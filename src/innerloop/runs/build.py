@@ -6,6 +6,7 @@ from functools import partial
 from innerloop.core.context import Context
 from innerloop.problems.learner import check_fields
 from innerloop.runs.defaults import learner_class
+from innerloop.runs.foresee import no_test, with_splits
 from innerloop.runs.options import Options
 from innerloop.runs.record import record
 from innerloop.runs.run import Run
@@ -34,17 +35,21 @@ def build(options: Options, context: Context = Context()) -> Run:
     sensible = problem.sensible(cls, problem.data)
     choices = {k: v for k, v in sensible.choices.items() if options.fields.get(k) is None}
     choosing = problem.choosing(material) if choices else None  # which small data refuse, where nothing is to choose
+    splits = problem.splits(material)
+    validated = options.train.validate_every > 0
+    # A call later: a data set too small to be tested may still be trained on.
+    test = partial(problem.after(problem, problem.data).episodes, material, "test", 0)
     run = Run(
+        train=with_splits(lambda: problem.train(material, stream, seed), splits),
+        validation=with_splits(lambda: problem.validation(material, seed), splits) if validated else None,
+        test=test,
+        notes=tuple(filter(None, (no_test(test, splits),))),
         learner=problem.learner(cls, options.fields, options.network, material),
-        train=problem.train(material, stream, seed),
-        validation=problem.validation(material, seed) if options.train.validate_every else None,
-        # A call later: a data set too small to be tested may still be trained on.
-        test=partial(problem.after(problem, problem.data).episodes, material, "test", 0),
         config=options.train,
         record=record(options, problem.record(material)),
         # As asked for, not as suited: whoever repeats the command asks the same again.
         problem=options.task,
-        splits=problem.splits(material),
+        splits=splits,
         choices=choices if choosing is not None else {},
         choose_on=choosing,
         calibrate_on=problem.calibrating(material),

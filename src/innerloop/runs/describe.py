@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
+from innerloop.core.names import printable
 from innerloop.evaluate import Result, meta_test
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.problems import kind_of
@@ -40,15 +41,20 @@ class Description:
     """Shape of one example."""
     splits: dict[str, dict[str, Any]]
     """Per split: classes, examples, the fewest and the most of a class, classes by group, hash of the class names."""
-    difficulty: Result
-    """Nearest centroid of examples as they are, 1 shot, on the meta-test classes."""
+    difficulty: Result | None
+    """Nearest centroid of examples as they are, 1 shot, on the meta-test classes; None: there are no tasks of these."""
+    note: str | None = None
+    """Why there are none."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
+        about = {"dataset": self.dataset, "shape": list(self.shape), "splits": self.splits}
         result = self.difficulty
+        if result is None:
+            return about | {"pixels": None, "note": self.note}
         hardness = {"mean": result.mean, "ci95": result.ci95, "hash": result.protocol.hash}
         hardness |= {"protocol": result.protocol.to_json()}
-        return {"dataset": self.dataset, "shape": list(self.shape), "splits": self.splits, "pixels": hardness}
+        return about | {"pixels": hardness}
 
 
 def describe(data: str, options: DescribeOptions, context: Context = Context()) -> Description:
@@ -65,19 +71,37 @@ def describe(data: str, options: DescribeOptions, context: Context = Context()) 
     splits = problem.splits(problem.load(context))
     if splits is None:
         raise InputError(f"{data} is computed: it has no classes to count")
+    note = _no_tasks(splits.test, options.ways)
     # One example is learned from; the smallest class must have the others.
     queries = min(15, int(splits.test.counts.min()) - 1)
     ways = min(options.ways, len(splits.test))
-    # The seed of every measurement, so that two people print the same difficulty.
-    sampler = EpisodeSampler(pool=splits.test, ways=ways, shots=1, queries=queries, seed=77)
-    name = f"nearest centroid of {problem.raw(splits.train.shape)}"
-    difficulty = meta_test(NearestCentroid(), {}, sampler, options.episodes, name=name)
+    difficulty = None
+    if note is None:
+        # The seed of every measurement, so that two people print the same difficulty.
+        sampler = EpisodeSampler(pool=splits.test, ways=ways, shots=1, queries=queries, seed=77)
+        name = f"nearest centroid of {problem.raw(splits.train.shape)}"
+        difficulty = meta_test(NearestCentroid(), {}, sampler, options.episodes, name=name)
     return Description(
         dataset=splits.train.dataset,
         shape=splits.train.shape,
         splits={name: _figures(pool) for name, pool in splits.pools().items()},
         difficulty=difficulty,
+        note=note,
     )
+
+
+def _no_tasks(pool: Pool, ways: int) -> str | None:
+    """Why no task can be made of some classes that tells anything; None: one can."""
+    if len(pool) < 2 and ways > 1:
+        return (
+            f"its meta-test split is a single class ('{printable(pool.names[0])}'), and a task of one class is always "
+            "right; 10 classes give two for tests, 25 give five"
+        )
+    fewest = int(pool.counts.min())
+    if fewest < 2:
+        name = printable(pool.names[int(pool.counts.argmin())])
+        return f"'{name}' has a single example, and a task needs one to learn from and one to ask"
+    return None
 
 
 def _figures(pool: Pool) -> dict[str, Any]:

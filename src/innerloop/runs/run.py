@@ -36,6 +36,8 @@ class Run:
     """The classes behind the samplers, where there are any."""
     start: Start | None = None
     """Parameters of another run to begin with."""
+    notes: tuple[str, ...] = ()
+    """What is to be known before it is trained, such as that it cannot be tested."""
     choices: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """What is chosen from these values on `choose_on` once it is trained, where the learner leaves it open."""
     choose_on: Sampler | None = None
@@ -49,6 +51,8 @@ class Run:
         first = distributed.join().rank == 0
         if self.start is not None and first:
             print(f"innerloop: {self.start}", file=sys.stderr)
+        for note in self.notes if first else ():
+            print(f"innerloop: {note}", file=sys.stderr)
         start = None if self.start is None else self.start.params
         pending = Pending(() if self.choose_on is None else self.choices)
         params = meta_train(

@@ -305,7 +305,10 @@ def default_sizes(classes: int) -> dict[str, int]:
         InputError: There are fewer than three.
     """
     if classes < 3:
-        raise InputError(f"{classes} classes cannot be cut into train, validation and test; at least 3 are needed")
+        raise InputError(
+            f"{classes} classes cannot be cut into train, validation and test; at least 3 are needed, and 10 for "
+            "tests of 2 ways (a fifth is for tests). To teach only these, use `innerloop adapt`"
+        )
     part = max(1, classes // 5)
     return {"train": classes - 2 * part, "validation": part, "test": part}
 
