@@ -5,12 +5,14 @@ seen, padded to a square: the usual crop to 7/8 would cut off what lies at the b
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from innerloop.core.importing import require
 from innerloop.core.threads import spread
+from innerloop.encoders import named
 from innerloop.encoders.base import Encoder, Kind, Raw, Scaled, pictures
 from innerloop.evaluate.calibration import Calibration
 from innerloop.nn import efficientnet_lite0
@@ -37,6 +39,10 @@ class EfficientNet:
         network = efficientnet_lite0.fold(efficientnet_lite0.load(weights))
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         """[n, 3, 224, 224] scaled pictures to [n, 1280]."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied and sent to other processes by its name: its weights are 500 times as large as a task.
+        return named, ("efficientnet-lite0",)
 
     @torch.no_grad()
     def encode(self, examples: Raw) -> Tensor:
