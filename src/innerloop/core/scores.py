@@ -91,7 +91,7 @@ class Score(abc.ABC):
         )
 
     def _mean_total(self, rows: Tensor) -> float:
-        """Of [episodes, runs, k]."""
+        """The mean of the totals of [episodes, runs, k] numbers."""
         return sum(self.total(one) for one in rows.unbind(1)) / rows.shape[1]
 
     @property

@@ -15,7 +15,7 @@ class Group(NamedTuple):
     name: str
     results: tuple[Result, ...]
     seeds: tuple[int | None, ...]
-    """Of their trainings, where they are known."""
+    """Seeds of their trainings, where they are known."""
     tasks: Interval
     """Mean over the trainings, and its 95% interval over tasks: for these trainings, on other tasks."""
     difference: Interval | None
@@ -25,7 +25,7 @@ class Group(NamedTuple):
 
     @property
     def means(self) -> list[float]:
-        """Of every training."""
+        """The mean of every training."""
         return [result.mean for result in self.results]
 
     @property

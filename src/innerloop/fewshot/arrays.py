@@ -59,6 +59,53 @@ def tensor(X: Any) -> Tensor:
         raise InputError(_no_numbers(error)) from error
 
 
+def pictures(X: Any) -> Any:
+    """Arrays and tensors of pictures, each of any size, as pictures of Pillow; anything else as it is: rows, paths.
+
+    Args:
+        X: [n, height, width] in grey, [n, height, width, channels] or [n, channels, height, width], or a list of such
+            without n. Whole numbers from 0 to 255, or fractions from 0 to 1.
+
+    Raises:
+        InputError: It is a single picture, or its values are others.
+    """
+    if isinstance(X, np.ndarray | Tensor):
+        if X.ndim not in (3, 4) or (isinstance(X, np.ndarray) and X.dtype.kind not in "buif"):
+            return X
+        if X.ndim == 3 and (X.shape[-1] in (1, 3, 4) or X.shape[0] == 3):
+            raise InputError(f"X is one picture of shape {list(X.shape)}; give a list of them")
+        return [_picture(one, i) for i, one in enumerate(X)]
+    given = isinstance(X, list | tuple) and X and all(isinstance(one, np.ndarray | Tensor) for one in X)
+    if not given or not all(one.ndim in (2, 3) for one in X):
+        return X
+    return [_picture(one, i) for i, one in enumerate(X)]
+
+
+def _picture(one: np.ndarray | Tensor, i: int) -> Any:
+    from PIL import Image
+
+    values = strided(one, "X").float().numpy() if isinstance(one, Tensor) else one
+    whole = not (one.is_floating_point() if isinstance(one, Tensor) else values.dtype.kind == "f")
+    if values.ndim == 3:
+        first, last = values.shape[0] in (1, 3), values.shape[2] in (1, 3, 4)
+        # Torch has channels first, and most programs that write arrays have them last.
+        if first and (isinstance(one, Tensor) or not last):
+            values = values.transpose(1, 2, 0)
+        elif not last:
+            raise InputError(f"picture {i} has shape {list(values.shape)}: give height, width and 1 or 3 channels")
+        values = values[..., 0] if values.shape[2] == 1 else values
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    if values.dtype == np.bool_:
+        values, whole = values * 255, True
+    if not (low >= 0 and high <= (255 if whole else 1)):
+        bounds = "0 to 255" if whole else "0 to 1"
+        raise InputError(
+            f"picture {i} has values from {low:.4g} to {high:.4g}: {'whole numbers' if whole else 'fractions'} go from "
+            f"{bounds}; give it as it was before it was normalised"
+        )
+    return Image.fromarray(np.round(values if whole else values * 255.0).astype(np.uint8))
+
+
 def strided(x: Tensor, name: str) -> Tensor:
     """A tensor as NumPy could have it: on the CPU, without gradient, its numbers written out.
 

@@ -122,17 +122,18 @@ class FewShotClassifier(scikit.Estimator):
         classifier._read_from = (os.path.realpath(path), before)
         return classifier
 
-    def fit(self, X: Examples, y: Labels) -> "FewShotClassifier":
+    def fit(self, X: Any, y: Labels | None = None) -> "FewShotClassifier":
         """Learn from labelled examples; classes may have different numbers of them. Forgets what it knew before.
 
         Args:
-            X: [n, ...] examples.
-            y: [n] their classes: strings or integers.
+            X: [n, ...] `Examples`, or a labelled data set of another library (see `tasks.other_sets`), without y.
+            y: [n] their classes: strings, integers or booleans.
 
         Raises:
-            InputError: Examples that do not fit the learner or each other, fewer than two classes, more than the
-                learner's network has outputs, or `reject` without the examples that it takes.
+            InputError: Examples that do not fit, fewer than two classes, more than the learner's network has outputs,
+                or `reject` without the examples that it takes.
         """
+        X, y = examples.apart(X, y)
         rows, source = read(X, self._resolved(), teaching=True)
         self._task = teach(source, rows, labels(y, len(rows)), self.reject)
         return self
@@ -145,22 +146,23 @@ class FewShotClassifier(scikit.Estimator):
         """
         return self.fit(*examples.labelled(path, self.kind, table))
 
-    def partial_fit(self, X: Examples, y: Labels, classes: Labels | None = None) -> "FewShotClassifier":
+    def partial_fit(self, X: Any, y: Labels | None = None, classes: Labels | None = None) -> "FewShotClassifier":
         """Learn from more examples, of classes that are known or new, without forgetting any; `fit` if it is the first.
 
         Args:
-            X: [n, ...] examples.
-            y: [n] their classes.
+            X: As of `fit`.
+            y: As of `fit`.
             classes: All that may ever come, as other estimators of scikit-learn need it; only checked against `y`.
 
         Raises:
             InputError: As `fit`; nothing is changed then.
         """
+        X, y = examples.apart(X, y)
         if classes is not None:
             check_among(labels(y), labels(classes))
         return self._learn(X, lambda count: labels(y, count))
 
-    def add(self, X: Examples, y: Labels) -> "FewShotClassifier":
+    def add(self, X: Any, y: Labels | None = None) -> "FewShotClassifier":
         """`partial_fit`, by the name that it has on the command line and over HTTP."""
         return self.partial_fit(X, y)
 
@@ -170,15 +172,10 @@ class FewShotClassifier(scikit.Estimator):
         Raises:
             InputError: As `fit`; nothing is changed then.
         """
-        examples: Any = list(X) if isinstance(X, Iterator) else X
-        return self._learn(examples, lambda count: labels([label], 1) * count)
+        return self._learn(list(X) if isinstance(X, Iterator) else X, lambda count: labels([label], 1) * count)
 
     def drop_class(self, label: Label) -> "FewShotClassifier":
-        """Forget a class; `undo` brings it back.
-
-        Raises:
-            InputError: There is no such class, or fewer than two would be left.
-        """
+        """Forget a class, which `undo` brings back; an `InputError` where there is none, or fewer than two are left."""
         task = self._fitted()
         self._task = task.at(task.history.drop(known_as(label, task.classes)))
         return self
@@ -265,12 +262,13 @@ class FewShotClassifier(scikit.Estimator):
         task = self._fitted()
         return nearest_examples(task, read(X, task.source)[0], n)
 
-    def score(self, X: Examples, y: Labels) -> float:
+    def score(self, X: Any, y: Labels | None = None) -> float:
         """Share of examples that are named correctly; an example that is rejected is not, unless y says `NONE` as well.
 
         Raises:
             InputError: Not one label for each example, none at all, or integers where the classes are strings.
         """
+        X, y = examples.apart(X, y)
         return share_right(self.predict(X).tolist(), y, self._fitted().classes, NONE)
 
     def rows(self, X: Examples) -> Tensor:
@@ -364,7 +362,7 @@ class FewShotClassifier(scikit.Estimator):
     def __sklearn_is_fitted__(self) -> bool:
         return "_task" in self.__dict__
 
-    def _learn(self, X: Examples, labelled: Callable[[int], list[Label]]) -> "FewShotClassifier":
+    def _learn(self, X: Any, labelled: Callable[[int], list[Label]]) -> "FewShotClassifier":
         """Learn from examples whose labels are asked for by their number, beside what is known."""
         task = self.__dict__.get("_task")
         rows, source = read(X, self._resolved() if task is None else task.source, teaching=True)

@@ -19,12 +19,12 @@ from innerloop.fewshot import export as graphs
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
 from innerloop.fewshot.file import read as read_task
 from innerloop.fewshot.heads import Head
-from innerloop.fewshot.reading import called
 from innerloop.fewshot.repeats import repeats, sentences
 from innerloop.fewshot.suggestions import suggest as choose
 from innerloop.fewshot.task import Task
 from innerloop.tasks.columns import TableOptions
 from innerloop.tasks.notices import warn
+from innerloop.tasks.pillow import called
 
 _T = TypeVar("_T")
 
@@ -86,7 +86,8 @@ def add(
     """
     with files.locked(Path(file)):  # from reading to writing: of two at once, the second adds to what the first wrote
         classifier = _file(file, context)
-        raw, labels = examples.labelled(data, classifier.kind, table)
+        known = [str(label) for label in classifier.classes_.tolist()]
+        raw, labels = examples.labelled(data, classifier.kind, table, known)
         before = len(classifier.task.rows)
         classifier.partial_fit(raw, labels)
         classifier.save(file)

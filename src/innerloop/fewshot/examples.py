@@ -12,7 +12,7 @@ Paths in a table are relative to its folder. Empty lines are left out. Nothing t
 import io
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +28,7 @@ from innerloop.tasks import picture_files as files
 from innerloop.tasks.columns import USUAL, TableOptions
 from innerloop.tasks.encodings import lines
 from innerloop.tasks.notices import Say, warn
+from innerloop.tasks.other_sets import is_dataset, pairs
 
 Chunk = list[str] | list[Path] | list[bytes] | np.ndarray
 STDIN = "-"
@@ -38,13 +39,25 @@ _SHOWN = 200
 """Characters of a name in a message."""
 
 
-def labelled(path: str | Path, kind: Kind, table: TableOptions = TableOptions()) -> tuple[Chunk, list[Label]]:
+def apart(X: Any, y: Any) -> tuple[Any, Any]:
+    """Examples and classes of a data set of another library that is given alone; anything else as it is.
+
+    Raises:
+        InputError: As of `other_sets.pairs`.
+    """
+    return pairs(X) if y is None and is_dataset(X) else (X, y)
+
+
+def labelled(
+    path: str | Path, kind: Kind, table: TableOptions = TableOptions(), known: Collection[str] = ()
+) -> tuple[Chunk, list[Label]]:
     """Read examples with their classes.
 
     Args:
         path: A folder, a file, or "-": a table on standard input.
         kind: What raw examples are.
         table: How a table is read.
+        known: Classes that are taught already, of which a folder may hold one alone.
 
     Returns:
         n paths, texts or rows, and n labels: strings, or integers where the file has integers.
@@ -54,7 +67,7 @@ def labelled(path: str | Path, kind: Kind, table: TableOptions = TableOptions())
     """
     root = expanded(path)
     if str(path) != STDIN and (is_folder(root) or files.is_zip(root)):
-        return _folder(root, kind)
+        return _folder(root, kind, known)
     if str(path) != STDIN and root.suffix.lower() == ".npz":
         return _arrays(root, labels=True)
     raw, labels = [], []
@@ -127,8 +140,9 @@ def of_table(
         raise InputError(f"{name} holds no example")
 
 
-def _folder(root: Path, kind: Kind) -> tuple[Chunk, list[Label]]:
+def _folder(root: Path, kind: Kind, known: Collection[str]) -> tuple[Chunk, list[Label]]:
     inside = _listing(root, kind)
+    files.refuse_parent(inside, root, known)
     classes = files.labelled(inside, root, kind)
     if inside.left:
         warn(files.notice(inside.left))
@@ -195,7 +209,7 @@ def _label(row: tables.Row, name: str) -> Label:
     if isinstance(label, int):
         return label
     fault = "is missing" if label is None or isinstance(label, str) else f"is {type(label).__name__}"
-    raise InputError(f"{name}, {row.place}: the label {fault}; labels are texts or whole numbers")
+    raise InputError(f"{name}, {row.place}: the label {fault}; labels are texts, whole numbers, or true and false")
 
 
 def _stack(raw: list[Any], kind: Kind, name: str) -> Chunk:

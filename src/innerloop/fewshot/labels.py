@@ -33,6 +33,7 @@ def labels(y: Any, count: int | None = None, none: str | None = None) -> list[La
     if y is None:
         raise InputError("fitting requires y to be passed, but the target y is None: give the class of every example")
     values = _array(y)
+    _refuse_several(y, values)
     if values.ndim == 2 and values.shape[1] == 1:
         message = "A column-vector y was passed when a 1d array was expected: it is taken as one label for each example"
         warnings.warn(message, _conversion_warning(), stacklevel=3)
@@ -146,6 +147,16 @@ def _array(y: Any) -> np.ndarray:
     if values.dtype.kind in "mM":
         raise InputError(f"Unknown label type: y holds times ({values.dtype}); give strings, such as y.astype(str)")
     return values
+
+
+def _refuse_several(y: Any, values: np.ndarray) -> None:
+    held = y if isinstance(y, list | tuple) and values.ndim < 3 and values.shape[1:] != (1,) else ()
+    first = next((i for i, one in enumerate(held) if isinstance(one, list | tuple | set)), None)
+    if first is not None:
+        raise InputError(
+            f"Unknown label type: y gives several classes to one example, first to example {first}; not supported: "
+            "teach one classifier for each label, with y True or False"
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -4,8 +4,6 @@ Whether strokes are dark, and what numbers are divided by, cannot be seen on one
 holds for all that come after them, alone or in any company, in Python, on the command line and over HTTP.
 """
 
-import io
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,8 +13,8 @@ import torch
 from torch import Tensor
 
 from innerloop.core.errors import InputError
-from innerloop.tasks.exif import upright
 from innerloop.tasks.images import Scan, ink_of, read_image, scan
+from innerloop.tasks.pillow import called
 
 _DARKEST, _BRIGHTEST = -0.5, 1.5
 """Float pictures go from 0 to 1, and a little beyond where they were scaled; below, someone has normalised them, and
@@ -24,10 +22,6 @@ above forgotten to divide by 255."""
 _BYTE = 255
 _PHOTOGRAPH = 0.5
 """Share of a picture in other hues than most of it, from which it is no drawing in ink."""
-_LOSSLESS = ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA")
-"""Modes of Pillow that a PNG holds as they are."""
-_SHOWN = 200
-"""Characters of a reason in a message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,44 +147,6 @@ def check_brightness(x: Tensor) -> None:
         raise InputError(
             f"float pictures must lie in [0, 1], these reach {float(x.max()):.4g}: divide by 255, or pass uint8"
         )
-
-
-def called(file: Any, index: int) -> str:
-    """What errors call a picture, by its path or content."""
-    return str(file) if isinstance(file, str | Path) else getattr(file, "name", f"picture {index}")
-
-
-def is_pillow(value: Any) -> bool:
-    """Whether something is a picture of Pillow, which is optional."""
-    module = sys.modules.get("PIL.Image")
-    return module is not None and isinstance(value, module.Image)
-
-
-def content(picture: Any, name: str) -> Any:
-    """A picture of Pillow as the content of a file, without loss; anything else as it is.
-
-    As an array it would skip what files go through: ink, transparency, orientation, and colours of a palette.
-
-    Args:
-        picture: Path, content or picture.
-        name: What errors call it.
-
-    Raises:
-        InputError: Its pixels cannot be read.
-    """
-    if not is_pillow(picture):
-        return picture
-    out = io.BytesIO()
-    try:
-        whole = upright(picture)
-        if whole.mode not in _LOSSLESS:
-            whole = whole.convert("L" if whole.mode == "F" else "RGB")
-        # Pixels were turned already: orientation in the file would turn them twice.
-        whole.save(out, "PNG", exif=b"", compress_level=1)
-    except Exception as error:  # pixels are decoded only now, and decoders raise whatever they stumble on
-        reason = str(error)[:_SHOWN] or type(error).__name__
-        raise InputError(f"{name} cannot be read ({reason}); replace or remove it") from error
-    return out.getvalue()
 
 
 def _photograph(one: Scan) -> bool:

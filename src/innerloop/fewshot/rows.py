@@ -17,9 +17,10 @@ from innerloop.core.aligned import aligned
 from innerloop.core.errors import InputError
 from innerloop.core.precision import check_precision
 from innerloop.core.threads import spread
-from innerloop.fewshot.arrays import tensor
-from innerloop.fewshot.reading import called, check_brightness, content, is_pillow
+from innerloop.fewshot.arrays import pictures, tensor
+from innerloop.fewshot.reading import check_brightness
 from innerloop.fewshot.sources import Source
+from innerloop.tasks.pillow import called, content, is_pillow
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,6 +69,7 @@ def read(
     """
     if _is_raw(X):
         raise InputError("X is one example; give a list of them" + _hint(X))
+    X = _shown(X, source)
     columns = _columns(X)
     if teaching and columns is not None and source.columns is None and source.reading.unit is None:
         source = replace(source, columns=columns)  # the first table; one that comes later has nothing to fit to
@@ -107,9 +109,15 @@ def alone(X: Any, i: int, rows: Tensor, source: Source) -> Tensor:
         return X.again(i)
     if isinstance(X, Rows) or source.encoder is None:
         return aligned(rows[i : i + 1])
+    X = _shown(X, source)
     # Encoders of texts round by company, so that the row at hand is not the one of the text alone.
     raw = None if isinstance(X, Tensor) else _raw(X)
     return read(tensor(X)[i : i + 1] if raw is None else [raw[i]], source)[0]
+
+
+def _shown(X: Any, source: Source) -> Any:
+    """Arrays and tensors of pictures as pictures of Pillow, where an encoder takes such; anything else as it is."""
+    return pictures(X) if source.encoder is not None and source.kind == "pictures" else X
 
 
 def floats(rows: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class _Entry(NamedTuple):
     run: Path | None = None
     """The folder, where there is a whole run; of baselines that of the run that they stand beside."""
     label: str = ""
-    """Of a baseline that is measured beside every run."""
+    """Label of a baseline that is measured beside every run."""
 
 
 def compare_runs(

@@ -5,7 +5,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from innerloop.tasks.progress import track
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+T = TypeVar("T")
 Ink = Literal["auto", "dark", "light"]
 """What strokes look like in the files. `dark`: on a light ground, so values are inverted and strokes become 1; `light`:
 values stay as they are, as in photographs; `auto`: dark if pictures are grey and most of them have light paper, see
@@ -153,22 +154,60 @@ def image_folder(
     if inside.left:
         warn(notice(inside.left))
     files = [(file, label) for label, (_, paths) in enumerate(classes.items()) for file in paths]
+    name = of_path(root.resolve().with_suffix("") if is_zip(root) else root.resolve())
+    return pictures_pool(
+        [file for file, _ in files],
+        opened,
+        [label for _, label in files],
+        list(classes),
+        size=size,
+        channels=channels,
+        ink=ink,
+        dataset=name if dataset is None else dataset,
+        split=split,
+    )
+
+
+def pictures_pool(
+    pictures: Sequence[T],
+    opening: Callable[[T], Path | bytes],
+    labels: Sequence[int],
+    classes: Sequence[str],
+    *,
+    size: int | None,
+    channels: int | None,
+    ink: Ink,
+    dataset: str,
+    split: str = "all",
+) -> Pool:
+    """A pool of pictures; `image_folder` says what is decided about them.
+
+    Args:
+        pictures: [n] of them.
+        opening: A picture as a file or its content.
+        labels: [n] places of their classes.
+        classes: Names.
+        size: As of `image_folder`, likewise the others.
+        channels: 1 or 3, or None.
+        ink: See `Ink`.
+        dataset: Name of the data.
+        split: Name of the pool's split.
+
+    Raises:
+        InputError: One cannot be read.
+    """
     if channels is None:
-        channels = 1 if all(_grey(_open(opened(file))) for file, _ in files) else 3
+        channels = 1 if all(_grey(_open(opening(one))) for one in pictures) else 3
     if size is None:
         size = _SMALL if channels == 1 else _LARGE
     _check(size, channels, ink)
-    scans = [
-        _scan(_open(opened(file), size=size), size, channels) for file in _listed([file for file, _ in files], root)
-    ]
+    scans = [_scan(_open(opening(one), size=size), size, channels) for one in _listed(pictures, dataset)]
     rows, decided = torch.stack([one.row for one in scans]), _decide(ink, channels, scans)
     return from_rows(
         255 - rows if decided == "dark" else rows,
-        [label for _, label in files],
+        labels,
         list(classes),
-        dataset=of_path(root.resolve().with_suffix("") if is_zip(root) else root.resolve())
-        if dataset is None
-        else dataset,
+        dataset=dataset,
         split=split,
         preprocessing={"size": size, "channels": channels, "ink": decided},
     )
@@ -198,7 +237,7 @@ def image_files(path: Path | str, *, size: int, channels: int = 1, ink: Ink = "a
             warn(notice(inside.left))
     if not files:
         raise InputError(f"{root} holds no picture; put some in it")
-    scans = [_scan(_open(opened(file), size=size), size, channels) for file in _listed(files, root)]
+    scans = [_scan(_open(opened(file), size=size), size, channels) for file in _listed(files, root.name)]
     rows = torch.stack([one.row for one in scans])
     rows = 255 - rows if _decide(ink, channels, scans) == "dark" else rows
     return Pictures(tuple(Path(file.name) if isinstance(file, Packed) else file for file in files), rows / 255)
@@ -228,8 +267,8 @@ def _scan(picture: "Image", size: int, channels: int) -> Scan:
     return Scan(_row(grey, size, 1), paper, float(colour))
 
 
-def _listed(files: Sequence[File], root: Path) -> Iterable[File]:
-    return files if len(files) < _MANY else track(files, f"reading {root.name}", len(files))
+def _listed(files: Sequence[T], name: str) -> Iterable[T]:
+    return files if len(files) < _MANY else track(files, f"reading {name}", len(files))
 
 
 def _check(size: int, channels: int, ink: Ink) -> None:

@@ -3,7 +3,7 @@
 import functools
 import stat
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -120,6 +120,30 @@ def labelled(found: Listing, root: Path, what: str) -> dict[str, list[File]]:
             f"or remove the folder{more}{'; ' + notice(found.left) if found.left else ''}"
         )
     return found.classes
+
+
+def refuse_parent(found: Listing, root: Path, known: Collection[str]) -> None:
+    """Refuse a folder whose single class holds nothing but folders: it is the parent of the folder that was meant.
+
+    Args:
+        found: As of `listing`.
+        root: The folder.
+        known: Classes that are taught already: one of that name may be kept in folders.
+
+    Raises:
+        InputError: With what to give instead.
+    """
+    if len(found.classes) != 1 or set(found.classes) & set(known):
+        return
+    ((name, files),) = found.classes.items()
+    parts = [Path(_name(file, root)).parts for file in files]
+    inner = sorted({part[1] for part in parts if len(part) > 2})
+    if len(inner) > 1 and all(len(part) > 2 for part in parts):
+        raise InputError(
+            f"{root} holds one folder, '{printable(name)}', and all files lie in folders of that, such as "
+            f"'{printable(inner[0])}' and '{printable(inner[1])}': if these are the classes, give "
+            f"{root / name}; if '{printable(name)}' is one class, put its files into it without folders"
+        )
 
 
 def notice(left: list[Left]) -> str:

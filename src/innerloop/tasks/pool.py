@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
@@ -89,6 +89,38 @@ class Pool:
         from innerloop.tasks.datasets.arrays import labelled  # which makes pools: at the top it would be a circle
 
         return labelled(x, y, dataset=dataset, name=dataset)
+
+    @classmethod
+    def from_dataset(
+        cls,
+        data: Any,
+        *,
+        x: str | None = None,
+        y: str | None = None,
+        encode: Callable[[list[Any]], Any] | None = None,
+        size: int | None = None,
+        channels: int | None = None,
+        ink: Literal["auto", "dark", "light"] = "auto",
+        dataset: str = "arrays",
+    ) -> "Pool":
+        """Sort a labelled data set of another library into a pool: see `tasks.other_sets`.
+
+        Args:
+            data: Of Hugging Face datasets, of torchvision, or anything whose items are pairs (example, class).
+            x: Column of the examples, where there are columns and it cannot be told.
+            y: Column of the classes, likewise.
+            encode: Makes [n, ...] rows of examples, such as `encode` of an encoder; needed for texts.
+            size: For pictures of Pillow, as in `image_folder`; likewise the following two.
+            channels: 1 or 3.
+            ink: What strokes look like.
+            dataset: As the field.
+
+        Raises:
+            InputError: It is no such data set, its columns cannot be told, or as of `from_arrays` and `image_folder`.
+        """
+        from innerloop.tasks.other_sets import pool_of
+
+        return pool_of(data, x, y, encode, size, channels, ink, dataset)
 
     def __len__(self) -> int:
         """How many classes there are."""

@@ -143,8 +143,8 @@ def located(root: Root, folder: str, file: str, url: str) -> Path:
 
 
 def _words(cell: object, column: str, place: str) -> str:
-    """A text or label; whole numbers are labels too."""
-    if isinstance(cell, int) and not isinstance(cell, bool) and column == "label":
+    """A text or label; whole numbers, true and false are labels too."""
+    if isinstance(cell, int) and column == "label":
         return str(cell)
     if isinstance(cell, str) and cell.strip():
         return cell.strip()
