@@ -103,7 +103,8 @@ def _made(subject: Any, path: str, shape: tuple[int, ...], outputs: int | None, 
         return made
     if not isinstance(made, nn.Module):
         raise InputError(f"'{path}' returns {type(made).__name__}; it must return an nn.Module")
-    return ModuleWith(subject, tuple(arguments.items())) if arguments else Module(subject)
+    factory: Any = subject
+    return ModuleWith(factory, tuple(arguments.items())) if arguments else Module(factory)
 
 
 def _arguments(

@@ -102,8 +102,10 @@ def _groups(entries: Sequence[_Entry], results: Sequence[Result]) -> tuple[Group
     for entry in entries:
         key = None if entry.run is None else whole[entry.run]
         keys.append(entry.name if key is None else (key, entry.label))
-        alone = key is None or len(members[key]) == 1
-        names.append(entry.name if alone else ", ".join(filter(None, (of_group[key], entry.label))))
+        if key is None or len(members[key]) == 1:
+            names.append(entry.name)
+        else:
+            names.append(", ".join(filter(None, (of_group[key], entry.label))))
     seeds = [None if entry.run is None else seed_of(entry.run) for entry in entries]
     return grouped(results, keys, names, seeds)
 
