@@ -7,7 +7,7 @@ import math
 from innerloop.evaluate.compare import Comparison
 from innerloop.evaluate.groups import Group, grouped
 
-_COLUMNS = (
+_COLUMNS: tuple[str, ...] = (
     "kind",
     "name",
     "group",
