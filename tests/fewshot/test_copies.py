@@ -66,8 +66,14 @@ def own():
     return nn.Linear(4, 3)
 
 
+def among(names):
+    """Sources of a copy; encoders whose networks take seconds are left to the slow tests."""
+    large = ("minilm", "efficientnet-lite0")
+    return [pytest.param(name, marks=pytest.mark.slow) if name in large else name for name in names]
+
+
 @pytest.mark.exact
-@pytest.mark.parametrize("name", [None, "run", "tests.fewshot.test_copies:own", *names()])
+@pytest.mark.parametrize("name", [None, "run", "tests.fewshot.test_copies:own", *among(names())])
 def test_a_copy_answers_as_the_original(name, run):
     if name in names() and name not in installed():
         pytest.skip(f"the package of {name} is not installed")
