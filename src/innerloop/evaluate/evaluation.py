@@ -72,7 +72,7 @@ class Evaluation:
     strangers: dict[str, Share]
     """Examples of classes that the task does not know, and how many of each are taken for one of its classes."""
     errors: tuple[Error, ...]
-    """Of `wrong` those whose answer is furthest more probable than the truth. Of examples that were taught, those whose
+    """Those of `wrong` whose answer is furthest more probable than the truth. Of examples that were taught, those whose
     own label may be wrong."""
     wrong: int
     """How many answers are wrong, to strangers too where "none of these" can be answered."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.plain import plain
 from innerloop.fewshot.classifier import Examples, FewShotClassifier
@@ -58,7 +59,7 @@ def suggest(classifier: FewShotClassifier, X: Examples, n: int = 10) -> list[Sug
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise InputError(f"a number of examples to label is 1 or more; got {n!r}")
     x = encoded_once(classifier, X)
-    p = torch.from_numpy(classifier.predict_proba(x))
+    p = from_numpy(classifier.predict_proba(x))
     if not len(p):
         raise InputError("there is no example to choose from: give unlabelled ones")
     top, classes = p.topk(2, -1)
