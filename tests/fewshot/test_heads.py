@@ -222,7 +222,14 @@ def test_rows_that_are_too_wide_for_a_ridge_leave_it_out():
 
 def test_settings_know_the_head():
     classifier = FewShotClassifier("minilm", head="ridge")
-    assert classifier.get_params() == {"source": "minilm", "reject": None, "allow": (), "head": "ridge"}
+    assert classifier.get_params() == {
+        "source": "minilm",
+        "reject": None,
+        "allow": (),
+        "head": "ridge",
+        "names": None,
+        "descriptions": None,
+    }
     assert repr(classifier) == "FewShotClassifier(source='minilm', head='ridge')"
     assert repr(FewShotClassifier(words())) == "FewShotClassifier(source='words')"
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
-from innerloop.fewshot.commands import adapt, describe
+from innerloop.fewshot.class_names import Names
+from innerloop.fewshot.commands import adapt, describe, listed
 from innerloop.fewshot.heads import Head
 from innerloop.tasks.columns import TableOptions
 
@@ -17,10 +18,10 @@ class Command:
     source: tyro.conf.Positional[str]
     """A run folder, a shipped run or a frozen encoder (`innerloop list` names them), or package.module:attribute of a
     network of your own."""
-    data: tyro.conf.Positional[str]
+    data: tyro.conf.Positional[str | None] = None
     """Folder with a sub-folder of examples for each class, a table (.csv, .tsv, .json, .jsonl, .xlsx, .parquet)
     with text (or path) and label, an npz file with x and y, or - for standard input. Classes may have different numbers
-    of examples."""
+    of examples. It may be left out where --classes are given."""
     out: str
     """The file to write, by custom `<name>.fewshot`."""
     reject: float | None = None
@@ -29,6 +30,13 @@ class Command:
     head: Head | None = None
     """What is fitted to the rows of a frozen encoder: centroid, ridge or linear; auto: which of them, by examples held
     out. Without it: auto for texts and pictures."""
+    classes: str | None = None
+    """Names of classes, with commas between them, that an encoder of texts learns without examples, or besides them."""
+    names: Names | None = None
+    """Whether an encoder of texts learns from the names of classes as from examples; auto, which is usual: where the
+    examples show that they mean something."""
+    descriptions: str | None = None
+    """A table with label and text, which says what classes are; it is read with their names."""
     table: TableOptions = field(default_factory=TableOptions)
     common: Common = field(default_factory=Common)
 
@@ -37,13 +45,23 @@ def run(argv: list[str]) -> int:
     """Teach new classes from a few examples each, and keep what was learned in one portable file."""
     options = parse(Command, argv, "adapt", run.__doc__ or "")
     summary = adapt(
-        options.source, options.data, options.out, options.reject, options.common, options.head, options.table
+        options.source,
+        options.data,
+        options.out,
+        options.reject,
+        options.common,
+        options.head,
+        options.table,
+        classes=listed(options.classes),
+        names=options.names,
+        descriptions=options.descriptions,
     )
     if options.common.json:
         emit(summary)
         return 0
     print(f"learned {len(summary['examples'])} classes in {summary['seconds']:.2f} s: {describe(summary)}")
-    if summary["head"] is not None:
-        print(f"head: {summary['head']['reason']}")
+    for key in ("head", "names"):
+        if summary[key] is not None:
+            print(f"{key}: {summary[key]['reason']}")
     print(f"kept in {summary['file']}; next: innerloop predict {summary['file']} <examples>")
     return 0

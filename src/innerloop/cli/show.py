@@ -28,8 +28,9 @@ def run(argv: list[str]) -> int:
         return 0
     print(f"{summary['file']}: {summary['learner']} of {summary['source']}, {summary['kind']}")
     print(f"classes: {describe(summary)}")
-    if summary["head"] is not None:
-        print(f"head: {summary['head']['reason']}")
+    for key in ("head", "names"):
+        if summary[key] is not None:
+            print(f"{key}: {summary[key]['reason']}")
     table = Table("version", "time", "action", "classes", "examples")
     for entry in summary["versions"]:
         counts = entry["examples"]

@@ -34,7 +34,13 @@ def logits(learner: Learner, params: Params, adapted: object, rows: Tensor, ways
 
 @torch.no_grad()
 def calibrate(
-    learner: Learner, params: Params, rows: Tensor, y: Tensor, reject: float | None, prior: Calibration | None
+    learner: Learner,
+    params: Params,
+    rows: Tensor,
+    y: Tensor,
+    reject: float | None,
+    prior: Calibration | None,
+    names: Tensor | None = None,
 ) -> Calibration:
     """The temperature, and if asked for the threshold of "none of these".
 
@@ -46,12 +52,13 @@ def calibrate(
         reject: The false-accept rate; None: nothing is rejected.
         prior: Measured on meta-validation tasks; its temperature is taken, and its threshold where these examples are
             too few.
+        names: [n] bool, which rows stand for names of classes: learned from, never asked about; None: none.
 
     Raises:
         InputError: Neither the examples nor the prior can say when to reject.
     """
     ways = int(y.max()) + 1
-    several = bool((y.bincount() > 1).any())
+    several = bool(can_be_spared(y, names).any())
     # The prior gives its temperature alone: its threshold was measured on tasks of other classes.
     calibration = (
         Calibration()
@@ -66,7 +73,7 @@ def calibrate(
     # A prior is of hundreds of tasks: a handful of examples left out knows less.
     if reject is None and (prior is not None or not several):
         return calibration
-    inside, labels = examples_left_out(learner, params, rows, y, ways)
+    inside, labels = examples_left_out(learner, params, rows, y, ways, kept=names)
     if prior is None:
         temperature = fit_temperature(inside, labels)
         best = torch.softmax(inside / temperature, 1).max(1)
@@ -74,7 +81,7 @@ def calibrate(
         calibration = Calibration(temperature=temperature, ece=ece, source="held-out support")
     if reject is None:
         return calibration
-    outside = _classes_left_out(learner, params, rows, y, ways)
+    outside = _classes_left_out(learner, params, rows, y, ways, names)
     # No further points: those of the prior were measured on other classes.
     return replace(
         rejection(inside.amax(1), outside, reject, calibration, few=True), source="held-out support", points=()
@@ -92,8 +99,25 @@ def _from_prior(prior: Calibration | None, reject: float, ways: int, several: bo
     return prior.at(reject)
 
 
+def can_be_spared(y: Tensor, kept: Tensor | None = None) -> Tensor:
+    """[n] bool, which rows may be held out: without its only one a class would be gone.
+
+    Args:
+        y: [n] classes.
+        kept: [n] bool, rows that always stay, such as those of names; None: none.
+    """
+    spared = y.bincount(minlength=1)[y] > 1
+    return spared if kept is None else spared & ~kept
+
+
 def examples_left_out(
-    learner: Learner, params: Params, rows: Tensor, y: Tensor, ways: int, enough: int | None = None
+    learner: Learner,
+    params: Params,
+    rows: Tensor,
+    y: Tensor,
+    ways: int,
+    enough: int | None = None,
+    kept: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Logits of examples that were not learned from, and their classes; single examples of a class always are.
 
@@ -104,16 +128,19 @@ def examples_left_out(
         y: [n] their classes, 0 to ways - 1.
         ways: Number of classes.
         enough: No further fold is held out once there are so many; None: each that can be spared is, once.
+        kept: [n] bool, rows that always stay; None: none.
     """
-    counts = y.bincount(minlength=ways)
+    spared = can_be_spared(y, kept)
+    counts = y[spared].bincount(minlength=ways)
     # By place in its class, so that each fold takes from every class alike.
     place = torch.zeros_like(y)  # of each example in its class
     for label in range(ways):
-        mine = y == label
-        place[mine] = torch.arange(int(counts[label]))
-    folds = min(_FOLDS, int(counts.max()))
-    # -1 is in no fold: without its only example a class would be gone.
-    fold = torch.where(counts[y] > 1, place % folds, -1)
+        mine = spared & (y == label)
+        # Single examples, which only a name lets go: those of all classes are not to go at once.
+        place[mine] = torch.arange(int(counts[label])) if counts[label] > 1 else label
+    most = int(counts.max())
+    folds = _FOLDS if most == 1 else min(_FOLDS, most)
+    fold = torch.where(spared, place % folds, -1)  # -1 is in no fold
     outs = [fold == i for i in range(folds)]
     if enough is not None:
         before = torch.stack(outs).sum(1).cumsum(0).roll(1)
@@ -126,7 +153,9 @@ def examples_left_out(
     return torch.cat(spread(left_out, outs)), torch.cat([y[out] for out in outs])
 
 
-def _classes_left_out(learner: Learner, params: Params, rows: Tensor, y: Tensor, ways: int) -> list[Tensor]:
+def _classes_left_out(
+    learner: Learner, params: Params, rows: Tensor, y: Tensor, ways: int, names: Tensor | None
+) -> list[Tensor]:
     """Largest logits of examples whose class was not learned, by class."""
     folds = min(_CLASS_FOLDS, ways)
 
@@ -136,8 +165,9 @@ def _classes_left_out(learner: Learner, params: Params, rows: Tensor, y: Tensor,
         # Learners count classes from 0, without gaps.
         left, kept = torch.unique(y[~out], return_inverse=True)
         adapted = learner.adapt(params, support(rows[~out], kept, len(left)))
-        best = logits(learner, params, adapted, rows[out], len(left)).amax(1)
+        asked = out if names is None else out & ~names
+        best = logits(learner, params, adapted, rows[asked], len(left)).amax(1)
         # A class is the unit of the interval: its examples are alike.
-        return [best[y[out] == label] for label in y[out].unique()]
+        return [best[y[asked] == label] for label in y[asked].unique()]
 
     return list(itertools.chain(*spread(left_out, range(folds))))

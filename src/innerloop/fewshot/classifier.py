@@ -1,7 +1,7 @@
 """fit and predict, as in scikit-learn, on top of any meta-trained learner: a few examples of each class are enough."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,30 +10,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerloop.core import files, tree
+from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.threads import spread
 from innerloop.core.types import Params
 from innerloop.encoders.base import Kind
-from innerloop.evaluate.calibration import Calibration
-from innerloop.fewshot import examples, file, heads, scikit, sources
+from innerloop.fewshot import class_names, examples, file, heads, sources
 from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.calibrate import NONE
+from innerloop.fewshot.class_names import Names
+from innerloop.fewshot.fitted import Fitted
 from innerloop.fewshot.heads import Head
-from innerloop.fewshot.history import Label, Version
+from innerloop.fewshot.history import Label
 from innerloop.fewshot.labels import check_among, known_as, labels, same_names, share_right
 from innerloop.fewshot.nearest import Neighbour, nearest_examples
 from innerloop.fewshot.rows import Examples, Rows, alone, floats, read
 from innerloop.fewshot.sources import Source
-from innerloop.fewshot.task import Task, teach
+from innerloop.fewshot.task import Task, name_classes, teach
 from innerloop.tasks.columns import TableOptions
 
 Labels = Sequence[Any] | np.ndarray | Tensor
 __all__ = ["NONE", "Answer", "Answers", "Examples", "FewShotClassifier", "Neighbour", "Rows"]
 
 
-class FewShotClassifier(scikit.Estimator):
+class FewShotClassifier(Fitted):
     """Learns classes from a handful of examples each, in milliseconds; follows scikit-learn's conventions.
 
     ```python
@@ -56,6 +57,8 @@ class FewShotClassifier(scikit.Estimator):
         reject: float | None = None,
         allow: Sequence[str] = (),
         head: Head | None = None,
+        names: Names | None = None,
+        descriptions: Mapping[str, str] | None = None,
     ):
         """Nothing is read before it is needed; `load` reads at once.
 
@@ -67,9 +70,14 @@ class FewShotClassifier(scikit.Estimator):
             allow: Module prefixes besides `innerloop.` that the source may name; importing them runs their code.
             head: What is fitted to the rows of a frozen encoder: centroid, ridge or linear; auto: which of them, by
                 examples held out. None: auto for texts and pictures.
+            names: Whether an encoder of texts learns from the names of classes, too; auto, as None: where the examples
+                show that they mean something.
+            descriptions: What some classes are, by their names: `{"refund": "the customer wants money back"}`.
         """
         self.source = source
         self.head: Head | None = head
+        self.names: Names | None = names
+        self.descriptions = descriptions
         self.reject = reject
         self.allow = allow
 
@@ -97,7 +105,14 @@ class FewShotClassifier(scikit.Estimator):
 
     @classmethod
     def load(
-        cls, name: str | Path, allow: Sequence[str] = (), *, reject: float | None = None, head: Head | None = None
+        cls,
+        name: str | Path,
+        allow: Sequence[str] = (),
+        *,
+        reject: float | None = None,
+        head: Head | None = None,
+        names: Names | None = None,
+        descriptions: Mapping[str, str] | None = None,
     ) -> "FewShotClassifier":
         """A classifier that is ready to `fit` (from a source) or to `predict` (from a file of `save`).
 
@@ -106,13 +121,15 @@ class FewShotClassifier(scikit.Estimator):
             allow: Module prefixes besides `innerloop.` that it may name; importing what a file names runs code.
             reject: As of the constructor; a file has its own.
             head: Likewise.
+            names: Likewise.
+            descriptions: Likewise.
 
         Raises:
             InputError: None of these, of another version, damaged, or naming foreign classes.
         """
         path = file.place(name)
         if not files.is_file(path) and path.suffix != ".fewshot":
-            classifier = cls(name, reject=reject, allow=allow, head=head)
+            classifier = cls(name, reject=reject, allow=allow, head=head, names=names, descriptions=descriptions)
             classifier._resolved()
             return classifier
         before = files.state(path)  # before it is read: what changes meanwhile is noticed when it is saved
@@ -136,6 +153,30 @@ class FewShotClassifier(scikit.Estimator):
         X, y = examples.apart(X, y)
         rows, source = read(X, self._resolved(), teaching=True)
         self._task = teach(source, rows, labels(y, len(rows)), self.reject)
+        return self
+
+    def fit_names(self, classes: Sequence[str]) -> "FewShotClassifier":
+        """Learn classes from their names, without an example; `add` may give some. Forgets what it knew before.
+
+        Args:
+            classes: Names, such as "card payment fee"; `descriptions` of the constructor say more of them.
+
+        Raises:
+            InputError: The source is no frozen encoder of texts, or there are fewer than two classes.
+        """
+        self._task = name_classes(self._resolved(), class_names.declared(classes), self.reject)
+        return self
+
+    def add_names(self, classes: Sequence[str]) -> "FewShotClassifier":
+        """Learn further classes from their names; `fit_names` if they are the first.
+
+        Raises:
+            InputError: As `fit_names`, or there is such a class; nothing is changed then.
+        """
+        task = self.__dict__.get("_task")
+        if task is None:
+            return self.fit_names(classes)
+        self._task = task.naming(class_names.declared(classes))
         return self
 
     def fit_folder(self, path: str | Path, table: TableOptions = TableOptions()) -> "FewShotClassifier":
@@ -217,7 +258,7 @@ class FewShotClassifier(scikit.Estimator):
 
     def holding(self, task: Task) -> "FewShotClassifier":
         """The same settings with another task; this one stays as it is."""
-        classifier = type(self)(self.source, reject=task.reject, allow=self.allow, head=self.head)
+        classifier = type(self)(**(self.get_params() | {"reject": task.reject}))
         classifier._task = task
         return classifier
 
@@ -295,11 +336,6 @@ class FewShotClassifier(scikit.Estimator):
         return path
 
     @property
-    def task(self) -> Task:
-        """What was taught, after `fit`: it is never changed, only replaced."""
-        return self._attribute("task")
-
-    @property
     def name(self) -> str:
         """What its source is called."""
         return self._resolved().name
@@ -315,53 +351,6 @@ class FewShotClassifier(scikit.Estimator):
         task = self.__dict__.get("_task")
         return self._resolved().learner if task is None else task.source.learner
 
-    @property
-    def classes_(self) -> np.ndarray:
-        """[classes] labels in sorted order, after `fit`."""
-        return self._attribute("classes_").labels
-
-    @property
-    def examples_(self) -> dict[str, int]:
-        """How many examples of each class it learned from, after `fit`."""
-        counts = self._attribute("examples_").history.examples()
-        return {str(label): count for label, count in counts.items()}
-
-    @property
-    def calibration_(self) -> Calibration:
-        """The temperature, and with `reject` the threshold with its coverage, after `fit`."""
-        return self._attribute("calibration_").calibration
-
-    @property
-    def n_features_in_(self) -> int:
-        """Numbers in an example, after `fit`."""
-        return self._attribute("n_features_in_").rows[0].numel()
-
-    @property
-    def feature_names_in_(self) -> np.ndarray:
-        """[features] names of a table's columns, after `fit` on one that has them."""
-        return self._attribute("feature_names_in_").columns
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of what was learned, without the examples."""
-        return sum(leaf.nbytes for leaf in tree.flatten(self._fitted().adapted))
-
-    @property
-    def history(self) -> tuple[Version, ...]:
-        """Every version of the task; the last is the present one."""
-        return self._fitted().history.versions
-
-    def examples_at(self, version: int) -> dict[str, int]:
-        """How many examples of each class a version has."""
-        return {str(label): count for label, count in self._fitted().history.examples(version).items()}
-
-    def show(self) -> dict[str, Any]:
-        """What it is and knows, in plain JSON: source, classes, calibration and versions."""
-        return self._fitted().show()
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "_task" in self.__dict__
-
     def _learn(self, X: Any, labelled: Callable[[int], list[Label]]) -> "FewShotClassifier":
         """Learn from examples whose labels are asked for by their number, beside what is known."""
         task = self.__dict__.get("_task")
@@ -375,23 +364,13 @@ class FewShotClassifier(scikit.Estimator):
 
     def _resolved(self) -> Source:
         """The source; found when it is first needed, and again when it was changed."""
-        asked, resolution = (self.source, self.allow, self.head), self.__dict__.get("_resolution")
+        asked = (self.source, self.allow, self.head, self.names, self.descriptions)
+        resolution = self.__dict__.get("_resolution")
         if resolution is None or resolution[0] != asked:
             source = sources.source(self.source, self.allow)
+            learner = replace(source.learner, transductive=False)
             head = heads.checked(self.head, source.name, source.head)
-            resolution = (asked, replace(source, learner=replace(source.learner, transductive=False), head=head))
+            source = class_names.reading(source, self.names, self.descriptions)
+            resolution = (asked, replace(source, learner=learner, head=head))
             self._resolution = resolution
         return resolution[1]
-
-    def _fitted(self) -> Task:
-        task = self.__dict__.get("_task")
-        if task is None:
-            raise scikit.not_fitted()
-        return task
-
-    def _attribute(self, name: str) -> Task:
-        """The task behind an attribute that exists only after `fit`."""
-        task = self.__dict__.get("_task")
-        if task is None:
-            raise AttributeError(f"{name} is there after fit: nothing was learned yet")
-        return task

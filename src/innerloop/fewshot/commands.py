@@ -16,6 +16,7 @@ from innerloop.core.names import printable
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import evaluation, examples
 from innerloop.fewshot import export as graphs
+from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
 from innerloop.fewshot.file import read as read_task
 from innerloop.fewshot.heads import Head
@@ -31,23 +32,30 @@ _T = TypeVar("_T")
 
 def adapt(
     source: str | Path,
-    data: str | Path,
+    data: str | Path | None,
     out: str | Path,
     reject: float | None = None,
     context: Context = Context(),
     head: Head | None = None,
     table: TableOptions = TableOptions(),
+    *,
+    classes: Sequence[str] = (),
+    names: Names | None = None,
+    descriptions: str | Path | None = None,
 ) -> dict[str, Any]:
     """Teach new classes to what was trained before, and keep what it learned.
 
     Args:
         source: A run folder, a shipped run, a frozen encoder, or `package.module:attribute` of a network.
-        data: Labelled examples, see `examples.labelled`; `-`: standard input.
+        data: Labelled examples, see `examples.labelled`; `-`: standard input. None: there are `classes` alone.
         out: The file to write.
         reject: Share of examples of no class that may be taken for one; None: every example is named.
         context: What the source may name.
         head: What is fitted to the rows of a frozen encoder; None: as `FewShotClassifier` has it.
         table: How a table of examples is read.
+        classes: That are known by their names, with examples or without.
+        names: Whether names of classes are learned from; None: as `FewShotClassifier` has it.
+        descriptions: A table of `label` and `text`, which says what classes are.
 
     Returns:
         The file, the number of examples of each class, the calibration, the seconds it took once the source was
@@ -56,14 +64,22 @@ def adapt(
     Raises:
         InputError: They do not fit together; nothing is written.
     """
-    classifier = FewShotClassifier.load(source, context.allow, reject=reject, head=head)
+    if data is None and not classes:
+        raise InputError("there is nothing to learn from: give labelled examples, or names with --classes 'one,other'")
+    about = None if descriptions is None else _described(descriptions)
+    classifier = FewShotClassifier.load(
+        source, context.allow, reject=reject, head=head, names=names, descriptions=about
+    )
     # After loading, which says more about a file that is damaged; before the examples, which may be many.
     if files.is_file(Path(source)):
         raise InputError(f"{source} was adapted before: `innerloop add {source} {data}` teaches it more")
-    raw, labels = examples.labelled(data, classifier.kind, table)
+    raw, labels = ([], []) if data is None else examples.labelled(data, classifier.kind, table)
     # Loading is paid once a process, reading depends on the disk: neither is what teaching costs.
     start = time.perf_counter()
-    classifier.fit(raw, labels)
+    if classes:
+        classifier.fit_names(classes)
+    if data is not None:
+        classifier.partial_fit(raw, labels)  # which fits where no class was named
     seconds = time.perf_counter() - start
     classifier.save(out)
     about = {"seconds": seconds, "learner": type(classifier.learner).__name__}
@@ -348,6 +364,21 @@ def _file(file: str | Path, context: Context) -> FewShotClassifier:
     return FewShotClassifier.load(Path(file), context.allow)
 
 
+def listed(classes: str | None) -> list[str]:
+    """Names of classes, with commas between them, one by one."""
+    return [] if classes is None else [name.strip() for name in classes.split(",") if name.strip()]
+
+
+def _described(table: str | Path) -> dict[str, str]:
+    texts, labels = examples.labelled(table, "texts")
+    about: dict[str, str] = {}
+    for label, text in zip(map(str, labels), texts, strict=True):
+        if label in about:
+            raise InputError(f"{table} describes '{label}' twice: give each class one text")
+        about[label] = str(text)
+    return about
+
+
 def _summary(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
     return {
         "file": str(file),
@@ -355,8 +386,7 @@ def _summary(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
         "examples": classifier.examples_,
         "reject": classifier.reject,
         "calibration": classifier.calibration_.to_json(),
-        "head": classifier.show()["head"],
-    }
+    } | {key: classifier.show()[key] for key in ("head", "names")}
 
 
 def _repeats(task: Task, since: int = 0) -> dict[str, Any]:

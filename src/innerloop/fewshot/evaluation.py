@@ -170,8 +170,10 @@ def cross_validate(
     if worst is None:
         worst = max(WORST, len(rows) // _TENTH)
     notes = []
-    if single := [label for label in members if label not in several]:
+    if single := [label for label, places in members.items() if len(places) == 1]:
         notes.append(f"classes of one example are taught and not asked: {_list(single)}")
+    if bare := [label for label, places in members.items() if not places]:
+        notes.append(f"classes without an example are known by their names and not asked: {_list(bare)}")
     notes += sentences(repeats(task))
     if not thresholds:
         notes.append('what is left without a fold is too little to say when to answer "none of these": it never is')

@@ -1,8 +1,9 @@
 """One portable file for an adapted task: what learned, what it learned, from which examples, version by version.
 
-A safetensors file: tensors `params.*`, `adapted.*` and `buffers.*`, `rows` (every example ever given), and in its
-metadata, under `innerloop`, JSON with the version of the format, the learner (`core.config`), class names,
-preprocessing, calibration and history. A frozen encoder is named, never copied. Reading it runs no code that it brings.
+A safetensors file: tensors `params.*`, `adapted.*` and `buffers.*`, `rows` (every example ever given), `names` (rows of
+names of classes), and in its metadata, under `innerloop`, JSON with the version of the format, the learner
+(`core.config`), class names, preprocessing, calibration and history. A frozen encoder is named, never copied. Reading
+it runs no code that it brings.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ from innerloop.core.names import reason
 from innerloop.encoders.base import Encoder
 from innerloop.engine import checkpoint
 from innerloop.evaluate.calibration import Calibration, check_target
-from innerloop.fewshot import heads, sources
+from innerloop.fewshot import class_names, heads, sources
 from innerloop.fewshot.heads import Choice
 from innerloop.fewshot.history import History
 from innerloop.fewshot.reading import Reading
@@ -40,7 +41,7 @@ VERSION = 3
 _READ = (2, 3)
 """Version 2, of release 0.1.0, says nothing about how examples are read: as `Reading()` has it."""
 _KEY = "innerloop"
-_ROWS = "rows"
+_ROWS, _NAMES = "rows", "names"
 _MOST_STEPS = 1_000
 """Inner steps of a learner in a stranger's file: each is computed when it learns."""
 _MOST_OWN_STEPS = 100_000
@@ -96,9 +97,11 @@ def write(path: Path, task: Task) -> None:
         "calibration": task.calibration.to_json(),
         "reject": task.reject,
         "head": None if task.choice is None else task.choice.to_json(),
+        "names": class_names.to_json(source, task.named, task.use),
         "same": same,
     }
-    checkpoint.write_tensors(path, tensors | {_ROWS: task.rows}, {_KEY: json.dumps(about, allow_nan=False)})
+    tensors |= {_ROWS: task.rows} | ({} if task.named is None else {_NAMES: task.named.rows})
+    checkpoint.write_tensors(path, tensors, {_KEY: json.dumps(about, allow_nan=False)})
 
 
 def read(path: Path, allow: Sequence[str] = (), encoder: Callable[[str], Encoder | None] | None = None) -> Task:
@@ -145,7 +148,7 @@ def _task(
     learner: Learner,
     find: Callable[[str], Encoder | None],
 ) -> Task:
-    rows = tensors.pop(_ROWS)
+    rows, names = tensors.pop(_ROWS), tensors.pop(_NAMES, None)
     if rows.dtype not in (torch.uint8, torch.float32) or rows.ndim < 2 or not bool(rows.float().isfinite().all()):
         raise ValueError("its examples are no rows of numbers")
     history = History.from_json(about["history"], len(rows))
@@ -174,7 +177,7 @@ def _task(
     if any(isinstance(label, str) and len(label) > _LONGEST_NAME for label in classes):
         raise ValueError("the name of a class is too long")
     with torch.no_grad():
-        own = learner.predict(params, adapted, floats(rows[:_ASKED]))
+        own = learner.predict(params, adapted, floats(rows[:_ASKED] if len(rows) or names is None else names[:_ASKED]))
     if not bool(own.isfinite().all()):  # finite numbers can be so large that their squares are not
         raise ValueError("what it learned gives no finite answers")
     if entry["encoder"]:
@@ -185,6 +188,7 @@ def _task(
     if about["reject"] is not None:
         check_target(about["reject"])
     choice = _choice(about.get("head"), learner, encoder)
+    asked, descriptions, of_classes, use = class_names.from_json(about.get("names"), names, shape)
     source = Source(
         name=str(entry["name"]),
         learner=learner,
@@ -198,6 +202,8 @@ def _task(
         encoder_name=named,
         calibration=None if entry["calibration"] is None else Calibration(**entry["calibration"]),
         head=None if choice is None else choice.asked,
+        names=asked,
+        descriptions=descriptions,
     )
     return Task(
         source=source,
@@ -208,6 +214,8 @@ def _task(
         calibration=Calibration(**about["calibration"]),
         reject=about["reject"],
         choice=choice,
+        named=of_classes,
+        use=use,
     )
 
 

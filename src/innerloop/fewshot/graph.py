@@ -71,11 +71,11 @@ class Graph(nn.Module):
         return p if self._threshold is None else (p, best[:, 0] >= self._threshold)
 
     def real_inputs(self, count: int) -> Tensor | None:
-        """Examples that the task learned from, as inputs; None: an encoder stands before them."""
+        """Examples that the task learned from (or names), as inputs; None: an encoder stands before them."""
         if self.begins_with is not None:
             return None
         # Rows are kept as the learner sees them, inputs come before the inversion.
-        rows = floats(self.task.rows[:count])
+        rows = floats(self.task.known[:count])
         return 1 - rows if self.inverts else rows
 
     def exact(self) -> "Graph":

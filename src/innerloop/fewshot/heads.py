@@ -130,7 +130,7 @@ def quick(learner: Learner) -> Learner:
 
 
 @torch.no_grad()
-def choose(asked: Head, x: Tensor, y: Tensor, ways: int) -> tuple[Learner, Choice]:
+def choose(asked: Head, x: Tensor, y: Tensor, ways: int, names: Tensor | None = None) -> tuple[Learner, Choice]:
     """The learner of a task, and why it is that one.
 
     Hyper-parameters come from the support as well: the ridge's by leaving each example out, exactly, and logistic
@@ -142,16 +142,17 @@ def choose(asked: Head, x: Tensor, y: Tensor, ways: int) -> tuple[Learner, Choic
         x: [n, ...] float32 rows.
         y: [n] their classes, 0 to ways - 1.
         ways: Number of classes.
+        names: [n] bool, which rows stand for names of classes: learned from, never held out; None: none.
 
     Raises:
         InputError: The rows are too wide for the head.
     """
     # Sums of several cores round in another order: two workers would choose otherwise.
-    return on_one_core(lambda: _choose(asked, x, y, ways))
+    return on_one_core(lambda: _choose(asked, x, y, ways, names))
 
 
-def _choose(asked: Head, x: Tensor, y: Tensor, ways: int) -> tuple[Learner, Choice]:
-    several = bool((y.bincount() > 1).any())
+def _choose(asked: Head, x: Tensor, y: Tensor, ways: int, names: Tensor | None) -> tuple[Learner, Choice]:
+    several = bool(calibrate.can_be_spared(y, names).any())
     width = x[0].numel()
     if asked == "ridge" and width > _WIDEST:
         raise InputError(
@@ -164,7 +165,7 @@ def _choose(asked: Head, x: Tensor, y: Tensor, ways: int) -> tuple[Learner, Choi
     ]
     compared = asked == "auto"
     tried: dict[Head, tuple[Learner, LeftOut | None]] = {
-        head: _tuned(head, x, y, ways, several, compared) for head in heads
+        head: _tuned(head, x, y, ways, names, several, compared) for head in heads
     }
     if not compared:
         learner, _ = tried[asked]
@@ -176,26 +177,26 @@ def _choose(asked: Head, x: Tensor, y: Tensor, ways: int) -> tuple[Learner, Choi
 
 
 def _tuned(
-    head: Head, x: Tensor, y: Tensor, ways: int, several: bool, compared: bool
+    head: Head, x: Tensor, y: Tensor, ways: int, names: Tensor | None, several: bool, compared: bool
 ) -> tuple[Learner, LeftOut | None]:
     """A learner with the hyper-parameters that the support asks for, and what it answers to examples left out."""
     candidates: Sequence[Learner] = [_CENTROID]
     if head == "ridge":
-        candidates = [RidgeDiscriminant(decay=_decay(x, y, ways) if several else _DECAYS[0])]
+        candidates = [RidgeDiscriminant(decay=_decay(x, y, ways, names) if several else _DECAYS[0])]
     elif head == "linear":
         candidates = [LogisticRegression(C=C) for C in (_PENALTIES if several else _PENALTIES[:1])]
     if len(candidates) == 1 and not compared:
         return candidates[0], None
-    answers = [_left_out(learner, x, y, ways) for learner in candidates]
+    answers = [_left_out(learner, x, y, ways, names) for learner in candidates]
     best = max(range(len(answers)), key=lambda i: float(answers[i].right.mean()))
     return candidates[best], answers[best]
 
 
-def _left_out(learner: Learner, x: Tensor, y: Tensor, ways: int) -> LeftOut:
-    return LeftOut(*calibrate.examples_left_out(quick(learner), {}, x, y, ways, _ENOUGH))
+def _left_out(learner: Learner, x: Tensor, y: Tensor, ways: int, names: Tensor | None) -> LeftOut:
+    return LeftOut(*calibrate.examples_left_out(quick(learner), {}, x, y, ways, _ENOUGH, names))
 
 
-def _decay(x: Tensor, y: Tensor, ways: int) -> float:
-    kept = y.bincount(minlength=ways)[y] > 1  # without its only example a class would be gone
-    right = [float((logits.argmax(1) == y)[kept].double().mean()) for logits in left_out(x, y, ways, _DECAYS)]
+def _decay(x: Tensor, y: Tensor, ways: int, names: Tensor | None) -> float:
+    asked = calibrate.can_be_spared(y, names)
+    right = [float((logits.argmax(1) == y)[asked].double().mean()) for logits in left_out(x, y, ways, _DECAYS)]
     return _DECAYS[right.index(max(right))]

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from innerloop.core.errors import InputError
 
@@ -30,6 +30,8 @@ class Version:
     """Classes of the base that it does not have."""
     removed: tuple[int, ...] = ()
     """Single rows of the base that are not where they were; `added` may name them again, with another class."""
+    declared: tuple[Label, ...] = ()
+    """Classes that are known by their names from here on, with or without examples."""
     undo: int | None = None
     """The version that undoing goes back to; None: there is none."""
     redo: tuple[int, ...] = ()
@@ -43,9 +45,11 @@ class History:
     versions: tuple[Version, ...]
 
     @classmethod
-    def begin(cls, added: Iterable[tuple[Label, int, int]]) -> "History":
-        """The history of a task that was taught for the first time."""
-        return cls((Version(version=1, time=_now(), action="fit", base=None, added=tuple(added)),))
+    def begin(cls, added: Iterable[tuple[Label, int, int]], declared: Sequence[Label] = ()) -> "History":
+        """The history of a task that was taught for the first time, by examples or by names of classes."""
+        action = f"name {_shown(declared)}" if declared else "fit"
+        entry = Version(version=1, time=_now(), action=action, base=None, added=tuple(added), declared=tuple(declared))
+        return cls((entry,))
 
     @property
     def present(self) -> Version:
@@ -53,7 +57,7 @@ class History:
         return self.versions[-1]
 
     def members(self, version: int | None = None) -> dict[Label, list[int]]:
-        """The rows of every class, classes in sorted order.
+        """The rows of every class, classes in sorted order; none of a class that is known by its name alone.
 
         Args:
             version: Of which; None: the present one.
@@ -68,17 +72,17 @@ class History:
             if at.base is None:
                 break
             at = self._entry(at.base)
-        members: dict[Label, list[int]] = {}
+        state = _State({}, frozenset())
         for entry in reversed(chain):
-            members = _changed(members, entry)
-        return _sorted(members)
+            state = _changed(state, entry)
+        return _sorted(state)
 
     def each(self) -> Iterator[dict[Label, list[int]]]:
         """The `members` of every version, one after another; faster than to ask for each."""
         # Every base is an earlier version, so its state is there already; lists of rows are never changed in place.
-        states: list[dict[Label, list[int]]] = []
+        states: list[_State] = []
         for entry in self.versions:
-            states.append(_changed({} if entry.base is None else states[entry.base - 1], entry))
+            states.append(_changed(_State({}, frozenset()) if entry.base is None else states[entry.base - 1], entry))
             yield _sorted(states[-1])
 
     def examples(self, version: int | None = None) -> dict[Label, int]:
@@ -87,11 +91,13 @@ class History:
 
     def add(self, added: Sequence[tuple[Label, int, int]]) -> "History":
         """More examples, of classes that are known or new."""
-        names = [str(label) for label, _, _ in added]
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         last = self.present.version
-        action = f"add {', '.join(names[:_SHOWN])}{more}"
-        return self._append(action, base=last, undo=last, added=tuple(added))
+        return self._append(f"add {_shown([one[0] for one in added])}", base=last, undo=last, added=tuple(added))
+
+    def declare(self, labels: Sequence[Label]) -> "History":
+        """More classes, known by their names."""
+        last = self.present.version
+        return self._append(f"name {_shown(labels)}", base=last, undo=last, declared=tuple(labels))
 
     def drop(self, label: Label) -> "History":
         """One class less.
@@ -169,6 +175,7 @@ class History:
                     "added": added,
                     "dropped": tuple(entry["dropped"]),
                     "removed": tuple(int(row) for row in entry.get("removed", ())),
+                    "declared": tuple(entry.get("declared", ())),
                     "redo": tuple(entry["redo"]),
                 }
             )
@@ -190,7 +197,7 @@ class History:
             versions.append(version)
         history = cls(tuple(versions))
         if not versions or not history.members():
-            raise ValueError("no version holds an example")
+            raise ValueError("no version holds a class")
         return history
 
     def _entry(self, version: int) -> Version:
@@ -212,6 +219,7 @@ class History:
         added: tuple[tuple[Label, int, int], ...] = (),
         dropped: tuple[Label, ...] = (),
         removed: tuple[int, ...] = (),
+        declared: tuple[Label, ...] = (),
     ) -> "History":
         entry = Version(
             version=len(self.versions) + 1,
@@ -221,25 +229,40 @@ class History:
             added=added,
             dropped=dropped,
             removed=removed,
+            declared=declared,
             undo=undo,
             redo=redo,
         )
         return History((*self.versions, entry))
 
 
-def _changed(before: dict[Label, list[int]], entry: Version) -> dict[Label, list[int]]:
+class _State(NamedTuple):
+    """What a version holds."""
+
+    members: dict[Label, list[int]]
+    declared: frozenset[Label]
+
+
+def _changed(before: _State, entry: Version) -> _State:
     # A new dict: the state of the base belongs to the versions that start from it.
-    members = {label: rows for label, rows in before.items() if label not in entry.dropped}
+    members = {label: rows for label, rows in before.members.items() if label not in entry.dropped}
     if gone := set(entry.removed):
         members = {label: [row for row in rows if row not in gone] for label, rows in members.items()}
     for label, first, count in entry.added:
         members[label] = [*members.get(label, ()), *range(first, first + count)]
-    return members
+    return _State(members, before.declared.difference(entry.dropped).union(entry.declared))
 
 
-def _sorted(members: dict[Label, list[int]]) -> dict[Label, list[int]]:
-    # Sorted, so that a version is what its examples are, whatever the order they came in; no class without any.
-    return {label: sorted(members[label]) for label in sorted(members) if members[label]}
+def _sorted(state: _State) -> dict[Label, list[int]]:
+    # Sorted, so that a version is what its examples are, whatever the order they came in; no class without any, unless
+    # it is known by its name.
+    labels = {label for label, rows in state.members.items() if rows} | state.declared
+    return {label: sorted(state.members.get(label, ())) for label in sorted(labels)}
+
+
+def _shown(labels: Sequence[Label]) -> str:
+    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+    return ", ".join(map(str, labels[:_SHOWN])) + more
 
 
 def _whole(value: Any) -> bool:

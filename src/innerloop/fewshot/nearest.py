@@ -49,7 +49,7 @@ def nearest_examples(
     Args:
         task: Which answers.
         rows: [n, ...] uint8 or float32, what is asked.
-        n: How many for each; fewer where the task has fewer.
+        n: How many for each; fewer where the task has fewer, and none where it knows its classes by their names.
         members: Rows of each class by which examples are numbered; None: those of the task's present version.
 
     Raises:
@@ -59,6 +59,8 @@ def nearest_examples(
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise InputError(f"a number of nearest examples is 1 or more; got {n!r}")
     present, known = task.taught
+    if not present:
+        return [[] for _ in rows]
     names = {
         row: (label, number)
         for label, places in (members or task.history.members()).items()

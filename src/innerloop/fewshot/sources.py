@@ -22,6 +22,7 @@ from innerloop.engine import checkpoint
 from innerloop.engine import load as load_run
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
+from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.heads import Head
 from innerloop.fewshot.reading import Reading
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
@@ -56,6 +57,10 @@ class Source:
     """Measured on tasks that were not trained on; None: not measured. Of an encoder: with its centroids."""
     head: Head | None = None
     """What is fitted to an encoder's rows, in place of `learner` where that is another; None: `learner`, always."""
+    names: Names | None = None
+    """Whether names of classes are learned from; None: it cannot read them."""
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    """What classes are, beside their names, by which they are looked up."""
 
     def __post_init__(self) -> None:
         if self.preprocessing is None:
@@ -179,6 +184,7 @@ def _encoded(name: str, encoder: Encoder, calibrated: Calibration | None = None)
         calibration=calibrated,
         # Rows of numbers are taken as they are, by anyone's network; those of sentences and pictures are known.
         head="centroid" if encoder.kind == "features" else "auto",
+        names="auto" if encoder.kind == "texts" else None,
     )
 
 

@@ -3,7 +3,7 @@
 It is never changed, only replaced, so that threads see one state or the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,8 @@ from innerloop.core.model import Model
 from innerloop.core.plain import plain
 from innerloop.core.threads import on_one_core, spread
 from innerloop.evaluate.calibration import Calibration, check_target
-from innerloop.fewshot import calibrate, heads
+from innerloop.fewshot import calibrate, class_names, heads
+from innerloop.fewshot.class_names import Named, Support, Use
 from innerloop.fewshot.heads import Choice
 from innerloop.fewshot.history import History, Label
 from innerloop.fewshot.labels import as_array, same_kind
@@ -52,6 +53,10 @@ class Task:
     """The false-accept rate that was asked for."""
     choice: Choice | None = None
     """Its head, where the source takes one; also in `source.learner`."""
+    named: Named | None = None
+    """Names of its classes, of every version, where the source reads them."""
+    use: Use | None = None
+    """Whether it learned from them."""
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -76,6 +81,7 @@ class Task:
             "source": self.source.name,
             "learner": type(self.source.learner).__name__,
             "head": None if self.choice is None else self.choice.to_json() | {"reason": self.choice.reason},
+            "names": None if self.use is None else self.use.to_json() | {"reason": self.use.reason},
             "kind": self.source.kind,
             "versions": [
                 {"version": v.version, "time": v.time, "action": v.action}
@@ -107,9 +113,16 @@ class Task:
 
     @cached_property
     def taught(self) -> tuple[list[int], Tensor]:
-        """Places of the rows of the present version, and [n, d] features of them."""
+        """Places of the rows of the present version, and [n, d] features of them; none for names alone."""
         places = [row for rows in self.history.members().values() for row in rows]
         return places, self.features(self.rows[torch.tensor(places, dtype=torch.long)])
+
+    @property
+    def known(self) -> Tensor:
+        """[n, ...] some rows that it learned from: examples of every version, or where there is none, names."""
+        if len(self.rows) or self.named is None:
+            return self.rows
+        return self.named.rows.reshape(-1, *self.rows.shape[1:])
 
     @property
     def one_by_one(self) -> bool:
@@ -120,7 +133,7 @@ class Task:
     def room(self) -> float:
         """Share of the largest logit that rounding may move one by; large where inputs lie far from 0."""
         # Spread over the table, in which neighbours are of one class.
-        some = self.rows[:: -(-len(self.rows) // _ASKED)]
+        some = self.known[:: -(-len(self.known) // _ASKED)]
         together, apart = self.logits(some), torch.cat([self.logits(aligned(row)) for row in some.split(1)])
         moved = (together - apart).abs().max() / together.abs().max().clamp_min(torch.finfo(together.dtype).tiny)
         return max(_ROOM, _SAFETY * moved.item())
@@ -153,7 +166,19 @@ class Task:
         # Bytes stay bytes as long as all are: a quarter of the memory and of the file.
         alike = self.rows.dtype == rows.dtype
         joined = torch.cat([self.rows, rows] if alike else [floats(self.rows), floats(rows)])
-        return adapted(source or self.source, joined, self.history.add(added), self.reject)
+        return adapted(source or self.source, joined, self.history.add(added), self.reject, self.named)
+
+    def naming(self, classes: Sequence[Label]) -> "Task":
+        """The task with further classes, of which it knows the names alone.
+
+        Raises:
+            InputError: The source reads no names, there is such a class, or as of `teach`.
+        """
+        same_kind(self.classes, classes)
+        known = next((label for label in classes if label in self.classes), None)
+        if known is not None:
+            raise InputError(f"there is a class {known!r} already: give examples of it, or other names")
+        return adapted(self.source, self.rows, self.history.declare(classes), self.reject, self.named)
 
     def at(self, history: History) -> "Task":
         """The task as another history of the same examples has it.
@@ -161,7 +186,7 @@ class Task:
         Raises:
             InputError: As of `teach`.
         """
-        return adapted(self.source, self.rows, history, self.reject)
+        return adapted(self.source, self.rows, history, self.reject, self.named)
 
     def rejecting(self, reject: float | None) -> "Task":
         """The same knowledge with another false-accept rate.
@@ -171,7 +196,8 @@ class Task:
         """
         reject = _checked(reject, self.classes)
         # Nothing is learned again: a threshold changes what is said, not what is known.
-        calibration = _calibrated(self.source, self.choice, *_support(self.rows, self.history), reject)
+        support, _ = _support(self.source, self.rows, self.history, self.named, self.use)
+        calibration = _calibrated(self.source, self.choice, support, reject)
         return replace(self, reject=reject, calibration=calibration)
 
 
@@ -194,6 +220,23 @@ def teach(source: Source, rows: Tensor, labels: Sequence[Label], reject: float |
     return adapted(source, rows, History.begin(added), reject)
 
 
+def name_classes(source: Source, classes: Sequence[Label], reject: float | None) -> Task:
+    """A task from the names of its classes alone; examples may follow.
+
+    Args:
+        source: What learns, an encoder of texts.
+        classes: Their names.
+        reject: As of `teach`; it takes examples to say when.
+
+    Raises:
+        InputError: The source reads no names, or there are fewer than two.
+    """
+    if source.names in (None, "off") or source.shape is None:
+        why = "its names are off" if source.names == "off" else "it is no frozen encoder of texts"
+        raise InputError(f"'{source.name}' cannot learn classes from their names, since {why}: give examples of each")
+    return adapted(source, torch.zeros(0, *source.shape), History.begin((), classes), reject)
+
+
 def in_order(rows: Tensor, labels: Sequence[Label], first: int) -> tuple[Tensor, list[tuple[Label, int, int]]]:
     """Rows sorted by class, and where those of each class lie in a table in which they begin at `first`."""
     # Stable, so that the examples of a class keep their order; then one entry a class names them all.
@@ -208,7 +251,7 @@ def in_order(rows: Tensor, labels: Sequence[Label], first: int) -> tuple[Tensor,
     return rows[torch.tensor(order, dtype=torch.long)], added
 
 
-def adapted(source: Source, rows: Tensor, history: History, reject: float | None) -> Task:
+def adapted(source: Source, rows: Tensor, history: History, reject: float | None, named: Named | None = None) -> Task:
     """A task as its history has it.
 
     Args:
@@ -216,6 +259,7 @@ def adapted(source: Source, rows: Tensor, history: History, reject: float | None
         rows: [m, ...] uint8 or float32, every example of every version.
         history: Which of them are of which class.
         reject: As of `teach`.
+        named: Names whose rows there are; those that lack are encoded.
 
     Raises:
         InputError: As of `teach`.
@@ -226,15 +270,16 @@ def adapted(source: Source, rows: Tensor, history: History, reject: float | None
         raise InputError(f"telling classes apart needs at least 2, and this would be {len(classes)} class")
     # Before anything is learned, which may take minutes for a learner with inner steps.
     _check_ways(source, tuple(rows.shape[1:]), len(classes))
-    x, y = _support(rows, history)
+    named = class_names.completed(named, source, classes)
+    given, use = _support(source, rows, history, named)
     choice = None
     if source.head is not None:
-        learner, choice = heads.choose(source.head, x, y, len(classes))
+        learner, choice = heads.choose(source.head, given.x, given.y, len(classes), given.names)
         source = replace(source, learner=learner)
     with torch.no_grad():
         # Sums of several cores round in another order: two workers would keep tasks that differ.
-        result = on_one_core(lambda: source.learner.adapt(source.params, support(x, y, len(classes))))
-    calibration = _calibrated(source, choice, x, y, reject)
+        result = on_one_core(lambda: source.learner.adapt(source.params, support(given.x, given.y, len(classes))))
+    calibration = _calibrated(source, choice, given, reject)
     return Task(
         source=source,
         adapted=packed(result),
@@ -244,6 +289,8 @@ def adapted(source: Source, rows: Tensor, history: History, reject: float | None
         calibration=calibration,
         reject=reject,
         choice=choice,
+        named=named,
+        use=use,
     )
 
 
@@ -258,19 +305,40 @@ def _checked(reject: Any, classes: Sequence[Label]) -> float | None:
     return reject
 
 
-def _calibrated(source: Source, choice: Choice | None, x: Tensor, y: Tensor, reject: float | None) -> Calibration:
+def _calibrated(source: Source, choice: Choice | None, given: Support, reject: float | None) -> Calibration:
     # What was measured of an encoder was measured with its centroids: cosines say nothing of other logits.
     prior = source.calibration if choice is None or choice.head == "centroid" else None
-    return calibrate.calibrate(heads.quick(source.learner), source.params, x, y, reject, prior)
+    learner = heads.quick(source.learner)
+    return calibrate.calibrate(learner, source.params, given.x, given.y, reject, prior, given.names)
 
 
-def _support(rows: Tensor, history: History) -> tuple[Tensor, Tensor]:
-    """[n, ...] float32 rows of the present version, and [n] their classes' places in sorted order."""
+def _support(
+    source: Source, rows: Tensor, history: History, named: Named | None, use: Use | None = None
+) -> tuple[Support, Use | None]:
+    """What is learned from at the present version, classes in sorted order, and whether that is names as well.
+
+    Args:
+        source: What learns.
+        rows: [m, ...] every example of every version.
+        history: Which of them are of which class.
+        named: Names of classes; None: the source reads none.
+        use: What was decided of them; None: it is now.
+    """
     members = history.members()
     # In the order of classes, then of rows: the same examples are the same support, whatever was done in between.
     index = torch.tensor([row for places in members.values() for row in places], dtype=torch.long)
     counts = torch.tensor([len(places) for places in members.values()], dtype=torch.long)
-    return floats(rows[index]), torch.arange(len(counts)).repeat_interleave(counts)
+    x, y = floats(rows[index]), torch.arange(len(counts)).repeat_interleave(counts)
+    if named is None or source.names is None:
+        _check_taught(members)
+        return Support(x, y), None
+    return class_names.joined(source.names if use is None else use, x, y, list(members), named)
+
+
+def _check_taught(members: Mapping[Label, Sequence[int]]) -> None:
+    bare = next((label for label, places in members.items() if not places), None)
+    if bare is not None:
+        raise InputError(f"class {bare!r} has no examples, and names are not learned from here: give one")
 
 
 def _check_ways(source: Source, shape: tuple[int, ...], ways: int) -> None:
