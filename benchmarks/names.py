@@ -75,12 +75,14 @@ def measure(data: Sentences, shots: int, names: Names, named: Named) -> dict[str
     scores, used, taken, reasons = [], 0, [], []
     for seed in range(DRAWS if shots else 1):
         places = draw(data.y, shots, seed)
-        given, use = class_names.joined(names, data.x[places], data.y[places], data.classes, named)
+        given, use = Support(data.x[places], data.y[places]), None
+        if names != "off":
+            given, use = class_names.joined(names, given.x, given.y, data.classes, named)
         learner, choice = heads.choose("auto", given.x, given.y, len(data.classes), given.names)
         scores.append(accuracy(learner, given, data))
-        used += use.used
+        used += use is not None and use.used
         taken.append(choice.head)
-        reasons.append(use.reason)
+        reasons.append(choice.reason if use is None else f"{choice.reason}; {use.reason}")
     about = interval(scores, SHARES) if shots else None
     mean, ci95 = (scores[0], None) if about is None else (about.mean, 100 * about.ci95)
     return {"mean": 100 * mean, "ci95": ci95, "used": used, "taken": taken, "why": reasons[0], "scores": scores}

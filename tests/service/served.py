@@ -1,6 +1,7 @@
 """A service in this process, for tests."""
 
 import io
+import sqlite3
 import time
 from contextlib import contextmanager
 
@@ -64,6 +65,18 @@ def serving(store, base="http://localhost", **settings):
     app = create(Settings(store=str(store), sources=sources, allow=("tests",), **settings))
     with TestClient(app, base_url=base) as client:
         yield client
+
+
+def downgrade(path, version):
+    """Make of a store what a server of version 3 or 4 would have left."""
+    with sqlite3.connect(path) as c:
+        c.execute("DROP INDEX versions_declared")
+        for table, column in (("versions", "declared"), ("tasks", "names"), ("tasks", "descriptions")):
+            c.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        if version == 3:
+            c.execute("ALTER TABLE tasks DROP COLUMN head")
+        c.execute(f"PRAGMA user_version = {version}")
+    c.close()
 
 
 def picture(colour="red", size=(40, 30), kind="PNG", **saved):

@@ -100,14 +100,15 @@ def _from_prior(prior: Calibration | None, reject: float, ways: int, several: bo
 
 
 def can_be_spared(y: Tensor, kept: Tensor | None = None) -> Tensor:
-    """[n] bool, which rows may be held out: without its only one a class would be gone.
+    """[n] bool, which examples may be held out: without its only one a class would be gone.
 
     Args:
         y: [n] classes.
-        kept: [n] bool, rows that always stay, such as those of names; None: none.
+        kept: [n] bool, rows that always stay, such as those of names, and are no examples; None: none.
     """
-    spared = y.bincount(minlength=1)[y] > 1
-    return spared if kept is None else spared & ~kept
+    if kept is None:
+        return y.bincount()[y] > 1
+    return ~kept & (y[~kept].bincount(minlength=int(y.max()) + 1)[y] > 1)
 
 
 def examples_left_out(
@@ -135,11 +136,8 @@ def examples_left_out(
     # By place in its class, so that each fold takes from every class alike.
     place = torch.zeros_like(y)  # of each example in its class
     for label in range(ways):
-        mine = spared & (y == label)
-        # Single examples, which only a name lets go: those of all classes are not to go at once.
-        place[mine] = torch.arange(int(counts[label])) if counts[label] > 1 else label
-    most = int(counts.max())
-    folds = _FOLDS if most == 1 else min(_FOLDS, most)
+        place[spared & (y == label)] = torch.arange(int(counts[label]))
+    folds = min(_FOLDS, int(counts.max()))
     fold = torch.where(spared, place % folds, -1)  # -1 is in no fold
     outs = [fold == i for i in range(folds)]
     if enough is not None:

@@ -278,14 +278,12 @@ def _use(asked: Names, x: Tensor, y: Tensor, rows: Tensor, places: Tensor, suppo
     if not clear or int(counts.max()) < 2:
         return use(used=clear)
     learner = NearestCentroid(distance="cosine")
-    assert support.names is not None
-    # The same examples are held out with names and without: none that is the only one of its class.
-    kept = support.names | (counts[support.y] == 1)
+    # The same examples are held out with names and without.
     before, after = (
         float((logits.argmax(1) == labels).double().mean())
         for logits, labels in (
             calibrate.examples_left_out(learner, {}, x, y, ways),
-            calibrate.examples_left_out(learner, {}, support.x, support.y, ways, kept=kept),
+            calibrate.examples_left_out(learner, {}, support.x, support.y, ways, kept=support.names),
         )
     )
     return use(used=after >= before, accuracy=(before, after))

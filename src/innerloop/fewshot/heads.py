@@ -14,6 +14,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.nearest import nearest
 from innerloop.core.threads import on_one_core
+from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import calibrate
 from innerloop.learners.baselines.logistic_regression import LogisticRegression
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
@@ -29,6 +30,9 @@ _PENALTIES = (10.0, 100.0, 1.0)
 """C of logistic regression; of those that are as good, the first."""
 _DECAYS = (0.3, 1.0, 0.1, 3.0, 0.03)
 """Likewise of the ridge, around what d / 2 examples weigh; see `RidgeDiscriminant.decay`."""
+_SINGLE = Calibration(temperature=0.33, source="meta-validation")
+"""Calibration of logistic regression on single examples with a name beside each: fitted on training sentences of
+BANKING77 and CLINC150, both encoders of texts. The error is 1 to 4% for 3 to 20 classes, 4 to 10% for 77 and 150."""
 _ENOUGH = 500
 """Held-out examples that a choice is made by: a share of them is known to 2 points."""
 _WIDEST = 4096
@@ -64,6 +68,8 @@ class Choice:
         """Why, in a sentence."""
         if self.asked != "auto":
             return f"{self.head} was asked for"
+        if not self.accuracy and self.head == "linear":
+            return "linear, as is best for single examples with a name beside each: there is no second one to hold out"
         if not self.accuracy:
             return f"{self.head}, since no class has a second example to hold out"
         tried = ", ".join(f"{head} {100 * share:.1f}%" for head, share in self.accuracy.items())
@@ -117,6 +123,18 @@ def checked(head: Any, name: str, own: Head | None) -> Head | None:
     return next(known for known in get_args(Head) if known == head)
 
 
+def prior(choice: Choice | None, own: Calibration | None) -> Calibration | None:
+    """What is known of a head's logits before an example is held out.
+
+    Args:
+        choice: The head; None: the source's own learner.
+        own: What is known of the source: of an encoder, with its centroids, whose cosines say nothing of other logits.
+    """
+    if choice is None or choice.head == "centroid":
+        return own
+    return _SINGLE if choice.asked == "auto" and not choice.accuracy else None
+
+
 def is_head(learner: Learner, head: Head) -> bool:
     """Whether a learner is what a head stands for."""
     return type(learner) is _LEARNERS[head]
@@ -135,7 +153,8 @@ def choose(asked: Head, x: Tensor, y: Tensor, ways: int, names: Tensor | None = 
 
     Hyper-parameters come from the support as well: the ridge's by leaving each example out, exactly, and logistic
     regression's by folds. `auto` holds the same folds out for all, and takes the head that names most of them
-    correctly, of those that are as good the simplest.
+    correctly, of those that are as good the simplest. Where no class has a second example it is centroid, and with
+    names linear, the best on training sentences of BANKING77 and CLINC150 (`python -m benchmarks.names --weights`).
 
     Args:
         asked: Which head.
@@ -159,7 +178,9 @@ def _choose(asked: Head, x: Tensor, y: Tensor, ways: int, names: Tensor | None) 
             f"head='ridge' takes rows of {_WIDEST:,} numbers at most, and these have {width:,}: use linear"
         )
     if asked == "auto" and not several:
-        return _CENTROID, Choice(asked=asked, head="centroid", accuracy={}, examples=0)
+        named = names is not None and not bool(names.all())
+        learner = LogisticRegression(C=_PENALTIES[0]) if named else _CENTROID
+        return learner, Choice(asked=asked, head="linear" if named else "centroid", accuracy={}, examples=0)
     heads: list[Head] = [
         head for head in SIMPLEST_FIRST if asked in ("auto", head) and (head != "ridge" or width <= _WIDEST)
     ]

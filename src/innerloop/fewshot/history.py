@@ -30,8 +30,8 @@ class Version:
     """Classes of the base that it does not have."""
     removed: tuple[int, ...] = ()
     """Single rows of the base that are not where they were; `added` may name them again, with another class."""
-    declared: tuple[Label, ...] = ()
-    """Classes that are known by their names from here on, with or without examples."""
+    declared: tuple[Label, ...] | None = None
+    """Classes that are known by their names, with or without examples; None: those of the base."""
     undo: int | None = None
     """The version that undoing goes back to; None: there is none."""
     redo: tuple[int, ...] = ()
@@ -48,8 +48,8 @@ class History:
     def begin(cls, added: Iterable[tuple[Label, int, int]], declared: Sequence[Label] = ()) -> "History":
         """The history of a task that was taught for the first time, by examples or by names of classes."""
         action = f"name {_shown(declared)}" if declared else "fit"
-        entry = Version(version=1, time=_now(), action=action, base=None, added=tuple(added), declared=tuple(declared))
-        return cls((entry,))
+        known = tuple(declared) or None
+        return cls((Version(version=1, time=_now(), action=action, base=None, added=tuple(added), declared=known),))
 
     @property
     def present(self) -> Version:
@@ -65,8 +65,11 @@ class History:
         Raises:
             InputError: There is no such version.
         """
+        return _sorted(self._state(self.present.version if version is None else version))
+
+    def _state(self, version: int) -> "_State":
         # From the version back to where nothing was before it, then forwards: entries hold differences only.
-        chain, at = [], self._entry(self.present.version if version is None else version)
+        chain, at = [], self._entry(version)
         while True:
             chain.append(at)
             if at.base is None:
@@ -75,15 +78,22 @@ class History:
         state = _State({}, frozenset())
         for entry in reversed(chain):
             state = _changed(state, entry)
-        return _sorted(state)
+        return state
 
     def each(self) -> Iterator[dict[Label, list[int]]]:
         """The `members` of every version, one after another; faster than to ask for each."""
+        yield from map(_sorted, self._states())
+
+    def declared(self) -> Iterator[frozenset[Label]]:
+        """The classes that are known by their names, with or without examples, of every version."""
+        yield from (state.declared for state in self._states())
+
+    def _states(self) -> Iterator["_State"]:
         # Every base is an earlier version, so its state is there already; lists of rows are never changed in place.
         states: list[_State] = []
         for entry in self.versions:
             states.append(_changed(_State({}, frozenset()) if entry.base is None else states[entry.base - 1], entry))
-            yield _sorted(states[-1])
+            yield states[-1]
 
     def examples(self, version: int | None = None) -> dict[Label, int]:
         """The number of examples of every class."""
@@ -97,7 +107,8 @@ class History:
     def declare(self, labels: Sequence[Label]) -> "History":
         """More classes, known by their names."""
         last = self.present.version
-        return self._append(f"name {_shown(labels)}", base=last, undo=last, declared=tuple(labels))
+        known = (*sorted(self._state(last).declared), *labels)
+        return self._append(f"name {_shown(labels)}", base=last, undo=last, declared=known)
 
     def drop(self, label: Label) -> "History":
         """One class less.
@@ -109,7 +120,9 @@ class History:
         if not any(type(one) is type(label) and one == label for one in known):  # True is not 1 here
             raise InputError(f"there is no class {label!r} to drop: the classes are {', '.join(map(str, known))}")
         last = self.present.version
-        return self._append(f"drop {label}", base=last, undo=last, dropped=(label,))
+        known = self._state(last).declared
+        left = tuple(sorted(known - {label})) if label in known else None
+        return self._append(f"drop {label}", base=last, undo=last, dropped=(label,), declared=left)
 
     def without(self, rows: Iterable[int]) -> "History":
         """Some examples less, such as those that are held out to be asked; rows that it does not have are none less."""
@@ -175,7 +188,7 @@ class History:
                     "added": added,
                     "dropped": tuple(entry["dropped"]),
                     "removed": tuple(int(row) for row in entry.get("removed", ())),
-                    "declared": tuple(entry.get("declared", ())),
+                    "declared": None if entry.get("declared") is None else tuple(entry["declared"]),
                     "redo": tuple(entry["redo"]),
                 }
             )
@@ -219,7 +232,7 @@ class History:
         added: tuple[tuple[Label, int, int], ...] = (),
         dropped: tuple[Label, ...] = (),
         removed: tuple[int, ...] = (),
-        declared: tuple[Label, ...] = (),
+        declared: tuple[Label, ...] | None = None,
     ) -> "History":
         entry = Version(
             version=len(self.versions) + 1,
@@ -250,7 +263,7 @@ def _changed(before: _State, entry: Version) -> _State:
         members = {label: [row for row in rows if row not in gone] for label, rows in members.items()}
     for label, first, count in entry.added:
         members[label] = [*members.get(label, ()), *range(first, first + count)]
-    return _State(members, before.declared.difference(entry.dropped).union(entry.declared))
+    return _State(members, before.declared if entry.declared is None else frozenset(entry.declared))
 
 
 def _sorted(state: _State) -> dict[Label, list[int]]:

@@ -306,8 +306,7 @@ def _checked(reject: Any, classes: Sequence[Label]) -> float | None:
 
 
 def _calibrated(source: Source, choice: Choice | None, given: Support, reject: float | None) -> Calibration:
-    # What was measured of an encoder was measured with its centroids: cosines say nothing of other logits.
-    prior = source.calibration if choice is None or choice.head == "centroid" else None
+    prior = heads.prior(choice, source.calibration)
     learner = heads.quick(source.learner)
     return calibrate.calibrate(learner, source.params, given.x, given.y, reject, prior, given.names)
 

@@ -11,7 +11,7 @@ with Client("http://127.0.0.1:8000") as client:
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ import numpy as np
 
 from innerloop.core import files
 from innerloop.core.errors import InputError
+from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.heads import Head
 from innerloop.service.parts import Example, body, parts
 from innerloop.service.refusals import ServiceError, message_of, wait
@@ -91,7 +92,17 @@ class Client:
         """
         return Task(self, task_info(self.request("GET", f"api/tasks/{quote(name, safe='')}").json()))
 
-    def create(self, name: str, source: str, reject: float | None = None, head: Head | None = None) -> "Task":
+    def create(
+        self,
+        name: str,
+        source: str,
+        reject: float | None = None,
+        head: Head | None = None,
+        *,
+        names: Names | None = None,
+        descriptions: Mapping[str, str] | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> "Task":
         """Make a task.
 
         Args:
@@ -99,12 +110,15 @@ class Client:
             source: One of `sources`.
             reject: Target false-accept rate of "none of these"; None: no such answer.
             head: What is fitted to the rows of a frozen encoder; None: as the service has it.
+            names: Whether an encoder of texts learns from names of classes; None: likewise.
+            descriptions: What classes are, by their names.
+            classes: Those that it knows before there is an example.
 
         Raises:
             ServiceError: The name is taken or no name, or there is no such source.
         """
-        body = {"name": name, "source": source, "reject": reject, "head": head}
-        body = {key: value for key, value in body.items() if value is not None}
+        how = {"reject": reject, "head": head, "names": names, "descriptions": descriptions, "classes": classes}
+        body = {"name": name, "source": source} | {key: value for key, value in how.items() if value is not None}
         return Task(self, task_info(self.request("POST", "api/tasks", json=body).json()))
 
     def load(self, path: str | Path, name: str | None = None) -> "Task":

@@ -26,6 +26,8 @@ class TaskInfo:
     """Temperature, threshold, coverage and what else was measured; None until it was adapted."""
     head: dict[str, Any] | None = None
     """What was asked for of a frozen encoder, and once it was adapted what it came to and why."""
+    names: dict[str, Any] | None = None
+    """Whether names of classes are learned from, as was asked of an encoder of texts, and once it was adapted why."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import sqlite3
 
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.service.client import Client
-from tests.service.served import PLAIN, WORDS, serving
+from tests.service.served import PLAIN, WORDS, downgrade, serving
 
 TEXTS = {"a": ["aaa", "aab", "aac", "aad"], "b": ["bbb", "bbc", "bbd", "bba"], "c": ["ccc", "ccd", "cca", "ccb"]}
 
@@ -94,9 +94,7 @@ def test_a_task_of_an_older_store_keeps_its_centroids(tmp_path):
     with serving(tmp_path) as client:
         create(client, "t")
         teach(client, "t")
-    with sqlite3.connect(tmp_path / "store.sqlite") as c:
-        c.execute("ALTER TABLE tasks DROP COLUMN head")
-        c.execute("PRAGMA user_version = 3")
+    downgrade(tmp_path / "store.sqlite", 3)
     with serving(tmp_path) as client:
         assert show(client, "t")["head"] is None and answers(client, "t")
         with sqlite3.connect(tmp_path / "store.sqlite") as c:

@@ -5,7 +5,7 @@ import gc
 import json
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,8 +19,9 @@ from innerloop.core.aligned import from_numpy
 from innerloop.core.dry_run import outputs
 from innerloop.core.errors import InputError
 from innerloop.encoders.base import Encoder
-from innerloop.fewshot import file, sources
+from innerloop.fewshot import class_names, file, sources
 from innerloop.fewshot.answers import Answer
+from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.evaluation import Progress, cross_validate
 from innerloop.fewshot.nearest import Neighbour
@@ -30,7 +31,9 @@ from innerloop.fewshot.suggestions import most_telling
 from innerloop.fewshot.task import Task
 from innerloop.service.http.cache import Cache
 from innerloop.service.http.errors import HTTPError
+from innerloop.service.limits import Limits
 from innerloop.service.settings import Settings
+from innerloop.service.store.records import Naming
 from innerloop.tasks.images import Scan
 
 
@@ -52,6 +55,8 @@ class Measured(NamedTuple):
     calibration: dict[str, Any]
     head: dict[str, Any] | None
     """The head that it has, and why; None: its source takes none."""
+    names: dict[str, Any] | None
+    """Whether it learned from names of classes, and why; None: its source reads none."""
 
 
 class Offer(NamedTuple):
@@ -62,6 +67,8 @@ class Offer(NamedTuple):
     about: str
     heads: bool
     """Whether a head is fitted to its rows, which one may ask for."""
+    names: bool
+    """Whether it learns from names of classes."""
 
 
 def is_file(name: str) -> bool:
@@ -111,11 +118,13 @@ class Sources:
         for name in [*self._about, *self._run_names()]:
             with contextlib.suppress(InputError, HTTPError):
                 if name in known and name not in self._loaded:
-                    offers.append(Offer(name, sources.kind(name), known[name], name in encoders.names()))
+                    kind, frozen = sources.kind(name), name in encoders.names()
+                    offers.append(Offer(name, kind, known[name], frozen, frozen and kind == "texts"))
                     continue
                 source = self.find(name)
                 about = self._about.get(name) or f"{type(source.learner).__name__}, a run of this server"
-                offers.append(Offer(name, source.kind, about, source.head is not None))
+                heads, names = source.head is not None, source.names is not None
+                offers.append(Offer(name, source.kind, about, heads, names))
         return offers
 
     def find(self, name: str) -> Source:
@@ -217,6 +226,26 @@ def decide(source: Source, scans: Sequence[Scan]) -> Source:
     return replace(source, reading=reading)
 
 
+def naming_of(
+    source: Source, names: Names | None, descriptions: Mapping[str, str] | None, classes: Sequence[str], limits: Limits
+) -> Naming | None:
+    """How a new task of a source learns from names of classes; None: it does not.
+
+    Raises:
+        HTTPError: The source reads none.
+        InputError: Likewise, or they are too many, or no texts.
+    """
+    source = class_names.reading(source, names, descriptions)
+    if classes and source.names in (None, "off"):
+        raise HTTPError(422, f"source '{source.name}' does not learn from names of classes: leave out classes")
+    if source.names is None:
+        return None
+    known = class_names.declared(classes) if classes else ()
+    if len(known) > limits.classes:
+        raise InputError(f"a task has at most {limits.classes:,} classes, these would be {len(known):,}")
+    return Naming(asked=source.names, descriptions=source.descriptions, classes=known, shape=source.shape)
+
+
 def encode(source: Source, raw: Sequence[Raw]) -> list[np.ndarray]:
     """Rows as the learner takes them: uint8 for pictures, float32 for features.
 
@@ -249,16 +278,22 @@ class Adapted:
         rows: [n, ...] examples.
         labels: [n] their classes.
         reject: Target false-accept rate of "none of these"; None: every example is of one of the classes.
+        named: Classes that are known by their names.
 
     Raises:
         InputError: They cannot be learned from.
     """
 
-    def __init__(self, source: Source, rows: np.ndarray, labels: list[str], reject: float | None):
+    def __init__(
+        self, source: Source, rows: np.ndarray, labels: list[str], reject: float | None, named: Sequence[str] = ()
+    ):
         self.source, self._classifier = source, FewShotClassifier(source, reject=reject)
-        self._classifier.fit(Rows(from_numpy(rows)), labels)
+        if named:
+            self._classifier.fit_names(named)
+        if labels:
+            self._classifier.partial_fit(Rows(from_numpy(rows)), labels)
         self._labels = [str(label) for label in self._classifier.classes_]
-        self.shape = rows.shape[1:]
+        self.shape = tuple(self._classifier.task.rows.shape[1:])
         """Shape of one row."""
         self.size = rows.nbytes * 4 + self._classifier.nbytes + 4096
         """Bytes that it takes, roughly: the rows as they came and as they are learned from, and what was learned."""
@@ -295,8 +330,9 @@ class Adapted:
         return content | {"bytes": len(json.dumps(content))}
 
     def measured(self) -> Measured:
-        """What is known about its probabilities, its threshold and its head."""
-        return Measured(self._classifier.calibration_.to_json(), self._classifier.show()["head"])
+        """What is known about its probabilities, its threshold, its head and its names."""
+        shown = self._classifier.show()
+        return Measured(shown["calibration"], shown["head"], shown["names"])
 
 
 def _stacked(rows: Sequence[np.ndarray]) -> Tensor:

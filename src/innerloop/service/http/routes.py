@@ -158,6 +158,7 @@ def _task(task: Task, counts: dict[str, int], measured: Measured | None) -> Task
         reject=task.reject,
         calibration=None if measured is None else measured.calibration,
         head=None if task.head is None else {"asked": task.head} | ((measured and measured.head) or {}),
+        names=None if task.names is None else {"asked": task.names} | ((measured and measured.names) or {}),
     )
 
 
@@ -186,10 +187,13 @@ async def predict(
 
 @router.post("/tasks", status_code=201, tags=["tasks"])
 async def create_task(body: TaskIn, worker: Worker, store: Asked, reach: Reach) -> TaskOut:
-    """Make a task; it is taught by giving it examples."""
+    """Make a task; it is taught by giving it examples, or told its classes where an encoder reads their names."""
     # The name is in the body, where `permitted` cannot see it.
     reach.check(body.name)
-    return _task(await worker.create(store, body.name, body.source, body.reject, body.head), {}, None)
+    classes = [payload.label(one, worker.limits, f"classes[{i}]") for i, one in enumerate(body.classes or ())]
+    how = (body.reject, body.head, body.names, body.descriptions, classes)
+    task = await worker.create(store, body.name, body.source, *how)
+    return _task(task, dict.fromkeys(sorted(classes), 0), None)
 
 
 @router.post("/tasks/import", status_code=201, tags=["tasks"], openapi_extra=_IMPORT_BODY)

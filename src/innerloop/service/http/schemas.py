@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
+from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.heads import Head
 
 # It is a part of paths and the name of a download: no slash, and no dot in front.
@@ -50,6 +51,7 @@ class SourceOut(BaseModel):
     kind: str = Field(description="What raw examples are: pictures, texts or features.", examples=["texts"])
     about: str
     heads: bool = Field(description="Whether a head is fitted to its rows: it is a frozen encoder.")
+    names: bool = Field(description="Whether it learns from names of classes: it is a frozen encoder of texts.")
 
 
 class TaskIn(BaseModel):
@@ -71,6 +73,15 @@ class TaskIn(BaseModel):
         None,
         description="What is fitted to the rows of a frozen encoder; auto, the usual of texts and pictures: what is "
         "best on examples held out.",
+    )
+    names: Names | None = Field(
+        None,
+        description="Whether an encoder of texts learns from names of classes as from examples; auto, the usual: where "
+        "the examples show that they mean something.",
+    )
+    descriptions: dict[str, str] | None = Field(None, description="What classes are, by their names.")
+    classes: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="Classes that an encoder of texts knows by their names, before there is an example."
     )
 
 
@@ -96,6 +107,9 @@ class TaskOut(BaseModel):
     )
     head: dict[str, Any] | None = Field(
         description="Of a frozen encoder: what was asked for, and once it was adapted what it came to and why."
+    )
+    names: dict[str, Any] | None = Field(
+        description="Of an encoder of texts: whether names of classes are learned from, as was asked for, and why."
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from anyio import to_thread
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.fewshot import heads
 from innerloop.fewshot.answers import Answer
+from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.sources import Source
 from innerloop.service.http import quality, transfer, work
@@ -26,6 +27,7 @@ from innerloop.service.http.adapted import (
     check_ways,
     decide,
     is_file,
+    naming_of,
 )
 from innerloop.service.http.batching import Batcher, Work
 from innerloop.service.http.cache import Cache
@@ -96,11 +98,22 @@ class Service:
         self.recent.close()
         self.store.close()
 
-    async def create(self, store: Store, name: str, source: str, reject: float | None, head: str | None = None) -> Task:
+    async def create(
+        self,
+        store: Store,
+        name: str,
+        source: str,
+        reject: float | None,
+        head: str | None = None,
+        names: Names | None = None,
+        descriptions: Mapping[str, str] | None = None,
+        classes: Sequence[str] = (),
+    ) -> Task:
         """A new task, of a source that is offered; `store` is as the client asked it, here and below."""
         offered = await _thread(self.sources.find, source)
         known = heads.checked(head, source, offered.head)
-        return await self.threads.change(store.create, name, source, offered.kind, reject, known)
+        naming = naming_of(offered, names, descriptions, classes, self.limits)
+        return await self.threads.change(store.create, name, source, offered.kind, reject, known, naming)
 
     async def delete(self, store: Store, name: str) -> None:
         """Forget a task."""
@@ -347,22 +360,24 @@ class Service:
             source = self.sources.of_file(task.file, functools.partial(file_of, self.store, task.file))
         # A task that says no head is older than heads are, unless its source has none.
         head = heads.checked(task.head or "centroid", source.name, source.head) if source.head else None
-        return replace(source, reading=task.reading, head=head)
+        names = None if source.names is None else task.names
+        return replace(source, reading=task.reading, head=head, names=names, descriptions=task.descriptions)
 
     def _adapt(self, task: Task) -> Adapted:
         def make() -> Adapted:
             source = self._source(task)
             rows, labels = self.store.support(task)
-            if len(set(labels)) < 2:
+            named = self.store.declared(task)
+            if (classes := len({*labels, *named})) < 2:
                 raise HTTPError(
                     409,
-                    f"task '{task.name}' has {len(set(labels))} classes, and telling classes apart needs at least 2: "
+                    f"task '{task.name}' has {classes} classes, and telling classes apart needs at least 2: "
                     "teach it examples of another class",
                 )
             start = time.perf_counter()
             try:
                 # Not in the batcher's threads: a large task would hold up everybody's predictions.
-                adapted = Adapted(source, rows, labels, task.reject)
+                adapted = Adapted(source, rows, labels, task.reject, named)
             except InputError as error:
                 raise HTTPError(409, f"task '{task.name}' cannot be learned: {error}") from error
             self.metrics.adapting.observe(time.perf_counter() - start)

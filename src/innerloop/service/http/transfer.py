@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -79,7 +80,9 @@ def bare(store: Store, sources: Sources, digest: str) -> bytes:
     taught = read_file(transfer.file_of(store, digest), "the file of this task", sources.encoder)
     shape, dtype = taught.rows.shape[1:], taught.rows.dtype
     rows = torch.stack([torch.full(shape, value, dtype=dtype) for value in (0, 1, 3, 2)])
-    empty = adapted(taught.source, rows, History.begin([("a", 0, 2), ("b", 2, 2)]), None)
+    # Whether names are learned from is kept with the task, not here.
+    source = replace(taught.source, names=taught.source.names and "off")
+    empty = adapted(source, rows, History.begin([("a", 0, 2), ("b", 2, 2)]), None)
     return _content(empty)
 
 
@@ -118,7 +121,7 @@ def _pictures(taught: Taught) -> list[bytes | None]:
 def _labels(taught: Taught, limits: Limits) -> dict[Label, str]:
     known: dict[Label, str] = {}
     for entry in taught.history.versions:
-        for original, _, _ in entry.added:
+        for original in (*(one[0] for one in entry.added), *(entry.declared or ())):
             if original not in known:
                 known[original] = label(str(original), limits, f"class '{str(original)[:50]}'")
     if len(set(known.values())) < len(known):

@@ -11,8 +11,11 @@ _FEWER = "UPDATE versions SET examples = examples - 1 WHERE task = ? AND version
 _WITHOUT = (
     "UPDATE versions SET classes = classes - 1 WHERE task = ? AND version >= ? AND version < ? AND NOT EXISTS ("
     "SELECT 1 FROM members m WHERE m.task = versions.task AND m.label = ? AND m.since <= versions.version AND "
-    "(m.until IS NULL OR m.until > versions.version))"
+    "(m.until IS NULL OR m.until > versions.version)) AND NOT EXISTS (SELECT 1 FROM json_each((SELECT v.declared FROM "
+    "versions v WHERE v.task = versions.task AND v.version <= versions.version AND v.declared IS NOT NULL ORDER BY "
+    "v.version DESC LIMIT 1)) WHERE value = ?)"
 )
+"""A class is gone with its last example, unless it is known by its name."""
 
 
 def erase(store: Store, name: str, example: int, expected: int | None = None, bare: bytes | None = None) -> Change:
@@ -40,7 +43,7 @@ def erase(store: Store, name: str, example: int, expected: int | None = None, ba
         c.execute("DELETE FROM examples WHERE id = ?", (example,))
         for label, since, until in spans:
             c.execute(_FEWER, (task.id, since, until))
-            c.execute(_WITHOUT, (task.id, since, until, label))
+            c.execute(_WITHOUT, (task.id, since, until, label, label))
         # Under the old hash, by which the file is known when it is imported again.
         if bare is not None:
             c.execute("UPDATE files SET content = ? WHERE hash = ?", (bare, task.file))

@@ -2,11 +2,13 @@
 
 import json
 import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
+from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.reading import Reading
 from innerloop.service.store.errors import MissingError
 
@@ -32,6 +34,23 @@ class Task:
     """Hash of the `.fewshot` file that holds its learner; None: its source is one of the server's."""
     head: str | None = None
     """What is fitted to the rows of a frozen encoder, as it was asked for; None: its centroids, or no encoder."""
+    names: Names | None = None
+    """Whether names of classes are learned from, as it was asked for; None: they are not."""
+    descriptions: dict[str, str] = field(default_factory=dict)
+    """What classes are, by their names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """How a new task learns from names of classes."""
+
+    asked: Names
+    descriptions: Mapping[str, str]
+    """What classes are, by their names."""
+    classes: Sequence[str]
+    """Those that it knows from the start."""
+    shape: tuple[int, ...] | None
+    """Shape of a row."""
 
 
 # Arrays that are compared give an array, not a truth.
@@ -68,6 +87,8 @@ class Done(NamedTuple):
     """`undo` and the last of `redo`, as of `fewshot.history.Version`; None: it is undone by the one before."""
     same: int | None = None
     """The first version that holds what this one holds; None: it is this one."""
+    declared: tuple[str, ...] | None = None
+    """Classes that are known by their names; None: as before."""
 
 
 def read_task(c: sqlite3.Connection, name: str) -> Task:
@@ -98,10 +119,11 @@ def delete_task(c: sqlite3.Connection, name: str) -> Task:
 def read_row(row: sqlite3.Row) -> Task:
     """A task of its row."""
     values = dict(row)
-    shape, reading = values.pop("shape"), values.pop("reading")
+    shape, reading, descriptions = (values.pop(key) for key in ("shape", "reading", "descriptions"))
     # By name, as a migration puts new columns at the end.
     return Task(
         shape=None if shape is None else tuple(json.loads(shape)),
         reading=Reading.from_json(None if reading is None else json.loads(reading)),
+        descriptions={} if descriptions is None else json.loads(descriptions),
         **values,
     )

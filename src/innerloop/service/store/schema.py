@@ -1,6 +1,6 @@
 """The tables of a store, and what makes those of an earlier release the ones of today."""
 
-SCHEMA = 4
+SCHEMA = 5
 """SQLite's user version of our files."""
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 # As version 2 had them: a new store goes the way that old ones went, so that both end with the same tables.
@@ -91,7 +91,21 @@ _FROM_2 = (
 )
 # NULL in older rows, when frozen encoders had their centroids alone.
 _FROM_3 = ("ALTER TABLE tasks ADD COLUMN head TEXT",)
+_FROM_4 = (
+    # NULL in older rows, when nothing was learned from the names of classes.
+    "ALTER TABLE tasks ADD COLUMN names TEXT",
+    "ALTER TABLE tasks ADD COLUMN descriptions TEXT",
+    # A list of classes that are known by their names; NULL: as in the version before.
+    "ALTER TABLE versions ADD COLUMN declared TEXT",
+    "CREATE INDEX versions_declared ON versions (task, version) WHERE declared IS NOT NULL",
+)
 # Run in one transaction, statement by statement: a script would commit first.
-_UP = _FROM_2 + _FROM_3
-STEPS_UP = (tuple(_TABLES.strip().rstrip(";").split(";\n")) + _UP, _FROM_1 + _UP, _UP, _FROM_3)
+_UP = _FROM_2 + _FROM_3 + _FROM_4
+STEPS_UP = (
+    tuple(_TABLES.strip().rstrip(";").split(";\n")) + _UP,
+    _FROM_1 + _UP,
+    _UP,
+    _FROM_3 + _FROM_4,
+    _FROM_4,
+)
 """What makes a store of each earlier version one of today; 0 is an empty file."""

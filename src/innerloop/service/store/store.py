@@ -21,7 +21,8 @@ from innerloop.service.limits import Limits
 from innerloop.service.store.answers import Once, T, find, once
 from innerloop.service.store.database import Database
 from innerloop.service.store.errors import ConflictError, MissingError, RereadError, StaleError
-from innerloop.service.store.records import Change, Done, Example, Task, delete_task, read_row, read_task
+from innerloop.service.store.members import begin, classes, declared, end, listed, with_classes, with_names
+from innerloop.service.store.records import Change, Done, Example, Naming, Task, delete_task, read_row, read_task
 
 
 class Store:
@@ -72,8 +73,16 @@ class Store:
         with self.database.writing() as c:
             return once(c, self._once, work)
 
-    def create(self, name: str, source: str, kind: str, reject: float | None, head: str | None = None) -> Task:
-        """A new task without examples, at version 0.
+    def create(
+        self,
+        name: str,
+        source: str,
+        kind: str,
+        reject: float | None,
+        head: str | None = None,
+        naming: Naming | None = None,
+    ) -> Task:
+        """A new task without examples, at version 0; at version 1 where it is told names of classes.
 
         Raises:
             ConflictError: The name is taken, or there are too many tasks.
@@ -85,7 +94,9 @@ class Store:
             values = (name, source, kind, reject, head, now)
             columns = "name, source, kind, reject, head, created, version"
             id = c.execute(f"INSERT INTO tasks ({columns}) VALUES (?, ?, ?, ?, ?, ?, 0)", values).lastrowid
-            c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL)", (id, now))
+            c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL, NULL)", (id, now))
+            if naming is not None and id is not None:
+                begin(c, id, naming, now)
             return read_task(c, name)
 
         return self.once(work)
@@ -120,13 +131,7 @@ class Store:
     def tasks(self) -> list[tuple[Task, dict[str, int]]]:
         """All tasks by name, with the number of examples of each class."""
         with self.snapshot() as c:
-            counts: dict[int, dict[str, int]] = {}
-            # One query for all: a thousand tasks would be a thousand queries.
-            grouped = "SELECT task, label, count(*) FROM members WHERE until IS NULL GROUP BY task, label"
-            for id, label, n in c.execute(grouped):
-                counts.setdefault(id, {})[label] = n
-            tasks = [read_row(row) for row in c.execute("SELECT * FROM tasks ORDER BY name")]
-        return [(task, counts.get(task.id, {})) for task in tasks]
+            return with_classes(c, [read_row(row) for row in c.execute("SELECT * FROM tasks ORDER BY name")])
 
     def task(self, name: str, wait: bool = True) -> Task:
         """A task.
@@ -146,7 +151,7 @@ class Store:
         """A task with the number of examples of each class."""
         with self.snapshot() as c:
             task = read_task(c, name)
-            return task, _classes(c, task)
+            return task, classes(c, task)
 
     def classes(self, task: Task) -> dict[str, int]:
         """The number of examples of each class that a task had at its version."""
@@ -155,7 +160,13 @@ class Store:
             "GROUP BY label ORDER BY label"
         )
         with self.database.reading() as c:
-            return {row[0]: row[1] for row in c.execute(query, (task.id, task.version, task.version))}
+            counts = {row[0]: row[1] for row in c.execute(query, (task.id, task.version, task.version))}
+            return with_names(counts, declared(c, task.id, task.version))
+
+    def declared(self, task: Task) -> tuple[str, ...]:
+        """Classes that a task knew by their names at its version, whether they had examples or not."""
+        with self.database.reading() as c:
+            return declared(c, task.id, task.version)
 
     def add(
         self,
@@ -198,7 +209,7 @@ class Store:
             counts: dict[str, int] = {}
             for e in examples:
                 counts[e.label] = counts.get(e.label, 0) + 1
-            return Done(action or "add " + _listed([f"{n} to {label}" for label, n in counts.items()]), tuple(ids))
+            return Done(action or "add " + listed([f"{n} to {label}" for label, n in counts.items()]), tuple(ids))
 
         return self.change(name, work, expected)
 
@@ -231,10 +242,12 @@ class Store:
             # By name: the store has no statistics by which SQLite could choose an index.
             of_it = "SELECT example FROM members INDEXED BY members_now WHERE task = ? AND until IS NULL AND label = ?"
             ids = [row[0] for row in c.execute(of_it, (task.id, label))]
-            if not ids:
-                raise MissingError(f"task '{name}' has no class '{label}': it has {_listed(_classes(c, task))}")
+            known = declared(c, task.id, task.version)
+            if not ids and label not in known:
+                raise MissingError(f"task '{name}' has no class '{label}': it has {listed(classes(c, task))}")
             end(c, task, version, ids)
-            return Done(f"drop {label}", tuple(ids))
+            left = tuple(one for one in known if one != label) if label in known else None
+            return Done(f"drop {label}", tuple(ids), declared=left)
 
         return self.change(name, work, expected)
 
@@ -311,7 +324,7 @@ class Store:
             version = task.version + 1
             done = work(c, task, version)
             # Counted after the change, whatever it was; a refusal undoes it.
-            counts = _classes(c, task)
+            counts = classes(c, task, done.declared)
             if len(counts) > self.limits.classes:
                 raise InputError(f"a task has at most {self.limits.classes:,} classes, these would be {len(counts):,}")
             total = sum(counts.values())
@@ -319,8 +332,20 @@ class Store:
                 raise InputError(f"a task learns from at most {self.limits.examples:,} examples, not {total:,}")
             # Version 0 is empty: undoing ends at the first one that was taught.
             undo, redo = (task.version or None, ()) if done.back is None else done.back
-            values = (task.id, version, _now(), done.action, len(counts), total, undo, json.dumps(redo), done.same)
-            c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+            known = None if done.declared is None else json.dumps(done.declared, ensure_ascii=False)
+            values = (
+                task.id,
+                version,
+                _now(),
+                done.action,
+                len(counts),
+                total,
+                undo,
+                json.dumps(redo),
+                done.same,
+                known,
+            )
+            c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
             c.execute("UPDATE tasks SET version = ? WHERE id = ?", (version, task.id))
             return Change(version=version, ids=done.ids, classes=counts)
 
@@ -357,11 +382,6 @@ class Store:
                     c.execute("ROLLBACK")
 
 
-def _classes(c: sqlite3.Connection, task: Task) -> dict[str, int]:
-    query = "SELECT label, count(*) FROM members WHERE task = ? AND until IS NULL GROUP BY label ORDER BY label"
-    return {row[0]: row[1] for row in c.execute(query, (task.id,))}
-
-
 def _label(c: sqlite3.Connection, task: Task, example: int) -> str:
     query = "SELECT label FROM members INDEXED BY members_open WHERE task = ? AND example = ? AND until IS NULL"
     row = c.execute(query, (task.id, _id(example))).fetchone()
@@ -370,21 +390,9 @@ def _label(c: sqlite3.Connection, task: Task, example: int) -> str:
     return row[0]
 
 
-def end(c: sqlite3.Connection, task: Task, version: int, ids: Sequence[int]) -> None:
-    """Have examples in no class from a version on."""
-    # By the index of what is open: the other ones have every class that an example was ever in.
-    ended = "UPDATE members INDEXED BY members_open SET until = ? WHERE task = ? AND example = ? AND until IS NULL"
-    c.executemany(ended, [(version, task.id, id) for id in ids])
-
-
 def _id(example: int) -> int:
     # SQLite has no larger numbers; as -1, which is none, they are answered like any other that is not there.
     return example if 0 <= example < 2**63 else -1
-
-
-def _listed(names: Sequence[str] | dict[str, int]) -> str:
-    names = list(names)
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") if names else "none"
 
 
 def _now() -> str:

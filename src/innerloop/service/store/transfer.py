@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -35,7 +36,8 @@ def recorded(store: Store, name: str) -> tuple[Task, Tensor, History]:
         # In the order in which they were taught, by which a file numbers them.
         examples = c.execute("SELECT id, row FROM examples WHERE task = ? ORDER BY id", (task.id,)).fetchall()
         members = c.execute("SELECT example, label, since, until FROM members WHERE task = ?", (task.id,)).fetchall()
-        query = "SELECT version, time, action, undo, redo FROM versions WHERE task = ? AND version > 0 ORDER BY version"
+        columns = "version, time, action, undo, redo, declared"
+        query = f"SELECT {columns} FROM versions WHERE task = ? AND version > 0 ORDER BY version"
         versions = c.execute(query, (task.id,)).fetchall()
     place = {row["id"]: i for i, row in enumerate(examples)}
     began: dict[int, list[tuple[Label, int]]] = {}
@@ -66,6 +68,7 @@ def recorded(store: Store, name: str) -> tuple[Task, Tensor, History]:
                 removed=tuple(sorted(gone)),
                 undo=row["undo"],
                 redo=undone[number],
+                declared=None if row["declared"] is None else tuple(json.loads(row["declared"])),
             )
         )
     rows = np.frombuffer(b"".join(row["row"] for row in examples), np.dtype(task.dtype))
@@ -110,12 +113,13 @@ def insert(
         start, source = versions[0].time, taught.source
         values = (name, source.name, source.kind, taught.reject, start, len(versions), rows.dtype.name)
         about = (json.dumps(rows.shape[1:]), json.dumps(source.reading.to_json()), digest, source.head)
+        names = (source.names, json.dumps(dict(source.descriptions), ensure_ascii=False))
         query = (
-            "INSERT INTO tasks (name, source, kind, reject, created, version, dtype, shape, reading, file, head) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO tasks (name, source, kind, reject, created, version, dtype, shape, reading, file, head, "
+            "names, descriptions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
-        id = c.execute(query, (*values, *about)).lastrowid
-        c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL)", (id, start))
+        id = c.execute(query, (*values, *about, *names)).lastrowid
+        c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL, NULL)", (id, start))
         query = "INSERT INTO examples (task, row, picture, mime, added) VALUES (?, ?, ?, ?, ?)"
         ids = []
         for row, picture in zip(rows, pictures, strict=True):
@@ -144,24 +148,27 @@ def _insert_versions(
     c: sqlite3.Connection, id: int | None, ids: list[int], history: History, labels: Mapping[Label, str]
 ) -> None:
     before: dict[int, Label] = {}
+    known: frozenset[Label] = frozenset()
     open_since: dict[int, int] = {}
     spans = []
-    for entry, members in zip(history.versions, history.each(), strict=True):
+    for entry, members, named in zip(history.versions, history.each(), history.declared(), strict=True):
         now = {row: label for label, rows in members.items() for row in rows}
         for row in [row for row, label in before.items() if now.get(row) != label]:
             spans.append((id, ids[row], labels[before[row]], open_since.pop(row), entry.version))
         open_since |= {row: entry.version for row, label in now.items() if before.get(row) != label}
         before = now
-        count = len(set(now.values()))
-        values = (id, entry.version, entry.time, entry.action, count, len(now), entry.undo, json.dumps(entry.redo))
-        c.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)", values)
+        classes = [labels[label] for label in sorted(named)]
+        declared, known = None if named == known else json.dumps(classes, ensure_ascii=False), named
+        values = (id, entry.version, entry.time, entry.action, len(members), len(now), entry.undo)
+        query = "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)"
+        c.execute(query, (*values, json.dumps(entry.redo), declared))
     spans += [(id, ids[row], labels[label], open_since[row], None) for row, label in before.items()]
     c.executemany("INSERT INTO members VALUES (?, ?, ?, ?, ?)", spans)
 
 
 def _check(store: Store, taught: Taught) -> None:
     limits, history = store.limits, taught.history
-    present, size = history.examples(), taught.rows[0].numel()
+    present, size = history.examples(), math.prod(taught.rows.shape[1:])
     for count, most, what in (
         (len(present), limits.classes, "classes"),
         (sum(present.values()), limits.examples, "examples"),

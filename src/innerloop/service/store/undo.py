@@ -4,8 +4,9 @@ import json
 import sqlite3
 
 from innerloop.service.store.errors import ConflictError, MissingError
+from innerloop.service.store.members import end, restored
 from innerloop.service.store.records import Change, Done, Task
-from innerloop.service.store.store import Store, end
+from innerloop.service.store.store import Store
 
 _MANY = 10_000
 """Moves of examples between two versions; where there are more, each example is looked at once."""
@@ -33,13 +34,14 @@ def undo(store: Store, name: str, to: int | None = None, expected: int | None = 
             if not 0 <= to < task.version:
                 raise MissingError(f"task '{name}' has no version {to}: it has 0 to {task.version}")
             same = _restore(c, task, version, to)
-            return Done(f"back to {to}", back=(task.version, ()), same=same)
+            return Done(f"back to {to}", back=(task.version, ()), same=same, declared=restored(c, task, to))
         before, _ = pointers(c, task, task.version)
         if before is None:
             raise ConflictError(f"there is nothing to undo: this is how task '{name}' was first taught")
         same = _restore(c, task, version, before)
         # Another undo goes where that version would have gone, and redo comes back to the one that was left.
-        return Done("undo", back=(pointers(c, task, before)[0], (task.version,)), same=same)
+        back = (pointers(c, task, before)[0], (task.version,))
+        return Done("undo", back=back, same=same, declared=restored(c, task, before))
 
     return store.change(name, work, expected)
 
@@ -59,7 +61,8 @@ def redo(store: Store, name: str, expected: int | None = None) -> Change:
             raise ConflictError("there is nothing to redo: nothing was undone since the last change")
         same = _restore(c, task, version, undone)
         before = pointers(c, task, undone)[1]
-        return Done("redo", back=(task.version, () if before is None else (before,)), same=same)
+        back = (task.version, () if before is None else (before,))
+        return Done("redo", back=back, same=same, declared=restored(c, task, undone))
 
     return store.change(name, work, expected)
 

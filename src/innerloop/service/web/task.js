@@ -161,9 +161,10 @@ class View {
 
 const sizes = ({ classes, examples }) => (classes ? `${count(classes, "class", "classes")}, ${count(examples, "example")}` : "empty");
 
-function measured({ reject, calibration, head }) {
+function measured({ reject, calibration, head, names }) {
   const why = head?.reason ? `How it tells the classes apart: ${head.reason}. ` : "";
-  return why + rejection({ reject, calibration });
+  const named = names?.reason ? `${names.reason[0].toUpperCase()}${names.reason.slice(1)}. ` : "";
+  return why + named + rejection({ reject, calibration });
 }
 
 function rejection({ reject, calibration }) {

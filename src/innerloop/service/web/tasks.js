@@ -89,6 +89,15 @@ function newTask(sources, taken, open) {
   const fitting = h("div", { class: "field", hidden: true },
     h("label", { for: "head" }, "How it tells the classes apart"), head,
     h("p", { class: "help", id: "head-help" }, "Centroid compares with each class's mean; ridge and linear learn which differences matter, which pays with more examples."));
+  const names = h("select", { id: "names", "aria-describedby": "names-help" },
+    [["", "learned from where they mean something"], ["on", "learned from"], ["off", "not learned from"]]
+      .map(([value, text]) => h("option", { value }, text)));
+  const classes = h("input", { id: "classes", autocomplete: "off", "aria-describedby": "classes-help" });
+  const naming = h("div", { class: "field", hidden: true },
+    h("label", { for: "names" }, "Names of classes are"), names,
+    h("p", { class: "help", id: "names-help" }, "A name such as “card payment fee” says what its class is about, as an example does."),
+    h("label", { for: "classes" }, "Classes it knows from the start"), classes,
+    h("p", { class: "help", id: "classes-help" }, "If you like: names with commas between them, for example refund, delivery. They answer before there is an example."));
   const submit = h("button", { class: "primary" }, "Make the task");
   const form = h("form", { class: "panel", "aria-labelledby": "new-title", onsubmit: async (event) => {
     event.preventDefault();
@@ -104,6 +113,8 @@ function newTask(sources, taken, open) {
           name: name.value,
           source: new FormData(form).get("source"),
           ...(head.value && !fitting.hidden ? { head: head.value } : {}),
+          ...(names.value && !naming.hidden ? { names: names.value } : {}),
+          ...(known().length && !naming.hidden ? { classes: known() } : {}),
           ...(reject.checked ? { reject: Number(rate.value) / 100 } : {}),
         });
         announce(`Made ${task.name}`);
@@ -124,10 +135,18 @@ function newTask(sources, taken, open) {
       h("label", { class: "check" }, reject, h("span", {}, "Answer “none of these” when nothing is near"))),
     rejecting,
     fitting,
+    naming,
     error.element,
     submit);
-  const heads = new Map(sources.map((source) => [source.name, source.heads]));
-  form.addEventListener("change", () => { fitting.hidden = !heads.get(new FormData(form).get("source")); });
+  const known = () => classes.value.split(",").map((one) => one.trim()).filter(Boolean);
+  const offered = new Map(sources.map((source) => [source.name, source]));
+  const fitted = () => {
+    const source = offered.get(new FormData(form).get("source"));
+    fitting.hidden = !source?.heads;
+    naming.hidden = !source?.names;
+  };
+  form.addEventListener("change", fitted);
   if (sources.length === 1) form.querySelector("input[type=radio]").checked = true;  // among several it matters: the person says
+  fitted();
   return form;
 }
