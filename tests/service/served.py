@@ -71,7 +71,12 @@ def downgrade(path, version):
     """Make of a store what a server of version 3 or 4 would have left."""
     with sqlite3.connect(path) as c:
         c.execute("DROP INDEX versions_declared")
-        for table, column in (("versions", "declared"), ("tasks", "names"), ("tasks", "descriptions")):
+        for table, column in (
+            ("versions", "declared"),
+            ("tasks", "names"),
+            ("tasks", "descriptions"),
+            ("tasks", "pin"),
+        ):
             c.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         if version == 3:
             c.execute("ALTER TABLE tasks DROP COLUMN head")

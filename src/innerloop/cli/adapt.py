@@ -16,8 +16,8 @@ class Command:
     """Options of `innerloop adapt`."""
 
     source: tyro.conf.Positional[str]
-    """A run folder, a shipped run or a frozen encoder (`innerloop list` names them), or package.module:attribute of a
-    network of your own."""
+    """A run folder, a shipped run or a frozen encoder (`innerloop list` names them), package.module:attribute of a
+    network of your own, or hf: and the folder or name of a model that sentence-transformers or transformers read."""
     data: tyro.conf.Positional[str | None] = None
     """Folder with a sub-folder of examples for each class, a table (.csv, .tsv, .json, .jsonl, .xlsx, .parquet)
     with text (or path) and label, an npz file with x and y, or - for standard input. Classes may have different numbers
@@ -37,6 +37,8 @@ class Command:
     examples show that they mean something."""
     descriptions: str | None = None
     """A table with label and text, which says what classes are; it is read with their names."""
+    download: bool = False
+    """Fetch a source that begins with hf: into the cache of this machine first; nothing else asks the network."""
     table: TableOptions = field(default_factory=TableOptions)
     common: Common = field(default_factory=Common)
 
@@ -55,6 +57,7 @@ def run(argv: list[str]) -> int:
         classes=listed(options.classes),
         names=options.names,
         descriptions=options.descriptions,
+        download=options.download,
     )
     if options.common.json:
         emit(summary)

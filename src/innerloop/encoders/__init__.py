@@ -22,7 +22,7 @@ _LOADING = threading.Lock()
 @functools.cache
 def names() -> dict[str, str]:
     """Frozen encoders, and what they are."""
-    files = (info.name for info in pkgutil.iter_modules(__path__) if info.name not in ("base", "module"))
+    files = (info.name for info in pkgutil.iter_modules(__path__) if info.name not in ("base", "module", "hub"))
     return {name.replace("_", "-"): about(name).ABOUT for name in files}
 
 

@@ -1,6 +1,8 @@
 """What every frozen encoder is, and what they share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -47,6 +49,35 @@ class Exportable(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """What an encoder is, where its name alone does not say it."""
+
+    content: str
+    """Hash of its files."""
+    revision: str | None = None
+    """Of the repository that it comes from; None: it is a folder."""
+
+    def to_json(self) -> dict[str, str | None]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+@runtime_checkable
+class Pinned(Protocol):
+    """An encoder whose files may become others under the same name."""
+
+    @property
+    def pin(self) -> Pin:
+        """What was read."""
+        ...
+
+
+def content_of(encoder: Encoder | None) -> str | None:
+    """Hash of an encoder's files; None: its name says which they are."""
+    return encoder.pin.content if isinstance(encoder, Pinned) else None
+
+
 class Scaled(nn.Module):
     """A network behind the scaling of its pictures."""
 
@@ -61,6 +92,22 @@ class Scaled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network((x - self.mean) / self.std)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Have `transformers` read weights without a bar for each file, and without a report."""
+    from transformers.utils import logging
+
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shown:
+            logging.enable_progress_bar()
 
 
 def texts(examples: Raw, longest: int) -> list[str]:

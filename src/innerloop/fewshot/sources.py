@@ -16,7 +16,7 @@ from innerloop.core.importing import is_import_path
 from innerloop.core.learner import Learner
 from innerloop.core.nearest import nearest
 from innerloop.core.types import Params
-from innerloop.encoders import module
+from innerloop.encoders import hub, module
 from innerloop.encoders.base import Encoder, Kind
 from innerloop.engine import checkpoint
 from innerloop.engine import load as load_run
@@ -77,8 +77,9 @@ def source(name: str | Path | Source | None, allow: Sequence[str] = ()) -> Sourc
     """Find what a name stands for. A frozen encoder is loaded once a process.
 
     Args:
-        name: One of `names`, the path of a run folder (which wins if it has a slash or is a `Path`), or
-            `package.module:attribute` of a network. A source is itself; None: nearest centroid on examples as they are.
+        name: One of `names`, the path of a run folder (which wins if it has a slash or is a `Path`),
+            `package.module:attribute` of a network, or `hf:` and a folder or a name of the Hugging Face Hub. A source
+            is itself; None: nearest centroid on examples as they are.
         allow: Module prefixes besides `innerloop.` that may be imported: it runs their code.
 
     Raises:
@@ -91,6 +92,8 @@ def source(name: str | Path | Source | None, allow: Sequence[str] = ()) -> Sourc
     if not isinstance(name, str | os.PathLike):
         raise InputError(f"a source is a name or a path, got {type(name).__name__}: give one of {', '.join(names())}")
     text = os.fspath(name)
+    if hub.is_name(text):
+        return _encoded(text, hub.load(text))
     # A folder in the way that is called like an encoder is reached as `./minilm`.
     if not isinstance(name, Path) and os.sep not in text:
         if text in encoders.names():

@@ -12,6 +12,7 @@ import numpy as np
 from anyio import to_thread
 
 from innerloop.core.errors import InnerloopError, InputError
+from innerloop.encoders.base import content_of
 from innerloop.fewshot import heads
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.class_names import Names
@@ -113,7 +114,8 @@ class Service:
         offered = await _thread(self.sources.find, source)
         known = heads.checked(head, source, offered.head)
         naming = naming_of(offered, names, descriptions, classes, self.limits)
-        return await self.threads.change(store.create, name, source, offered.kind, reject, known, naming)
+        pin = content_of(offered.encoder)
+        return await self.threads.change(store.create, name, source, offered.kind, reject, known, naming, pin)
 
     async def delete(self, store: Store, name: str) -> None:
         """Forget a task."""
@@ -358,6 +360,8 @@ class Service:
             source = self.sources.find(task.source)
         else:
             source = self.sources.of_file(task.file, functools.partial(file_of, self.store, task.file))
+        if task.pin is not None and content_of(source.encoder) != task.pin:
+            raise HTTPError(409, f"the files of '{source.name}' are others since: bring those of then back")
         # A task that says no head is older than heads are, unless its source has none.
         head = heads.checked(task.head or "centroid", source.name, source.head) if source.head else None
         names = None if source.names is None else task.names

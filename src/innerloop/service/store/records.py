@@ -38,6 +38,8 @@ class Task:
     """Whether names of classes are learned from, as it was asked for; None: they are not."""
     descriptions: dict[str, str] = field(default_factory=dict)
     """What classes are, by their names."""
+    pin: str | None = None
+    """Hash of the files of its encoder; None: the name of its source says which they are."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -95,6 +95,8 @@ _FROM_4 = (
     # NULL in older rows, when nothing was learned from the names of classes.
     "ALTER TABLE tasks ADD COLUMN names TEXT",
     "ALTER TABLE tasks ADD COLUMN descriptions TEXT",
+    # The hash of an encoder's files; NULL: its name says what it is.
+    "ALTER TABLE tasks ADD COLUMN pin TEXT",
     # A list of classes that are known by their names; NULL: as in the version before.
     "ALTER TABLE versions ADD COLUMN declared TEXT",
     "CREATE INDEX versions_declared ON versions (task, version) WHERE declared IS NOT NULL",

@@ -81,6 +81,7 @@ class Store:
         reject: float | None,
         head: str | None = None,
         naming: Naming | None = None,
+        pin: str | None = None,
     ) -> Task:
         """A new task without examples, at version 0; at version 1 where it is told names of classes.
 
@@ -91,9 +92,9 @@ class Store:
         def work(c: sqlite3.Connection) -> Task:
             self.check_new(c, name)
             now = _now()
-            values = (name, source, kind, reject, head, now)
-            columns = "name, source, kind, reject, head, created, version"
-            id = c.execute(f"INSERT INTO tasks ({columns}) VALUES (?, ?, ?, ?, ?, ?, 0)", values).lastrowid
+            values = (name, source, kind, reject, head, now, pin)
+            columns = "name, source, kind, reject, head, created, pin, version"
+            id = c.execute(f"INSERT INTO tasks ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, 0)", values).lastrowid
             c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL, NULL)", (id, now))
             if naming is not None and id is not None:
                 begin(c, id, naming, now)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
+from innerloop.encoders.base import content_of
 from innerloop.fewshot.history import History, Label, Version
 from innerloop.fewshot.task import Task as Taught
 from innerloop.service.store.errors import MissingError
@@ -113,10 +114,10 @@ def insert(
         start, source = versions[0].time, taught.source
         values = (name, source.name, source.kind, taught.reject, start, len(versions), rows.dtype.name)
         about = (json.dumps(rows.shape[1:]), json.dumps(source.reading.to_json()), digest, source.head)
-        names = (source.names, json.dumps(dict(source.descriptions), ensure_ascii=False))
+        names = (source.names, json.dumps(dict(source.descriptions), ensure_ascii=False), content_of(source.encoder))
         query = (
             "INSERT INTO tasks (name, source, kind, reject, created, version, dtype, shape, reading, file, head, "
-            "names, descriptions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "names, descriptions, pin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         id = c.execute(query, (*values, *about, *names)).lastrowid
         c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL, NULL)", (id, start))

@@ -1,0 +1,76 @@
+"""`wordllama`: English sentences to 256 features: the mean of word vectors out of a language model (Miller 2024).
+
+The vectors (MIT) and their tokenizer lie in the package `wordllama`, which is not imported: all that it would do here
+is to add vectors up. https://github.com/dleemiller/WordLlama
+"""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from innerloop.core.errors import InputError
+from innerloop.core.importing import require
+from innerloop.core.objectives import normalize
+from innerloop.encoders import named
+from innerloop.encoders.base import Encoder, Kind, Raw, texts
+from innerloop.evaluate.calibration import Calibration
+
+KIND: Kind = "texts"
+ABOUT = "English texts: means of WordLlama's word vectors, 256 features, the fastest"
+PACKAGE = "wordllama"
+EXTRA = "wordllama"
+CALIBRATION = Calibration(temperature=0.044, source="meta-validation")
+"""For tasks too small to be calibrated on themselves: fitted as that of `use_multilingual`
+(`python -m benchmarks.encoders wordllama`)."""
+LONGEST = 5_000
+"""Characters of a text that are read."""
+_VECTORS = "weights/l2_supercat_256.safetensors"
+_TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
+_EMPTY = [0]
+"""What is seen of a text without words: the vector of what is unknown."""
+
+
+class WordLlama:
+    """The table of word vectors."""
+
+    kind: Kind = KIND
+    features: int = 256
+
+    def __init__(self, folder: Path):
+        from safetensors.torch import load_file
+        from tokenizers import Tokenizer
+
+        try:
+            self._vectors = load_file(folder / _VECTORS)["embedding.weight"].float()
+            self._tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        except Exception as error:  # of two libraries that say it each in its own way
+            raise InputError(
+                f"the package wordllama in {folder} is of another release ({error}): 0.4 is read"
+            ) from error
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied and sent to other processes by its name, and read once in each.
+        return named, ("wordllama",)
+
+    def encode(self, examples: Raw) -> Tensor:
+        words = self._tokenizer.encode_batch(texts(examples, LONGEST), add_special_tokens=False)
+        # One by one: a row does not depend on the other texts.
+        rows = [self._vectors[one.ids or _EMPTY].mean(0) for one in words]
+        return normalize(torch.stack(rows)) if rows else torch.zeros(0, self.features)
+
+
+def load() -> Encoder:
+    """Read the vectors.
+
+    Raises:
+        InputError: The package is missing, or of another release.
+    """
+    require(PACKAGE, "wordllama", EXTRA)
+    found = importlib.util.find_spec(PACKAGE)
+    assert found is not None and found.submodule_search_locations
+    return WordLlama(Path(found.submodule_search_locations[0]))
