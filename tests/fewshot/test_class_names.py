@@ -15,8 +15,9 @@ from innerloop.encoders.module import Own
 from innerloop.fewshot import class_names, export, file
 from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.classifier import FewShotClassifier
-from innerloop.fewshot.evaluation import cross_validate
+from innerloop.fewshot.evaluation import cross_validate, evaluate
 from innerloop.fewshot.sources import Source
+from innerloop.fewshot.suggestions import suggest
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 
 WIDTH = 64
@@ -109,6 +110,8 @@ def test_classes_are_learned_from_names_alone_and_then_from_examples(tmp_path):
     assert classifier.examples_ == dict.fromkeys(TOPICS, 0)
     assert "6 classes have no example" in classifier.show()["names"]["reason"]
     assert classifier.explain(["delivery"]) == [[]]
+    assert {one.index for one in suggest(classifier, ["delivery", "refund money", "w1 w2"], 1)} <= {0, 1, 2}
+    assert evaluate(classifier, ["delivery time", "refund money back"], ["delivery time", "refund"]).accuracy.value == 1
     alone = classifier.predict_proba(["delivery"])
     x, y = sentences(2)
     classifier.add(x, y).add_names(["complaint"])

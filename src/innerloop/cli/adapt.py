@@ -6,8 +6,9 @@ import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.fewshot.class_names import Names
-from innerloop.fewshot.commands import adapt, describe, listed
+from innerloop.fewshot.commands import adapt, listed
 from innerloop.fewshot.heads import Head
+from innerloop.fewshot.summaries import describe
 from innerloop.tasks.columns import TableOptions
 
 

@@ -7,7 +7,8 @@ from rich.table import Table
 
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.core.names import printable
-from innerloop.fewshot.commands import describe, show
+from innerloop.fewshot.commands import show
+from innerloop.fewshot.summaries import describe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, parse, tell
-from innerloop.fewshot.commands import changed, undo
+from innerloop.fewshot.commands import undo
+from innerloop.fewshot.summaries import changed
 
 
 @dataclass(frozen=True, kw_only=True)

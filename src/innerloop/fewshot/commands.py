@@ -12,20 +12,16 @@ from torch import Tensor
 from innerloop.core import files
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
-from innerloop.core.names import printable
 from innerloop.encoders import hub
-from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import evaluation, examples
 from innerloop.fewshot import export as graphs
 from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
 from innerloop.fewshot.file import read as read_task
 from innerloop.fewshot.heads import Head
-from innerloop.fewshot.repeats import repeats, sentences
 from innerloop.fewshot.suggestions import suggest as choose
-from innerloop.fewshot.task import Task
+from innerloop.fewshot.summaries import repeated, summary_of
 from innerloop.tasks.columns import TableOptions
-from innerloop.tasks.notices import warn
 from innerloop.tasks.pillow import called
 
 _T = TypeVar("_T")
@@ -69,12 +65,10 @@ def adapt(
     """
     if data is None and not classes:
         raise InputError("there is nothing to learn from: give labelled examples, or names with --classes 'one,other'")
-    about = None if descriptions is None else _described(descriptions)
+    said = None if descriptions is None else _described(descriptions)
     if download:
         hub.fetch(str(source))
-    classifier = FewShotClassifier.load(
-        source, context.allow, reject=reject, head=head, names=names, descriptions=about
-    )
+    classifier = FewShotClassifier.load(source, context.allow, reject=reject, head=head, names=names, descriptions=said)
     # After loading, which says more about a file that is damaged; before the examples, which may be many.
     if files.is_file(Path(source)):
         raise InputError(f"{source} was adapted before: `innerloop add {source} {data}` teaches it more")
@@ -88,7 +82,7 @@ def adapt(
     seconds = time.perf_counter() - start
     classifier.save(out)
     about = {"seconds": seconds, "learner": type(classifier.learner).__name__}
-    return _summary(out, classifier) | about | _repeats(classifier.task)
+    return summary_of(out, classifier) | about | repeated(classifier.task)
 
 
 def add(
@@ -112,7 +106,7 @@ def add(
         before = len(classifier.task.rows)
         classifier.partial_fit(raw, labels)
         classifier.save(file)
-    return _summary(file, classifier) | _repeats(classifier.task, before)
+    return summary_of(file, classifier) | repeated(classifier.task, before)
 
 
 def drop(file: str | Path, label: str, context: Context = Context()) -> dict[str, Any]:
@@ -132,7 +126,7 @@ def drop(file: str | Path, label: str, context: Context = Context()) -> dict[str
         known = {str(name): name for name in classifier.classes_.tolist()}
         classifier.drop_class(known.get(label, label))
         classifier.save(file)
-    return _summary(file, classifier)
+    return summary_of(file, classifier)
 
 
 def undo(file: str | Path, to: int | None = None, redo: bool = False, context: Context = Context()) -> dict[str, Any]:
@@ -153,7 +147,7 @@ def undo(file: str | Path, to: int | None = None, redo: bool = False, context: C
         classifier = _file(file, context)
         _ = classifier.redo() if redo else classifier.undo(to)
         classifier.save(file)
-    return _summary(file, classifier)
+    return summary_of(file, classifier)
 
 
 def show(file: str | Path, context: Context = Context()) -> dict[str, Any]:
@@ -382,41 +376,3 @@ def _described(table: str | Path) -> dict[str, str]:
             raise InputError(f"{table} describes '{label}' twice: give each class one text")
         about[label] = str(text)
     return about
-
-
-def _summary(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
-    return {
-        "file": str(file),
-        "version": classifier.history[-1].version,
-        "examples": classifier.examples_,
-        "reject": classifier.reject,
-        "calibration": classifier.calibration_.to_json(),
-    } | {key: classifier.show()[key] for key in ("head", "names")}
-
-
-def _repeats(task: Task, since: int = 0) -> dict[str, Any]:
-    """What was taught more than once, which is also said: a slip of the hand, or a label that is wrong."""
-    said = sentences(repeats(task, since))
-    for sentence in said:
-        warn(sentence)
-    return {"repeats": said}
-
-
-def changed(summary: dict[str, Any]) -> str:
-    """What a change to a file came to, in a line."""
-    return f"{summary['file']} is at version {summary['version']}: {describe(summary)}"
-
-
-def describe(summary: dict[str, Any]) -> str:
-    """Classes with their examples, and what is known of "none of these", in a line."""
-    shots = ", ".join(f"{printable(name)} ({count})" for name, count in summary["examples"].items())
-    calibration = summary["calibration"]
-    if calibration["threshold"] is None:
-        return shots
-    rate = Calibration(**calibration).rate
-    known = "" if calibration["auroc"] is None else f", AUROC {calibration['auroc']:.3f}"
-    coverage = f"{100 * calibration['coverage']:.0f}%"
-    return (
-        f'{shots}. "None of these" at a false-accept rate of {rate}: {coverage} of '
-        f"examples of the classes are accepted{known} ({calibration['source']})"
-    )

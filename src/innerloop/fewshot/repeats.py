@@ -57,6 +57,8 @@ def repeats(task: Task, since: int = 0) -> list[Repeat]:
 
 def as_taught_before(known: Tensor, asked: Tensor) -> Tensor:
     """[n] whether [n, d] rows are among [m, d] others, up to rounding."""
+    if not len(known):
+        return torch.zeros(len(asked), dtype=torch.bool)
     nearest = known[torch.cdist(asked, known).argmin(1)]
     return _equal(asked, nearest)
 

@@ -34,6 +34,7 @@ from innerloop.service.http.errors import HTTPError
 from innerloop.service.limits import Limits
 from innerloop.service.settings import Settings
 from innerloop.service.store.records import Naming
+from innerloop.service.store.records import Task as Kept
 from innerloop.tasks.images import Scan
 
 
@@ -194,6 +195,22 @@ def check_kind(source: Source, raw: Sequence[Raw]) -> None:
             raise HTTPError(
                 422,
                 f"{example.name} is of the wrong kind: source '{source.name}' takes {source.kind}, not {example.kind}",
+            )
+
+
+def check_shape(task: Kept, rows: Sequence[np.ndarray], raw: Sequence[Raw]) -> None:
+    """Refuse rows of another shape than a task has.
+
+    Raises:
+        HTTPError: There is one.
+    """
+    shape = task.shape or rows[0].shape
+    for row, example in zip(rows, raw, strict=True):
+        if row.shape != shape:
+            raise HTTPError(
+                422,
+                f"{example.name} has {row.size:,} numbers, and examples of task '{task.name}' have "
+                f"{int(np.prod(shape)):,}",
             )
 
 

@@ -25,6 +25,7 @@ from innerloop.service.http.adapted import (
     Raw,
     Sources,
     check_kind,
+    check_shape,
     check_ways,
     decide,
     is_file,
@@ -272,7 +273,7 @@ class Service:
         action: str,
         readings: tuple[Reading, Reading] | None = None,
     ) -> Change:
-        _check_shape(task, [row for _, row, _ in taught], [raw for raw, _, _ in taught])
+        check_shape(task, [row for _, row, _ in taught], [raw for raw, _, _ in taught])
         examples = [
             Example(
                 row=row,
@@ -389,17 +390,6 @@ class Service:
             return adapted
 
         return self._adapted.get((task.id, task.version), make)
-
-
-def _check_shape(task: Task, rows: Sequence[np.ndarray], raw: Sequence[Raw]) -> None:
-    shape = task.shape or rows[0].shape
-    for row, example in zip(rows, raw, strict=True):
-        if row.shape != shape:
-            raise HTTPError(
-                422,
-                f"{example.name} has {row.size:,} numbers, and examples of task '{task.name}' have "
-                f"{int(np.prod(shape)):,}",
-            )
 
 
 async def _thread(work: Callable[..., T], *args: Any) -> T:
