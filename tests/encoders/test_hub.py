@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from typing import Any
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def sentences(tmp_path_factory):
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    special: dict[str, Any] = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     vocabulary = {word: i for i, word in enumerate([*special.values(), *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()  # pyright: ignore[reportAttributeAccessIssue]
@@ -51,7 +52,12 @@ def sentences(tmp_path_factory):
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))  # pyright: ignore[reportAttributeAccessIssue]
     folder = tmp_path_factory.mktemp("models") / "sentences"
     torch.manual_seed(0)
-    layers = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    layers: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
     with hub.quietly():
         BertModel(BertConfig(vocab_size=len(vocabulary), max_position_embeddings=40, **layers)).save_pretrained(folder)
         PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=32, **special).save_pretrained(folder)
@@ -65,7 +71,12 @@ def pictures(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("models") / "pictures"
     torch.manual_seed(0)
-    layers = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    layers: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
     with hub.quietly():
         ViTModel(ViTConfig(image_size=32, patch_size=8, **layers), add_pooling_layer=False).save_pretrained(folder)
     about = {"size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
@@ -127,14 +138,14 @@ def test_a_task_knows_the_weights_that_it_was_taught_with(sentences, tmp_path, c
 
 def test_a_service_knows_them_too(sentences, tmp_path):
     folder = copied(sentences, tmp_path)
-    offered = {"sources": (f"hf:{folder}",)}
-    with serving(tmp_path / "store", **offered) as client:
+    offered = (f"hf:{folder}",)
+    with serving(tmp_path / "store", sources=offered) as client:
         made = client.post("/api/tasks", json={"name": "t", "source": f"hf:{folder}", "classes": ["refund", "phone"]})
         assert made.status_code == 201 and answers(client, "t")
         content = client.get("/api/tasks/t/download").content
         assert client.post("/api/tasks/import", files={"file": ("u.fewshot", content)}).status_code == 201
     (folder / "README.txt").write_text("changed")
-    with serving(tmp_path / "store", **offered) as client:
+    with serving(tmp_path / "store", sources=offered) as client:
         refused = client.post("/api/tasks/t/predict", json={"texts": ["refund"]})
         assert refused.status_code == 409 and "others since" in refused.text
 

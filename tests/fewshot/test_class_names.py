@@ -99,7 +99,7 @@ def test_names_that_found_their_class_are_left_out_where_held_out_examples_say_t
     about = FewShotClassifier(source()).fit(x, y).show()["names"]
     assert about["accuracy"][1] >= about["accuracy"][0] and about["used"]
     # Half of the classes are called as the next one.
-    turned = dict(zip(TOPICS[:4], (*TOPICS[1:4], TOPICS[0]), strict=True))
+    turned: dict[str, str] = dict(zip(TOPICS[:4], (*TOPICS[1:4], TOPICS[0]), strict=True))
     wrong = FewShotClassifier(source(), names="auto").fit(x, [turned.get(label, label) for label in y])
     assert not wrong.show()["names"]["used"]
 
@@ -185,7 +185,7 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(InputError, match="auto, on or off"):
         FewShotClassifier(source(), names="perhaps").fit(*sentences(1))  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="cannot read"):
-        FewShotClassifier(None, names="on").fit([[1.0], [2.0]], ["a", "b"])
+        FewShotClassifier(None, names="on").fit(torch.eye(2), ["a", "b"])
     with pytest.raises(InputError, match="names are off"):
         FewShotClassifier(source(), names="off").fit_names(TOPICS)
     with pytest.raises(InputError, match="frozen encoder of texts"):

@@ -258,7 +258,14 @@ class FewShotClassifier(Fitted):
 
     def holding(self, task: Task) -> "FewShotClassifier":
         """The same settings with another task; this one stays as it is."""
-        classifier = type(self)(**(self.get_params() | {"reject": task.reject}))
+        classifier = type(self)(
+            self.source,
+            reject=task.reject,
+            allow=self.allow,
+            head=self.head,
+            names=self.names,
+            descriptions=self.descriptions,
+        )
         classifier._task = task
         return classifier
 
