@@ -214,10 +214,12 @@ def test_the_command_line_takes_names_without_examples(tmp_path, capsys):
     assert "refund (0)" in capsys.readouterr().out
     table.write_text("text,label\nhow do I pay,card\nrefund me,refund\n")
     assert cli.main(["add", str(out), str(table), *allow]) == 0
-    (tmp_path / "ask.txt").write_text("delivery late\nmoney\n")
+    assert cli.main(["add", str(out), "--classes", "gift voucher", *allow]) == 0
+    assert cli.main(["add", str(out), *allow]) == 2
+    (tmp_path / "ask.txt").write_text("delivery late\nmoney\nvoucher\n")
     capsys.readouterr()
     assert cli.main(["predict", str(out), str(tmp_path / "ask.txt"), "--json", *allow]) == 0
     answers = [json.loads(line)["class"] for line in capsys.readouterr().out.splitlines()]
-    assert answers == ["delivery time", "refund"]
+    assert answers == ["delivery time", "refund", "gift voucher"]
     assert cli.main(["adapt", ENCODER, "--out", str(out), *allow]) == 2
     assert "--classes" in capsys.readouterr().err

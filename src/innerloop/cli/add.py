@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, parse, tell
-from innerloop.fewshot.commands import add
+from innerloop.fewshot.commands import add, listed
 from innerloop.fewshot.summaries import changed
 from innerloop.tasks.columns import TableOptions
 
@@ -16,8 +16,11 @@ class Command:
 
     file: tyro.conf.Positional[str]
     """What `innerloop adapt` wrote; it is written again."""
-    data: tyro.conf.Positional[str]
-    """Labelled examples as in `innerloop adapt`, of classes that it knows or of new ones."""
+    data: tyro.conf.Positional[str | None] = None
+    """Labelled examples as in `innerloop adapt`, of classes that it knows or of new ones. It may be left out where
+    --classes are given."""
+    classes: str | None = None
+    """Names of new classes, with commas between them, that an encoder of texts knows without examples."""
     table: TableOptions = field(default_factory=TableOptions)
     common: Common = field(default_factory=Common)
 
@@ -25,5 +28,5 @@ class Command:
 def run(argv: list[str]) -> int:
     """Teach a file more examples or more classes; `innerloop undo` takes it back."""
     options = parse(Command, argv, "add", run.__doc__ or "")
-    summary = add(options.file, options.data, options.common, options.table)
+    summary = add(options.file, options.data, options.common, options.table, classes=listed(options.classes))
     return tell(summary, changed(summary), options.common)

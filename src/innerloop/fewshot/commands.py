@@ -26,6 +26,8 @@ from innerloop.tasks.pillow import called
 
 _T = TypeVar("_T")
 
+_NOTHING = "give labelled examples, or names of classes with --classes 'refund,delivery'"
+
 
 def adapt(
     source: str | Path,
@@ -64,7 +66,7 @@ def adapt(
         InputError: They do not fit together; nothing is written.
     """
     if data is None and not classes:
-        raise InputError("there is nothing to learn from: give labelled examples, or names with --classes 'one,other'")
+        raise InputError(f"there is nothing to learn from: {_NOTHING}")
     said = None if descriptions is None else _described(descriptions)
     if download:
         hub.fetch(str(source))
@@ -86,25 +88,36 @@ def adapt(
 
 
 def add(
-    file: str | Path, data: str | Path, context: Context = Context(), table: TableOptions = TableOptions()
+    file: str | Path,
+    data: str | Path | None,
+    context: Context = Context(),
+    table: TableOptions = TableOptions(),
+    *,
+    classes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Teach a file more examples, of classes that it knows or of new ones, and write it again.
 
     Args:
         file: What `adapt` wrote.
-        data: Labelled examples, see `examples.labelled`; `-`: standard input.
+        data: Labelled examples, see `examples.labelled`; `-`: standard input. None: there are `classes` alone.
         context: What the file may name.
         table: How a table of examples is read.
+        classes: New ones, that an encoder of texts knows by their names.
 
     Raises:
         InputError: They do not fit together; the file stays as it was.
     """
+    if data is None and not classes:
+        raise InputError(f"there is nothing to add to {file}: {_NOTHING}")
     with files.locked(Path(file)):  # from reading to writing: of two at once, the second adds to what the first wrote
         classifier = _file(file, context)
         known = [str(label) for label in classifier.classes_.tolist()]
-        raw, labels = examples.labelled(data, classifier.kind, table, known)
+        raw, labels = ([], []) if data is None else examples.labelled(data, classifier.kind, table, known)
         before = len(classifier.task.rows)
-        classifier.partial_fit(raw, labels)
+        if classes:
+            classifier.add_names(classes)
+        if data is not None:
+            classifier.partial_fit(raw, labels)
         classifier.save(file)
     return summary_of(file, classifier) | repeated(classifier.task, before)
 

@@ -20,4 +20,5 @@ def data_sets() -> dict[str, str]:
 
 def sources() -> dict[str, str]:
     """What can be adapted by name, shipped runs and frozen encoders, and what they are."""
-    return serving.names()
+    theirs = "texts or pictures: a model of sentence-transformers or transformers"
+    return serving.names() | {"hf:NAME_OR_FOLDER": theirs}
