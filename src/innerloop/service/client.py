@@ -253,6 +253,10 @@ class Task:
         asked = {"forever": 1} if forever else None
         return self.client.request("DELETE", f"{self._path}/examples/{example}", params=asked).json()["version"]
 
+    def add_names(self, classes: Sequence[str]) -> int:
+        """Tell an encoder of texts further classes by their names; returns the version."""
+        return self.client.request("POST", f"{self._path}/classes", json={"classes": list(classes)}).json()["version"]
+
     def drop(self, label: str) -> int:
         """Take a class out with its examples; returns the version."""
         return self.client.request("DELETE", f"{self._path}/classes/{quote(label, safe='')}").json()["version"]

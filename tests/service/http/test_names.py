@@ -108,6 +108,16 @@ def test_the_client_tells_names(tmp_path):
         info = task.info()
         assert info.classes == dict.fromkeys(NAMES, 0) and info.names is not None
         assert info.names["asked"] == "on" and "asked for" in info.names["reason"]
+        assert task.add_names(["ddd"]) == 2 and counts(client, "t") == dict.fromkeys([*NAMES, "ddd"], 0)
+        assert client.post("/api/tasks/t/classes", json={"classes": ["ddd"]}).status_code == 409
+        assert client.post("/api/tasks/t/undo").json()["version"] == 3 and counts(client, "t") == dict.fromkeys(
+            NAMES, 0
+        )
+        create(client, "u")
+        assert client.post("/api/tasks/u/classes", json={"classes": NAMES}).json()["version"] == 1
+        assert answers(client, "u")
+        create(client, "v", names="off")
+        assert client.post("/api/tasks/v/classes", json={"classes": NAMES}).status_code == 422
 
 
 def test_a_task_of_an_older_store_has_no_names(tmp_path):

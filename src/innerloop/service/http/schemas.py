@@ -85,6 +85,13 @@ class TaskIn(BaseModel):
     )
 
 
+class ClassesIn(BaseModel):
+    """Classes that are known by their names."""
+
+    model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"classes": ["refund", "delivery"]}]})
+    classes: Annotated[list[str], Field(min_length=1)]
+
+
 class ClassOut(BaseModel):
     """A class of a task."""
 
