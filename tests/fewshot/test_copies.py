@@ -92,7 +92,7 @@ def test_a_copy_answers_as_the_original(name, run):
     again = pickle.loads(pickle.dumps(fresh)).fit(x, LABELS)
     assert np.array_equal(again.predict_proba(x), expected)
     # A frozen encoder is named, as in a file, not copied.
-    assert len(pickle.dumps(fitted)) < 2_000_000
+    assert len(pickle.dumps(fitted)) < 4_000_000
 
 
 @pytest.mark.slow  # a process that imports everything anew
