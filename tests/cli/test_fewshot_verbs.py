@@ -142,3 +142,26 @@ def test_rejection_needs_enough_to_go_by_and_may_be_asked_for_later(
     assert printed(capsys)[-1]["class"] is None
     assert main(["predict", str(file), rows[2], "--json"]) == 0
     assert printed(capsys)[-1]["class"] is not None
+
+
+def test_either_share_is_asked_for_and_sets_are_given(refused, rows_run, rows, tmp_path, capsys):
+    teach, _, ask = rows
+    file = tmp_path / "t.fewshot"
+    refused("adapt", rows_run, teach, "--out", file, "--strangers", "0.1", "--coverage", "0.9", says="ask for one")
+    assert main(["adapt", str(rows_run), teach, "--out", str(file), "--coverage", "0.9", "--json"]) == 0
+    (made,) = printed(capsys)
+    assert made["coverage"] == 0.9 and made["reject"] is None and made["calibration"]["coverage"] == 0.95
+    assert made["calibration"]["answered"][0] < 0.95 < made["calibration"]["answered"][1]
+    assert main(["predict", str(file), ask, "--sets", "0.9", "--json"]) == 0
+    found = printed(capsys)
+    assert all(entry["set"] for entry in found) and all("a" in entry["set"] for entry in found[:10])
+    assert main(["predict", str(file), ask, "--sets", "0.9"]) == 0
+    assert "one of: a" in capsys.readouterr().out
+    refused("predict", file, ask, "--sets", "0.99", says="in 99% of cases takes 99 examples")
+
+
+def test_little_coverage_is_warned_of(rows_run, tmp_path, capsys):
+    x = np.random.default_rng(0).normal(size=(24, 6)).astype(np.float32)
+    np.savez(tmp_path / "noise.npz", x=x, y=np.repeat(list("abcd"), 6))
+    with pytest.warns(UserWarning, match="of examples of the classes would be answered: teach more"):
+        main(["adapt", str(rows_run), str(tmp_path / "noise.npz"), "--out", str(tmp_path / "t"), "--strangers", "0.05"])

@@ -6,7 +6,7 @@ import torch
 
 from innerloop.core.errors import InputError
 from innerloop.evaluate.calibration import Calibration
-from innerloop.fewshot.calibrate import calibrate
+from innerloop.fewshot.calibrate import Wanted, calibrate
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 
 
@@ -32,13 +32,13 @@ def test_nothing_is_asked_that_was_learned_from(monkeypatch):
 
     monkeypatch.setattr(NearestCentroid, "adapt", adapt)
     monkeypatch.setattr(NearestCentroid, "predict", predict)
-    calibrate(NearestCentroid(), {}, *points([1, 2, 3, 9]), 0.05, None)
+    calibrate(NearestCentroid(), {}, *points([1, 2, 3, 9]), Wanted(0.05), None)
     assert sum(map(len, seen.values())) == 5 + 4, "five folds of examples, four of classes"
 
 
 def test_the_threshold_lets_in_the_classes_and_keeps_others_out():
     x, y = points([8] * 6)
-    found = calibrate(NearestCentroid(), {}, x, y, 0.05, None)
+    found = calibrate(NearestCentroid(), {}, x, y, Wanted(0.05), None)
     assert found.coverage is not None and found.auroc is not None and found.threshold is not None
     assert found.source == "held-out support" and found.target == 0.05 and found.coverage > 0.95 and found.auroc > 0.99
     adapted = NearestCentroid().adapt({}, _support(x, y))
@@ -48,15 +48,15 @@ def test_the_threshold_lets_in_the_classes_and_keeps_others_out():
 
 
 def test_many_classes_are_left_out_in_groups():
-    auroc = calibrate(NearestCentroid(), {}, *points([3] * 23), 0.2, None).auroc
+    auroc = calibrate(NearestCentroid(), {}, *points([3] * 23), Wanted(0.2), None).auroc
     assert auroc is not None and auroc > 0.9
 
 
 def test_a_temperature_needs_a_held_out_example_and_nothing_else():
     x, y = points([2, 1], spread=6.0)
-    found = calibrate(NearestCentroid(), {}, x, y, None, None)
+    found = calibrate(NearestCentroid(), {}, x, y, Wanted(), None)
     assert found.temperature != 1 and found.ece is not None and found.threshold is None
-    assert calibrate(NearestCentroid(), {}, *points([1, 1]), None, None) == Calibration()
+    assert calibrate(NearestCentroid(), {}, *points([1, 1]), Wanted(), None) == Calibration()
 
 
 def test_what_meta_validation_measured_comes_before_the_temperature_of_a_few_examples():
@@ -64,12 +64,12 @@ def test_what_meta_validation_measured_comes_before_the_temperature_of_a_few_exa
         temperature=3.0, threshold=1.0, target=0.05, points=((0.05, -50.0, 0.9),), source="meta-validation"
     )
     x, y = points([5, 5, 5])
-    found = calibrate(NearestCentroid(), {}, x, y, None, prior)
+    found = calibrate(NearestCentroid(), {}, x, y, Wanted(), prior)
     assert found.temperature == 3 and found.threshold is None
-    found = calibrate(NearestCentroid(), {}, x, y, 0.05, prior)
+    found = calibrate(NearestCentroid(), {}, x, y, Wanted(0.05), prior)
     assert found.temperature == 3 and found.source == "held-out support" and found.threshold != -50
     for few in (points([5, 5]), points([1, 1, 1])):
-        found = calibrate(NearestCentroid(), {}, *few, 0.1, prior)
+        found = calibrate(NearestCentroid(), {}, *few, Wanted(0.1), prior)
         assert (found.threshold, found.target, found.coverage, found.source) == (-50.0, 0.05, 0.9, "meta-validation")
 
 
@@ -83,9 +83,9 @@ def test_what_meta_validation_measured_comes_before_the_temperature_of_a_few_exa
 )
 def test_what_is_missing_for_a_threshold_is_said(counts, says):
     with pytest.raises(InputError, match=says):
-        calibrate(NearestCentroid(), {}, *points(counts), 0.05, None)
+        calibrate(NearestCentroid(), {}, *points(counts), Wanted(0.05), None)
     with pytest.raises(InputError, match=says):
-        calibrate(NearestCentroid(), {}, *points(counts), 0.05, Calibration(temperature=2.0))
+        calibrate(NearestCentroid(), {}, *points(counts), Wanted(0.05), Calibration(temperature=2.0))
 
 
 def _support(x, y):

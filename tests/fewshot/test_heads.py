@@ -229,6 +229,7 @@ def test_settings_know_the_head():
         "head": "ridge",
         "names": None,
         "descriptions": None,
+        "coverage": None,
     }
     assert repr(classifier) == "FewShotClassifier(source='minilm', head='ridge')"
     assert repr(FewShotClassifier(words())) == "FewShotClassifier(source='words')"

@@ -76,6 +76,7 @@ def downgrade(path, version):
             ("tasks", "names"),
             ("tasks", "descriptions"),
             ("tasks", "pin"),
+            ("tasks", "coverage"),
         ):
             c.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         if version == 3:

@@ -50,7 +50,7 @@ def test_a_table_is_read_by_the_service(client, task, tmp_path):
     table.write_text("frage;absicht\nwo ist sie;karte\nnoch nicht da;karte\n")
     with pytest.raises(ServiceError, match="a table only names them"):
         task.table(table)
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="cannot be read"):
         task.table(tmp_path / "none.csv")
     if "use-multilingual" in client.sources():
         texts = client.create("texts-of-a-table", "use-multilingual")

@@ -13,6 +13,7 @@ from PIL import Image
 from innerloop.cli.main import main
 from innerloop.core.aligned import is_aligned
 from innerloop.evaluate.calibration import Calibration
+from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
 from innerloop.fewshot.sources import Source
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
@@ -198,7 +199,7 @@ def test_company_changes_no_class_and_no_acceptance(reject):
 def test_requests_that_are_answered_together_are_answered_as_alone():
     own = source(Noisy())
     taught = [Raw("texts", text, text) for text in ("aac", "aad", "bbc", "bbd", "cca", "ccb")]
-    adapted = Adapted(own, np.stack(encode(own, taught)), list("aabbcc"), 0.2)
+    adapted = Adapted(own, np.stack(encode(own, taught)), list("aabbcc"), Wanted(0.2))
     asked = [(Raw("texts", text, text), adapted) for text in ["ab", "aabb", "abcd", "aab", "cd"] * 3]
     for pair, (_, together) in zip(asked, answered(asked, pixels=1), strict=True):
         ((_, alone),) = answered([pair], pixels=1)

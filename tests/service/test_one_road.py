@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from innerloop.cli.main import main
+from innerloop.fewshot.calibrate import NOTHING
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.commands import predictions
 from innerloop.service.store.store import Store
@@ -133,7 +134,7 @@ def test_tasks_that_read_otherwise_are_answered_together_and_each_as_alone(tmp_p
     for paper, ink in ((240, 20), (15, 230)):
         raw = [Raw("pictures", drawing(i, paper=paper, ink=ink), f"{i}") for i in range(6)]
         source = decide(sources.source(KANJI), scanned(raw, 28))
-        adapted = Adapted(source, np.stack(encode(source, raw)), list("aabbcc"), None)
+        adapted = Adapted(source, np.stack(encode(source, raw)), list("aabbcc"), NOTHING)
         pairs += [(Raw("pictures", drawing(50, edge=edge), "ask"), adapted) for edge in (0, 6)]
         pairs.append((Raw("features", [0.5] * 784, "numbers"), adapted))
     together = [answer.probabilities for _, answer in answered(pairs, pixels=10_000)]

@@ -372,6 +372,16 @@ def test_sentences_are_taught_and_answered(page, address, tmp_path):
     page.locator(".answer").nth(1).wait_for()
     said = [text.split("\n")[0] for text in page.locator(".verdict").all_inner_texts()]
     assert said == ["hours", "delivery"]
+    page.get_by_text("“None of these” lets 5% of strangers through").wait_for()
+    page.get_by_label("Stricter or more generous").press("ArrowRight")
+    page.get_by_text("of what belongs is answered, 10% of strangers pass").wait_for()
+    page.get_by_role("button", name="Use this").click()
+    page.get_by_text("“None of these” lets 10% of strangers through").wait_for()
+    assert Client(address).task("intents").info().reject == 0.1
+    page.get_by_label("Sentences to try").fill("who painted the mona lisa")
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("If it had to be one of them").wait_for()
+    assert not page.locator(".answer").first.locator(".bars").is_visible(), "bars do not contradict the answer"
 
 
 def test_a_key_is_asked_for_and_kept_for_the_tab(page, runs, tmp_path):

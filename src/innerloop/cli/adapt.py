@@ -1,12 +1,14 @@
 """`innerloop adapt <source> <data>`."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.fewshot.class_names import Names
-from innerloop.fewshot.commands import adapt, listed
+from innerloop.fewshot.commands import adapt
+from innerloop.fewshot.examples import listed
 from innerloop.fewshot.heads import Head
 from innerloop.fewshot.summaries import describe
 from innerloop.tasks.columns import TableOptions
@@ -25,9 +27,12 @@ class Command:
     of examples. It may be left out where --classes are given."""
     out: str
     """The file to write, by custom `<name>.fewshot`."""
-    reject: float | None = None
-    """Answer "none of these" where no class is near enough, so that this share of foreign examples, such as 0.05, is
-    still taken for one of the classes."""
+    strangers: Annotated[float | None, tyro.conf.arg(aliases=("--reject",))] = None
+    """Answer "none of these" where no class is near enough, so that this share of examples of no class, such as 0.05,
+    is still taken for one."""
+    coverage: float | None = None
+    """In place of --strangers: answer "none of these" as often as leaves this share of examples of the classes, such as
+    0.9, an answer."""
     head: Head | None = None
     """What is fitted to the rows of a frozen encoder: centroid, ridge or linear; auto: which of them, by examples held
     out. Without it: auto for texts and pictures."""
@@ -51,7 +56,7 @@ def run(argv: list[str]) -> int:
         options.source,
         options.data,
         options.out,
-        options.reject,
+        options.strangers,
         options.common,
         options.head,
         options.table,
@@ -59,6 +64,7 @@ def run(argv: list[str]) -> int:
         names=options.names,
         descriptions=options.descriptions,
         download=options.download,
+        coverage=options.coverage,
     )
     if options.common.json:
         emit(summary)

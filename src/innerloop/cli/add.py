@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, parse, tell
-from innerloop.fewshot.commands import add, listed
+from innerloop.fewshot.commands import add
+from innerloop.fewshot.examples import listed
 from innerloop.fewshot.summaries import changed
 from innerloop.tasks.columns import TableOptions
 

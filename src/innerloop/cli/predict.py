@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -25,8 +25,12 @@ class Command:
     data: tyro.conf.Positional[tuple[str, ...]]
     """Pictures, folders and zips of pictures, tables or files of texts, npz files; none or -: standard input, one path
     or text a line."""
-    reject: float | None = None
-    """Another false-accept rate for "none of these" than the file was adapted with."""
+    strangers: Annotated[float | None, tyro.conf.arg(aliases=("--reject",))] = None
+    """Another share of strangers that may pass than the file was adapted with."""
+    coverage: float | None = None
+    """In place of --strangers: the share of examples of the classes that are to be answered."""
+    sets: float | None = None
+    """Give the fewest classes that hold the right one in this share of cases, such as 0.9, as `set`."""
     explain: bool = False
     """Say why: name the 3 taught examples that are nearest to each, by class and number, with their distance."""
     out: str | None = None
@@ -47,7 +51,15 @@ def run(argv: list[str]) -> int:
     places, failures = options.data or ("-",), None if options.strict else unread
     nearest = _NEAREST if options.explain else 0
     answers = predictions(
-        options.file, places, options.reject, options.common, options.table, failures, explain=nearest
+        options.file,
+        places,
+        options.strangers,
+        options.common,
+        options.table,
+        failures,
+        explain=nearest,
+        coverage=options.coverage,
+        sets=options.sets,
     )
     entries = _counted(list(answers) if options.strict else answers)
     if options.out is None:
@@ -71,6 +83,9 @@ def _show(entry: dict[str, Any], common: Common) -> None:
     chances = ", ".join(f"{label} {p:.2f}" for label, p in nearest)
     example = printable(str(next(iter(entry.values()))))
     print(f"{name:<{width}}  {example}  ({chances}{'' if entry['accepted'] else ' if it must be'})")
+    if "set" in entry:
+        doubt = "" if entry["accepted"] else " (if it must be)"
+        print(f"{'':<{width}}  one of: {', '.join(map(printable, entry['set']))}{doubt}")
     if "nearest" in entry:
         print(f"{'':<{width}}  nearest: {', '.join(map(_near, entry['nearest']))}")
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from innerloop.core import files, tree
 from innerloop.core.aligned import aligned
 from innerloop.core.errors import InputError
-from innerloop.core.interval import SHARES, Interval, interval
+from innerloop.core.interval import SHARES, Interval, Share, interval
 from innerloop.core.learner import Learner
 from innerloop.core.threads import spread
 from innerloop.core.types import Batch, Episode, Params, Sampler
@@ -57,6 +57,8 @@ class Calibration:
     classes of one task. None: measured by an earlier release, or of one task or class alone."""
     coverage: float | None = None
     """Share of examples of the classes that are accepted at it."""
+    answered: tuple[float, float] | None = None
+    """The 95% interval of `coverage`, over held-out examples; None: not measured so."""
     auroc: float | None = None
     """How well largest logits tell examples of the classes from others; 0.5 is guessing."""
     ece: float | None = None
@@ -72,17 +74,20 @@ class Calibration:
 
     def __post_init__(self) -> None:
         points = tuple(tuple(float(v) for v in point) for point in self.points)
-        accepted = None if self.false_accepts is None else tuple(float(v) for v in self.false_accepts)
+        accepted, answered = (
+            None if ends is None else tuple(float(v) for v in ends) for ends in (self.false_accepts, self.answered)
+        )
         optional = [self.threshold, self.target, self.coverage, self.auroc, self.ece, self.ways, self.tasks]
-        optional += accepted or ()
+        optional += (accepted or ()) + (answered or ())
         numbers = [self.temperature, *(v for v in optional if v is not None), *(v for point in points for v in point)]
         if not all(type(v) in (int, float) and math.isfinite(v) for v in numbers) or not isinstance(self.source, str):
             raise ValueError("a calibration holds finite numbers")
         if not self.temperature > 0 or any(len(point) not in (3, 5) for point in points):
             raise ValueError("a calibration needs a temperature above 0, and points of target, threshold, coverage")
-        if accepted is not None and len(accepted) != 2:
-            raise ValueError("the interval of a false-accept rate has two ends")
+        if any(ends is not None and len(ends) != 2 for ends in (accepted, answered)):
+            raise ValueError("an interval has two ends")
         object.__setattr__(self, "false_accepts", accepted)
+        object.__setattr__(self, "answered", answered)
         object.__setattr__(self, "points", points)  # lists, where it was read from JSON
 
     def at(self, target: float) -> "Calibration":
@@ -98,7 +103,19 @@ class Calibration:
         point = max(fitting)
         rate, at, coverage, *ends = point
         accepted = (ends[0], ends[1]) if ends else None
-        return replace(self, target=rate, threshold=at, coverage=coverage, false_accepts=accepted)
+        return replace(self, target=rate, threshold=at, coverage=coverage, false_accepts=accepted, answered=None)
+
+    def covering(self, coverage: float) -> "Calibration":
+        """The same with the strictest threshold that was measured and answers this share of examples of the classes.
+
+        Raises:
+            InputError: None of those that were measured answers so many.
+        """
+        fitting = [point for point in self.points if point[2] >= coverage]
+        if not fitting:
+            known = ", ".join(f"{point[2]:.3f}" for point in self.points) or "none"
+            raise InputError(f"there is no threshold for a coverage of {coverage:g}; measured: {known}")
+        return self.at(min(fitting)[0])
 
     @property
     def rate(self) -> str:
@@ -109,10 +126,21 @@ class Calibration:
         tasks = "" if self.tasks is None else f" over {self.tasks} tasks of {self.ways} classes"
         return f"{self.target or 0:g} (95% interval {low} to {high}{tasks})"
 
+    @property
+    def sides(self) -> str:
+        """Both shares at the threshold, in a sentence."""
+        answered = "how many examples of the classes are accepted is not known, since none could be held out"
+        if self.coverage is not None:
+            ends = "" if self.answered is None else " ({:.0f} to {:.0f}%)".format(*(100 * end for end in self.answered))
+            answered = f"{100 * self.coverage:.0f}%{ends} of examples of the classes are accepted"
+        known = "" if self.auroc is None else f", AUROC {self.auroc:.3f}"
+        return f'"None of these" at a false-accept rate of {self.rate}: {answered}{known} ({self.source})'
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `Calibration(**content)` is the inverse."""
-        accepts = None if self.false_accepts is None else list(self.false_accepts)
-        return asdict(self) | {"points": [list(point) for point in self.points], "false_accepts": accepts}
+        intervals = {"false_accepts": self.false_accepts, "answered": self.answered}
+        ends = {name: None if interval is None else list(interval) for name, interval in intervals.items()}
+        return asdict(self) | {"points": [list(point) for point in self.points]} | ends
 
 
 def auroc(inside: Tensor, outside: Tensor) -> float:
@@ -180,13 +208,15 @@ def rejection(
     if few and low > at:
         at = (at + low) / 2
     coverage = (inside.double() >= at).double().mean().item()
-    rate = _rate(groups, at) if len(groups) > 1 else None
+    rate = rate_of(groups, at) if len(groups) > 1 else None
     accepted = None if rate is None else (max(0.0, rate.mean - rate.ci95), min(1.0, rate.mean + rate.ci95))
-    about = {"false_accepts": accepted, "coverage": coverage, "auroc": auroc(inside, others)}
+    # Many queries of one task are no independent examples; those of a handful, each held out, are.
+    answered = Share(int((inside.double() >= at).sum()), len(inside)).ends if few else None
+    about = {"false_accepts": accepted, "coverage": coverage, "answered": answered, "auroc": auroc(inside, others)}
     return replace(calibration, threshold=at, target=target, **about)
 
 
-def _rate(groups: Sequence[Tensor], at: float) -> Interval:
+def rate_of(groups: Sequence[Tensor], at: float) -> Interval:
     """Share of each group's scores that is accepted at a threshold, over groups."""
     return interval([(scores.double() >= at).double().mean().item() for scores in groups], SHARES)
 
@@ -264,7 +294,7 @@ def calibrate(
 def _precise(tasks: Sequence[_Task], target: float) -> bool:
     """Whether the false-accept rate is known to a point, or cannot be known at all."""
     groups = [task.strangers for task in tasks if task.strangers is not None]
-    return len(groups) < 2 or _rate(groups, threshold(torch.cat(groups), target)).ci95 <= _PRECISION
+    return len(groups) < 2 or rate_of(groups, threshold(torch.cat(groups), target)).ci95 <= _PRECISION
 
 
 def write(run: str | Path, calibration: Calibration, of: str = "") -> Path:

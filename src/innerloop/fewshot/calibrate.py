@@ -1,10 +1,13 @@
 """What a task's own examples say about it: some are held out, the rest is learned from, and those are asked.
 
-Examples of known classes come from leaving examples out, those of no class from leaving whole classes out.
+Examples of known classes come from leaving examples out, those of no class from the bank of `foreign`, where it has
+some for the encoder, or from leaving whole classes out.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,12 +15,23 @@ from torch import Tensor
 from innerloop.core.dry_run import support
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
+from innerloop.core.plain import plain
 from innerloop.core.threads import spread
 from innerloop.core.types import Params
-from innerloop.evaluate.calibration import Calibration, expected_calibration_error, fit_temperature, rejection
+from innerloop.evaluate.calibration import (
+    Calibration,
+    check_target,
+    expected_calibration_error,
+    fit_temperature,
+    rejection,
+)
+from innerloop.evaluate.rejection import check_coverage, check_enough, settled
+from innerloop.fewshot.history import Label
 
 NONE = "none of these"
 """What is answered where no class is near enough."""
+OWN, WITH_FOREIGN = "held-out support", "held-out support and foreign rows"
+"""What a calibration was measured on."""
 _FOLDS = 5
 _CLASS_FOLDS = 10
 _BYTES = 1 << 17
@@ -32,14 +46,72 @@ def logits(learner: Learner, params: Params, adapted: object, rows: Tensor, ways
     return torch.cat(parts).double()
 
 
+class Fold(NamedTuple):
+    """Examples that were held out together."""
+
+    places: Tensor  # [m] of the examples
+    adapted: Any  # what was learned from all others
+    logits: Tensor  # [m, ways] float64, what it says of them
+
+
+class Foreign(NamedTuple):
+    """Foreign examples as a task scores them."""
+
+    scores: Tensor  # [m] float64, of those that the scoring has not seen
+    own: Tensor  # [n] float64, what is added to the largest logit of each of the task's examples, not seeing it
+    classes: bool  # whether classes that are left out are asked as well, since these alone say too little
+
+
+class Wanted(NamedTuple):
+    """What somebody asks of "none of these": one of the two, or neither."""
+
+    strangers: float | None = None
+    """Share of examples of no class that may be taken for one."""
+    coverage: float | None = None
+    """Share of examples of the classes that are to be answered."""
+
+    def __str__(self) -> str:
+        asked = zip(("strangers", "coverage"), self, strict=True)
+        return ", ".join(f"{name} {share:g}" for name, share in asked if share is not None)
+
+
+NOTHING = Wanted()
+"""Every example is of one of the classes."""
+
+
+def checked_wanted(wanted: Wanted | float | None, classes: Sequence[Label]) -> Wanted:
+    """What is asked of "none of these", as plain numbers.
+
+    Raises:
+        InputError: It is no share, both shares at once, or a class is called as the answer is.
+    """
+    asked = wanted if isinstance(wanted, Wanted) else Wanted(strangers=wanted)
+    strangers, coverage = (plain(share) for share in asked)  # they are kept as JSON, which knows no NumPy
+    if strangers is None and coverage is None:
+        return NOTHING
+    if strangers is not None and coverage is not None:
+        raise InputError(
+            f"one threshold cannot hold both a coverage of {coverage!r} and {strangers!r} of strangers: ask for one"
+        )
+    if strangers is not None:
+        check_target(strangers)
+    if coverage is not None:
+        check_coverage(coverage)
+    # Otherwise nobody could tell the class from the refusal.
+    if NONE in classes:
+        raise InputError(f"'{NONE}' is the answer that a threshold gives: call that class otherwise")
+    return Wanted(strangers, coverage)
+
+
 @torch.no_grad()
 def calibrate(
     learner: Learner,
     params: Params,
     rows: Tensor,
     y: Tensor,
-    reject: float | None,
+    wanted: Wanted,
     prior: Calibration | None,
+    foreign: Foreign | None = None,
     names: Tensor | None = None,
 ) -> Calibration:
     """The temperature, and if asked for the threshold of "none of these".
@@ -49,16 +121,17 @@ def calibrate(
         params: Its meta-parameters.
         rows: [n, ...] all examples of the task.
         y: [n] their classes, 0 to ways - 1.
-        reject: The false-accept rate; None: nothing is rejected.
+        wanted: What the threshold is to hold.
         prior: Measured on meta-validation tasks; its temperature is taken, and its threshold where these examples are
             too few.
+        foreign: Foreign examples; None: there are none for this encoder, so classes are left out.
         names: [n] bool, which rows stand for names of classes: learned from, never asked about; None: none.
 
     Raises:
         InputError: Neither the examples nor the prior can say when to reject.
     """
-    ways = int(y.max()) + 1
-    several = bool(can_be_spared(y, names).any())
+    ways, places = int(y.max()) + 1, folds(y, kept=names)
+    several, asked = bool(places), wanted != NOTHING
     # The prior gives its temperature alone: its threshold was measured on tasks of other classes.
     calibration = (
         Calibration()
@@ -67,36 +140,74 @@ def calibrate(
             prior, threshold=None, target=None, coverage=None, auroc=None, false_accepts=None, ways=None, tasks=None
         )
     )
-    # It takes an example that can be spared, and two classes that are left without a third.
-    if reject is not None and not (several and ways > 2):
-        return _from_prior(prior, reject, ways, several)
-    # A prior is of hundreds of tasks: a handful of examples left out knows less.
-    if reject is None and (prior is not None or not several):
+    classes = ways > 2 and several
+    if asked and foreign is None and not classes:
+        return _from_prior(prior, wanted, ways, several)
+    if wanted.coverage is not None:
+        check_enough(sum(map(len, places)), wanted.coverage, f'"none of these" at a coverage of {wanted.coverage:g}')
+    if (not asked and prior is not None) or not (several or asked):
+        return calibration  # a prior is of hundreds of tasks: a handful of examples left out knows less
+    inside = None
+    if several:
+        inside, labels = examples_left_out(learner, params, rows, y, ways, kept=names)
+        if prior is None:
+            temperature = fit_temperature(inside, labels)
+            best = torch.softmax(inside / temperature, 1).max(1)
+            ece = expected_calibration_error(best.values, best.indices == labels)
+            calibration = Calibration(temperature=temperature, ece=ece, source=OWN)
+        inside = inside.amax(1)
+    if not asked:
         return calibration
-    inside, labels = examples_left_out(learner, params, rows, y, ways, kept=names)
-    if prior is None:
-        temperature = fit_temperature(inside, labels)
-        best = torch.softmax(inside / temperature, 1).max(1)
-        ece = expected_calibration_error(best.values, best.indices == labels)
-        calibration = Calibration(temperature=temperature, ece=ece, source="held-out support")
-    if reject is None:
-        return calibration
-    outside = _classes_left_out(learner, params, rows, y, ways, names)
+    classes_apart = classes and (foreign is None or foreign.classes)
+    left_out = _classes_left_out(learner, params, rows, y, ways, names) if classes_apart else []
     # No further points: those of the prior were measured on other classes.
-    return replace(
-        rejection(inside.amax(1), outside, reject, calibration, few=True), source="held-out support", points=()
-    )
+    calibration = replace(calibration, source=OWN, points=())
+    if foreign is not None:
+        if inside is not None:
+            inside = inside + foreign.own[torch.cat(places)]
+        calibration = replace(calibration, source=WITH_FOREIGN)
+        return settled(inside, foreign.scores, left_out, calibration, *wanted)
+    assert inside is not None
+    if wanted.strangers is None:
+        return settled(inside, None, left_out, calibration, *wanted)
+    return rejection(inside, left_out, wanted.strangers, calibration, few=True)
 
 
-def _from_prior(prior: Calibration | None, reject: float, ways: int, several: bool) -> Calibration:
+def _from_prior(prior: Calibration | None, wanted: Wanted, ways: int, several: bool) -> Calibration:
     if prior is None or not prior.points:
         lacks = [] if ways > 2 else [f"3 classes (these are {ways})"]
         lacks += [] if several else ["2 examples of a class (these are single ones)"]
         raise InputError(
-            f"when to answer 'none of these' (reject={reject:g}) cannot be said: that takes at least "
-            f"{' and '.join(lacks)}, or a run with a calibration.json. Give more examples, or leave out reject"
+            f"when to answer 'none of these' ({wanted}) cannot be said: that takes at least {' and '.join(lacks)}, "
+            "or a run with a calibration.json, or a frozen encoder that comes with foreign rows. Give more examples, "
+            "or leave it out"
         )
-    return prior.at(reject)
+    if wanted.coverage is not None:
+        return prior.covering(wanted.coverage)
+    assert wanted.strangers is not None
+    return prior.at(wanted.strangers)
+
+
+def folds(y: Tensor, enough: int | None = None, kept: Tensor | None = None) -> list[Tensor]:
+    """Places of examples that are held out together; single examples of a class never are.
+
+    Args:
+        y: [n] classes.
+        enough: No further fold is held out once there are so many; None: each that can be spared is, once.
+        kept: [n] bool, rows that always stay; None: none.
+    """
+    spared = can_be_spared(y, kept)
+    counts = y[spared].bincount(minlength=int(y.max()) + 1)
+    # By place in its class, so that each fold takes from every class alike.
+    place = torch.zeros_like(y)  # of each example in its class
+    for label in range(len(counts)):
+        place[spared & (y == label)] = torch.arange(int(counts[label]))
+    count = min(_FOLDS, int(counts.max()))
+    outs: list[Tensor] = []
+    for i in range(count):
+        if enough is None or not outs or sum(map(len, outs)) < enough:
+            outs.append((spared & (place % count == i)).nonzero()[:, 0])
+    return [out for out in outs if len(out)]
 
 
 def can_be_spared(y: Tensor, kept: Tensor | None = None) -> Tensor:
@@ -131,24 +242,28 @@ def examples_left_out(
         enough: No further fold is held out once there are so many; None: each that can be spared is, once.
         kept: [n] bool, rows that always stay; None: none.
     """
-    spared = can_be_spared(y, kept)
-    counts = y[spared].bincount(minlength=ways)
-    # By place in its class, so that each fold takes from every class alike.
-    place = torch.zeros_like(y)  # of each example in its class
-    for label in range(ways):
-        place[spared & (y == label)] = torch.arange(int(counts[label]))
-    folds = min(_FOLDS, int(counts.max()))
-    fold = torch.where(spared, place % folds, -1)  # -1 is in no fold
-    outs = [fold == i for i in range(folds)]
-    if enough is not None:
-        before = torch.stack(outs).sum(1).cumsum(0).roll(1)
-        outs = [out for i, out in enumerate(outs) if i == 0 or int(before[i]) < enough]
+    parts = held_out(learner, params, rows, y, ways, enough, kept)
+    return torch.cat([part.logits for part in parts]), torch.cat([y[part.places] for part in parts])
 
-    def left_out(out: Tensor) -> Tensor:
-        adapted = learner.adapt(params, support(rows[~out], y[~out], ways))
-        return logits(learner, params, adapted, rows[out], ways)
 
-    return torch.cat(spread(left_out, outs)), torch.cat([y[out] for out in outs])
+def held_out(
+    learner: Learner,
+    params: Params,
+    rows: Tensor,
+    y: Tensor,
+    ways: int,
+    enough: int | None = None,
+    kept: Tensor | None = None,
+) -> list[Fold]:
+    """What was learned without each fold, and what it says of the fold; arguments as of `examples_left_out`."""
+
+    def left_out(out: Tensor) -> Fold:
+        rest = torch.ones(len(y), dtype=torch.bool)
+        rest[out] = False
+        adapted = learner.adapt(params, support(rows[rest], y[rest], ways))
+        return Fold(out, adapted, logits(learner, params, adapted, rows[out], ways))
+
+    return spread(left_out, folds(y, enough, kept))
 
 
 def _classes_left_out(

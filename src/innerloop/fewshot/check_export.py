@@ -54,7 +54,11 @@ def check(graph: Graph, run: Run) -> Checked:
     """
     x, rows, groups = _inputs(graph)
     z = graph.task.logits(rows).float()
+    scores = graph.task.scores(rows, z.double())
+    # In the type of the graph, whose gate rounds as well.
+    rounded = (graph.scores(rows, z).double() - scores).abs().nan_to_num(0, 0)
     noise = _noise(graph, rows, z, groups)
+    sides = noise + 2 * rounded
     p = torch.softmax(z.double() / graph.task.calibration.temperature, -1)
     # Logits off by e move the odds by at most exp(2 e); both may be off.
     moved = (4 * noise / graph.task.calibration.temperature).double()[:, None]
@@ -80,7 +84,7 @@ def check(graph: Graph, run: Run) -> Checked:
             largest = max(largest, float(gap.max()))
             beyond = max(beyond, float((gap - TOLERANCE).max()))
             if accepted is not None:
-                _same_side(graph, z[here], noise[here], accepted)
+                _same_side(graph, scores[here], sides[here], accepted)
     fast, slow = _seconds(run, x), _seconds(lambda x: graph.task.logits(graph.rows(x)), x)
     return Checked(inputs=len(x), difference=largest, rounding=max(beyond, 0.0), seconds=fast, seconds_of_original=slow)
 
@@ -141,13 +145,12 @@ def _same_shape(answers: Tensor, accepted: Tensor | None, p: Tensor, rejects: bo
         )
 
 
-def _same_side(graph: Graph, z: Tensor, noise: Tensor, accepted: Tensor) -> None:
+def _same_side(graph: Graph, scores: Tensor, noise: Tensor, accepted: Tensor) -> None:
     threshold = graph.task.calibration.threshold
     assert threshold is not None
-    best = z.amax(-1).double()
     # Only what the rounding of neither can carry across.
-    clear = (best - threshold).abs() > 2 * noise + _ROUNDING * abs(threshold)
-    if bool((clear & (accepted != (best >= threshold))).any()):
+    clear = (scores - threshold).abs() > 2 * noise + _ROUNDING * abs(threshold)
+    if bool((clear & (accepted != (scores >= threshold))).any()):
         raise FailedError(
             "the exported graph accepts what the task rejects, or the reverse: nothing was written. Try the other "
             "format"

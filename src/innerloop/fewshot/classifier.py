@@ -7,25 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
-from innerloop.core.threads import spread
 from innerloop.core.types import Params
 from innerloop.encoders.base import Kind
-from innerloop.fewshot import class_names, examples, file, heads, sources
+from innerloop.fewshot import class_names, examples, file, heads, sets, sources
+from innerloop.fewshot.answering import answered
 from innerloop.fewshot.answers import Answer, Answers
-from innerloop.fewshot.calibrate import NONE
+from innerloop.fewshot.calibrate import NONE, Wanted
 from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.fitted import Fitted
 from innerloop.fewshot.heads import Head
 from innerloop.fewshot.history import Label
 from innerloop.fewshot.labels import check_among, known_as, labels, same_names, share_right
 from innerloop.fewshot.nearest import Neighbour, nearest_examples
-from innerloop.fewshot.rows import Examples, Rows, alone, floats, read
+from innerloop.fewshot.rows import Examples, Rows, floats, read
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task, name_classes, teach
 from innerloop.tasks.columns import TableOptions
@@ -59,6 +58,7 @@ class FewShotClassifier(Fitted):
         head: Head | None = None,
         names: Names | None = None,
         descriptions: Mapping[str, str] | None = None,
+        coverage: float | None = None,
     ):
         """Nothing is read before it is needed; `load` reads at once.
 
@@ -73,6 +73,7 @@ class FewShotClassifier(Fitted):
             names: Whether an encoder of texts learns from the names of classes, too; auto, as None: where the examples
                 show that they mean something.
             descriptions: What some classes are, by their names: `{"refund": "the customer wants money back"}`.
+            coverage: In place of `reject`: share of examples of the classes that are to be named, such as 0.9.
         """
         self.source = source
         self.head: Head | None = head
@@ -80,6 +81,7 @@ class FewShotClassifier(Fitted):
         self.descriptions = descriptions
         self.reject = reject
         self.allow = allow
+        self.coverage = coverage
 
     @classmethod
     def of(
@@ -90,6 +92,7 @@ class FewShotClassifier(Fitted):
         shape: Sequence[int] | None = None,
         preprocessing: dict[str, Any] | None = None,
         reject: float | None = None,
+        coverage: float | None = None,
     ) -> "FewShotClassifier":
         """A classifier on a learner that was never saved.
 
@@ -99,9 +102,10 @@ class FewShotClassifier(Fitted):
             shape: Of one example; None: as of the first ones given.
             preprocessing: How picture files are read, keyword arguments of `tasks.image_files`; None: they are not.
             reject: As of the constructor.
+            coverage: Likewise.
         """
         source = sources.of_learner(learner, params, shape, preprocessing)
-        return cls(source, reject=reject)
+        return cls(source, reject=reject, coverage=coverage)
 
     @classmethod
     def load(
@@ -113,6 +117,7 @@ class FewShotClassifier(Fitted):
         head: Head | None = None,
         names: Names | None = None,
         descriptions: Mapping[str, str] | None = None,
+        coverage: float | None = None,
     ) -> "FewShotClassifier":
         """A classifier that is ready to `fit` (from a source) or to `predict` (from a file of `save`).
 
@@ -123,18 +128,27 @@ class FewShotClassifier(Fitted):
             head: Likewise.
             names: Likewise.
             descriptions: Likewise.
+            coverage: Likewise.
 
         Raises:
             InputError: None of these, of another version, damaged, or naming foreign classes.
         """
         path = file.place(name)
         if not files.is_file(path) and path.suffix != ".fewshot":
-            classifier = cls(name, reject=reject, allow=allow, head=head, names=names, descriptions=descriptions)
+            classifier = cls(
+                name,
+                reject=reject,
+                allow=allow,
+                head=head,
+                names=names,
+                descriptions=descriptions,
+                coverage=coverage,
+            )
             classifier._resolved()
             return classifier
         before = files.state(path)  # before it is read: what changes meanwhile is noticed when it is saved
         task = file.read(path, allow)
-        classifier = cls(task.source, reject=task.reject, allow=allow)
+        classifier = cls(task.source, reject=task.wanted.strangers, allow=allow, coverage=task.wanted.coverage)
         classifier._task = task
         classifier._read_from = (os.path.realpath(path), before)
         return classifier
@@ -152,7 +166,7 @@ class FewShotClassifier(Fitted):
         """
         X, y = examples.apart(X, y)
         rows, source = read(X, self._resolved(), teaching=True)
-        self._task = teach(source, rows, labels(y, len(rows)), self.reject)
+        self._task = teach(source, rows, labels(y, len(rows)), Wanted(self.reject, self.coverage))
         return self
 
     def fit_names(self, classes: Sequence[str]) -> "FewShotClassifier":
@@ -164,7 +178,7 @@ class FewShotClassifier(Fitted):
         Raises:
             InputError: The source is no frozen encoder of texts, or there are fewer than two classes.
         """
-        self._task = name_classes(self._resolved(), class_names.declared(classes), self.reject)
+        self._task = name_classes(self._resolved(), class_names.declared(classes), Wanted(self.reject, self.coverage))
         return self
 
     def add_names(self, classes: Sequence[str]) -> "FewShotClassifier":
@@ -248,23 +262,25 @@ class FewShotClassifier(Fitted):
         self._task = task.at(task.history.redone())
         return self
 
-    def rejecting(self, reject: float | None) -> "FewShotClassifier":
-        """The same knowledge with another false-accept rate; this one stays as it is.
+    def rejecting(self, reject: float | None, coverage: float | None = None) -> "FewShotClassifier":
+        """The same knowledge with another threshold, by either share; this one stays as it is.
 
         Raises:
             InputError: The examples are too few to say when to reject.
         """
-        return self.holding(self._fitted().rejecting(reject))
+        return self.holding(self._fitted().rejecting(Wanted(reject, coverage)))
 
     def holding(self, task: Task) -> "FewShotClassifier":
         """The same settings with another task; this one stays as it is."""
+        strangers, coverage = task.wanted
         classifier = type(self)(
             self.source,
-            reject=task.reject,
+            reject=strangers,
             allow=self.allow,
             head=self.head,
             names=self.names,
             descriptions=self.descriptions,
+            coverage=coverage,
         )
         classifier._task = task
         return classifier
@@ -290,20 +306,20 @@ class FewShotClassifier(Fitted):
         An example gets the class, and is accepted, as it would be alone: where rounding, which differs between one and
         many, might decide, it is asked alone, which takes as long as many calls with one example.
         """
+        return answered(self._fitted(), X)
+
+    def predict_sets(self, X: Examples, coverage: float = 0.9) -> list[list[Label]]:
+        """The fewest classes for each example that hold the right one with a probability of `coverage`, see `sets`.
+
+        They are the most probable ones, most probable first, given that an example is of one of the classes.
+
+        Raises:
+            InputError: Too few examples can be held out to promise it.
+        """
         task = self._fitted()
+        sets.check(task, coverage)  # what cannot be promised is told before an encoder runs
         rows, _ = read(X, task.source)
-        z, calibration = task.logits(rows), task.calibration
-        near = task.undecided(z) if len(z) > 1 and not task.one_by_one else []
-        if near:
-            z[near] = torch.cat(spread(lambda i: task.logits(alone(X, i, rows, task.source)), near))
-        p = torch.softmax(z / calibration.temperature, -1).numpy()
-        accepted = np.ones(len(z), dtype=bool)
-        if calibration.threshold is not None:
-            accepted = (z.amax(-1) >= calibration.threshold).numpy()
-        best = task.labels[p.argmax(-1)]
-        if not accepted.all():
-            best = np.where(accepted, best if best.dtype.kind == "U" else best.astype(object), NONE)
-        return Answers(best, p, accepted)
+        return sets.answer(task, rows, coverage)
 
     def explain(self, X: Examples, n: int = 3) -> list[list[Neighbour]]:
         """Why every example is answered as it is: the n taught examples that are nearest to it, nearest first."""
@@ -364,7 +380,7 @@ class FewShotClassifier(Fitted):
         rows, source = read(X, self._resolved() if task is None else task.source, teaching=True)
         y = labelled(len(rows))
         if task is None:
-            self._task = teach(source, rows, y, self.reject)
+            self._task = teach(source, rows, y, Wanted(self.reject, self.coverage))
         else:
             self._task = task.more(rows, same_names(y, task.classes), source)
         return self

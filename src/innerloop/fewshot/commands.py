@@ -15,6 +15,7 @@ from innerloop.core.errors import InputError
 from innerloop.encoders import hub
 from innerloop.fewshot import evaluation, examples
 from innerloop.fewshot import export as graphs
+from innerloop.fewshot import sets as answer_sets
 from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
 from innerloop.fewshot.file import read as read_task
@@ -42,6 +43,7 @@ def adapt(
     names: Names | None = None,
     descriptions: str | Path | None = None,
     download: bool = False,
+    coverage: float | None = None,
 ) -> dict[str, Any]:
     """Teach new classes to what was trained before, and keep what it learned.
 
@@ -57,6 +59,7 @@ def adapt(
         names: Whether names of classes are learned from; None: as `FewShotClassifier` has it.
         descriptions: A table of `label` and `text`, which says what classes are.
         download: Whether a source of the Hugging Face Hub is fetched first; otherwise nothing asks the network.
+        coverage: In place of `reject`: share of examples of the classes that are to be named.
 
     Returns:
         The file, the number of examples of each class, the calibration, the seconds it took once the source was
@@ -67,10 +70,12 @@ def adapt(
     """
     if data is None and not classes:
         raise InputError(f"there is nothing to learn from: {_NOTHING}")
-    said = None if descriptions is None else _described(descriptions)
+    said = None if descriptions is None else examples.described(descriptions)
     if download:
         hub.fetch(str(source))
-    classifier = FewShotClassifier.load(source, context.allow, reject=reject, head=head, names=names, descriptions=said)
+    classifier = FewShotClassifier.load(
+        source, context.allow, reject=reject, head=head, names=names, descriptions=said, coverage=coverage
+    )
     # After loading, which says more about a file that is damaged; before the examples, which may be many.
     if files.is_file(Path(source)):
         raise InputError(f"{source} was adapted before: `innerloop add {source} {data}` teaches it more")
@@ -185,6 +190,8 @@ def predictions(
     unread: list[str] | None = None,
     *,
     explain: int = 0,
+    coverage: float | None = None,
+    sets: float | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The class of every example, with the probability of each class, most probable first.
 
@@ -199,19 +206,23 @@ def predictions(
         unread: Where messages about files go that cannot be read, while the others are answered; None: the first one
             is raised.
         explain: How many of the nearest taught examples are given with each answer, as `nearest`.
+        coverage: In place of `reject`: another share of examples of the classes that are to be named.
+        sets: How often the `set` that is given with each answer is to hold the right class; None: none is given.
 
     Raises:
         InputError: An example cannot be read, or there is none that can.
     """
     classifier = _file(file, context)
-    if reject is not None:
-        classifier = classifier.rejecting(reject)
+    if reject is not None or coverage is not None:
+        classifier = classifier.rejecting(reject, coverage)
+    if sets is not None:
+        answer_sets.check(classifier.task, sets)
     names = [str(name) for name in classifier.classes_.tolist()]
     key = "path" if classifier.kind == "pictures" else "text"
     count = 0
     for place in data:
         for part in examples.unlabelled(place, classifier.kind, table=table, unread=unread):
-            for one, entry in _answered(classifier, part, names, explain, unread):
+            for one, entry in _answered(classifier, part, names, explain, sets, unread):
                 about = {"row": count} if isinstance(one, np.ndarray) else {key: called(one, count)}
                 yield about | entry
                 # Rows are numbered over all places, since they have no other name.
@@ -221,11 +232,19 @@ def predictions(
 
 
 def _answered(
-    classifier: FewShotClassifier, part: examples.Chunk, names: list[str], explain: int, unread: list[str] | None
+    classifier: FewShotClassifier,
+    part: examples.Chunk,
+    names: list[str],
+    explain: int,
+    sets: float | None,
+    unread: list[str] | None,
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
     def entries(some: Any) -> list[dict[str, Any]]:
-        asked = evaluation.encoded_once(classifier, some) if explain else some
+        asked = evaluation.encoded_once(classifier, some) if explain or sets is not None else some
         answers = [answer.to_json() for answer in classifier.answers(asked).each(names)]
+        if sets is not None:
+            held = ([str(label) for label in some] for some in classifier.predict_sets(asked, sets))
+            answers = [answer | {"set": some} for answer, some in zip(answers, held, strict=True)]
         if not explain:
             return answers
         reasons = ([other.to_json() for other in near] for near in classifier.explain(asked, explain))
@@ -374,18 +393,3 @@ def _file(file: str | Path, context: Context) -> FewShotClassifier:
         what = "is a folder" if files.is_folder(Path(file)) else "does not exist"
         raise InputError(f"{file} {what}; give a file that `innerloop adapt` wrote")
     return FewShotClassifier.load(Path(file), context.allow)
-
-
-def listed(classes: str | None) -> list[str]:
-    """Names of classes, with commas between them, one by one."""
-    return [] if classes is None else [name.strip() for name in classes.split(",") if name.strip()]
-
-
-def _described(table: str | Path) -> dict[str, str]:
-    texts, labels = examples.labelled(table, "texts")
-    about: dict[str, str] = {}
-    for label, text in zip(map(str, labels), texts, strict=True):
-        if label in about:
-            raise InputError(f"{table} describes '{label}' twice: give each class one text")
-        about[label] = str(text)
-    return about

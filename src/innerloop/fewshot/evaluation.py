@@ -12,7 +12,7 @@ from torch import Tensor
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Share
 from innerloop.evaluate.evaluation import Error, Evaluation
-from innerloop.fewshot.calibrate import NONE
+from innerloop.fewshot.calibrate import NONE, NOTHING
 from innerloop.fewshot.classifier import Examples, FewShotClassifier, Labels, Rows
 from innerloop.fewshot.history import Label
 from innerloop.fewshot.labels import labels, same_names
@@ -179,7 +179,7 @@ def cross_validate(
         notes.append('what is left without a fold is too little to say when to answer "none of these": it never is')
     method = f"{folds}-fold cross-validation on {len(rows):,} of its own examples"
     return _evaluation(
-        task if thresholds else replace(task, reject=None),
+        task if thresholds else replace(task, wanted=NOTHING),
         asked,
         name=name,
         method=method,
@@ -204,7 +204,7 @@ def _without(task: Task, held: Sequence[int]) -> tuple[Task, bool]:
     except InputError:
         if task.reject is None:
             raise
-        return replace(task, reject=None).at(history), False
+        return replace(task, wanted=NOTHING).at(history), False
 
 
 def _evaluation(

@@ -280,3 +280,23 @@ def _opened(path: str | files.File) -> Iterator[tuple[IO[bytes], str, Path]]:
             yield file, str(root), root.parent
         except OSError as error:  # such as a folder, or a disk that fails
             raise InputError(f"cannot read {root}: {error.strerror or error}") from error
+
+
+def listed(classes: str | None) -> list[str]:
+    """Names of classes, with commas between them, one by one."""
+    return [] if classes is None else [name.strip() for name in classes.split(",") if name.strip()]
+
+
+def described(table: str | Path) -> dict[str, str]:
+    """What classes are, by their names, in a table of `label` and `text`.
+
+    Raises:
+        InputError: It cannot be read, or describes one twice.
+    """
+    texts, labels = labelled(table, "texts")
+    about: dict[str, str] = {}
+    for label, text in zip(map(str, labels), texts, strict=True):
+        if label in about:
+            raise InputError(f"{table} describes '{label}' twice: give each class one text")
+        about[label] = str(text)
+    return about

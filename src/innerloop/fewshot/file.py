@@ -29,8 +29,9 @@ from innerloop.core.model import Model
 from innerloop.core.names import reason
 from innerloop.encoders.base import Encoder, Pinned, content_of
 from innerloop.engine import checkpoint
-from innerloop.evaluate.calibration import Calibration, check_target
+from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import class_names, heads, sources
+from innerloop.fewshot.calibrate import Wanted, checked_wanted
 from innerloop.fewshot.heads import Choice
 from innerloop.fewshot.history import History
 from innerloop.fewshot.reading import Reading
@@ -42,7 +43,7 @@ VERSION = 3
 _READ = (2, 3)
 """Version 2, of release 0.1.0, says nothing about how examples are read: as `Reading()` has it."""
 _KEY = "innerloop"
-_ROWS, _NAMES = "rows", "names"
+_ROWS, _NAMES, _GATE = "rows", "names", "gate"
 _MOST_STEPS = 1_000
 """Inner steps of a learner in a stranger's file: each is computed when it learns."""
 _MOST_OWN_STEPS = 100_000
@@ -97,12 +98,15 @@ def write(path: Path, task: Task) -> None:
         "classes": task.classes,
         "history": task.history.to_json(),
         "calibration": task.calibration.to_json(),
-        "reject": task.reject,
+        "reject": task.wanted.strangers,
+        "coverage": task.wanted.coverage,
         "head": None if task.choice is None else task.choice.to_json(),
         "names": class_names.to_json(source, task.named, task.use),
         "same": same,
     }
     tensors |= {_ROWS: task.rows} | ({} if task.named is None else {_NAMES: task.named.rows})
+    if task.gate is not None:
+        tensors[_GATE] = task.gate
     checkpoint.write_tensors(path, tensors, {_KEY: json.dumps(about, allow_nan=False)})
 
 
@@ -150,7 +154,7 @@ def _task(
     learner: Learner,
     find: Callable[[str], Encoder | None],
 ) -> Task:
-    rows, names = tensors.pop(_ROWS), tensors.pop(_NAMES, None)
+    rows, names, gate = tensors.pop(_ROWS), tensors.pop(_NAMES, None), tensors.get(_GATE)
     if rows.dtype not in (torch.uint8, torch.float32) or rows.ndim < 2 or not bool(rows.float().isfinite().all()):
         raise ValueError("its examples are no rows of numbers")
     history = History.from_json(about["history"], len(rows))
@@ -187,8 +191,9 @@ def _task(
         encoder = _encoder(path, named or str(entry["name"]), find, shape, entry.get("pin"))
     if entry["kind"] not in ("pictures", "texts", "features"):
         raise ValueError(f"there are no examples of kind {entry['kind']!r}")
-    if about["reject"] is not None:
-        check_target(about["reject"])
+    wanted = checked_wanted(Wanted(about["reject"], about.get("coverage")), classes)
+    if gate is not None and (gate.dtype != torch.float32 or gate.shape != (rows[0].numel() + 1,)):
+        raise ValueError("its gate is not of the length of its rows")
     choice = _choice(about.get("head"), learner, encoder)
     asked, descriptions, of_classes, use = class_names.from_json(about.get("names"), names, shape)
     source = Source(
@@ -214,10 +219,11 @@ def _task(
         rows=rows,
         history=history,
         calibration=Calibration(**about["calibration"]),
-        reject=about["reject"],
+        wanted=wanted,
         choice=choice,
         named=of_classes,
         use=use,
+        gate=gate,
     )
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from innerloop.core import tree
 from innerloop.encoders.base import Exportable
+from innerloop.fewshot.foreign import added
 from innerloop.fewshot.rows import floats
 from innerloop.fewshot.task import Task
 
@@ -39,6 +40,8 @@ class Graph(nn.Module):
                 self._names[id(leaf)] = name.replace(".", "__")
                 self.register_buffer(self._names[id(leaf)], leaf.detach())
         self._temperature = task.calibration.temperature
+        if task.gate is not None:
+            self.register_buffer("gate", task.gate)
         self._threshold = None if task.calibration.threshold is None else _rounded_up(task.calibration.threshold)
         self.eval().requires_grad_(False)
 
@@ -63,12 +66,17 @@ class Graph(nn.Module):
         params, adapted = tree.map(lambda leaf: self.get_buffer(self._names[id(leaf)]), self._trees)
         return self.task.source.learner.predict(params, adapted, rows)[:, : len(self.task.classes)]
 
+    def scores(self, rows: Tensor, z: Tensor) -> Tensor:
+        """[n] what is compared with the threshold."""
+        best = z.amax(-1)
+        return best if self.task.gate is None else best + added(self.get_buffer("gate"), rows)
+
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        z = self.logits(self.rows(x))
-        best = z.amax(-1, keepdim=True)
+        rows = self.rows(x)
+        z = self.logits(rows)
         # The difference first: large logits that are near to each other lose nothing by it in float32.
-        p = torch.softmax((z - best) / self._temperature, -1)
-        return p if self._threshold is None else (p, best[:, 0] >= self._threshold)
+        p = torch.softmax((z - z.amax(-1, keepdim=True)) / self._temperature, -1)
+        return p if self._threshold is None else (p, self.scores(rows, z) >= self._threshold)
 
     def real_inputs(self, count: int) -> Tensor | None:
         """Examples that the task learned from (or names), as inputs; None: an encoder stands before them."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from innerloop.core.names import printable
 from innerloop.evaluate.calibration import Calibration
+from innerloop.evaluate.rejection import LOW
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.repeats import repeats, sentences
 from innerloop.fewshot.task import Task
@@ -13,12 +14,16 @@ from innerloop.tasks.notices import warn
 
 def summary_of(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any]:
     """What a file has come to, in plain JSON."""
+    calibration = classifier.calibration_
+    if (said := doubt(calibration)) is not None:
+        warn(said)
     return {
         "file": str(file),
         "version": classifier.history[-1].version,
         "examples": classifier.examples_,
         "reject": classifier.reject,
-        "calibration": classifier.calibration_.to_json(),
+        "coverage": classifier.coverage,
+        "calibration": calibration.to_json(),
     } | {key: classifier.show()[key] for key in ("head", "names")}
 
 
@@ -38,13 +43,17 @@ def changed(summary: dict[str, Any]) -> str:
 def describe(summary: dict[str, Any]) -> str:
     """Classes with their examples, and what is known of "none of these", in a line."""
     shots = ", ".join(f"{printable(name)} ({count})" for name, count in summary["examples"].items())
-    calibration = summary["calibration"]
-    if calibration["threshold"] is None:
-        return shots
-    rate = Calibration(**calibration).rate
-    known = "" if calibration["auroc"] is None else f", AUROC {calibration['auroc']:.3f}"
-    coverage = f"{100 * calibration['coverage']:.0f}%"
+    calibration = Calibration(**summary["calibration"])
+    return shots if calibration.threshold is None else f"{shots}. {calibration.sides}"
+
+
+def doubt(calibration: Calibration) -> str | None:
+    """What to do about a threshold that leaves few examples of the classes an answer; None: it does not."""
+    coverage = calibration.coverage
+    if calibration.threshold is None or coverage is None or coverage >= LOW:
+        return None
     return (
-        f'{shots}. "None of these" at a false-accept rate of {rate}: {coverage} of '
-        f"examples of the classes are accepted{known} ({calibration['source']})"
+        f"only {100 * coverage:.0f}% of examples of the classes would be answered: teach more examples of each class, "
+        "or a class for what comes often and is none of these; or let more strangers pass (--strangers), or ask for a "
+        "--coverage"
     )

@@ -16,10 +16,10 @@ from innerloop.core.aligned import aligned, packed
 from innerloop.core.dry_run import capacity, support
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
-from innerloop.core.plain import plain
 from innerloop.core.threads import on_one_core, spread
-from innerloop.evaluate.calibration import Calibration, check_target
-from innerloop.fewshot import calibrate, class_names, heads
+from innerloop.evaluate.calibration import Calibration
+from innerloop.fewshot import calibrate, class_names, foreign, heads
+from innerloop.fewshot.calibrate import NOTHING, Fold, Wanted, checked_wanted
 from innerloop.fewshot.class_names import Named, Support, Use
 from innerloop.fewshot.heads import Choice
 from innerloop.fewshot.history import History, Label
@@ -49,19 +49,26 @@ class Task:
     """[m, ...] uint8 or float32, every example of every version."""
     history: History
     calibration: Calibration
-    reject: float | None
-    """The false-accept rate that was asked for."""
+    wanted: Wanted = NOTHING
+    """What was asked of "none of these"."""
     choice: Choice | None = None
     """Its head, where the source takes one; also in `source.learner`."""
     named: Named | None = None
     """Names of its classes, of every version, where the source reads them."""
     use: Use | None = None
     """Whether it learned from them."""
+    gate: Tensor | None = None
+    """[d + 1] what is added to the largest logit where it is compared with the threshold; None: nothing."""
 
     @cached_property
     def labels(self) -> np.ndarray:
         """[classes] as an array."""
         return as_array(self.classes)
+
+    @property
+    def reject(self) -> float | None:
+        """The share of strangers that was asked for, or that passes at the coverage which was; None: all pass."""
+        return self.calibration.target if self.wanted.coverage is not None else self.wanted.strangers
 
     @property
     def columns(self) -> np.ndarray:
@@ -76,7 +83,8 @@ class Task:
         return {
             "version": self.history.present.version,
             "examples": {str(label): count for label, count in self.history.examples().items()},
-            "reject": self.reject,
+            "reject": self.wanted.strangers,
+            "coverage": self.wanted.coverage,
             "calibration": self.calibration.to_json(),
             "source": self.source.name,
             "learner": type(self.source.learner).__name__,
@@ -117,6 +125,24 @@ class Task:
         places = [row for rows in self.history.members().values() for row in rows]
         return places, self.features(self.rows[torch.tensor(places, dtype=torch.long)])
 
+    @cached_property
+    def support(self) -> Support:
+        """What it learned from at the present version, classes in sorted order."""
+        return _support(self.source, self.rows, self.history, self.named, self.use)[0]
+
+    @property
+    def spared(self) -> int:
+        """How many of its examples can be held out."""
+        return int(calibrate.can_be_spared(self.support.y, self.support.names).sum())
+
+    @cached_property
+    def held_out(self) -> list[Fold]:
+        """What is learned without each fold of its examples."""
+        x, y, names = self.support.x, self.support.y, self.support.names
+        learner, params = heads.quick(self.source.learner), self.source.params
+        with torch.no_grad():
+            return on_one_core(lambda: calibrate.held_out(learner, params, x, y, len(self.classes), kept=names))
+
     @property
     def known(self) -> Tensor:
         """[n, ...] some rows that it learned from: examples of every version, or where there is none, names."""
@@ -138,13 +164,18 @@ class Task:
         moved = (together - apart).abs().max() / together.abs().max().clamp_min(torch.finfo(together.dtype).tiny)
         return max(_ROOM, _SAFETY * moved.item())
 
-    def undecided(self, z: Tensor) -> list[int]:
-        """Which of [n, classes] logits rounding might move to another class, or across the threshold."""
+    def scores(self, rows: Tensor, z: Tensor) -> Tensor:
+        """[n] float64, what is compared with the threshold, of [n, ...] rows and their [n, classes] logits."""
+        best = z.amax(-1)
+        return best if self.gate is None else best + foreign.added(self.gate, floats(aligned(rows)).double())
+
+    def undecided(self, z: Tensor, scores: Tensor) -> list[int]:
+        """Which of [n, classes] logits rounding might move to another class, or their scores across the threshold."""
         room = self.room * z.abs().amax(-1)
         best, second = z.topk(2).values.unbind(-1)
         near = best - second <= room
         if self.calibration.threshold is not None:
-            near |= (best - self.calibration.threshold).abs() <= room
+            near |= (scores - self.calibration.threshold).abs() <= room
         return near.nonzero().flatten().tolist()
 
     def more(self, rows: Tensor, labels: Sequence[Label], source: Source | None = None) -> "Task":
@@ -166,7 +197,7 @@ class Task:
         # Bytes stay bytes as long as all are: a quarter of the memory and of the file.
         alike = self.rows.dtype == rows.dtype
         joined = torch.cat([self.rows, rows] if alike else [floats(self.rows), floats(rows)])
-        return adapted(source or self.source, joined, self.history.add(added), self.reject, self.named)
+        return adapted(source or self.source, joined, self.history.add(added), self.wanted, self.named)
 
     def naming(self, classes: Sequence[Label]) -> "Task":
         """The task with further classes, of which it knows the names alone.
@@ -178,7 +209,7 @@ class Task:
         known = next((label for label in classes if label in self.classes), None)
         if known is not None:
             raise InputError(f"there is a class {known!r} already: give examples of it, or other names")
-        return adapted(self.source, self.rows, self.history.declare(classes), self.reject, self.named)
+        return adapted(self.source, self.rows, self.history.declare(classes), self.wanted, self.named)
 
     def at(self, history: History) -> "Task":
         """The task as another history of the same examples has it.
@@ -186,47 +217,47 @@ class Task:
         Raises:
             InputError: As of `teach`.
         """
-        return adapted(self.source, self.rows, history, self.reject, self.named)
+        return adapted(self.source, self.rows, history, self.wanted, self.named)
 
-    def rejecting(self, reject: float | None) -> "Task":
-        """The same knowledge with another false-accept rate.
+    def rejecting(self, wanted: Wanted | float | None) -> "Task":
+        """The same knowledge with another threshold; a number is a share of strangers.
 
         Raises:
             InputError: The examples are too few to say when to reject.
         """
-        reject = _checked(reject, self.classes)
+        wanted = checked_wanted(wanted, self.classes)
         # Nothing is learned again: a threshold changes what is said, not what is known.
-        support, _ = _support(self.source, self.rows, self.history, self.named, self.use)
-        calibration = _calibrated(self.source, self.choice, support, reject)
-        return replace(self, reject=reject, calibration=calibration)
+        calibration, gate = _calibrated(self.source, self.choice, self.adapted, self.support, wanted)
+        return replace(self, wanted=wanted, calibration=calibration, gate=gate)
 
 
-def teach(source: Source, rows: Tensor, labels: Sequence[Label], reject: float | None) -> Task:
+def teach(source: Source, rows: Tensor, labels: Sequence[Label], wanted: Wanted | float | None) -> Task:
     """A task from its first examples.
 
     Args:
         source: What learns, with the shape of the rows.
         rows: [n, ...] uint8 or float32.
         labels: [n] their classes.
-        reject: Share of examples of no class that may be taken for one of them; None: no example is refused.
+        wanted: Of "none of these"; a number is the share of examples of no class that may be taken for one of them;
+            None: no example is refused.
 
     Raises:
-        InputError: Fewer than two classes, more than the learner's network has outputs, or `reject` without the
+        InputError: Fewer than two classes, more than the learner's network has outputs, or `wanted` without the
             examples that it takes.
     """
     if not len(rows):
         raise InputError("X has 0 sample(s) while a minimum of 1 is required: give examples to learn from")
     rows, added = in_order(rows, labels, 0)
-    return adapted(source, rows, History.begin(added), reject)
+    return adapted(source, rows, History.begin(added), wanted)
 
 
-def name_classes(source: Source, classes: Sequence[Label], reject: float | None) -> Task:
+def name_classes(source: Source, classes: Sequence[Label], wanted: Wanted | float | None) -> Task:
     """A task from the names of its classes alone; examples may follow.
 
     Args:
         source: What learns, an encoder of texts.
         classes: Their names.
-        reject: As of `teach`; it takes examples to say when.
+        wanted: As of `teach`; a coverage takes examples.
 
     Raises:
         InputError: The source reads no names, or there are fewer than two.
@@ -234,7 +265,7 @@ def name_classes(source: Source, classes: Sequence[Label], reject: float | None)
     if source.names in (None, "off") or source.shape is None:
         why = "its names are off" if source.names == "off" else "it is no frozen encoder of texts"
         raise InputError(f"'{source.name}' cannot learn classes from their names, since {why}: give examples of each")
-    return adapted(source, torch.zeros(0, *source.shape), History.begin((), classes), reject)
+    return adapted(source, torch.zeros(0, *source.shape), History.begin((), classes), wanted)
 
 
 def in_order(rows: Tensor, labels: Sequence[Label], first: int) -> tuple[Tensor, list[tuple[Label, int, int]]]:
@@ -251,21 +282,23 @@ def in_order(rows: Tensor, labels: Sequence[Label], first: int) -> tuple[Tensor,
     return rows[torch.tensor(order, dtype=torch.long)], added
 
 
-def adapted(source: Source, rows: Tensor, history: History, reject: float | None, named: Named | None = None) -> Task:
+def adapted(
+    source: Source, rows: Tensor, history: History, wanted: Wanted | float | None, named: Named | None = None
+) -> Task:
     """A task as its history has it.
 
     Args:
         source: What learns, with the shape of the rows.
         rows: [m, ...] uint8 or float32, every example of every version.
         history: Which of them are of which class.
-        reject: As of `teach`.
+        wanted: As of `teach`.
         named: Names whose rows there are; those that lack are encoded.
 
     Raises:
         InputError: As of `teach`.
     """
     classes = list(history.examples())
-    reject = _checked(reject, classes)
+    wanted = checked_wanted(wanted, classes)
     if len(classes) < 2:
         raise InputError(f"telling classes apart needs at least 2, and this would be {len(classes)} class")
     # Before anything is learned, which may take minutes for a learner with inner steps.
@@ -279,7 +312,7 @@ def adapted(source: Source, rows: Tensor, history: History, reject: float | None
     with torch.no_grad():
         # Sums of several cores round in another order: two workers would keep tasks that differ.
         result = on_one_core(lambda: source.learner.adapt(source.params, support(given.x, given.y, len(classes))))
-    calibration = _calibrated(source, choice, given, reject)
+    calibration, gate = _calibrated(source, choice, result, given, wanted)
     return Task(
         source=source,
         adapted=packed(result),
@@ -287,28 +320,26 @@ def adapted(source: Source, rows: Tensor, history: History, reject: float | None
         rows=rows,
         history=history,
         calibration=calibration,
-        reject=reject,
+        wanted=wanted,
         choice=choice,
         named=named,
         use=use,
+        gate=gate,
     )
 
 
-def _checked(reject: Any, classes: Sequence[Label]) -> float | None:
-    reject = plain(reject)  # it is kept as JSON, which knows no NumPy
-    if reject is None:
-        return None
-    check_target(reject)
-    # Otherwise nobody could tell the class from the refusal.
-    if calibrate.NONE in classes:
-        raise InputError(f"'{calibrate.NONE}' is the answer that `reject` gives: call that class otherwise")
-    return reject
-
-
-def _calibrated(source: Source, choice: Choice | None, given: Support, reject: float | None) -> Calibration:
-    prior = heads.prior(choice, source.calibration)
-    learner = heads.quick(source.learner)
-    return calibrate.calibrate(learner, source.params, given.x, given.y, reject, prior, given.names)
+def _calibrated(
+    source: Source, choice: Choice | None, learned: Any, given: Support, wanted: Wanted
+) -> tuple[Calibration, Tensor | None]:
+    prior, learner = heads.prior(choice, source.calibration), heads.quick(source.learner)
+    gate = None
+    if wanted != NOTHING:
+        gate = foreign.gate(source, source.learner, source.params, learned, given.x, given.y)
+    others, weight = (None, None) if gate is None else (gate.foreign, gate.weight)
+    calibration = calibrate.calibrate(
+        learner, source.params, given.x, given.y, wanted, prior, foreign=others, names=given.names
+    )
+    return calibration, weight
 
 
 def _support(

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-
 from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.heads import Head
 from innerloop.service.connection import Connection
-from innerloop.service.parts import Example, body, parts
+from innerloop.service.parts import Example, Examples, body, parts, whole
 from innerloop.service.refusals import ServiceError
 from innerloop.service.replies import Prediction, StoredExample, TaskInfo, Version, known, prediction, task_info
 
@@ -57,6 +55,7 @@ class Client(Connection):
         names: Names | None = None,
         descriptions: Mapping[str, str] | None = None,
         classes: Sequence[str] | None = None,
+        coverage: float | None = None,
     ) -> "Task":
         """Make a task.
 
@@ -68,11 +67,13 @@ class Client(Connection):
             names: Whether an encoder of texts learns from names of classes; None: likewise.
             descriptions: What classes are, by their names.
             classes: Those that it knows before there is an example.
+            coverage: In place of `reject`: share of examples of the classes that are to be answered.
 
         Raises:
             ServiceError: The name is taken or no name, or there is no such source.
         """
         how = {"reject": reject, "head": head, "names": names, "descriptions": descriptions, "classes": classes}
+        how |= {"coverage": coverage}
         body = {"name": name, "source": source} | {key: value for key, value in how.items() if value is not None}
         return Task(self, task_info(self.request("POST", "api/tasks", json=body).json()))
 
@@ -87,14 +88,8 @@ class Client(Connection):
             InputError: The file cannot be read.
             ServiceError: The name is taken, or the service cannot use the file.
         """
-        try:
-            # Whole: what is read while it is sent could not be sent again.
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-        files = {"file": (Path(path).name, content, "application/octet-stream")}
         data = {} if name is None else {"name": name}
-        return Task(self, task_info(self.request("POST", "api/tasks/import", files=files, data=data).json()))
+        return Task(self, task_info(self.request("POST", "api/tasks/import", files=whole(path), data=data).json()))
 
 
 class Task:
@@ -115,7 +110,7 @@ class Task:
         """`show`, by the name that it had before."""
         return self.show()
 
-    def add(self, examples: Sequence[Example] | np.ndarray, labels: str | Sequence[str]) -> int:
+    def add(self, examples: Examples, labels: str | Sequence[str]) -> int:
         """Teach examples.
 
         Up to 200 of them, or 16 MB, go in one request, and are learned all or none; more go in several.
@@ -165,23 +160,20 @@ class Task:
             InputError: The file cannot be read.
             ServiceError: The service refused.
         """
-        file = Path(path)
-        try:
-            sent = {"file": (file.name, file.read_bytes(), "application/octet-stream")}
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
         asked = {"text_column": text_column, "label_column": label_column, "encoding": encoding}
         data = {name: value for name, value in asked.items() if value is not None}
-        rows = self.client.request("POST", f"{self._path}/table", looks=True, files=sent, data=data).json()["examples"]
+        answer = self.client.request("POST", f"{self._path}/table", looks=True, files=whole(path), data=data)
+        rows = answer.json()["examples"]
         kind = "features" if self.kind == "features" else "text"
         return [row[kind] for row in rows], [row["label"] for row in rows]
 
-    def predict(self, examples: Sequence[Example] | np.ndarray, explain: bool = False) -> list[Prediction]:
+    def predict(self, examples: Examples, explain: bool = False, sets: float | None = None) -> list[Prediction]:
         """What each example is.
 
         Args:
             examples: To ask about.
             explain: Whether the taught examples that are nearest to each come along.
+            sets: How often the `set` of each is to hold the right class; None: there is none.
 
         Raises:
             InputError: A file cannot be read.
@@ -189,11 +181,12 @@ class Task:
         """
         predictions = []
         for part, _ in parts(examples, self.kind):
-            answer = self._asked("predict", part, {"explain": True} if explain else {})
+            params = ({"explain": True} if explain else {}) | ({} if sets is None else {"sets": sets})
+            answer = self._asked("predict", part, params)
             predictions += [prediction(p, answer["version"]) for p in answer["predictions"]]
         return predictions
 
-    def suggest(self, examples: Sequence[Example] | np.ndarray, n: int = 10) -> list[tuple[int, Prediction]]:
+    def suggest(self, examples: Examples, n: int = 10) -> list[tuple[int, Prediction]]:
         """Which of them to label next, the most telling first: their places, and what the task takes them for.
 
         Of more than go into one request, those of every request are chosen among again. Raises as `predict` does.

@@ -11,6 +11,7 @@ from innerloop.core.errors import InputError
 
 Example = str | Path | bytes | np.ndarray | Sequence[float]
 """A picture (path, or bytes of a file), a text, or a vector of features; strings are paths in tasks of pictures."""
+Examples = Sequence[Example] | np.ndarray
 # Less than the 256 examples and 32 MB that a service takes: labels and what stands around the values come on top.
 _AT_ONCE = 200
 _BYTES = 16_000_000
@@ -71,3 +72,16 @@ def _row(example: Example, kind: str) -> dict[str, Any]:
     if not np.isfinite(values).all():
         raise InputError("an example holds NaN or infinite values: remove or fill them")
     return {"features": values.tolist()}
+
+
+def whole(path: str | Path) -> dict[str, tuple[str, bytes, str]]:
+    """A file as a form sends it; whole, since what is read while it is sent could not be sent again.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    return {"file": (Path(path).name, content, "application/octet-stream")}

@@ -24,6 +24,8 @@ class TaskInfo:
     """Target false-accept rate of "none of these"; None: every example is of one of the classes."""
     calibration: dict[str, Any] | None
     """Temperature, threshold, coverage and what else was measured; None until it was adapted."""
+    coverage: float | None = None
+    """Share of examples of the classes that are to be answered, where it was asked for in place of `reject`."""
     head: dict[str, Any] | None = None
     """What was asked for of a frozen encoder, and once it was adapted what it came to and why."""
     names: dict[str, Any] | None = None
@@ -38,6 +40,8 @@ class Prediction(Answer):
     """For `Task.feedback`."""
     version: int
     """Version of the task that answered."""
+    set: tuple[str, ...] = ()
+    """Where it was asked for: the fewest classes that hold the right one as often as asked, most probable first."""
     nearest: tuple[dict[str, Any], ...] = ()
     """Where they were asked for, the taught examples that are nearest: label, number in its class, distance, id of the
     example, its text, path of its picture."""
@@ -76,8 +80,8 @@ def task_info(task: dict[str, Any]) -> TaskInfo:
 
 def prediction(answer: dict[str, Any], version: int) -> Prediction:
     """A prediction of its JSON."""
-    nearest = tuple(answer.get("nearest") or ())
-    return known(Prediction, answer | {"label": answer["class"], "version": version, "nearest": nearest})
+    lists = {name: tuple(answer.get(name) or ()) for name in ("nearest", "set")}
+    return known(Prediction, answer | {"label": answer["class"], "version": version} | lists)
 
 
 def known(kind: type[T], row: dict[str, Any]) -> T:

@@ -144,6 +144,24 @@ def test_none_of_these(client):
     refused(client.post("/api/tasks/t/predict", json={"texts": ["a"]}), 409, "cannot be learned", "at least 3 classes")
 
 
+def test_another_share_is_asked_of_a_task_that_stays_as_it_is(client):
+    both = {"name": "t", "source": WORDS, "strangers": 0.1, "coverage": 0.9}
+    refused(client.post("/api/tasks", json=both), 422, "give strangers or coverage")
+    assert client.post("/api/tasks", json={"name": "t", "source": WORDS, "strangers": 0.1}).json()["reject"] == 0.1
+    examples = [{"label": c, "text": c * n + "h" * (n % 3)} for c in "abc" for n in range(3, 9)]
+    client.post("/api/tasks/t/examples", json={"examples": examples})
+    before = client.get("/api/tasks/t").json()
+    after = client.patch("/api/tasks/t", json={"coverage": 0.9}).json()
+    assert (after["reject"], after["coverage"], after["version"]) == (None, 0.9, before["version"])
+    assert after["calibration"]["answered"] and after["calibration"]["threshold"] != before["calibration"]["threshold"]
+    assert client.get("/api/tasks/t").json() == after
+    assert client.patch("/api/tasks/t", json={}).json()["calibration"]["threshold"] is None
+    refused(client.patch("/api/tasks/u", json={}), 404, "no task 'u'")
+    found = client.post("/api/tasks/t/predict?sets=0.9", json={"texts": ["aaaa"]}).json()["predictions"][0]
+    assert found["set"][0] == found["class"] == "a"
+    refused(client.post("/api/tasks/t/predict?sets=0.99", json={"texts": ["a"]}), 409, "takes 99 examples")
+
+
 def test_pictures_are_kept_as_small_copies_of_our_own(client):
     client.post("/api/tasks", json={"name": "p", "source": PHOTOS})
     secret = b"GPS of my house"

@@ -21,6 +21,7 @@ from innerloop.core.errors import InputError
 from innerloop.encoders.base import Encoder
 from innerloop.fewshot import class_names, file, sources
 from innerloop.fewshot.answers import Answer
+from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.evaluation import Progress, cross_validate
@@ -294,17 +295,16 @@ class Adapted:
         source: What it was taught to.
         rows: [n, ...] examples.
         labels: [n] their classes.
-        reject: Target false-accept rate of "none of these"; None: every example is of one of the classes.
+        wanted: What was asked of "none of these".
         named: Classes that are known by their names.
 
     Raises:
         InputError: They cannot be learned from.
     """
 
-    def __init__(
-        self, source: Source, rows: np.ndarray, labels: list[str], reject: float | None, named: Sequence[str] = ()
-    ):
-        self.source, self._classifier = source, FewShotClassifier(source, reject=reject)
+    def __init__(self, source: Source, rows: np.ndarray, labels: list[str], wanted: Wanted, named: Sequence[str] = ()):
+        self.source = source
+        self._classifier = FewShotClassifier(source, reject=wanted.strangers, coverage=wanted.coverage)
         if named:
             self._classifier.fit_names(named)
         if labels:
@@ -323,6 +323,18 @@ class Adapted:
 
         encoded = self.source.encoder is not None
         return self._classifier.answers(Rows(_stacked(rows), again if encoded else None)).each(self._labels)
+
+    def sets(self, rows: Sequence[np.ndarray], coverage: float) -> list[list[str]]:
+        """The fewest classes for each row that hold the right one so often.
+
+        Raises:
+            HTTPError: It has too few examples.
+        """
+        try:
+            answers = self._classifier.predict_sets(Rows(_stacked(rows)), coverage)
+        except InputError as error:
+            raise HTTPError(409, str(error)) from error
+        return [[str(label) for label in some] for some in answers]
 
     def nearest(self, rows: Sequence[np.ndarray], n: int) -> list[list[Neighbour]]:
         """The n taught examples that are nearest to each row."""

@@ -14,7 +14,7 @@ from innerloop.service.http.adapted import Adapted
 from innerloop.service.http.cache import Cache
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.turns import TURN
-from innerloop.service.store.records import Task
+from innerloop.service.store.records import State, Task
 
 NEAREST = 3
 """Taught examples that are named for each answer."""
@@ -58,9 +58,9 @@ class Evaluations:
     def __init__(self, seconds: float):
         self._seconds, self._closed = seconds, False
         self._kept: Cache[dict[str, Any]] = Cache(_KEPT, _BYTES, lambda content: content["bytes"])
-        self._latest: dict[int, set[int]] = {}
+        self._latest: dict[int, dict[int, State]] = {}
         self._pool = ThreadPoolExecutor(1, "evaluation")
-        self._running: dict[tuple[int, int], Future[dict[str, Any]]] = {}
+        self._running: dict[State, Future[dict[str, Any]]] = {}
 
     def close(self) -> None:
         """End what is computed, at the next fold, and what waits."""
@@ -78,18 +78,18 @@ class Evaluations:
         Raises:
             HTTPError: Too many wait already, it takes longer than a request may wait, or the task is too small.
         """
-        key = (task.id, task.version)
+        key = task.state
         content = self._kept.find(key)
         if content is None:
             content = await self._computed(key, lambda: adapted.evaluation(task.name, self._go_on))
         # Copied at once: the thread that evaluates adds to it.
-        earlier = [v for v in tuple(self._latest.get(task.id, ())) if v < task.version]
-        before = self._kept.find((task.id, max(earlier))) if earlier else None
+        earlier = {v: key for v, key in dict(self._latest.get(task.id, {})).items() if v < task.version}
+        before = self._kept.find(earlier[max(earlier)]) if earlier else None
         previous = None if before is None else {"version": max(earlier), "accuracy": before["accuracy"]}
         shown = {name: value for name, value in content.items() if name != "bytes"}
         return shown | {"task": task.name, "version": task.version, "source": task.source, "previous": previous}
 
-    async def _computed(self, key: tuple[int, int], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    async def _computed(self, key: State, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         if (turn := TURN.get()) is not None:
             turn.end()  # who waits for this goes on looking at other things
         if key not in self._running and len(self._running) >= _WAITING:
@@ -106,10 +106,10 @@ class Evaluations:
             message = f"it takes longer than {self._seconds:g} s and goes on: ask again for what comes out"
             raise HTTPError(503, message, retry=5) from error
 
-    def _keep(self, key: tuple[int, int], future: Future[dict[str, Any]]) -> None:
+    def _keep(self, key: State, future: Future[dict[str, Any]]) -> None:
         if not future.cancelled() and future.exception() is None:
             self._kept.put(key, future.result())
-            self._latest.setdefault(key[0], set()).add(key[1])
+            self._latest.setdefault(key[0], {})[key[1]] = key
         self._running.pop(key, None)
 
     def _go_on(self, done: int, total: int) -> None:

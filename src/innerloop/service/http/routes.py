@@ -11,6 +11,7 @@ from innerloop.service.http.adapted import Measured
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.schemas import (
     NAME,
+    AskedIn,
     ClassOut,
     Error,
     ExampleIn,
@@ -156,6 +157,7 @@ def _task(task: Task, counts: dict[str, int], measured: Measured | None) -> Task
         created=task.created,
         classes=_classes(counts),
         reject=task.reject,
+        coverage=task.coverage,
         calibration=None if measured is None else measured.calibration,
         head=None if task.head is None else {"asked": task.head} | ((measured and measured.head) or {}),
         names=None if task.names is None else {"asked": task.names} | ((measured and measured.names) or {}),
@@ -178,9 +180,12 @@ async def predict(
     request: Request,
     worker: Worker,
     explain: Annotated[bool, Query(description="With the taught examples that are nearest to each.")] = False,
+    sets: Annotated[
+        float | None, Query(gt=0, lt=1, description="With the fewest classes that hold the right one so often.")
+    ] = None,
 ) -> Response:
     """The class of one example or of many; null where it is none of these."""
-    version, predictions = await worker.predict(name, await payload.questions(request, worker.limits), explain)
+    version, predictions = await worker.predict(name, await payload.questions(request, worker.limits), explain, sets)
     # No model is made of it, which would check every probability once more.
     return JSONResponse({"version": version, "predictions": predictions})
 
@@ -191,7 +196,7 @@ async def create_task(body: TaskIn, worker: Worker, store: Asked, reach: Reach) 
     # The name is in the body, where `permitted` cannot see it.
     reach.check(body.name)
     classes = [payload.label(one, worker.limits, f"classes[{i}]") for i, one in enumerate(body.classes or ())]
-    how = (body.reject, body.head, body.names, body.descriptions, classes)
+    how = (body.wanted, body.head, body.names, body.descriptions, classes)
     task = await worker.create(store, body.name, body.source, *how)
     return _task(task, dict.fromkeys(sorted(classes), 0), None)
 
@@ -216,6 +221,12 @@ async def list_tasks(worker: Worker, reach: Reach) -> list[TaskOut]:
 async def show_task(name: Name, worker: Worker) -> TaskOut:
     """One task."""
     return _task(*await worker.described(name))
+
+
+@router.patch("/tasks/{name}", tags=["tasks"])
+async def ask_task(name: Name, body: AskedIn, worker: Worker, store: Asked) -> TaskOut:
+    """Ask another share of strangers, or another coverage, of "none of these"; what the task knows stays."""
+    return _task(*await worker.ask(store, name, body.wanted))
 
 
 @router.delete("/tasks/{name}", status_code=204, tags=["tasks"])

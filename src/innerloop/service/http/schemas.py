@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
+from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.heads import Head
 
@@ -26,6 +27,7 @@ class _First:
 _FIRST = _First()
 # The first error ends a list: an error for each of a million elements takes seconds, and gigabytes.
 _Numbers = Annotated[list[float], _FIRST]
+Share = Annotated[float | None, Field(gt=0, lt=1, allow_inf_nan=False)]
 _Texts = Annotated[list[str], _FIRST]
 
 
@@ -54,21 +56,34 @@ class SourceOut(BaseModel):
     names: bool = Field(description="Whether it learns from names of classes: it is a frozen encoder of texts.")
 
 
-class TaskIn(BaseModel):
+class AskedIn(BaseModel):
+    """What is to be asked of a task's "none of these"; without both it is never answered."""
+
+    model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"coverage": 0.9}]})
+    strangers: Share = Field(None, description="Share of examples of no class that may pass as one.")
+    coverage: Share = Field(None, description="In place of it: share of examples of the classes to be answered.")
+
+    @property
+    def wanted(self) -> Wanted:
+        """The same as the store keeps it."""
+        return Wanted(self.strangers, self.coverage)
+
+    @model_validator(mode="after")
+    def _one(self) -> "AskedIn":
+        if None not in self.wanted:
+            raise ValueError("one threshold cannot hold two shares: give strangers or coverage")
+        return self
+
+
+class TaskIn(AskedIn):
     """A task to make."""
 
     model_config = _STRICT | ConfigDict(
-        json_schema_extra={"examples": [{"name": "intents", "source": "use-multilingual", "reject": 0.05}]}
+        json_schema_extra={"examples": [{"name": "intents", "source": "use-multilingual", "strangers": 0.05}]}
     )
     name: str = Field(pattern=NAME, description="1 to 64 letters, digits, dots, underscores and hyphens.")
     source: str = Field(min_length=1, max_length=200)
-    reject: float | None = Field(
-        None,
-        gt=0,
-        lt=1,
-        allow_inf_nan=False,
-        description='Target false-accept rate of "none of these"; without it every example is of one of the classes.',
-    )
+    reject: Share = Field(None, description="What strangers was called before; it counts where strangers is not given.")
     head: Head | None = Field(
         None,
         description="What is fitted to the rows of a frozen encoder; auto, the usual of texts and pictures: what is "
@@ -83,6 +98,10 @@ class TaskIn(BaseModel):
     classes: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="Classes that an encoder of texts knows by their names, before there is an example."
     )
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(self.reject if self.strangers is None else self.strangers, self.coverage)
 
 
 class ClassesIn(BaseModel):
@@ -108,7 +127,8 @@ class TaskOut(BaseModel):
     version: int = Field(examples=[2])
     created: str = Field(examples=["2026-01-31T09:30:00.000Z"])
     classes: list[ClassOut]
-    reject: float | None
+    reject: float | None = Field(description="The share of strangers that was asked for.")
+    coverage: float | None = Field(None, description="The coverage that was asked for in its place.")
     calibration: dict[str, Any] | None = Field(
         description="Temperature, threshold, coverage and what else was measured; null until it was adapted."
     )
@@ -224,6 +244,7 @@ class PredictionOut(BaseModel):
     accepted: bool
     probabilities: dict[str, float] = Field(description="Most probable first.")
     nearest: list[NeighbourOut] | None = Field(None, description="Where `explain` asks for them, nearest first.")
+    set: list[str] | None = Field(None, description="Where `sets` asks for it: the classes, most probable first.")
 
 
 class PredictionsOut(BaseModel):

@@ -15,6 +15,7 @@ from innerloop.core.errors import InnerloopError, InputError
 from innerloop.encoders.base import content_of
 from innerloop.fewshot import heads
 from innerloop.fewshot.answers import Answer
+from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.sources import Source
@@ -36,11 +37,13 @@ from innerloop.service.http.cache import Cache
 from innerloop.service.http.costs import costs_of
 from innerloop.service.http.daily import Daily
 from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.learning import learned
 from innerloop.service.http.metrics import Metrics
 from innerloop.service.http.recent import Asked, Recent, remove
 from innerloop.service.http.threads import Threads
 from innerloop.service.http.turns import TURN
 from innerloop.service.settings import Settings
+from innerloop.service.store.ask import ask
 from innerloop.service.store.erase import erase, erase_task
 from innerloop.service.store.errors import BusyError, RereadError
 from innerloop.service.store.keys import Keys
@@ -105,7 +108,7 @@ class Service:
         store: Store,
         name: str,
         source: str,
-        reject: float | None,
+        wanted: Wanted,
         head: str | None = None,
         names: Names | None = None,
         descriptions: Mapping[str, str] | None = None,
@@ -116,7 +119,13 @@ class Service:
         known = heads.checked(head, source, offered.head)
         naming = naming_of(offered, names, descriptions, classes, self.limits)
         pin = content_of(offered.encoder)
-        return await self.threads.change(store.create, name, source, offered.kind, reject, known, naming, pin)
+        return await self.threads.change(store.create, name, source, offered.kind, wanted, known, naming, pin)
+
+    async def ask(self, store: Store, name: str, wanted: Wanted) -> tuple[Task, dict[str, int], Measured | None]:
+        """Ask something else of a task's "none of these", as `described` says it then."""
+        task = await self.threads.change(ask, store, name, wanted)
+        self._evaluations.forget(task.id)
+        return await self.described(name)
 
     async def delete(self, store: Store, name: str) -> None:
         """Forget a task."""
@@ -165,8 +174,10 @@ class Service:
             except RereadError:  # another request taught the first pictures: what they decided holds
                 task, source = await _thread(self._task, name)
 
-    async def predict(self, name: str, raw: Sequence[Raw], explain: bool = False) -> tuple[int, list[dict[str, Any]]]:
-        """The version that answered; for each example what feedback calls it, its class, and if asked for, why."""
+    async def predict(
+        self, name: str, raw: Sequence[Raw], explain: bool = False, coverage: float | None = None
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """The version; for each example what feedback calls it, its class, if asked for why, and the set of classes."""
         task, adapted, results = await self._answered(name, raw)
         answers = [answer for _, answer in results]
         ids = [self.recent.put(Asked(task.id, row, example)) for (row, _), example in zip(results, raw, strict=True)]
@@ -174,6 +185,10 @@ class Service:
         self.metrics.predictions.labels("yes").inc(accepted)
         self.metrics.predictions.labels("no").inc(len(answers) - accepted)
         predictions = [{"id": id} | answer.to_json() for id, answer in zip(ids, answers, strict=True)]
+        if coverage is not None:
+            sets = await _thread(adapted.sets, [row for row, _ in results], coverage)
+            for prediction, some in zip(predictions, sets, strict=True):
+                prediction["set"] = some
         if explain:
             pairs = [(row, adapted) for row, _ in results]
             nearest = await self._together(("nearest",), raw, pairs, quality.neighbours)
@@ -205,7 +220,7 @@ class Service:
     async def _answered(self, name: str, raw: Sequence[Raw]) -> tuple[Task, Adapted, list[tuple[np.ndarray, Answer]]]:
         """A task, and the row and the answer of every example."""
         task, source = self._task_now(name) or await _thread(self._task, name)
-        adapted = self._adapted.find((task.id, task.version)) or await _thread(self._adapt, task)
+        adapted = self._adapted.find(task.state) or await _thread(self._adapt, task)
         check_kind(source, raw)
         asked = [(example, adapted) for example in raw]
         answer = functools.partial(work.answered, pixels=self.limits.pixels)
@@ -234,7 +249,7 @@ class Service:
 
     def measured(self, task: Task) -> Measured | None:
         """What was measured of a task that is in memory."""
-        adapted = self._adapted.find((task.id, task.version))
+        adapted = self._adapted.find(task.state)
         return None if adapted is None else adapted.measured()
 
     async def file(self, name: str) -> bytes:
@@ -370,26 +385,14 @@ class Service:
 
     def _adapt(self, task: Task) -> Adapted:
         def make() -> Adapted:
-            source = self._source(task)
-            rows, labels = self.store.support(task)
-            named = self.store.declared(task)
-            if (classes := len({*labels, *named})) < 2:
-                raise HTTPError(
-                    409,
-                    f"task '{task.name}' has {classes} classes, and telling classes apart needs at least 2: "
-                    "teach it examples of another class",
-                )
             start = time.perf_counter()
-            try:
-                # Not in the batcher's threads: a large task would hold up everybody's predictions.
-                adapted = Adapted(source, rows, labels, task.reject, named)
-            except InputError as error:
-                raise HTTPError(409, f"task '{task.name}' cannot be learned: {error}") from error
+            # Not in the batcher's threads: a large task would hold up everybody's predictions.
+            adapted = learned(self.store, task, self._source(task))
             self.metrics.adapting.observe(time.perf_counter() - start)
             self.metrics.adaptations.inc()
             return adapted
 
-        return self._adapted.get((task.id, task.version), make)
+        return self._adapted.get(task.state, make)
 
 
 async def _thread(work: Callable[..., T], *args: Any) -> T:

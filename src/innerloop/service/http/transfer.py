@@ -57,7 +57,7 @@ def give(store: Store, name: str, source: Source) -> bytes:
     """
     task, rows, history = transfer.recorded(store, name)
     try:
-        taught = adapted(source, rows, history, task.reject)
+        taught = adapted(source, rows, history, task.wanted)
     except InputError as error:
         raise HTTPError(409, f"task '{name}' cannot be learned: {error}") from error
     return _content(taught)

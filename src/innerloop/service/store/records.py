@@ -8,9 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.reading import Reading
 from innerloop.service.store.errors import MissingError
+
+State = tuple[int, int, Wanted]
+"""A task by its id, its version, and what is asked of its "none of these"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,18 @@ class Task:
     """What classes are, by their names."""
     pin: str | None = None
     """Hash of the files of its encoder; None: the name of its source says which they are."""
+    coverage: float | None = None
+    """Share of examples of the classes that are to be answered, where it was asked for in place of `reject`."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """What was asked of "none of these"."""
+        return Wanted(self.reject, self.coverage)
+
+    @property
+    def state(self) -> State:
+        """What its answers follow from."""
+        return self.id, self.version, self.wanted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from innerloop.core.errors import InputError
+from innerloop.fewshot.calibrate import NOTHING, Wanted
 from innerloop.fewshot.reading import Reading
 from innerloop.service.limits import Limits
 from innerloop.service.store.answers import Once, T, find, once
@@ -78,7 +79,7 @@ class Store:
         name: str,
         source: str,
         kind: str,
-        reject: float | None,
+        wanted: Wanted | None,
         head: str | None = None,
         naming: Naming | None = None,
         pin: str | None = None,
@@ -92,9 +93,9 @@ class Store:
         def work(c: sqlite3.Connection) -> Task:
             self.check_new(c, name)
             now = _now()
-            values = (name, source, kind, reject, head, now, pin)
-            columns = "name, source, kind, reject, head, created, pin, version"
-            id = c.execute(f"INSERT INTO tasks ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, 0)", values).lastrowid
+            values = (name, source, kind, *(wanted or NOTHING), head, now, pin)
+            columns = "name, source, kind, reject, coverage, head, created, pin, version"
+            id = c.execute(f"INSERT INTO tasks ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", values).lastrowid
             c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL, NULL)", (id, now))
             if naming is not None and id is not None:
                 begin(c, id, naming, now)
@@ -103,11 +104,7 @@ class Store:
         return self.once(work)
 
     def check_new(self, c: sqlite3.Connection, name: str) -> None:
-        """Refuse a name that is taken, and one task too many.
-
-        Raises:
-            ConflictError: It is so.
-        """
+        """Refuse a name that is taken, and one task too many, with a `ConflictError`."""
         if c.execute("SELECT 1 FROM tasks WHERE name = ?", (name,)).fetchone():
             raise ConflictError(f"there is a task '{name}' already: choose another name, or delete that one")
         if c.execute("SELECT tasks FROM totals").fetchone()[0] >= self.limits.tasks:

@@ -112,12 +112,12 @@ def insert(
         # Another task may have come as this file; where an example of it was erased, what stands for the file stays.
         c.execute("INSERT OR IGNORE INTO files VALUES (?, ?)", (digest, content))
         start, source = versions[0].time, taught.source
-        values = (name, source.name, source.kind, taught.reject, start, len(versions), rows.dtype.name)
+        values = (name, source.name, source.kind, *taught.wanted, start, len(versions), rows.dtype.name)
         about = (json.dumps(rows.shape[1:]), json.dumps(source.reading.to_json()), digest, source.head)
         names = (source.names, json.dumps(dict(source.descriptions), ensure_ascii=False), content_of(source.encoder))
         query = (
-            "INSERT INTO tasks (name, source, kind, reject, created, version, dtype, shape, reading, file, head, "
-            "names, descriptions, pin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO tasks (name, source, kind, reject, coverage, created, version, dtype, shape, reading, file, "
+            "head, names, descriptions, pin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         id = c.execute(query, (*values, *about, *names)).lastrowid
         c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL, NULL)", (id, start))

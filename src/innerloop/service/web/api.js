@@ -80,6 +80,7 @@ const of = (name) => `api/tasks/${part(name)}`;
 export const sources = () => call("GET", "api/sources");
 export const tasks = () => call("GET", "api/tasks");
 export const createTask = (json) => call("POST", "api/tasks", { json });
+export const askTask = (name, json) => call("PATCH", of(name), { json });
 export function importTask(file) {
   const form = new FormData();
   form.append("file", file, file.name);
@@ -123,8 +124,8 @@ export function table(name, file) {
   return call("POST", `${of(name)}/table`, { form });
 }
 
-/** Predictions for files, or rows {text} or {features}; `explain`: with the taught examples that are nearest. */
-export const predict = (name, things, explain = false) => ask(name, `predict${explain ? "?explain=true" : ""}`, things);
+/** Predictions for files, or rows {text} or {features}; `query`: "?explain=true" for the taught examples that are nearest. */
+export const predict = (name, things, query = "") => ask(name, `predict${query}`, things);
 
 /** Which n of them to label next, the most telling first, each with its place among them as `index`. */
 export const suggest = (name, things, n) => ask(name, `suggestions?n=${n}`, things);

@@ -5,6 +5,7 @@ import { Message, ago, announce, button, confirm, count, h } from "./dom.js";
 import { Next } from "./next.js";
 import { Quality } from "./quality.js";
 import { Teach } from "./teach.js";
+import { Threshold } from "./threshold.js";
 import { Try } from "./try.js";
 
 const LOOK = 3000;  // milliseconds between two looks
@@ -32,7 +33,7 @@ class View {
     this.error = new Message();
     this.notice = h("div", { class: "notice", role: "status", hidden: true });
     this.facts = h("p", { class: "facts soft" });
-    this.quality = h("p", { class: "soft small" });
+    this.threshold = new Threshold(this);
     this.teach = new Teach(this);
     this.trying = new Try(this);
     this.next = new Next(this);
@@ -46,7 +47,7 @@ class View {
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Tasks"), " /"), h("h1", {}, task.name), this.facts),
         h("div", { class: "buttons" }, this.download, button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the task" }))),
       this.error.element, this.notice,
-      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.quality, this.next.element), this.measuring.element, this.history));
+      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.next.element), this.measuring.element, this.history));
   }
 
   get version() {
@@ -62,7 +63,7 @@ class View {
     const examples = task.classes.reduce((sum, c) => sum + c.examples, 0);
     this.facts.textContent = [`Starts from ${task.source}`, count(task.classes.length, "class", "classes"), count(examples, "example"), `version ${task.version}`].join(" · ");
     this.download.hidden = task.classes.length < 2;
-    this.quality.textContent = measured(task);
+    this.threshold.update(task);
     this.trying.update(task);
     this.next.update(task);
     this.showVersions();
@@ -84,7 +85,9 @@ class View {
     const known = this.version;
     try {
       const task = await api.task(this.name);
-      if (this.version !== known || task.version === known) return;
+      if (this.version !== known) return;
+      this.threshold.update(task);  // another threshold is no other version
+      if (task.version === known) return;
       await this.show(task);
       this.say(`Changed elsewhere: this is version ${task.version} now.`);
     } catch (problem) {
@@ -160,16 +163,3 @@ class View {
 }
 
 const sizes = ({ classes, examples }) => (classes ? `${count(classes, "class", "classes")}, ${count(examples, "example")}` : "empty");
-
-function measured({ reject, calibration, head, names }) {
-  const why = head?.reason ? `How it tells the classes apart: ${head.reason}. ` : "";
-  const named = names?.reason ? `${names.reason[0].toUpperCase()}${names.reason.slice(1)}. ` : "";
-  return why + named + rejection({ reject, calibration });
-}
-
-function rejection({ reject, calibration }) {
-  if (!reject || !calibration || calibration.coverage === null || calibration.coverage === undefined) return "";
-  const ends = calibration.false_accepts?.map((share) => (100 * share).toFixed(1)).join(" to ");
-  return `“None of these” is set to let ${Math.round(100 * (calibration.target ?? reject))}% of strangers through${ends ? ` (95% interval ${ends}%)` : ""}; `
-    + `${Math.round(100 * calibration.coverage)}% of what does belong is then recognised (${calibration.source === "meta-validation" ? "measured on other tasks, when it was trained" : "measured on your examples, each held out in turn"}).`;
-}

@@ -79,10 +79,14 @@ function newTask(sources, taken, open) {
       h("input", { type: "radio", name: "source", value: source.name, required: true }),
       h("span", {}, h("strong", {}, source.name), h("span", { class: "soft small" }, source.about ?? "")))))));
   const reject = h("input", { type: "checkbox", id: "reject" });
-  const rate = h("input", { type: "number", id: "rate", min: 1, max: 50, step: 1, value: 5, "aria-describedby": "rate-help" });
+  const rate = h("input", { type: "number", id: "rate", min: 1, max: 99, step: 1, value: 5, "aria-label": "Percent", "aria-describedby": "rate-help" });
+  const side = h("select", { id: "side" },
+    h("option", { value: "strangers" }, "strangers let through, at most"), h("option", { value: "coverage" }, "answers to what belongs, at least"));
   const rejecting = h("div", { class: "field", hidden: true },
-    h("div", { class: "inline" }, h("label", { for: "rate" }, "Wrongly accept at most"), rate, h("span", {}, "%")),
-    h("p", { class: "help", id: "rate-help" }, "Of the things that belong to no class. It takes three classes, with two examples each, to measure."));
+    h("label", { for: "side" }, "What it holds to"), side,
+    h("div", { class: "inline" }, rate, h("span", {}, "%")),
+    h("p", { class: "help", id: "rate-help" }, "Strangers are things that belong to no class. Once the task has two examples of its classes, its page says both shares, and you can change your mind there."));
+  side.addEventListener("change", () => { rate.value = side.value === "coverage" ? 90 : 5; });
   reject.addEventListener("change", () => { rejecting.hidden = !reject.checked; });
   const head = h("select", { id: "head", "aria-describedby": "head-help" },
     ["", "centroid", "ridge", "linear"].map((value) => h("option", { value }, value || "chosen by your examples")));
@@ -115,7 +119,7 @@ function newTask(sources, taken, open) {
           ...(head.value && !fitting.hidden ? { head: head.value } : {}),
           ...(names.value && !naming.hidden ? { names: names.value } : {}),
           ...(known().length && !naming.hidden ? { classes: known() } : {}),
-          ...(reject.checked ? { reject: Number(rate.value) / 100 } : {}),
+          ...(reject.checked ? { [side.value]: Number(rate.value) / 100 } : {}),
         });
         announce(`Made ${task.name}`);
         location.hash = `#/tasks/${encodeURIComponent(task.name)}`;

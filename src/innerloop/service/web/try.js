@@ -6,6 +6,7 @@ import { Intake, picture, requests } from "./intake.js";
 
 const BARS = 5;
 const PICKS = 8;
+const SURE = 0.9;
 
 /** The trying half of a task's page. */
 export class Try {
@@ -39,7 +40,7 @@ export class Try {
     const missing = 2 - task.classes.length;
     this.waiting.textContent = missing > 0
       ? `It can answer as soon as it knows two classes: teach it ${missing === 2 ? "two" : "one more"}.`
-      : task.reject ? "It says “none of these” when nothing is near." : "It picks one of the classes, always.";
+      : task.reject || task.coverage ? "It says “none of these” when nothing is near." : "It picks one of the classes, always.";
     this.form.hidden = missing > 0;
     this.mark();
   }
@@ -124,7 +125,7 @@ export class Answer {
       h("div", { class: "saying" },
         h("p", { class: named ? "verdict" : "verdict none" }, named ? prediction.class : "None of these",
           h("span", { class: "soft small" }, named ? percent(prediction.probabilities[prediction.class]) : `nearest: ${this.ranked[0]?.[0] ?? "–"}`)),
-        named ? null : h("p", { class: "soft small" }, "If it were one of them:"), this.bars(), this.why(), this.fix, this.error.element));
+        named ? this.bars() : this.otherwise(), this.why(), this.fix, this.error.element));
     this.offer();
   }
 
@@ -139,6 +140,11 @@ export class Answer {
       rest > 0 ? h("li", { class: "soft small" }, `and ${count(rest, "class", "classes")} less likely`) : null);
   }
 
+  /** Bars say how likely each class is of those there are, so they are no answer where it is none of them. */
+  otherwise() {
+    return h("details", { class: "why" }, h("summary", {}, "If it had to be one of them"), this.bars());
+  }
+
   /** The taught examples that are nearest, asked for when somebody wants to know. */
   why() {
     const place = h("div", {});
@@ -147,8 +153,9 @@ export class Answer {
       if (!details.open || place.childElementCount) return;
       place.replaceChildren(h("p", { class: "soft small" }, "Looking…"));
       try {
-        const { predictions } = await api.predict(this.view.name, [sent(this.thing)], true);
+        const { predictions } = await api.predict(this.view.name, [sent(this.thing)], "?explain=true");
         place.replaceChildren(
+          await this.set(),
           h("p", { class: "soft small" }, "The most similar examples it was taught, most similar first:"),
           h("ol", { class: "near" }, predictions[0].nearest.map(neighbour)));
       } catch (problem) {
@@ -156,6 +163,19 @@ export class Answer {
       }
     });
     return details;
+  }
+
+  /** The fewest classes that hold the right one nine times in ten. */
+  async set() {
+    try {
+      const { predictions } = await api.predict(this.view.name, [sent(this.thing)], `?sets=${SURE}`);
+      const { set } = predictions[0];
+      return h("p", { class: "small" }, set.length === 1 ? `Nine times in ten it is this alone, if it is one of the classes: ${set[0]}.`
+        : `Nine times in ten it is one of these, if it is one of the classes: ${set.join(", ")}.`);
+    } catch (problem) {
+      if (problem.status !== 409) throw problem;
+      return "";  // too few examples to promise anything
+    }
   }
 
   offer() {
