@@ -28,6 +28,7 @@ from benchmarks import machine
 from benchmarks.heads import banking77, clinc150
 from innerloop.core.interval import SHARES, interval
 from innerloop.evaluate.calibration import auroc
+from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
 from innerloop.fewshot.sources import source
 from innerloop.tasks.cache import data_folder
@@ -35,6 +36,8 @@ from innerloop.tasks.npz import load
 
 PLACE = Path(__file__).with_name("strangers.json")
 DRAWS = 5
+NAMES: Names = "off"
+"""What a task says with names of classes is another question, see `benchmarks/names.py`."""
 TEXTS = (("clinc150", 5, 5), ("clinc150", 30, 8), ("clinc150", 50, 10), ("clinc150", 150, 10))
 TEXTS += (("banking77", 10, 5), ("banking77", 77, 10))
 PHOTOGRAPHS = ((3, 8), (5, 8), (10, 8), (30, 8), (77, 8))
@@ -104,7 +107,7 @@ def refusals(data: Data, ways: int, shots: int) -> dict[str, Any]:
     for seed in range(DRAWS):
         x, y, queries, _, strangers = data.drawn(ways, shots, seed)
         begin = time.process_time()
-        classifier = FewShotClassifier.load(data.source, reject=0.05).fit(Rows(x), y)
+        classifier = FewShotClassifier.load(data.source, reject=0.05, names=NAMES).fit(Rows(x), y)
         seconds = time.process_time() - begin
         task = classifier.task
         inside, outside = (task.scores(rows, task.logits(rows)) for rows in (queries, strangers))
@@ -128,7 +131,7 @@ def sets(data: Data, ways: int, shots: int) -> dict[str, Any]:
     found: dict[str, list[float]] = {}
     for seed in range(DRAWS):
         x, y, queries, truth, _ = data.drawn(ways, shots, seed)
-        classifier = FewShotClassifier(data.source or None).fit(Rows(x), y)
+        classifier = FewShotClassifier(data.source or None, names=NAMES).fit(Rows(x), y)
         answers = classifier.predict_sets(Rows(queries), 0.9)
         held = np.mean([label in some for label, some in zip(truth.tolist(), answers, strict=True)])
         p = classifier.predict_proba(Rows(queries))
