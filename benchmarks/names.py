@@ -2,8 +2,8 @@
 
 BANKING77, 77 classes, and CLINC150, 150 classes: 0, 1, 2, 5 and 10 examples each of their training sentences, with
 names and without, head `auto`, on their whole official tests; then classes that are called "class 1", "class 2", ...
-Five draws; nothing is chosen by a test sentence. `--weights` shows what a name should count as, on training sentences
-held out.
+Five draws; nothing is chosen by a test sentence. `--weights` shows what the constants rest on: what a name should count
+as, when names cost, and the temperature of single examples, on training sentences held out.
 
 What comes out is kept in `names.json`; `docs/guide/encoders.md` tells it.
 """
@@ -23,6 +23,7 @@ from benchmarks.heads import DRAWS, banking77, clinc150, draw
 from innerloop.core.dry_run import support
 from innerloop.core.interval import SHARES, difference, interval
 from innerloop.core.learner import Learner
+from innerloop.evaluate.calibration import expected_calibration_error, fit_temperature
 from innerloop.fewshot import class_names, heads
 from innerloop.fewshot.class_names import Named, Names, Support
 from innerloop.fewshot.sources import source
@@ -105,11 +106,71 @@ def compare(data: Sentences) -> dict[str, Any]:
     return results
 
 
-def weights(data: Sentences) -> None:
-    """What a name should count as: heads with fixed hyper-parameters, on training sentences held out."""
+def held_out(data: Sentences) -> Sentences:
+    """The data with training sentences in place of its test."""
     order = torch.randperm(len(data.x), generator=torch.Generator().manual_seed(5))
-    held, rest = order[:_HELD_OUT], order[_HELD_OUT:].sort().values
-    data = replace_test(data, rest, held)
+    asked, taught = order[:_HELD_OUT], order[_HELD_OUT:].sort().values
+    return data._replace(x=data.x[taught], y=data.y[taught], asked=data.x[asked], truth=data.y[asked])
+
+
+def some(data: Sentences, ways: int, seed: int) -> Sentences:
+    """So many of its classes."""
+    chosen = torch.randperm(len(data.classes), generator=torch.Generator().manual_seed(seed))[:ways].sort().values
+    taught, asked = (torch.isin(labels, chosen) for labels in (data.y, data.truth))
+    classes = [data.classes[i] for i in chosen]
+    return data._replace(
+        classes=classes,
+        named=Named(tuple(classes), data.named.rows[chosen]),
+        x=data.x[taught],
+        y=torch.searchsorted(chosen, data.y[taught]),
+        asked=data.asked[asked],
+        truth=torch.searchsorted(chosen, data.truth[asked]),
+    )
+
+
+def wrong(data: Sentences) -> None:
+    """What names cost of which some stand at wrong classes: one example each, centroids, on training sentences."""
+    for ways in (5, 20, len(data.classes)):
+        for share in (0.0, 0.2, 0.4, 0.6, 1.0):
+            found, gain = [], []
+            for seed in range(6):
+                part = some(data, ways, seed)
+                g = torch.Generator().manual_seed(seed)
+                moved, rows = torch.randperm(ways, generator=g)[round(share * ways) :], part.named.rows.clone()
+                rows[moved] = rows[moved.roll(1)]
+                places = draw(part.y, 1, seed)
+                plain = Support(part.x[places], part.y[places])
+                named, use = class_names.joined("on", *plain[:2], part.classes, Named(tuple(part.classes), rows))
+                learner = NearestCentroid(distance="cosine")
+                gain.append(accuracy(learner, named, part) - accuracy(learner, plain, part))
+                found.append(use.found / use.examples)
+            print(
+                f"{ways} classes, {100 * share:.0f}% of names right: {100 * sum(found) / 6:.1f}% of examples find "
+                f"their class by names alone, which add {100 * sum(gain) / 6:.1f} points",
+                flush=True,
+            )
+
+
+def temperatures(data: Sentences) -> None:
+    """The temperature of `linear` on single examples with names, fitted on training sentences held out."""
+    for ways in (3, 5, 20, len(data.classes)):
+        logits, labels = [], []
+        for seed in range(8):
+            part = some(data, ways, seed)
+            places = draw(part.y, 1, seed)
+            given, _ = class_names.joined("on", part.x[places], part.y[places], part.classes, part.named)
+            learner = LogisticRegression()
+            adapted = learner.adapt({}, support(given.x, given.y, ways))
+            logits.append(learner.predict({}, adapted, part.asked).double())
+            labels.append(part.truth)
+        z, y = torch.cat(logits), torch.cat(labels)
+        best = torch.softmax(z / 0.33, 1).max(1)
+        error = expected_calibration_error(best.values, best.indices == y)
+        print(f"{ways} classes: temperature {fit_temperature(z, y):.2f}, error at 0.33 {100 * error:.1f}%", flush=True)
+
+
+def weights(data: Sentences) -> None:
+    """What a name should count as: heads with fixed hyper-parameters, on training sentences."""
     learners: dict[str, Learner] = {
         "centroid": NearestCentroid(distance="cosine"),
         "ridge": RidgeDiscriminant(),
@@ -129,15 +190,10 @@ def weights(data: Sentences) -> None:
             print(f"{shots} examples, a name counts as {weight}: {shares}", flush=True)
 
 
-def replace_test(data: Sentences, taught: Tensor, asked: Tensor) -> Sentences:
-    """The data with training sentences in place of its test."""
-    return data._replace(x=data.x[taught], y=data.y[taught], asked=data.x[asked], truth=data.y[asked])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("encoders", nargs="+", help="encoders of texts")
-    parser.add_argument("--weights", action="store_true", help="compare what a name counts as; nothing is kept")
+    parser.add_argument("--weights", action="store_true", help="on what the constants rest; nothing is kept")
     options = parser.parse_args()
     torch.set_num_threads(1)
     kept = json.loads(PLACE.read_text()) if PLACE.exists() else {}
@@ -147,7 +203,8 @@ def main() -> None:
             print(name, dataset, flush=True)
             data = encoded(name, dataset)
             if options.weights:
-                weights(data)
+                for work in (weights, wrong, temperatures):
+                    work(held_out(data))
             else:
                 about[dataset] = compare(data)
         if not options.weights:

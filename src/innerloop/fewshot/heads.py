@@ -32,7 +32,8 @@ _DECAYS = (0.3, 1.0, 0.1, 3.0, 0.03)
 """Likewise of the ridge, around what d / 2 examples weigh; see `RidgeDiscriminant.decay`."""
 _SINGLE = Calibration(temperature=0.33, source="meta-validation")
 """Calibration of logistic regression on single examples with a name beside each: fitted on training sentences of
-BANKING77 and CLINC150, both encoders of texts. The error is 1 to 4% for 3 to 20 classes, 4 to 10% for 77 and 150."""
+BANKING77 and CLINC150 (`python -m benchmarks.names --weights`). The error is 1 to 4% for 3 to 20 classes, 4 to 13% for
+77 and 150."""
 _ENOUGH = 500
 """Held-out examples that a choice is made by: a share of them is known to 2 points."""
 _WIDEST = 4096
