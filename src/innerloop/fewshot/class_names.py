@@ -31,9 +31,9 @@ WEIGHT = 2
 """Examples that a name counts as. Of 1, 2, 3 and 5 it was the best for logistic regression on held-out training
 sentences of BANKING77 and CLINC150, and level with 1 for other heads (`python -m benchmarks.names --weights`)."""
 _SAY_MUCH = 0.3
-"""Share of examples, beyond what chance gives, that must find their class by names alone. BANKING77's names reach 0.4 to
-0.5 of 77 classes and more of fewer, those that say nothing 0. Names that stand at wrong classes cost accuracy up to 0.35
-of 77 classes and 0.7 of 5 (there as well), which only a second example of a class tells."""
+"""Share of examples, beyond what chance gives, that must find their class by names alone. BANKING77's names reach 0.4
+to 0.5 of 77 classes and more of fewer, those that say nothing 0. Names that stand at wrong classes cost accuracy up to
+0.35 of 77 classes and 0.7 of 5 (there as well), which only a second example of a class tells."""
 _LONGEST = 2_000
 """Characters of a description."""
 
