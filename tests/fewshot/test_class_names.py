@@ -107,7 +107,7 @@ def test_names_that_found_their_class_are_left_out_where_held_out_examples_say_t
 def test_classes_are_learned_from_names_alone_and_then_from_examples(tmp_path):
     classifier = FewShotClassifier(source(), descriptions={"refund": "money back"}).fit_names(TOPICS)
     assert classifier.predict(["delivery", "some money"]).tolist() == ["delivery time", "refund"]
-    assert classifier.examples_ == dict.fromkeys(TOPICS, 0)
+    assert classifier.examples_ == dict.fromkeys(TOPICS, 0) and classifier.n_features_in_ == WIDTH
     assert "6 classes have no example" in classifier.show()["names"]["reason"]
     assert classifier.explain(["delivery"]) == [[]]
     assert {one.index for one in suggest(classifier, ["delivery", "refund money", "w1 w2"], 1)} <= {0, 1, 2}

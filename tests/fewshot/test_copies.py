@@ -53,7 +53,7 @@ def examples(name):
         return VECTORS
     if name == "run":
         return np.random.default_rng(0).uniform(size=(6, 1, 8, 8)).astype(np.float32)
-    if name in ("use-multilingual", "minilm"):
+    if name in ("use-multilingual", "minilm", "wordllama"):
         return TEXTS
     pixels = np.random.default_rng(0).integers(0, 255, (6, 30, 30), dtype=np.uint8)
     return [Image.fromarray(picture) for picture in pixels]

@@ -79,7 +79,7 @@ def adapt(
     # After loading, which says more about a file that is damaged; before the examples, which may be many.
     if files.is_file(Path(source)):
         raise InputError(f"{source} was adapted before: `innerloop add {source} {data}` teaches it more")
-    raw, labels = ([], []) if data is None else examples.labelled(data, classifier.kind, table)
+    raw, labels = ([], []) if data is None else examples.labelled(data, classifier.kind, table, classes)
     # Loading is paid once a process, reading depends on the disk: neither is what teaching costs.
     start = time.perf_counter()
     if classes:

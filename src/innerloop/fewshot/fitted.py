@@ -38,7 +38,7 @@ class Fitted(scikit.Estimator):
     @property
     def n_features_in_(self) -> int:
         """Numbers in an example, after `fit`."""
-        return self._attribute("n_features_in_").rows[0].numel()
+        return self._attribute("n_features_in_").rows.shape[1:].numel()
 
     @property
     def feature_names_in_(self) -> np.ndarray:
