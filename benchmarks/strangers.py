@@ -156,6 +156,7 @@ def main() -> None:
     torch.set_num_threads(1)
     kept = {"date": date.today().isoformat(), "machine": machine.describe(), "draws": DRAWS}
     makers: dict[str, Callable[[], Data]] = {"tiny-imagenet": photographs, "digits": digits}
+    made: dict[str, Data] = {}
     for name in names:
         made = {dataset: texts(dataset, name) for dataset in ("clinc150", "banking77")}
         for dataset, ways, shots in TEXTS:

@@ -55,7 +55,7 @@ BADLY = [
     ["export", "t.fewshot", "--out", LONG + ".pt2"],
     ["train", "protonet", "--data", LONG],
     ["train", "protonet", "--data", LATIN],
-    ["train", "protonet", "--data", "digits", "--out", LONG],
+    ["train", "protonet", "--data", "digits", "--ways", "3", "--out", LONG],
     ["test", LONG],
     ["compare", "\udce9", LONG],
     ["audit", LONG],

@@ -86,7 +86,7 @@ def _show(entry: dict[str, Any], common: Common) -> None:
     if "set" in entry:
         doubt = "" if entry["accepted"] else " (if it must be)"
         print(f"{'':<{width}}  one of: {', '.join(map(printable, entry['set']))}{doubt}")
-    if "nearest" in entry:
+    if entry.get("nearest"):  # of a task that knows names alone there is none
         print(f"{'':<{width}}  nearest: {', '.join(map(_near, entry['nearest']))}")
 
 
