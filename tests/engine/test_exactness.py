@@ -122,6 +122,7 @@ def test_a_run_goes_on_with_the_plan_that_is_asked_for(tmp_path, monkeypatch):
 
 
 def test_what_was_chosen_is_kept_while_nothing_else_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("innerloop.engine.choose._BRIEF", 0.0)  # what is chosen for a few steps is for those alone
     trained("auto", TASKS, tmp_path, steps=2)
     monkeypatch.setattr("innerloop.engine.train.choose", None)
     trained("auto", TASKS, tmp_path, steps=3)
