@@ -125,6 +125,20 @@ def test_what_takes_long_goes_on_and_holds_nobody(tmp_path, monkeypatch):
         assert answer.status_code == 200 and len(computed) == 1
 
 
+def test_it_is_kept_over_a_restart_with_what_was_asked(tmp_path, monkeypatch):
+    with serving(tmp_path) as client:
+        taught(client)
+        first = client.get("/api/tasks/t/evaluation").json()
+    monkeypatch.setattr(Adapted, "evaluation", lambda *args: pytest.fail("it was computed before"))
+    with serving(tmp_path) as client:
+        assert client.get("/api/tasks/t/evaluation").json() == first
+    monkeypatch.undo()
+    with serving(tmp_path) as client:
+        client.patch("/api/tasks/t", json={"strangers": 0.1}).raise_for_status()
+        asked = client.get("/api/tasks/t/evaluation").json()
+        assert asked["reject"] == 0.1 and asked["version"] == first["version"] and asked["previous"] is None
+
+
 def test_an_erased_example_is_in_no_evaluation(tmp_path):
     with serving(tmp_path) as client:
         taught(client)

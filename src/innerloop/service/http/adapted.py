@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import json
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -347,16 +346,15 @@ class Adapted:
         return most_telling(self._classifier.task, rows, torch.tensor(probabilities, dtype=torch.float64), n)
 
     def evaluation(self, name: str, progress: Progress) -> dict[str, Any]:
-        """How good it is by cross-validation on its own examples, in plain JSON, with the bytes that it takes.
+        """How good it is by cross-validation on its own examples, in plain JSON.
 
         Raises:
             HTTPError: It has too few examples.
         """
         try:
-            content = cross_validate(self._classifier, name=name, progress=progress).to_json()
+            return cross_validate(self._classifier, name=name, progress=progress).to_json()
         except InputError as error:
             raise HTTPError(409, str(error)) from error
-        return content | {"bytes": len(json.dumps(content))}
 
     def measured(self) -> Measured:
         """What is known about its probabilities, its threshold, its head and its names."""

@@ -315,7 +315,7 @@ class EvaluationOut(BaseModel):
     method: str = Field(examples=["5-fold cross-validation on 40 of its own examples"])
     folds: int | None
     accuracy: ShareOut = Field(description='Share that is named correctly; an answer "none of these" is not.')
-    previous: PreviousOut | None = Field(description="The version before that was evaluated last, in this worker.")
+    previous: PreviousOut | None = Field(description="The version before that was evaluated last.")
     classes: dict[str, ClassScoreOut]
     macro: ClassScoreOut
     weighted: ClassScoreOut

@@ -89,7 +89,7 @@ class Service:
         self.recent = Recent(self.limits, shared)
         # By id and version: what another worker changes has another key, so nobody need be told.
         self._adapted: Cache[Adapted] = Cache(self.limits.adapted, self.limits.adapted_mb * 1e6, lambda a: a.size)
-        self._evaluations = quality.Evaluations(self.limits.seconds)
+        self._evaluations = quality.Evaluations(self.store, self.limits.seconds)
         self._turn: dict[str, tuple[Task, Source]] = {}
         for name in filter(is_file, settings.sources):
             transfer.serve(self.store, self.sources, name, settings.allow)
@@ -123,8 +123,7 @@ class Service:
 
     async def ask(self, store: Store, name: str, wanted: Wanted) -> tuple[Task, dict[str, int], Measured | None]:
         """Ask something else of a task's "none of these", as `described` says it then."""
-        task = await self.threads.change(ask, store, name, wanted)
-        self._evaluations.forget(task.id)
+        await self.threads.change(ask, store, name, wanted)
         return await self.described(name)
 
     async def delete(self, store: Store, name: str) -> None:
@@ -211,11 +210,14 @@ class Service:
     async def evaluation(self, name: str) -> dict[str, Any]:
         """How good a task is, by cross-validation on its own examples; wrong answers with their examples."""
         task, _ = await _thread(self._task, name)
-        result = await self._evaluations.of(task, await _thread(self._adapt, task))
+        result, previous = await self.threads.read(self._evaluations.kept, task)
+        if result is None:
+            result = await self._evaluations.computed(task, await _thread(self._adapt, task))
+        about = {"task": task.name, "version": task.version, "source": task.source, "previous": previous}
         wanted = [(error["truth"], error["number"]) for error in result["errors"]]
         known = await self.threads.read(numbered, self.store, task, wanted)
         errors = zip(result["errors"], wanted, strict=True)
-        return result | {"errors": [error | quality.stored(name, known.get(key, {})) for error, key in errors]}
+        return result | about | {"errors": [error | quality.stored(name, known.get(key, {})) for error, key in errors]}
 
     async def _answered(self, name: str, raw: Sequence[Raw]) -> tuple[Task, Adapted, list[tuple[np.ndarray, Answer]]]:
         """A task, and the row and the answer of every example."""
@@ -271,7 +273,6 @@ class Service:
     def _forget(self, task: int) -> None:
         """Let what is in memory of a task go, by its id."""
         self._adapted.forget(lambda key, _: isinstance(key, tuple) and key[0] == task)
-        self._evaluations.forget(task)
 
     async def _measured(self, task: Task, classes: dict[str, int]) -> Measured | None:
         if len(classes) > 1:

@@ -3,6 +3,7 @@
 import sqlite3
 
 from innerloop.service.store.errors import MissingError
+from innerloop.service.store.evaluations import forget
 from innerloop.service.store.records import Change, Done, Task, delete_task
 from innerloop.service.store.store import Store
 from innerloop.service.store.undo import pointers
@@ -41,6 +42,7 @@ def erase(store: Store, name: str, example: int, expected: int | None = None, ba
             raise MissingError(f"task '{name}' has no example {example}, nor had any version of it")
         # Its memberships go with it, so that the counts below are of what is left.
         c.execute("DELETE FROM examples WHERE id = ?", (example,))
+        forget(c, task.id)  # they were asked about it
         for label, since, until in spans:
             c.execute(_FEWER, (task.id, since, until))
             c.execute(_WITHOUT, (task.id, since, until, label, label))

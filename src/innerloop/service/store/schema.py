@@ -1,6 +1,6 @@
 """The tables of a store, and what makes those of an earlier release the ones of today."""
 
-SCHEMA = 6
+SCHEMA = 7
 """SQLite's user version of our files."""
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 # As version 2 had them: a new store goes the way that old ones went, so that both end with the same tables.
@@ -103,14 +103,21 @@ _FROM_4 = (
 )
 # NULL in older rows, whose thresholds were set by a share of strangers alone.
 _FROM_5 = ("ALTER TABLE tasks ADD COLUMN coverage REAL",)
+_FROM_6 = (
+    # `wanted` is what was asked of "none of these": another question has another answer.
+    "CREATE TABLE evaluations (task INTEGER NOT NULL REFERENCES tasks (id) ON DELETE CASCADE, "
+    "version INTEGER NOT NULL, wanted TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (task, version)) "
+    "STRICT, WITHOUT ROWID",
+)
 # Run in one transaction, statement by statement: a script would commit first.
-_UP = _FROM_2 + _FROM_3 + _FROM_4 + _FROM_5
+_UP = _FROM_2 + _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6
 STEPS_UP = (
     tuple(_TABLES.strip().rstrip(";").split(";\n")) + _UP,
     _FROM_1 + _UP,
     _UP,
-    _FROM_3 + _FROM_4 + _FROM_5,
-    _FROM_4 + _FROM_5,
-    _FROM_5,
+    _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6,
+    _FROM_4 + _FROM_5 + _FROM_6,
+    _FROM_5 + _FROM_6,
+    _FROM_6,
 )
 """What makes a store of each earlier version one of today; 0 is an empty file."""
