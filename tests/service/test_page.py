@@ -362,6 +362,18 @@ def test_sentences_are_taught_and_answered(page, address, tmp_path):
         page.get_by_label("Sentences of this class").fill(lines)
         page.get_by_role("button", name="Teach", exact=True).first.click()
         page.get_by_role("heading", name=label, level=3, exact=True).wait_for()
+    # Two columns may be that of the classes: it is read without them, and asks.
+    (tmp_path / "unclear.csv").write_text(
+        "no;question;topic;part\n1;you sent it twice;delivery;x\n2;it came twice;delivery;x\n"
+    )
+    chooser(page).set_input_files(tmp_path / "unclear.csv")
+    page.locator(".composer").first.get_by_label("Column with the classes").fill("topic")
+    page.locator(".composer").first.get_by_label("Column with the sentences").fill("question")
+    page.locator(".composer").first.get_by_role("button", name="Read it so").click()
+    page.get_by_text("delivery (2)").wait_for()
+    assert page.locator(".composer").first.locator(".pending li").count() == 2
+    for _ in range(2):
+        page.locator(".composer").first.locator(".pending button").first.click()
     chooser(page).set_input_files(tmp_path / "more.csv")
     page.get_by_text("refund (1), delivery (3)").wait_for()
     page.get_by_role("button", name="Teach", exact=True).first.click()

@@ -117,10 +117,11 @@ export function teach(name, things, labels) {
   return call("POST", `${of(name)}/examples`, { form });
 }
 
-/** What is in a table, read as the command line reads it. */
-export function table(name, file) {
+/** What is in a table, read as the command line reads it; `options`: text_column, label_column, encoding. */
+export function table(name, file, options = {}) {
   const form = new FormData();
   form.append("file", file, file.name);
+  for (const [option, value] of Object.entries(options)) if (value) form.append(option, value);
   return call("POST", `${of(name)}/table`, { form });
 }
 

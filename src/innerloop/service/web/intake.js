@@ -6,6 +6,11 @@ const HINT = {
   texts: "One sentence a line",
   features: "One example a line, numbers with commas between them",
 };
+const HOW = {
+  text_column: "Column with the sentences",
+  label_column: "Column with the classes",
+  encoding: "Encoding, such as shift_jis",
+};
 const LINES = ".txt,.csv,.tsv,.json,.jsonl,.ndjson,.xlsx,.parquet,text/plain,text/csv";
 
 // Browsers open the chooser with the space bar only, and take Enter as sending the form.
@@ -23,6 +28,7 @@ export class Intake {
     this.changed = changed;
     this.pending = [];
     this.note = h("p", { class: "help", role: "status" });
+    this.reading = h("div", { class: "reading", hidden: true });
     this.list = h("ul", { class: "pending", "aria-label": "Chosen, not sent yet" });
     this.element = kind === "pictures" ? this.pictures(label, folders) : this.lines(label, rows);
     dropping(this.element, (files, skipped) => this.take(files, skipped));
@@ -41,6 +47,7 @@ export class Intake {
 
   /** Forgets those that were sent, and keeps what has been added or typed since. */
   sent(things) {
+    this.reading.hidden = true;
     this.pending = this.pending.filter((thing) => !things.includes(thing));
     const typed = things.filter((thing) => thing.typed).map((thing) => thing.name);
     if (typed.length) {
@@ -88,18 +95,20 @@ export class Intake {
     return h("div", { class: "intake" },
       h("label", { for: id, class: "label" }, label), this.area,
       h("label", { class: "link" }, input, h("span", {}, "Take them from a file (lines, CSV, Excel, JSON, Parquet)")),
-      this.note, this.list);
+      this.note, this.reading, this.list);
   }
 
   async take(things, skipped = 0) {
     const notices = [];
+    this.reading.hidden = true;
     if (this.kind === "pictures") this.pending.push(...things);
     else {
       for (const thing of things) {
         try {
-          this.pending.push(...await fromNumbers(this.kind, thing.file) ?? await this.fromTable(thing.file, notices));
+          this.pending.push(...await fromNumbers(this.kind, thing.file) ?? await this.fromTable(thing, notices));
         } catch (error) {
           this.note.textContent = error.message.includes(thing.name) ? error.message : `${thing.name}: ${error.message}`;
+          if (error.status === 422) this.askHow(thing, true);
           return;
         }
       }
@@ -109,11 +118,26 @@ export class Intake {
     this.changed();
   }
 
-  async fromTable(file, notices) {
-    const table = await this.table(file);
+  /** Lets a person say how a file is read: what it holds can't always be told from its columns. */
+  askHow(thing, open) {
+    const fields = Object.entries(HOW).map(([option, label]) => [option, h("input", { id: unique(option), autocomplete: "off", spellcheck: "false", value: thing.how?.[option] ?? "" }), label]);
+    const again = () => {
+      this.pending = this.pending.filter((other) => other.from !== thing.file);
+      return this.take([{ ...thing, how: Object.fromEntries(fields.map(([option, input]) => [option, input.value.trim()])) }]);
+    };
+    this.reading.replaceChildren(h("details", { open },
+      h("summary", { class: "small" }, `Read ${thing.name} otherwise`),
+      ...fields.map(([, input, label]) => h("div", { class: "field" }, h("label", { for: input.id }, label), input)),
+      button("Read it so", again)));
+    this.reading.hidden = false;
+  }
+
+  async fromTable({ file, how }, notices) {
+    const table = await this.table(file, how);
     notices.push(...table.notices);
+    this.askHow({ file, how, name: file.name }, table.notices.length > 0);
     return table.examples.map(({ text, features, label }) => ({
-      ...(features ? { features } : { text }), label, name: text ?? features.join(", "),
+      ...(features ? { features } : { text }), label, from: file, name: text ?? features.join(", "),
     }));
   }
 

@@ -13,7 +13,7 @@ export class Next {
     this.view = view;
     this.error = new Message();
     const words = { pictures: "Choose pictures without labels", texts: "Sentences without labels", features: "Examples without labels" };
-    this.intake = new Intake(view.kind, words[view.kind], () => this.error.clear(), { table: (file) => api.table(view.name, file) });
+    this.intake = new Intake(view.kind, words[view.kind], () => this.error.clear(), { table: (file, options) => api.table(view.name, file, options) });
     this.choose = h("button", { class: "primary" }, `Pick ${ASKED} of them`);
     this.form = h("form", { onsubmit: async (event) => {
       event.preventDefault();

@@ -36,7 +36,7 @@ function composer(view, fixed) {
     error.clear();
     announceCount();
     if (atOnce && !intake.empty) form.requestSubmit();
-  }, { folders: naming, table: (file) => api.table(view.name, file) });
+  }, { folders: naming, table: (file, options) => api.table(view.name, file, options) });
   const folders = h("p", { class: "help" });
   const form = h("form", { class: "composer", onsubmit: async (event) => {
     event.preventDefault();

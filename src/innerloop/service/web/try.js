@@ -23,7 +23,7 @@ export class Try {
     this.intake = new Intake(view.kind, words[view.kind], () => {
       this.error.clear();
       if (view.kind === "pictures" && !this.intake.empty) this.form.requestSubmit();
-    }, { table: (file) => api.table(view.name, file) });
+    }, { table: (file, options) => api.table(view.name, file, options) });
     this.form = h("form", { onsubmit: async (event) => {
       event.preventDefault();
       await busy(this.ask, () => this.predict());
