@@ -28,7 +28,8 @@ UPWARDS = {("evaluate/__init__.py", "audit")}
 CORE_MAY_IMPORT = sys.stdlib_module_names | {"innerloop", "torch"}
 DOORS = {
     r"torch\.(from_numpy|frombuffer)\(": {"core/aligned.py"},
-    r"safe_open\(|load_file\(|safetensors\.torch\.load\(": {"engine/checkpoint.py"},
+    # As NumPy arrays, which never become tensors.
+    r"safe_open\(|load_file\(|safetensors\.torch\.load\(": {"engine/checkpoint.py", "fewshot/light.py"},
     r"torch\.load\(": {"engine/checkpoint.py", "nn/efficientnet_lite0.py"},
 }
 """Where memory that torch did not allocate comes in; everybody else asks there, and gets it aligned."""

@@ -133,7 +133,7 @@ def test_an_encoder_is_asked_once_and_answers_as_before(tmp_path, capsys, monkey
 
     import torch
 
-    from innerloop.fewshot import commands, sources
+    from innerloop.fewshot import asking, sources
 
     asked = []
 
@@ -146,10 +146,10 @@ def test_an_encoder_is_asked_once_and_answers_as_before(tmp_path, capsys, monkey
 
     source = replace(sources.source(None), kind="texts", encoder=Letters())
     classifier = FewShotClassifier(source).fit(["aaa", "aab", "zz", "zy"], ["a", "a", "z", "z"])
-    monkeypatch.setattr(commands, "_file", lambda file, context: classifier)
+    monkeypatch.setattr(asking, "opened", lambda file, context: classifier)
     (tmp_path / "ask.txt").write_text("aaaa\nzzz\n")
     asked.clear()
-    first, second = commands.predictions("t", [tmp_path / "ask.txt"], explain=1)
+    first, second = asking.predictions("t", [tmp_path / "ask.txt"], explain=1)
     assert asked == [2] and first["class"] == "a" and second["class"] == "z"
     nearest = [one["nearest"][0] for one in (first, second)]
     assert [(one["label"], one["number"]) for one in nearest] == [("a", 1), ("z", 1)]

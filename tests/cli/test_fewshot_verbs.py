@@ -98,12 +98,12 @@ def test_texts_and_paths_come_from_standard_input(run, pictures, tmp_path, capsy
 
 def test_answers_come_before_the_last_question_is_asked(run, pictures, tmp_path):
     """So that any number of lines can be piped through."""
-    from innerloop.fewshot import commands
+    from innerloop.fewshot import asking, commands
 
     file = tmp_path / "t.fewshot"
     commands.adapt(run, pictures, file)
     (tmp_path / "many.csv").write_text("path\n" + f"{pictures}/bar/0.png\n" * 300 + "none.png\n")
-    found = commands.predictions(file, [tmp_path / "many.csv"])
+    found = asking.predictions(file, [tmp_path / "many.csv"])
     assert next(found)["class"] == "bar"
     with pytest.raises(ValueError, match=r"none\.png"):
         list(found)

@@ -12,7 +12,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.core.types import Batch
 from innerloop.encoders.module import Own
-from innerloop.fewshot import commands
+from innerloop.fewshot import asking, commands
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.evaluation import cross_validate, evaluate
 from innerloop.fewshot.sources import source
@@ -214,9 +214,9 @@ def test_a_file_is_evaluated_and_left_as_it_is(tmp_path):
     before = file.read_bytes()
     x, y = drawn([0, 1, 2, 3], 5, seed=4)
     np.savez(tmp_path / "ask.npz", x=x, y=y)
-    result = commands.evaluate(file, tmp_path / "ask.npz")
+    result = asking.evaluate(file, tmp_path / "ask.npz")
     assert result.accuracy.of == 20 and "ask.npz" in result.method
-    assert commands.evaluate(file).folds == 5 and file.read_bytes() == before
+    assert asking.evaluate(file).folds == 5 and file.read_bytes() == before
 
 
 def test_a_learner_with_inner_steps_learns_anew_for_every_fold():
@@ -268,7 +268,7 @@ def test_examples_that_were_taught_twice_are_said(tmp_path):
     np.savez(tmp_path / "more.npz", x=x[[0, 0]], y=y[[0, 11]])
     with pytest.warns(UserWarning, match="a #1 = a #5 = c #5"):
         commands.add(tmp_path / "t.fewshot", tmp_path / "more.npz", allowed)
-    notes = commands.evaluate(tmp_path / "t.fewshot", context=allowed).notes
+    notes = asking.evaluate(tmp_path / "t.fewshot", context=allowed).notes
     assert "2 examples were taught as different classes" in " ".join(notes)
     np.savez(tmp_path / "new.npz", x=x[:1] + 1, y=y[:1])
     assert (

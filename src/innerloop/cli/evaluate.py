@@ -9,7 +9,7 @@ import tyro
 from innerloop.cli.evaluation_tables import show
 from innerloop.cli.options import Common, counted, emit, parse, print
 from innerloop.core import files
-from innerloop.fewshot.commands import evaluate
+from innerloop.fewshot.asking import evaluate
 from innerloop.tasks.columns import TableOptions
 
 

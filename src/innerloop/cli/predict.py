@@ -9,8 +9,7 @@ import tyro
 
 from innerloop.cli.options import Common, emit, parse, print, tell
 from innerloop.core.names import printable
-from innerloop.fewshot import answer_files
-from innerloop.fewshot.commands import predictions
+from innerloop.fewshot import answer_files, light
 from innerloop.tasks.columns import TableOptions
 
 _NEAREST = 3
@@ -48,19 +47,7 @@ def run(argv: list[str]) -> int:
     if options.out is not None:
         answer_files.check(options.out)
     unread: list[str] = []
-    places, failures = options.data or ("-",), None if options.strict else unread
-    nearest = _NEAREST if options.explain else 0
-    answers = predictions(
-        options.file,
-        places,
-        options.strangers,
-        options.common,
-        options.table,
-        failures,
-        explain=nearest,
-        coverage=options.coverage,
-        sets=options.sets,
-    )
+    answers = _answers(options, None if options.strict else unread)
     entries = _counted(list(answers) if options.strict else answers)
     if options.out is None:
         for entry in entries:
@@ -71,6 +58,29 @@ def run(argv: list[str]) -> int:
     for message in unread:
         print(f"innerloop: {message}", stderr=True)
     return 1 if unread else 0
+
+
+def _answers(options: Command, unread: list[str] | None) -> Iterable[dict[str, Any]]:
+    places = options.data or ("-",)
+    plain = options.strangers is None and options.coverage is None and options.sets is None and not options.explain
+    # Where torch is there already, the ordinary road is as short.
+    asked = light.asked(options.file, places, options.table) if plain and "torch" not in sys.modules else None
+    if asked is not None and asked.answers is not None:
+        return asked.answers
+    from innerloop.fewshot.asking import predictions
+
+    return predictions(
+        options.file,
+        places,
+        options.strangers,
+        options.common,
+        options.table,
+        unread,
+        explain=_NEAREST if options.explain else 0,
+        coverage=options.coverage,
+        sets=options.sets,
+        read=None if asked is None else asked.read,
+    )
 
 
 def _show(entry: dict[str, Any], common: Common) -> None:

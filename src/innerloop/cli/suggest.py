@@ -6,7 +6,7 @@ import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.core.names import printable
-from innerloop.fewshot.commands import suggest
+from innerloop.fewshot.asking import suggest
 from innerloop.tasks.columns import TableOptions
 
 

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from innerloop.core.errors import InputError
+from innerloop.core.texts import Kind
 from innerloop.tasks.images import read_image
 
-Kind = Literal["pictures", "texts", "features"]
 Raw = Sequence[str | Path | bytes] | np.ndarray | Tensor
 """pictures: files by path or content. texts: strings. features: an array [n, ...]."""
 
@@ -108,27 +108,6 @@ def quietly() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
-
-
-def texts(examples: Raw, longest: int) -> list[str]:
-    """Examples as text that any encoder can read: of bounded length and without lone surrogates.
-
-    Args:
-        examples: What was given.
-        longest: Characters; what is beyond has no influence.
-
-    Raises:
-        InputError: Something else than strings.
-    """
-    if isinstance(examples, str):
-        raise InputError("X is one text; give a list of texts")
-    readable = []
-    for i, text in enumerate(examples):
-        if not isinstance(text, str):
-            raise InputError(f"example {i} is of type {type(text).__name__}; this encoder reads texts (str)")
-        # A lone surrogate (half of a character, from broken JSON) cannot be written as UTF-8.
-        readable.append(text[:longest].encode("utf-8", "replace").decode("utf-8"))
-    return readable
 
 
 def pictures(examples: Raw, size: int, channels: int, first: int = 0) -> Tensor:

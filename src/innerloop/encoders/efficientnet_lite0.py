@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from innerloop.core.importing import require
+from innerloop.core.texts import Kind
 from innerloop.core.threads import spread
 from innerloop.encoders import named
-from innerloop.encoders.base import Encoder, Kind, Raw, Scaled, pictures
+from innerloop.encoders.base import Encoder, Raw, Scaled, pictures
 from innerloop.evaluate.calibration import Calibration
 from innerloop.nn import efficientnet_lite0
 

@@ -23,8 +23,9 @@ from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.core.importing import require
 from innerloop.core.names import reason
+from innerloop.core.texts import Kind
 from innerloop.core.threads import on_one_core
-from innerloop.encoders.base import Kind, Pin, quietly
+from innerloop.encoders.base import Pin, quietly
 from innerloop.encoders.module import Own
 
 PREFIX = "hf:"

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from innerloop.core.aligned import align
 from innerloop.core.importing import require
+from innerloop.core.texts import Kind, readable
 from innerloop.core.threads import on_one_core
 from innerloop.encoders import named
-from innerloop.encoders.base import Encoder, Kind, Raw, quietly, texts
+from innerloop.encoders.base import Encoder, Raw, quietly
 from innerloop.evaluate.calibration import Calibration
 
 KIND: Kind = "texts"
@@ -24,8 +25,6 @@ EXTRA = "minilm"
 CALIBRATION = Calibration(temperature=0.044, source="meta-validation")
 """For tasks too small to be calibrated on themselves: fitted as that of `use_multilingual`; the error is below 1% from
 5 ways to 20 (`python -m benchmarks.encoders minilm`)."""
-LONGEST = 5_000
-"""Characters of a text that are read; of these the network sees the first 256 word pieces."""
 _BATCH = 32
 
 
@@ -50,7 +49,7 @@ class MiniLM:
 
     @torch.no_grad()
     def encode(self, examples: Raw) -> Tensor:
-        plain = texts(examples, LONGEST)
+        plain = readable(examples)  # of which the network sees the first 256 word pieces
         if not plain:
             return torch.zeros(0, self.features)
         # A text alone gets the same row on any number of cores, and gains nothing by several.

@@ -23,7 +23,8 @@ from innerloop.core.aligned import align, aligned
 from innerloop.core.errors import InputError
 from innerloop.core.importing import network
 from innerloop.core.plain import plain
-from innerloop.encoders.base import Encoder, Kind, Raw, Scaled, pictures, texts
+from innerloop.core.texts import Kind, readable
+from innerloop.encoders.base import Encoder, Raw, Scaled, pictures
 
 LONGEST = 100_000
 """Characters of a text."""
@@ -84,7 +85,7 @@ class Own:
 
     def _inputs(self, examples: Raw, first: int) -> Tensor | list[str]:
         if self.kind == "texts":
-            return texts(examples, LONGEST)
+            return readable(examples, LONGEST)
         if self.kind == "pictures":
             assert self.size is not None
             x = pictures(examples, self.size, self.channels, first).float() / 255

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.importing import require
+from innerloop.core.texts import Kind, readable
 from innerloop.encoders import named
-from innerloop.encoders.base import Encoder, Kind, Raw, texts
+from innerloop.encoders.base import Encoder, Raw
 from innerloop.evaluate.calibration import Calibration
 
 KIND: Kind = "texts"
@@ -25,8 +26,6 @@ CALIBRATION = Calibration(temperature=0.044, source="meta-validation")
 """For tasks too small to be calibrated on themselves: fitted on validation intents of CLINC150's five splits, 5 ways, 1
 to 5 shots (`python -m benchmarks.encoders use-multilingual`); the error is 1 to 2% from 5 ways to 20. No threshold: how
 near is near enough depends on the subject."""
-LONGEST = 5_000
-"""Characters of a text that are read. Time grows with them: a million would take two minutes."""
 
 
 class UniversalSentenceEncoder:
@@ -49,7 +48,7 @@ class UniversalSentenceEncoder:
         return named, ("use-multilingual",)
 
     def encode(self, examples: Raw) -> Tensor:
-        plain = texts(examples, LONGEST)
+        plain = readable(examples)
         if not plain:
             return torch.zeros(0, self.features)
         with self._lock:

@@ -14,8 +14,9 @@ from torch import Tensor
 from innerloop.core.errors import InputError
 from innerloop.core.importing import require
 from innerloop.core.objectives import normalize
+from innerloop.core.texts import Kind, readable
 from innerloop.encoders import named
-from innerloop.encoders.base import Encoder, Kind, Raw, texts
+from innerloop.encoders.base import Encoder, Raw
 from innerloop.engine.checkpoint import read_tensors
 from innerloop.evaluate.calibration import Calibration
 
@@ -26,8 +27,6 @@ EXTRA = "wordllama"
 CALIBRATION = Calibration(temperature=0.053, source="meta-validation")
 """For tasks too small to be calibrated on themselves: fitted as that of `use_multilingual`; the error is 1 to 2% from 5
 ways to 20 (`python -m benchmarks.encoders wordllama`)."""
-LONGEST = 5_000
-"""Characters of a text that are read."""
 _VECTORS = "weights/l2_supercat_256.safetensors"
 _TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
 _EMPTY = [0]
@@ -58,7 +57,7 @@ class WordLlama:
         return named, ("wordllama",)
 
     def encode(self, examples: Raw) -> Tensor:
-        words = self._tokenizer.encode_batch(texts(examples, LONGEST), add_special_tokens=False)
+        words = self._tokenizer.encode_batch(readable(examples), add_special_tokens=False)
         # One by one: a row does not depend on the other texts.
         rows = [self._vectors[one.ids or _EMPTY].mean(0) for one in words]
         return normalize(torch.stack(rows)) if rows else torch.zeros(0, self.features)

@@ -30,7 +30,7 @@ def write(path: str | Path, entries: Iterable[dict[str, Any]]) -> int:
 
     Args:
         path: What it ends with is what is written.
-        entries: As `commands.predictions` gives them.
+        entries: As `asking.predictions` gives them.
 
     Returns:
         How many there are.

@@ -12,8 +12,8 @@ from torch import Tensor
 from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
+from innerloop.core.texts import Kind
 from innerloop.core.types import Params
-from innerloop.encoders.base import Kind
 from innerloop.fewshot import class_names, examples, file, heads, sets, sources
 from innerloop.fewshot.answering import answered
 from innerloop.fewshot.answers import Answer, Answers
@@ -27,6 +27,7 @@ from innerloop.fewshot.nearest import Neighbour, nearest_examples
 from innerloop.fewshot.rows import Examples, Rows, floats, read
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task, name_classes, teach
+from innerloop.tasks import other_sets
 from innerloop.tasks.columns import TableOptions
 
 Labels = Sequence[Any] | np.ndarray | Tensor
@@ -164,7 +165,7 @@ class FewShotClassifier(Fitted):
             InputError: Examples that do not fit, fewer than two classes, more than the learner's network has outputs,
                 or `reject` without the examples that it takes.
         """
-        X, y = examples.apart(X, y)
+        X, y = other_sets.apart(X, y)
         rows, source = read(X, self._resolved(), teaching=True)
         self._task = teach(source, rows, labels(y, len(rows)), Wanted(self.reject, self.coverage))
         return self
@@ -212,7 +213,7 @@ class FewShotClassifier(Fitted):
         Raises:
             InputError: As `fit`; nothing is changed then.
         """
-        X, y = examples.apart(X, y)
+        X, y = other_sets.apart(X, y)
         if classes is not None:
             check_among(labels(y), labels(classes))
         return self._learn(X, lambda count: labels(y, count))
@@ -332,7 +333,7 @@ class FewShotClassifier(Fitted):
         Raises:
             InputError: Not one label for each example, none at all, or integers where the classes are strings.
         """
-        X, y = examples.apart(X, y)
+        X, y = other_sets.apart(X, y)
         return share_right(self.predict(X).tolist(), y, self._fitted().classes, NONE)
 
     def rows(self, X: Examples) -> Tensor:

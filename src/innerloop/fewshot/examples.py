@@ -21,14 +21,13 @@ import numpy as np
 
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded, is_folder
-from innerloop.encoders.base import Kind
+from innerloop.core.texts import Kind
 from innerloop.fewshot.history import Label
 from innerloop.tasks import npz, tables
 from innerloop.tasks import picture_files as files
 from innerloop.tasks.columns import USUAL, TableOptions
 from innerloop.tasks.encodings import lines
 from innerloop.tasks.notices import Say, warn
-from innerloop.tasks.other_sets import is_dataset, pairs
 
 Chunk = list[str] | list[Path] | list[bytes] | np.ndarray
 STDIN = "-"
@@ -37,15 +36,6 @@ _LARGEST_TEXT = 1_000_000
 """Bytes of a `.txt` file."""
 _SHOWN = 200
 """Characters of a name in a message."""
-
-
-def apart(X: Any, y: Any) -> tuple[Any, Any]:
-    """Examples and classes of a data set of another library that is given alone; anything else as it is.
-
-    Raises:
-        InputError: As of `other_sets.pairs`.
-    """
-    return pairs(X) if y is None and is_dataset(X) else (X, y)
 
 
 def labelled(

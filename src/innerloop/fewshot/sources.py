@@ -15,9 +15,10 @@ from innerloop.core.errors import InputError
 from innerloop.core.importing import is_import_path
 from innerloop.core.learner import Learner
 from innerloop.core.nearest import nearest
+from innerloop.core.texts import Kind
 from innerloop.core.types import Params
 from innerloop.encoders import hub, module
-from innerloop.encoders.base import Encoder, Kind
+from innerloop.encoders.base import Encoder
 from innerloop.engine import checkpoint
 from innerloop.engine import load as load_run
 from innerloop.evaluate import calibration

@@ -12,8 +12,9 @@ from torch import Tensor
 from innerloop.core import files
 from innerloop.core.context import Context
 from innerloop.evaluate import Comparison, Result, compare
+from innerloop.fewshot.asking import predictions
 from innerloop.fewshot.classifier import FewShotClassifier
-from innerloop.fewshot.commands import adapt, predictions
+from innerloop.fewshot.commands import adapt
 from innerloop.fewshot.evaluation import Evaluation, evaluate
 from innerloop.runs.build import build
 from innerloop.runs.defaults import defaults
@@ -73,7 +74,7 @@ class Quickstart:
     right: int
     """Held-out pictures that were named rightly."""
     answers: tuple[dict[str, Any], ...]
-    """As of `fewshot.commands.predictions`, with `truth`."""
+    """As of `fewshot.asking.predictions`, with `truth`."""
     evaluation: Evaluation
     """How good the small task is, on the same pictures."""
     adapted: dict[str, Any]

@@ -1,14 +1,34 @@
-"""Where tasks come from: pools of classes, samplers of episodes, data sets, regression problems, pictures."""
+"""Where tasks come from: pools of classes, samplers of episodes, data sets, regression problems, pictures.
 
-from innerloop.tasks.augment import Augmentation
-from innerloop.tasks.dynamics import MassSpringDamper
-from innerloop.tasks.episodes import BatchSampler, EpisodeSampler
-from innerloop.tasks.images import image_files, image_folder
-from innerloop.tasks.multi import TaskBatchSampler
-from innerloop.tasks.pool import Pool, Splits
-from innerloop.tasks.regression import GPCurves, Mixture, Polynomial, Sinusoid, mixture
-from innerloop.tasks.scored import Scored
-from innerloop.tasks.unsupervised import UnsupervisedSampler
+A name is imported when it is asked for: reading a table needs no torch, which takes seconds.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from innerloop.tasks.augment import Augmentation
+    from innerloop.tasks.dynamics import MassSpringDamper
+    from innerloop.tasks.episodes import BatchSampler, EpisodeSampler
+    from innerloop.tasks.images import image_files, image_folder
+    from innerloop.tasks.multi import TaskBatchSampler
+    from innerloop.tasks.pool import Pool, Splits
+    from innerloop.tasks.regression import GPCurves, Mixture, Polynomial, Sinusoid, mixture
+    from innerloop.tasks.scored import Scored
+    from innerloop.tasks.unsupervised import UnsupervisedSampler
+
+_NAMES = {
+    "augment": ("Augmentation",),
+    "dynamics": ("MassSpringDamper",),
+    "episodes": ("BatchSampler", "EpisodeSampler"),
+    "images": ("image_files", "image_folder"),
+    "multi": ("TaskBatchSampler",),
+    "pool": ("Pool", "Splits"),
+    "regression": ("GPCurves", "Mixture", "Polynomial", "Sinusoid", "mixture"),
+    "scored": ("Scored",),
+    "unsupervised": ("UnsupervisedSampler",),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "Augmentation",
@@ -28,3 +48,9 @@ __all__ = [
     "image_folder",
     "mixture",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"innerloop.tasks.{_MODULES[name]}"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

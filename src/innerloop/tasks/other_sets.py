@@ -177,3 +177,12 @@ def _stacked(examples: Sequence[Any]) -> np.ndarray:
         return np.stack([np.asarray(one.detach().cpu() if isinstance(one, Tensor) else one) for one in examples])
     except ValueError as error:
         raise InputError(f"examples of the data set are not all of one shape ({error}): resize them first") from error
+
+
+def apart(X: Any, y: Any) -> tuple[Any, Any]:
+    """Examples and classes of a data set of another library that is given alone; anything else as it is.
+
+    Raises:
+        InputError: As of `pairs`.
+    """
+    return pairs(X) if y is None and is_dataset(X) else (X, y)

@@ -6,7 +6,7 @@ from typing import Any
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 
-from innerloop.encoders.base import Kind
+from innerloop.core.texts import Kind
 from innerloop.fewshot.examples import of_table
 from innerloop.service.http import payload
 from innerloop.service.http.errors import HTTPError
