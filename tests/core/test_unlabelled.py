@@ -81,7 +81,11 @@ def test_training_and_testing_are_the_same_with_and_without(plan):
     assert same(*parameters)
     assert torch.equal(results[0].scores, results[1].scores) and results[0].curve == results[1].curve
     episodes = [sampler.episodes(0, 3) for sampler in SAMPLERS]
-    assert same(*(meta_gradient(learner, learner.init(0), e, plan) for e in episodes))
+    with_them, without = (meta_gradient(learner, learner.init(0), e, plan) for e in episodes)
+    if plan == "auto":  # it may time another plan as the fastest for the other shape
+        torch.testing.assert_close(with_them, without)
+    else:
+        assert same(with_them, without)
     assert calibrate(learner, parameters[0], SAMPLERS[0], 4) == calibrate(learner, parameters[0], SAMPLERS[1], 4)
 
 
