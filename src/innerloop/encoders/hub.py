@@ -63,8 +63,8 @@ class Sentences(nn.Module):
 
     def forward(self, texts: list[str]) -> Tensor:
         def rows() -> Tensor:
-            found = self.network.encode(texts, batch_size=_BATCH, convert_to_tensor=True, show_progress_bar=False)
-            return found.clone()  # made in inference mode, in which nothing can be learned from it
+            features = self.network.encode(texts, batch_size=_BATCH, convert_to_tensor=True, show_progress_bar=False)
+            return features.clone()  # made in inference mode, in which nothing can be learned from it
 
         # A text alone gets the same row on any number of cores.
         return on_one_core(rows) if len(texts) == 1 else rows()
@@ -82,11 +82,11 @@ class Pictures(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if hasattr(self.network, "get_image_features"):
-            found = self.network.get_image_features(pixel_values=x)
-            return found if isinstance(found, Tensor) else found.pooler_output
-        found = self.network(pixel_values=x)
-        pooled = getattr(found, "pooler_output", None)
-        return pooled.flatten(1) if self._pools and pooled is not None else found.last_hidden_state[:, 0]
+            outputs = self.network.get_image_features(pixel_values=x)
+            return outputs if isinstance(outputs, Tensor) else outputs.pooler_output
+        outputs = self.network(pixel_values=x)
+        pooled = getattr(outputs, "pooler_output", None)
+        return pooled.flatten(1) if self._pools and pooled is not None else outputs.last_hidden_state[:, 0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ def _snapshot(name: str, local: bool) -> Path:
         raise InputError(f"'{name}' is neither a folder nor a name of the Hugging Face Hub, such as hf:BAAI/bge-m3")
     repository, _, revision = text.partition("@")
     try:
-        found = snapshot_download(
+        folder = snapshot_download(
             repository,
             revision=revision or None,
             local_files_only=local,
@@ -179,7 +179,7 @@ def _snapshot(name: str, local: bool) -> Path:
                 "... --download`, or give the folder that it lies in"
             ) from error
         raise InputError(f"'{name}' cannot be fetched ({reason(error)}): check the name and the network") from error
-    return Path(found)
+    return Path(folder)
 
 
 def _checked(folder: Path, name: str) -> Kind:

@@ -70,6 +70,6 @@ def load() -> Encoder:
         InputError: The package is missing, or of another release.
     """
     require(PACKAGE, "wordllama", EXTRA)
-    found = importlib.util.find_spec(PACKAGE)
-    assert found is not None and found.submodule_search_locations
-    return WordLlama(Path(found.submodule_search_locations[0]))
+    spec = importlib.util.find_spec(PACKAGE)
+    assert spec is not None and spec.submodule_search_locations
+    return WordLlama(Path(spec.submodule_search_locations[0]))

@@ -75,8 +75,8 @@ def pictures(X: Any) -> Any:
         if X.ndim == 3 and (X.shape[-1] in (1, 3, 4) or X.shape[0] == 3):
             raise InputError(f"X is one picture of shape {list(X.shape)}; give a list of them")
         return [_picture(one, i) for i, one in enumerate(X)]
-    given = isinstance(X, list | tuple) and X and all(isinstance(one, np.ndarray | Tensor) for one in X)
-    if not given or not all(one.ndim in (2, 3) for one in X):
+    arrays = isinstance(X, list | tuple) and X and all(isinstance(one, np.ndarray | Tensor) for one in X)
+    if not arrays or not all(one.ndim in (2, 3) for one in X):
         return X
     return [_picture(one, i) for i, one in enumerate(X)]
 
