@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from innerloop.cli.main import main
+from innerloop.fewshot.asking import predictions
 from innerloop.fewshot.calibrate import NOTHING
 from innerloop.fewshot.classifier import FewShotClassifier
-from innerloop.fewshot.commands import predictions
 from innerloop.service.store.store import Store
 from tests.fewshot.test_reading import drawing, photograph
 from tests.service.served import WORDS, serving
