@@ -41,11 +41,18 @@ def asked(file, places):
     return light.asked(file, places, TableOptions())
 
 
+def read(file, places):
+    """What is said of sentences of a file that is one for this."""
+    result = asked(file, places)
+    assert result is not None
+    return result
+
+
 @pytest.mark.parametrize("head", ["centroid", "ridge", "linear"])
 @pytest.mark.parametrize("reject", [None, 0.05])
 def test_the_answers_are_those_of_the_ordinary_road(taught, head, reject, questions, tmp_path):
     file = taught[head].rejecting(reject).save(tmp_path / "t.fewshot")
-    here, expected = asked(file, questions).answers, list(predictions(file, questions))
+    here, expected = read(file, questions).answers, list(predictions(file, questions))
     assert here is not None and [one["text"] for one in here] == [one["text"] for one in expected]
     assert [(one["class"], one["accepted"]) for one in here] == [(o["class"], o["accepted"]) for o in expected]
     assert reject is None or any(not one["accepted"] for one in here)
@@ -59,15 +66,15 @@ def test_what_rounding_may_decide_and_what_is_long_goes_the_ordinary_road(tmp_pa
     tied = FewShotClassifier("use-multilingual", names="off").fit(2 * ["my money please", "send it"], [*"aabb"])
     file = tied.save(tmp_path / "t.fewshot")
     (tmp_path / "q.txt").write_text("my money please\n")
-    result = asked(file, questions)
+    result = read(file, questions)
     assert result.answers is None and list(result.read) == [["my money please"]]
     (tmp_path / "q.txt").write_text("where is it\n" * 600)
-    result = asked(file, questions)
+    result = read(file, questions)
     assert result.answers is None and sum(map(len, result.read)) == 600
-    result = asked(file, [*questions, *questions])
+    result = read(file, [*questions, *questions])
     assert result.answers is None and sum(map(len, result.read)) == 1200
     with pytest.raises(InputError, match=r"none\.txt"):
-        asked(file, [tmp_path / "none.txt"])
+        read(file, [tmp_path / "none.txt"])
 
 
 def test_other_files_are_left_to_the_ordinary_road(taught, questions, tmp_path):
