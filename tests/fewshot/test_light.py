@@ -20,7 +20,7 @@ TEXTS = {
     "refund": ["I want my money back", "please refund what I paid", "how do I return these shoes", "send it back"],
     "opening hours": ["when do you open", "are you open on Sundays", "until what time can I come", "opening times"],
 }
-ASKED = "my money please\nwhat is the capital of France\n\nare you closed today\nwo ist mein Paket 📦\n"
+ASKED = "my money please\nwhat is the capital of France\n\nare you closed today\n我的包裹在哪里 📦\n"
 
 
 @pytest.fixture(scope="module")
