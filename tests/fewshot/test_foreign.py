@@ -27,12 +27,12 @@ def sentences():
 
 @pytest.fixture
 def banked(monkeypatch):
-    """A quick encoder under the name of one that has a bank."""
+    """A quick encoder whose rows of the bank lie all around."""
     far = torch.randn(300, 24, generator=torch.Generator().manual_seed(5))
-    monkeypatch.setattr(foreign, "_sentences", lambda name: far)
+    monkeypatch.setattr(foreign, "_sentences", lambda encoder: far)
 
     def made(**how):
-        return FewShotClassifier(replace(words(), name="use-multilingual"), **how)
+        return FewShotClassifier(words(), **how)
 
     return made
 
@@ -82,15 +82,21 @@ def test_either_share_is_asked_for_never_both(banked):
         banked(reject=0.1, coverage=0.9).fit(Rows(x), y)
 
 
-def test_a_network_without_a_bank_asks_its_own_classes(banked):
+def test_rows_without_a_bank_ask_classes_that_are_left_out():
     x, y = rows(ways=4, loud=0.5)
-    with_bank, without = banked(reject=0.1).fit(Rows(x), y), FewShotClassifier(words(), reject=0.1).fit(Rows(x), y)
-    assert with_bank.task.gate is not None and without.task.gate is None
-    assert without.calibration_.source == "held-out support"
-    held = FewShotClassifier(words(), coverage=0.9).fit(Rows(x), y).calibration_
+    arrays = replace(words(), kind="features")
+    without = FewShotClassifier(arrays, reject=0.1).fit(Rows(x), y)
+    assert without.task.gate is None and without.calibration_.source == "held-out support"
+    held = FewShotClassifier(arrays, coverage=0.9).fit(Rows(x), y).calibration_
     assert held.coverage == pytest.approx(0.9, abs=0.05) and held.target is not None
     with pytest.raises(InputError, match=r"coverage 0\.9.*3 classes \(these are 2\)"):
-        FewShotClassifier(words(), coverage=0.9).fit(Rows(x[:16]), y[:16])
+        FewShotClassifier(arrays, coverage=0.9).fit(Rows(x[:16]), y[:16])
+
+
+def test_any_network_of_texts_makes_rows_of_the_bank():
+    taught = FewShotClassifier(words(), reject=0.1).fit(["aaaa", "aaab", "zzzz", "zzzy"], ["a", "a", "z", "z"])
+    assert taught.task.gate is not None and taught.calibration_.source == "held-out support and foreign rows"
+    assert taught.accepts(["aaba", "zzzx"]).all() and not taught.accepts(FAR).any()
 
 
 def test_a_graph_has_the_gate(banked, tmp_path):

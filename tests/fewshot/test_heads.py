@@ -1,6 +1,7 @@
 """Heads of frozen encoders: which is taken, why, and that a task keeps it wherever it goes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def test_an_example_is_answered_alone_as_among_many(head):
 def test_none_of_these_is_said_with_every_head(head):
     x, y = rows(ways=6, shots=20, loud=0.5)
     known = [int(label[-1]) < 4 for label in y]
-    classifier = FewShotClassifier(words(), head=head, reject=0.1)
+    classifier = FewShotClassifier(replace(words(), kind="features"), head=head, reject=0.1)
     classifier.fit(Rows(x[known]), [label for label, one in zip(y, known, strict=True) if one])
     calibration = classifier.calibration_
     assert calibration.threshold is not None and calibration.auroc is not None and calibration.auroc > 0.9

@@ -5,8 +5,9 @@ task's own rows against the foreign ones (Hoerl and Kennard 1970), whose leave-o
 so that each foreign row is scored by a gate that has not seen it. Foreign rows as the negatives of a detector:
 Hendrycks et al., ICLR 2019, https://arxiv.org/abs/1812.04606.
 
-`bank/README.md` says where they come from. For encoders that the bank does not know, and for runs, classes that are
-left out stand for strangers (`calibrate`).
+`bank/README.md` says where they come from. Every encoder of texts makes its own rows of the sentences; rows of
+photographs are there for one encoder. Without any, as for runs, classes that are left out stand for strangers
+(`calibrate`).
 """
 
 import functools
@@ -22,6 +23,7 @@ from innerloop.core.linalg import with_ones
 from innerloop.core.objectives import normalize
 from innerloop.core.threads import on_one_core
 from innerloop.core.types import Params
+from innerloop.encoders.base import Encoder
 from innerloop.engine.checkpoint import read_tensors
 from innerloop.fewshot.calibrate import Foreign, logits
 from innerloop.fewshot.sources import Source
@@ -64,19 +66,18 @@ def gate(source: Source, learner: Learner, params: Params, adapted: Any, rows: T
         rows: [n, d] all examples of the task.
         y: [n] their classes, 0 to ways - 1.
     """
-    named = source.head is not None and source.name in encoders.names()
-    if not named or source.encoder is None:
+    if source.head is None or source.encoder is None:
         return None
     ways = int(y.max()) + 1
     if source.kind == "texts":
-        bank = _sentences(source.name)
+        bank = _sentences(source.encoder)
         scores = logits(learner, params, adapted, bank, ways).amax(1)
         # On one core, so that two workers have the same gate.
         weight, own, foreign = on_one_core(lambda: _told_apart(unit(rows), unit(bank)))
         scale = _SHARE * scores.std() / foreign.std().clamp_min(torch.finfo(torch.float64).tiny)
         return Gate((scale * weight).float(), Foreign(scores + scale * foreign, scale * own, classes=False))
     path = BANK / f"{source.name}.safetensors"
-    if not path.exists():
+    if source.name not in encoders.names() or not path.exists():
         return None
     # Sharp photographs and blurred ones differ more than what they show: foreign ones are put where the task's lie.
     bank = (unit(rows).mean(0) + _kept(path)).float()
@@ -101,10 +102,10 @@ def _told_apart(own: Tensor, foreign: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @functools.lru_cache(maxsize=4)
-def _sentences(name: str) -> Tensor:
+def _sentences(encoder: Encoder) -> Tensor:
     """[n, d] float32 rows of the sentences."""
     lines = (BANK / "sentences.txt").read_text(encoding="utf-8").splitlines()
-    return encoders.named(name).encode(lines)
+    return encoder.encode(lines).detach().float()
 
 
 @functools.lru_cache(maxsize=4)
