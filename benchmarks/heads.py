@@ -23,6 +23,7 @@ from innerloop.core.dry_run import support
 from innerloop.core.interval import SHARES, interval
 from innerloop.fewshot import heads
 from innerloop.fewshot.sources import source
+from innerloop.fewshot.support import Support
 from innerloop.tasks.cache import data_folder
 
 PLACE = Path(__file__).with_name("heads.json")
@@ -74,7 +75,7 @@ def measure(name: str, dataset: str) -> dict[str, Any]:
             for seed in range(DRAWS):
                 x, labels = rows[chosen[shots, seed]], y[chosen[shots, seed]]
                 begin = time.process_time()
-                learner, choice = heads.choose(head, x, labels, len(classes))
+                learner, choice = heads.choose(head, Support(x, labels), len(classes))
                 adapted = learner.adapt({}, support(x, labels, len(classes)))
                 seconds.append(time.process_time() - begin)
                 scores.append(float((learner.predict({}, adapted, queries).argmax(1) == asked).double().mean()))

@@ -25,8 +25,9 @@ from innerloop.core.interval import SHARES, difference, interval
 from innerloop.core.learner import Learner
 from innerloop.evaluate.calibration import expected_calibration_error, fit_temperature
 from innerloop.fewshot import class_names, heads
-from innerloop.fewshot.class_names import Named, Names, Support
+from innerloop.fewshot.class_names import Named, Names
 from innerloop.fewshot.sources import source
+from innerloop.fewshot.support import Support
 from innerloop.learners.baselines.logistic_regression import LogisticRegression
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.closed_form.ridge_discriminant import RidgeDiscriminant
@@ -78,8 +79,8 @@ def measure(data: Sentences, shots: int, names: Names, named: Named) -> dict[str
         places = draw(data.y, shots, seed)
         given, use = Support(data.x[places], data.y[places]), None
         if names != "off":
-            given, use = class_names.joined(names, given.x, given.y, data.classes, named)
-        learner, choice = heads.choose("auto", given.x, given.y, len(data.classes), given.names)
+            given, use = class_names.joined(names, given, data.classes, named)
+        learner, choice = heads.choose("auto", given, len(data.classes))
         scores.append(accuracy(learner, given, data))
         used += use is not None and use.used
         taken.append(choice.head)
@@ -140,7 +141,7 @@ def wrong(data: Sentences) -> None:
                 rows[moved] = rows[moved.roll(1)]
                 places = draw(part.y, 1, seed)
                 plain = Support(part.x[places], part.y[places])
-                named, use = class_names.joined("on", *plain[:2], part.classes, Named(tuple(part.classes), rows))
+                named, use = class_names.joined("on", plain, part.classes, Named(tuple(part.classes), rows))
                 learner = NearestCentroid(distance="cosine")
                 gain.append(accuracy(learner, named, part) - accuracy(learner, plain, part))
                 found.append(use.found / use.examples)
@@ -158,7 +159,7 @@ def temperatures(data: Sentences) -> None:
         for seed in range(8):
             part = some(data, ways, seed)
             places = draw(part.y, 1, seed)
-            given, _ = class_names.joined("on", part.x[places], part.y[places], part.classes, part.named)
+            given, _ = class_names.joined("on", Support(part.x[places], part.y[places]), part.classes, part.named)
             learner = LogisticRegression()
             adapted = learner.adapt({}, support(given.x, given.y, ways))
             logits.append(learner.predict({}, adapted, part.asked).double())

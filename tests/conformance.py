@@ -171,6 +171,16 @@ class Conformance(Regression):
         same = torch.equal(self._predict(params, other, query.x), self._predict(params, support, query.x))
         assert same is not self.learner.stochastic, f"declares stochastic = {self.learner.stochastic}"
 
+    def test_a_row_that_weighs_two_is_there_twice_to_those_alone_who_weigh(self, params, episodes):
+        support, query = tree.slice(episodes, 0)
+        if self.learner.ordered:
+            return
+        weight = 1.0 + torch.arange(len(support.y), dtype=support.x.dtype) % 3
+        places = torch.arange(len(support.y)).repeat_interleave(weight.long())
+        repeated = support._replace(x=support.x[places], y=support.y[places])
+        weighted = self._predict(params, support._replace(weight=weight), query.x)
+        assert close(weighted, self._predict(params, repeated if self.learner.weighs else support, query.x))
+
     def test_what_comes_later_may_come_in_parts_to_who_is_incremental(self, params, episodes):
         """That `update` is `adapt` of both, but for batch norms, is for the learner's own test."""
         support, query = tree.slice(episodes, 0)

@@ -196,8 +196,8 @@ def test_what_cannot_be_is_refused():
         FewShotClassifier(source()).fit_names(["a"])
     with pytest.raises(InputError, match="description"):
         FewShotClassifier(source(), descriptions={"a": ""}).fit_names(["a", "b"])
-    with pytest.raises(InputError, match="strangers"):
-        FewShotClassifier(source(), reject=0.1).fit_names(TOPICS)
+    with pytest.raises(InputError, match=r"coverage of 0\.9 takes 9 examples"):
+        FewShotClassifier(source(), coverage=0.9).fit_names(TOPICS)
 
 
 def test_integers_are_no_names():

@@ -17,6 +17,7 @@ from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.heads import Choice, Head
 from innerloop.fewshot.rows import Rows
 from innerloop.fewshot.sources import Source
+from innerloop.fewshot.support import Support
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 
 WIDTH = 24
@@ -78,12 +79,12 @@ def test_single_examples_leave_nothing_to_choose_by():
     about = taught(shots=1).show()["head"]
     assert about["head"] == "centroid" and about["accuracy"] == {} and "second example" in about["reason"]
     for head in ("ridge", "linear"):
-        assert taught(head, shots=1).learner == heads.choose(head, *_encoded(1), 6)[0]
+        assert taught(head, shots=1).learner == heads.choose(head, _encoded(1), 6)[0]
 
 
-def _encoded(shots: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _encoded(shots: int) -> Support:
     x, y = rows(shots=shots)
-    return x, torch.tensor([int(label[-1]) for label in y])
+    return Support(x, torch.tensor([int(label[-1]) for label in y]))
 
 
 @pytest.mark.parametrize("head", ["auto", "centroid", "ridge", "linear"])
@@ -217,8 +218,8 @@ def test_a_run_has_no_head_and_no_head_is_misspelt():
 def test_rows_that_are_too_wide_for_a_ridge_leave_it_out():
     x, y = torch.randn(8, 5000, generator=torch.Generator().manual_seed(0)), torch.arange(2).repeat_interleave(4)
     with pytest.raises(InputError, match="takes rows of 4,096"):
-        heads.choose("ridge", x, y, 2)
-    assert heads.choose("auto", x, y, 2)[1].accuracy.keys() == {"centroid", "linear"}
+        heads.choose("ridge", Support(x, y), 2)
+    assert heads.choose("auto", Support(x, y), 2)[1].accuracy.keys() == {"centroid", "linear"}
 
 
 def test_settings_know_the_head():

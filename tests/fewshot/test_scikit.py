@@ -22,7 +22,13 @@ from innerloop.fewshot.classifier import NONE, FewShotClassifier  # noqa: E402
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # it does not inherit from BaseEstimator: scikit-learn is optional
     # scikit-learn itself skips check_array_api_input (needs SCIPY_ARRAY_API).
-    checks = parametrize_with_checks([FewShotClassifier()])
+    checks = parametrize_with_checks(
+        [FewShotClassifier()],
+        expected_failed_checks=lambda _: {
+            "check_sample_weight_equivalence_on_dense_data": "probabilities are calibrated on examples held out, of "
+            "which copies would have been learned from; what is learned is the same (tests/fewshot/test_weights.py)",
+        },
+    )
 
 
 def iris() -> Any:

@@ -57,6 +57,12 @@ def history(client, name: str) -> list[dict]:
     return client.get(f"/api/tasks/{name}/versions").json()
 
 
+def test_weights_which_a_service_does_not_keep_are_refused(tmp_path):
+    weighed = FewShotClassifier().fit(ROWS[:4], list("aabb"), sample_weight=[1, 2, 1, 1])
+    with serving(tmp_path / "store") as client:
+        refused(send(client, weighed.save(tmp_path / "w.fewshot").read_bytes()), 422, "each as one")
+
+
 def changed(content: bytes, tmp_path: Path, **changes) -> bytes:
     """A file that says something else."""
     path = tmp_path / "changed.fewshot"

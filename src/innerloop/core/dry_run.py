@@ -10,9 +10,9 @@ from innerloop.core.learner import Learner
 from innerloop.core.types import Batch, Params
 
 
-def support(x: Tensor, y: Tensor, ways: int) -> Batch:
+def support(x: Tensor, y: Tensor, ways: int, weight: Tensor | None = None) -> Batch:
     """The one way in which labelled rows become a support here: a dry run has the structure of the real thing."""
-    return Batch(x, y, classes=torch.ones(ways, dtype=torch.bool), key=random.mix(0, 0))
+    return Batch(x, y, classes=torch.ones(ways, dtype=torch.bool), key=random.mix(0, 0), weight=weight)
 
 
 @torch.no_grad()

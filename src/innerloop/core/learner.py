@@ -41,6 +41,8 @@ class Learner(Checked, abc.ABC, Generic[Adapted]):
     incremental: ClassVar[bool] = False
     """Whether `update` exists. It equals `adapt` on both batches together, except that batch-norm statistics stay those
     of the first."""
+    weighs: ClassVar[bool] = False
+    """Whether `adapt` reads `support.weight`: a row that weighs 2 is learned from as if it were there twice."""
     probabilistic: ClassVar[bool] = False
     """Whether `predictive` exists, and `predict` is its mean."""
     stochastic: ClassVar[bool] = False

@@ -34,6 +34,11 @@ def membership(y: Tensor, ways: int, mask: Tensor | None = None, dtype: torch.dt
     return (hot & weights(y, mask)[:, None]).to(dtype)
 
 
+def weighted(member: Tensor, weight: Tensor | None) -> Tensor:
+    """[n, ways] membership in which every row counts as much as it weighs; None: as 1."""
+    return member if weight is None else member * weight[:, None].to(member.dtype)
+
+
 def classification(logits: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean cross-entropy of [n, ways] logits with [n] classes over the rows that count."""
     log_p = torch.log_softmax(logits, -1)

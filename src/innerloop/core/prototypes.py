@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from innerloop.core.errors import InputError
-from innerloop.core.objectives import membership, normalize, weights
+from innerloop.core.objectives import membership, normalize, weighted, weights
 from innerloop.core.types import Batch
 
 
@@ -17,15 +17,17 @@ class Centroids(NamedTuple):
     counts: Tensor  # [ways]
 
 
-def centroids(features: Tensor, support: Batch) -> Centroids:
-    """Means of the [n, d] features of a support with known `classes`.
+def centroids(features: Tensor, support: Batch, weight: Tensor | None = None) -> Centroids:
+    """Means of the [n, d] features of a support with known `classes`, each counted as its [n] weight says; None: 1.
 
     Raises:
         InputError: The batch does not say how many classes there are.
     """
     member = membership(support.y, ways(support), support.mask, features.dtype)  # [n, ways]
+    member = weighted(member, weight)
     counts = member.sum(0)
-    return Centroids((member.T @ features) / counts.clamp_min(1)[:, None], counts)
+    least = 1 if weight is None else torch.finfo(counts.dtype).tiny  # counts are whole, weights are not
+    return Centroids((member.T @ features) / counts.clamp_min(least)[:, None], counts)
 
 
 def ways(support: Batch) -> int:

@@ -9,9 +9,15 @@ _MEMORY = 8
 
 
 def softmax_regression(
-    x: Tensor, member: Tensor, present: Tensor, decay: Tensor, steps: int, tolerance: float
+    x: Tensor,
+    member: Tensor,
+    present: Tensor,
+    decay: Tensor,
+    steps: int,
+    tolerance: float,
+    counts: Tensor | None = None,
 ) -> Tensor:
-    """The minimiser of `sum_i crossentropy_i + decay / 2 |w|^2`, in which the last weight, the bias, is left out.
+    """The minimiser of `sum_i count_i crossentropy_i + decay / 2 |w|^2`, in which the last of w, the bias, goes free.
 
     The inverse Hessian starts as that of equally likely classes, `(x'x / k + decay)^-1`. The length of a step is the
     minimiser of an upper bound, `log(1 + r t) / r` for Newton's `t` along it and the largest range `r` of an example's
@@ -24,6 +30,7 @@ def softmax_regression(
         decay: [] positive.
         steps: The most; all of them are taken while a transform traces this.
         tolerance: The largest entry of the mean gradient at which it ends.
+        counts: [n] how many rows each counts as; None: 1.
 
     Returns:
         [ways, d + 1].
@@ -32,20 +39,24 @@ def softmax_regression(
         # The minimiser lies where the rows lie: few of many numbers cost as few.
         axes, coordinates = torch.linalg.qr(x[:, :-1].T)
         few = torch.cat([coordinates.T, x[:, -1:]], 1)
-        weight = softmax_regression(few, member, present, decay, steps, tolerance)
+        weight = softmax_regression(few, member, present, decay, steps, tolerance, counts)
         return torch.cat([weight[:, :-1] @ axes.T, weight[:, -1:]], 1)
+
+    def counted(values: Tensor) -> Tensor:
+        return values if counts is None else counts[:, None].to(values.dtype) * values
+
     tiny = torch.finfo(x.dtype).tiny
     penalty = torch.cat([decay.expand(x.shape[1] - 1), decay.new_zeros(1)])[:, None]
-    rounding = torch.finfo(x.dtype).eps * x.square().sum() + tiny
-    curvature = x.T @ x / member.shape[1] + torch.diag(penalty[:, 0] + rounding)
+    rounding = torch.finfo(x.dtype).eps * counted(x.square()).sum() + tiny
+    curvature = x.T @ counted(x) / member.shape[1] + torch.diag(penalty[:, 0] + rounding)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(curvature).L)
-    enough = tolerance * len(x)
+    enough = tolerance * (len(x) if counts is None else counts.sum())
     weight, logits = x.new_zeros(x.shape[1], member.shape[1]), torch.zeros_like(member)
     memory: list[tuple[Tensor, Tensor, Tensor]] = []
     before = step = None
     for _ in range(steps):
         p = logits.masked_fill(~present, -torch.inf).softmax(-1)
-        gradient = x.T @ (p - member) + penalty * weight
+        gradient = x.T @ counted(p - member) + penalty * weight
         if not transformed() and float(gradient.abs().max()) <= enough:
             break
         if before is not None and step is not None:
@@ -55,9 +66,10 @@ def softmax_regression(
             memory = [*memory, (step, change, torch.where(product > tiny, 1 / product, 0))][-_MEMORY:]
         direction = -_scaled(gradient, memory, inverse)
         move = x @ direction
-        weighted = p * move
+        moved = p * move
         slope = -(gradient * direction).sum()
-        bend = (weighted * move).sum() - weighted.sum(-1).square().sum() + (penalty * direction.square()).sum()
+        spread = counted(moved * move).sum() - counted(moved.sum(-1, keepdim=True).square()).sum()
+        bend = spread + (penalty * direction.square()).sum()
         newton = torch.where(bend > tiny, slope / bend.clamp_min(tiny), 0).clamp_min(0)
         reach = (move.amax(-1) - move.amin(-1)).amax().clamp_min(torch.finfo(x.dtype).eps)
         length = torch.log1p(reach * newton) / reach

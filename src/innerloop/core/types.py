@@ -25,6 +25,8 @@ class Batch(NamedTuple):
     """[ways] bool, which labels exist; its length is the static number of ways."""
     key: Tensor | None = None
     """[] int64, `random.mix(seed, episode index)`: the only source of randomness."""
+    weight: Tensor | None = None
+    """[n] positive floats, how many rows each counts as; None: every one as 1. Learners that say `weighs` read it."""
 
 
 def joined(a: Batch, b: Batch) -> Batch:
@@ -33,8 +35,14 @@ def joined(a: Batch, b: Batch) -> Batch:
     def rows(x: Tensor, more: Tensor) -> Tensor:
         return torch.cat([x, more])
 
+    def ones(batch: Batch, dtype: torch.dtype) -> Tensor:
+        return torch.ones(len(batch.y), dtype=dtype, device=batch.y.device)
+
     def real(batch: Batch) -> Tensor:
-        return torch.ones(len(batch.y), dtype=torch.bool, device=batch.y.device) if batch.mask is None else batch.mask
+        return ones(batch, torch.bool) if batch.mask is None else batch.mask
+
+    def weight(batch: Batch) -> Tensor:
+        return ones(batch, torch.float32) if batch.weight is None else batch.weight
 
     if isinstance(a.x, dict) and isinstance(b.x, dict):
         x = {k: rows(v, b.x[k]) for k, v in a.x.items()}
@@ -43,7 +51,8 @@ def joined(a: Batch, b: Batch) -> Batch:
         x = rows(a.x, b.x)
     mask = None if a.mask is None and b.mask is None else rows(real(a), real(b))
     classes = b.classes if a.classes is None else a.classes if b.classes is None else a.classes | b.classes
-    return Batch(x, rows(a.y, b.y), mask, classes, a.key)
+    weights = None if a.weight is None and b.weight is None else rows(weight(a), weight(b))
+    return Batch(x, rows(a.y, b.y), mask, classes, a.key, weights)
 
 
 class Episode(NamedTuple):

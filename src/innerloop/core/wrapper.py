@@ -29,6 +29,7 @@ class Wrapper(Learner[Adapted]):
     targets = _trait("targets")
     exact_gradient = _trait("exact_gradient")
     incremental = _trait("incremental")
+    weighs = _trait("weighs")
     probabilistic = _trait("probabilistic")
     stochastic = _trait("stochastic")
     ordered = _trait("ordered")

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from innerloop.core.dry_run import support
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.plain import plain
@@ -27,6 +26,7 @@ from innerloop.evaluate.calibration import (
 )
 from innerloop.evaluate.rejection import check_coverage, check_enough, settled
 from innerloop.fewshot.history import Label
+from innerloop.fewshot.support import Support
 
 NONE = "none of these"
 """What is answered where no class is near enough."""
@@ -107,30 +107,26 @@ def checked_wanted(wanted: Wanted | float | None, classes: Sequence[Label]) -> W
 def calibrate(
     learner: Learner,
     params: Params,
-    rows: Tensor,
-    y: Tensor,
+    given: Support,
     wanted: Wanted,
     prior: Calibration | None,
     foreign: Foreign | None = None,
-    names: Tensor | None = None,
 ) -> Calibration:
     """The temperature, and if asked for the threshold of "none of these".
 
     Args:
         learner: The algorithm.
         params: Its meta-parameters.
-        rows: [n, ...] all examples of the task.
-        y: [n] their classes, 0 to ways - 1.
+        given: All examples of the task.
         wanted: What the threshold is to hold.
         prior: Measured on meta-validation tasks; its temperature is taken, and its threshold where these examples are
             too few.
         foreign: Foreign examples; None: there are none for this encoder, so classes are left out.
-        names: [n] bool, which rows stand for names of classes: learned from, never asked about; None: none.
 
     Raises:
         InputError: Neither the examples nor the prior can say when to reject.
     """
-    ways, places = int(y.max()) + 1, folds(y, kept=names)
+    ways, places = int(given.y.max()) + 1, folds(given.y, kept=given.names)
     several, asked = bool(places), wanted != NOTHING
     # The prior gives its temperature alone: its threshold was measured on tasks of other classes.
     calibration = (
@@ -149,7 +145,7 @@ def calibrate(
         return calibration  # a prior is of hundreds of tasks: a handful of examples left out knows less
     inside = None
     if several:
-        inside, labels = examples_left_out(learner, params, rows, y, ways, kept=names)
+        inside, labels = examples_left_out(learner, params, given, ways)
         if prior is None:
             temperature = fit_temperature(inside, labels)
             best = torch.softmax(inside / temperature, 1).max(1)
@@ -159,7 +155,7 @@ def calibrate(
     if not asked:
         return calibration
     classes_apart = classes and (foreign is None or foreign.classes)
-    left_out = _classes_left_out(learner, params, rows, y, ways, names) if classes_apart else []
+    left_out = _classes_left_out(learner, params, given, ways) if classes_apart else []
     # No further points: those of the prior were measured on other classes.
     calibration = replace(calibration, source=OWN, points=())
     if foreign is not None:
@@ -223,63 +219,45 @@ def can_be_spared(y: Tensor, kept: Tensor | None = None) -> Tensor:
 
 
 def examples_left_out(
-    learner: Learner,
-    params: Params,
-    rows: Tensor,
-    y: Tensor,
-    ways: int,
-    enough: int | None = None,
-    kept: Tensor | None = None,
+    learner: Learner, params: Params, given: Support, ways: int, enough: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Logits of examples that were not learned from, and their classes; single examples of a class always are.
 
     Args:
         learner: The algorithm.
         params: Its meta-parameters.
-        rows: [n, ...] all examples of the task.
-        y: [n] their classes, 0 to ways - 1.
+        given: All examples of the task; each is asked about once, whatever it weighs.
         ways: Number of classes.
         enough: No further fold is held out once there are so many; None: each that can be spared is, once.
-        kept: [n] bool, rows that always stay; None: none.
     """
-    parts = held_out(learner, params, rows, y, ways, enough, kept)
-    return torch.cat([part.logits for part in parts]), torch.cat([y[part.places] for part in parts])
+    parts = held_out(learner, params, given, ways, enough)
+    return torch.cat([part.logits for part in parts]), torch.cat([given.y[part.places] for part in parts])
 
 
-def held_out(
-    learner: Learner,
-    params: Params,
-    rows: Tensor,
-    y: Tensor,
-    ways: int,
-    enough: int | None = None,
-    kept: Tensor | None = None,
-) -> list[Fold]:
+def held_out(learner: Learner, params: Params, given: Support, ways: int, enough: int | None = None) -> list[Fold]:
     """What was learned without each fold, and what it says of the fold; arguments as of `examples_left_out`."""
 
     def left_out(out: Tensor) -> Fold:
-        rest = torch.ones(len(y), dtype=torch.bool)
+        rest = torch.ones(len(given.y), dtype=torch.bool)
         rest[out] = False
-        adapted = learner.adapt(params, support(rows[rest], y[rest], ways))
-        return Fold(out, adapted, logits(learner, params, adapted, rows[out], ways))
+        adapted = learner.adapt(params, given.only(rest).batch(ways))
+        return Fold(out, adapted, logits(learner, params, adapted, given.x[out], ways))
 
-    return spread(left_out, folds(y, enough, kept))
+    return spread(left_out, folds(given.y, enough, given.names))
 
 
-def _classes_left_out(
-    learner: Learner, params: Params, rows: Tensor, y: Tensor, ways: int, names: Tensor | None
-) -> list[Tensor]:
+def _classes_left_out(learner: Learner, params: Params, given: Support, ways: int) -> list[Tensor]:
     """Largest logits of examples whose class was not learned, by class."""
-    folds = min(_CLASS_FOLDS, ways)
+    folds, y = min(_CLASS_FOLDS, ways), given.y
 
     def left_out(i: int) -> list[Tensor]:
         # Several classes at once where there are many: learning is paid for ten times at most.
         out = y % folds == i
         # Learners count classes from 0, without gaps.
         left, kept = torch.unique(y[~out], return_inverse=True)
-        adapted = learner.adapt(params, support(rows[~out], kept, len(left)))
-        asked = out if names is None else out & ~names
-        best = logits(learner, params, adapted, rows[asked], len(left)).amax(1)
+        adapted = learner.adapt(params, given.only(~out)._replace(y=kept).batch(len(left)))
+        asked = out if given.names is None else out & ~given.names
+        best = logits(learner, params, adapted, given.x[asked], len(left)).amax(1)
         # A class is the unit of the interval: its examples are alike.
         return [best[y[asked] == label] for label in y[asked].unique()]
 

@@ -21,6 +21,7 @@ from innerloop.core.threads import on_one_core
 from innerloop.encoders.base import Encoder
 from innerloop.fewshot import calibrate
 from innerloop.fewshot.history import Label
+from innerloop.fewshot.support import Support
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 
 if TYPE_CHECKING:
@@ -43,14 +44,6 @@ class Named(NamedTuple):
 
     labels: tuple[Label, ...]
     rows: Tensor  # [k, d] float32
-
-
-class Support(NamedTuple):
-    """What a task learns from: examples, and behind them what stands for names."""
-
-    x: Tensor  # [n, ...] float32
-    y: Tensor  # [n] classes, 0 to ways - 1
-    names: Tensor | None = None  # [n] bool, which rows are of names: never held out; None: none of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,34 +233,37 @@ def from_json(
     return asked, _texts(entry["descriptions"]), named, None if use is None else Use.from_json(use)
 
 
-def joined(asked: Names | Use, x: Tensor, y: Tensor, classes: Sequence[Label], named: Named) -> tuple[Support, Use]:
+def joined(asked: Names | Use, examples: Support, classes: Sequence[Label], named: Named) -> tuple[Support, Use]:
     """What a task learns from, with the names of its classes where they say enough, and why.
 
     Args:
         asked: Whether they are, or what was decided before.
-        x: [n, ...] float32 examples.
-        y: [n] their classes' places.
+        examples: Without names.
         classes: In sorted order.
         named: Rows of their names.
     """
     places = {label: i for i, label in enumerate(named.labels)}
     whose = [i for i, label in enumerate(classes) if label in places]
     rows, labels = named.rows[[places[classes[i]] for i in whose]], torch.tensor(whose, dtype=torch.long)
-    support = _with(x, y, rows, labels)
+    support = _with(examples, rows, labels)
     if not isinstance(asked, Use):
         name = asked
-        asked = on_one_core(lambda: _use(name, x, y, rows, labels, support, len(classes)))
-    return support if asked.used else Support(x, y), asked
+        asked = on_one_core(lambda: _use(name, examples, rows, labels, support, len(classes)))
+    return support if asked.used else examples, asked
 
 
-def _with(x: Tensor, y: Tensor, rows: Tensor, places: Tensor) -> Support:
+def _with(examples: Support, rows: Tensor, places: Tensor) -> Support:
+    x, y, _, weight = examples
     marks = torch.cat([torch.zeros(len(x), dtype=torch.bool), torch.ones(len(rows) * WEIGHT, dtype=torch.bool)])
     rows = rows.reshape(len(rows), *x.shape[1:])
-    return Support(torch.cat([x, *WEIGHT * [rows]]), torch.cat([y, *WEIGHT * [places]]), marks)
+    if weight is not None:
+        weight = torch.cat([weight, torch.ones(len(rows) * WEIGHT)])
+    return Support(torch.cat([x, *WEIGHT * [rows]]), torch.cat([y, *WEIGHT * [places]]), marks, weight)
 
 
 @torch.no_grad()
-def _use(asked: Names, x: Tensor, y: Tensor, rows: Tensor, places: Tensor, support: Support, ways: int) -> Use:
+def _use(asked: Names, examples: Support, rows: Tensor, places: Tensor, support: Support, ways: int) -> Use:
+    x, y = examples.x, examples.y
     counts = y.bincount(minlength=ways)
     without = int((counts == 0).sum())
     found = int((places[cosine(x.flatten(1), rows).argmax(1)] == y).sum()) if len(x) else 0
@@ -282,10 +278,7 @@ def _use(asked: Names, x: Tensor, y: Tensor, rows: Tensor, places: Tensor, suppo
     # The same examples are held out with names and without.
     before, after = (
         (logits.argmax(1) == labels).double()
-        for logits, labels in (
-            calibrate.examples_left_out(learner, {}, x, y, ways),
-            calibrate.examples_left_out(learner, {}, support.x, support.y, ways, kept=support.names),
-        )
+        for logits, labels in (calibrate.examples_left_out(learner, {}, one, ways) for one in (examples, support))
     )
     # More than chance does to those that change: where means are level, names still help the other heads.
     lost, noise = float((before - after).sum()), float((before - after).abs().sum()) ** 0.5

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from innerloop.core import files
@@ -14,23 +13,22 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.texts import Kind
 from innerloop.core.types import Params
-from innerloop.fewshot import class_names, examples, file, heads, sets, sources
-from innerloop.fewshot.answering import answered
+from innerloop.fewshot import class_names, examples, file, heads, sources
 from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.calibrate import NONE, Wanted
 from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.fitted import Fitted
 from innerloop.fewshot.heads import Head
 from innerloop.fewshot.history import Label
-from innerloop.fewshot.labels import check_among, known_as, labels, same_names, share_right
-from innerloop.fewshot.nearest import Neighbour, nearest_examples
+from innerloop.fewshot.labels import Labels, check_among, known_as, labels, same_names
+from innerloop.fewshot.nearest import Neighbour
 from innerloop.fewshot.rows import Examples, Rows, floats, read
 from innerloop.fewshot.sources import Source
+from innerloop.fewshot.support import checked_weights
 from innerloop.fewshot.task import Task, name_classes, teach
 from innerloop.tasks import other_sets
 from innerloop.tasks.columns import TableOptions
 
-Labels = Sequence[Any] | np.ndarray | Tensor
 __all__ = ["NONE", "Answer", "Answers", "Examples", "FewShotClassifier", "Neighbour", "Rows"]
 
 
@@ -154,21 +152,21 @@ class FewShotClassifier(Fitted):
         classifier._read_from = (os.path.realpath(path), before)
         return classifier
 
-    def fit(self, X: Any, y: Labels | None = None) -> "FewShotClassifier":
+    def fit(self, X: Any, y: Labels | None = None, sample_weight: Any = None) -> "FewShotClassifier":
         """Learn from labelled examples; classes may have different numbers of them. Forgets what it knew before.
 
         Args:
             X: [n, ...] `Examples`, or a labelled data set of another library (see `tasks.other_sets`), without y.
             y: [n] their classes: strings, integers or booleans.
+            sample_weight: [n] how many examples each counts as while a class is learned; 0 leaves it out. None: 1.
+                Heads of frozen encoders weigh, and centroids of examples as they are.
 
         Raises:
             InputError: Examples that do not fit, fewer than two classes, more than the learner's network has outputs,
-                or `reject` without the examples that it takes.
+                `reject` without the examples that it takes, or weights for a learner that does not weigh.
         """
         X, y = other_sets.apart(X, y)
-        rows, source = read(X, self._resolved(), teaching=True)
-        self._task = teach(source, rows, labels(y, len(rows)), Wanted(self.reject, self.coverage))
-        return self
+        return self._learn(X, lambda count: labels(y, count), sample_weight, anew=True)
 
     def fit_names(self, classes: Sequence[str]) -> "FewShotClassifier":
         """Learn classes from their names, without an example; `add` may give some. Forgets what it knew before.
@@ -202,13 +200,16 @@ class FewShotClassifier(Fitted):
         """
         return self.fit(*examples.labelled(path, self.kind, table))
 
-    def partial_fit(self, X: Any, y: Labels | None = None, classes: Labels | None = None) -> "FewShotClassifier":
+    def partial_fit(
+        self, X: Any, y: Labels | None = None, classes: Labels | None = None, sample_weight: Any = None
+    ) -> "FewShotClassifier":
         """Learn from more examples, of classes that are known or new, without forgetting any; `fit` if it is the first.
 
         Args:
             X: As of `fit`.
             y: As of `fit`.
             classes: All that may ever come, as other estimators of scikit-learn need it; only checked against `y`.
+            sample_weight: As of `fit`.
 
         Raises:
             InputError: As `fit`; nothing is changed then.
@@ -216,7 +217,7 @@ class FewShotClassifier(Fitted):
         X, y = other_sets.apart(X, y)
         if classes is not None:
             check_among(labels(y), labels(classes))
-        return self._learn(X, lambda count: labels(y, count))
+        return self._learn(X, lambda count: labels(y, count), sample_weight)
 
     def add(self, X: Any, y: Labels | None = None) -> "FewShotClassifier":
         """`partial_fit`, by the name that it has on the command line and over HTTP."""
@@ -286,56 +287,6 @@ class FewShotClassifier(Fitted):
         classifier._task = task
         return classifier
 
-    def predict(self, X: Examples) -> np.ndarray:
-        """[n] the most probable class of every example; with `reject`, `NONE` where no class is near enough.
-
-        Classes that are integers come as objects where an example is none of them.
-        """
-        return self.answers(X).classes
-
-    def predict_proba(self, X: Examples) -> np.ndarray:
-        """[n, classes] probability of every class, in the order of `classes_`, given that it is one of them."""
-        return self.answers(X).probabilities
-
-    def accepts(self, X: Examples) -> np.ndarray:
-        """[n] bool, False for what is none of the classes; all True without `reject`."""
-        return self.answers(X).accepted
-
-    def answers(self, X: Examples) -> Answers:
-        """All that is said of every example, for the price of one `predict`.
-
-        An example gets the class, and is accepted, as it would be alone: where rounding, which differs between one and
-        many, might decide, it is asked alone, which takes as long as many calls with one example.
-        """
-        return answered(self._fitted(), X)
-
-    def predict_sets(self, X: Examples, coverage: float = 0.9) -> list[list[Label]]:
-        """The fewest classes for each example that hold the right one with a probability of `coverage`, see `sets`.
-
-        They are the most probable ones, most probable first, given that an example is of one of the classes.
-
-        Raises:
-            InputError: Too few examples can be held out to promise it.
-        """
-        task = self._fitted()
-        sets.check(task, coverage)  # what cannot be promised is told before an encoder runs
-        rows, _ = read(X, task.source)
-        return sets.answer(task, rows, coverage)
-
-    def explain(self, X: Examples, n: int = 3) -> list[list[Neighbour]]:
-        """Why every example is answered as it is: the n taught examples that are nearest to it, nearest first."""
-        task = self._fitted()
-        return nearest_examples(task, read(X, task.source)[0], n)
-
-    def score(self, X: Any, y: Labels | None = None) -> float:
-        """Share of examples that are named correctly; an example that is rejected is not, unless y says `NONE` as well.
-
-        Raises:
-            InputError: Not one label for each example, none at all, or integers where the classes are strings.
-        """
-        X, y = other_sets.apart(X, y)
-        return share_right(self.predict(X).tolist(), y, self._fitted().classes, NONE)
-
     def rows(self, X: Examples) -> Tensor:
         """[n, ...] float32, what the learner takes; the encoder runs here. Examples that are rows stay as they are."""
         task = self.__dict__.get("_task")
@@ -375,15 +326,22 @@ class FewShotClassifier(Fitted):
         task = self.__dict__.get("_task")
         return self._resolved().learner if task is None else task.source.learner
 
-    def _learn(self, X: Any, labelled: Callable[[int], list[Label]]) -> "FewShotClassifier":
-        """Learn from examples whose labels are asked for by their number, beside what is known."""
-        task = self.__dict__.get("_task")
+    def _learn(
+        self, X: Any, labelled: Callable[[int], list[Label]], sample_weight: Any = None, anew: bool = False
+    ) -> "FewShotClassifier":
+        """Learn from examples whose labels are asked for by their number, beside what is known unless it is anew."""
+        task = None if anew else self.__dict__.get("_task")
         rows, source = read(X, self._resolved() if task is None else task.source, teaching=True)
         y = labelled(len(rows))
+        weights = checked_weights(sample_weight, len(rows), source.learner)
+        if weights is not None:
+            counts = weights > 0
+            rows, weights = rows[counts], weights[counts]
+            y = [label for label, one in zip(y, counts.tolist(), strict=True) if one]
         if task is None:
-            self._task = teach(source, rows, y, Wanted(self.reject, self.coverage))
+            self._task = teach(source, rows, y, Wanted(self.reject, self.coverage), weights)
         else:
-            self._task = task.more(rows, same_names(y, task.classes), source)
+            self._task = task.more(rows, same_names(y, task.classes), source, weights)
         return self
 
     def _resolved(self) -> Source:

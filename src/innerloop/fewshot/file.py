@@ -1,9 +1,9 @@
 """One portable file for an adapted task: what learned, what it learned, from which examples, version by version.
 
-A safetensors file: tensors `params.*`, `adapted.*` and `buffers.*`, `rows` (every example ever given), `names` (rows of
-names of classes), and in its metadata, under `innerloop`, JSON with the version of the format, the learner
-(`core.config`), class names, preprocessing, calibration and history. A frozen encoder is named, never copied. Reading
-it runs no code that it brings.
+A safetensors file: tensors `params.*`, `adapted.*` and `buffers.*`, `rows` (every example ever given) and their
+`weights` where they differ, `names` (rows of names of classes), and in its metadata, under `innerloop`, JSON with the
+version of the format, the learner (`core.config`), class names, preprocessing, calibration and history. A frozen
+encoder is named, never copied. Reading it runs no code that it brings.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ VERSION = 3
 _READ = (2, 3)
 """Version 2, of release 0.1.0, says nothing about how examples are read: as `Reading()` has it."""
 _KEY = "innerloop"
-_ROWS, _NAMES, _GATE = "rows", "names", "gate"
+_ROWS, _NAMES, _GATE, _WEIGHTS = "rows", "names", "gate", "weights"
 _MOST_STEPS = 1_000
 """Inner steps of a learner in a stranger's file: each is computed when it learns."""
 _MOST_OWN_STEPS = 100_000
@@ -105,8 +105,8 @@ def write(path: Path, task: Task) -> None:
         "same": same,
     }
     tensors |= {_ROWS: task.rows} | ({} if task.named is None else {_NAMES: task.named.rows})
-    if task.gate is not None:
-        tensors[_GATE] = task.gate
+    optional = {_GATE: task.gate, _WEIGHTS: task.weights}
+    tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
     checkpoint.write_tensors(path, tensors, {_KEY: json.dumps(about, allow_nan=False)})
 
 
@@ -154,7 +154,12 @@ def _task(
     learner: Learner,
     find: Callable[[str], Encoder | None],
 ) -> Task:
-    rows, names, gate = tensors.pop(_ROWS), tensors.pop(_NAMES, None), tensors.get(_GATE)
+    rows, names, gate, weights = (
+        tensors.pop(_ROWS),
+        tensors.pop(_NAMES, None),
+        tensors.get(_GATE),
+        tensors.get(_WEIGHTS),
+    )
     if rows.dtype not in (torch.uint8, torch.float32) or rows.ndim < 2 or not bool(rows.float().isfinite().all()):
         raise ValueError("its examples are no rows of numbers")
     history = History.from_json(about["history"], len(rows))
@@ -194,6 +199,10 @@ def _task(
     wanted = checked_wanted(Wanted(about["reject"], about.get("coverage")), classes)
     if gate is not None and (gate.dtype != torch.float32 or gate.shape != (rows[0].numel() + 1,)):
         raise ValueError("its gate is not of the length of its rows")
+    if weights is not None and (
+        weights.dtype != torch.float32 or weights.shape != (len(rows),) or not bool((weights > 0).all())
+    ):
+        raise ValueError("its weights are not those of its rows")
     choice = _choice(about.get("head"), learner, encoder)
     asked, descriptions, of_classes, use = class_names.from_json(about.get("names"), names, shape)
     source = Source(
@@ -217,6 +226,7 @@ def _task(
         adapted=adapted,
         classes=classes,
         rows=rows,
+        weights=weights,
         history=history,
         calibration=Calibration(**about["calibration"]),
         wanted=wanted,

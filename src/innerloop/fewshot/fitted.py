@@ -1,4 +1,4 @@
-"""What a classifier says of what it learned: attributes with an underscore at their end, and history."""
+"""What a classifier says, of what it learned and of further examples."""
 
 from typing import Any
 
@@ -6,9 +6,16 @@ import numpy as np
 
 from innerloop.core import tree
 from innerloop.evaluate.calibration import Calibration
-from innerloop.fewshot import scikit
-from innerloop.fewshot.history import Version
+from innerloop.fewshot import scikit, sets
+from innerloop.fewshot.answering import answered
+from innerloop.fewshot.answers import Answers
+from innerloop.fewshot.calibrate import NONE
+from innerloop.fewshot.history import Label, Version
+from innerloop.fewshot.labels import Labels, share_right
+from innerloop.fewshot.nearest import Neighbour, nearest_examples
+from innerloop.fewshot.rows import Examples, read
 from innerloop.fewshot.task import Task
+from innerloop.tasks import other_sets
 
 
 class Fitted(scikit.Estimator):
@@ -62,6 +69,56 @@ class Fitted(scikit.Estimator):
     def show(self) -> dict[str, Any]:
         """What it is and knows, in plain JSON: source, classes, calibration and versions."""
         return self._fitted().show()
+
+    def predict(self, X: Examples) -> np.ndarray:
+        """[n] the most probable class of every example; with `reject`, `NONE` where no class is near enough.
+
+        Classes that are integers come as objects where an example is none of them.
+        """
+        return self.answers(X).classes
+
+    def predict_proba(self, X: Examples) -> np.ndarray:
+        """[n, classes] probability of every class, in the order of `classes_`, given that it is one of them."""
+        return self.answers(X).probabilities
+
+    def accepts(self, X: Examples) -> np.ndarray:
+        """[n] bool, False for what is none of the classes; all True without `reject`."""
+        return self.answers(X).accepted
+
+    def answers(self, X: Examples) -> Answers:
+        """All that is said of every example, for the price of one `predict`.
+
+        An example gets the class, and is accepted, as it would be alone: where rounding, which differs between one and
+        many, might decide, it is asked alone, which takes as long as many calls with one example.
+        """
+        return answered(self._fitted(), X)
+
+    def predict_sets(self, X: Examples, coverage: float = 0.9) -> list[list[Label]]:
+        """The fewest classes for each example that hold the right one with a probability of `coverage`, see `sets`.
+
+        They are the most probable ones, most probable first, given that an example is of one of the classes.
+
+        Raises:
+            InputError: Too few examples can be held out to promise it.
+        """
+        task = self._fitted()
+        sets.check(task, coverage)  # what cannot be promised is told before an encoder runs
+        rows, _ = read(X, task.source)
+        return sets.answer(task, rows, coverage)
+
+    def explain(self, X: Examples, n: int = 3) -> list[list[Neighbour]]:
+        """Why every example is answered as it is: the n taught examples that are nearest to it, nearest first."""
+        task = self._fitted()
+        return nearest_examples(task, read(X, task.source)[0], n)
+
+    def score(self, X: Any, y: Labels | None = None) -> float:
+        """Share of examples that are named correctly; an example that is rejected is not, unless y says `NONE` as well.
+
+        Raises:
+            InputError: Not one label for each example, none at all, or integers where the classes are strings.
+        """
+        X, y = other_sets.apart(X, y)
+        return share_right(self.predict(X).tolist(), y, self._fitted().classes, NONE)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_task" in self.__dict__

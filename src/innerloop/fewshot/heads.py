@@ -16,6 +16,7 @@ from innerloop.core.nearest import nearest
 from innerloop.core.threads import on_one_core
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import calibrate
+from innerloop.fewshot.support import Support
 from innerloop.learners.baselines.logistic_regression import LogisticRegression
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.closed_form.ridge_discriminant import RidgeDiscriminant, left_out
@@ -149,7 +150,7 @@ def quick(learner: Learner) -> Learner:
 
 
 @torch.no_grad()
-def choose(asked: Head, x: Tensor, y: Tensor, ways: int, names: Tensor | None = None) -> tuple[Learner, Choice]:
+def choose(asked: Head, given: Support, ways: int) -> tuple[Learner, Choice]:
     """The learner of a task, and why it is that one.
 
     Hyper-parameters come from the support as well: the ridge's by leaving each example out, exactly, and logistic
@@ -159,21 +160,19 @@ def choose(asked: Head, x: Tensor, y: Tensor, ways: int, names: Tensor | None = 
 
     Args:
         asked: Which head.
-        x: [n, ...] float32 rows.
-        y: [n] their classes, 0 to ways - 1.
+        given: What it learns from.
         ways: Number of classes.
-        names: [n] bool, which rows stand for names of classes: learned from, never held out; None: none.
 
     Raises:
         InputError: The rows are too wide for the head.
     """
     # Sums of several cores round in another order: two workers would choose otherwise.
-    return on_one_core(lambda: _choose(asked, x, y, ways, names))
+    return on_one_core(lambda: _choose(asked, given, ways))
 
 
-def _choose(asked: Head, x: Tensor, y: Tensor, ways: int, names: Tensor | None) -> tuple[Learner, Choice]:
-    several = bool(calibrate.can_be_spared(y, names).any())
-    width = x[0].numel()
+def _choose(asked: Head, given: Support, ways: int) -> tuple[Learner, Choice]:
+    names, width = given.names, given.x[0].numel()
+    several = bool(calibrate.can_be_spared(given.y, names).any())
     if asked == "ridge" and width > _WIDEST:
         raise InputError(
             f"head='ridge' takes rows of {_WIDEST:,} numbers at most, and these have {width:,}: use linear"
@@ -187,7 +186,7 @@ def _choose(asked: Head, x: Tensor, y: Tensor, ways: int, names: Tensor | None) 
     ]
     compared = asked == "auto"
     tried: dict[Head, tuple[Learner, LeftOut | None]] = {
-        head: _tuned(head, x, y, ways, names, several, compared) for head in heads
+        head: _tuned(head, given, ways, several, compared) for head in heads
     }
     if not compared:
         learner, _ = tried[asked]
@@ -198,27 +197,26 @@ def _choose(asked: Head, x: Tensor, y: Tensor, ways: int, names: Tensor | None) 
     return tried[head][0], Choice(asked=asked, head=head, accuracy=accuracy, examples=len(right[head]))
 
 
-def _tuned(
-    head: Head, x: Tensor, y: Tensor, ways: int, names: Tensor | None, several: bool, compared: bool
-) -> tuple[Learner, LeftOut | None]:
+def _tuned(head: Head, given: Support, ways: int, several: bool, compared: bool) -> tuple[Learner, LeftOut | None]:
     """A learner with the hyper-parameters that the support asks for, and what it answers to examples left out."""
     candidates: Sequence[Learner] = [_CENTROID]
     if head == "ridge":
-        candidates = [RidgeDiscriminant(decay=_decay(x, y, ways, names) if several else _DECAYS[0])]
+        candidates = [RidgeDiscriminant(decay=_decay(given, ways) if several else _DECAYS[0])]
     elif head == "linear":
         candidates = [LogisticRegression(C=C) for C in (_PENALTIES if several else _PENALTIES[:1])]
     if len(candidates) == 1 and not compared:
         return candidates[0], None
-    answers = [_left_out(learner, x, y, ways, names) for learner in candidates]
+    answers = [_left_out(learner, given, ways) for learner in candidates]
     best = max(range(len(answers)), key=lambda i: float(answers[i].right.mean()))
     return candidates[best], answers[best]
 
 
-def _left_out(learner: Learner, x: Tensor, y: Tensor, ways: int, names: Tensor | None) -> LeftOut:
-    return LeftOut(*calibrate.examples_left_out(quick(learner), {}, x, y, ways, _ENOUGH, names))
+def _left_out(learner: Learner, given: Support, ways: int) -> LeftOut:
+    return LeftOut(*calibrate.examples_left_out(quick(learner), {}, given, ways, _ENOUGH))
 
 
-def _decay(x: Tensor, y: Tensor, ways: int, names: Tensor | None) -> float:
+def _decay(given: Support, ways: int) -> float:
+    x, y, names, weight = given
     asked = calibrate.can_be_spared(y, names)
-    right = [float((logits.argmax(1) == y)[asked].double().mean()) for logits in left_out(x, y, ways, _DECAYS)]
+    right = [float((logits.argmax(1) == y)[asked].double().mean()) for logits in left_out(x, y, ways, _DECAYS, weight)]
     return _DECAYS[right.index(max(right))]

@@ -18,6 +18,9 @@ from innerloop.core.plain import plain
 from innerloop.fewshot.arrays import check_unmasked, strided
 from innerloop.fewshot.history import Label
 
+Labels = Sequence[Any] | np.ndarray | Tensor
+"""[n] classes of examples."""
+
 
 def labels(y: Any, count: int | None = None, none: str | None = None) -> list[Label]:
     """[n] classes as strings, integers or booleans.

@@ -13,19 +13,20 @@ import torch
 from torch import Tensor
 
 from innerloop.core.aligned import aligned, packed
-from innerloop.core.dry_run import capacity, support
+from innerloop.core.dry_run import capacity
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
 from innerloop.core.threads import on_one_core, spread
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import calibrate, class_names, foreign, heads
 from innerloop.fewshot.calibrate import NOTHING, Fold, Wanted, checked_wanted
-from innerloop.fewshot.class_names import Named, Support, Use
+from innerloop.fewshot.class_names import Named, Use
 from innerloop.fewshot.heads import Choice
 from innerloop.fewshot.history import History, Label
 from innerloop.fewshot.labels import as_array, same_kind
 from innerloop.fewshot.rows import floats
 from innerloop.fewshot.sources import Source
+from innerloop.fewshot.support import Support, in_order, weighed_together
 
 _ROOM = 2.0**-12
 """Share of the largest logit that counts as near, at least. Rounding, which differs between one row and many, mostly
@@ -47,6 +48,8 @@ class Task:
     """In sorted order."""
     rows: Tensor
     """[m, ...] uint8 or float32, every example of every version."""
+    weights: Tensor | None
+    """[m] float32, how many rows each of them is learned from as; None: 1."""
     history: History
     calibration: Calibration
     wanted: Wanted = NOTHING
@@ -128,7 +131,7 @@ class Task:
     @cached_property
     def support(self) -> Support:
         """What it learned from at the present version, classes in sorted order."""
-        return _support(self.source, self.rows, self.history, self.named, self.use)[0]
+        return _support(self.source, self.rows, self.weights, self.history, self.named, self.use)[0]
 
     @property
     def spared(self) -> int:
@@ -138,10 +141,9 @@ class Task:
     @cached_property
     def held_out(self) -> list[Fold]:
         """What is learned without each fold of its examples."""
-        x, y, names = self.support.x, self.support.y, self.support.names
         learner, params = heads.quick(self.source.learner), self.source.params
         with torch.no_grad():
-            return on_one_core(lambda: calibrate.held_out(learner, params, x, y, len(self.classes), kept=names))
+            return on_one_core(lambda: calibrate.held_out(learner, params, self.support, len(self.classes)))
 
     @property
     def known(self) -> Tensor:
@@ -178,13 +180,16 @@ class Task:
             near |= (scores - self.calibration.threshold).abs() <= room
         return near.nonzero().flatten().tolist()
 
-    def more(self, rows: Tensor, labels: Sequence[Label], source: Source | None = None) -> "Task":
+    def more(
+        self, rows: Tensor, labels: Sequence[Label], source: Source | None = None, weights: Tensor | None = None
+    ) -> "Task":
         """The task with further examples.
 
         Args:
             rows: [n, ...] of them.
             labels: [n] their classes.
             source: With what they decided about how examples are read; None: nothing.
+            weights: [n] how many rows each is learned from as; None: 1.
 
         Raises:
             InputError: There is none, their labels are of another type, or as of `teach`.
@@ -193,11 +198,12 @@ class Task:
             raise InputError("X has 0 sample(s) while a minimum of 1 is required: give examples to learn from")
         same_kind(self.classes, labels)
         # Rows are only ever appended, since every version names them by their place.
-        rows, added = in_order(rows, labels, len(self.rows))
+        rows, weights, added = in_order(rows, weights, labels, len(self.rows))
+        weights = weighed_together(self.rows, self.weights, rows, weights)
         # Bytes stay bytes as long as all are: a quarter of the memory and of the file.
         alike = self.rows.dtype == rows.dtype
         joined = torch.cat([self.rows, rows] if alike else [floats(self.rows), floats(rows)])
-        return adapted(source or self.source, joined, self.history.add(added), self.wanted, self.named)
+        return adapted(source or self.source, joined, self.history.add(added), self.wanted, self.named, weights)
 
     def naming(self, classes: Sequence[Label]) -> "Task":
         """The task with further classes, of which it knows the names alone.
@@ -209,7 +215,7 @@ class Task:
         known = next((label for label in classes if label in self.classes), None)
         if known is not None:
             raise InputError(f"there is a class {known!r} already: give examples of it, or other names")
-        return adapted(self.source, self.rows, self.history.declare(classes), self.wanted, self.named)
+        return self.at(self.history.declare(classes))
 
     def at(self, history: History) -> "Task":
         """The task as another history of the same examples has it.
@@ -217,7 +223,7 @@ class Task:
         Raises:
             InputError: As of `teach`.
         """
-        return adapted(self.source, self.rows, history, self.wanted, self.named)
+        return adapted(self.source, self.rows, history, self.wanted, self.named, self.weights)
 
     def rejecting(self, wanted: Wanted | float | None) -> "Task":
         """The same knowledge with another threshold; a number is a share of strangers.
@@ -231,7 +237,13 @@ class Task:
         return replace(self, wanted=wanted, calibration=calibration, gate=gate)
 
 
-def teach(source: Source, rows: Tensor, labels: Sequence[Label], wanted: Wanted | float | None) -> Task:
+def teach(
+    source: Source,
+    rows: Tensor,
+    labels: Sequence[Label],
+    wanted: Wanted | float | None,
+    weights: Tensor | None = None,
+) -> Task:
     """A task from its first examples.
 
     Args:
@@ -240,6 +252,7 @@ def teach(source: Source, rows: Tensor, labels: Sequence[Label], wanted: Wanted 
         labels: [n] their classes.
         wanted: Of "none of these"; a number is the share of examples of no class that may be taken for one of them;
             None: no example is refused.
+        weights: [n] how many rows each is learned from as; None: 1.
 
     Raises:
         InputError: Fewer than two classes, more than the learner's network has outputs, or `wanted` without the
@@ -247,8 +260,8 @@ def teach(source: Source, rows: Tensor, labels: Sequence[Label], wanted: Wanted 
     """
     if not len(rows):
         raise InputError("X has 0 sample(s) while a minimum of 1 is required: give examples to learn from")
-    rows, added = in_order(rows, labels, 0)
-    return adapted(source, rows, History.begin(added), wanted)
+    rows, weights, added = in_order(rows, weights, labels, 0)
+    return adapted(source, rows, History.begin(added), wanted, weights=weights)
 
 
 def name_classes(source: Source, classes: Sequence[Label], wanted: Wanted | float | None) -> Task:
@@ -268,22 +281,13 @@ def name_classes(source: Source, classes: Sequence[Label], wanted: Wanted | floa
     return adapted(source, torch.zeros(0, *source.shape), History.begin((), classes), wanted)
 
 
-def in_order(rows: Tensor, labels: Sequence[Label], first: int) -> tuple[Tensor, list[tuple[Label, int, int]]]:
-    """Rows sorted by class, and where those of each class lie in a table in which they begin at `first`."""
-    # Stable, so that the examples of a class keep their order; then one entry a class names them all.
-    order = sorted(range(len(labels)), key=lambda i: labels[i])
-    added: list[tuple[Label, int, int]] = []
-    for place, i in enumerate(order):
-        if added and added[-1][0] == labels[i]:
-            label, begin, count = added[-1]
-            added[-1] = (label, begin, count + 1)
-        else:
-            added.append((labels[i], first + place, 1))
-    return rows[torch.tensor(order, dtype=torch.long)], added
-
-
 def adapted(
-    source: Source, rows: Tensor, history: History, wanted: Wanted | float | None, named: Named | None = None
+    source: Source,
+    rows: Tensor,
+    history: History,
+    wanted: Wanted | float | None,
+    named: Named | None = None,
+    weights: Tensor | None = None,
 ) -> Task:
     """A task as its history has it.
 
@@ -293,6 +297,7 @@ def adapted(
         history: Which of them are of which class.
         wanted: As of `teach`.
         named: Names whose rows there are; those that lack are encoded.
+        weights: [m] how many rows each is learned from as; None: 1.
 
     Raises:
         InputError: As of `teach`.
@@ -304,20 +309,21 @@ def adapted(
     # Before anything is learned, which may take minutes for a learner with inner steps.
     _check_ways(source, tuple(rows.shape[1:]), len(classes))
     named = class_names.completed(named, source, classes)
-    given, use = _support(source, rows, history, named)
+    given, use = _support(source, rows, weights, history, named)
     choice = None
     if source.head is not None:
-        learner, choice = heads.choose(source.head, given.x, given.y, len(classes), given.names)
+        learner, choice = heads.choose(source.head, given, len(classes))
         source = replace(source, learner=learner)
     with torch.no_grad():
         # Sums of several cores round in another order: two workers would keep tasks that differ.
-        result = on_one_core(lambda: source.learner.adapt(source.params, support(given.x, given.y, len(classes))))
+        result = on_one_core(lambda: source.learner.adapt(source.params, given.batch(len(classes))))
     calibration, gate = _calibrated(source, choice, result, given, wanted)
     return Task(
         source=source,
         adapted=packed(result),
         classes=classes,
         rows=rows,
+        weights=weights,
         history=history,
         calibration=calibration,
         wanted=wanted,
@@ -336,20 +342,24 @@ def _calibrated(
     if wanted != NOTHING:
         gate = foreign.gate(source, source.learner, source.params, learned, given.x, given.y)
     others, weight = (None, None) if gate is None else (gate.foreign, gate.weight)
-    calibration = calibrate.calibrate(
-        learner, source.params, given.x, given.y, wanted, prior, foreign=others, names=given.names
-    )
+    calibration = calibrate.calibrate(learner, source.params, given, wanted, prior, others)
     return calibration, weight
 
 
 def _support(
-    source: Source, rows: Tensor, history: History, named: Named | None, use: Use | None = None
+    source: Source,
+    rows: Tensor,
+    weights: Tensor | None,
+    history: History,
+    named: Named | None,
+    use: Use | None = None,
 ) -> tuple[Support, Use | None]:
     """What is learned from at the present version, classes in sorted order, and whether that is names as well.
 
     Args:
         source: What learns.
         rows: [m, ...] every example of every version.
+        weights: [m] of them.
         history: Which of them are of which class.
         named: Names of classes; None: the source reads none.
         use: What was decided of them; None: it is now.
@@ -358,11 +368,12 @@ def _support(
     # In the order of classes, then of rows: the same examples are the same support, whatever was done in between.
     index = torch.tensor([row for places in members.values() for row in places], dtype=torch.long)
     counts = torch.tensor([len(places) for places in members.values()], dtype=torch.long)
-    x, y = floats(rows[index]), torch.arange(len(counts)).repeat_interleave(counts)
+    y = torch.arange(len(counts)).repeat_interleave(counts)
+    given = Support(floats(rows[index]), y, weight=None if weights is None else weights[index])
     if named is None or source.names is None:
         _check_taught(members)
-        return Support(x, y), None
-    return class_names.joined(source.names if use is None else use, x, y, list(members), named)
+        return given, None
+    return class_names.joined(source.names if use is None else use, given, list(members), named)
 
 
 def _check_taught(members: Mapping[Label, Sequence[int]]) -> None:

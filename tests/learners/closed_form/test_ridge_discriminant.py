@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from sklearn.covariance import empirical_covariance
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -69,16 +70,18 @@ def test_examples_one_by_one_in_any_order_are_examples_at_once_to_the_bit():
     assert all(torch.equal(a, b) for a, b in zip(adapted, learner.adapt({}, joined(first, more)), strict=True))
 
 
-def test_an_example_left_out_is_answered_as_by_a_model_of_the_others():
+@pytest.mark.parametrize("weighted", [False, True])
+def test_an_example_left_out_is_answered_as_by_a_model_of_the_others(weighted):
     for d in (12, 60):  # fewer and more than there are rows
         x, y = _rows(d=d)
+        weight = torch.linspace(0.2, 3, len(y), dtype=torch.float64) if weighted else torch.ones(len(y)).double()
         y = torch.where(y == 6, 5, y)  # of different sizes
         decays = (0.1, 2.0)
-        for decay, found in zip(decays, left_out(x, y, 6, decays), strict=True):
+        for decay, found in zip(decays, left_out(x, y, 6, decays, weight if weighted else None), strict=True):
             learner = RidgeDiscriminant(decay=decay)
             for i in range(0, len(y), 5):
                 kept = torch.arange(len(y)) != i
-                adapted = learner.adapt({}, labelled(x[kept].double(), y[kept], 6))
-                logits = learner.predict({}, adapted, x[i : i + 1].double())[0] / (len(y) - 1 - 6 + 1)
+                adapted = learner.adapt({}, labelled(x[kept].double(), y[kept], 6, weight[kept]))
+                logits = learner.predict({}, adapted, x[i : i + 1].double())[0] / (weight[kept].sum() - 6 + 1)
                 expected = logits - logits.mean()
                 assert torch.allclose(found[i] - found[i].mean(), expected, atol=1e-3 * float(expected.abs().max()))

@@ -30,11 +30,13 @@ class LinearModel(NamedTuple):
 class LogisticRegression(EpisodicClassifier[LinearModel]):
     """Weights minimise `C sum_i crossentropy_i + |w|^2 / 2`, the bias goes free: scikit-learn's `LogisticRegression`.
 
-    Two classes are treated like any number, as by `linear_probe`. There are no parameters.
+    `C` is that of a row of weight 1. Two classes are treated like any number, as by `linear_probe`. There are no
+    parameters.
     """
 
     trains_on = ("episodes",)
     sensible = by_kind(classes=Sensible(train={"steps": 0}, choices={"C": (10.0, 100.0, 1.0)}))
+    weighs = True
 
     C: Positive = 10.0
     """Inverse of the penalty."""
@@ -54,7 +56,7 @@ class LogisticRegression(EpisodicClassifier[LinearModel]):
         x = x.to(getattr(torch, self.solver_precision))
         member = membership(support.y, ways(support), support.mask, x.dtype)  # [n, ways]
         present, decay = member.sum(0) > 0, torch.as_tensor(1 / self.C, dtype=x.dtype, device=x.device)
-        weight = softmax_regression(x, member, present, decay, self.solver_steps, self.tolerance)
+        weight = softmax_regression(x, member, present, decay, self.solver_steps, self.tolerance, support.weight)
         return LinearModel(weight.to(rows.dtype), present)
 
     def predict(self, params: Params, adapted: LinearModel, x: Tensor | dict[str, Tensor]) -> Tensor:

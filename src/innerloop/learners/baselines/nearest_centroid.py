@@ -35,13 +35,19 @@ class NearestCentroid(EpisodicClassifier[Means]):
     """cosine: features are of unit length before their mean is taken, so that long ones do not count more; logits are
     the cosines themselves, from -1 to 1, so probabilities need a temperature (see `evaluate.calibration`)."""
 
+    @property
+    def weighs(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """True of raw inputs: norms of an encoder would count every row as one."""
+        return self.encoder is None
+
     def init(self, seed: int) -> Params:
         return {} if self.encoder is None else self.encoder.init(seed)
 
     def adapt(self, params: Params, support: Batch) -> Means:
         if self.encoder is not None and not self.transductive:
             params = self.encoder.with_statistics(params, support.x, support.mask)
-        return Means(centroids(self._features(params, support.x, support.mask), support), params)
+        weight = support.weight if self.weighs else None
+        return Means(centroids(self._features(params, support.x, support.mask), support, weight), params)
 
     def predict(self, params: Params, adapted: Means, x: Tensor | dict[str, Tensor]) -> Tensor:
         means, counts = adapted.centroids

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from innerloop.core.learner import EpisodicClassifier, mask_absent
-from innerloop.core.objectives import membership, normalize
+from innerloop.core.objectives import membership, normalize, weighted
 from innerloop.core.prototypes import flat, ways
 from innerloop.core.ranges import Positive
 from innerloop.core.sensible import Sensible, by_kind
@@ -20,7 +20,7 @@ from innerloop.core.types import Batch, Params
 
 _GRID = 2.0**18
 """Rows are multiples of its inverse, so that float64 sums up to 65,536 products of them without rounding: in any order,
-all at once or one by one, to the same bits."""
+all at once or one by one, to the same bits. So it does if weights are whole numbers."""
 
 
 class Discriminant(NamedTuple):
@@ -43,6 +43,7 @@ class RidgeDiscriminant(EpisodicClassifier[Discriminant]):
     trains_on = ("episodes",)
     sensible = by_kind(classes=Sensible(train={"steps": 0}, choices={"decay": (0.3, 1.0, 0.1, 3.0, 0.03)}))
     incremental: ClassVar[bool] = True
+    weighs = True
 
     decay: Positive = 0.3
     """What is added to the sum of squares within classes, in every direction. For rows of unit length in d dimensions,
@@ -64,20 +65,20 @@ class RidgeDiscriminant(EpisodicClassifier[Discriminant]):
 
     def _solved(self, products: Tensor, sums: Tensor, counts: Tensor, dtype: torch.dtype) -> Discriminant:
         present = counts > 0
-        means = sums / counts.clamp_min(1)[:, None]
+        means = sums / _divisor(counts)
         within = products - (means.T * counts) @ means
         centre = means.sum(0) / present.sum().clamp_min(1)
         means = torch.where(present[:, None], means - centre, 0)
         rounding = torch.finfo(within.dtype).eps * products.diagonal().sum()
         ridge = within + (self.decay + rounding) * torch.eye(len(within), dtype=within.dtype, device=within.device)
         # An unbiased covariance where examples are many; never a division by 0 where they are single.
-        freedom = counts.sum() - present.sum() + 1
+        freedom = (counts.sum() - present.sum()).clamp_min(0) + 1
         weight = freedom * torch.cholesky_solve(means.T, torch.linalg.cholesky_ex(ridge).L).T
         bias = -weight @ centre - (weight * means).sum(-1) / 2
         return Discriminant(products, sums, counts, weight.to(dtype), bias.to(dtype))
 
 
-def left_out(x: Tensor, y: Tensor, ways: int, decays: Sequence[float]) -> Tensor:
+def left_out(x: Tensor, y: Tensor, ways: int, decays: Sequence[float], weight: Tensor | None = None) -> Tensor:
     """What every example is answered by a model of all others, exactly, without fitting one for each.
 
     Without an example, the scatter within classes lacks one product of rank 1 (Sherman and Morrison 1950).
@@ -87,6 +88,7 @@ def left_out(x: Tensor, y: Tensor, ways: int, decays: Sequence[float]) -> Tensor
         y: [n] classes; each has two examples at least, or its example stays in.
         ways: Number of classes.
         decays: For each of which it is answered.
+        weight: [n] how many rows each counts as; None: 1.
 
     Returns:
         [decays, n, ways] float64, half the squared distances to the classes, negative: logits up to a factor, and up to
@@ -96,12 +98,14 @@ def left_out(x: Tensor, y: Tensor, ways: int, decays: Sequence[float]) -> Tensor
     if len(x) < x.shape[1]:
         x = torch.linalg.qr(x.T).R.T  # the same angles and lengths, in as many dimensions as there are rows
     member = membership(y, ways, dtype=x.dtype)
-    counts = member.sum(0)
-    means = member.T @ x / counts.clamp_min(1)[:, None]
+    weight = torch.ones(len(x), dtype=x.dtype) if weight is None else weight.to(x.dtype)
+    counts = weighted(member, weight).sum(0)
+    means = weighted(member, weight).T @ x / _divisor(counts)
     apart = x - means[y]
-    spread, axes = torch.linalg.eigh(apart.T @ apart)
-    x, means = x @ axes, means @ axes
-    more = (counts / (counts - 1).clamp_min(1))[y][:, None]  # a mean without its example is so much further from it
+    spread, axes = torch.linalg.eigh(apart.T @ (weight[:, None] * apart))
+    x, means, weight = x @ axes, means @ axes, weight[:, None]
+    without = counts[y][:, None] - weight  # of its class; nothing where it is the only example
+    more = torch.where(without > 0, counts[y][:, None] / without, 1)  # its mean is so much further from it then
     results = []
     for decay in decays:
         inverse = 1 / (spread.clamp_min(0) + decay)
@@ -111,8 +115,8 @@ def left_out(x: Tensor, y: Tensor, ways: int, decays: Sequence[float]) -> Tensor
         distance = square - 2 * rows + between.diagonal()
         own = distance.gather(1, y[:, None])
         cross = square - rows - rows.gather(1, y[:, None]) + between[y]
-        rest = (1 - more * own).clamp_min(torch.finfo(x.dtype).eps)
-        other = distance + more * cross.square() / rest
+        rest = (1 - weight * more * own).clamp_min(torch.finfo(x.dtype).eps)
+        other = distance + weight * more * cross.square() / rest
         results.append(-torch.where(member > 0, more.square() * own / rest, other) / 2)
     return torch.stack(results)
 
@@ -123,5 +127,10 @@ def _unit(x: Tensor) -> Tensor:
 
 def _sums(support: Batch) -> tuple[Tensor, Tensor, Tensor]:
     x = _unit(flat(support.x))
-    member = membership(support.y, ways(support), support.mask, x.dtype)  # [n, ways]
+    member = weighted(membership(support.y, ways(support), support.mask, x.dtype), support.weight)  # [n, ways]
     return (x * member.sum(1, keepdim=True)).T @ x, member.T @ x, member.sum(0)
+
+
+def _divisor(counts: Tensor) -> Tensor:
+    """[ways, 1] what sums are divided by; 1 of a class that has no example."""
+    return torch.where(counts > 0, counts, 1)[:, None]

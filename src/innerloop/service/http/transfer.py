@@ -100,6 +100,11 @@ def task_name(file_name: str) -> str:
 
 def _insert(store: Store, sources: Sources, name: str, taught: Taught, content: bytes) -> Task:
     source = taught.source
+    if taught.weights is not None:
+        raise InputError(
+            "the file's examples have weights, and a service counts each as one: teach it without sample_weight, or "
+            "answer from the file itself (`innerloop predict`, `innerloop export`)"
+        )
     # A stranger wrote it, and it is shown on the page and in logs.
     if not source.name.isprintable() or not 1 <= len(source.name) <= _LONGEST:
         raise InputError(f"the file names a source of {len(source.name):,} characters, or of none that can be shown")
