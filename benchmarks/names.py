@@ -25,7 +25,8 @@ from innerloop.core.interval import SHARES, difference, interval
 from innerloop.core.learner import Learner
 from innerloop.evaluate.calibration import expected_calibration_error, fit_temperature
 from innerloop.fewshot import class_names, heads
-from innerloop.fewshot.class_names import Named, Names
+from innerloop.fewshot.class_names import Named
+from innerloop.fewshot.settings import Names
 from innerloop.fewshot.sources import source
 from innerloop.fewshot.support import Support
 from innerloop.learners.baselines.logistic_regression import LogisticRegression

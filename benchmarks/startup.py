@@ -29,15 +29,18 @@ COMMANDS = {
     "import torch": ["-c", "import torch"],
     "innerloop predict, one sentence": ["-m", "innerloop", "predict", "t.fewshot", "q.txt"],
     "the same with --explain": ["-m", "innerloop", "predict", "t.fewshot", "q.txt", "--explain"],
+    "innerloop show of a file that is missing": ["-m", "innerloop", "show", "none.fewshot"],
+    "innerloop adapt with a misspelt name": ["-m", "innerloop", "adapt", "minilmm", "t.csv", "--out", "a"],
     "innerloop show": ["-m", "innerloop", "show", "t.fewshot"],
 }
 
 
 def cost(words: list[str], folder: Path) -> tuple[float, float]:
     """Processor seconds and megabytes of a process."""
-    process = subprocess.Popen([sys.executable, *words], cwd=folder, stdout=subprocess.DEVNULL)
+    out = subprocess.DEVNULL
+    process = subprocess.Popen([sys.executable, *words], cwd=folder, stdout=out, stderr=out)
     _, status, used = os.wait4(process.pid, 0)
-    if status:
+    if os.waitstatus_to_exitcode(status) not in (0, 2):  # 2: of a mistake
         raise RuntimeError(f"{words} ended with {status}")
     return used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3
 

@@ -28,8 +28,8 @@ from benchmarks import machine
 from benchmarks.heads import banking77, clinc150
 from innerloop.core.interval import SHARES, interval
 from innerloop.evaluate.calibration import auroc
-from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
+from innerloop.fewshot.settings import Names
 from innerloop.fewshot.sources import source
 from innerloop.tasks.cache import data_folder
 from innerloop.tasks.npz import load

@@ -49,7 +49,7 @@ def test_what_is_refused(task, tmp_path, refused):
     before = task.read_bytes()
     refused("export", task, "--out", task, "--to", "pt2", says="is the task itself")
     refused("export", task, "--out", tmp_path / "signs.bin", says="neither .onnx nor .pt2")
-    refused("export", tmp_path / "none.fewshot", "--out", tmp_path / "a.onnx", says="no file")
-    refused("export", tmp_path, "--out", tmp_path / "a.onnx", says="not an adapted task")
+    refused("export", tmp_path / "none.fewshot", "--out", tmp_path / "a.onnx", says="does not exist")
+    refused("export", tmp_path, "--out", tmp_path / "a.onnx", says="is a folder")
     assert task.read_bytes() == before and not (tmp_path / "a.onnx").exists()
     assert main(["export", str(task), "--out", "a", "--to", "tflite"]) == 2

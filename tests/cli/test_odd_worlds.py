@@ -120,8 +120,8 @@ def test_memory_that_runs_out_is_one_message(monkeypatch, capsys, tmp_path):
         raise MemoryError
 
     monkeypatch.setattr("innerloop.fewshot.commands.add", full)
-    monkeypatch.setattr("innerloop.cli.add.add", full)
-    assert main(["add", "a.fewshot", "b.csv"]) == 1
+    (tmp_path / "a.fewshot").touch()
+    assert main(["add", str(tmp_path / "a.fewshot"), "b.csv"]) == 1
     assert "not enough memory" in capsys.readouterr().err
 
 
@@ -132,10 +132,11 @@ def test_memory_that_runs_out_in_a_reader_names_the_file(monkeypatch, tmp_path):
         images.read_image(tmp_path / "p.png", 9)
 
 
-def test_a_file_that_fails_where_nobody_expects_it_is_one_message(monkeypatch, capsys):
+def test_a_file_that_fails_where_nobody_expects_it_is_one_message(monkeypatch, capsys, tmp_path):
     def broken(*_, **__):
         raise OSError(5, "Input/output error", "some/file")
 
-    monkeypatch.setattr("innerloop.cli.show.show", broken)
-    assert main(["show", "a.fewshot"]) == 2
+    monkeypatch.setattr("innerloop.fewshot.commands.show", broken)
+    (tmp_path / "a.fewshot").touch()
+    assert main(["show", str(tmp_path / "a.fewshot")]) == 2
     assert capsys.readouterr().err == "innerloop: cannot read or write some/file: Input/output error\n"

@@ -41,6 +41,25 @@ def test_help_is_there_before_torch_is():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
+def test_a_mistake_in_a_name_is_told_before_torch_is_there():
+    verbs = ("show", "predict", "evaluate", "suggest", "add", "drop", "undo", "export")
+    more = {"predict": ["a"], "suggest": ["a"], "add": ["a"], "drop": ["a"], "export": ["--out", "a.onnx"]}
+    words = [[verb, "missing.fewshot", *more.get(verb, [])] for verb in verbs]
+    words += [[verb] for verb in verbs] + [
+        ["adapt", "minilmm", "a", "--out", "b"],
+        ["adapt", "runs/none", "a"],
+        ["shw"],
+    ]
+    code = f"""
+import sys
+from innerloop.cli.main import main
+sys.exit([main(one) for one in {words}] != [2] * {len(words)} or "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "did you mean 'minilm'" in done.stderr and done.stderr.count("missing.fewshot does not exist") == len(verbs)
+
+
 def test_memory_is_kept_before_torch_is_there():
     code = """
 import sys

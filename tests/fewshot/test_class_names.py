@@ -13,9 +13,9 @@ from innerloop.core.errors import InputError
 from innerloop.encoders.base import Kind
 from innerloop.encoders.module import Own
 from innerloop.fewshot import class_names, export, file
-from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.evaluation import cross_validate, evaluate
+from innerloop.fewshot.settings import Names
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.suggestions import suggest
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid

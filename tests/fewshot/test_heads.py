@@ -14,8 +14,9 @@ from innerloop.encoders.base import Kind
 from innerloop.encoders.module import Own
 from innerloop.fewshot import file, heads
 from innerloop.fewshot.classifier import FewShotClassifier
-from innerloop.fewshot.heads import Choice, Head
+from innerloop.fewshot.heads import Choice
 from innerloop.fewshot.rows import Rows
+from innerloop.fewshot.settings import Head
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.support import Support
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid

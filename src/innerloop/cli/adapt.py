@@ -6,11 +6,9 @@ from typing import Annotated
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
-from innerloop.fewshot.class_names import Names
-from innerloop.fewshot.commands import adapt
+from innerloop.fewshot import source_names
 from innerloop.fewshot.examples import listed
-from innerloop.fewshot.heads import Head
-from innerloop.fewshot.summaries import describe
+from innerloop.fewshot.settings import Head, Names
 from innerloop.tasks.columns import TableOptions
 
 
@@ -52,6 +50,10 @@ class Command:
 def run(argv: list[str]) -> int:
     """Teach new classes from a few examples each, and keep what was learned in one portable file."""
     options = parse(Command, argv, "adapt", run.__doc__ or "")
+    source_names.check(options.source)
+    from innerloop.fewshot.commands import adapt
+    from innerloop.fewshot.summaries import describe
+
     summary = adapt(
         options.source,
         options.data,

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, parse, tell
-from innerloop.fewshot.commands import add
+from innerloop.fewshot import paths
 from innerloop.fewshot.examples import listed
-from innerloop.fewshot.summaries import changed
 from innerloop.tasks.columns import TableOptions
 
 
@@ -29,5 +28,9 @@ class Command:
 def run(argv: list[str]) -> int:
     """Teach a file more examples or more classes; `innerloop undo` takes it back."""
     options = parse(Command, argv, "add", run.__doc__ or "")
+    paths.existing(options.file)
+    from innerloop.fewshot.commands import add
+    from innerloop.fewshot.summaries import changed
+
     summary = add(options.file, options.data, options.common, options.table, classes=listed(options.classes))
     return tell(summary, changed(summary), options.common)

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, parse, tell
-from innerloop.fewshot.commands import drop
-from innerloop.fewshot.summaries import changed
+from innerloop.fewshot import paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,5 +22,9 @@ class Command:
 def run(argv: list[str]) -> int:
     """Take a class out of a file; `innerloop undo` brings it back."""
     options = parse(Command, argv, "drop", run.__doc__ or "")
+    paths.existing(options.file)
+    from innerloop.fewshot.commands import drop
+    from innerloop.fewshot.summaries import changed
+
     summary = drop(options.file, options.label, options.common)
     return tell(summary, changed(summary), options.common)

@@ -9,7 +9,7 @@ import tyro
 from innerloop.cli.evaluation_tables import show
 from innerloop.cli.options import Common, counted, emit, parse, print
 from innerloop.core import files
-from innerloop.fewshot.asking import evaluate
+from innerloop.fewshot import paths
 from innerloop.tasks.columns import TableOptions
 
 
@@ -34,6 +34,9 @@ class Command:
 def run(argv: list[str]) -> int:
     """Say how good a task is: accuracy, every class, what is confused, how far probabilities can be believed."""
     options = parse(Command, argv, "evaluate", run.__doc__ or "")
+    paths.existing(options.file)
+    from innerloop.fewshot.asking import evaluate
+
     write = None
     # Before anything is asked, which may take minutes: what cannot be written is told at once.
     if options.report is not None:

@@ -1,17 +1,21 @@
 """What `innerloop evaluate` prints for people: sentences, and a table that fits into 80 columns."""
 
+from typing import TYPE_CHECKING
+
 from rich.table import Table
 
 from innerloop.cli.options import print
 from innerloop.core.names import printable
-from innerloop.evaluate.evaluation import Error, Evaluation
+
+if TYPE_CHECKING:
+    from innerloop.evaluate.evaluation import Error, Evaluation
 
 _MOST = 10
 _LONGEST = 76
 """Characters of an example."""
 
 
-def show(result: Evaluation, *, whole: bool = False) -> None:
+def show(result: "Evaluation", *, whole: bool = False) -> None:
     """Print an evaluation.
 
     Args:
@@ -43,7 +47,7 @@ def show(result: Evaluation, *, whole: bool = False) -> None:
         print(f"note: {note}")
 
 
-def _classes(result: Evaluation, whole: bool) -> Table:
+def _classes(result: "Evaluation", whole: bool) -> Table:
     names = list(result.per_class)
     title = None
     if len(names) > _MOST and not whole:
@@ -61,7 +65,7 @@ def _classes(result: Evaluation, whole: bool) -> Table:
     return table
 
 
-def _show_errors(result: Evaluation, errors: tuple[Error, ...]) -> None:
+def _show_errors(result: "Evaluation", errors: tuple["Error", ...]) -> None:
     """Three lines each: in columns of a screen, names of classes would be folded to a few letters."""
     if not errors:
         return

@@ -7,7 +7,7 @@ import tyro
 from rich.console import Console
 
 from innerloop.cli.options import Common, emit, parse, print
-from innerloop.fewshot.commands import export
+from innerloop.fewshot import paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,9 @@ class Command:
 def run(argv: list[str]) -> int:
     """Write one graph from pixels or features to calibrated probabilities, checked against the original."""
     options = parse(Command, argv, "export", run.__doc__ or "")
+    paths.existing(options.file)
+    from innerloop.fewshot.commands import export
+
     console = Console(stderr=True)
     with console.status("exporting, and running it beside the original"):
         summary = export(options.file, options.out, options.to, options.common)

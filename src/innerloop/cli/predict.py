@@ -9,7 +9,7 @@ import tyro
 
 from innerloop.cli.options import Common, emit, parse, print, tell
 from innerloop.core.names import printable
-from innerloop.fewshot import answer_files, light
+from innerloop.fewshot import answer_files, light, paths
 from innerloop.tasks.columns import TableOptions
 
 _NEAREST = 3
@@ -61,6 +61,7 @@ def run(argv: list[str]) -> int:
 
 
 def _answers(options: Command, unread: list[str] | None) -> Iterable[dict[str, Any]]:
+    paths.existing(options.file)
     places = options.data or ("-",)
     plain = options.strangers is None and options.coverage is None and options.sets is None and not options.explain
     # Where torch is there already, the ordinary road is as short.

@@ -7,8 +7,7 @@ from rich.table import Table
 
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.core.names import printable
-from innerloop.fewshot.commands import show
-from innerloop.fewshot.summaries import describe
+from innerloop.fewshot import paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +22,10 @@ class Command:
 def run(argv: list[str]) -> int:
     """Say what is in a file: what learned, from how many examples, how far to believe it, and its versions."""
     options = parse(Command, argv, "show", run.__doc__ or "")
+    paths.existing(options.file)
+    from innerloop.fewshot.commands import show
+    from innerloop.fewshot.summaries import describe
+
     summary = show(options.file, options.common)
     if options.common.json:
         emit(summary)

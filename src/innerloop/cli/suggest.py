@@ -6,7 +6,7 @@ import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.core.names import printable
-from innerloop.fewshot.asking import suggest
+from innerloop.fewshot import paths
 from innerloop.tasks.columns import TableOptions
 
 
@@ -31,6 +31,9 @@ def run(argv: list[str]) -> int:
     probabilities. Label them, and teach them with `innerloop add`.
     """
     options = parse(Command, argv, "suggest", run.__doc__ or "")
+    paths.existing(options.file)
+    from innerloop.fewshot.asking import suggest
+
     unread: list[str] = []
     for one in suggest(options.file, options.data or ("-",), options.n, options.common, options.table, unread):
         if options.common.json:

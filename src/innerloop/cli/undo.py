@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, parse, tell
-from innerloop.fewshot.commands import undo
-from innerloop.fewshot.summaries import changed
+from innerloop.fewshot import paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,5 +24,9 @@ class Command:
 def run(argv: list[str]) -> int:
     """Take a file back by one version, or to any; what came after stays in it and can come back."""
     options = parse(Command, argv, "undo", run.__doc__ or "")
+    paths.existing(options.file)
+    from innerloop.fewshot.commands import undo
+    from innerloop.fewshot.summaries import changed
+
     summary = undo(options.file, options.to, options.redo, options.common)
     return tell(summary, changed(summary), options.common)

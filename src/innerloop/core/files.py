@@ -135,6 +135,20 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def check_file(path: Path, instead: str) -> None:
+    """Refuse a path that is no file.
+
+    Args:
+        path: As it was given.
+        instead: What to do about it.
+
+    Raises:
+        InputError: It is a folder, or there is nothing.
+    """
+    if not is_file(path):
+        raise InputError(f"{path} {'is a folder' if is_folder(path) else 'does not exist'}; {instead}")
+
+
 def is_file(path: Path) -> bool:
     """Whether it is a file, as far as one may look."""
     try:

@@ -10,20 +10,27 @@ import importlib
 import importlib.util
 import pkgutil
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from innerloop.core.errors import InputError
 from innerloop.core.nearest import nearest
-from innerloop.encoders.base import Encoder
+
+if TYPE_CHECKING:  # what there is can be told without torch
+    from innerloop.encoders.base import Encoder
 
 _LOADING = threading.Lock()
+
+
+def listed() -> list[str]:
+    """Names of frozen encoders."""
+    files = (info.name for info in pkgutil.iter_modules(__path__) if info.name not in ("base", "module", "hub"))
+    return [name.replace("_", "-") for name in files]
 
 
 @functools.cache
 def names() -> dict[str, str]:
     """Frozen encoders, and what they are."""
-    files = (info.name for info in pkgutil.iter_modules(__path__) if info.name not in ("base", "module", "hub"))
-    return {name.replace("_", "-"): about(name).ABOUT for name in files}
+    return {name: about(name).ABOUT for name in listed()}
 
 
 def about(name: str) -> Any:
@@ -36,7 +43,7 @@ def installed(name: str) -> bool:
     return importlib.util.find_spec(about(name).PACKAGE) is not None
 
 
-def named(name: str) -> Encoder:
+def named(name: str) -> "Encoder":
     """An encoder, loaded once a process.
 
     Raises:
@@ -49,5 +56,5 @@ def named(name: str) -> Encoder:
 
 
 @functools.cache
-def _cached(name: str) -> Encoder:
+def _cached(name: str) -> "Encoder":
     return about(name).load()

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerloop.core import files
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
-from innerloop.fewshot import evaluation, examples
+from innerloop.fewshot import evaluation, examples, paths
 from innerloop.fewshot import sets as answer_sets
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
 from innerloop.fewshot.suggestions import suggest as choose
@@ -28,10 +27,7 @@ def opened(file: str | Path, context: Context) -> FewShotClassifier:
     Raises:
         InputError: It is no such file, or names what the context does not allow.
     """
-    if not files.is_file(Path(file)):
-        what = "is a folder" if files.is_folder(Path(file)) else "does not exist"
-        raise InputError(f"{file} {what}; give a file that `innerloop adapt` wrote")
-    return FewShotClassifier.load(Path(file), context.allow)
+    return FewShotClassifier.load(paths.existing(file), context.allow)
 
 
 def predictions(

@@ -8,7 +8,7 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -21,13 +21,13 @@ from innerloop.core.threads import on_one_core
 from innerloop.encoders.base import Encoder
 from innerloop.fewshot import calibrate
 from innerloop.fewshot.history import Label
+from innerloop.fewshot.settings import Names
 from innerloop.fewshot.support import Support
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 
 if TYPE_CHECKING:
     from innerloop.fewshot.sources import Source
 
-Names = Literal["auto", "on", "off"]
 WEIGHT = 2
 """Examples that a name counts as. Of 1, 2, 3 and 5 it was the best for logistic regression on held-out training
 sentences of BANKING77 and CLINC150, and level with 1 for other heads (`python -m benchmarks.names --weights`)."""

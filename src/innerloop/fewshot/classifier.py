@@ -13,16 +13,15 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.texts import Kind
 from innerloop.core.types import Params
-from innerloop.fewshot import class_names, examples, file, heads, sources
+from innerloop.fewshot import class_names, examples, file, heads, paths, sources
 from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.calibrate import NONE, Wanted
-from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.fitted import Fitted
-from innerloop.fewshot.heads import Head
 from innerloop.fewshot.history import Label
 from innerloop.fewshot.labels import Labels, check_among, known_as, labels, same_names
 from innerloop.fewshot.nearest import Neighbour
 from innerloop.fewshot.rows import Examples, Rows, floats, read
+from innerloop.fewshot.settings import Head, Names
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.support import checked_weights
 from innerloop.fewshot.task import Task, name_classes, teach
@@ -132,7 +131,7 @@ class FewShotClassifier(Fitted):
         Raises:
             InputError: None of these, of another version, damaged, or naming foreign classes.
         """
-        path = file.place(name)
+        path = paths.named(name)
         if not files.is_file(path) and path.suffix != ".fewshot":
             classifier = cls(
                 name,
@@ -299,7 +298,7 @@ class FewShotClassifier(Fitted):
             InputError: Nothing was learned yet, it cannot be written, or the file that this was loaded from was changed
                 since by another.
         """
-        path, task = file.place(path), self._fitted()
+        path, task = paths.named(path), self._fitted()
         place = os.path.realpath(path)
         with files.locked(path):
             before = self.__dict__.get("_read_from")

@@ -9,13 +9,12 @@ from innerloop.core import files
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.encoders import hub
-from innerloop.fewshot import examples
+from innerloop.fewshot import examples, paths
 from innerloop.fewshot import export as graphs
 from innerloop.fewshot.asking import opened
-from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.file import read as read_task
-from innerloop.fewshot.heads import Head
+from innerloop.fewshot.settings import Head, Names
 from innerloop.fewshot.summaries import repeated, summary_of
 from innerloop.tasks.columns import TableOptions
 
@@ -195,7 +194,7 @@ def export(
     # A graph cannot be taught: writing it over the task would lose all versions.
     if files.is_file(Path(out)) and files.is_file(Path(file)) and Path(out).samefile(file):
         raise InputError(f"{out} is the task itself: give another file to write")
-    result = graphs.export(read_task(Path(file), context.allow), out, to)
+    result = graphs.export(read_task(paths.existing(file), context.allow), out, to)
     checked = result.checked
     return {
         "file": str(result.path),

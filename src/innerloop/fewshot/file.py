@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,17 +53,6 @@ _ASKED = 8
 """Examples of its own that a file answers before it is used."""
 _LONGEST_NAME = 10_000
 """Characters of a class."""
-
-
-def place(name: str | os.PathLike[str]) -> Path:
-    """The path that somebody names a file by.
-
-    Raises:
-        InputError: No file can have that name.
-    """
-    if not isinstance(name, str | os.PathLike) or "\0" in str(name) or not str(name):
-        raise InputError(f"a file is named by a text or a path, such as 'mine.fewshot'; got {name!r}")
-    return Path(name)
 
 
 def write(path: Path, task: Task) -> None:

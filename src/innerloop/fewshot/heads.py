@@ -5,7 +5,7 @@ All is a function of the examples: the same ones have the same head, however a t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -16,12 +16,12 @@ from innerloop.core.nearest import nearest
 from innerloop.core.threads import on_one_core
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import calibrate
+from innerloop.fewshot.settings import Head
 from innerloop.fewshot.support import Support
 from innerloop.learners.baselines.logistic_regression import LogisticRegression
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.closed_form.ridge_discriminant import RidgeDiscriminant, left_out
 
-Head = Literal["auto", "centroid", "linear", "ridge"]
 SIMPLEST_FIRST: tuple[Head, ...] = ("centroid", "ridge", "linear")
 """What `auto` chooses among."""
 _CENTROID = NearestCentroid(distance="cosine")

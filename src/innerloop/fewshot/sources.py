@@ -14,7 +14,6 @@ from innerloop.core.context import prefixes
 from innerloop.core.errors import InputError
 from innerloop.core.importing import is_import_path
 from innerloop.core.learner import Learner
-from innerloop.core.nearest import nearest
 from innerloop.core.texts import Kind
 from innerloop.core.types import Params
 from innerloop.encoders import hub, module
@@ -23,13 +22,12 @@ from innerloop.engine import checkpoint
 from innerloop.engine import load as load_run
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
-from innerloop.fewshot.class_names import Names
-from innerloop.fewshot.heads import Head
+from innerloop.fewshot import source_names
 from innerloop.fewshot.reading import Reading
+from innerloop.fewshot.settings import Head, Names
+from innerloop.fewshot.source_names import SHIPPED
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.tasks.images import LARGEST_SIDE, Ink
-
-SHIPPED = Path(__file__).parent / "shipped"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,9 +104,7 @@ def source(name: str | Path | Source | None, allow: Sequence[str] = ()) -> Sourc
         return _run(text, Path(text), allow)
     if is_import_path(text):
         return _own(text, allow)
-    # Names come first: most mistakes are a misspelt one, not a folder that is missing.
-    close = nearest(text, [*names(), "a run folder"]).replace("'a run folder'", "a run folder")
-    raise InputError(f"there is no run folder, encoder or shipped run '{text}'{close}")
+    raise source_names.unknown(text)
 
 
 def of_learner(
@@ -241,5 +237,5 @@ def _shape(entry: Any) -> tuple[int, ...] | None:
 
 @functools.cache
 def _shipped() -> dict[str, str]:
-    folders = sorted(p.parent for p in SHIPPED.glob("*/config.json"))
-    return {p.name: (p / "card.md").read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for p in folders}
+    cards = {name: SHIPPED / name / "card.md" for name in source_names.shipped()}
+    return {name: card.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name, card in cards.items()}

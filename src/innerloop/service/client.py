@@ -16,8 +16,7 @@ from urllib.parse import quote
 
 from innerloop.core import files
 from innerloop.core.errors import InputError
-from innerloop.fewshot.class_names import Names
-from innerloop.fewshot.heads import Head
+from innerloop.fewshot.settings import Head, Names
 from innerloop.service.connection import Connection
 from innerloop.service.parts import Example, Examples, body, parts, whole
 from innerloop.service.refusals import ServiceError

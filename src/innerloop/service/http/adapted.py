@@ -21,11 +21,11 @@ from innerloop.encoders.base import Encoder
 from innerloop.fewshot import class_names, file, sources
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
-from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.evaluation import Progress, cross_validate
 from innerloop.fewshot.nearest import Neighbour
 from innerloop.fewshot.rows import Rows, floats, read
+from innerloop.fewshot.settings import Names
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.suggestions import most_telling
 from innerloop.fewshot.task import Task

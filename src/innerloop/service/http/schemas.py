@@ -6,8 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_v
 from pydantic_core import CoreSchema
 
 from innerloop.fewshot.calibrate import Wanted
-from innerloop.fewshot.class_names import Names
-from innerloop.fewshot.heads import Head
+from innerloop.fewshot.settings import Head, Names
 
 # It is a part of paths and the name of a download: no slash, and no dot in front.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"

@@ -16,8 +16,8 @@ from innerloop.encoders.base import content_of
 from innerloop.fewshot import heads
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
-from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.reading import Reading
+from innerloop.fewshot.settings import Names
 from innerloop.fewshot.sources import Source
 from innerloop.service.http import quality, transfer, work
 from innerloop.service.http.adapted import (

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from innerloop.fewshot.calibrate import Wanted
-from innerloop.fewshot.class_names import Names
 from innerloop.fewshot.reading import Reading
+from innerloop.fewshot.settings import Names
 from innerloop.service.store.errors import MissingError
 
 State = tuple[int, int, Wanted]

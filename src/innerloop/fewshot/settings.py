@@ -1,0 +1,8 @@
+"""Settings of a task that are words, apart from what they do: reading options takes no torch."""
+
+from typing import Literal
+
+Head = Literal["auto", "centroid", "linear", "ridge"]
+"""What is fitted to the rows of a frozen encoder."""
+Names = Literal["auto", "on", "off"]
+"""Whether the names of classes are learned from."""
