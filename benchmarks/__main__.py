@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--contenders", default="", help="only contenders whose name holds one of these words")
     parser.add_argument("--verbose", action="store_true", help="show what the contenders print")
     parser.add_argument("--report", action="store_true", help="measure nothing: draw RESULTS.md again")
+    parser.add_argument("--busy", action="store_true", help="with one core taken by another process; a row of its own")
     parser.add_argument("--dry", action="store_true", help="write no file: print what was found")
     given = parser.parse_args()
     # Asked to stop, leave as after an error: with the children.
@@ -59,11 +60,12 @@ def main() -> None:
             chosen = picked(given.only)
             task = bar.add_task("", total=len(chosen))
             for workload in chosen:
-                rows[workload.name] = measure(workload, given.rounds, words, given.verbose, command, bar.console.print)
+                row = measure(workload, given, words, command, bar.console.print)
                 bar.advance(task)
                 if given.dry:
-                    _tell(workload, rows[workload.name])
+                    _tell(workload, row)
                 else:
+                    results.put(rows, workload.name, row, given.busy)
                     results.write(rows)
                     report.write(rows, WORKLOADS)
     if given.report:
@@ -71,17 +73,18 @@ def main() -> None:
 
 
 def measure(
-    workload: Workload, rounds: int | None, words: list[str], verbose: bool, command: str, say: Callable[[str], None]
+    workload: Workload, given: argparse.Namespace, words: list[str], command: str, say: Callable[[str], None]
 ) -> results.Row:
     """One workload's row."""
     start = time.perf_counter()
     contenders = tuple(c for c in workload.contenders if not words or any(word in c.name for word in words))
     rules = Rules(
-        rounds=rounds or workload.rounds,
-        budget=float("inf") if rounds else workload.budget,
+        rounds=given.rounds or workload.rounds,
+        budget=float("inf") if given.rounds else workload.budget,
         target=workload.target,
         flops=workload.flops,
-        verbose=verbose,
+        verbose=given.verbose,
+        beside=int(given.busy),
     )
     peak = machine.sgemm()
     found = compete(contenders, rules, lambda said: say(f"{workload.name}: {said}"))

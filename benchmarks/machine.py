@@ -11,8 +11,8 @@ import torch
 
 from innerloop.core.threads import cores
 
-BUSY = 0.1
-"""Share of the machine's cores in use by others above which ratios mean nothing."""
+BUSY = 0.12
+"""Share of the machine's cores in use by others above which a round is drawn again, and ratios mean nothing."""
 _PACKAGES = ("torch", "learn2learn", "higher", "torchopt", "easyfsl", "parallel-metalearn", "jax", "optax", "innerloop")
 _SIZE = 2048
 

@@ -22,10 +22,15 @@ peer. Where other processes used more than {busy:.0%} of the machine, a row says
 
 
 def write(rows: dict[str, Row], workloads: tuple[Workload, ...], place: Path = PLACE) -> None:
-    known = [(workload, rows[workload.name]) for workload in workloads if workload.name in rows]
+    known = [(workload, row) for workload in workloads if (row := rows.get(workload.name, {})).get("contenders")]
+    taken = [(workload, row) for workload in workloads if (row := rows.get(workload.name, {}).get("busy"))]
     lines = [_HEAD.format(busy=BUSY), "## What it must show", "", *_claims(known), "", *_plans(known)]
+    if taken:
+        lines += ["", "## The same with one core taken by another process", "", *_claims(taken)]
     for workload, row in known:
         lines += ["", *_section(workload, row)]
+    for workload, row in taken:
+        lines += ["", *_section(workload, row, "with one core taken")]
     place.write_text("\n".join(lines).rstrip() + "\n")
 
 
@@ -104,8 +109,8 @@ def _speedups(row: Row, base: float, allocator: str) -> dict[str, float]:
     }
 
 
-def _section(workload: Workload, row: Row) -> Iterator[str]:
-    yield f"## {workload.name}: {workload.title}"
+def _section(workload: Workload, row: Row, how: str = "") -> Iterator[str]:
+    yield f"## {workload.name}: {workload.title}{', ' * bool(how)}{how}"
     yield ""
     about: dict[str, str] = row["machine"]
     versions = ", ".join(f"{k} {v}" for k, v in about.items() if k not in ("processor", "cores"))
@@ -116,7 +121,9 @@ def _section(workload: Workload, row: Row) -> Iterator[str]:
     elif share > BUSY:
         yield f"**Other processes used {share:.0%} of the processor meanwhile: quote none of these ratios.**"
     else:
-        yield f"Other processes used {share:.0%} of the processor meanwhile."
+        again = row.get("redrawn", 0)
+        said = f"; {again} round{'s' * (again != 1)} in which they used more were drawn again" if again else ""
+        yield f"Other processes used {share:.0%} of the processor meanwhile{said}."
     if row["flops"]:
         peak = f"{row['sgemm'] / 1e9:,.0f} GFLOP/s"
         yield f"A step is {row['flops'] / 1e9:,.3g} GFLOP; sgemm on all cores reaches {peak}."

@@ -42,6 +42,14 @@ def write(rows: dict[str, Row], place: Path = PLACE) -> None:
     beside.replace(place)
 
 
+def put(rows: dict[str, Row], name: str, row: Row, busy: bool) -> None:
+    """Keep a workload's row, beside that of the machine as it is where one core was taken."""
+    if busy:
+        rows.setdefault(name, {})["busy"] = row
+    else:
+        rows[name] = row | {k: v for k, v in rows.get(name, {}).items() if k == "busy"}
+
+
 def speed(row: Row, name: str, target: float | None = None) -> Spread | None:
     """Seconds of a contender's step, or of its whole race; None: it has none."""
     facts = row["contenders"].get(name, {})

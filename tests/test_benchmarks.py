@@ -71,6 +71,24 @@ def test_contenders_take_turns_and_failures_are_told() -> None:
     json.dumps(found)
 
 
+def test_a_round_beside_others_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = iter([0.5, 0.0, 0.3, 0.1])
+    monkeypatch.setattr("benchmarks.machine.share", lambda *_: next(shares))
+    work = Contender(name="work", make="tests.test_benchmarks:work", threads=1)
+    found = compete((work,), Rules(rounds=2, budget=60, beside=1), lambda said: None)
+    assert len(found["contenders"]["work"]["seconds"]) == 2
+    assert (found["redrawn"], found["elsewhere"]) == (2, 0.05)
+
+
+def test_a_row_with_one_core_taken_stands_beside_the_other(tmp_path: Path) -> None:
+    rows: dict[str, results.Row] = {}
+    results.put(rows, "W", row(ours=facts(1), theirs=facts(9)), busy=True)
+    results.put(rows, "W", row(ours=facts(1), theirs=facts(3)), busy=False)
+    report.write(rows, (WORKLOAD,), tmp_path / "RESULTS.md")
+    idle, taken = (tmp_path / "RESULTS.md").read_text().split("with one core taken by another process")
+    assert "3.00x" in idle and "9.00x" in taken
+
+
 def work() -> object:
     from benchmarks.child import Work
 
