@@ -141,7 +141,13 @@ def test_none_of_these(client):
     task = client.get("/api/tasks/t").json()
     assert task["reject"] == 0.1 and task["calibration"]["threshold"] and "temperature" in task["calibration"]
     client.delete("/api/tasks/t/classes/c")
-    refused(client.post("/api/tasks/t/predict", json={"texts": ["a"]}), 409, "cannot be learned", "at least 3 classes")
+    again = client.post("/api/tasks/t/predict", json={"texts": ["aaaa", "g" * 12]}).json()["predictions"]
+    assert [one["accepted"] for one in again] == [True, False], "two classes and the bank's sentences are enough"
+    points = [{"label": c, "features": [float(ord(c)), float(n), *6 * [1.0]]} for c in "ab" for n in (3, 4)]
+    client.post("/api/tasks", json={"name": "u", "source": PLAIN, "reject": 0.1})
+    client.post("/api/tasks/u/examples", json={"examples": points})
+    asked = client.post("/api/tasks/u/predict", json={"features": [points[0]["features"]]})
+    refused(asked, 409, "cannot be learned", "at least 3 classes")
 
 
 def test_another_share_is_asked_of_a_task_that_stays_as_it_is(client):
