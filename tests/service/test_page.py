@@ -126,6 +126,25 @@ def test_five_classes_are_taught_tried_corrected_taken_back_and_downloaded(page,
         assert "story" not in [task.name for task in client.tasks()]
 
 
+@pytest.mark.parametrize("name", ["हिन्दी-पक्षी", "طيور-الحديقة"])
+def test_a_task_may_be_called_in_any_script(page, address, tmp_path, name):
+    page.goto("/")
+    page.get_by_label("Name", exact=True).fill("a b")
+    assert not page.evaluate("document.getElementById('name').checkValidity()")
+    make(page, name, SHIPPED)
+    for shape in SHAPES[:2]:
+        teach(page, shape, draw(tmp_path, shape, 2))
+    page.reload()
+    page.get_by_role("heading", name=name, level=1).wait_for()
+    eventually(page, "[...document.querySelectorAll('.thumb img')].every((i) => i.complete && i.naturalWidth > 0)")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download").click()
+    assert waiting.value.suggested_filename == f"{name}.fewshot"
+    page.goto("/#/")
+    page.get_by_role("link", name=name).click()
+    facts(page, "2 classes · 4 examples · version 2")
+
+
 def test_an_answer_says_why_and_a_task_how_good_it_is(page, address, tmp_path):
     task = taught(address, "quality", tmp_path)
     page.goto("/#/tasks/quality")

@@ -59,7 +59,7 @@ class Client(Connection):
         """Make a task.
 
         Args:
-            name: 1 to 64 letters, digits, dots, underscores and hyphens.
+            name: 1 to 64 letters and digits of any script, dots, underscores and hyphens.
             source: One of `sources`.
             reject: Target false-accept rate of "none of these"; None: no such answer.
             head: What is fitted to the rows of a frozen encoder; None: as the service has it.

@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.store.keys import Key
+from innerloop.service.task_names import spelled
 
 KEY = "innerloop.key"
 """Where the guard puts a request's key in its scope."""
@@ -53,7 +54,7 @@ async def permitted(request: Request) -> None:
     path = request.scope["route"].path
     if path not in _LOOKS_ITSELF:
         of_task = path == _TASK or path.startswith(f"{_TASK}/")
-        (await access(request)).check(request.path_params["name"] if of_task else None)
+        (await access(request)).check(spelled(request.path_params["name"]) if of_task else None)
 
 
 Reach = Annotated[Access, Depends(access)]

@@ -7,7 +7,6 @@ import functools
 import hashlib
 import json
 import math
-import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -20,9 +19,10 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
+from innerloop.service import task_names
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.errors import HTTPError
-from innerloop.service.http.schemas import NAME, ExampleIn, ExamplesIn, PredictBody
+from innerloop.service.http.schemas import ExampleIn, ExamplesIn, PredictBody
 from innerloop.service.limits import Limits
 from innerloop.tasks.columns import TableOptions
 
@@ -88,9 +88,9 @@ async def task_file(request: Request) -> tuple[str | None, str, bytes]:
             raise HTTPError(422, f"there is a field '{foreign[:100]}', and file and name are taken")
         if not isinstance(sent, UploadFile):
             raise HTTPError(422, "there is no file in the request: send a .fewshot file in the field file")
-        if name is not None and (not isinstance(name, str) or not re.fullmatch(NAME, name)):
-            raise HTTPError(422, "name must be 1 to 64 letters, digits, dots, underscores and hyphens")
-        return name, _name(sent.filename, 0), await sent.read()
+        if isinstance(name, UploadFile):
+            raise HTTPError(422, "name is a file, and must be a text")
+        return None if name is None else task_names.checked(name), _name(sent.filename, 0), await sent.read()
 
 
 async def table(request: Request) -> tuple[str, bytes, TableOptions]:

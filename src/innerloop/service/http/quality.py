@@ -10,6 +10,7 @@ import numpy as np
 
 from innerloop.core.errors import FailedError
 from innerloop.fewshot.nearest import Neighbour
+from innerloop.service import task_names
 from innerloop.service.http.adapted import Adapted
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.turns import TURN
@@ -46,7 +47,7 @@ def described(task: str, one: Neighbour, known: Mapping[tuple[str, int], dict[st
 
 def stored(task: str, example: Mapping[str, Any]) -> dict[str, Any]:
     """The id of a taught example, and its text or the path of its picture; null what the store does not have."""
-    picture = f"/api/tasks/{task}/examples/{example['id']}/picture" if example.get("mime") else None
+    picture = f"{task_names.address(task)}/examples/{example['id']}/picture" if example.get("mime") else None
     return {"id": example.get("id"), "text": example.get("text"), "picture": picture}
 
 

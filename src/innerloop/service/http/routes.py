@@ -5,12 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from innerloop.service.http import payload, transfer
+from innerloop.service import task_names
+from innerloop.service.http import payload
 from innerloop.service.http.access import KEY, Reach
 from innerloop.service.http.adapted import Measured
 from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.named import TaskName
 from innerloop.service.http.schemas import (
-    NAME,
     AskedIn,
     ClassOut,
     Error,
@@ -71,12 +72,12 @@ _IMPORT_FORM = {
     "additionalProperties": False,
     "properties": {
         "file": {"type": "string", "format": "binary", "description": "What `innerloop adapt` or a download wrote."},
-        "name": {"type": "string", "pattern": NAME, "description": "Of the task; without it, that of the file."},
+        "name": {"type": "string", "description": f"Of the task: {task_names.RULE}; without it, that of the file."},
     },
 }
 _IMPORT_BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _IMPORT_FORM}}}}
 
-Name = Annotated[str, Path(pattern=NAME, description="Of the task.", examples=["intents"])]
+Name = Annotated[TaskName, Path(description="Of the task.")]
 Forever = Annotated[
     bool, Query(description="Erase it from every version and every file of the store; this cannot be undone.")
 ]
@@ -205,7 +206,7 @@ async def create_task(body: TaskIn, worker: Worker, store: Asked, reach: Reach) 
 async def import_task(request: Request, worker: Worker, store: Asked, reach: Reach) -> TaskOut:
     """Make a task of a `.fewshot` file, with all its versions; no code that it names is run."""
     name, file_name, content = await payload.task_file(request)
-    name = name or transfer.task_name(file_name)
+    name = name or task_names.of_file(file_name)
     reach.check(name)
     return _task(*await worker.take(store, name, content))
 
@@ -264,7 +265,7 @@ async def list_examples(
                 label=row["label"],
                 added=row["added"],
                 text=row["text"],
-                picture=f"/api/tasks/{name}/examples/{row['id']}/picture" if row["mime"] else None,
+                picture=f"{task_names.address(name)}/examples/{row['id']}/picture" if row["mime"] else None,
                 features=_product(row["shape"]) if vector else None,
             )
         )
@@ -374,7 +375,7 @@ async def roll_back(name: Name, body: RollbackIn, worker: Worker, seen: Expected
 )
 async def download_task(name: Name, worker: Worker) -> Response:
     """The task as a portable file with all its versions, for `innerloop predict` and `FewShotClassifier.load`."""
-    headers = {"content-disposition": f'attachment; filename="{name}.fewshot"'}
+    headers = {"content-disposition": task_names.disposition(name)}
     return Response(await worker.file(name), media_type="application/octet-stream", headers=headers)
 
 

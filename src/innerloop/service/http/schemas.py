@@ -7,9 +7,8 @@ from pydantic_core import CoreSchema
 
 from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.settings import Head, Names
+from innerloop.service.http.named import TaskName
 
-# It is a part of paths and the name of a download: no slash, and no dot in front.
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 # A field that nobody reads is a mistake that the client should hear of; so is a number sent as text.
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
@@ -80,7 +79,7 @@ class TaskIn(AskedIn):
     model_config = _STRICT | ConfigDict(
         json_schema_extra={"examples": [{"name": "intents", "source": "use-multilingual", "strangers": 0.05}]}
     )
-    name: str = Field(pattern=NAME, description="1 to 64 letters, digits, dots, underscores and hyphens.")
+    name: TaskName
     source: str = Field(min_length=1, max_length=200)
     reject: Share = Field(None, description="What strangers was called before; it counts where strangers is not given.")
     head: Head | None = Field(

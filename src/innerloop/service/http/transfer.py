@@ -1,6 +1,5 @@
 """Tasks as `.fewshot` files: taken in with all their versions, and given out."""
 
-import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +12,11 @@ from innerloop.fewshot.history import History, Label
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task as Taught
 from innerloop.fewshot.task import adapted
+from innerloop.service import task_names
 from innerloop.service.http import thumbnails
 from innerloop.service.http.adapted import Sources, read_file
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.payload import label
-from innerloop.service.http.schemas import NAME
 from innerloop.service.limits import Limits
 from innerloop.service.store import transfer
 from innerloop.service.store.records import Task
@@ -45,7 +44,7 @@ def serve(store: Store, sources: Sources, path: str, allow: tuple[str, ...]) -> 
     """
     place = Path(path).expanduser()
     taught = file.read(place, allow)
-    name = task_name(place.name)
+    name = task_names.of_file(place.name)
     return _insert(store, sources, name, taught, place.read_bytes())
 
 
@@ -84,18 +83,6 @@ def bare(store: Store, sources: Sources, digest: str) -> bytes:
     source = replace(taught.source, names=taught.source.names and "off")
     empty = adapted(source, rows, History.begin([("a", 0, 2), ("b", 2, 2)]), None)
     return _content(empty)
-
-
-def task_name(file_name: str) -> str:
-    """What a task is called that comes as a file.
-
-    Raises:
-        HTTPError: Nothing of the file's name can be one.
-    """
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", file_name.removesuffix(".fewshot")).lstrip("._-")[:64]
-    if not re.match(NAME, name):
-        raise HTTPError(422, f"no task can be called '{file_name[:100]}': give a name of letters, digits and hyphens")
-    return name
 
 
 def _insert(store: Store, sources: Sources, name: str, taught: Taught, content: bytes) -> Task:

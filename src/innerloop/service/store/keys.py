@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from innerloop.core.errors import InputError
+from innerloop.service import task_names
 from innerloop.service.store.database import Database, is_there
 
 Scope = Literal["read", "write"]
@@ -58,11 +59,8 @@ class Keys:
             raise InputError(f"there is no scope '{scope}': take read or write")
         if len(name) > _LONGEST or not name.isprintable():
             raise InputError(f"a key's name has at most {_LONGEST} printable characters")
-        wrong = next((task for task in tasks if not 0 < len(task) <= _LONGEST or not task.isprintable()), None)
-        if wrong is not None:
-            raise InputError(f"no task can be called '{wrong[:_LONGEST]}': give the names of tasks")
         # None for all: an empty list would be a key for no task.
-        limited = tuple(dict.fromkeys(tasks)) or None
+        limited = tuple(dict.fromkeys(map(task_names.checked, tasks))) or None
         token, now = _PREFIX + secrets.token_urlsafe(32), datetime.now(UTC).isoformat(timespec="seconds")
         with self._database.writing() as c:
             query = "INSERT INTO keys (name, scope, hash, created, tasks) VALUES (?, ?, ?, ?, ?)"

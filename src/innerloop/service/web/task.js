@@ -44,7 +44,7 @@ class View {
     this.download = button("Download", () => this.attempt(() => api.download(this.name)), { title: "One file that innerloop predict reads" });
     place.replaceChildren(
       h("div", { class: "head" },
-        h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Tasks"), " /"), h("h1", {}, task.name), this.facts),
+        h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Tasks"), " /"), h("h1", { dir: "auto" }, task.name), this.facts),
         h("div", { class: "buttons" }, this.download, button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the task" }))),
       this.error.element, this.notice,
       h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.next.element), this.measuring.element, this.history));

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { Message, ago, announce, busy, button, count, h } from "./dom.js";
 
 const KINDS = { pictures: "Pictures", texts: "Sentences", features: "Numbers" };
-const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
+const NAME = String.raw`[\p{L}\p{Nd}][\p{L}\p{M}\p{Nd}._\-]{0,63}`;  // the server's own (service/task_names.py)
 
 /** Fills `place`; nothing needs stopping when it is left. */
 export async function tasksPage(place) {
@@ -35,7 +35,7 @@ function list(tasks) {
     const examples = task.classes.reduce((sum, c) => sum + c.examples, 0);
     return h("li", {},
       h("a", { class: "card", href: `#/tasks/${encodeURIComponent(task.name)}` },
-        h("strong", {}, task.name),
+        h("strong", { dir: "auto" }, task.name),
         h("span", { class: "soft" }, task.classes.length
           ? `${count(task.classes.length, "class", "classes")}, ${count(examples, "example")}`
           : "No examples yet"),
@@ -70,8 +70,8 @@ function importer() {
 
 function newTask(sources, taken, open) {
   const error = new Message();
-  const name = h("input", { id: "name", name: "name", required: true, maxlength: 64, pattern: NAME, autocomplete: "off",
-    spellcheck: "false", "aria-describedby": "name-help" });
+  const name = h("input", { id: "name", name: "name", required: true, maxlength: 256, pattern: NAME, autocomplete: "off",
+    spellcheck: "false", dir: "auto", "aria-describedby": "name-help", onchange: () => { name.value = name.value.trim().normalize("NFC"); } });
   const kinds = Object.keys(KINDS).filter((kind) => sources.some((source) => source.kind === kind));
   const choices = kinds.map((kind) => h("fieldset", { class: "choices" },
     h("legend", {}, KINDS[kind]),
@@ -131,7 +131,7 @@ function newTask(sources, taken, open) {
     h("h2", { id: "new-title" }, open ? "Make your first task" : "New task"),
     h("div", { class: "field" },
       h("label", { for: "name" }, "Name"), name,
-      h("p", { class: "help", id: "name-help" }, "Letters, digits, dots, dashes; for example garden-birds.")),
+      h("p", { class: "help", id: "name-help" }, "Letters and digits of any script, dots, dashes; no spaces. For example garden-birds.")),
     h("div", { class: "field", role: "group", "aria-labelledby": "source-label" },
       h("p", { class: "label", id: "source-label" }, "What it starts from"),
       choices.length ? choices : h("p", { class: "soft" }, "This service offers none. Start it with --source or --runs.")),
