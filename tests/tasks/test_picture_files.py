@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from innerloop.core.errors import InputError
 from innerloop.fewshot.examples import labelled, unlabelled
-from innerloop.tasks import picture_files
+from innerloop.tasks import picture_files, zips
 from innerloop.tasks.datasets import load
 from innerloop.tasks.images import image_files, image_folder, read_image
 
@@ -145,22 +145,62 @@ def test_a_zip_that_leads_out_of_itself_is_refused(tmp_path, name):
 
 def test_a_zip_that_is_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     path = packed(tree(tmp_path / "pics"), tmp_path / "p.zip")
-    monkeypatch.setattr(picture_files, "_MEMBER", 100)
-    with pytest.raises(InputError, match=r"p\.zip holds 'cat/1\.png' of .* 100 is most"):
+    for name, most, says in (
+        ("_MEMBER", 100, r"p\.zip holds 'cat/1\.png' of .* 100 is most"),
+        ("_UNPACKED", 300, r"p\.zip unpacks to .* and 300 is most"),
+        ("COUNT", 3, r"p\.zip holds 4 files, and 3 are most"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(zips, name, most)
+            for read in (image_folder, lambda path: labelled(path, "pictures")):
+                with pytest.raises(InputError, match=says):
+                    read(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("cat/1.png", bytes(zips._SMALL + 1))
+    with pytest.raises(InputError, match=r"p\.zip unpacks from .* bytes to 100,000,001, as pictures do not"):
         image_folder(path)
-    monkeypatch.setattr(picture_files, "_MEMBER", 10**9)
-    monkeypatch.setattr(picture_files, "_UNPACKED", 300)
-    with pytest.raises(InputError, match=r"p\.zip unpacks to .* and 300 is most"):
-        labelled(path, "pictures")
 
 
-def test_a_zip_that_is_damaged_is_one_message(tmp_path):
+def test_a_zip_with_a_password_is_refused(tmp_path):
     path = packed(tree(tmp_path / "pics"), tmp_path / "p.zip")
+    content = bytearray(path.read_bytes())
+    for start, flags in ((content.index(b"PK\3\4"), 6), (content.index(b"PK\1\2"), 8)):
+        content[start + flags] |= 1
+    path.write_bytes(content)
+    for read in (image_folder, lambda path: labelled(path, "pictures"), lambda path: [*unlabelled(path, "pictures")]):
+        with pytest.raises(InputError, match=r"p\.zip is encrypted, at least its 'cat/1\.png': pack it without"):
+            read(path)
+
+
+def damaged(path: Path) -> Path:
     content = path.read_bytes()
     at = content.index(b"IDAT")
     path.write_bytes(content[:at] + b"????" + content[at + 4 :])
-    with pytest.raises(InputError, match=r"p\.zip/cat/1\.png is damaged"):
+    return path
+
+
+def test_of_a_damaged_zip_the_rest_is_taught_and_what_is_damaged_is_listed(tmp_path):
+    path = damaged(packed(tree(tmp_path / "pics"), tmp_path / "p.zip"))
+    with pytest.warns(UserWarning, match=r"^left out 1 file: cat/1\.png \(damaged: BadZipFile: Bad CRC"):
+        assert image_folder(path, size=16).counts.tolist() == [1, 2]
+    with pytest.warns(UserWarning, match=r"cat/1\.png \(damaged"):
+        assert labelled(path, "pictures")[1] == ["cat", "dog", "dog"]
+    # Who asks hears of it beside the answers.
+    unread: list[str] = []
+    assert sum(len(part) for part in unlabelled(path, "pictures", unread=unread)) == 3
+    assert len(unread) == 1 and "p.zip/cat/1.png is damaged" in unread[0]
+
+
+def test_a_class_of_which_nothing_can_be_read_is_named(tmp_path):
+    save(tmp_path / "pics" / "cat" / "1.png")
+    save(tmp_path / "pics" / "dog" / "2.gif")
+    path = damaged(packed(tmp_path / "pics", tmp_path / "p.zip"))
+    with pytest.raises(InputError, match=r"class 'cat' of .*p\.zip has no picture in it: .*cat/1\.png \(damaged"):
         image_folder(path)
+
+
+def test_what_is_no_zip_is_one_message(tmp_path):
+    path = tmp_path / "p.zip"
     path.write_bytes(b"no zip")
     with pytest.raises(InputError, match=r"p\.zip is no zip that can be read"):
         image_folder(path)

@@ -28,6 +28,7 @@ from innerloop.tasks import picture_files as files
 from innerloop.tasks.columns import USUAL, TableOptions
 from innerloop.tasks.encodings import lines
 from innerloop.tasks.notices import Say, warn
+from innerloop.tasks.zips import Packed, is_zip
 
 Chunk = list[str] | list[Path] | list[bytes] | np.ndarray
 STDIN = "-"
@@ -56,7 +57,7 @@ def labelled(
         InputError: There is nothing to read, or something in it is wrong; the message says where.
     """
     root = expanded(path)
-    if str(path) != STDIN and (is_folder(root) or files.is_zip(root)):
+    if str(path) != STDIN and (is_folder(root) or is_zip(root)):
         return _folder(root, kind, known)
     if str(path) != STDIN and root.suffix.lower() == ".npz":
         return _arrays(root, labels=True)
@@ -92,7 +93,7 @@ def unlabelled(
         InputError: There is nothing to read, or something in it is wrong; the message says where.
     """
     root = expanded(path)
-    if str(path) != STDIN and (is_folder(root) or files.is_zip(root)):
+    if str(path) != STDIN and (is_folder(root) or is_zip(root)):
         yield from _chunks(_files(root, kind, unread), chunk, kind, str(root), unread)
     elif str(path) != STDIN and root.suffix.lower() == ".npz":
         x, _ = _arrays(root, labels=False)
@@ -157,7 +158,7 @@ def _files(root: Path, kind: Kind, unread: list[str] | None) -> Iterator[Any]:
             unread.append(str(error))
 
 
-def _listing(root: Path, kind: Kind) -> files.Listing:
+def _listing(root: Path, kind: Kind) -> files.Listing[files.File]:
     if kind == "features":
         raise InputError(f"{root} is a folder; features are read from .npz (x and y) or a table (features and label)")
     return files.listing(root, None if kind == "pictures" else (".txt",))
@@ -251,7 +252,7 @@ def _arrays(path: Path, labels: bool) -> tuple[np.ndarray, list[Label]]:
 @contextmanager
 def _opened(path: str | files.File) -> Iterator[tuple[IO[bytes], str, Path]]:
     """A file or standard input, what errors call it, and where its relative paths begin."""
-    if isinstance(path, files.Packed):
+    if isinstance(path, Packed):
         yield io.BytesIO(path.read()), path.name, Path()
         return
     if str(path) == STDIN:

@@ -31,8 +31,8 @@ from innerloop.tasks import (
     datasets,
     image_folder,
 )
-from innerloop.tasks.picture_files import is_zip
 from innerloop.tasks.pool import base_name
+from innerloop.tasks.zips import is_zip
 
 CUT, WITHIN = tyro.conf.arg(aliases=("--cut",)), tyro.conf.arg(aliases=("--within",))
 """Spellings that options had in release 0.1.0."""

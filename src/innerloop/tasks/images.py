@@ -18,9 +18,10 @@ from innerloop.core.names import of_path
 from innerloop.core.plain import is_whole, plain
 from innerloop.tasks.exif import open_picture, upright
 from innerloop.tasks.notices import warn
-from innerloop.tasks.picture_files import File, Packed, is_zip, labelled, listing, notice, opened
+from innerloop.tasks.picture_files import File, labelled, listing, notice, opened
 from innerloop.tasks.pool import Pool, from_rows
 from innerloop.tasks.progress import track
+from innerloop.tasks.zips import Packed, is_zip
 
 if TYPE_CHECKING:
     from PIL.Image import Image

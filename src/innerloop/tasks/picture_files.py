@@ -1,78 +1,53 @@
 """Files of examples in a folder or a zip: which class each is of, and what lies there and is not read."""
 
 import functools
-import stat
-import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, Generic, NamedTuple, TypeVar
 
 from innerloop.core.errors import InputError
 from innerloop.core.files import entries, is_file, is_folder
-from innerloop.core.names import of_path, printable, reason, unified
+from innerloop.core.names import of_path, printable, unified
+from innerloop.tasks import zips
+from innerloop.tasks.zips import Content, Packed
 
 _REFUSED = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")
 """Formats of Pillow that start another program, or hold no pixels that it can read."""
 _HEIC = (".heic", ".heif", ".hif")
-_UNPACKED, _MEMBER = 4_000_000_000, 200_000_000
-"""Bytes that a zip may unpack to in all, and that one of its files may."""
 _NAMED = 5
 """Files that a notice names."""
 
 
-class Content(bytes):
-    """A file that lies in a zip, unpacked, with what errors call it."""
-
-    name: str
-
-
 @dataclass(frozen=True, eq=False)
-class Packed:
-    """A file in a zip, which is unpacked when it is read."""
+class Sent:
+    """A file that lies elsewhere, of which the name is known."""
 
-    archive: zipfile.ZipFile
-    entry: zipfile.ZipInfo
     name: str
-
-    def read(self) -> Content:
-        """Its content.
-
-        Raises:
-            InputError: It is damaged.
-        """
-        try:
-            content = Content(self.archive.read(self.entry))
-        except Exception as error:  # whatever zipfile and its decompressors stumble on
-            raise InputError(f"{self.name} is damaged ({reason(error)}); replace or remove it") from error
-        content.name = self.name
-        return content
+    index: int
+    """Its place among those that were named."""
 
 
 File = Path | Packed
+T = TypeVar("T", Path | Packed, Path, Packed, Sent)
 Left = tuple[str, str]
 """The name of a file that is not read, and why."""
 
 
-class Listing(NamedTuple):
+class Listing(NamedTuple, Generic[T]):
     """What a folder holds."""
 
-    classes: dict[str, list[File]]
+    classes: dict[str, list[T]]
     """The files of its sub-folders, however deep, by the name of the topmost one."""
-    loose: list[File]
+    loose: list[T]
     """The files that lie directly in it."""
     left: list[Left]
 
     @property
-    def files(self) -> list[File]:
+    def files(self) -> list[T]:
         """All files."""
         return [*self.loose, *(file for files in self.classes.values() for file in files)]
-
-
-def is_zip(path: Path) -> bool:
-    """Whether a file is called like a zip."""
-    return path.suffix.lower() == ".zip" and not is_folder(path)
 
 
 def opened(file: File) -> Path | Content:
@@ -84,7 +59,7 @@ def opened(file: File) -> Path | Content:
     return file.read() if isinstance(file, Packed) else file
 
 
-def listing(root: Path, suffixes: tuple[str, ...] | None = None) -> Listing:
+def listing(root: Path, suffixes: tuple[str, ...] | None = None) -> Listing[File]:
     """The files of a folder, or of a zip of it, in order; hidden ones are passed over.
 
     Args:
@@ -94,12 +69,16 @@ def listing(root: Path, suffixes: tuple[str, ...] | None = None) -> Listing:
     Raises:
         InputError: It cannot be read, or is a zip of names that lead out of it, or of more than fits into memory.
     """
-    takes = functools.partial(_refusal, suffixes=suffixes)
-    return _of_zip(root, takes) if is_zip(root) else _of_folder(root, takes)
+    if zips.is_zip(root):
+        inside = of_zip(root, str(root), suffixes)  # of files in a zip alone, to a type checker
+        return Listing({**inside.classes}, [*inside.loose], inside.left)
+    return _of_folder(root, functools.partial(_refusal, suffixes=suffixes))
 
 
-def labelled(found: Listing, root: Path, what: str) -> dict[str, list[File]]:
-    """The classes of a folder, each with its files; what lies beside their folders is added to what is left out.
+def labelled(found: Listing[T], root: Path | str, what: str) -> dict[str, list[T]]:
+    """The classes of a folder, each with its files.
+
+    What lies beside their folders is added to what is left out, and so is what a damaged zip cannot give out.
 
     Args:
         found: As of `listing`.
@@ -112,6 +91,10 @@ def labelled(found: Listing, root: Path, what: str) -> dict[str, list[File]]:
     if not found.classes:
         raise InputError(f"{root} has no sub-folders; make one for each class and put its {what} in it")
     found.left.extend((_name(file, root), "beside the folders of classes") for file in found.loose)
+    for files in found.classes.values():
+        damaged = {file: why for file in files if isinstance(file, Packed) and (why := file.damage()) is not None}
+        files[:] = [file for file in files if file not in damaged]
+        found.left.extend((_name(file, root), f"damaged: {why}") for file, why in damaged.items())
     empty = [name for name, files in found.classes.items() if not files]
     if empty:
         more = f" ({len(empty) - 1} more are like it)" if len(empty) > 1 else ""
@@ -122,7 +105,7 @@ def labelled(found: Listing, root: Path, what: str) -> dict[str, list[File]]:
     return found.classes
 
 
-def refuse_parent(found: Listing, root: Path, known: Collection[str]) -> None:
+def refuse_parent(found: Listing[T], root: Path | str, known: Collection[str]) -> None:
     """Refuse a folder whose single class holds nothing but folders: it is the parent of the folder that was meant.
 
     Args:
@@ -142,7 +125,7 @@ def refuse_parent(found: Listing, root: Path, known: Collection[str]) -> None:
         raise InputError(
             f"{root} holds one folder, '{printable(name)}', and all files lie in folders of that, such as "
             f"'{printable(inner[0])}' and '{printable(inner[1])}': if these are the classes, give "
-            f"{root / name}; if '{printable(name)}' is one class, put its files into it without folders"
+            f"{root}/{name}; if '{printable(name)}' is one class, put its files into it without folders"
         )
 
 
@@ -220,7 +203,7 @@ class _Walk:
         return entry if why is None else None
 
 
-def _of_folder(root: Path, refusal: Refusal) -> Listing:
+def _of_folder(root: Path, refusal: Refusal) -> Listing[File]:
     walk = _Walk(root, refusal)
     inside = entries(root)
     folders = [entry for entry in inside if is_folder(entry)]
@@ -234,54 +217,60 @@ def _of_folder(root: Path, refusal: Refusal) -> Listing:
     return Listing(classes, loose, walk.left)
 
 
-def _of_zip(path: Path, refusal: Refusal) -> Listing:
-    try:
-        archive = zipfile.ZipFile(path)
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {path}") from error
-    except Exception as error:  # whatever zipfile stumbles on
-        raise InputError(f"{path} is no zip that can be read ({reason(error)}): pack it anew") from error
-    members = [entry for entry in archive.infolist() if not entry.is_dir()]
-    _check(members, path)
-    parts = [PurePosixPath(entry.filename.replace("\\", "/")).parts for entry in members]
-    shown = [not any(part.startswith(".") or part == "__MACOSX" for part in one) for one in parts]
+def of_zip(file: Path | IO[bytes], called: str, suffixes: tuple[str, ...] | None = None) -> Listing[Packed]:
+    """The files of a zip, as `listing` has them.
+
+    Args:
+        file: The zip.
+        called: What errors call it.
+        suffixes: As of `listing`.
+
+    Raises:
+        InputError: As of `zips.opened`.
+    """
+    archive = zips.opened(file, called)
+    entries = [(zips.parts(entry), entry) for entry in archive.infolist() if not entry.is_dir()]
+    shown = [(parts, entry) for parts, entry in entries if not _hidden(parts)]
     # Most programs pack a folder with its own name around it.
-    tops = {one[0] if len(one) > 2 else None for one, show in zip(parts, shown, strict=True) if show}
+    tops = {parts[0] if len(parts) > 2 else None for parts, _ in shown}
     skip = 1 if len(tops) == 1 and None not in tops else 0
-    classes, loose, left = dict[str, list[File]](), list[File](), list[Left]()
-    for entry, one, show in sorted(zip(members, parts, shown, strict=True), key=lambda each: each[1]):
-        if not show:
-            continue
-        name, own = "/".join(one[skip:]), one[skip:]
-        if len(own) > 1:
-            classes.setdefault(own[0], [])
-        why = "a link" if stat.S_ISLNK(entry.external_attr >> 16) else "encrypted" if entry.flag_bits & 1 else None
-        why = refusal(name) if why is None else why
+    found = [(parts[skip:], entry) for parts, entry in shown]
+    packed = [(parts, Packed(archive, entry, f"{called}/{'/'.join(parts)}")) for parts, entry in found]
+    return _arranged(packed, suffixes)
+
+
+def of_names(names: Sequence[str], called: str) -> Listing[Sent]:
+    """Pictures of a folder that lies elsewhere, such as on the machine of a browser.
+
+    Args:
+        names: Of its files, below it, with `/` between folders.
+        called: What errors call the folder.
+    """
+    placed = [(PurePosixPath(name).parts, Sent(f"{called}/{name}", i)) for i, name in enumerate(names)]
+    return _arranged([(parts, file) for parts, file in placed if parts and not _hidden(parts)], None)
+
+
+def _hidden(parts: tuple[str, ...]) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+def _arranged(found: Sequence[tuple[tuple[str, ...], T]], suffixes: tuple[str, ...] | None) -> Listing[T]:
+    """What lies in folders, of which each file has the parts of its name."""
+    classes, loose, left = dict[str, list[T]](), list[T](), list[Left]()
+    for parts, file in sorted(found, key=lambda each: each[0]):
+        if len(parts) > 1:
+            classes.setdefault(parts[0], [])
+        link = isinstance(file, Packed) and file.is_link
+        why = "a link" if link else _refusal("/".join(parts), suffixes)
         if why is not None:
-            left.append((name, why))
+            left.append(("/".join(parts), why))
         else:
-            (classes[own[0]] if len(own) > 1 else loose).append(Packed(archive, entry, f"{path}/{name}"))
-    merged: dict[str, list[File]] = {}
+            (classes[parts[0]] if len(parts) > 1 else loose).append(file)
+    merged: dict[str, list[T]] = {}
     for name, spelled in zip(classes, unified(classes), strict=True):
         merged.setdefault(spelled, []).extend(classes[name])
     return Listing(merged, loose, left)
 
 
-def _check(members: list[zipfile.ZipInfo], path: Path) -> None:
-    for entry in members:
-        place = PurePosixPath(entry.filename.replace("\\", "/"))
-        if place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
-            raise InputError(
-                f"{path} holds '{printable(entry.filename)[:100]}', which leads out of it: do not trust it"
-            )
-        if entry.file_size > _MEMBER:
-            raise InputError(
-                f"{path} holds '{printable(entry.filename)[:100]}' of {entry.file_size:,} bytes; {_MEMBER:,} is most"
-            )
-    size = sum(entry.file_size for entry in members)
-    if size > _UNPACKED:
-        raise InputError(f"{path} unpacks to {size:,} bytes, and {_UNPACKED:,} is most: unpack it, or split it")
-
-
-def _name(entry: File, root: Path) -> str:
-    return entry.name.removeprefix(f"{root}/") if isinstance(entry, Packed) else str(entry.relative_to(root))
+def _name(entry: File | Sent, root: Path | str) -> str:
+    return str(entry.relative_to(root)) if isinstance(entry, Path) else entry.name.removeprefix(f"{root}/")

@@ -10,8 +10,8 @@ from pathlib import Path
 from innerloop.core.context import Root
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded, is_file, is_folder
-from innerloop.tasks.picture_files import is_zip
 from innerloop.tasks.pool import Splits
+from innerloop.tasks.zips import is_zip
 
 _GIVEN_A_PATH = ("arrays", "folder")
 
