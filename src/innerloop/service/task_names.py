@@ -18,7 +18,7 @@ RULE = "1 to 64 letters and digits of any script, dots, underscores and hyphens,
 ENDING = ".fewshot"
 _LONGEST = 64
 _BYTES = 200
-"""Of UTF-8: file systems take 255 for a name, of which the ending and what a browser adds are a part."""
+"""Bytes of UTF-8: file systems take 255 for a name, of which the ending and what a browser adds are a part."""
 _DECOMPOSED = 4
 """Characters that one character becomes at most when it is taken apart."""
 _SHOWN = 100

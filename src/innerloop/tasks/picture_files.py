@@ -91,10 +91,8 @@ def labelled(found: Listing[T], root: Path | str, what: str) -> dict[str, list[T
     if not found.classes:
         raise InputError(f"{root} has no sub-folders; make one for each class and put its {what} in it")
     found.left.extend((_name(file, root), "beside the folders of classes") for file in found.loose)
-    for files in found.classes.values():
-        damaged = {file: why for file in files if isinstance(file, Packed) and (why := file.damage()) is not None}
-        files[:] = [file for file in files if file not in damaged]
-        found.left.extend((_name(file, root), f"damaged: {why}") for file, why in damaged.items())
+    found.loose.clear()
+    drop_damaged(found, root)
     empty = [name for name, files in found.classes.items() if not files]
     if empty:
         more = f" ({len(empty) - 1} more are like it)" if len(empty) > 1 else ""
@@ -103,6 +101,19 @@ def labelled(found: Listing[T], root: Path | str, what: str) -> dict[str, list[T
             f"or remove the folder{more}{'; ' + notice(found.left) if found.left else ''}"
         )
     return found.classes
+
+
+def drop_damaged(found: Listing[T], root: Path | str) -> None:
+    """Add what a damaged zip cannot give out to what is left out.
+
+    Args:
+        found: As of `listing`; it is changed.
+        root: The folder or zip.
+    """
+    for files in (found.loose, *found.classes.values()):
+        damaged = {file: why for file in files if isinstance(file, Packed) and (why := file.damage()) is not None}
+        files[:] = [file for file in files if file not in damaged]
+        found.left.extend((_name(file, root), f"damaged: {why}") for file, why in damaged.items())
 
 
 def refuse_parent(found: Listing[T], root: Path | str, known: Collection[str]) -> None:

@@ -48,6 +48,8 @@ class Raw(NamedTuple):
     name: str
     """What errors call it."""
     label: str | None = None
+    file: str | None = None
+    """What it is called in the zip that it came in; None: it came by itself."""
 
 
 class Measured(NamedTuple):

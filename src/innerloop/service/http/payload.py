@@ -3,16 +3,15 @@
 import base64
 import binascii
 import contextlib
-import functools
 import hashlib
 import json
 import math
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from python_multipart.multipart import parse_options_header
@@ -20,7 +19,9 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from innerloop.service import task_names
+from innerloop.service.http import zipped
 from innerloop.service.http.adapted import Raw
+from innerloop.service.http.apart import apart
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.schemas import ExampleIn, ExamplesIn, PredictBody
 from innerloop.service.limits import Limits
@@ -34,7 +35,27 @@ _SMALL = 16_384
 """Bytes of JSON that are parsed at once: it takes less than to ask a thread for it."""
 
 
-async def examples(request: Request, limits: Limits) -> list[Raw]:
+class Given(NamedTuple):
+    """The examples of a request."""
+
+    raw: list[Raw]
+    notices: list[str]
+    """What was left out of zips."""
+
+    @property
+    def noticed(self) -> dict[str, list[str]]:
+        """What an answer says of that, if anything."""
+        return {"notices": self.notices} if self.notices else {}
+
+    def named(self, answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Answers with the name of the example in its zip, where it came in one."""
+        for i, answer in enumerate(answers):
+            if (file := self.raw[answer.get("index", i)].file) is not None:
+                answer["file"] = file
+        return answers
+
+
+async def examples(request: Request, limits: Limits) -> Given:
     """Labelled examples of a request.
 
     Raises:
@@ -45,7 +66,7 @@ async def examples(request: Request, limits: Limits) -> list[Raw]:
     return await _apart(await request.body(), _examples, limits)
 
 
-async def questions(request: Request, limits: Limits) -> list[Raw]:
+async def questions(request: Request, limits: Limits) -> Given:
     """Examples to predict.
 
     Raises:
@@ -197,7 +218,7 @@ def _image(value: str, name: str, limits: Limits) -> Raw:
     return Raw("pictures", content, name)
 
 
-async def _files(request: Request, limits: Limits, labelled: bool) -> list[Raw]:
+async def _files(request: Request, limits: Limits, labelled: bool) -> Given:
     # One label a file may be sent, and a field that is too many is counted below with a message that says so.
     most = limits.batch + 1
     async with request.form(max_files=most, max_fields=most, max_part_size=64 * 1024) as form:
@@ -207,21 +228,43 @@ async def _files(request: Request, limits: Limits, labelled: bool) -> list[Raw]:
             raise HTTPError(422, f"there is a field '{foreign[:100]}', and {' and '.join(sorted(known))} are taken")
         files = form.getlist("files")
         _count(len(files), limits)
-        raw_files = []
-        for i, file in enumerate(files):
+        given, labels = (
+            Given([], []),
+            _labels(form.getlist("label"), files, limits) if labelled else [None] * len(files),
+        )
+        for i, (file, text) in enumerate(zip(files, labels, strict=True)):
             if not isinstance(file, UploadFile):
                 raise HTTPError(422, f"files[{i}] is not a file: send it with a file name")
-            raw_files.append(Raw("pictures", await file.read(), _name(file.filename, i)))
-        if not labelled:
-            return raw_files
-        labels = form.getlist("label")
-        if len(labels) not in (1, len(files)):
-            raise HTTPError(
-                422, f"there are {len(files)} files and {len(labels)} labels: give one for all, or one for each"
-            )
-        texts = [value if isinstance(value, str) else _is_file() for value in labels]
-        texts = texts * len(files) if len(texts) == 1 else texts
-        return [raw._replace(label=label(text, limits)) for raw, text in zip(raw_files, texts, strict=True)]
+            name = _name(file.filename, i)
+            some, notices = [Raw("pictures", await file.read(), name)], []
+            if _is_zip(file):
+                some, notices = await zipped.unpacked(some[0].value, name, labelled and text is None, limits)
+            given.raw.extend(one._replace(label=_label_of(one, text, limits)) for one in some)
+            given.notices.extend(notices)
+            _count(len(given.raw), limits)
+        return given
+
+
+def _labels(sent: Sequence[Any], files: Sequence[Any], limits: Limits) -> list[str | None]:
+    """What each file is of; None: a zip, whose folders say it."""
+    if not sent and all(_is_zip(file) for file in files):
+        return [None] * len(files)
+    if len(sent) not in (1, len(files)):
+        raise HTTPError(
+            422,
+            f"there are {len(files)} files and {len(sent)} labels: give one for all, or one for each; none where all "
+            "are zips of folders that are called as the classes",
+        )
+    texts = [label(value if isinstance(value, str) else _is_file(), limits) for value in sent]
+    return [*texts] * len(files) if len(texts) == 1 else [*texts]
+
+
+def _label_of(one: Raw, text: str | None, limits: Limits) -> str | None:
+    return text if one.label is None else label(one.label, limits, f"the folder of {one.name}")
+
+
+def _is_zip(file: Any) -> bool:
+    return isinstance(file, UploadFile) and (file.filename or "").lower().endswith(zipped.ENDING)
 
 
 def _is_file() -> NoReturn:
@@ -255,16 +298,10 @@ def _multipart(request: Request) -> bool:
     raise HTTPError(415, f"the body is {kind[:100]}: send multipart/form-data or application/json")
 
 
-async def _apart(content: bytes, read: Callable[[bytes, Limits], list[Raw]], limits: Limits) -> list[Raw]:
-    """A body that is read by a thread where it is large, one at a time, so that the event loop has its turns."""
-    if len(content) <= _SMALL:
-        return read(content, limits)
-    return await to_thread.run_sync(read, content, limits, limiter=_one_at_a_time())
-
-
-@functools.cache
-def _one_at_a_time() -> CapacityLimiter:
-    return CapacityLimiter(1)
+async def _apart(content: bytes, read: Callable[[bytes, Limits], list[Raw]], limits: Limits) -> Given:
+    """A body in JSON, read by a thread where it is large."""
+    small = len(content) <= _SMALL
+    return Given(read(content, limits) if small else await apart("json", read, content, limits), [])
 
 
 def _json(content: bytes) -> Any:

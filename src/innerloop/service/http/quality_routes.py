@@ -34,5 +34,6 @@ async def suggest(
 
     `feedback` takes their ids.
     """
-    version, suggestions = await worker.suggest(name, await payload.questions(request, worker.limits), n)
-    return JSONResponse({"version": version, "suggestions": suggestions})
+    given = await payload.questions(request, worker.limits)
+    version, suggestions = await worker.suggest(name, given.raw, n)
+    return JSONResponse({"version": version, "suggestions": given.named(suggestions)} | given.noticed)

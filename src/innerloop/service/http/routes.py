@@ -63,7 +63,7 @@ _LABELS = {
     "type": "array",
     "minItems": 1,
     "items": {"type": "string"},
-    "description": "One label for all files, or one for each.",
+    "description": "One label for all files, or one for each; left out where all are zips of a folder for each class.",
 }
 
 _IMPORT_FORM = {
@@ -138,8 +138,8 @@ def body_of(model: type, form: dict[str, Any]) -> dict[str, Any]:
     schemas = {
         "application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}},
         "multipart/form-data": {
-            "schema": {"type": "object", "properties": form, "required": list(form), "additionalProperties": False},
-            "encoding": {"files": {"contentType": "image/png, image/jpeg"}},
+            "schema": {"type": "object", "properties": form, "required": ["files"], "additionalProperties": False},
+            "encoding": {"files": {"contentType": "image/png, image/jpeg, application/zip"}},
         },
     }
     return {"requestBody": {"required": True, "content": schemas}}
@@ -165,8 +165,9 @@ def _task(task: Task, counts: dict[str, int], measured: Measured | None) -> Task
     )
 
 
-def _taught(change: Change) -> TaughtOut:
-    return TaughtOut(version=change.version, ids=list(change.ids), classes=_classes(change.classes))
+def _taught(change: Change, notices: list[str] | None = None) -> TaughtOut:
+    classes = _classes(change.classes)
+    return TaughtOut(version=change.version, ids=list(change.ids), classes=classes, notices=notices or [])
 
 
 # Routes are tried in their order, and this one is asked most.
@@ -186,9 +187,10 @@ async def predict(
     ] = None,
 ) -> Response:
     """The class of one example or of many; null where it is none of these."""
-    version, predictions = await worker.predict(name, await payload.questions(request, worker.limits), explain, sets)
+    given = await payload.questions(request, worker.limits)
+    version, predictions = await worker.predict(name, given.raw, explain, sets)
     # No model is made of it, which would check every probability once more.
-    return JSONResponse({"version": version, "predictions": predictions})
+    return JSONResponse({"version": version, "predictions": given.named(predictions)} | given.noticed)
 
 
 @router.post("/tasks", status_code=201, tags=["tasks"])
@@ -242,8 +244,9 @@ _EXAMPLES_BODY = body_of(ExamplesIn, {"label": _LABELS, "files": FILES})
 
 @router.post("/tasks/{name}/examples", status_code=201, tags=["examples"], openapi_extra=_EXAMPLES_BODY)
 async def add_examples(name: Name, request: Request, worker: Worker, seen: Expected, store: Asked) -> TaughtOut:
-    """Teach examples, all or none of them; a label that is new makes a class."""
-    return _taught(await worker.teach(store, name, await payload.examples(request, worker.limits), seen))
+    """Teach examples, all or none of them; a label that is new makes a class. A zip's folders may be the classes."""
+    given = await payload.examples(request, worker.limits)
+    return _taught(await worker.teach(store, name, given.raw, seen), given.notices)
 
 
 @router.get("/tasks/{name}/examples", tags=["examples"], response_model_exclude_none=True)

@@ -181,6 +181,7 @@ class TaughtOut(BaseModel):
     version: int
     ids: list[int] = Field(description="Of the new examples, in the order given.")
     classes: list[ClassOut]
+    notices: list[str] = Field(description="What was left out of zips.")
 
 
 class TableRow(BaseModel):
@@ -243,6 +244,7 @@ class PredictionOut(BaseModel):
     probabilities: dict[str, float] = Field(description="Most probable first.")
     nearest: list[NeighbourOut] | None = Field(None, description="Where `explain` asks for them, nearest first.")
     set: list[str] | None = Field(None, description="Where `sets` asks for it: the classes, most probable first.")
+    file: str | None = Field(None, description="Its name, where it came in a zip.")
 
 
 class PredictionsOut(BaseModel):
@@ -250,6 +252,7 @@ class PredictionsOut(BaseModel):
 
     version: int
     predictions: list[PredictionOut]
+    notices: list[str] | None = Field(None, description="What was left out of zips.")
 
 
 class SuggestionOut(PredictionOut):
@@ -263,6 +266,7 @@ class SuggestionsOut(BaseModel):
 
     version: int
     suggestions: list[SuggestionOut]
+    notices: list[str] | None = Field(None, description="What was left out of zips.")
 
 
 class FeedbackIn(BaseModel):

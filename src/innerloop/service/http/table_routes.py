@@ -1,14 +1,13 @@
 """`/api/tasks/{name}/table`: what a table holds, read as the command line reads it, before any of it is taught."""
 
-import functools
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 
 from innerloop.core.texts import Kind
 from innerloop.fewshot.examples import of_table
 from innerloop.service.http import payload
+from innerloop.service.http.apart import apart
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.routes import REFUSALS, Name, Worker
 from innerloop.service.http.schemas import TableOut, TableRow
@@ -43,9 +42,7 @@ async def read_table(name: Name, request: Request, worker: Worker) -> TableOut:
         raise HTTPError(
             422, f"task '{name}' is taught pictures, and a table only names them: send the files themselves"
         )
-    # One at a time, so that memory holds one, and the event loop has its turns.
-    work = functools.partial(_read, content, file_name, kind, options, worker.limits)
-    return await to_thread.run_sync(work, limiter=_one_at_a_time())
+    return await apart("tables", _read, content, file_name, kind, options, worker.limits)
 
 
 def _read(content: bytes, name: str, kind: str, options: TableOptions, limits: Limits) -> TableOut:
@@ -65,8 +62,3 @@ def _read(content: bytes, name: str, kind: str, options: TableOptions, limits: L
         text, features = (example, None) if isinstance(example, str) else (None, example)
         rows.append(TableRow(text=text, features=features, label=None if label is None else str(label)))
     return TableOut(examples=rows, notices=notices)
-
-
-@functools.cache
-def _one_at_a_time() -> CapacityLimiter:
-    return CapacityLimiter(1)

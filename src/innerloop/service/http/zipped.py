@@ -1,0 +1,55 @@
+"""Zips of pictures in a request: read as Python and the command line read them, and bounded as a request is."""
+
+import io
+
+from innerloop.core.errors import InputError
+from innerloop.service.http.adapted import Raw
+from innerloop.service.http.apart import apart
+from innerloop.service.http.errors import HTTPError
+from innerloop.service.limits import Limits
+from innerloop.tasks import picture_files
+from innerloop.tasks.zips import Packed
+
+ENDING = ".zip"
+_TIMES = 4
+"""What a zip unpacks to, in sizes of the largest request: pictures hardly shrink."""
+
+
+async def unpacked(content: bytes, name: str, labelled: bool, limits: Limits) -> tuple[list[Raw], list[str]]:
+    """The pictures of a zip, and a line about what was left out of it.
+
+    Args:
+        content: Of the zip.
+        name: What errors call it.
+        labelled: Whether its folders are the classes.
+        limits: How many and how large they may be together.
+
+    Raises:
+        InputError: It cannot be read, or has no classes where they are asked for.
+        HTTPError: There is too much in it.
+    """
+    return await apart("zips", _unpacked, content, name, labelled, limits)
+
+
+def _unpacked(content: bytes, name: str, labelled: bool, limits: Limits) -> tuple[list[Raw], list[str]]:
+    found = picture_files.of_zip(io.BytesIO(content), name)
+    if len(found.files) > limits.batch:
+        raise HTTPError(413, f"{name} holds {len(found.files):,} pictures, and {limits.batch} is most: send several")
+    size = sum(file.entry.file_size for file in found.files)
+    if size > _TIMES * limits.body_mb * 1e6:
+        raise HTTPError(413, f"{name} unpacks to {size:,} bytes, and {_TIMES * limits.body_mb:g} MB is most: split it")
+    if labelled:
+        picture_files.refuse_parent(found, name, ())
+        classes = picture_files.labelled(found, name, "pictures")
+        raw = [_raw(file)._replace(label=label) for label, files in classes.items() for file in files]
+    else:
+        picture_files.drop_damaged(found, name)
+        raw = [_raw(file) for file in found.files]
+    if not raw:
+        left = f": {picture_files.notice(found.left)}" if found.left else ""
+        raise InputError(f"{name} holds no picture that can be read{left}")
+    return raw, [f"{name}: {picture_files.notice(found.left)}"] if found.left else []
+
+
+def _raw(file: Packed) -> Raw:
+    return Raw("pictures", bytes(file.read()), file.name, file=file.name)
