@@ -70,6 +70,7 @@ def serving(store, base="http://localhost", **settings):
 def downgrade(path, version):
     """Make of a store what a server of version 3 or 4 would have left."""
     with sqlite3.connect(path) as c:
+        c.execute("DROP TABLE held")
         c.execute("DROP TABLE evaluations")
         c.execute("DROP INDEX versions_declared")
         for table, column in (

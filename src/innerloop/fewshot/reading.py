@@ -98,7 +98,14 @@ class Reading:
         # A run says itself how its pictures were read, and colours have no ink.
         if ink != "auto" or channels != 1:
             return read_image(file, size, channels, ink, name)
-        one = scan(file, size, 1, name)
+        return self.row(scan(file, size, 1, name), name)
+
+    def row(self, one: Scan, name: str) -> Tensor:
+        """[1, size, size] uint8, a picture as the learner takes it, of what was read of it.
+
+        Raises:
+            InputError: It is a photograph and the task is of drawings.
+        """
         if self.ink is not None and not self.photographs and _photograph(one):
             raise InputError(
                 f"{name} is a colour photograph, and this task was taught drawings in ink: give a drawing, or teach "

@@ -16,9 +16,10 @@ from urllib.parse import quote
 
 from innerloop.core import files
 from innerloop.core.errors import InputError
+from innerloop.fewshot.examples import labelled
 from innerloop.fewshot.settings import Head, Names
 from innerloop.service.connection import Connection
-from innerloop.service.parts import Example, Examples, body, parts, whole
+from innerloop.service.parts import Example, Examples, body, in_one_change, parts, whole
 from innerloop.service.refusals import ServiceError
 from innerloop.service.replies import Prediction, StoredExample, TaskInfo, Version, known, prediction, task_info
 
@@ -110,9 +111,9 @@ class Task:
         return self.show()
 
     def add(self, examples: Examples, labels: str | Sequence[str]) -> int:
-        """Teach examples.
+        """Teach examples, all or none of them; they are one version, however many.
 
-        Up to 200 of them, or 16 MB, go in one request, and are learned all or none; more go in several.
+        Up to 200 of them, or 16 MB, go in one request; the service keeps those of several until the last one is there.
 
         Args:
             examples: Pictures, texts or vectors of features, as the task takes.
@@ -131,13 +132,23 @@ class Task:
                 f"{len(examples)} examples and {len(known)} labels: give one label for each, or one for all"
             )
         version = None
-        for part, which in parts(examples, self.kind):
-            rows = [row | {"label": known[i]} for row, i in zip(part, which, strict=True)]
-            answer = self.client.request("POST", f"{self._path}/examples", json={"examples": rows})
-            version = answer.json()["version"]
+        for part, params in in_one_change(parts(examples, self.kind)):
+            rows = [row | {"label": known[i]} for row, i in zip(*part, strict=True)]
+            path = f"{self._path}/examples"
+            version = self.client.request("POST", path, params=params, json={"examples": rows}).json()["version"]
         if version is None:
             raise InputError("there are no examples to teach")
         return version
+
+    def add_folder(self, path: str | Path) -> int:
+        """Teach a folder with a sub-folder for each class, or a zip of one, read as `innerloop adapt` reads it.
+
+        Raises:
+            InputError: It cannot be read.
+            ServiceError: The service refused.
+        """
+        raw, labels = labelled(path, self.kind)  # pyright: ignore[reportArgumentType]
+        return self.add(raw, [str(label) for label in labels])
 
     def table(
         self,

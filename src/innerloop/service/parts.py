@@ -1,14 +1,16 @@
 """Examples as a client sends them: as JSON, so many at a time that a request is never too large."""
 
 import base64
+import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from innerloop.core.errors import InputError
 
+T = TypeVar("T")
 Example = str | Path | bytes | np.ndarray | Sequence[float]
 """A picture (path, or bytes of a file), a text, or a vector of features; strings are paths in tasks of pictures."""
 Examples = Sequence[Example] | np.ndarray
@@ -47,6 +49,22 @@ def parts(examples: Sequence[Example] | np.ndarray, kind: str) -> Iterator[tuple
         size += bulk
     if rows:
         yield rows, places
+
+
+def in_one_change(requests: Iterator[T]) -> Iterator[tuple[T, dict[str, Any] | None]]:
+    """Requests that are one change together, each with what its address says of that.
+
+    Args:
+        requests: In their order; one alone needs no name.
+    """
+    name: str | None = None
+    before = next(requests, None)
+    while before is not None:
+        after = next(requests, None)
+        if name is None and after is not None:
+            name = secrets.token_hex(16)
+        yield before, None if name is None else {"change": name} | ({"more": 1} if after is not None else {})
+        before = after
 
 
 def body(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -33,6 +33,7 @@ from innerloop.service.http.cache import Cache
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.limits import Limits
 from innerloop.service.settings import Settings
+from innerloop.service.store.held import Held
 from innerloop.service.store.records import Naming
 from innerloop.service.store.records import Task as Kept
 from innerloop.tasks.images import Scan
@@ -200,14 +201,14 @@ def check_kind(source: Source, raw: Sequence[Raw]) -> None:
             )
 
 
-def check_shape(task: Kept, rows: Sequence[np.ndarray], raw: Sequence[Raw]) -> None:
+def check_shape(task: Kept, rows: Sequence[np.ndarray], named: Sequence[Raw | Held]) -> None:
     """Refuse rows of another shape than a task has.
 
     Raises:
         HTTPError: There is one.
     """
     shape = task.shape or rows[0].shape
-    for row, example in zip(rows, raw, strict=True):
+    for row, example in zip(rows, named, strict=True):
         if row.shape != shape:
             raise HTTPError(
                 422,

@@ -14,7 +14,15 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from innerloop.service.http import ending, naming_routes, quality_routes, read_routes, routes, table_routes
+from innerloop.service.http import (
+    ending,
+    example_routes,
+    naming_routes,
+    quality_routes,
+    read_routes,
+    routes,
+    table_routes,
+)
 from innerloop.service.http.access import permitted
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
 from innerloop.service.http.guard import Guard, answer
@@ -59,6 +67,7 @@ def create(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.include_router(routes.router)
+    app.include_router(example_routes.router)
     app.include_router(table_routes.router)
     app.include_router(quality_routes.router)
     app.include_router(naming_routes.router)

@@ -16,13 +16,10 @@ from innerloop.service.http.schemas import (
     ClassOut,
     Error,
     ExampleIn,
-    ExampleOut,
-    ExamplesIn,
     FeedbackIn,
     HistoryOut,
     PredictBody,
     PredictionsOut,
-    RelabelIn,
     RollbackIn,
     TaskIn,
     TaskOut,
@@ -59,13 +56,6 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 router = APIRouter(prefix="/api", responses=REFUSALS)
 FILES = {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}
-_LABELS = {
-    "type": "array",
-    "minItems": 1,
-    "items": {"type": "string"},
-    "description": "One label for all files, or one for each; left out where all are zips of a folder for each class.",
-}
-
 _IMPORT_FORM = {
     "type": "object",
     "required": ["file"],
@@ -81,8 +71,6 @@ Name = Annotated[TaskName, Path(description="Of the task.")]
 Forever = Annotated[
     bool, Query(description="Erase it from every version and every file of the store; this cannot be undone.")
 ]
-# SQLite's integers end there: a larger one would be a failure and not a 404.
-Id = Annotated[int, Path(ge=0, lt=2**63, description="Of the example.", examples=[1])]
 
 
 async def service(request: Request) -> Service:
@@ -125,10 +113,13 @@ async def asked(
     if idempotency_key is None:
         return worker.store
     digest = await payload.digest(request)
+    return worker.store.asked(Once(client=client_of(request), key=idempotency_key, digest=digest))
+
+
+def client_of(request: Request) -> str:
+    """Whose names of changes those of a request are: nobody is answered with what another client changed."""
     key = request.scope.get(KEY)
-    # Each key has names of its own: nobody is answered with what another client changed.
-    client = "" if key is None else str(key.id)
-    return worker.store.asked(Once(client=client, key=idempotency_key, digest=digest))
+    return "" if key is None else str(key.id)
 
 
 Asked = Annotated[Store, Depends(asked)]
@@ -165,7 +156,8 @@ def _task(task: Task, counts: dict[str, int], measured: Measured | None) -> Task
     )
 
 
-def _taught(change: Change, notices: list[str] | None = None) -> TaughtOut:
+def taught_out(change: Change, notices: list[str] | None = None) -> TaughtOut:
+    """What a change taught, as it is answered."""
     classes = _classes(change.classes)
     return TaughtOut(version=change.version, ids=list(change.ids), classes=classes, notices=notices or [])
 
@@ -239,93 +231,6 @@ async def delete_task(name: Name, worker: Worker, store: Asked, forever: Forever
     return Response(status_code=204)
 
 
-_EXAMPLES_BODY = body_of(ExamplesIn, {"label": _LABELS, "files": FILES})
-
-
-@router.post("/tasks/{name}/examples", status_code=201, tags=["examples"], openapi_extra=_EXAMPLES_BODY)
-async def add_examples(name: Name, request: Request, worker: Worker, seen: Expected, store: Asked) -> TaughtOut:
-    """Teach examples, all or none of them; a label that is new makes a class. A zip's folders may be the classes."""
-    given = await payload.examples(request, worker.limits)
-    return _taught(await worker.teach(store, name, given.raw, seen), given.notices)
-
-
-@router.get("/tasks/{name}/examples", tags=["examples"], response_model_exclude_none=True)
-async def list_examples(
-    name: Name,
-    worker: Worker,
-    label: Annotated[str | None, Query(description="Of this class only.")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    after: Annotated[int, Query(ge=0, lt=2**63, description="The last id of the page before.")] = 0,
-) -> list[ExampleOut]:
-    """Examples of the newest version, oldest first."""
-    wanted = None if label is None else payload.label(label, worker.limits)
-    examples = []
-    for row in await worker.threads.read(worker.store.examples, name, wanted, limit, after):
-        vector = row["text"] is None and row["mime"] is None
-        examples.append(
-            ExampleOut(
-                id=row["id"],
-                label=row["label"],
-                added=row["added"],
-                text=row["text"],
-                picture=f"{task_names.address(name)}/examples/{row['id']}/picture" if row["mime"] else None,
-                features=_product(row["shape"]) if vector else None,
-            )
-        )
-    return examples
-
-
-@router.get(
-    "/tasks/{name}/examples/{id}/picture",
-    tags=["examples"],
-    response_class=Response,
-    responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}},
-)
-async def show_picture(name: Name, id: Id, worker: Worker) -> Response:
-    """A small copy of the picture."""
-    content, mime = await worker.threads.read(worker.store.picture, name, id)
-    # No browser keeps it: it may be erased.
-    return Response(content, media_type=mime)
-
-
-@router.patch("/tasks/{name}/examples/{id}", tags=["examples"])
-async def relabel_example(
-    name: Name, id: Id, body: RelabelIn, worker: Worker, seen: Expected, store: Asked
-) -> VersionOut:
-    """Say that an example is of another class."""
-    label = payload.label(body.label, worker.limits)
-    change = await worker.threads.change(store.relabel, name, id, label, seen)
-    return VersionOut(version=change.version)
-
-
-@router.delete("/tasks/{name}/examples/{id}", tags=["examples"])
-async def remove_example(
-    name: Name,
-    id: Id,
-    worker: Worker,
-    seen: Expected,
-    store: Asked,
-    forever: Forever = False,
-) -> VersionOut:
-    """Take an example out; earlier versions keep it, unless it is to be forgotten forever."""
-    if forever:
-        return VersionOut(version=(await worker.erase(store, name, id, seen)).version)
-    return VersionOut(version=(await worker.threads.change(store.remove, name, id, seen)).version)
-
-
-@router.delete("/tasks/{name}/classes/{label:path}", tags=["examples"])
-async def drop_class(
-    name: Name,
-    label: Annotated[str, Path(description="Of the class.", examples=["card"])],
-    worker: Worker,
-    seen: Expected,
-    store: Asked,
-) -> VersionOut:
-    """Take a class out with all its examples; earlier versions keep them."""
-    wanted = payload.label(label, worker.limits)
-    return VersionOut(version=(await worker.threads.change(store.drop, name, wanted, seen)).version)
-
-
 @router.post("/tasks/{name}/feedback", status_code=201, tags=["predictions"])
 async def feedback(name: Name, body: FeedbackIn, worker: Worker, seen: Expected, store: Asked) -> TaughtOut:
     """Say what a prediction should have been: its example is learned from.
@@ -337,11 +242,11 @@ async def feedback(name: Name, body: FeedbackIn, worker: Worker, seen: Expected,
     if itself == (body.prediction is not None):
         raise HTTPError(422, "give either the prediction's id, or the example itself as text, features or image")
     if body.prediction is not None:
-        return _taught(await worker.feedback(store, name, body.prediction, label, seen))
+        return taught_out(await worker.teaching.feedback(store, name, body.prediction, label, seen))
     raw = payload.example(
         ExampleIn(label=label, text=body.text, features=body.features, image=body.image), worker.limits
     )
-    return _taught(await worker.teach(store, name, [raw], seen, f"feedback: 1 to {label}"))
+    return taught_out(await worker.teaching.teach(store, name, [raw], seen, f"feedback: 1 to {label}"))
 
 
 @router.get("/tasks/{name}/versions", tags=["versions"])
@@ -380,12 +285,3 @@ async def download_task(name: Name, worker: Worker) -> Response:
     """The task as a portable file with all its versions, for `innerloop predict` and `FewShotClassifier.load`."""
     headers = {"content-disposition": task_names.disposition(name)}
     return Response(await worker.file(name), media_type="application/octet-stream", headers=headers)
-
-
-def _product(shape: tuple[int, ...] | None) -> int | None:
-    if shape is None:
-        return None
-    total = 1
-    for n in shape:
-        total *= n
-    return total

@@ -184,6 +184,14 @@ class TaughtOut(BaseModel):
     notices: list[str] = Field(description="What was left out of zips.")
 
 
+class HeldOut(BaseModel):
+    """What is kept of a change until its last part is there."""
+
+    version: int = Field(description="Of the task, as it stays until then.")
+    held: int = Field(description="Examples of the change so far.")
+    notices: list[str] = Field(description="What was left out of zips.")
+
+
 class TableRow(BaseModel):
     """An example of a table."""
 

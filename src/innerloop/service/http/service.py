@@ -16,7 +16,6 @@ from innerloop.encoders.base import content_of
 from innerloop.fewshot import heads
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
-from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.settings import Names
 from innerloop.fewshot.sources import Source
 from innerloop.service.http import quality, transfer, work
@@ -26,9 +25,6 @@ from innerloop.service.http.adapted import (
     Raw,
     Sources,
     check_kind,
-    check_shape,
-    check_ways,
-    decide,
     is_file,
     naming_of,
 )
@@ -40,18 +36,18 @@ from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.learning import learned
 from innerloop.service.http.metrics import Metrics
 from innerloop.service.http.recent import Asked, Recent, remove
+from innerloop.service.http.teaching import Teaching
 from innerloop.service.http.threads import Threads
 from innerloop.service.http.turns import TURN
 from innerloop.service.settings import Settings
 from innerloop.service.store.ask import ask
 from innerloop.service.store.erase import erase, erase_task
-from innerloop.service.store.errors import BusyError, RereadError
+from innerloop.service.store.errors import BusyError
 from innerloop.service.store.keys import Keys
-from innerloop.service.store.records import Change, Example, Task
+from innerloop.service.store.records import Change, Task
 from innerloop.service.store.store import Store
 from innerloop.service.store.taught import numbered
 from innerloop.service.store.transfer import file_of
-from innerloop.tasks.images import Scan
 
 T = TypeVar("T")
 
@@ -90,6 +86,7 @@ class Service:
         # By id and version: what another worker changes has another key, so nobody need be told.
         self._adapted: Cache[Adapted] = Cache(self.limits.adapted, self.limits.adapted_mb * 1e6, lambda a: a.size)
         self._evaluations = quality.Evaluations(self.store, self.limits.seconds)
+        self.teaching = Teaching(self)
         self._turn: dict[str, tuple[Task, Source]] = {}
         for name in filter(is_file, settings.sources):
             transfer.serve(self.store, self.sources, name, settings.allow)
@@ -152,27 +149,6 @@ class Service:
             await self.threads.change(self.recent.erase, task.id)
             await self.threads.change(self.store.database.scrub)
 
-    async def teach(
-        self, store: Store, name: str, raw: Sequence[Raw], expected: int | None = None, action: str = ""
-    ) -> Change:
-        """Learn from labelled examples, all or none of them; they are on the disk when this returns."""
-        if (known := await self.threads.read(store.known)) is not None:  # before what it changed is held against it
-            return known
-        task, source = await _thread(self._task, name)
-        check_kind(source, raw)
-        await self._check_classes(task, source, raw)
-        small = functools.partial(work.small, pixels=self.limits.pixels)
-        # Thumbnails first: a picture that cannot be read is refused before an encoder spends time on the others.
-        pictures = await self._together(("thumbnail",), raw, raw, small)
-        while True:
-            decided = decide(source, await self._scans(source, raw))
-            rows = await self._encode(task.file or source.name, decided, raw)
-            taught = list(zip(raw, rows, pictures, strict=True))
-            try:
-                return await self._keep(store, task, taught, expected, action, (source.reading, decided.reading))
-            except RereadError:  # another request taught the first pictures: what they decided holds
-                task, source = await _thread(self._task, name)
-
     async def predict(
         self, name: str, raw: Sequence[Raw], explain: bool = False, coverage: float | None = None
     ) -> tuple[int, list[dict[str, Any]]]:
@@ -190,7 +166,7 @@ class Service:
                 prediction["set"] = some
         if explain:
             pairs = [(row, adapted) for row, _ in results]
-            nearest = await self._together(("nearest",), raw, pairs, quality.neighbours)
+            nearest = await self.together(("nearest",), raw, pairs, quality.neighbours)
             wanted = [(str(one.label), one.number) for near in nearest for one in near]
             known = await self.threads.read(numbered, self.store, task, wanted)
             for prediction, near in zip(predictions, nearest, strict=True):
@@ -209,7 +185,7 @@ class Service:
 
     async def evaluation(self, name: str) -> dict[str, Any]:
         """How good a task is, by cross-validation on its own examples; wrong answers with their examples."""
-        task, _ = await _thread(self._task, name)
+        task, _ = await _thread(self.task, name)
         result, previous = await self.threads.read(self._evaluations.kept, task)
         if result is None:
             result = await self._evaluations.computed(task, await _thread(self._adapt, task))
@@ -221,28 +197,13 @@ class Service:
 
     async def _answered(self, name: str, raw: Sequence[Raw]) -> tuple[Task, Adapted, list[tuple[np.ndarray, Answer]]]:
         """A task, and the row and the answer of every example."""
-        task, source = self._task_now(name) or await _thread(self._task, name)
+        task, source = self._task_now(name) or await _thread(self.task, name)
         adapted = self._adapted.find(task.state) or await _thread(self._adapt, task)
         check_kind(source, raw)
         asked = [(example, adapted) for example in raw]
         answer = functools.partial(work.answered, pixels=self.limits.pixels)
         queue = ("predict", task.file or source.name)
-        return task, adapted, await self._together(queue, raw, asked, answer, source.kind == "texts")
-
-    async def feedback(self, store: Store, name: str, prediction: str, label: str, expected: int | None) -> Change:
-        """Learn from the example behind a prediction."""
-        if (known := await self.threads.read(store.known)) is not None:
-            return known
-        task, source = await _thread(self._task, name)
-        asked = await _thread(self.recent.find, prediction, task.id)
-        if asked is None:
-            raise HTTPError(410, "that prediction is no longer remembered: send the example itself, with its label")
-        raw = asked.raw._replace(label=label)
-        await self._check_classes(task, source, [raw])
-        (picture,) = await self._together(
-            ("thumbnail",), [raw], [raw], functools.partial(work.small, pixels=self.limits.pixels)
-        )
-        return await self._keep(store, task, [(raw, asked.row, picture)], expected, f"feedback: 1 to {label}")
+        return task, adapted, await self.together(queue, raw, asked, answer, source.kind == "texts")
 
     async def described(self, name: str) -> tuple[Task, dict[str, int], Measured | None]:
         """A task, the number of examples of each class, and what is measured where it can be adapted."""
@@ -256,7 +217,7 @@ class Service:
 
     async def file(self, name: str) -> bytes:
         """The task as a portable `.fewshot` file, with all its versions."""
-        _, source = await _thread(self._task, name)
+        _, source = await _thread(self.task, name)
         return await _thread(transfer.give, self.store, name, source)
 
     async def take(self, store: Store, name: str, content: bytes) -> tuple[Task, dict[str, int], Measured | None]:
@@ -280,54 +241,7 @@ class Service:
                 return (await _thread(self._adapt, task)).measured()
         return None
 
-    async def _keep(
-        self,
-        store: Store,
-        task: Task,
-        taught: Sequence[tuple[Raw, np.ndarray, tuple[bytes, str] | None]],
-        expected: int | None,
-        action: str,
-        readings: tuple[Reading, Reading] | None = None,
-    ) -> Change:
-        check_shape(task, [row for _, row, _ in taught], [raw for raw, _, _ in taught])
-        examples = [
-            Example(
-                row=row,
-                label=str(raw.label),
-                text=raw.value if raw.kind == "texts" else None,
-                picture=None if picture is None else picture[0],
-                mime=None if picture is None else picture[1],
-            )
-            for raw, row, picture in taught
-        ]
-        change = await self.threads.change(store.add, task.name, examples, action, expected, readings)
-        self.metrics.examples.inc(len(examples))
-        return change
-
-    async def _check_classes(self, task: Task, source: Source, raw: Sequence[Raw]) -> None:
-        """Refuse too many classes before anything is computed; the store counts once more."""
-        _, known = await self.threads.read(self.store.described, task.name)
-        labels = set(known) | {str(example.label) for example in raw}
-        if len(labels) > self.limits.classes:
-            raise HTTPError(422, f"a task has at most {self.limits.classes:,} classes, these would be {len(labels):,}")
-        shape = task.shape or source.shape
-        if len(labels) > len(known) and shape is not None:
-            await _thread(check_ways, source, shape, len(labels))
-
-    async def _encode(self, queue: str, source: Source, raw: Sequence[Raw]) -> list[np.ndarray]:
-        encoded = functools.partial(work.encoded, pixels=self.limits.pixels)
-        pairs = [(example, source) for example in raw]
-        return await self._together(("encode", queue), raw, pairs, encoded, source.kind == "texts")
-
-    async def _scans(self, source: Source, raw: Sequence[Raw]) -> list[Scan]:
-        """What tells ink from paper in the first pictures of a task; none where it is known."""
-        preprocessing, pictures = source.preprocessing, [example for example in raw if example.kind == "pictures"]
-        if preprocessing is None or not pictures or not source.reading.undecided(preprocessing):
-            return []
-        size = preprocessing["size"]
-        return await self._together(("scan", size), pictures, pictures, functools.partial(work.scanned, size=size))
-
-    async def _together(
+    async def together(
         self, queue: Hashable, raw: Sequence[Raw], items: Sequence[Any], work: Work, alone: bool = False
     ) -> list[Any]:
         """Results of items, one for each example, that are worked on in turns with those of other requests."""
@@ -345,7 +259,12 @@ class Service:
         finally:
             future.cancel()  # a client that left, or waited too long: what was not begun need not be worked on
 
-    def _task(self, name: str) -> tuple[Task, Source]:
+    def task(self, name: str) -> tuple[Task, Source]:
+        """A task, and what it is taught to; the source is loaded where it is not in memory.
+
+        Raises:
+            HTTPError: The source is not here, or another one since.
+        """
         task = self.store.task(name)
         try:
             return task, self._source(task)

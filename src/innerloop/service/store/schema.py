@@ -1,6 +1,6 @@
 """The tables of a store, and what makes those of an earlier release the ones of today."""
 
-SCHEMA = 7
+SCHEMA = 8
 """SQLite's user version of our files."""
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 # As version 2 had them: a new store goes the way that old ones went, so that both end with the same tables.
@@ -109,15 +109,25 @@ _FROM_6 = (
     "version INTEGER NOT NULL, wanted TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (task, version)) "
     "STRICT, WITHOUT ROWID",
 )
+_FROM_7 = (
+    # Examples of changes that come in several requests: of no version, so that they are not among `examples`.
+    "CREATE TABLE held (id INTEGER PRIMARY KEY AUTOINCREMENT, task INTEGER NOT NULL REFERENCES tasks (id) ON DELETE "
+    "CASCADE, client TEXT NOT NULL, change TEXT NOT NULL, time REAL NOT NULL, label TEXT NOT NULL, row BLOB NOT NULL, "
+    "dtype TEXT NOT NULL, shape TEXT NOT NULL, text TEXT, picture BLOB, mime TEXT, name TEXT NOT NULL, paper REAL, "
+    "colour REAL) STRICT",
+    "CREATE INDEX held_of_change ON held (task, client, change)",
+    "CREATE INDEX held_by_time ON held (time)",
+)
 # Run in one transaction, statement by statement: a script would commit first.
-_UP = _FROM_2 + _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6
+_UP = _FROM_2 + _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7
 STEPS_UP = (
     tuple(_TABLES.strip().rstrip(";").split(";\n")) + _UP,
     _FROM_1 + _UP,
     _UP,
-    _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6,
-    _FROM_4 + _FROM_5 + _FROM_6,
-    _FROM_5 + _FROM_6,
-    _FROM_6,
+    _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7,
+    _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7,
+    _FROM_5 + _FROM_6 + _FROM_7,
+    _FROM_6 + _FROM_7,
+    _FROM_7,
 )
 """What makes a store of each earlier version one of today; 0 is an empty file."""

@@ -24,6 +24,7 @@ from innerloop.service.store.database import Database
 from innerloop.service.store.errors import ConflictError, MissingError, RereadError, StaleError
 from innerloop.service.store.members import begin, classes, declared, end, listed, with_classes, with_names
 from innerloop.service.store.records import Change, Done, Example, Naming, Task, delete_task, read_row, read_task
+from innerloop.service.store.rows import check_rows
 
 
 class Store:
@@ -173,6 +174,7 @@ class Store:
         action: str = "",
         expected: int | None = None,
         readings: tuple[Reading, Reading] | None = None,
+        release: Callable[[sqlite3.Connection, Task], None] | None = None,
     ) -> Change:
         """Teach examples, all or none of them.
 
@@ -182,6 +184,7 @@ class Store:
             action: What the version's history says; empty: the labels.
             expected: The version that the client saw; None: whichever.
             readings: How the task was read before, and with these examples; None: that does not change.
+            release: Lets go of what waited for this change, with it or not at all.
 
         Raises:
             MissingError: There is no such task.
@@ -197,13 +200,15 @@ class Store:
             if readings is not None and readings[1] != task.reading:
                 known = json.dumps(readings[1].to_json())
                 c.execute("UPDATE tasks SET reading = ? WHERE id = ?", (known, task.id))
-            self._check_rows(c, task, [e.row for e in examples])
+            check_rows(c, task, [e.row for e in examples], self.limits)
             now, ids = _now(), []
             for e in examples:
                 values = (task.id, e.row.tobytes(), e.text, e.picture, e.mime, now)
                 query = "INSERT INTO examples (task, row, text, picture, mime, added) VALUES (?, ?, ?, ?, ?, ?)"
                 ids.append(c.execute(query, values).lastrowid)
                 c.execute("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", (task.id, ids[-1], e.label, version))
+            if release is not None:
+                release(c, task)
             counts: dict[str, int] = {}
             for e in examples:
                 counts[e.label] = counts.get(e.label, 0) + 1
@@ -348,24 +353,6 @@ class Store:
             return Change(version=version, ids=done.ids, classes=counts)
 
         return self.once(make)
-
-    def _check_rows(self, c: sqlite3.Connection, task: Task, rows: Sequence[np.ndarray]) -> None:
-        # Examples that no newest version has are kept all the same, and fill the disk.
-        kept = c.execute("SELECT count(*) FROM examples WHERE task = ?", (task.id,)).fetchone()[0]
-        if kept + len(rows) > self.limits.kept:
-            raise ConflictError(
-                f"task '{task.name}' keeps {kept:,} examples in all its versions, and {self.limits.kept:,} is most"
-            )
-        dtype, shape = task.dtype, task.shape
-        if dtype is None or shape is None:
-            dtype, shape = rows[0].dtype.name, rows[0].shape
-            c.execute("UPDATE tasks SET dtype = ?, shape = ? WHERE id = ?", (dtype, json.dumps(shape), task.id))
-        wrong = next((row for row in rows if row.shape != shape), None)
-        if wrong is not None:
-            raise InputError(f"task '{task.name}' has examples of shape {list(shape)}, got {list(wrong.shape)}")
-        if any(row.dtype.name != dtype for row in rows):
-            kinds = ("picture files", "numbers") if dtype == "uint8" else ("numbers", "picture files")
-            raise InputError(f"task '{task.name}' was taught {kinds[0]}, and these are {kinds[1]}: give the same kind")
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
