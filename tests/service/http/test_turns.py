@@ -69,7 +69,7 @@ def test_the_turn_is_over_while_the_batcher_works(tmp_path):
             turn = Turns().of("a")
             await turn.begin()
             raw = [Raw("texts", "a", "a")]
-            await service._together("q", raw, raw, lambda items: [held.append(turn._held)] * len(items))
+            await service.together("q", raw, raw, lambda items: [held.append(turn._held)] * len(items))
 
         asyncio.run(ask())
     assert held == [False]
