@@ -1,4 +1,5 @@
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -127,12 +128,23 @@ def test_many_examples_go_in_several_requests_and_come_back_in_order(task, tmp_p
     monkeypatch.setattr("innerloop.service.parts._AT_ONCE", 2)
     pictures = [path.read_bytes() for shape in THREE for path in draw(tmp_path, shape, 3, seed=7)]
     before = task.show().version
-    assert task.add(pictures, ["circle"] * 3 + ["cross"] * 3 + ["square"] * 3) == before + 5
+    assert task.add(pictures, ["circle"] * 3 + ["cross"] * 3 + ["square"] * 3) == before + 1
     assert task.show().classes == {"circle": 6, "cross": 6, "square": 6}
     together = [a.probabilities for a in task.predict(pictures)]
     alone = [task.predict([picture])[0].probabilities for picture in pictures]
     assert [pytest.approx(a, abs=1e-5) for a in alone] == together
     assert len({tuple(a.values()) for a in alone}) == len(pictures)
+
+
+def test_a_folder_and_a_zip_of_it_are_one_version_each(task, tmp_path, monkeypatch):
+    monkeypatch.setattr("innerloop.service.parts._AT_ONCE", 2)
+    for shape in THREE[:2]:
+        draw(tmp_path / "pics" / shape / "deep", shape, 2, seed=8)
+    before = task.show()
+    assert task.add_folder(tmp_path / "pics") == before.version + 1
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "pics")
+    assert task.add_folder(packed) == before.version + 2
+    assert task.show().classes == before.classes | {shape: before.classes[shape] + 4 for shape in THREE[:2]}
 
 
 def test_no_request_of_numbers_is_larger_than_it_may_be(monkeypatch):
