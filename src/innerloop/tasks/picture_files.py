@@ -110,10 +110,26 @@ def drop_damaged(found: Listing[T], root: Path | str) -> None:
         found: As of `listing`; it is changed.
         root: The folder or zip.
     """
+
+    def damage(file: T) -> str | None:
+        why = file.damage() if isinstance(file, Packed) else None
+        return None if why is None else f"damaged: {why}"
+
+    leave_out(found, root, damage)
+
+
+def leave_out(found: Listing[T], root: Path | str, refusal: Callable[[T], str | None]) -> None:
+    """Add further files to what is left out.
+
+    Args:
+        found: As of `listing`; it is changed.
+        root: The folder or zip.
+        refusal: Why a file is left out; None: it is not.
+    """
     for files in (found.loose, *found.classes.values()):
-        damaged = {file: why for file in files if isinstance(file, Packed) and (why := file.damage()) is not None}
-        files[:] = [file for file in files if file not in damaged]
-        found.left.extend((_name(file, root), f"damaged: {why}") for file, why in damaged.items())
+        why = [refusal(file) for file in files]
+        found.left.extend((_name(file, root), said) for file, said in zip(files, why, strict=True) if said is not None)
+        files[:] = [file for file, said in zip(files, why, strict=True) if said is None]
 
 
 def refuse_parent(found: Listing[T], root: Path | str, known: Collection[str]) -> None:

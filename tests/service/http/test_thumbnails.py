@@ -74,3 +74,11 @@ def test_what_only_decoding_shows():
         with pytest.raises(HTTPError, match=r"x\.png is (damaged|no picture)") as refused:
             thumbnail(damaged, "x.png", PIXELS)
         assert refused.value.status == 422
+
+
+def test_photographs_of_telephones_are_taken_where_their_package_is_installed():
+    pytest.importorskip(
+        "pillow_heif", reason="pillow-heif is not installed: pip install 'innerloop[heic]'"
+    ).register_heif_opener()
+    content, mime = thumbnail(picture("red", (400, 200), "HEIF"), "IMG_1.HEIC", PIXELS)
+    assert mime == "image/jpeg" and content[:2] == b"\xff\xd8"

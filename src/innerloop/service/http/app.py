@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from innerloop.service.http import (
     ending,
     example_routes,
+    folder_routes,
     naming_routes,
     quality_routes,
     read_routes,
@@ -68,6 +69,7 @@ def create(settings: Settings) -> FastAPI:
     app.state.service = service
     app.include_router(routes.router)
     app.include_router(example_routes.router)
+    app.include_router(folder_routes.router)
     app.include_router(table_routes.router)
     app.include_router(quality_routes.router)
     app.include_router(naming_routes.router)

@@ -137,6 +137,21 @@ async def table(request: Request) -> tuple[str, bytes, TableOptions]:
         return _name(sent.filename, 0), await sent.read(), TableOptions(**asked)  # pyright: ignore[reportArgumentType]
 
 
+async def folder(request: Request) -> tuple[str, bytes, bool]:
+    """What is in a folder: what it is called, the names of its files or the directory of a zip, and which of the two.
+
+    Raises:
+        HTTPError: There is neither, or something else besides.
+    """
+    if not _multipart(request):
+        raise HTTPError(415, "names of files come as multipart/form-data, in the field names, or a zip in zip")
+    async with request.form(max_files=1, max_fields=1, max_part_size=1024) as form:
+        sent = form.get("zip", form.get("names"))
+        if len(form) != 1 or not isinstance(sent, UploadFile):
+            raise HTTPError(422, "send one file: a zip in the field zip, or names in the field names")
+        return _name(sent.filename, 0), await sent.read(), "zip" in form
+
+
 async def digest(request: Request) -> bytes:
     """What a request asks for, as a hash: the same whenever the same is sent again."""
     body = await request.body()

@@ -1,24 +1,60 @@
 """Pictures as clients send them: checked before they are decoded, and kept only as small copies of our own."""
 
+import functools
 import io
 import sys
 import warnings
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from innerloop.core.errors import InputError
 from innerloop.service.http.errors import HTTPError
+from innerloop.tasks import picture_files
 from innerloop.tasks.exif import open_picture, upright
+from innerloop.tasks.picture_files import Listing, T
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 # No others: each of Pillow's readers is a way in, and that of EPS starts another program.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_HEIC = "HEIF"
+"""Photographs of telephones, where the extra `heic` is installed."""
 _SIDE = 256
+_OTHER = "send JPEG, PNG, WebP, GIF, BMP or TIFF"
 _SMALL = 64
 """Pictures up to this side are kept as PNG, without loss."""
+
+
+@functools.cache
+def taken() -> tuple[str, ...]:
+    """Formats that clients may send."""
+    return (*_FORMATS, _HEIC) if _HEIC in picture_files.formats() else _FORMATS
+
+
+@functools.cache
+def endings() -> frozenset[str]:
+    """Endings of their files, in small letters."""
+    from PIL import Image
+
+    known = taken()
+    return frozenset(ending.lower() for ending, name in Image.registered_extensions().items() if name in known)
+
+
+def leave_out_others(found: Listing[T], root: str) -> None:
+    """Add pictures of other formats, which Python and the command line read, to what is left out.
+
+    Args:
+        found: A folder or zip; it is changed.
+        root: What it is called.
+    """
+    picture_files.leave_out(found, root, lambda file: None if _ending(file.name) in endings() else _OTHER)
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def check(content: bytes, name: str, pixels: int) -> None:
@@ -92,13 +128,11 @@ def _opened(content: bytes, name: str, pixels: int) -> "Image":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
-            picture = open_picture(io.BytesIO(content), formats=_FORMATS)
+            picture = open_picture(io.BytesIO(content), formats=taken())
     except Image.DecompressionBombError as error:
         raise HTTPError(413, f"{name} has too many pixels; at most {pixels:,} are read: scale it down first") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:
-        raise HTTPError(
-            422, f"{name} is no picture that can be read; send JPEG, PNG, WebP, GIF, BMP or TIFF, or leave it out"
-        ) from error
+        raise HTTPError(422, f"{name} is no picture that can be read; {_OTHER}, or leave it out") from error
     width, height = picture.size
     if width * height > pixels or not width * height:
         raise HTTPError(

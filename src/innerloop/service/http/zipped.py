@@ -3,6 +3,7 @@
 import io
 
 from innerloop.core.errors import InputError
+from innerloop.service.http import thumbnails
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.apart import apart
 from innerloop.service.http.errors import HTTPError
@@ -33,6 +34,7 @@ async def unpacked(content: bytes, name: str, labelled: bool, limits: Limits) ->
 
 def _unpacked(content: bytes, name: str, labelled: bool, limits: Limits) -> tuple[list[Raw], list[str]]:
     found = picture_files.of_zip(io.BytesIO(content), name)
+    thumbnails.leave_out_others(found, name)
     if len(found.files) > limits.batch:
         raise HTTPError(413, f"{name} holds {len(found.files):,} pictures, and {limits.batch} is most: send several")
     size = sum(file.entry.file_size for file in found.files)
