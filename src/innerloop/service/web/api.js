@@ -35,7 +35,7 @@ function askForKey(again) {
 const pause = (seconds) => new Promise((resolve) => { setTimeout(resolve, 1000 * seconds); });
 
 // What a change is called, so that the service makes it once, however often it is sent. `randomUUID` needs HTTPS.
-const newName = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+export const newName = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 async function send(method, path, { json, form, version, name = newName() } = {}, tries = 4) {
   const headers = method === "GET" ? {} : { "Idempotency-Key": name };
@@ -106,15 +106,30 @@ export function examples(name, label, limit, after) {
   return call("GET", `${of(name)}/examples?${query}`);
 }
 
-/** Teaches examples: files, or rows {text} or {features}, each with its label in `labels`. */
-export function teach(name, things, labels) {
-  if (!(things[0] instanceof File)) {
-    return call("POST", `${of(name)}/examples`, { json: { examples: things.map((thing, i) => ({ ...thing, label: labels[i] })) } });
-  }
-  const form = new FormData();
+/**
+ * Teaches examples: {file, name}, {text} or {features}, each with its label in `labels`. `part`: the name of a change that
+ * comes in several requests as {change}, and {more: true} with all but the last.
+ */
+export function teach(name, things, labels, part = {}) {
+  const query = new URLSearchParams(part).toString();
+  const path = `${of(name)}/examples${query && `?${query}`}`;
+  if (!things[0].file) return call("POST", path, { json: { examples: things.map((thing, i) => ({ ...thing, label: labels[i] })) } });
+  const form = filesOf(things);
   for (const label of labels) form.append("label", label);
-  for (const file of things) form.append("files", file, file.name);
-  return call("POST", `${of(name)}/examples`, { form });
+  return call("POST", path, { form });
+}
+
+function filesOf(things) {
+  const form = new FormData();
+  for (const { file, name } of things) form.append("files", file, name);
+  return form;
+}
+
+/** Which pictures of a folder are read, and of which class. `what`: "names" of its files, or the directory of a "zip". */
+export function folder(name, what, content, called, classes) {
+  const form = new FormData();
+  form.append(what, content, called);
+  return call("POST", `${of(name)}/folder?classes=${classes}`, { form });
 }
 
 /** What is in a table, read as the command line reads it; `options`: text_column, label_column, encoding. */
@@ -125,7 +140,7 @@ export function table(name, file, options = {}) {
   return call("POST", `${of(name)}/table`, { form });
 }
 
-/** Predictions for files, or rows {text} or {features}; `query`: "?explain=true" for the taught examples that are nearest. */
+/** Predictions for {file, name}, {text} or {features}; `query`: "?explain=true" for the taught examples that are nearest. */
 export const predict = (name, things, query = "") => ask(name, `predict${query}`, things);
 
 /** Which n of them to label next, the most telling first, each with its place among them as `index`. */
@@ -133,11 +148,7 @@ export const suggest = (name, things, n) => ask(name, `suggestions?n=${n}`, thin
 
 function ask(name, what, things) {
   const path = `${of(name)}/${what}`;
-  if (things[0] instanceof File) {
-    const form = new FormData();
-    for (const file of things) form.append("files", file, file.name);
-    return call("POST", path, { form });
-  }
+  if (things[0].file) return call("POST", path, { form: filesOf(things) });
   const json = "text" in things[0] ? { texts: things.map((t) => t.text) } : { features: things.map((t) => t.features) };
   return call("POST", path, { json });
 }

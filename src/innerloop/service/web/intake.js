@@ -1,6 +1,8 @@
 // Where examples come in: dropped or chosen pictures, typed lines, files of lines. Each is {file | text | features, label, name}.
 
-import { button, count, h, unique } from "./dom.js";
+import * as api from "./api.js";
+import { button, h, unique } from "./dom.js";
+import { chosen, dropping, gather } from "./folders.js";
 
 const HINT = {
   texts: "One sentence a line",
@@ -11,6 +13,8 @@ const HOW = {
   label_column: "Column with the classes",
   encoding: "Encoding, such as shift_jis",
 };
+const PICTURES = "image/*,.heic,.heif,.zip";
+const SAID = 100;  // characters of a name, at its end, that the service says
 const LINES = ".txt,.csv,.tsv,.json,.jsonl,.ndjson,.xlsx,.parquet,text/plain,text/csv";
 
 // Browsers open the chooser with the space bar only, and take Enter as sending the form.
@@ -22,16 +26,17 @@ function enter(event) {
 
 /** What a person has given and nobody has sent yet. `changed` is called whenever there is more or less of it. */
 export class Intake {
-  constructor(kind, label, changed, { folders = false, rows = 3, table = null } = {}) {
+  constructor({ name, kind }, label, changed, { folders = false, rows = 3 } = {}) {
+    this.task = name;
     this.kind = kind;
-    this.table = table;  // asks the service what is in a file
+    this.folders = folders;  // whether they are classes
     this.changed = changed;
     this.pending = [];
     this.note = h("p", { class: "help", role: "status" });
     this.reading = h("div", { class: "reading", hidden: true });
     this.list = h("ul", { class: "pending", "aria-label": "Chosen, not sent yet" });
-    this.element = kind === "pictures" ? this.pictures(label, folders) : this.lines(label, rows);
-    dropping(this.element, (files, skipped) => this.take(files, skipped));
+    this.element = kind === "pictures" ? this.pictures(label) : this.lines(label, rows);
+    dropping(this.element, (found) => this.take(found));
   }
 
   /** What is there, as the routes take it; throws where a line is not numbers. */
@@ -64,24 +69,22 @@ export class Intake {
 
   /** Marks the ones that a message names, and returns them. */
   blame(message) {
-    const named = this.pending.filter((thing) => thing.name && message.includes(thing.name));
+    const named = this.pending.filter((thing) => thing.name && message.includes(thing.name.slice(-SAID)));
     this.show(named);
     return named;
   }
 
-  pictures(label, folders) {
-    const input = h("input", { type: "file", accept: "image/*", multiple: true, class: "unseen", onkeydown: enter, onchange: () => {
-      this.take([...input.files].map((file) => ({ file, label: null, name: file.name })));
-      input.value = "";
-    } });
-    const whole = h("input", { type: "file", webkitdirectory: true, class: "unseen", onkeydown: enter, onchange: () => {
-      const [pictures, skipped] = fromFolder([...whole.files]);
-      this.take(pictures, skipped);
-      whole.value = "";
-    } });
+  pictures(label) {
+    const files = (attributes) => {
+      const input = h("input", { type: "file", multiple: true, class: "unseen", onkeydown: enter, ...attributes, onchange: () => {
+        this.take(chosen(input.files));
+        input.value = "";
+      } });
+      return input;
+    };
     return h("div", { class: "intake" },
-      h("label", { class: "drop" }, input, h("span", {}, h("strong", {}, label), " or drop them here")),
-      folders ? h("label", { class: "link" }, whole, h("span", {}, "Choose a folder: its sub-folders are the classes")) : null,
+      h("label", { class: "drop" }, files({ accept: PICTURES }), h("span", {}, h("strong", {}, label), " or drop them here, also as a folder or zip")),
+      this.folders ? h("label", { class: "link" }, files({ webkitdirectory: true }), h("span", {}, "Choose a folder: its sub-folders are the classes")) : null,
       this.note, this.list);
   }
 
@@ -89,7 +92,7 @@ export class Intake {
     const id = unique("lines");
     this.area = h("textarea", { id, rows, placeholder: HINT[this.kind], oninput: () => this.changed() });
     const input = h("input", { type: "file", accept: LINES, multiple: true, class: "unseen", onkeydown: enter, onchange: async () => {
-      await this.take([...input.files].map((file) => ({ file, label: null, name: file.name })));
+      await this.take(chosen(input.files));
       input.value = "";
     } });
     return h("div", { class: "intake" },
@@ -98,22 +101,39 @@ export class Intake {
       this.note, this.reading, this.list);
   }
 
-  async take(things, skipped = 0) {
+  /** Takes what was chosen or dropped, as {file, path}. */
+  async take(found) {
+    this.reading.hidden = true;
+    if (this.kind !== "pictures") {
+      await this.tables(found.map(({ file }) => ({ file, name: file.name })));
+      return;
+    }
+    this.note.textContent = "";
+    try {
+      const { things, notices } = await gather(this.task, found, this.folders, (text) => { this.note.textContent = text; });
+      this.pending.push(...things);
+      this.note.textContent = notices.join(". ");
+    } catch (error) {
+      this.note.textContent = error.message;
+      return;
+    }
+    this.show();
+    this.changed();
+  }
+
+  async tables(files) {
     const notices = [];
     this.reading.hidden = true;
-    if (this.kind === "pictures") this.pending.push(...things);
-    else {
-      for (const thing of things) {
-        try {
-          this.pending.push(...await fromNumbers(this.kind, thing.file) ?? await this.fromTable(thing, notices));
-        } catch (error) {
-          this.note.textContent = error.message.includes(thing.name) ? error.message : `${thing.name}: ${error.message}`;
-          if (error.status === 422) this.askHow(thing, true);
-          return;
-        }
+    for (const one of files) {
+      try {
+        this.pending.push(...await fromNumbers(this.kind, one.file) ?? await this.fromTable(one, notices));
+      } catch (error) {
+        this.note.textContent = error.message.includes(one.name) ? error.message : `${one.name}: ${error.message}`;
+        if (error.status === 422) this.askHow(one, true);
+        return;
       }
     }
-    this.note.textContent = notices.length ? notices.join(". ") : skipped ? `Left out ${count(skipped, "file")} that ${skipped === 1 ? "is no picture" : "are no pictures"}.` : "";
+    this.note.textContent = notices.join(". ");
     this.show();
     this.changed();
   }
@@ -123,7 +143,7 @@ export class Intake {
     const fields = Object.entries(HOW).map(([option, label]) => [option, h("input", { id: unique(option), autocomplete: "off", spellcheck: "false", value: thing.how?.[option] ?? "" }), label]);
     const again = () => {
       this.pending = this.pending.filter((other) => other.from !== thing.file);
-      return this.take([{ ...thing, how: Object.fromEntries(fields.map(([option, input]) => [option, input.value.trim()])) }]);
+      return this.tables([{ ...thing, how: Object.fromEntries(fields.map(([option, input]) => [option, input.value.trim()])) }]);
     };
     this.reading.replaceChildren(h("details", { open },
       h("summary", { class: "small" }, `Read ${thing.name} otherwise`),
@@ -133,7 +153,7 @@ export class Intake {
   }
 
   async fromTable({ file, how }, notices) {
-    const table = await this.table(file, how);
+    const table = await api.table(this.task, file, how);
     notices.push(...table.notices);
     this.askHow({ file, how, name: file.name }, table.notices.length > 0);
     return table.examples.map(({ text, features, label }) => ({
@@ -145,7 +165,7 @@ export class Intake {
     for (const image of this.list.querySelectorAll("img")) URL.revokeObjectURL(image.src);
     const shown = this.pending.slice(0, 60);
     this.list.replaceChildren(...shown.map((thing) => h("li", { class: blamed.includes(thing) ? "blamed" : null },
-      thing.file ? picture(thing.file) : h("span", { class: "clip" }, thing.name),
+      thing.file ? picture(thing) : h("span", { class: "clip" }, thing.name),
       h("span", { class: "small clip" }, thing.label ?? (thing.file ? thing.name : "")),
       button("×", () => {
         this.pending = this.pending.filter((other) => other !== thing);
@@ -155,6 +175,9 @@ export class Intake {
     if (this.pending.length > shown.length) this.list.append(h("li", { class: "soft" }, `and ${this.pending.length - shown.length} more`));
   }
 }
+
+/** What the service is sent of a thing. */
+export const sent = ({ file, name, features, text }) => (file ? { file, name } : features ? { features } : { text });
 
 const AT_ONCE = 50;
 const BYTES = 16e6;
@@ -177,9 +200,9 @@ export function* requests(things) {
 }
 
 /** A preview of a file that is still on this machine. */
-export function picture(file) {
-  const image = h("img", { alt: file.name, src: URL.createObjectURL(file), onerror: () => {
-    image.replaceWith(h("span", { class: "nopicture", role: "img", "aria-label": `${file.name} can't be shown` }, "?"));
+export function picture({ file, name }) {
+  const image = h("img", { alt: name, src: URL.createObjectURL(file), onerror: () => {
+    image.replaceWith(h("span", { class: "nopicture", role: "img", "aria-label": `${name} can't be shown` }, "?"));
   } });
   return image;
 }
@@ -191,58 +214,9 @@ function row(kind, line) {
   return { features };
 }
 
-function fromFolder(files) {
-  const kept = files.filter((file) => file.type.startsWith("image/"));
-  const labelled = kept.map((file) => {
-    const folders = (file.webkitRelativePath || file.name).split("/").slice(0, -1);
-    return { file, label: folders.at(-1) ?? null, name: file.name };
-  });
-  return [labelled, files.length - kept.length];
-}
-
 /** Examples of a file of numbers, a line each; null where the file is of another kind, which the service reads. */
 async function fromNumbers(kind, file) {
   if (kind !== "features" || /\.(jsonl?|ndjson|xlsx|parquet)$/i.test(file.name)) return null;
   const lines = (await file.text()).replace(/^\ufeff/, "").split("\n").map((line) => line.trim()).filter(Boolean);
   return lines.map((line) => ({ ...row(kind, line), label: null, name: line }));
-}
-
-/** Takes files and folders that are dropped on an element. */
-export function dropping(element, take) {
-  element.addEventListener("dragover", (event) => {
-    if (![...event.dataTransfer.types].includes("Files")) return;
-    event.preventDefault();
-    element.classList.add("over");
-  });
-  for (const name of ["dragleave", "drop"]) element.addEventListener(name, () => element.classList.remove("over"));
-  element.addEventListener("drop", async (event) => {
-    if (!event.dataTransfer.files.length) return;
-    event.preventDefault();
-    event.stopPropagation();
-    // The list is emptied once this listener returns, so entries are taken before the first wait.
-    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-    const flat = [...event.dataTransfer.files];
-    if (!entries.some((entry) => entry.isDirectory)) {
-      take(flat.map((file) => ({ file, label: null, name: file.name })));
-      return;
-    }
-    const all = (await Promise.all(entries.map((entry) => inside(entry, null)))).flat();
-    const kept = all.filter((thing) => thing.file.type.startsWith("image/"));
-    take(kept, all.length - kept.length);
-  });
-}
-
-async function inside(entry, folder) {
-  if (entry.isFile) {
-    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    return [{ file, label: folder, name: file.name }];
-  }
-  const reader = entry.createReader();
-  const children = [];
-  for (;;) {
-    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!some.length) break;
-    children.push(...some);
-  }
-  return (await Promise.all(children.map((child) => inside(child, entry.name)))).flat();
 }

@@ -2,8 +2,8 @@
 
 import * as api from "./api.js";
 import { Message, announce, busy, count, h } from "./dom.js";
-import { Intake, requests } from "./intake.js";
-import { Answer, sent } from "./try.js";
+import { Intake, requests, sent } from "./intake.js";
+import { Answer } from "./try.js";
 
 const ASKED = 10;
 
@@ -13,7 +13,7 @@ export class Next {
     this.view = view;
     this.error = new Message();
     const words = { pictures: "Choose pictures without labels", texts: "Sentences without labels", features: "Examples without labels" };
-    this.intake = new Intake(view.kind, words[view.kind], () => this.error.clear(), { table: (file, options) => api.table(view.name, file, options) });
+    this.intake = new Intake(view, words[view.kind], () => this.error.clear());
     this.choose = h("button", { class: "primary" }, `Pick ${ASKED} of them`);
     this.form = h("form", { onsubmit: async (event) => {
       event.preventDefault();

@@ -2,21 +2,37 @@
 
 import * as api from "./api.js";
 import { Message, announce, busy, button, confirm, count, h, unique } from "./dom.js";
-import { Intake, dropping, requests } from "./intake.js";
+import { dropping } from "./folders.js";
+import { Intake, requests, sent } from "./intake.js";
 
 const PAGE = 24;  // examples shown of a class before "Show more"
 
-/** Teaches what an intake holds, at most so many in a request; what was learned leaves the intake. Returns the version. */
-async function send(view, intake, things, label) {
-  let version;
-  for (const some of requests(things)) {
-    ({ version } = await api.teach(view.name, some.map((thing) => thing.file ?? payload(thing)), some.map((thing) => thing.label ?? label)));
-    intake.sent(some);
+/** Teaches what an intake holds as one change, at most so many in a request. What was sent before a failure isn't sent again. */
+class Sending {
+  constructor(view, intake) {
+    Object.assign(this, { view, intake, change: null, held: new Map() });
   }
-  return version;
-}
 
-const payload = ({ text, features }) => (features ? { features } : { text });
+  /** Returns the version that knows all of them. */
+  async send(things, label) {
+    const labels = new Map(things.map((thing) => [thing, thing.label ?? label]));
+    const kept = this.held.size < things.length && [...this.held].every(([thing, name]) => labels.get(thing) === name);
+    if (!kept) this.held.clear();
+    if (!this.held.size) this.change = api.newName();
+    const asked = [...requests(things.filter((thing) => !this.held.has(thing)))];
+    let version;
+    for (const [i, some] of asked.entries()) {
+      const more = i < asked.length - 1;
+      const part = more || this.held.size ? { change: this.change, ...(more ? { more } : {}) } : {};
+      ({ version } = await api.teach(this.view.name, some.map(sent), some.map((thing) => labels.get(thing)), part));
+      for (const thing of some) this.held.set(thing, labels.get(thing));
+      if (more) this.intake.note.textContent = `Sent ${this.held.size} of ${things.length}…`;
+    }
+    this.held.clear();
+    this.intake.sent(things);
+    return version;
+  }
+}
 
 /** A way to give examples of one class; without `fixed` the person names the class. */
 function composer(view, fixed) {
@@ -27,16 +43,17 @@ function composer(view, fixed) {
   const words = { pictures: "Choose pictures", texts: naming ? "Sentences of this class" : `More of ${fixed}`, features: naming ? "Examples of this class" : `More of ${fixed}` };
   const teach = h("button", { class: naming ? "primary" : null }, "Teach");
   const atOnce = !naming && view.kind === "pictures";  // with the class known, choosing pictures is all that there is to say
-  let sending = false;
+  let underWay = false;
   const announceCount = () => {
     folders.textContent = summary(intake.pending);
     if (label) label.required = intake.empty || intake.pending.some((thing) => thing.label === null) || Boolean(intake.area?.value.trim());
   };
-  const intake = new Intake(view.kind, words[view.kind], () => {
+  const intake = new Intake(view, words[view.kind], () => {
     error.clear();
     announceCount();
     if (atOnce && !intake.empty) form.requestSubmit();
-  }, { folders: naming, table: (file, options) => api.table(view.name, file, options) });
+  }, { folders: naming });
+  const sending = new Sending(view, intake);
   const folders = h("p", { class: "help" });
   const form = h("form", { class: "composer", onsubmit: async (event) => {
     event.preventDefault();
@@ -47,8 +64,8 @@ function composer(view, fixed) {
     atOnce ? null : h("div", { class: "buttons" }, teach));
 
   async function submit() {
-    if (sending) return;
-    sending = true;
+    if (underWay) return;
+    underWay = true;
     error.clear();
     let version;
     try {
@@ -56,7 +73,7 @@ function composer(view, fixed) {
       if (!things.length) throw new Error(view.kind === "pictures" ? "choose some pictures first" : "type an example first");
       const name = fixed ?? label.value.trim();
       const message = `Learned ${count(things.length, "example")}${name ? ` of ${name}` : ""}`;
-      version = await send(view, intake, things, name);
+      version = await sending.send(things, name);
       announce(message);
       // The person may be typing the next class already: only what was sent is taken away.
       if (label?.value.trim() === name) label.value = "";
@@ -65,7 +82,7 @@ function composer(view, fixed) {
       complain(problem);
       return;
     } finally {
-      sending = false;
+      underWay = false;
       announceCount();
     }
     await view.attempt(() => view.refresh(version));
@@ -152,9 +169,9 @@ class Card {
       h("header", {}, h("div", { class: "clip" }, h("h3", { id }, label), this.size), h("div", { class: "buttons" }, add, drop)),
       this.examples, this.more, this.composer.element, this.error.element);
     if (view.kind === "pictures") {
-      dropping(this.element, (files) => {
+      dropping(this.element, (found) => {
         this.composer.element.hidden = false;
-        this.composer.intake.take(files.map((thing) => ({ ...thing, label: null })));
+        this.composer.intake.take(found);
       });
     }
   }

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { Message, announce, busy, button, count, h, percent, unique } from "./dom.js";
-import { Intake, picture, requests } from "./intake.js";
+import { Intake, picture, requests, sent } from "./intake.js";
 
 const BARS = 5;
 const PICKS = 8;
@@ -20,10 +20,10 @@ export class Try {
     this.results = h("ol", { class: "answers", "aria-label": "Answers" });
     const words = { pictures: "Choose pictures to try", texts: "Sentences to try", features: "Examples to try" };
     this.ask = h("button", { class: "primary" }, "Ask");
-    this.intake = new Intake(view.kind, words[view.kind], () => {
+    this.intake = new Intake(view, words[view.kind], () => {
       this.error.clear();
       if (view.kind === "pictures" && !this.intake.empty) this.form.requestSubmit();
-    }, { table: (file, options) => api.table(view.name, file, options) });
+    });
     this.form = h("form", { onsubmit: async (event) => {
       event.preventDefault();
       await busy(this.ask, () => this.predict());
@@ -100,9 +100,6 @@ export class Try {
   }
 }
 
-/** What the service is sent of a thing. */
-export const sent = ({ file, features, text }) => file ?? (features ? { features } : { text });
-
 function neighbour(one) {
   const name = `${one.label}, no. ${one.number}`;
   if (!one.picture) return h("li", {}, one.text ? h("span", { class: "quoted" }, one.text) : null, h("span", { class: "soft small" }, name));
@@ -121,7 +118,7 @@ export class Answer {
     this.error = new Message();
     this.fix = h("div", { class: "fix" });
     this.element = h("li", { class: "answer" },
-      h("div", { class: "asked" }, thing.file ? picture(thing.file) : h("blockquote", {}, thing.name)),
+      h("div", { class: "asked" }, thing.file ? picture(thing) : h("blockquote", {}, thing.name)),
       h("div", { class: "saying" },
         h("p", { class: named ? "verdict" : "verdict none" }, named ? prediction.class : "None of these",
           h("span", { class: "soft small" }, named ? percent(prediction.probabilities[prediction.class]) : `nearest: ${this.ranked[0]?.[0] ?? "–"}`)),
