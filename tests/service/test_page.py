@@ -178,6 +178,38 @@ def test_an_answer_says_why_and_a_task_how_good_it_is(page, address, tmp_path):
     assert task.show().classes["cross"] == 5
 
 
+@pytest.mark.parametrize("classes", [5, 13])
+def test_an_evaluation_is_drawn_on_a_phone_in_the_dark(page, address, tmp_path, classes):
+    name = f"drawn-{classes}"
+    Client(address).create(name, SHIPPED, reject=0.05 if classes == 5 else None)
+    task = Client(address).task(name)
+    for shape in (*SHAPES, *"LTVNZAKH")[:classes]:
+        task.add(draw(tmp_path, shape, 3), shape)
+    task.add(draw(tmp_path, "cross", 2, seed=3), "plus")
+    refused: list[str] = []
+    page.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"/#/tasks/{name}")
+    page.get_by_role("button", name="Measure").click()
+    result = task.evaluate()
+    curve = page.get_by_role("img", name="Risk against coverage: ")
+    curve.wait_for()
+    points = curve.locator("polyline").get_attribute("points").split()
+    assert len(points) == len(result["risk_coverage"]["points"])
+    assert f"{100 * result['risk_coverage']['points'][-1][1]:.1f}% at all" in curve.get_attribute("aria-label")
+    counts = [row if classes == 5 else row[:-1] for row in result["confusion"]["counts"]]
+    if classes == 5:
+        cells = page.locator(".matrix tbody td").all_inner_texts()
+        assert cells == [str(n or "·") for row in counts for n in row]
+        assert page.locator(".matrix thead th").all_inner_texts() == [*result["confusion"]["classes"], "none of these"]
+    else:
+        cells = page.get_by_role("img", name="Confusion matrix: 13 classes").locator("rect:not(.frame)")
+        assert cells.count() == sum(n > 0 for row in counts for n in row)
+        page.get_by_role("group", name="Taken for another class, most often first").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") == 375 and not refused
+
+
 def test_it_says_which_of_many_to_label_next(page, address, tmp_path):
     task = taught(address, "next", tmp_path, count=2)
     page.goto("/#/tasks/next")

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Message, announce, button, count, h, percent } from "./dom.js";
+import { confusion, riskCoverage } from "./figures.js";
 
 const SHOWN = 10;  // classes shown before "Show all"
 const DOUBTS = 5;
@@ -53,6 +54,7 @@ export class Quality {
       result.reject === null ? "" : h("p", { class: "soft small" }, `${percent(result.coverage.value)} are answered, the others “none of these”.`),
       this.table(),
       this.doubts(),
+      h("div", { class: "figures" }, confusion(result), riskCoverage(result)),
       ...result.notes.map((note) => h("p", { class: "soft small" }, `Note: ${note}.`)));
   }
 
