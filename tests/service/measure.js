@@ -4,7 +4,8 @@
   contrast: () => {
   const parse = (text) => {
     const [r, g, b, a = 1] = text.match(/[\d.]+/g).map(Number);
-    return { r, g, b, a };
+    const most = text.startsWith("color(srgb") ? 255 : 1;  // so mixed colours are written
+    return { r: most * r, g: most * g, b: most * b, a };
   };
   const over = (top, below) => ({ r: top.a * top.r + (1 - top.a) * below.r, g: top.a * top.g + (1 - top.a) * below.g,
     b: top.a * top.b + (1 - top.a) * below.b, a: 1 });

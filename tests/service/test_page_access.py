@@ -35,6 +35,8 @@ def places(page: Any, address: str, tmp_path) -> dict[str, Any]:
         page.reload()
         facts(page, "5 classes")
         ask(page, draw(tmp_path, "circle", 2, seed=2))
+        page.get_by_role("button", name="Measure").click()
+        page.locator(".figures svg").wait_for()
         page.get_by_role("button", name="Add examples of circle").click()
         page.get_by_label("Class", exact=True).fill("x")
         page.locator("form.composer input[type=file]").first.set_input_files(
