@@ -3,6 +3,7 @@
 import contextlib
 import threading
 
+from innerloop.service.store import held
 from innerloop.service.store.database import Database
 from innerloop.service.store.errors import StoreError
 
@@ -10,7 +11,7 @@ _SECONDS = 86_400.0
 
 
 class Daily:
-    """A thread that has the whole store looked at, and finishes what was to be erased.
+    """A thread that has the whole store looked at, lets unfinished changes go, and finishes what was to be erased.
 
     Args:
         database: Of the store.
@@ -33,4 +34,5 @@ class Daily:
             with contextlib.suppress(StoreError):
                 self._database.examine()
                 if not self._ended.is_set():  # the store may be closed by now
+                    held.expire(self._database)
                     self._database.scrub()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from innerloop.service.store.database import Database
 from innerloop.service.store.errors import ConflictError
 from innerloop.service.store.records import Change, Example, Task, read_task
 from innerloop.service.store.store import Store
@@ -55,7 +56,7 @@ def hold(store: Store, name: str, part: Part, examples: Sequence[Held]) -> Chang
 
     def work(c: sqlite3.Connection) -> Change:
         task, now = read_task(c, name), time.time()
-        c.execute("DELETE FROM held WHERE time < ?", (now - _SECONDS,))
+        _expire(c, now)
         there = c.execute("SELECT count(*) FROM held WHERE task = ?", (task.id,)).fetchone()[0]
         if there + len(examples) > store.limits.examples:
             raise ConflictError(
@@ -93,6 +94,16 @@ def release(c: sqlite3.Connection, task: Task, part: Part, count: int) -> None:
     query = "DELETE FROM held WHERE task = ? AND client = ? AND change = ?"
     if c.execute(query, (task.id, part.client, part.name)).rowcount != count:
         raise ConflictError(f"another part of the change '{part.name}' came while it was made: send it anew")
+
+
+def expire(database: Database) -> None:
+    """Let changes go that were not finished within a day."""
+    with database.writing() as c:
+        _expire(c, time.time())
+
+
+def _expire(c: sqlite3.Connection, now: float) -> None:
+    c.execute("DELETE FROM held WHERE time < ?", (now - _SECONDS,))
 
 
 def _values(one: Held) -> tuple[object, ...]:
