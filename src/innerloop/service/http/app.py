@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import json
 import os
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
 from innerloop.service.http import (
     ending,
@@ -28,6 +30,7 @@ from innerloop.service.http.access import permitted
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
 from innerloop.service.http.guard import Guard, answer
 from innerloop.service.http.payload import first
+from innerloop.service.http.predict_road import PredictRoad
 from innerloop.service.http.schemas import ExampleIn, ExamplesIn, PredictBody
 from innerloop.service.http.service import Service
 from innerloop.service.settings import ENVIRONMENT, Settings
@@ -74,7 +77,8 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(quality_routes.router)
     app.include_router(naming_routes.router)
     app.include_router(read_routes.router)
-    app.add_middleware(Guard, service=service)
+    app.add_middleware(PredictRoad, service=service, route=_predict_route())
+    app.add_middleware(Guard, service=service)  # the last is the outermost
     for refusal in ANSWERED:
         app.add_exception_handler(refusal, _refusal)
     app.add_exception_handler(HTTPException, _http)
@@ -84,10 +88,22 @@ def create(settings: Settings) -> FastAPI:
     return app
 
 
+def _predict_route() -> BaseRoute:
+    return next(route for route in routes.router.routes if getattr(route, "endpoint", None) is routes.predict)
+
+
 def from_environment() -> FastAPI:
     """The application of a worker that was started by another process."""
     ending.with_parent()
-    return create(Settings.from_json(os.environ[ENVIRONMENT]))
+    app = create(Settings.from_json(os.environ[ENVIRONMENT]))
+    settled()
+    return app
+
+
+def settled() -> None:
+    """Tell the collector that what is there by now stays: it would look through all of torch again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _written(app: FastAPI) -> Response:

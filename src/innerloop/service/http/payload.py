@@ -61,7 +61,7 @@ async def examples(request: Request, limits: Limits) -> Given:
     Raises:
         HTTPError: They are malformed, too many, or too large.
     """
-    if _multipart(request):
+    if is_multipart(request):
         return await _files(request, limits, labelled=True)
     return await _apart(await request.body(), _examples, limits)
 
@@ -72,7 +72,7 @@ async def questions(request: Request, limits: Limits) -> Given:
     Raises:
         HTTPError: They are malformed, too many, or too large.
     """
-    if _multipart(request):
+    if is_multipart(request):
         return await _files(request, limits, labelled=False)
     return await _apart(await request.body(), _questions, limits)
 
@@ -100,7 +100,7 @@ async def task_file(request: Request) -> tuple[str | None, str, bytes]:
     Raises:
         HTTPError: There is none, or something else besides.
     """
-    if not _multipart(request):
+    if not is_multipart(request):
         raise HTTPError(415, "a .fewshot file comes as multipart/form-data, in the field file")
     async with request.form(max_files=1, max_fields=1, max_part_size=64 * 1024) as form:
         sent, name = form.get("file"), form.get("name")
@@ -120,7 +120,7 @@ async def table(request: Request) -> tuple[str, bytes, TableOptions]:
     Raises:
         HTTPError: There is none, or something else besides.
     """
-    if not _multipart(request):
+    if not is_multipart(request):
         raise HTTPError(415, "a table comes as multipart/form-data, in the field file")
     known = [field.name for field in fields(TableOptions)]
     async with request.form(max_files=1, max_fields=len(known), max_part_size=1024) as form:
@@ -143,7 +143,7 @@ async def folder(request: Request) -> tuple[str, bytes, bool]:
     Raises:
         HTTPError: There is neither, or something else besides.
     """
-    if not _multipart(request):
+    if not is_multipart(request):
         raise HTTPError(415, "names of files come as multipart/form-data, in the field names, or a zip in zip")
     async with request.form(max_files=1, max_fields=1, max_part_size=1024) as form:
         sent = form.get("zip", form.get("names"))
@@ -300,7 +300,7 @@ def _count(n: int, limits: Limits) -> None:
         )
 
 
-def _multipart(request: Request) -> bool:
+def is_multipart(request: Request) -> bool:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         charset = parse_options_header(request.headers["content-type"])[1].get(b"charset", b"utf-8")

@@ -88,7 +88,7 @@ def serve(settings: Settings) -> None:
                 alive[0].join(_MOMENT)
 
     if settings.workers == 1:
-        from innerloop.service.http.app import create
+        from innerloop.service.http.app import create, settled
 
         class Server(uvicorn.Server):
             """Says where it is once it answers."""
@@ -99,6 +99,7 @@ def serve(settings: Settings) -> None:
                     _announce(settings, self.servers[0].sockets[0].getsockname()[1])
 
         server = Server(uvicorn.Config(create(settings), **common))
+        settled()
         server.run()
         if not server.started:
             sys.exit(_FAILED)
