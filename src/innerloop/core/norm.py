@@ -7,7 +7,8 @@ here, in place: names, hooks and places where a layer is shared stay as they are
 weight norm, whose native second derivative is wrong even without a transform.
 
 Batch statistics come from the real rows at hand, or from what `Params` has for this call of this layer; a layer in eval
-mode keeps its running statistics. Outside of a transform the native batch norm is right, and several times faster.
+mode keeps its running statistics. Outside of a transform batch, instance and layer norm are one function with
+derivatives of its own (`core.batch_norm`), several times faster.
 """
 
 import functools
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from innerloop.core import batch_norm
 from innerloop.core.errors import InputError
 from innerloop.core.gradient import transformed
 from innerloop.core.types import Params
@@ -100,10 +102,10 @@ class BatchNorm(nn.Module):
         statistics = self.statistics
         if statistics is None:
             assert self.running_mean is not None and self.running_var is not None
-            return _affine(x, self.running_mean, self.running_var, self.weight, self.bias, self.eps)
+            return batch_norm.by_statistics(x, self.running_mean, self.running_var, self.weight, self.bias, self.eps)
         if statistics.idle and not self.watched and not transformed():
-            return torch.batch_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, False)
-        return _affine(x, *statistics.of(x), self.weight, self.bias, self.eps)
+            return batch_norm.over_rows(x, self.weight, self.bias, self.eps)
+        return batch_norm.by_statistics(x, *statistics.of(x), self.weight, self.bias, self.eps)
 
 
 class InstanceNorm(nn.Module):
@@ -220,7 +222,7 @@ def _f_batch_norm(
     if rows if mode.by_rows is None else mode.by_rows(rows):
         running_mean, running_var = mode.statistics.of(input)
     assert running_mean is not None and running_var is not None
-    return _affine(input, running_mean, running_var, weight, bias, eps)
+    return batch_norm.by_statistics(input, running_mean, running_var, weight, bias, eps)
 
 
 def _torch_batch_norm(
@@ -267,7 +269,12 @@ def _instance_norm(
     if use_input_stats is None:
         use_input_stats = running_mean is None
     if not use_input_stats and running_mean is not None and running_var is not None:
-        return _affine(x, running_mean, running_var, weight, bias, eps)
+        return batch_norm.by_statistics(x, running_mean, running_var, weight, bias, eps)
+    if batch_norm.written_out(x, weight, bias):
+        rows, features = x.shape[:2]
+        weight, bias = (v if v is None else v.repeat(rows) for v in (weight, bias))
+        # Every feature of every row as one of a single row.
+        return batch_norm.over_rows(x.reshape(1, rows * features, *x.shape[2:]), weight, bias, eps).reshape(x.shape)
     var, mean = torch.var_mean(x, tuple(range(2, x.dim())), correction=0, keepdim=True)
     x = (x - mean) * torch.rsqrt(var + eps)
     shape = (1, -1, *[1] * (x.dim() - 2))
@@ -284,8 +291,13 @@ def _layer_norm(
     cudnn_enable: bool = True,
 ) -> Tensor:
     dims = tuple(range(-(1 if isinstance(normalized_shape, int) else len(normalized_shape)), 0))
-    var, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
-    x = (x - mean) * torch.rsqrt(var + eps)
+    if batch_norm.written_out(x, weight, bias):
+        # Every place as a feature of a single row.
+        places = x.reshape(1, x.shape[: -len(dims)].numel(), -1)
+        x = batch_norm.over_rows(places, None, None, eps).reshape(x.shape)
+    else:
+        var, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
+        x = (x - mean) * torch.rsqrt(var + eps)
     if weight is not None:
         x = x * weight
     return x if bias is None else x + bias
@@ -318,18 +330,6 @@ _WRITTEN_OUT: dict[Any, Callable[..., Tensor]] = {
     torch.instance_norm: _torch_instance_norm,
     torch._weight_norm: _weight_norm,  # pyright: ignore[reportPrivateImportUsage]
 }
-
-
-def _affine(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """[n, features, ...] normalised by statistics [features]."""
-    scale = torch.rsqrt(var + eps)
-    if weight is not None:
-        scale = scale * weight
-    shift = -mean * scale
-    if bias is not None:
-        shift = shift + bias
-    shape = (1, -1, *[1] * (x.dim() - 2))
-    return torch.addcmul(shift.view(shape), x, scale.view(shape))
 
 
 def _per_row(mask: Tensor, rows: int) -> Tensor:
