@@ -110,15 +110,29 @@ def test_a_run_may_go_on_with_another_plan(tmp_path):
     assert distance(parts, whole) < 1e-5
 
 
-def test_recomputed_inner_steps_keep_the_carried_state_alone():
+def test_recomputed_inner_steps_keep_the_carried_state_and_the_graphs_of_the_last_ones():
     params = MAML(model=SMALL).init(0)
 
-    def kept(steps: int) -> int:
-        with recomputing():
+    def kept(steps: int, beside: int | None) -> int:
+        with recomputing(beside is not None, beside or 0):
             return choose._saved_bytes(MAML(model=SMALL, inner_steps=steps), params, pictures(1, torch.float32))
 
-    each = (kept(21) - kept(1)) / 20
-    assert each < 1.1 * sum(v.nbytes for v in params.values())
+    carried = sum(v.nbytes for v in params.values())
+    # However many steps there are: the last one's graph, or as many as have no more examples than the query.
+    each = {beside: (kept(21, beside) - kept(1, beside)) / 20 for beside in (0, 6, 1000, None)}
+    assert each[0] < 1.1 * carried
+    assert each[6] == each[0], "the last one, of 6 examples, is kept anyway"
+    # Two thirds of them, where the query is large: 13 more of 20.
+    assert each[1000] - carried < 0.7 * (each[None] - carried)
+    assert each[1000] - carried > 0.6 * (each[None] - carried)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "mixed"])
+def test_recomputed_inner_steps_change_no_gradient(layout):
+    learner = MAML(model=SMALL, inner_steps=6)
+    params = {k: v.double() for k, v in learner.init(0).items()}
+    found = meta_gradient(learner, params, pictures(2), Plan("loop", layout=layout, recompute=True), unchecked=True)
+    assert distance(found[0], meta_gradient(learner, params, pictures(2), "loop")[0]) < 1e-10
 
 
 def test_auto_says_what_it_chose(capsys, monkeypatch):

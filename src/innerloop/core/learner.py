@@ -179,8 +179,8 @@ class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
         """The state before the first inner step, and after every one; `inner_steps` unless told otherwise."""
         carry = self.start(params, support)
         yield carry
-        advance = recompute.wrap(lambda params, carry: self.advance(params, carry, support))
-        for _ in range(self.inner_steps if steps is None else steps):
+        count = self.inner_steps if steps is None else steps
+        for advance in recompute.each(lambda p, c: self.advance(p, c, support), count, len(support.y)):
             carry, _ = advance(params, carry)
             yield carry
 

@@ -1,6 +1,8 @@
-"""Memory flat in inner steps: a step's graph is thrown away, and made again when the backward pass needs it.
+"""Memory bounded in inner steps: graphs are thrown away, and made again when the backward pass needs them.
 
-Only the carried state between steps is kept (checkpointing of Chen et al. 2016, https://arxiv.org/abs/1604.06174).
+Of such a step only the carried state is kept (checkpointing of Chen et al. 2016, https://arxiv.org/abs/1604.06174).
+The graphs of the last steps stay: the backward pass wants those first, and to make them again would save little memory
+beside the query's own graph.
 """
 
 import contextlib
@@ -18,24 +20,44 @@ _LOCAL = threading.local()
 
 
 @contextlib.contextmanager
-def recomputing(enabled: bool = True) -> Iterator[None]:
-    """Whether functions that `wrap` sees in this thread are recomputed."""
-    before = getattr(_LOCAL, "enabled", False)
-    _LOCAL.enabled = enabled
+def recomputing(enabled: bool = True, beside: int = 0) -> Iterator[None]:
+    """Whether steps that `each` hands out in this thread are recomputed.
+
+    Args:
+        enabled: If not, none of them is.
+        beside: Examples in the graph that comes after the steps, the query's; see `each`.
+    """
+    before = getattr(_LOCAL, "beside", None)
+    _LOCAL.beside = beside if enabled else None
     try:
         yield
     finally:
-        _LOCAL.enabled = before
+        _LOCAL.beside = before
 
 
-def wrap(f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f`, a pure function of trees, recomputed in the backward pass where that is asked for.
+def each(f: Callable[..., Any], steps: int, examples: int) -> Iterator[Callable[..., Any]]:
+    """`f`, a pure function of trees, once for every step; recomputed in the backward pass where that is asked for.
 
-    Under a transform it stays as it is: there is no graph to be thrown away.
+    Not recomputed are the last step, and before it as many as have no more examples together than the query, at most
+    two thirds of all: their memory is bounded by that of the query. Under a transform none is: there is no graph to
+    be thrown away.
+
+    Args:
+        f: A step.
+        steps: How many.
+        examples: In the graph of each.
     """
-    if not getattr(_LOCAL, "enabled", False) or not torch.is_grad_enabled() or transformed():
-        return f
+    beside: int | None = getattr(_LOCAL, "beside", None)
+    if beside is None or not torch.is_grad_enabled() or transformed():
+        kept = steps
+    else:
+        kept = max(1, min(2 * steps // 3, beside // max(examples, 1)))
+    remade = _remade(f)
+    for step in range(steps):
+        yield remade if step < steps - kept else f
 
+
+def _remade(f: Callable[..., Any]) -> Callable[..., Any]:
     def recomputed(*trees: Any) -> Any:
         shape: list[Any] = []
 

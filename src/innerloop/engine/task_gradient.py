@@ -32,7 +32,10 @@ def sums(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> Sum
     if plan.layout == "channels_last":
         params = tree.map(_channels_last, params)
     low = torch.autocast(episodes.support.y.device.type, torch.bfloat16)
-    with recomputing(plan.recompute), low if plan.precision == "bfloat16" else contextlib.nullcontext():
+    with (
+        recomputing(plan.recompute, episodes.query.y.shape[1]),
+        low if plan.precision == "bfloat16" else contextlib.nullcontext(),
+    ):
         if plan.layout == "mixed" and splits(learner):
             return _halves(learner, params, episodes)
         # A vmap over one task would cost its overhead for nothing, and forbid code that looks at values.
