@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks import machine
+from innerloop.core.allocator import environment as keeping
 
 Allocator = Literal["default", "raised", "jemalloc"]
 _NEVER = "oversize_threshold:0,dirty_decay_ms:-1,muzzy_decay_ms:-1"
@@ -43,7 +44,7 @@ class Contender:
     threads: int | None = None
     """OpenMP threads; None: as many as there are cores."""
     allocator: Allocator = "default"
-    """glibc's; the same with raised thresholds; or jemalloc that never gives memory back."""
+    """glibc's; the same as innerloop's command line sets it up; or jemalloc that never gives memory back."""
     processes: int = 1
     """Started together as a torchrun job of so many ranks; a turn ends with the last of them."""
     plan: str = ""
@@ -54,8 +55,7 @@ class Contender:
         found = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "MKL_", "KMP_", "MALLOC_", "LD_"))}
         found["OMP_NUM_THREADS"] = str(self.threads or machine.cores())
         if self.allocator == "raised":
-            # 32 MiB is the most that glibc takes for the first.
-            found |= {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(4 << 30)}
+            found |= keeping()
         elif self.allocator == "jemalloc":
             found |= {"LD_PRELOAD": machine.jemalloc() or "", "MALLOC_CONF": _NEVER}
         if self.processes > 1:

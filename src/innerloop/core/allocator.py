@@ -8,38 +8,68 @@ again and again: measured, up to half of the time of batched plans.
 import ctypes
 import os
 import sys
+from typing import Any
 
-_MMAP_THRESHOLD = -3  # of mallopt(3), as in _OPTIONS
 _LARGEST = 2**31 - 1
-_LARGEST_ONCE = 32 << 20  # older versions refuse a higher threshold
-_OPTIONS = (
-    (-1, _LARGEST),  # M_TRIM_THRESHOLD
-    (-2, 64 << 20),  # M_TOP_PAD: grow in larger pieces
-)
-_OWN_CHOICE = tuple(
-    f"MALLOC_{name}" for name in ("MMAP_THRESHOLD_", "TRIM_THRESHOLD_", "TOP_PAD_", "MMAP_MAX_", "ARENA_MAX")
-)
+_LARGEST_ONCE = 32 << 20
+"""Older versions refuse a higher threshold for mapping."""
+_SETTINGS = {
+    "MMAP_THRESHOLD_": (-3, _LARGEST),  # number of mallopt(3), and value
+    "TRIM_THRESHOLD_": (-1, _LARGEST),
+    "TOP_PAD_": (-2, 64 << 20),  # grow in larger pieces
+}
+_ONE_ARENA = {"ARENA_MAX": (-8, 1)}
+"""Every other thread has an arena of its own, whose heaps end at 64 MiB: larger blocks are mapped afresh each time."""
+_FEW_CORES = 2
+"""Cores up to which all threads share one arena: there, they hardly wait for each other."""
+_OWN_CHOICE = tuple(f"MALLOC_{name}" for name in (*_SETTINGS, *_ONE_ARENA, "MMAP_MAX_"))
 _OTHER_ALLOCATORS = ("mallctl", "tc_malloc", "mi_malloc")
 """A function each of jemalloc, tcmalloc and mimalloc, which come by LD_PRELOAD."""
+_kept = False
 
 
 def keep_memory() -> bool:
     """Keep freed memory in this process, from now on; it holds on to its peak.
 
     Call it before the first tensor is made. The command line does, a library should leave that to the program; the same
-    can be had by `MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=2147483647` in the environment.
+    can be had by what `environment` returns.
 
     Returns:
         Whether something was changed: not on systems without glibc, under another allocator, or where the environment
         has settings of its own (`MALLOC_*`, `glibc.malloc` in `GLIBC_TUNABLES`).
     """
+    global _kept
+    libc = _untouched_glibc()
+    if libc is None:
+        return False
+    told = [libc.mallopt(*setting) == 1 for setting in _settings().values()]
+    if not told[0]:
+        told[0] = libc.mallopt(_SETTINGS["MMAP_THRESHOLD_"][0], _LARGEST_ONCE) == 1
+    _kept = all(told)
+    return _kept
+
+
+def environment() -> dict[str, str]:
+    """The variables that a process is started with to keep its memory as by `keep_memory`."""
+    return {f"MALLOC_{name}": str(value) for name, (_, value) in _settings().items()}
+
+
+def gives_back() -> bool:
+    """Whether this process gives memory back that `keep_memory` would have kept."""
+    return not _kept and _untouched_glibc() is not None
+
+
+def _settings() -> dict[str, tuple[int, int]]:
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _SETTINGS | (_ONE_ARENA if here <= _FEW_CORES else {})
+
+
+def _untouched_glibc() -> Any:
+    """The C library, where it is glibc with its own allocator and nobody has set that up; else None."""
     if not sys.platform.startswith("linux") or any(name in os.environ for name in _OWN_CHOICE):
-        return False
+        return None
     if "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
-        return False
+        return None
     libc = ctypes.CDLL(None)
-    if not hasattr(libc, "gnu_get_libc_version") or any(hasattr(libc, name) for name in _OTHER_ALLOCATORS):
-        return False
-    mapped = any(libc.mallopt(_MMAP_THRESHOLD, most) == 1 for most in (_LARGEST, _LARGEST_ONCE))
-    others = [libc.mallopt(*option) == 1 for option in _OPTIONS]
-    return mapped and all(others)
+    foreign = not hasattr(libc, "gnu_get_libc_version") or any(hasattr(libc, name) for name in _OTHER_ALLOCATORS)
+    return None if foreign else libc

@@ -51,7 +51,7 @@ class TrainConfig(Checked):
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: autocast, for learners that declare `low_precision`."""
     recompute: bool = False
-    """Make the graph of an inner step again in the backward pass: memory stays flat in inner steps."""
+    """Make the graphs of the first inner steps again in the backward pass: memory stays bounded in inner steps."""
     estimator: Literal["exact", "truncated", "pes"] = "exact"
     """Estimator of the meta-gradient, for learned optimizers: through the whole unroll, through pieces of it, or
     persistent evolution strategies; see `engine.unroll_gradients`."""
