@@ -9,7 +9,7 @@ from innerloop.engine.page_faults import PageFaults
 
 @pytest.mark.parametrize(
     ("faults", "kernel", "gives_back", "told"),
-    [(2_000, 0.2, True, True), (2_000, 0.2, False, False), (900, 0.2, True, False), (2_000, 0.05, True, False)],
+    [(2_000, 0.2, True, True), (2_000, 0.2, False, False), (900, 0.2, True, False), (2_000, 0.04, True, False)],
 )
 def test_page_faults_are_told_once(faults, kernel, gives_back, told, monkeypatch, capsys):
     step = 0

@@ -7,7 +7,7 @@ from innerloop.engine.watchers import Watcher
 
 _AFTER, _OVER = 2, 3
 """Steps before counting, in which plans are timed and heaps grow, and steps that are counted."""
-_MANY, _SHARE = 1_000, 0.1
+_MANY, _SHARE = 1_000, 0.05
 """Page faults a step, and share of the processor's time that the kernel takes, from which it is worth a line."""
 
 
