@@ -87,10 +87,11 @@ class _Slopes(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *uvs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        g, x, weight, mean, r, of_weight, of_bias = ctx.saved_tensors
         if torch.is_grad_enabled():
-            found = _once_more(uvs, *ctx.saved_tensors[:3], ctx.eps)
+            found = _once_more(uvs, g, x, weight, ctx.eps)
         else:
-            found = _written_out(uvs, *ctx.saved_tensors, ctx.eps)
+            found = _written_out(uvs, g, x, weight, mean, r, of_weight, of_bias, ctx.eps)
         return *found, None, None, None
 
 
@@ -127,7 +128,7 @@ def _written_out(
     return to_g, to_x, n * r * common
 
 
-def _once_more(uvs: tuple[Tensor, ...], g: Tensor, x: Tensor, w: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+def _once_more(uvs: tuple[Tensor, ...], g: Tensor, x: Tensor, w: Tensor, eps: float) -> tuple[Tensor, ...]:
     """The same with a graph, for derivatives of third order and more, by way of plain operators.
 
     The native double backward takes mean and deviation for constants in its own derivative.
