@@ -11,6 +11,9 @@ import torch
 from innerloop.cli import main as cli
 from innerloop.core.errors import InputError
 from innerloop.encoders import hub
+from innerloop.encoders.base import Tunable, content_of
+from innerloop.encoders.replay import Replay
+from innerloop.encoders.tuned import Tuned
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.sources import source
 from tests.encoders.test_encoders import png
@@ -225,3 +228,19 @@ def test_a_model_that_lacks_weights_or_settings_is_refused(pictures, tmp_path):
         hub.load(f"hf:{folder}")
     with pytest.raises(InputError, match="no model"):
         hub.load(f"hf:{tmp_path}")
+
+
+@pytest.mark.parametrize("kind", ["sentences", "pictures"])
+def test_a_model_can_be_tuned_and_begins_as_it_comes(kind, request):
+    found = source(f"hf:{request.getfixturevalue(kind)}").encoder
+    assert isinstance(found, Tunable)
+    x = TEXTS if kind == "sentences" else [png(i) for i in range(3)]
+    replay = Replay(found, x)
+    network, weights = replay.network()
+    rows = replay.rows(network, [2, 0])
+    torch.testing.assert_close(rows.detach(), found.encode([x[2], x[0]]), atol=1e-5, rtol=1e-5)
+    rows.sum().backward()
+    learned = {name: 0.9 * value.detach() for name, value in weights.items() if value.grad is not None}
+    tuned = Tuned(found, learned)
+    assert learned and not torch.allclose(tuned.encode(x), found.encode(x), atol=1e-3)
+    assert tuned.pin.content != content_of(found) and pickle.loads(pickle.dumps(tuned)).pin == tuned.pin

@@ -233,6 +233,7 @@ def test_settings_know_the_head():
         "names": None,
         "descriptions": None,
         "coverage": None,
+        "tune_encoder": None,
     }
     assert repr(classifier) == "FewShotClassifier(source='minilm', head='ridge')"
     assert repr(FewShotClassifier(words())) == "FewShotClassifier(source='words')"

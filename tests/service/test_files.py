@@ -19,6 +19,8 @@ from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.nn.mlp import MLP
 from innerloop.service.limits import Limits
 from innerloop.tasks.images import scan
+from tests.fewshot.test_tuning import NUMBERS as TUNABLE
+from tests.fewshot.test_tuning import examples as tuned_examples
 from tests.service.served import PHOTOS, PLAIN, WORDS, picture, serving, teach
 
 RELEASE = Path(__file__).parents[1] / "releases" / "0.1.0"
@@ -110,6 +112,25 @@ def test_a_file_comes_in_with_all_its_versions_and_goes_on_there(client, content
         (v.action, v.undo, v.redo) for v in task.history
     ][:-1]
     assert expected(again) == expected(task) and expected(again.undo(to=2)) == expected(task.undo(to=2))
+
+
+def test_a_file_with_a_tuned_encoder_is_served_and_given_out_tuned(tmp_path):
+    x, y = tuned_examples()
+    task = FewShotClassifier(TUNABLE, allow=["tests"], tune_encoder=60).fit(x.numpy(), y)
+    content, asked = task.save(tmp_path / "t.fewshot").read_bytes(), tuned_examples(shots=1, seed=1)[0].numpy()
+    with serving(tmp_path / "store", sources=(TUNABLE,)) as client:
+        made = send(client, content)
+        assert made.status_code == 201 and made.json()["tuning"]["taken"], made.text
+        assert answers(client, "mine", asked) == expected(task, asked)
+        refused(client.get("/api/tasks/mine/evaluation"), 409, "the encoder was tuned on 48")
+        example = {"label": "class 1", "features": asked[0].tolist()}
+        assert client.post("/api/tasks/mine/examples", json={"examples": [example]}).status_code == 201
+    with serving(tmp_path / "store", sources=(TUNABLE,)) as client:  # after a restart
+        assert answers(client, "mine", asked) == expected(task.add(asked[:1], ["class 1"]), asked)
+        given = tmp_path / "given.fewshot"
+        given.write_bytes(client.get("/api/tasks/mine/download").content)
+    again = FewShotClassifier.load(given, ["tests"])
+    assert expected(again, asked) == expected(task, asked) and again.show()["tuning"] == task.show()["tuning"]
 
 
 def test_what_only_a_service_does_is_in_the_downloaded_file_as_well(client, tmp_path):

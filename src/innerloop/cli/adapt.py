@@ -5,10 +5,10 @@ from typing import Annotated
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, print
+from innerloop.cli.options import Common, completed, emit, parse, print
 from innerloop.fewshot import source_names
 from innerloop.fewshot.examples import listed
-from innerloop.fewshot.settings import Head, Names
+from innerloop.fewshot.settings import SECONDS, Head, Names
 from innerloop.tasks.columns import TableOptions
 
 
@@ -41,6 +41,9 @@ class Command:
     examples show that they mean something."""
     descriptions: str | None = None
     """A table with label and text, which says what classes are; it is read with their names."""
+    tune_encoder: float | None = None
+    """Seconds, 300 where none are given, in which the last blocks of the encoder (of a run: its encoder) are tuned to
+    the examples, if that is clearly better on some of them that are held out; otherwise it stays as it comes."""
     download: bool = False
     """Fetch a source that begins with hf: into the cache of this machine first; nothing else asks the network."""
     table: TableOptions = field(default_factory=TableOptions)
@@ -49,11 +52,14 @@ class Command:
 
 def run(argv: list[str]) -> int:
     """Teach new classes from a few examples each, and keep what was learned in one portable file."""
+    argv = completed(argv, "--tune-encoder", SECONDS)
     options = parse(Command, argv, "adapt", run.__doc__ or "")
     source_names.check(options.source)
     from innerloop.fewshot.commands import adapt
     from innerloop.fewshot.summaries import describe
 
+    if options.tune_encoder is not None:
+        print(f"tuning the encoder takes up to {options.tune_encoder:g} s", stderr=True)
     summary = adapt(
         options.source,
         options.data,
@@ -67,12 +73,13 @@ def run(argv: list[str]) -> int:
         descriptions=options.descriptions,
         download=options.download,
         coverage=options.coverage,
+        tune_encoder=options.tune_encoder,
     )
     if options.common.json:
         emit(summary)
         return 0
     print(f"learned {len(summary['examples'])} classes in {summary['seconds']:.2f} s: {describe(summary)}")
-    for key in ("head", "names"):
+    for key in ("head", "names", "tuning"):
         if summary[key] is not None:
             print(f"{key}: {summary[key]['reason']}")
     print(f"kept in {summary['file']}; next: innerloop predict {summary['file']} <examples>")

@@ -31,6 +31,24 @@ def parse(cls: type[T], argv: list[str], verb: str, description: str, default: T
     return tyro.cli(cls, args=argv, prog=f"innerloop {verb}", description=description, default=start, config=settings)
 
 
+def completed(argv: list[str], option: str, usual: float) -> list[str]:
+    """Give an option of a number its usual value where it stands without one, which tyro cannot."""
+    words: list[str] = []
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        words.append(word)
+        if word.replace("_", "-") == option and not _is_number(following):
+            words.append(f"{usual:g}")
+    return words
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
 def emit(value: Any) -> None:
     """One JSON value, on one line of standard output; escaped where the output cannot hold its characters."""
     text = json.dumps(value, ensure_ascii=False)

@@ -32,7 +32,7 @@ def run(argv: list[str]) -> int:
         return 0
     print(f"{summary['file']}: {summary['learner']} of {summary['source']}, {summary['kind']}")
     print(f"classes: {describe(summary)}")
-    for key in ("head", "names"):
+    for key in ("head", "names", "tuning"):
         if summary[key] is not None:
             print(f"{key}: {summary[key]['reason']}")
     table = Table("version", "time", "action", "classes", "examples")

@@ -19,11 +19,13 @@ if TYPE_CHECKING:  # what there is can be told without torch
     from innerloop.encoders.base import Encoder
 
 _LOADING = threading.Lock()
+_OTHERS = ("base", "module", "hub", "tuned", "replay")
+"""Files that are no encoder of a name."""
 
 
 def listed() -> list[str]:
     """Names of frozen encoders."""
-    files = (info.name for info in pkgutil.iter_modules(__path__) if info.name not in ("base", "module", "hub"))
+    files = (info.name for info in pkgutil.iter_modules(__path__) if info.name not in _OTHERS)
     return [name.replace("_", "-") for name in files]
 
 

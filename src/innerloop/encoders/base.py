@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -46,6 +46,28 @@ class Exportable(Protocol):
 
     def pixels(self) -> tuple[nn.Module, tuple[int, ...]] | None:
         """From pictures [n, channels, size, size] in [0, 1] to rows, and the shape of one; None: it takes others."""
+        ...
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """An encoder with a network that can be learned further."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The network."""
+        ...
+
+    def inputs(self, examples: Raw) -> Any:
+        """What `rows` takes: a tensor [n, ...], or whatever else the network reads."""
+        ...
+
+    def rows(self, network: nn.Module, inputs: Any) -> Tensor:
+        """[n, features] rows of inputs, with gradients, by this network or a copy of it with other weights."""
+        ...
+
+    def over(self, network: nn.Module) -> Encoder:
+        """The same encoder with a copy of its network that has other weights."""
         ...
 
 
@@ -108,6 +130,12 @@ def quietly() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
+
+
+def pieces(network: Any, texts: list[str]) -> Any:
+    """What a network of `sentence-transformers` reads of texts."""
+    read = getattr(network, "preprocess", None) or network.tokenize  # its name before release 6
+    return read(texts)
 
 
 def pictures(examples: Raw, size: int, channels: int, first: int = 0) -> Tensor:

@@ -48,12 +48,26 @@ class EfficientNet:
     @torch.no_grad()
     def encode(self, examples: Raw) -> Tensor:
         def one(i: int) -> Tensor:
-            x = (pictures(examples[i : i + 1], efficientnet_lite0.SIZE, 3, i).float() - MEAN) / SCALE
-            return self.network(x.contiguous(memory_format=torch.channels_last))
+            return self.rows(self.network, self.inputs(examples[i : i + 1], i))
 
         # One at a time takes no longer than eight at once, and its row then depends on nothing else.
         rows = spread(one, range(len(examples)))
         return torch.cat(rows) if rows else torch.zeros(0, self.features)
+
+    def inputs(self, examples: Raw, first: int = 0) -> Tensor:
+        """[n, 3, 224, 224] scaled pictures; `first` is the number of the first one, for errors."""
+        x = (pictures(examples, efficientnet_lite0.SIZE, 3, first).float() - MEAN) / SCALE
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def rows(self, network: nn.Module, inputs: Tensor) -> Tensor:
+        """Rows of scaled pictures, see `Tunable`."""
+        return network(inputs)
+
+    def over(self, network: nn.Module) -> "EfficientNet":
+        """The same with other weights, see `Tunable`."""
+        other = object.__new__(type(self))
+        other.network = network
+        return other
 
     def pixels(self) -> tuple[nn.Module, tuple[int, ...]]:
         """The network from pictures in [0, 1], see `Exportable`."""

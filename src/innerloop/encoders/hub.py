@@ -25,7 +25,7 @@ from innerloop.core.importing import require
 from innerloop.core.names import reason
 from innerloop.core.texts import Kind
 from innerloop.core.threads import on_one_core
-from innerloop.encoders.base import Pin, quietly
+from innerloop.encoders.base import Pin, pieces, quietly
 from innerloop.encoders.module import Own
 
 PREFIX = "hf:"
@@ -62,6 +62,9 @@ class Sentences(nn.Module):
         self.network = network
 
     def forward(self, texts: list[str]) -> Tensor:
+        if torch.is_grad_enabled():  # it is being tuned, and `encode` below keeps no gradients
+            return self.network(pieces(self.network, texts))["sentence_embedding"]
+
         def rows() -> Tensor:
             features = self.network.encode(texts, batch_size=_BATCH, convert_to_tensor=True, show_progress_bar=False)
             return features.clone()  # made in inference mode, in which nothing can be learned from it

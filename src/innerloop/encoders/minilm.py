@@ -15,7 +15,7 @@ from innerloop.core.importing import require
 from innerloop.core.texts import Kind, readable
 from innerloop.core.threads import on_one_core
 from innerloop.encoders import named
-from innerloop.encoders.base import Encoder, Raw, quietly
+from innerloop.encoders.base import Encoder, Raw, pieces, quietly
 from innerloop.evaluate.calibration import Calibration
 
 KIND: Kind = "texts"
@@ -39,13 +39,28 @@ class MiniLM:
         from sentence_transformers import SentenceTransformer
 
         with quietly():
-            self._network = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
-        align(self._network)  # its tensors come as they lie in their file
+            self.network: Any = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
+        align(self.network).requires_grad_(False)  # its tensors come as they lie in their file
         self._lock = threading.Lock()  # its tokenizer keeps settings of a call on itself
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Copied and sent to other processes by its name: its weights hold locks, and are read once in each.
         return named, ("minilm",)
+
+    def inputs(self, examples: Raw) -> Any:
+        """Word pieces."""
+        with self._lock:
+            return pieces(self.network, readable(examples))
+
+    def rows(self, network: Any, inputs: Any) -> Tensor:
+        """Rows of word pieces, see `Tunable`."""
+        return network(dict(inputs))["sentence_embedding"]
+
+    def over(self, network: Any) -> "MiniLM":
+        """The same with other weights, see `Tunable`."""
+        other = object.__new__(type(self))
+        other.network, other._lock = network, threading.Lock()
+        return other
 
     @torch.no_grad()
     def encode(self, examples: Raw) -> Tensor:
@@ -57,7 +72,7 @@ class MiniLM:
 
     def _rows(self, plain: list[str]) -> Tensor:
         with self._lock:
-            rows = self._network.encode(plain, batch_size=_BATCH, convert_to_tensor=True, show_progress_bar=False)
+            rows = self.network.encode(plain, batch_size=_BATCH, convert_to_tensor=True, show_progress_bar=False)
         return rows.float().clone()  # made in inference mode, in which nothing can be learned from it
 
 

@@ -46,7 +46,7 @@ class Own:
         """
         self._name, self._lock = name, threading.Lock()
         try:
-            self._network = align(copy.deepcopy(module)).eval().requires_grad_(False)
+            self.network = align(copy.deepcopy(module)).eval().requires_grad_(False)
         except (RuntimeError, TypeError, ValueError) as error:  # lazy layers, or tensors with a history on it
             raise InputError(f"'{name}' cannot be copied ({error}): return a network that was built whole") from error
         self.size: int | None = plain(getattr(module, "size", None))
@@ -73,7 +73,7 @@ class Own:
         self._lock = threading.Lock()  # of this process, for this copy
 
     def encode(self, examples: Raw) -> Tensor:
-        parts = [self._rows(self._inputs(examples[i : i + _BATCH], i)) for i in range(0, len(examples), _BATCH)]
+        parts = [self._rows(self.inputs(examples[i : i + _BATCH], i)) for i in range(0, len(examples), _BATCH)]
         return torch.cat(parts) if parts else torch.zeros(0, self.features or 0)
 
     def pixels(self) -> tuple[nn.Module, tuple[int, ...]] | None:
@@ -81,9 +81,10 @@ class Own:
         if self.kind != "pictures":
             return None
         assert self.size is not None
-        return Scaled(self._network, self._mean, self._std), (self.channels, self.size, self.size)
+        return Scaled(self.network, self._mean, self._std), (self.channels, self.size, self.size)
 
-    def _inputs(self, examples: Raw, first: int) -> Tensor | list[str]:
+    def inputs(self, examples: Raw, first: int = 0) -> Tensor | list[str]:
+        """What the network takes; `first` is the number of the first example, for errors."""
         if self.kind == "texts":
             return readable(examples, LONGEST)
         if self.kind == "pictures":
@@ -95,11 +96,21 @@ class Own:
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"'{self._name}' takes arrays of numbers [n, ...] ({error})") from error
 
+    def rows(self, network: nn.Module, inputs: Tensor | list[str]) -> Tensor:
+        """Rows of inputs, see `Tunable`."""
+        return network(inputs).float()
+
+    def over(self, network: nn.Module) -> "Own":
+        """The same with other weights, see `Tunable`."""
+        other = object.__new__(type(self))
+        other.__setstate__(self.__getstate__() | {"network": network})
+        return other
+
     @torch.no_grad()
     def _rows(self, x: Tensor | list[str]) -> Tensor:
         try:
             with self._lock:  # nobody knows what it keeps on itself
-                rows = self._network(x)
+                rows = self.network(x)
         except Exception as error:  # their code
             shape = f" of shape {list(x.shape)}" if isinstance(x, Tensor) else ""
             raise InputError(

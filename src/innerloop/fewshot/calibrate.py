@@ -111,6 +111,7 @@ def calibrate(
     wanted: Wanted,
     prior: Calibration | None,
     foreign: Foreign | None = None,
+    before: Tensor | None = None,
 ) -> Calibration:
     """The temperature, and if asked for the threshold of "none of these".
 
@@ -122,11 +123,13 @@ def calibrate(
         prior: Measured on meta-validation tasks; its temperature is taken, and its threshold where these examples are
             too few.
         foreign: Foreign examples; None: there are none for this encoder, so classes are left out.
+        before: [m] scores of examples that were held out before, when an encoder was tuned to them; None: there are
+            none.
 
     Raises:
         InputError: Neither the examples nor the prior can say when to reject.
     """
-    ways, places = int(given.y.max()) + 1, folds(given.y, kept=given.names)
+    ways, places = int(given.y.max()) + 1, folds(given.y, kept=given.kept)
     several, asked = bool(places), wanted != NOTHING
     # The prior gives its temperature alone: its threshold was measured on tasks of other classes.
     calibration = (
@@ -137,10 +140,11 @@ def calibrate(
         )
     )
     classes = ways > 2 and several
-    if asked and foreign is None and not classes:
+    if asked and foreign is None and not classes and (before is None or wanted.coverage is None):
         return _from_prior(prior, wanted, ways, several)
     if wanted.coverage is not None:
-        check_enough(sum(map(len, places)), wanted.coverage, f'"none of these" at a coverage of {wanted.coverage:g}')
+        count = sum(map(len, places)) + (0 if before is None else len(before))
+        check_enough(count, wanted.coverage, f'"none of these" at a coverage of {wanted.coverage:g}')
     if (not asked and prior is not None) or not (several or asked):
         return calibration  # a prior is of hundreds of tasks: a handful of examples left out knows less
     inside = None
@@ -158,9 +162,11 @@ def calibrate(
     left_out = _classes_left_out(learner, params, given, ways) if classes_apart else []
     # No further points: those of the prior were measured on other classes.
     calibration = replace(calibration, source=OWN, points=())
+    if foreign is not None and inside is not None:
+        inside = inside + foreign.own[torch.cat(places)]
+    if before is not None:
+        inside = before if inside is None else torch.cat([inside, before])
     if foreign is not None:
-        if inside is not None:
-            inside = inside + foreign.own[torch.cat(places)]
         calibration = replace(calibration, source=WITH_FOREIGN)
         return settled(inside, foreign.scores, left_out, calibration, *wanted)
     assert inside is not None
@@ -184,13 +190,14 @@ def _from_prior(prior: Calibration | None, wanted: Wanted, ways: int, several: b
     return prior.at(wanted.strangers)
 
 
-def folds(y: Tensor, enough: int | None = None, kept: Tensor | None = None) -> list[Tensor]:
+def folds(y: Tensor, enough: int | None = None, kept: Tensor | None = None, most: int = _FOLDS) -> list[Tensor]:
     """Places of examples that are held out together; single examples of a class never are.
 
     Args:
         y: [n] classes.
         enough: No further fold is held out once there are so many; None: each that can be spared is, once.
         kept: [n] bool, rows that always stay; None: none.
+        most: How many folds at most.
     """
     spared = can_be_spared(y, kept)
     counts = y[spared].bincount(minlength=int(y.max()) + 1)
@@ -198,7 +205,7 @@ def folds(y: Tensor, enough: int | None = None, kept: Tensor | None = None) -> l
     place = torch.zeros_like(y)  # of each example in its class
     for label in range(len(counts)):
         place[spared & (y == label)] = torch.arange(int(counts[label]))
-    count = min(_FOLDS, int(counts.max()))
+    count = min(most, int(counts.max()))
     outs: list[Tensor] = []
     for i in range(count):
         if enough is None or not outs or sum(map(len, outs)) < enough:
@@ -243,7 +250,7 @@ def held_out(learner: Learner, params: Params, given: Support, ways: int, enough
         adapted = learner.adapt(params, given.only(rest).batch(ways))
         return Fold(out, adapted, logits(learner, params, adapted, given.x[out], ways))
 
-    return spread(left_out, folds(given.y, enough, given.names))
+    return spread(left_out, folds(given.y, enough, given.kept))
 
 
 def _classes_left_out(learner: Learner, params: Params, given: Support, ways: int) -> list[Tensor]:
@@ -254,9 +261,9 @@ def _classes_left_out(learner: Learner, params: Params, given: Support, ways: in
         # Several classes at once where there are many: learning is paid for ten times at most.
         out = y % folds == i
         # Learners count classes from 0, without gaps.
-        left, kept = torch.unique(y[~out], return_inverse=True)
-        adapted = learner.adapt(params, given.only(~out)._replace(y=kept).batch(len(left)))
-        asked = out if given.names is None else out & ~given.names
+        left, renumbered = torch.unique(y[~out], return_inverse=True)
+        adapted = learner.adapt(params, given.only(~out)._replace(y=renumbered).batch(len(left)))
+        asked = out if given.kept is None else out & ~given.kept
         best = logits(learner, params, adapted, given.x[asked], len(left)).amax(1)
         # A class is the unit of the interval: its examples are alike.
         return [best[y[asked] == label] for label in y[asked].unique()]

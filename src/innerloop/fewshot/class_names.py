@@ -19,6 +19,7 @@ from innerloop.core.nearest import nearest
 from innerloop.core.prototypes import cosine
 from innerloop.core.threads import on_one_core
 from innerloop.encoders.base import Encoder
+from innerloop.encoders.tuned import Tuned
 from innerloop.fewshot import calibrate
 from innerloop.fewshot.history import Label
 from innerloop.fewshot.settings import Names
@@ -184,7 +185,8 @@ def completed(known: Named | None, source: "Source", labels: Sequence[Label]) ->
         return None
     old = () if known is None else known.labels
     new = [label for label in labels if isinstance(label, str) and label not in old]
-    rows = [_row(source.encoder, _text(label, source.descriptions)) for label in new]
+    row = source.encoder.alone if isinstance(source.encoder, Tuned) else functools.partial(_row, source.encoder)
+    rows = [row(text(label, source.descriptions)) for label in new]
     if known is not None:
         rows = [known.rows, *rows]
     return Named((*old, *new), torch.cat(rows)) if rows else None
@@ -253,7 +255,7 @@ def joined(asked: Names | Use, examples: Support, classes: Sequence[Label], name
 
 
 def _with(examples: Support, rows: Tensor, places: Tensor) -> Support:
-    x, y, _, weight = examples
+    x, y, weight = examples.x, examples.y, examples.weight
     marks = torch.cat([torch.zeros(len(x), dtype=torch.bool), torch.ones(len(rows) * WEIGHT, dtype=torch.bool)])
     rows = rows.reshape(len(rows), *x.shape[1:])
     if weight is not None:
@@ -285,7 +287,8 @@ def _use(asked: Names, examples: Support, rows: Tensor, places: Tensor, support:
     return use(used=lost <= noise, accuracy=(float(before.mean()), float(after.mean())))
 
 
-def _text(label: str, descriptions: Mapping[str, str]) -> str:
+def text(label: str, descriptions: Mapping[str, str]) -> str:
+    """What is read of a class: its name, and what is said of it."""
     about = descriptions.get(label)
     return words(label) if about is None else f"{words(label)}: {about}"
 

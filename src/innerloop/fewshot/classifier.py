@@ -13,7 +13,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.texts import Kind
 from innerloop.core.types import Params
-from innerloop.fewshot import class_names, examples, file, heads, paths, sources
+from innerloop.fewshot import class_names, examples, file, heads, paths, sources, tune
 from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.calibrate import NONE, Wanted
 from innerloop.fewshot.fitted import Fitted
@@ -23,8 +23,9 @@ from innerloop.fewshot.nearest import Neighbour
 from innerloop.fewshot.rows import Examples, Rows, floats, read
 from innerloop.fewshot.settings import Head, Names
 from innerloop.fewshot.sources import Source
-from innerloop.fewshot.support import checked_weights
+from innerloop.fewshot.support import by_class, checked_weights
 from innerloop.fewshot.task import Task, name_classes, teach
+from innerloop.fewshot.tuning import checked_seconds
 from innerloop.tasks import other_sets
 from innerloop.tasks.columns import TableOptions
 
@@ -57,6 +58,7 @@ class FewShotClassifier(Fitted):
         names: Names | None = None,
         descriptions: Mapping[str, str] | None = None,
         coverage: float | None = None,
+        tune_encoder: float | None = None,
     ):
         """Nothing is read before it is needed; `load` reads at once.
 
@@ -72,6 +74,8 @@ class FewShotClassifier(Fitted):
                 show that they mean something.
             descriptions: What some classes are, by their names: `{"refund": "the customer wants money back"}`.
             coverage: In place of `reject`: share of examples of the classes that are to be named, such as 0.9.
+            tune_encoder: Seconds, such as 300, in which the encoder is tuned to the first examples, if that is clearly
+                better on some of them that are held out. None: it stays as it comes.
         """
         self.source = source
         self.head: Head | None = head
@@ -80,6 +84,7 @@ class FewShotClassifier(Fitted):
         self.reject = reject
         self.allow = allow
         self.coverage = coverage
+        self.tune_encoder = tune_encoder
 
     @classmethod
     def of(
@@ -116,6 +121,7 @@ class FewShotClassifier(Fitted):
         names: Names | None = None,
         descriptions: Mapping[str, str] | None = None,
         coverage: float | None = None,
+        tune_encoder: float | None = None,
     ) -> "FewShotClassifier":
         """A classifier that is ready to `fit` (from a source) or to `predict` (from a file of `save`).
 
@@ -127,6 +133,7 @@ class FewShotClassifier(Fitted):
             names: Likewise.
             descriptions: Likewise.
             coverage: Likewise.
+            tune_encoder: Likewise.
 
         Raises:
             InputError: None of these, of another version, damaged, or naming foreign classes.
@@ -141,6 +148,7 @@ class FewShotClassifier(Fitted):
                 names=names,
                 descriptions=descriptions,
                 coverage=coverage,
+                tune_encoder=tune_encoder,
             )
             classifier._resolved()
             return classifier
@@ -282,6 +290,7 @@ class FewShotClassifier(Fitted):
             names=self.names,
             descriptions=self.descriptions,
             coverage=coverage,
+            tune_encoder=self.tune_encoder,
         )
         classifier._task = task
         return classifier
@@ -330,17 +339,22 @@ class FewShotClassifier(Fitted):
     ) -> "FewShotClassifier":
         """Learn from examples whose labels are asked for by their number, beside what is known unless it is anew."""
         task = None if anew else self.__dict__.get("_task")
+        first = task is None or not len(task.rows)
+        seconds = checked_seconds(self.tune_encoder) if first and self.tune_encoder is not None else None
         rows, source = read(X, self._resolved() if task is None else task.source, teaching=True)
         y = labelled(len(rows))
-        weights = checked_weights(sample_weight, len(rows), source.learner)
+        weights, places = checked_weights(sample_weight, len(rows), source.learner), list(range(len(rows)))
         if weights is not None:
-            counts = weights > 0
-            rows, weights = rows[counts], weights[counts]
-            y = [label for label, one in zip(y, counts.tolist(), strict=True) if one]
+            places = (weights > 0).nonzero()[:, 0].tolist()
+            rows, weights, y = rows[places], weights[places], [y[i] for i in places]
         if task is None:
-            self._task = teach(source, rows, y, Wanted(self.reject, self.coverage), weights)
+            task = teach(source, rows, y, Wanted(self.reject, self.coverage), weights)
         else:
-            self._task = task.more(rows, same_names(y, task.classes), source, weights)
+            y = same_names(y, task.classes)
+            task = task.more(rows, y, source, weights)
+        if seconds is not None:  # later examples are seen by the encoder that the first ones leave
+            task = tune.tuned(task, tune.given(X, source, [places[i] for i in by_class(y)]), seconds)
+        self._task = task
         return self
 
     def _resolved(self) -> Source:

@@ -16,6 +16,7 @@ from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.file import read as read_task
 from innerloop.fewshot.settings import Head, Names
 from innerloop.fewshot.summaries import repeated, summary_of
+from innerloop.fewshot.tuning import checked_seconds
 from innerloop.tasks.columns import TableOptions
 
 _NOTHING = "give labelled examples, or names of classes with --classes 'refund,delivery'"
@@ -35,6 +36,7 @@ def adapt(
     descriptions: str | Path | None = None,
     download: bool = False,
     coverage: float | None = None,
+    tune_encoder: float | None = None,
 ) -> dict[str, Any]:
     """Teach new classes to what was trained before, and keep what it learned.
 
@@ -51,6 +53,7 @@ def adapt(
         descriptions: A table of `label` and `text`, which says what classes are.
         download: Whether a source of the Hugging Face Hub is fetched first; otherwise nothing asks the network.
         coverage: In place of `reject`: share of examples of the classes that are to be named.
+        tune_encoder: Seconds that tuning the encoder may take; None: it stays as it comes.
 
     Returns:
         The file, the number of examples of each class, the calibration, the seconds it took once the source was
@@ -62,10 +65,21 @@ def adapt(
     if data is None and not classes:
         raise InputError(f"there is nothing to learn from: {_NOTHING}")
     said = None if descriptions is None else examples.described(descriptions)
+    if tune_encoder is not None:
+        checked_seconds(tune_encoder)
+        if data is None:
+            raise InputError("an encoder is tuned to examples, and there are names alone: leave out --tune-encoder")
     if download:
         hub.fetch(str(source))
     classifier = FewShotClassifier.load(
-        source, context.allow, reject=reject, head=head, names=names, descriptions=said, coverage=coverage
+        source,
+        context.allow,
+        reject=reject,
+        head=head,
+        names=names,
+        descriptions=said,
+        coverage=coverage,
+        tune_encoder=tune_encoder,
     )
     # After loading, which says more about a file that is damaged; before the examples, which may be many.
     if files.is_file(Path(source)):

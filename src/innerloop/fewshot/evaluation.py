@@ -137,6 +137,15 @@ def cross_validate(
     task = classifier.task
     members = task.history.members()
     several = {label: places for label, places in members.items() if len(places) > 1}
+    tuning = task.source.tuning
+    seen = set() if tuning is None else set(tuning.kept(floats(task.rows)).nonzero().flatten().tolist())
+    several = {label: left for label, places in several.items() if (left := [p for p in places if p not in seen])}
+    if seen and len(several) < 2:
+        assert tuning is not None
+        raise InputError(
+            f"the encoder was tuned on {len(seen)} of the task's own examples, and asked about those it would look "
+            f"better than it is: give labelled examples to evaluate on. When it was tuned: {tuning.reason}"
+        )
     if len(several) < 2:
         raise InputError(
             f"cross-validation takes 2 examples of at least 2 classes, and {_list(several) or 'no class'} "
@@ -172,6 +181,8 @@ def cross_validate(
     notes = []
     if single := [label for label, places in members.items() if len(places) == 1]:
         notes.append(f"classes of one example are taught and not asked: {_list(single)}")
+    if seen:
+        notes.append(f"{len(seen)} examples that the encoder was tuned on are taught and not asked")
     if bare := [label for label, places in members.items() if not places]:
         notes.append(f"classes without an example are known by their names and not asked: {_list(bare)}")
     notes += sentences(repeats(task))

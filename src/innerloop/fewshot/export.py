@@ -25,6 +25,7 @@ from innerloop.core import files, guards
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.importing import require
+from innerloop.encoders.tuned import Tuned
 from innerloop.fewshot import onnx_rows
 from innerloop.fewshot.check_export import Checked, Run, check
 from innerloop.fewshot.graph import Graph
@@ -195,6 +196,8 @@ def _about(graph: Graph) -> dict[str, Any]:
         inputs |= {"name": "pictures", "range": [0, 1], "layout": "[n, channels, height, width]"}
     elif source.encoder is not None:
         inputs["encoder"] = source.encoder_name or source.name
+        if isinstance(source.encoder, Tuned):  # rows of the encoder as it comes would be answered, and wrongly
+            inputs["encoder"] += f", tuned to this task ({source.encoder.pin.content[:16]})"
     outputs = {"probabilities": "[n, classes], given that it is one of the classes"}
     if graph.rejects:
         outputs["accepted"] = "[n], false: none of these"

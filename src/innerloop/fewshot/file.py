@@ -1,9 +1,10 @@
 """One portable file for an adapted task: what learned, what it learned, from which examples, version by version.
 
 A safetensors file: tensors `params.*`, `adapted.*` and `buffers.*`, `rows` (every example ever given) and their
-`weights` where they differ, `names` (rows of names of classes), and in its metadata, under `innerloop`, JSON with the
-version of the format, the learner (`core.config`), class names, preprocessing, calibration and history. A frozen
-encoder is named, never copied. Reading it runs no code that it brings.
+`weights` where they differ, `names` (rows of names of classes), `tuned.*` (of a tuned encoder the weights that are
+others), and in its metadata, under `innerloop`, JSON with the version of the format, the learner (`core.config`), class
+names, preprocessing, calibration and history. A frozen encoder is named, never copied. Reading it runs no code that it
+brings.
 """
 
 import contextlib
@@ -27,6 +28,7 @@ from innerloop.core.learner import Learner
 from innerloop.core.model import Model
 from innerloop.core.names import reason
 from innerloop.encoders.base import Encoder, Pinned, content_of
+from innerloop.encoders.tuned import Tuned
 from innerloop.engine import checkpoint
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import class_names, heads, sources
@@ -37,12 +39,13 @@ from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.rows import floats
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task
+from innerloop.fewshot.tuning import Tuning
 
 VERSION = 3
 _READ = (2, 3)
 """Version 2, of release 0.1.0, says nothing about how examples are read: as `Reading()` has it."""
 _KEY = "innerloop"
-_ROWS, _NAMES, _GATE, _WEIGHTS = "rows", "names", "gate", "weights"
+_ROWS, _NAMES, _GATE, _WEIGHTS, _TUNED = "rows", "names", "gate", "weights", "tuned."
 _MOST_STEPS = 1_000
 """Inner steps of a learner in a stranger's file: each is computed when it learns."""
 _MOST_OWN_STEPS = 100_000
@@ -61,7 +64,9 @@ def write(path: Path, task: Task) -> None:
     Raises:
         InputError: It cannot be written, or the learner cannot be named in a file.
     """
-    source = task.source
+    source, encoder, weights = task.source, task.source.encoder, {}
+    if isinstance(encoder, Tuned):
+        encoder, weights = encoder.base, encoder.weights
     tensors = {f"params.{k}": v for k, v in source.params.items()} | checkpoint.buffers(source.learner)
     known, same = {id(v): k for k, v in tensors.items()}, {}
     for name, leaf in tree.items(task.adapted, "adapted"):
@@ -76,7 +81,8 @@ def write(path: Path, task: Task) -> None:
             "name": source.name,
             "kind": source.kind,
             "encoder": source.encoder_name or source.encoder is not None,
-            "pin": source.encoder.pin.to_json() if isinstance(source.encoder, Pinned) else None,
+            "pin": encoder.pin.to_json() if isinstance(encoder, Pinned) else None,
+            "tuned": sorted(weights),
             "preprocessing": source.preprocessing,
             "reading": source.reading.to_json(),
             "columns": source.columns,
@@ -90,8 +96,10 @@ def write(path: Path, task: Task) -> None:
         "coverage": task.wanted.coverage,
         "head": None if task.choice is None else task.choice.to_json(),
         "names": class_names.to_json(source, task.named, task.use),
+        "tuning": None if source.tuning is None else source.tuning.to_json(),
         "same": same,
     }
+    tensors |= {f"{_TUNED}{name}": value for name, value in weights.items()}
     tensors |= {_ROWS: task.rows} | ({} if task.named is None else {_NAMES: task.named.rows})
     optional = {_GATE: task.gate, _WEIGHTS: task.weights}
     tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
@@ -182,6 +190,8 @@ def _task(
     if entry["encoder"]:
         named = entry["encoder"] if isinstance(entry["encoder"], str) else None  # true: as the source
         encoder = _encoder(path, named or str(entry["name"]), find, shape, entry.get("pin"))
+        if others := {name: tensors[f"{_TUNED}{name}"] for name in entry.get("tuned", ())}:
+            encoder = Tuned(encoder, others)
     if entry["kind"] not in ("pictures", "texts", "features"):
         raise ValueError(f"there are no examples of kind {entry['kind']!r}")
     wanted = checked_wanted(Wanted(about["reject"], about.get("coverage")), classes)
@@ -208,6 +218,7 @@ def _task(
         head=None if choice is None else choice.asked,
         names=asked,
         descriptions=descriptions,
+        tuning=None if about.get("tuning") is None else Tuning.from_json(about["tuning"]),
     )
     return Task(
         source=source,

@@ -24,6 +24,7 @@ from innerloop.core.objectives import normalize
 from innerloop.core.threads import on_one_core
 from innerloop.core.types import Params
 from innerloop.encoders.base import Encoder
+from innerloop.encoders.tuned import Tuned
 from innerloop.engine.checkpoint import read_tensors
 from innerloop.fewshot.calibrate import Foreign, logits
 from innerloop.fewshot.sources import Source
@@ -54,6 +55,11 @@ def added(weight: Tensor, rows: Tensor) -> Tensor:
     return with_ones(normalize(rows.flatten(1))) @ weight.to(rows.dtype)
 
 
+def sentences_for(source: Source) -> bool:
+    """Whether there are foreign sentences for a source, which its encoder reads, also one that was tuned."""
+    return source.head is not None and source.kind == "texts"
+
+
 @torch.no_grad()
 def gate(source: Source, learner: Learner, params: Params, adapted: Any, rows: Tensor, y: Tensor) -> Gate | None:
     """How the task's examples are told from foreign ones; None: the bank has none for this source.
@@ -69,7 +75,7 @@ def gate(source: Source, learner: Learner, params: Params, adapted: Any, rows: T
     if source.head is None or source.encoder is None:
         return None
     ways = int(y.max()) + 1
-    if source.kind == "texts":
+    if sentences_for(source):
         bank = _sentences(source.encoder)
         scores = logits(learner, params, adapted, bank, ways).amax(1)
         # On one core, so that two workers have the same gate.
@@ -77,7 +83,8 @@ def gate(source: Source, learner: Learner, params: Params, adapted: Any, rows: T
         scale = _SHARE * scores.std() / foreign.std().clamp_min(torch.finfo(torch.float64).tiny)
         return Gate((scale * weight).float(), Foreign(scores + scale * foreign, scale * own, classes=False))
     path = BANK / f"{source.name}.safetensors"
-    if source.name not in encoders.names() or not path.exists():
+    known = source.name in encoders.names() and path.exists()
+    if not known or isinstance(source.encoder, Tuned):  # the pictures themselves are not kept
         return None
     # Sharp photographs and blurred ones differ more than what they show: foreign ones are put where the task's lie.
     bank = (unit(rows).mean(0) + _kept(path)).float()

@@ -152,6 +152,18 @@ def quick(learner: Learner) -> Learner:
     return learner
 
 
+def plain(head: Head) -> Learner:
+    """A head as it is where no example can be held out for its hyper-parameters; not `auto`."""
+    if head == "centroid":
+        return _CENTROID
+    return RidgeDiscriminant(decay=_DECAYS[0]) if head == "ridge" else _linear(_PENALTIES[0])
+
+
+def fitting(x: Tensor) -> tuple[Head, ...]:
+    """What `auto` chooses among for [n, ...] rows."""
+    return tuple(head for head in SIMPLEST_FIRST if head != "ridge" or x[0].numel() <= _WIDEST)
+
+
 @torch.no_grad()
 def choose(asked: Head, given: Support, ways: int) -> tuple[Learner, Choice]:
     """The learner of a task, and why it is that one.
@@ -169,24 +181,25 @@ def choose(asked: Head, given: Support, ways: int) -> tuple[Learner, Choice]:
     Raises:
         InputError: The rows are too wide for the head.
     """
+    if given.tuning is not None and given.tuning.choice is not None:
+        # What the encoder was trained on tells no more: the head was chosen before.
+        return plain(given.tuning.choice.head), given.tuning.choice
     # Sums of several cores round in another order: two workers would choose otherwise.
     return on_one_core(lambda: _choose(asked, given, ways))
 
 
 def _choose(asked: Head, given: Support, ways: int) -> tuple[Learner, Choice]:
-    names, width = given.names, given.x[0].numel()
-    several = bool(calibrate.can_be_spared(given.y, names).any())
+    kept, width = given.kept, given.x[0].numel()
+    several = bool(calibrate.can_be_spared(given.y, kept).any())
     if asked == "ridge" and width > _WIDEST:
         raise InputError(
             f"head='ridge' takes rows of {_WIDEST:,} numbers at most, and these have {width:,}: use linear"
         )
     if asked == "auto" and not several:
-        named = names is not None and not bool(names.all())
+        named = kept is not None and not bool(kept.all())
         learner = _linear(_PENALTIES[0]) if named else _CENTROID
         return learner, Choice(asked=asked, head="linear" if named else "centroid", accuracy={}, examples=0)
-    heads: list[Head] = [
-        head for head in SIMPLEST_FIRST if asked in ("auto", head) and (head != "ridge" or width <= _WIDEST)
-    ]
+    heads: list[Head] = [head for head in fitting(given.x) if asked in ("auto", head)]
     compared = asked == "auto"
     tried: dict[Head, tuple[Learner, LeftOut | None]] = {
         head: _tuned(head, given, ways, several, compared) for head in heads
@@ -223,7 +236,7 @@ def _left_out(learner: Learner, given: Support, ways: int) -> LeftOut:
 
 
 def _decay(given: Support, ways: int) -> float:
-    x, y, names, weight = given
-    asked = calibrate.can_be_spared(y, names)
+    x, y, weight = given.x, given.y, given.weight
+    asked = calibrate.can_be_spared(y, given.kept)
     right = [float((logits.argmax(1) == y)[asked].double().mean()) for logits in left_out(x, y, ways, _DECAYS, weight)]
     return _DECAYS[right.index(max(right))]

@@ -129,7 +129,13 @@ def _content(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         # Before a byte of its tensors is read: pictures may be many megabytes.
         source, learner = about["source"], about["learner"]
         name = source["encoder"] if isinstance(source["encoder"], str) else source["name"]
-        if about["version"] != 3 or name != "use-multilingual" or not source["encoder"] or source.get("pin"):
+        if (
+            about["version"] != 3
+            or name != "use-multilingual"
+            or not source["encoder"]
+            or source.get("pin")
+            or source.get("tuned")
+        ):
             raise ValueError("it is no task of sentences that NumPy encodes")
         if learner["class"] not in _HEADS or about["same"]:
             raise ValueError("its head is not one matrix")

@@ -103,6 +103,24 @@ def read(
     return rows, replace(source, shape=tuple(rows.shape[1:])) if teaching else source
 
 
+def given(X: Any, source: Source) -> list[Any] | Tensor:
+    """Examples as the encoder of a source is given them by `read`: texts, contents of files, or arrays.
+
+    Raises:
+        InputError: They are rows, which went through it before.
+    """
+    X = _shown(X, source)
+    raw = None if isinstance(X, Rows | Tensor) else _raw(X)
+    if raw is None and (isinstance(X, Rows) or source.kind != "features"):
+        raise InputError(
+            f"to tune '{source.name}' takes the {source.kind} themselves, and X holds rows that an encoder made: give "
+            "those, or leave tune_encoder out"
+        )
+    if raw is None:
+        return _numbers(tensor(X))
+    return [content(one, called(one, i)) for i, one in enumerate(raw)] if source.kind == "pictures" else raw
+
+
 def alone(X: Any, i: int, rows: Tensor, source: Source) -> Tensor:
     """One of the rows that `read` made of X, [1, ...], as it would have made it of that example alone."""
     if isinstance(X, Rows) and X.again is not None:

@@ -4,5 +4,7 @@ from typing import Literal
 
 Head = Literal["auto", "centroid", "linear", "ridge"]
 """What is fitted to the rows of a frozen encoder."""
+SECONDS = 300.0
+"""How long tuning an encoder may take where nobody says it."""
 Names = Literal["auto", "on", "off"]
 """Whether the names of classes are learned from."""

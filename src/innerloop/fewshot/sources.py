@@ -26,6 +26,7 @@ from innerloop.fewshot import source_names
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.settings import Head, Names
 from innerloop.fewshot.source_names import SHIPPED
+from innerloop.fewshot.tuning import Tuning
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.tasks.images import LARGEST_SIDE, Ink
 
@@ -60,6 +61,8 @@ class Source:
     """Whether names of classes are learned from; None: it cannot read them."""
     descriptions: Mapping[str, str] = field(default_factory=dict)
     """What classes are, beside their names, by which they are looked up."""
+    tuning: Tuning | None = None
+    """Whether the encoder was tuned to a task, and why; None: nobody asked for it."""
 
     def __post_init__(self) -> None:
         if self.preprocessing is None:

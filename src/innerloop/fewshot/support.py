@@ -1,7 +1,7 @@
 """What a task learns from: rows, their classes, and how much each counts."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,19 +14,23 @@ from innerloop.core.learner import Learner
 from innerloop.core.types import Batch
 from innerloop.fewshot.history import Label
 
+if TYPE_CHECKING:
+    from innerloop.fewshot.tuning import Tuning
+
 
 class Support(NamedTuple):
     """What a task learns from: examples, and behind them what stands for names."""
 
     x: Tensor  # [n, ...] float32
     y: Tensor  # [n] classes, 0 to ways - 1
-    names: Tensor | None = None  # [n] bool, which rows are of names: never held out; None: none of them
+    kept: Tensor | None = None  # [n] bool, which rows are never held out, such as those of names; None: none of them
     weight: Tensor | None = None  # [n] how many rows each is learned from as; None: 1
+    tuning: "Tuning | None" = None  # of the encoder, where it was trained on some of these rows
 
     def only(self, rows: Tensor) -> "Support":
         """Some of it: those of [n] bool, or of their places."""
-        names, weight = (None if part is None else part[rows] for part in (self.names, self.weight))
-        return Support(self.x[rows], self.y[rows], names, weight)
+        kept, weight = (None if part is None else part[rows] for part in (self.kept, self.weight))
+        return Support(self.x[rows], self.y[rows], kept, weight, self.tuning)
 
     def batch(self, ways: int) -> Batch:
         """As a learner takes it."""
@@ -67,12 +71,16 @@ def checked_weights(weights: Any, count: int, learner: Learner) -> Tensor | None
     return from_numpy(values).float()
 
 
+def by_class(labels: Sequence[Label]) -> list[int]:
+    """Places of labels sorted by class; those of a class keep their order, so that one entry names them all."""
+    return sorted(range(len(labels)), key=lambda i: labels[i])
+
+
 def in_order(
     rows: Tensor, weights: Tensor | None, labels: Sequence[Label], first: int
 ) -> tuple[Tensor, Tensor | None, list[tuple[Label, int, int]]]:
     """Rows and weights sorted by class, and where those of each lie in a table in which they begin at `first`."""
-    # Stable, so that the examples of a class keep their order; then one entry a class names them all.
-    order = sorted(range(len(labels)), key=lambda i: labels[i])
+    order = by_class(labels)
     added: list[tuple[Label, int, int]] = []
     for place, i in enumerate(order):
         if added and added[-1][0] == labels[i]:

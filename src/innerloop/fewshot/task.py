@@ -93,6 +93,7 @@ class Task:
             "learner": type(self.source.learner).__name__,
             "head": None if self.choice is None else self.choice.to_json() | {"reason": self.choice.reason},
             "names": None if self.use is None else self.use.to_json() | {"reason": self.use.reason},
+            "tuning": None if self.source.tuning is None else self.source.tuning.told(),
             "kind": self.source.kind,
             "versions": [
                 {"version": v.version, "time": v.time, "action": v.action}
@@ -136,7 +137,7 @@ class Task:
     @property
     def spared(self) -> int:
         """How many of its examples can be held out."""
-        return int(calibrate.can_be_spared(self.support.y, self.support.names).sum())
+        return int(calibrate.can_be_spared(self.support.y, self.support.kept).sum())
 
     @cached_property
     def held_out(self) -> list[Fold]:
@@ -337,12 +338,13 @@ def adapted(
 def _calibrated(
     source: Source, choice: Choice | None, learned: Any, given: Support, wanted: Wanted
 ) -> tuple[Calibration, Tensor | None]:
-    prior, learner = heads.prior(choice, source.calibration), heads.quick(source.learner)
-    gate = None
+    tuning, learner = given.tuning, heads.quick(source.learner)
+    prior = source.calibration if tuning is not None else heads.prior(choice, source.calibration)
+    gate, before = None, None if tuning is None else torch.tensor(tuning.scores, dtype=torch.float64)
     if wanted != NOTHING:
         gate = foreign.gate(source, source.learner, source.params, learned, given.x, given.y)
     others, weight = (None, None) if gate is None else (gate.foreign, gate.weight)
-    calibration = calibrate.calibrate(learner, source.params, given, wanted, prior, others)
+    calibration = calibrate.calibrate(learner, source.params, given, wanted, prior, others, before)
     return calibration, weight
 
 
@@ -370,10 +372,14 @@ def _support(
     counts = torch.tensor([len(places) for places in members.values()], dtype=torch.long)
     y = torch.arange(len(counts)).repeat_interleave(counts)
     given = Support(floats(rows[index]), y, weight=None if weights is None else weights[index])
+    tuning = source.tuning if source.tuning is not None and bool(source.tuning.kept(given.x).any()) else None
     if named is None or source.names is None:
         _check_taught(members)
-        return given, None
-    return class_names.joined(source.names if use is None else use, given, list(members), named)
+    else:
+        if use is None and tuning is not None and all(members.values()):
+            use = tuning.use  # what the encoder was trained on would not tell any more
+        given, use = class_names.joined(source.names if use is None else use, given, list(members), named)
+    return given if tuning is None else tuning.marked(given), use
 
 
 def _check_taught(members: Mapping[Label, Sequence[int]]) -> None:

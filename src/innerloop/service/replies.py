@@ -30,6 +30,8 @@ class TaskInfo:
     """What was asked for of a frozen encoder, and once it was adapted what it came to and why."""
     names: dict[str, Any] | None = None
     """Whether names of classes are learned from, as was asked of an encoder of texts, and once it was adapted why."""
+    tuning: dict[str, Any] | None = None
+    """Whether the encoder of a task that came as a file was tuned to it, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from innerloop.core.aligned import from_numpy
 from innerloop.core.dry_run import outputs
 from innerloop.core.errors import InputError
 from innerloop.encoders.base import Encoder
+from innerloop.encoders.tuned import Tuned
 from innerloop.fewshot import class_names, file, sources
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
@@ -61,6 +62,8 @@ class Measured(NamedTuple):
     """The head that it has, and why; None: its source takes none."""
     names: dict[str, Any] | None
     """Whether it learned from names of classes, and why; None: its source reads none."""
+    tuning: dict[str, Any] | None
+    """Whether the encoder was tuned before it came here as a file, and why; None: nobody asked for it."""
 
 
 class Offer(NamedTuple):
@@ -183,7 +186,8 @@ class Sources:
 
 
 def _weight(source: Source) -> int:
-    return sum(tensor.nbytes for tensor in source.params.values()) + 4096
+    tuned = source.encoder.nbytes if isinstance(source.encoder, Tuned) else 0
+    return sum(tensor.nbytes for tensor in source.params.values()) + tuned + 4096
 
 
 def check_kind(source: Source, raw: Sequence[Raw]) -> None:
@@ -360,9 +364,9 @@ class Adapted:
             raise HTTPError(409, str(error)) from error
 
     def measured(self) -> Measured:
-        """What is known about its probabilities, its threshold, its head and its names."""
+        """What is known about its probabilities, its threshold, its head, its names and its encoder."""
         shown = self._classifier.show()
-        return Measured(shown["calibration"], shown["head"], shown["names"])
+        return Measured(shown["calibration"], shown["head"], shown["names"], shown["tuning"])
 
 
 def _stacked(rows: Sequence[np.ndarray]) -> Tensor:

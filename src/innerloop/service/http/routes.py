@@ -153,6 +153,7 @@ def _task(task: Task, counts: dict[str, int], measured: Measured | None) -> Task
         calibration=None if measured is None else measured.calibration,
         head=None if task.head is None else {"asked": task.head} | ((measured and measured.head) or {}),
         names=None if task.names is None else {"asked": task.names} | ((measured and measured.names) or {}),
+        tuning=None if measured is None else measured.tuning,
     )
 
 

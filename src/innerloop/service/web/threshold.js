@@ -63,9 +63,11 @@ export class Threshold {
 const share = (value) => `${value < 0.1 ? +(100 * value).toFixed(1) : Math.round(100 * value)}%`;
 const between = (ends) => (ends ? ` (95% interval ${share(ends[0])} to ${share(ends[1])})` : "");
 
-function told({ reject, coverage, calibration, head, names }) {
+const sentence = (reason) => (reason ? `${reason[0].toUpperCase()}${reason.slice(1)}. ` : "");
+
+function told({ reject, coverage, calibration, head, names, tuning }) {
   const apart = head?.reason ? `How it tells the classes apart: ${head.reason}. ` : "";
-  const why = apart + (names?.reason ? `${names.reason[0].toUpperCase()}${names.reason.slice(1)}. ` : "");
+  const why = apart + sentence(names?.reason) + sentence(tuning?.reason);
   if (!(reject || coverage) || !calibration || calibration.threshold === null) return why;
   const passing = `“None of these” lets ${share(calibration.target ?? reject)} of strangers through${between(calibration.false_accepts)}`;
   if (calibration.coverage === null) return `${why}${passing}; how much of what does belong it answers is not known yet: teach a second example of a class.`;
