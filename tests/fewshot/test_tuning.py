@@ -110,6 +110,15 @@ def test_the_same_examples_are_tuned_to_the_same_task(tuned):
     assert np.array_equal(again.predict_proba(x), tuned.predict_proba(x))
 
 
+def test_examples_of_no_weight_are_not_tuned_to(tuned):
+    x, y = examples()
+    order = torch.randperm(len(y) + 2, generator=torch.Generator().manual_seed(0)).tolist()
+    mixed, labels = torch.cat([x, 9 + x[:2]])[order], [[*y, "class 3", "class 5"][i] for i in order]
+    weighed = classifier(tune_encoder=ENOUGH).fit(mixed, labels, sample_weight=[float(i < len(y)) for i in order])
+    assert record(weighed).taken and record(weighed).seen != record(tuned).seen, "the encoder depends on their order"
+    assert len(record(weighed).seen) == 48 and weighed.score(*examples(shots=20, seed=1)) > 0.9
+
+
 def test_the_encoder_stays_where_held_out_examples_do_not_gain():
     x, y = examples(loud=0.7)
     stays = classifier(tune_encoder=ENOUGH).fit(x, y)
