@@ -23,8 +23,10 @@ from innerloop.fewshot import tune
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.evaluation import cross_validate, evaluate
 from innerloop.fewshot.rows import Rows
+from innerloop.fewshot.sources import Source
 from innerloop.fewshot.support import by_class
 from innerloop.fewshot.tuning import SOURCE, Tuning
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.metric.protonet import ProtoNet
 from tests.fewshot.test_export import photo
@@ -59,6 +61,16 @@ class Texts(Body):
     def forward(self, x: Any) -> Tensor:
         numbers = [[float(word) for word in text.split()] if text[:1] in "-0123456789" else [] for text in x]
         return self.blocks(torch.tensor([some or WIDTH * [0.0] for some in numbers]))
+
+
+class Counting:
+    """An encoder that is no network."""
+
+    kind: Kind = "texts"
+    features = 3
+
+    def encode(self, examples: Any) -> Tensor:
+        return torch.tensor([[float(text.count(letter)) for letter in "abc"] for text in examples])
 
 
 def examples(shots: int = 8, seed: int = 0, loud: float = 4.0, ways: int = 6) -> tuple[Tensor, list[str]]:
@@ -161,6 +173,17 @@ def test_what_cannot_be_tuned_is_refused_by_name(kept):
         maml.set_params(tune_encoder=ENOUGH).fit(x, y)
     with pytest.raises(InputError, match="takes the features themselves"):
         classifier(tune_encoder=ENOUGH).fit(Rows(classifier().rows(x)), y)
+    counting = Source(
+        name="counting",
+        learner=NearestCentroid(distance="cosine"),
+        params={},
+        kind="texts",
+        shape=(3,),
+        encoder=Counting(),
+        head="centroid",
+    )
+    with pytest.raises(InputError, match="'counting' cannot be tuned, since it is no network of torch"):
+        FewShotClassifier(counting, tune_encoder=ENOUGH).fit(["a", "aa", "b", "bb"], list("aabb"))
     with pytest.raises(InputError, match="tuned to other examples"):
         FewShotClassifier.load(kept, ["tests"]).set_params(tune_encoder=ENOUGH).fit(x, y)
     with pytest.raises(InputError, match="no foreign rows come with"):
