@@ -65,11 +65,11 @@ class Tuning:
             return f"the encoder stays as it comes: {self.why_not}"
         before, after = (f"{100 * share:.1f}%" for share in self.accuracy)
         gain, ci95 = self.gain
-        told = f"{after} of {self.examples} held-out examples, as it comes {before}"
+        told = f"{after} of {self.examples} held-out examples correctly, as it comes {before}"
         told += f" ({100 * gain:+.1f} ± {100 * ci95:.1f} points, {self.steps} steps)"
         if self.taken:
-            return f"the encoder was tuned: so it names {told} correctly"
-        return f"the encoder stays as it comes, since tuning is not clearly better: tuned it names {told} correctly"
+            return f"the encoder was tuned: so it names {told}"
+        return f"the encoder stays as it comes, since tuning is not clearly better: tuned it names {told}"
 
     def kept(self, rows: Tensor) -> Tensor:
         """[n] bool, which of [n, ...] float32 rows the encoder was trained on."""
