@@ -30,8 +30,8 @@ from innerloop.tasks.datasets.omniglot import omniglot
 from innerloop.tasks.npz import load
 
 PLACE = Path(__file__).with_name("tuning.json")
-DRAWS, ASKED = 3, 1500
-SECONDS = 300.0
+DRAWS, ASKED = 3, 1000
+SECONDS = 1200.0
 
 
 class Task(NamedTuple):
