@@ -136,9 +136,7 @@ class TaskOut(BaseModel):
     names: dict[str, Any] | None = Field(
         description="Of an encoder of texts: whether names of classes are learned from, as was asked for, and why."
     )
-    tuning: dict[str, Any] | None = Field(
-        None, description="Of a task that came as a file: whether its encoder was tuned to it, and why."
-    )
+    tuning: dict[str, Any] | None = Field(None, description="Whether its encoder was tuned before it came, and why.")
 
 
 class ExampleIn(BaseModel):
