@@ -50,15 +50,9 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
-    "minilm": (
-        Setting("banking77", 77, 5),
-        Setting("banking77", 77, 10),
-        Setting("clinc150", 150, 5),
-        Setting("clinc150", 30, 5),
-        Setting("clinc150", 5, 5),
-    ),
-    "efficientnet-lite0": (Setting("tiny-imagenet", 20, 5), Setting("tiny-imagenet", 5, 10)),
-    "kanji-protonet": (Setting("omniglot", 20, 5), Setting("omniglot", 100, 5)),
+    "minilm": (Setting("banking77", 77, 5), Setting("banking77", 77, 10), Setting("clinc150", 30, 5)),
+    "efficientnet-lite0": (Setting("tiny-imagenet", 5, 10),),
+    "kanji-protonet": (Setting("omniglot", 20, 5),),
 }
 Examples = tuple[list[Any], list[str]]
 
