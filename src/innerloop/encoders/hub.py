@@ -26,6 +26,7 @@ from innerloop.core.names import reason
 from innerloop.core.texts import Kind
 from innerloop.core.threads import on_one_core
 from innerloop.encoders.base import Pin, pieces, quietly
+from innerloop.encoders.linear import quickened
 from innerloop.encoders.module import Own
 
 PREFIX = "hf:"
@@ -242,7 +243,7 @@ def _sentences(folder: Path) -> nn.Module:
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True, "dtype": torch.float32},
         )
-    return Sentences(network)
+    return Sentences(quickened(network))
 
 
 def _pictures(folder: Path, name: str) -> nn.Module:

@@ -16,6 +16,7 @@ from innerloop.core.texts import Kind, readable
 from innerloop.core.threads import on_one_core
 from innerloop.encoders import named
 from innerloop.encoders.base import Encoder, Raw, pieces, quietly
+from innerloop.encoders.linear import quickened
 from innerloop.evaluate.calibration import Calibration
 
 KIND: Kind = "texts"
@@ -40,7 +41,7 @@ class MiniLM:
 
         with quietly():
             self.network: Any = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
-        align(self.network).requires_grad_(False)  # its tensors come as they lie in their file
+        quickened(align(self.network)).requires_grad_(False)  # its tensors come as they lie in their file
         self._lock = threading.Lock()  # its tokenizer keeps settings of a call on itself
 
     def __reduce__(self) -> tuple[Any, ...]:
