@@ -19,7 +19,7 @@ from innerloop.core.types import Episode, Params
 from innerloop.engine import exactness, trace
 from innerloop.engine.execute import execute
 from innerloop.engine.plan import Plan, free_memory
-from innerloop.engine.task_gradient import splits
+from innerloop.engine.halves import splits
 
 _PROBE_TASKS, _PROBE_BYTES = 16, 64 << 20
 """Plans are timed on so many tasks, or as many as keep so many bytes for the backward pass: all of small ones."""
@@ -215,7 +215,7 @@ class _Trial:
         """How large the graph of a compiled plan is."""
         part = tree.slice(self.probe, slice(0, plan.chunk or None))
         try:
-            return trace.recorded(self.learner, self.params, part, replace(plan, name="replay")).operators
+            return trace.recorded(self.learner, self.params, part, plan, compiled=False).operators
         except InputError:
             return 1 << 30
 

@@ -45,10 +45,10 @@ def gap(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> tupl
     except (RuntimeError, TypeError):  # an operation with a dtype of its own, or a device without float64
         exact = False
         expected = execute(learner, params, two, Plan("loop"))[0]
-    how = replace(plan, name="replay") if plan.name == "compile" else plan
-    how = replace(how, chunk=min(how.chunk, tree.length(two))) if how.chunk > 1 else how
+    how = replace(plan, chunk=min(plan.chunk, tree.length(two))) if plan.chunk > 1 else plan
     how = replace(how, precision="float32")  # rounding on purpose is no mistake
-    result = execute(learner, *((double(params), double(two)) if exact else (params, two)), how)[0]
+    given = (double(params), double(two)) if exact else (params, two)
+    result = execute(learner, *given, how, compiled=False)[0]
     apart = distance(result, expected)
     if exact and apart > TOLERANCE and _rounds(learner, params, two):
         exact = False

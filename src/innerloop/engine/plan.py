@@ -9,8 +9,8 @@ from innerloop.core.errors import InputError
 from innerloop.core.ranges import Checked, Natural
 from innerloop.core.threads import cores
 
-NAMES = ("loop", "threads", "vmap", "replay", "compile")
-Name = Literal["loop", "threads", "vmap", "replay", "compile"]
+NAMES = ("loop", "threads", "vmap", "replay", "compile", "compile-query")
+Name = Literal["loop", "threads", "vmap", "replay", "compile", "compile-query"]
 Layout = Literal["contiguous", "channels_last", "mixed"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -22,12 +22,14 @@ class Plan(Checked):
     name: str
     """loop: one task after another. threads: chunks of tasks over Python threads, one intra-op thread each. vmap:
     chunks of tasks at once. replay: a vmapped chunk, traced once, its operators called without Python's overhead.
-    compile: the same trace, compiled. The last two hold the meta-optimizer as well where one chunk holds all tasks."""
+    compile: the same trace, compiled. These two hold the meta-optimizer as well where one chunk holds all tasks.
+    compile-query: as threads with the layout mixed, and the query's part, which is the same for every task, compiled."""
     chunk: Natural = 0
-    """Tasks at once under vmap; memory grows with it. 1: no vmap. 0: 1 for loop and threads, else as many as there
-    are."""
+    """Tasks at once under vmap; memory grows with it. 1: no vmap. 0: 1 for loop, threads and compile-query, else as
+    many as there are."""
     threads: Natural = 0
-    """Python threads that take chunks; 0: for threads as many as this process may use cores, else 1."""
+    """Python threads that take chunks; 0: for threads and compile-query as many as this process may use cores, else
+    1."""
     layout: Layout = "contiguous"
     """Layout of pictures in memory. mixed: the support as it is, the query in channels last and apart from the graph of
     the inner steps, through which its gradient is then pulled back."""
@@ -39,20 +41,35 @@ class Plan(Checked):
     def __post_init__(self) -> None:
         if self.name not in NAMES:
             raise InputError(f"there is no plan '{self.name}': use auto, {', '.join(NAMES)}")
-        if self.recompute and (self.traced or self.name == "vmap" or self.chunk > 1):
+        if self.recompute and (self.name not in ("loop", "threads") or self.chunk > 1):
             raise InputError("recompute works task by task: with the plans loop and threads, and without a chunk")
-        if self.chunk == 0 and self.name in ("loop", "threads"):
+        if self.name == "compile-query":
+            if self.layout == "channels_last":
+                raise InputError("compile-query has the layout mixed: leave out channels_last, or use compile with it")
+            object.__setattr__(self, "layout", "mixed")
+        if self.chunk == 0 and self.name in ("loop", "threads", "compile-query"):
             # Defaults are resolved here, so that equal ways of running are equal plans: they key what was recorded.
             object.__setattr__(self, "chunk", 1)
         if self.name == "loop" and self.chunk > 1:
             raise InputError(f"the plan loop runs one task at a time, got chunk={self.chunk}: use vmap or threads")
         if self.threads == 0:
-            object.__setattr__(self, "threads", cores() if self.name == "threads" else 1)
+            several = self.name in ("threads", "compile-query")
+            object.__setattr__(self, "threads", cores() if several else 1)
 
     @property
     def traced(self) -> bool:
-        """Whether operators are recorded once and called again."""
+        """Whether the operators of a whole chunk are recorded once and called again."""
         return self.name in ("replay", "compile")
+
+    @property
+    def compiled(self) -> bool:
+        """Whether a compiler is needed."""
+        return self.name in ("compile", "compile-query")
+
+    @property
+    def together(self) -> int:
+        """Tasks whose graphs are in memory at the same time, where a chunk is given."""
+        return max(1, self.chunk) * self.threads
 
     def __str__(self) -> str:
         parts = [self.name]
@@ -60,7 +77,7 @@ class Plan(Checked):
             parts.append(f"{self.chunk} tasks at once")
         if self.threads > 1:
             parts.append(f"{self.threads} threads")
-        parts += [self.layout.replace("_", " ")] if self.layout != "contiguous" else []
+        parts += [self.layout.replace("_", " ")] if self.layout != "contiguous" and self.name != "compile-query" else []
         parts += [self.precision] if self.precision != "float32" else []
         parts += ["recomputing inner steps"] if self.recompute else []
         return ", ".join(parts)

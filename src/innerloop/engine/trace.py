@@ -16,13 +16,14 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
-from innerloop.core.types import Episode, Params
-from innerloop.engine import task_gradient
+from innerloop.core.types import Batch, Episode, Params
+from innerloop.engine import halves, task_gradient
+from innerloop.engine.gradients import vmapped
 from innerloop.engine.plan import Plan
 from innerloop.engine.simplify import direct, simplify
 
 _KEPT = 16
-_RECORDED: "OrderedDict[Any, Recorded]" = OrderedDict()
+_RECORDED: "OrderedDict[Any, Any]" = OrderedDict()
 
 
 class Recorded:
@@ -30,11 +31,12 @@ class Recorded:
 
     Args:
         f: A pure function.
-        example: Its arguments; the graph holds for their shapes and types.
-        plan: Whether to compile the graph, and how many Python threads will call it.
+        example: Its arguments; the graph holds for their shapes and types, a compiled one for their strides as well.
+        compiled: Whether to compile the graph.
+        threads: How many Python threads will call it.
     """
 
-    def __init__(self, f: Callable[..., Any], example: tuple[Any, ...], plan: Plan):
+    def __init__(self, f: Callable[..., Any], example: tuple[Any, ...], compiled: bool, threads: int):
         self._shape: Any = None
 
         def flat(*leaves: Tensor) -> list[Tensor]:
@@ -47,26 +49,100 @@ class Recorded:
         with torch.enable_grad():
             # Fake: shapes only. A network's own buffers are real.
             make = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)
-            graph = simplify(task_gradient.vmapped(lambda: make(*leaves)))
+            graph = simplify(vmapped(lambda: make(*leaves)))
         self.operators = len(graph.graph.nodes)
-        self._run = _compiled(graph, leaves, plan.threads) if plan.name == "compile" else direct(graph)
+        self._run = _compiled(graph, leaves, threads) if compiled else direct(graph)
+        # CUDA graphs write into the same memory at every call, and what the last one gave may still be in use.
+        self._volatile = compiled and not _on_cpu(leaves)
 
     def __call__(self, *trees: Any) -> Any:
         with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():  # what autograd would look at costs a tenth
-            return tree.unflatten(self._shape, self._run(*tree.flatten(trees)))
+            results = self._run(*tree.flatten(trees))
+            if self._volatile:
+                results = [leaf.clone() for leaf in results]
+            return tree.unflatten(self._shape, results)
 
 
-def recorded(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> Recorded:
+def recorded(learner: Learner, params: Params, episodes: Episode, plan: Plan, compiled: bool = True) -> Recorded:
     """`task_gradient.sums` of this learner for these shapes and this plan, recorded at the first call.
+
+    Args:
+        learner: The algorithm.
+        params: Meta-parameters.
+        episodes: Stacked tasks of one chunk.
+        plan: A traced one.
+        compiled: Whether to compile where the plan does; otherwise the operators are called as they were recorded.
 
     Raises:
         InputError: What the learner does depends on values, so that it cannot be recorded.
     """
     # By value of the learner: two equal ones compute the same, and fields are all that a learner has.
-    key = (learner, shapes((params, episodes)), plan)
+    compiled = compiled and plan.compiled
+    key = (learner, shapes((params, episodes)), plan, compiled)
+    example = ({k: v.detach() for k, v in params.items()}, episodes)
+
+    def make() -> Recorded:
+        return Recorded(lambda p, e: task_gradient.sums(learner, p, e, plan), example, compiled, plan.threads)
+
+    return _kept(key, make)
+
+
+def recorded_query(
+    learner: Learner, params: Params, episodes: Episode, plan: Plan, compiled: bool = True
+) -> tuple[halves.QueryPass, int]:
+    """`halves.query_pass` of this learner for the shapes of one task, recorded at the first call.
+
+    Args:
+        learner: The algorithm.
+        params: Meta-parameters.
+        episodes: Stacked tasks, the first of which is adapted to for its shapes.
+        plan: Its precision, and how many Python threads will call what is recorded.
+        compiled: Whether it is compiled; otherwise the operators are called as they were recorded.
+
+    Returns:
+        What is recorded, and how many operators it has.
+
+    Raises:
+        InputError: The learner has no query half by itself, or it depends on values.
+    """
+    if not halves.splits(learner):
+        raise InputError(
+            f"the loss of {type(learner).__name__} is not that of a query after adaptation, so there is no query half "
+            "to compile: use the plan compile, threads or auto"
+        )
+    one = tree.slice(episodes, slice(0, 1))
+    key = (learner, shapes((params, one)), plan.precision, plan.threads, compiled, "query")
+
+    def make() -> tuple[Recorded, halves.Through]:
+        with task_gradient.settings(learner, one, plan):
+            leaves = {k: v.detach().requires_grad_() for k, v in params.items()}
+            adapted, through = halves.adapted_together(learner, leaves, one.support)
+            example = _in_order({k: v.detach() for k, v in params.items()}, *halves.one_of(adapted, one.query, 0))
+            query = Recorded(lambda *given: halves.query_pass(learner, *given, through), example, compiled, plan.threads)
+        return query, through
+
+    query, expected = _kept(key, make)
+
+    def run(params: Params, adapted: Any, task: Batch, through: halves.Through) -> halves.Given:
+        if through != expected:  # what a vmap leaves out of the graph, and one task alone does not
+            return halves.query_pass(learner, params, adapted, task, through)
+        return query(*_in_order(params, adapted, task))
+
+    return run, query.operators
+
+
+def _in_order(params: Params, adapted: Any, query: Batch) -> tuple[Params, Any, Batch]:
+    """With the strides that a compiled graph was made for: `halves.one_of` gives pictures theirs."""
+
+    def dense(leaf: Tensor) -> Tensor:
+        return leaf if leaf.ndim == 4 and leaf.is_floating_point() else leaf.contiguous()
+
+    return tree.map(Tensor.contiguous, params), tree.map(dense, adapted), tree.map(dense, query)
+
+
+def _kept(key: Any, make: Callable[[], Any]) -> Any:
     if key not in _RECORDED:
-        example = ({k: v.detach() for k, v in params.items()}, episodes)
-        _RECORDED[key] = Recorded(lambda p, e: task_gradient.sums(learner, p, e, plan), example, plan)
+        _RECORDED[key] = make()
         if len(_RECORDED) > _KEPT:
             _RECORDED.popitem(last=False)
     _RECORDED.move_to_end(key)
@@ -86,7 +162,10 @@ def _compiled(graph: torch.fx.GraphModule, leaves: list[Tensor], threads: int) -
         try:
             if threads > 1:
                 torch.set_num_threads(1)
-            with torch.no_grad():
+            # What torch keeps on disk was made for the vectors of one processor, and it does not look at that: on
+            # another one, or under ATEN_CPU_CAPABILITY, it would give nonsense.
+            vectors = torch.backends.cpu.get_cpu_capability()
+            with torch.no_grad(), torch.compiler.config.patch(cache_key_tag=f"innerloop {vectors}"):
                 from torch import _inductor  # takes seconds, which no other command should wait for
 
                 # Not `torch.compile`: its guards cost as much as a small step, and are not made for threads.

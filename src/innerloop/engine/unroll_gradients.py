@@ -15,7 +15,7 @@ from innerloop.core import random, tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner, Unrolled
 from innerloop.core.types import Episode, Metrics, Params
-from innerloop.engine import task_gradient
+from innerloop.engine.gradients import vmapped
 from innerloop.engine.plan import Plan
 from innerloop.engine.trace import Recorded
 
@@ -69,10 +69,12 @@ class _Pieces:
     def _run(self, learner: Any, *trees: Any) -> Any:
         """`_step` on these trees, from the recording if there is one."""
         if not self.plan.traced:
-            return task_gradient.vmapped(lambda: self._step(learner, *trees))
+            return vmapped(lambda: self._step(learner, *trees))
         # An annealed learner is another one from some step on, and what was recorded holds for the one before.
         if self._recorded is None or self._recorded[0] != learner:
-            self._recorded = learner, Recorded(lambda *values: self._step(learner, *values), trees, self.plan)
+            self._recorded = learner, Recorded(
+                lambda *values: self._step(learner, *values), trees, self.plan.compiled, self.plan.threads
+            )
         return self._recorded[1](*trees)
 
     _step: Callable[..., Any]
