@@ -82,8 +82,8 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                # Compilation is told in seconds, so it starts without what an earlier run compiled.
-                env=contender.environment(rank, port) | {"TORCHINDUCTOR_CACHE_DIR": cache},
+                # The choice of a plan and compilation are told in seconds: without what an earlier run left.
+                env=contender.environment(rank, port) | {"TORCHINDUCTOR_CACHE_DIR": cache, "INNERLOOP_CACHE": cache},
                 text=True,
                 cwd=Path(__file__).parents[1],
                 bufsize=1,

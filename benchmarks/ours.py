@@ -10,7 +10,7 @@ from innerloop.core import tree
 from innerloop.core.learner import Learner
 from innerloop.core.types import Episode, Params
 from innerloop.engine import meta_gradient
-from innerloop.engine.choose import choose
+from innerloop.engine.choose import Length, choose
 from innerloop.engine.plan import Plan
 from innerloop.engine.updates import Descent
 from innerloop.learners.gradient.maml import MAML
@@ -29,6 +29,7 @@ def maml(
     first_order: bool = False,
     transductive: bool = True,
     plan: dict[str, Any] | None = None,
+    long: bool = False,
 ) -> Work:
     """Peers use the query's own batch statistics, so `transductive` is the same arithmetic."""
     found = PROBLEMS[problem]
@@ -40,20 +41,20 @@ def maml(
         objective=found.objective,
         transductive=transductive,
     )
-    return _work(learner, found.episodes(tasks), plan, LONG if problem == "sinusoid" else 0)
+    return _work(learner, found.episodes(tasks), plan, long)
 
 
-def reptile(problem: str, tasks: int, steps: int, plan: dict[str, Any] | None = None) -> Work:
+def reptile(problem: str, tasks: int, steps: int, plan: dict[str, Any] | None = None, long: bool = False) -> Work:
     found = PROBLEMS[problem]
     learner = Reptile(
         model=found.model, inner_lr=found.inner_lr, inner_steps=steps, inner_optimizer="sgd", transductive=True
     )
-    return _work(learner, found.episodes(tasks), plan, 0, "sgd")
+    return _work(learner, found.episodes(tasks), plan, long, "sgd")
 
 
-def protonet(problem: str, tasks: int = 1, plan: dict[str, Any] | None = None) -> Work:
+def protonet(problem: str, tasks: int = 1, plan: dict[str, Any] | None = None, long: bool = False) -> Work:
     found = PROBLEMS[problem]
-    return _work(ProtoNet(encoder=found.model, transductive=True), found.episodes(tasks), plan, 0)
+    return _work(ProtoNet(encoder=found.model, transductive=True), found.episodes(tasks), plan, long)
 
 
 class Steps:
@@ -71,17 +72,17 @@ class Steps:
 
 
 def chosen(
-    learner: Learner, params: Params, episodes: Episode, plan: dict[str, Any] | None, long: int = 0
+    learner: Learner, params: Params, episodes: Episode, plan: dict[str, Any] | None, long: bool = False
 ) -> tuple[Plan, str]:
-    """The plan asked for, or the engine's own choice, and what to say of it."""
+    """The plan asked for, or the engine's own choice, for a run that is worth compiling for or not."""
     if plan is not None:
         return Plan(**plan), ""
-    choice = choose(learner, params, episodes, long)
+    choice = choose(learner, params, episodes, Length(steps=LONG if long else 0))
     return choice.plan, str(choice.plan)
 
 
 def _work(
-    learner: Learner, episodes: Episode, plan: dict[str, Any] | None, long: int, optimizer: Optimizer = "adam"
+    learner: Learner, episodes: Episode, plan: dict[str, Any] | None, long: bool, optimizer: Optimizer = "adam"
 ) -> Work:
     pinned, said = chosen(learner, learner.init(0), episodes, plan, long)
 

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,15 @@ from innerloop.core.context import Context
 torch.set_num_threads(int(os.environ.get("INNERLOOP_TEST_THREADS", "1")))
 settings.register_profile("innerloop", deadline=None, print_blob=True)
 settings.load_profile("innerloop")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plans_of_these_tests(tmp_path_factory) -> Iterator[None]:
+    """What `plan="auto"` chose in other runs is not remembered here."""
+    folder = tmp_path_factory.mktemp("plans")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("innerloop.engine.remembered.cache_folder", lambda context: folder)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "threads, channels last": {"name": "threads", "layout": "channels_last"},
     "threads, mixed": {"name": "threads", "layout": "mixed"},
     "threads, mixed, 4 at once": {"name": "threads", "layout": "mixed", "chunk": 4},
+    "compile-query, 8 at once": {"name": "compile-query", "chunk": 8},
     "vmap, 8 at once": {"name": "vmap", "chunk": 8},
 }
 FEW = {k: v for k, v in PLANS.items() if k not in ("threads", "vmap, 8 at once")}
@@ -25,7 +26,7 @@ def _claims(contenders: tuple[Contender, ...], least: float, aim: float) -> tupl
     return (
         Claim(
             said="learn2learn, better of 1 and 2 threads, default allocator",
-            ours=sides.name("auto", "raised"),
+            ours=sides.name(sides.LONG, "raised"),
             others=sides.names(contenders, "learn2learn", "default"),
             alternatives=sides.plans(contenders),
             least=least,
@@ -38,7 +39,7 @@ def _same(contenders: tuple[Contender, ...], least: float, aim: float) -> tuple[
     return tuple(
         Claim(
             said=f"the same, {said} on both sides",
-            ours=sides.name("auto", a),
+            ours=sides.name(sides.LONG, a),
             others=sides.names(contenders, "learn2learn", a),
             alternatives=sides.plans(contenders, a),
             least=least,
@@ -104,7 +105,7 @@ def _informal(contenders: tuple[Contender, ...]) -> tuple[Claim, ...]:
     return (
         Claim(
             said="the same, raised thresholds on both sides",
-            ours=sides.name("auto", "raised"),
+            ours=sides.name(sides.LONG, "raised"),
             others=sides.names(contenders, "learn2learn", "raised"),
             alternatives=sides.plans(contenders, "raised"),
         ),

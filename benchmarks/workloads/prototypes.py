@@ -45,7 +45,7 @@ WORKLOADS = (
             *(
                 Claim(
                     said=f"easyfsl, better of 1 and 2 threads, {_SAID[a]} on both sides",
-                    ours=sides.name("auto", a),
+                    ours=sides.name(sides.LONG, a),
                     others=sides.names(_CONTENDERS, "easyfsl", a),
                     alternatives=(sides.name("loop, channels last", a),),
                     least=1.3,

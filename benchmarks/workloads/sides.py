@@ -6,6 +6,8 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.contest import Allocator, Contender
 
+LONG = "auto, long run"
+"""The engine's own choice for a run that is long enough to compile for."""
 SAID: dict[Allocator, str] = {"default": "", "raised": ", raised thresholds", "jemalloc": ", jemalloc"}
 
 
@@ -20,8 +22,12 @@ def name(side: str, allocator: Allocator = "default") -> str:
 
 
 def auto(make: str, options: dict[str, Any], where: Iterable[Allocator]) -> tuple[Contender, ...]:
-    """The engine's own choice, under each allocator."""
-    return tuple(Contender(name=name("auto", a), make=make, options=options, allocator=a, plan="auto") for a in where)
+    """The engine's own choice, for a run of unknown length and for a long one, under each allocator."""
+    return tuple(
+        Contender(name=name(said, a), make=make, options=options | more, allocator=a, plan=said)
+        for said, more in (("auto", {}), (LONG, {"long": True}))
+        for a in where
+    )
 
 
 def pinned(
@@ -55,4 +61,4 @@ def names(contenders: Iterable[Contender], start: str, allocator: Allocator | No
 
 def plans(contenders: Iterable[Contender], allocator: Allocator | None = None) -> tuple[str, ...]:
     """Names of our pinned plans."""
-    return tuple(c.name for c in contenders if c.plan not in ("", "auto") and allocator in (None, c.allocator))
+    return tuple(c.name for c in contenders if c.plan not in ("", "auto", LONG) and allocator in (None, c.allocator))

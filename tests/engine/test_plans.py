@@ -8,8 +8,9 @@ from innerloop.core import tree
 from innerloop.core.objectives import regression
 from innerloop.core.recompute import recomputing
 from innerloop.core.types import Batch, Episode, Params
-from innerloop.engine import Interrupted, TrainConfig, choose, load, meta_gradient, meta_train
+from innerloop.engine import Interrupted, TrainConfig, choose, load, meta_gradient, meta_train, remembered, trial
 from innerloop.engine.checkpoint import read_state, steps_done
+from innerloop.engine.footprint import saved_bytes
 from innerloop.engine.plan import Name, Plan
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.reptile import Reptile
@@ -35,8 +36,9 @@ def pictures(tasks: int, dtype: torch.dtype = torch.float64) -> Episode:
 
 
 @pytest.fixture(autouse=True)
-def nothing_chosen_yet(monkeypatch):
+def nothing_chosen_yet(monkeypatch, tmp_path):
     monkeypatch.setattr(choose, "_CHOSEN", {})
+    monkeypatch.setattr(remembered, "cache_folder", lambda context: tmp_path / "cache")
 
 
 @pytest.mark.parametrize("transductive", [False, True])
@@ -115,7 +117,7 @@ def test_recomputed_inner_steps_keep_the_carried_state_and_the_graphs_of_the_las
 
     def kept(steps: int, beside: int | None) -> int:
         with recomputing(beside is not None, beside or 0):
-            return choose._saved_bytes(MAML(model=SMALL, inner_steps=steps), params, pictures(1, torch.float32))
+            return saved_bytes(MAML(model=SMALL, inner_steps=steps), params, pictures(1, torch.float32))
 
     carried = sum(v.nbytes for v in params.values())
     # However many steps there are: the last one's graph, or as many as have no more examples than the query.
@@ -149,7 +151,7 @@ def test_a_training_of_milliseconds_times_no_plans(tmp_path, capsys, monkeypatch
     state = read_state(tmp_path)
     assert state is not None and state["plan"]["name"] == "loop"
     monkeypatch.setattr(choose, "_BRIEF", 0.0)
-    meta_train(REGRESSION, Sinusoid(), TrainConfig(steps=4), out=tmp_path)
+    meta_train(REGRESSION, Sinusoid(), TrainConfig(steps=8), out=tmp_path)
     assert "plans timed on" in capsys.readouterr().err, "for more steps it is chosen anew"
     assert choose.choose(REGRESSION, REGRESSION.init(0), Sinusoid().episodes(0, 4)).only_now is False
 
@@ -157,7 +159,7 @@ def test_a_training_of_milliseconds_times_no_plans(tmp_path, capsys, monkeypatch
 def test_ctrl_c_while_plans_are_timed_leaves_a_run(tmp_path, monkeypatch):
     monkeypatch.setattr(choose, "_BRIEF", 0.0)
     run, config = tmp_path / "run", TrainConfig(steps=3, meta_batch_size=3)
-    asked, timed = choose._Trial._run, []
+    asked, timed = trial.Trial._run, []
 
     def interrupted(self, plan):
         timed.append(plan)
@@ -165,7 +167,7 @@ def test_ctrl_c_while_plans_are_timed_leaves_a_run(tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return asked(self, plan)
 
-    monkeypatch.setattr(choose._Trial, "_run", interrupted)
+    monkeypatch.setattr(trial.Trial, "_run", interrupted)
     with pytest.raises(Interrupted, match="saved at step 0"):
         meta_train(REGRESSION, Sinusoid(), config, out=run)
     assert len(timed) < 6, "no further plan is timed"
@@ -176,13 +178,13 @@ def test_ctrl_c_while_plans_are_timed_leaves_a_run(tmp_path, monkeypatch):
 
 
 def test_auto_refuses_a_plan_with_another_gradient(monkeypatch):
-    right = choose.execute
+    right = trial.execute
 
     def wrong(learner, params, episodes, plan):
         gradient, metrics = right(learner, params, episodes, plan)
         return (tree.map(lambda g: 2 * g, gradient) if plan.name == "vmap" else gradient), metrics
 
-    monkeypatch.setattr(choose, "execute", wrong)
+    monkeypatch.setattr(trial, "execute", wrong)
     params, episodes = REGRESSION.init(0), Sinusoid().episodes(0, 8)
     found = choose.choose(REGRESSION, params, episodes)
     assert found.plan.name != "vmap"
@@ -197,17 +199,10 @@ def test_auto_recomputes_where_one_task_does_not_fit(monkeypatch):
 
 def test_auto_batches_no_more_tasks_than_fit(monkeypatch):
     params, episodes = REGRESSION.init(0), Sinusoid().episodes(0, 8)
-    each = choose._saved_bytes(REGRESSION, params, episodes)
+    each = saved_bytes(REGRESSION, params, episodes)
     monkeypatch.setattr(choose, "free_memory", lambda device: 2 * 3 * each)
     tried = []
-
-    def timed(trial, plan):
-        tried.append(plan)
-        trial.seconds[plan] = 1.0
-
-    monkeypatch.setattr(
-        choose._Trial, "time", lambda self, plan: tried.append(plan) or self.seconds.update({plan: 1.0})
-    )
+    monkeypatch.setattr(trial.Trial, "_once", lambda self, plan: tried.append(plan) or 0.01)
     choose.choose(REGRESSION, params, episodes)
     assert max(plan.chunk for plan in tried) == 3
     assert max(plan.threads for plan in tried) <= 3
@@ -268,4 +263,4 @@ def test_memory_is_counted_as_the_graph_of_one_task_holds_it():
     episodes = tree.map(lambda v: v.flatten(2) if v.ndim == 5 else v, episodes)
     params = learner.init(0)
     hidden, given = 15 * 1000 * 4, sum(v.nbytes for v in params.values()) + 15 * 256 * 4
-    assert given + hidden <= choose._saved_bytes(learner, params, episodes) < given + 2.5 * hidden
+    assert given + hidden <= saved_bytes(learner, params, episodes) < given + 2.5 * hidden

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from innerloop.core import files
 from innerloop.core.errors import InputError
 
 
@@ -17,7 +18,8 @@ class Context:
     data_root: str | Path | None = None
     """Folder of data sets; None: the environment's INNERLOOP_DATA, else where downloads are kept."""
     cache: str | Path | None = None
-    """Folder for arrays that cost time to make; None: the environment's INNERLOOP_CACHE, else the user's."""
+    """Folder for what costs time to make, such as arrays and chosen plans; None: the environment's INNERLOOP_CACHE,
+    else the user's."""
     allow: tuple[str, ...] = ()
     """Packages besides innerloop that a run, file or source may name; importing them runs their code."""
 
@@ -32,6 +34,24 @@ class Context:
 
 Root = Context | Path | str | None
 """What a data set takes: a context, or only the folder where data sets lie."""
+
+
+def cache_folder(root: Root = None) -> Path:
+    """Where what costs time to make is kept: as the context says, else `INNERLOOP_CACHE`, else the user's folder."""
+    context = Context.of(root)
+    named = context.cache if context.cache is not None else os.environ.get("INNERLOOP_CACHE")
+    return files.expanded(named) if named else _users_folder()
+
+
+def _users_folder() -> Path:
+    """As the systems have it; under Linux, https://specifications.freedesktop.org/basedir-spec."""
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA") or str(files.expanded("~/AppData/Local"))
+        return Path(local) / "innerloop" / "innerloop" / "Cache"
+    if sys.platform == "darwin":
+        return files.expanded("~/Library/Caches/innerloop")
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(named) if os.path.isabs(named) else files.expanded("~/.cache")) / "innerloop"
 
 
 def prefixes(allow: Sequence[str] | None) -> tuple[str, ...]:

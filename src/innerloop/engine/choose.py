@@ -1,49 +1,52 @@
-"""Which way of running a learner is fastest here: timed on the first real tasks, not guessed."""
+"""Which way of running a learner is fastest here: timed on the first real tasks, not guessed, and remembered."""
 
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
-from innerloop.core.threads import cores
+from innerloop.core.threads import cores, on_one_core
 from innerloop.core.types import Episode, Params
-from innerloop.engine import exactness, trace
+from innerloop.engine import trace
 from innerloop.engine.execute import execute
-from innerloop.engine.plan import Plan, free_memory
+from innerloop.engine.footprint import saved_bytes
 from innerloop.engine.halves import splits
+from innerloop.engine.plan import Plan, free_memory
+from innerloop.engine.remembered import Place, Remembered
+from innerloop.engine.trial import Stopped, Trial, timed
+
+__all__ = ["Choice", "Length", "Stopped", "choose"]
 
 _PROBE_TASKS, _PROBE_BYTES = 16, 64 << 20
 """Plans are timed on so many tasks, or as many as keep so many bytes for the backward pass: all of small ones."""
 _CHUNK = 8
-_COLD = 2.0
-"""Seconds of a first call that may be imports: longer ones are not timed again."""
-_TOLERANCE = {torch.float32: 2e-2, torch.float64: 1e-6}
-"""Relative distance to the loop's gradient on the tasks that are timed, for what goes wrong there alone (a compiler).
-In float32 one ReLU that falls to the other side of 0 costs 1e-3; whether the plan itself is right, `exactness` says."""
+_LEAST, _SHARE, _MOST = 3.0, 0.05, 10.0
+"""Seconds that timing may take in any run; the part of a longer run; and the seconds that are always enough for what
+needs no compiler."""
+_USUAL = 200
+"""Steps of a run of which nobody says how long it will be."""
+_CALLS = 8
+"""Calls of the loop on the tasks of a trial that the time for it would be enough for, at least."""
+_TRIED = 2 << 30
+"""Bytes that the graphs of a trial may take."""
+_PICTURES = 512 << 20
+"""Bytes that the graphs of a vmap over pictures may take: larger ones were never the fastest."""
 _SMALL = 0.2
 """Seconds of a vmapped probe below which Python's part of the work is worth recording away."""
 _COMPILING = 0.05
 """Seconds to compile one operator, roughly: once for the trial, once with the meta-optimizer."""
-_GAIN = 0.3
-"""Part of the time that compiling can be expected to save."""
+_REPAYS = 0.3
+"""Part of a run that compiling the whole step of a small network may take: it is left with a half to a fifth."""
 _BRIEF = 0.3
 """Seconds that a whole training takes by the loop below which no other plan is timed: that takes longer."""
 _WARM = 0.1
 """Seconds of a first call, most of which may be what only first calls do."""
 _CHOSEN: "dict[Any, Choice]" = {}
-
-
-class Stopped(Exception):
-    """Whoever waits for a choice asked to stop; nothing was chosen."""
 
 
 class Choice(NamedTuple):
@@ -53,95 +56,196 @@ class Choice(NamedTuple):
     message: str
     only_now: bool = False
     """Whether it holds for so few steps alone."""
+    each: int = 0
+    """Bytes that the graph of one task keeps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """How long a run will be, as far as anybody knows."""
+
+    steps: int = 0
+    """Meta-steps that are left; 0: nobody knows."""
+    cpu_seconds: float | None = None
+    """Processor seconds that are left; None: as many as it takes."""
+
+    def seconds(self, step: float) -> float:
+        """How long the run takes, where a meta-step takes so many seconds; 0: nobody knows."""
+        by_time = float("inf") if self.cpu_seconds is None else self.cpu_seconds / cores()
+        return min(self.steps * step, by_time)
+
+    def said(self, step: float) -> str:
+        """The length in words, where a meta-step takes so many seconds."""
+        if self.seconds(step) < self.steps * step:
+            return f"{self.cpu_seconds:.2g} s of processor time"
+        return f"{self.steps} step{'s' * (self.steps != 1)} of {1000 * step:.2g} ms"
+
+    @property
+    def rough(self) -> tuple[int, int]:
+        """For a key: runs of about one length take one plan."""
+        return self.steps.bit_length(), 0 if self.cpu_seconds is None else round(self.cpu_seconds).bit_length()
 
 
 def choose(
     learner: Learner,
     params: Params,
     episodes: Episode,
-    steps: int = 0,
+    length: Length = Length(),
     stopped: Callable[[], bool] = lambda: False,
+    retime: bool = False,
+    cache: str | Path | None = None,
     **pins: Any,
 ) -> Choice:
-    """The fastest plan on the first tasks of `episodes`, remembered for the shapes.
+    """The fastest plan on the first tasks of `episodes`, remembered for the shapes, here and in the cache folder.
 
     Not chosen is what cannot run the learner, whose gradient is not the loop's, or that needs more memory than half of
-    what is free.
+    what is free. Choosing takes 3 seconds or a twentieth of the run, whichever is more, and what is judged in the end
+    two tasks in float64; compiling must be worth it, and where the run takes less time than the choice would, it is the
+    loop.
 
     Args:
         learner: The algorithm.
         params: Meta-parameters.
         episodes: Tasks, stacked along a leading axis.
-        steps: How many more of these meta-steps there will be; compiling must be worth it, and where all of them take
-            less time than the choice would, it is the loop. 0: nobody knows; never compile.
-        stopped: Asked before every candidate.
+        length: Of the run. Where nobody knows it, nothing is compiled.
+        stopped: Asked before every call.
+        retime: Forget what was chosen before.
+        cache: The cache folder; None: the environment's, or the user's.
         pins: Fields of `Plan` that every candidate has.
 
     Raises:
         Stopped: `stopped` said so.
     """
-    key = (learner, trace.shapes((params, episodes)), torch.get_num_threads(), steps > 0, tuple(pins.items()))
-    if key not in _CHOSEN:
-        choice = _choose(learner, params, episodes, steps, stopped, pins)
-        if choice.only_now:
-            return choice
-        _CHOSEN[key] = choice
-    return _CHOSEN[key]
+    shapes = trace.shapes((params, episodes))
+    key = (learner, shapes, torch.get_num_threads(), length.rough, tuple(pins.items()))
+    if key in _CHOSEN and not retime:
+        return _CHOSEN[key]
+    asked = {"shapes": [[str(part) for part in leaf] for leaf in shapes], "length": length.rough, "pins": pins}
+    place = Place(learner, asked, cache)
+    kept = None if retime else place.read()
+    if kept is not None and _fits(kept, episodes):
+        message = f"plan: {kept.plan} (remembered; --retime times it again)"
+        choice = Choice(kept.plan, message, kept.only_now, kept.each)
+    else:
+        choice = _choose(learner, params, episodes, length, stopped, pins)
+        place.write(Remembered(choice.plan, choice.each, choice.only_now))
+    _CHOSEN[key] = choice
+    return choice
+
+
+def _fits(kept: Remembered, episodes: Episode) -> bool:
+    """Whether there is room now for a plan that there was room for."""
+    tasks = tree.length(episodes)
+    at_once = kept.plan.together if kept.plan.chunk else tasks
+    return min(at_once, tasks) * kept.each <= free_memory(episodes.support.y.device) // 2 or kept.plan.recompute
 
 
 def _choose(
     learner: Learner,
     params: Params,
     episodes: Episode,
-    steps: int,
+    length: Length,
     stopped: Callable[[], bool],
     pins: dict[str, Any],
 ) -> Choice:
-    each = max(1, _saved_bytes(learner, params, episodes))
-    probe = tree.slice(episodes, slice(0, max(_PROBE_TASKS, _PROBE_BYTES // each)))
-    count, tasks = tree.length(probe), tree.length(episodes)
+    each, tasks = max(1, saved_bytes(learner, params, episodes)), tree.length(episodes)
     room = free_memory(episodes.support.y.device) // 2 // each
     if room < 1:
         plan = Plan("loop", recompute=True)
-        return Choice(plan, f"plan: {plan}: the graph of one task would fill half of the free memory")
+        return Choice(plan, f"plan: {plan}: the graph of one task would fill half of the free memory", each=each)
     loop = Plan("loop", precision=pins.get("precision", "float32"))
-    trial = _Trial(learner, params, probe, loop, stopped)
-    simple = _pin(loop, pins)
-    if steps and simple is not None and (each_step := trial.brief(simple) * tasks / count) * steps < _BRIEF:
-        why = f"no other was timed, for {steps} step{'s' * (steps != 1)} of {1000 * each_step:.2g} ms"
-        return Choice(_scaled(simple, count, tasks, room), f"plan: {simple} ({why})", only_now=True)
-    for plan in _pinned(_eager(learner, probe, min(count, room), max(1, min(cores(), room))), pins):
-        trial.time(plan)
+    one = _seconds_of_one(learner, params, episodes, loop)
+    run, simple = length.seconds(one * tasks), _pin(loop, pins)
+    if simple is not None and 0 < run < _BRIEF:
+        why = f"no other was timed, for {length.said(one * tasks)}"
+        return Choice(simple, f"plan: {simple} ({why})", only_now=True, each=each)
+    most = max(_LEAST, min(_SHARE * (run or _USUAL * one * tasks), _MOST))
+    threads = max(1, min(cores(), room, tasks))
+    count = max(threads, min(max(_PROBE_TASKS, _PROBE_BYTES // each), int(most / _CALLS / max(one, 1e-9))))
+    probe = tree.slice(episodes, slice(0, count))
+    count = tree.length(probe)
+    trial = Trial(learner, params, probe, loop, stopped)
+    chunk = max(1, min(count, room, _TRIED // each))
+    vmap = Plan("vmap", chunk=max(1, min(chunk, _PICTURES // each)) if _pictures(probe) else chunk)
+    trial.race(_pinned(_eager(learner, probe, vmap, chunk, threads), pins), most)
     if not trial.seconds:
         raise InputError(f"no plan runs {type(learner).__name__} with {pins}: {'; '.join(trial.dropped.values())}")
-    vmap = trial.seconds.get(_pin(Plan("vmap", chunk=min(count, room)), pins) or loop)
-    if vmap is not None and vmap < _SMALL:
-        for plan in _pinned([Plan("replay", chunk=min(count, room))], pins):
-            trial.time(plan)
+    if trial.seconds.get(_pin(vmap, pins) or loop, _SMALL) < _SMALL:
+        trial.race([*_pinned([replace(vmap, name="replay")], pins), trial.best()], most / 2)
+    run = length.seconds(trial.seconds[trial.best()] * tasks / count)
+    compiled = [plan for plan in _pinned(_compiled(trial, chunk, threads), pins) if _repays(trial, plan, run)]
+    if compiled:
+        trial.race([*compiled, trial.best()], most)
+    return Choice(_scaled(trial.best(), count, tasks, room), trial.message(count), each=each)
+
+
+def _seconds_of_one(learner: Learner, params: Params, episodes: Episode, loop: Plan) -> float:
+    """One task by the loop, on one core; again where the first call may have been mostly preparation."""
+    one = tree.slice(episodes, slice(0, 1))
+    seconds = float("inf")
+    for _ in range(2):
+        with timed(one) as clock:
+            on_one_core(lambda: execute(learner, params, one, loop))
+        seconds = min(seconds, clock[0])
+        if seconds >= _WARM:
+            break
+    return seconds
+
+
+def _pictures(episodes: Episode) -> bool:
+    return any(leaf.ndim == 5 for _, leaf in tree.items(episodes.query.x))  # [tasks, n, channels, height, width]
+
+
+def _eager(learner: Learner, probe: Episode, vmap: Plan, chunk: int, threads: int) -> Iterator[Plan]:
+    """Candidates that need no preparation, the most promising first."""
+    # Threads before loops: where other processes keep the cores busy, the loop's own threads wait for each other.
+    alone = [Plan("threads", threads=threads)] if 1 < threads <= chunk else []
+    if not _pictures(probe):
+        yield from (vmap, Plan("loop"), *alone)
+        return
+    halved, each = splits(learner), _chunk(probe, chunk, threads)
+    if halved and each > 1:
+        yield Plan("threads" if threads > 1 else "vmap", chunk=each, threads=threads, layout="mixed")
+    layouts = ("mixed", "channels_last", "contiguous") if halved else ("channels_last", "contiguous")
+    for plan in (*alone, Plan("loop")):
+        yield from (replace(plan, layout=layout) for layout in layouts)
+    yield vmap
+
+
+def _compiled(trial: Trial, chunk: int, threads: int) -> Iterator[Plan]:
+    """Candidates that are compiled, given what was fastest without."""
     eager = trial.best()
-    for plan in _pinned([replace(eager, name="compile", threads=eager.threads, recompute=False)], pins):
-        # A graph of several tasks of pictures takes minutes to compile and gains nothing over that of one.
-        plan = replace(plan, chunk=1) if plan.layout == "mixed" else plan
-        if steps and _GAIN * steps * trial.seconds[eager] * tasks / count > _COMPILING * trial.operators(plan):
-            trial.time(plan)
-    return Choice(_scaled(trial.best(), count, tasks, room), _message(trial, count))
+    if not _pictures(trial.probe):
+        yield replace(eager, name="compile", threads=eager.threads, recompute=False)
+        return
+    if splits(trial.learner):
+        yield Plan("compile-query", chunk=_chunk(trial.probe, chunk, threads), threads=threads)
+    # A graph of several tasks of pictures takes minutes to compile and gains nothing over that of one.
+    alone = [plan for plan in trial.seconds if plan.chunk == 1 and not plan.compiled]
+    layout = min(alone, key=trial.seconds.__getitem__).layout if alone else eager.layout
+    yield Plan("compile", chunk=1, threads=threads, layout=layout)
 
 
-def _eager(learner: Learner, probe: Episode, chunk: int, threads: int) -> Iterator[Plan]:
-    """Candidates that need no preparation."""
-    pictures = any(leaf.ndim == 5 for _, leaf in tree.items(probe.query.x))  # [tasks, n, channels, height, width]
-    # Threads first: where other processes keep the cores busy, the loop's own threads wait for each other.
-    for plan in ([Plan("threads", threads=threads)] if threads > 1 else []) + [Plan("loop")]:
-        yield plan
-        if pictures:
-            yield replace(plan, layout="channels_last")
-            if splits(learner):
-                yield replace(plan, layout="mixed")
-    yield Plan("vmap", chunk=chunk)
-    each = min(_CHUNK, -(-tree.length(probe) // threads), max(1, chunk // threads))
-    if pictures and splits(learner) and each > 1:
-        name = "threads" if threads > 1 else "vmap"
-        yield Plan(name, chunk=each, threads=threads, layout="mixed")
+def _chunk(probe: Episode, chunk: int, threads: int) -> int:
+    """Tasks that a thread takes at once."""
+    return min(_CHUNK, -(-tree.length(probe) // threads), max(1, chunk // threads))
+
+
+def _repays(trial: Trial, plan: Plan, run: float) -> bool:
+    """Whether a run of so many seconds is long enough to compile for."""
+    share = _SHARE if _pictures(trial.probe) else _REPAYS
+    return run > 0 and share * run > _COMPILING * _operators(trial, plan)
+
+
+def _operators(trial: Trial, plan: Plan) -> int:
+    """How large the graph of a compiled plan is."""
+    try:
+        if plan.name == "compile-query":
+            return trace.recorded_query(trial.learner, trial.params, trial.probe, plan, compiled=False)[1]
+        part = tree.slice(trial.probe, slice(0, plan.chunk or None))
+        return trace.recorded(trial.learner, trial.params, part, plan, compiled=False).operators
+    except InputError:
+        return 1 << 30
 
 
 def _pinned(plans: Any, pins: dict[str, Any]) -> Iterator[Plan]:
@@ -160,137 +264,3 @@ def _scaled(plan: Plan, count: int, tasks: int, room: int) -> Plan:
     """A plan for all tasks from one for the probe: what took the probe at once takes as much as there is room for."""
     whole = plan.chunk == count and count < tasks and plan.layout != "mixed"
     return replace(plan, chunk=min(tasks, room)) if whole else plan
-
-
-class _Trial:
-    """Times of plans on the same tasks, and why some have none."""
-
-    def __init__(self, learner: Learner, params: Params, probe: Episode, loop: Plan, stopped: Callable[[], bool]):
-        self.learner, self.params, self.probe, self.loop, self.stopped = learner, params, probe, loop, stopped
-        self.seconds: dict[Plan, float] = {}
-        self.dropped: dict[Plan, str] = {}
-        self.judged: set[Plan] = set()
-        self._expected: Params | None = None
-
-    def best(self) -> Plan:
-        """The fastest plan that has the loop's gradient. Only what would be taken is judged."""
-        while True:
-            if not self.seconds:
-                raise InputError(f"no plan runs {type(self.learner).__name__}: {'; '.join(self.dropped.values())}")
-            plan = min(self.seconds, key=self.seconds.__getitem__)
-            if plan in self.judged or plan == self.loop or self._exact(plan):
-                self.judged.add(plan)
-                return plan
-            del self.seconds[plan]
-
-    def brief(self, plan: Plan) -> float:
-        """Seconds of a plan, roughly: of the second call where the first one may have been mostly preparation."""
-        seconds = self._run(plan)[0]
-        return min(seconds, self._run(plan)[0]) if seconds < _WARM else seconds
-
-    def time(self, plan: Plan) -> None:
-        """Twice where the first call was short, counting the better one."""
-        if self.stopped():
-            raise Stopped
-        try:
-            if plan.traced:
-                self._run(plan)  # recorded and compiled before the clock starts
-            seconds, gradient = self._run(plan)
-        except Exception as error:
-            # The loop is the judge: an error of the learner itself is raised there. Everything else that may go wrong
-            # (no compiler, no memory, an operator that cannot be traced) is a reason not to choose this plan.
-            if plan == self.loop:
-                raise
-            self.dropped[plan] = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            return
-        apart = self._apart(gradient)
-        if apart > _TOLERANCE.get(next(iter(gradient.values())).dtype if gradient else torch.float32, 2e-2):
-            self.dropped[plan] = f"its gradient is {apart:.1e} from the loop's"
-            return
-        if seconds < _COLD:
-            seconds = min(seconds, self._run(plan)[0])
-        self.seconds[plan] = seconds
-
-    def operators(self, plan: Plan) -> int:
-        """How large the graph of a compiled plan is."""
-        part = tree.slice(self.probe, slice(0, plan.chunk or None))
-        try:
-            return trace.recorded(self.learner, self.params, part, plan, compiled=False).operators
-        except InputError:
-            return 1 << 30
-
-    def _run(self, plan: Plan) -> tuple[float, Params]:
-        _synchronize(self.probe)
-        start = time.perf_counter()
-        gradient = execute(self.learner, self.params, self.probe, plan)[0]
-        _synchronize(self.probe)
-        return time.perf_counter() - start, gradient
-
-    def _exact(self, plan: Plan) -> bool:
-        """Whether the plan passes the check that pinned and audited plans pass; `dropped` says why not."""
-        try:
-            apart, most = exactness.gap(self.learner, self.params, self.probe, plan)
-        except Exception as error:
-            self.dropped[plan] = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            return False
-        if not apart <= most:
-            self.dropped[plan] = f"its gradient is {apart:.1e} from the loop's in float64"
-        return apart <= most
-
-    def _apart(self, gradient: Params) -> float:
-        if self._expected is None:
-            self._expected = execute(self.learner, self.params, self.probe, self.loop)[0]
-        size = sum(float(v.square().sum()) for v in self._expected.values()) ** 0.5
-        gap = sum(float((gradient[k] - v).square().sum()) for k, v in self._expected.items()) ** 0.5
-        return gap / size if size > 0 else gap
-
-
-def _message(trial: _Trial, count: int) -> str:
-    best, loop = trial.best(), trial.loop
-    faster = f", {trial.seconds[loop] / trial.seconds[best]:.1f}x the loop" if loop in trial.seconds else ""
-    tried = f"{len(trial.seconds)} plans timed on {count} tasks"
-    dropped = "".join(f"; not {plan}: {why}" for plan, why in trial.dropped.items())
-    return f"plan: {best}{faster} ({tried}{dropped})"
-
-
-class _Allocations(TorchDispatchMode):
-    """Notes the memory of everything that is computed. It sees below `torch.func`, where saved-tensor hooks raise."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Nothing is compiled here, and to be skipped by the compiler would import it: a second."""
-        return False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sizes: dict[int, tuple[StorageWeakRef, int]] = {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        outputs = func(*args, **(kwargs or {}))
-        for value in tree_leaves(outputs):
-            if isinstance(value, Tensor):
-                memory = value.untyped_storage()
-                alive = StorageWeakRef(memory)
-                self.sizes[alive.cdata] = alive, memory.nbytes()
-        return outputs
-
-    def alive(self, inputs: list[Tensor]) -> int:
-        """Bytes that something still holds, those of `inputs` apart, which views of them share."""
-        others = {StorageWeakRef(value.untyped_storage()).cdata for value in inputs}
-        return sum(size for k, (held, size) in self.sizes.items() if k not in others and not held.expired())
-
-
-def _saved_bytes(learner: Learner, params: Params, episodes: Episode) -> int:
-    """What the graph of one task keeps for the backward pass, the parameters and the task themselves among it."""
-    leaves, task = {k: v.detach().requires_grad_() for k, v in params.items()}, tree.slice(episodes, 0)
-    with torch.enable_grad(), _Allocations() as allocations:
-        loss = learner.loss(leaves, task)
-    inputs = [*leaves.values(), *tree.flatten(task)]
-    saved = allocations.alive(inputs)
-    del loss  # alive until here, and its graph with it
-    return saved + sum(value.nbytes for value in inputs)
-
-
-def _synchronize(probe: Episode) -> None:
-    if probe.support.y.device.type == "cuda":
-        torch.cuda.synchronize()

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from innerloop.core.errors import InputError
 from innerloop.core.ranges import Checked, Count, Natural, Positive
 
 
@@ -38,8 +39,10 @@ class TrainConfig(Checked):
     """Stop after this many validations without a new best; 0: never."""
     checkpoint_every: Count = 100
     """Steps between checkpoints."""
-    plan: Literal["auto", "loop", "threads", "vmap", "replay", "compile"] = "auto"
-    """How tasks are run: `auto` times them and says what it chose; see `docs/scale.md`."""
+    plan: Literal["auto", "loop", "threads", "vmap", "replay", "compile", "compile-query"] = "auto"
+    """How tasks are run: `auto` times them, says what it chose and remembers it; see `docs/scale.md`."""
+    retime: bool = False
+    """Have `auto` time the plans again, whatever it remembers of this learner, shapes and machine."""
     unchecked: bool = False
     """Take a plan that is not `auto` without comparing its meta-gradient with the loop's at the start."""
     chunk: Count | None = None
@@ -59,6 +62,11 @@ class TrainConfig(Checked):
     """Inner steps of a piece, for the last two."""
     pes_sigma: Positive = 0.01
     """Deviation of the noise of pes."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.retime and self.plan != "auto":
+            raise InputError(f"retime has plan='auto' time the plans again, and plan='{self.plan}' is asked for")
 
     @property
     def pins(self) -> dict[str, Any]:

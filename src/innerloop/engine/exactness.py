@@ -17,6 +17,7 @@ from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.linalg import dot
+from innerloop.core.threads import on_one_core
 from innerloop.core.types import Episode, Params
 from innerloop.engine import trace
 from innerloop.engine.execute import execute
@@ -30,29 +31,48 @@ _TASKS, _KEPT = 2, 256
 _VERIFIED: "OrderedDict[Any, None]" = OrderedDict()
 
 
-def gap(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> tuple[float, float]:
-    """The distance of a plan's meta-gradient to the loop's on the first two tasks, and what it may be.
+class Judge:
+    """The loop's meta-gradient of the first two tasks, in float64, for any number of plans to be compared with.
 
-    What is compiled is judged by the operators that are recorded for it.
-
-    Raises:
-        InputError: The plan cannot run this learner.
+    Args:
+        learner: The algorithm.
+        params: Meta-parameters.
+        episodes: Tasks, stacked along a leading axis.
     """
-    two = tree.slice(episodes, slice(0, _TASKS))
-    exact = True
-    try:
-        expected = execute(learner, double(params), double(two), Plan("loop"))[0]
-    except (RuntimeError, TypeError):  # an operation with a dtype of its own, or a device without float64
-        exact = False
-        expected = execute(learner, params, two, Plan("loop"))[0]
-    how = replace(plan, chunk=min(plan.chunk, tree.length(two))) if plan.chunk > 1 else plan
-    how = replace(how, precision="float32")  # rounding on purpose is no mistake
-    given = (double(params), double(two)) if exact else (params, two)
-    result = execute(learner, *given, how, compiled=False)[0]
-    apart = distance(result, expected)
-    if exact and apart > TOLERANCE and _rounds(learner, params, two):
-        exact = False
-    return apart, TOLERANCE if exact else _OWN_TOLERANCE
+
+    def __init__(self, learner: Learner, params: Params, episodes: Episode):
+        self._learner = learner
+        self._own = params, tree.slice(episodes, slice(0, _TASKS))
+        self._given = double(params), double(self._own[1])
+        self._exact = True
+        try:
+            self._expected = self._looped()
+        except (RuntimeError, TypeError):  # an operation with a dtype of its own, or a device without float64
+            self._exact, self._given = False, self._own
+            self._expected = self._looped()
+
+    def _looped(self) -> Params:
+        # On one core: where others are busy, threads of one operator wait for each other, ten times as long.
+        return on_one_core(lambda: execute(self._learner, *self._given, Plan("loop"))[0])
+
+    def gap(self, plan: Plan) -> tuple[float, float]:
+        """The distance of a plan's meta-gradient to the loop's, and what it may be.
+
+        What is compiled is judged by the operators that are recorded for it.
+
+        Raises:
+            InputError: The plan cannot run this learner.
+        """
+        how = replace(plan, chunk=min(plan.chunk, tree.length(self._own[1]))) if plan.chunk > 1 else plan
+        how = replace(how, precision="float32")  # rounding on purpose is no mistake
+        apart = distance(execute(self._learner, *self._given, how, compiled=False)[0], self._expected)
+        rounds = self._exact and apart > TOLERANCE and _rounds(self._learner, *self._own)
+        return apart, TOLERANCE if self._exact and not rounds else _OWN_TOLERANCE
+
+
+def gap(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> tuple[float, float]:
+    """`Judge.gap` of one plan."""
+    return Judge(learner, params, episodes).gap(plan)
 
 
 def verify(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> None:

@@ -35,7 +35,7 @@ def open_run(
     kept = checkpoint.read_config(run)
     before = kept.get("train") or {}
     ignored = set() if config.schedule in ("cosine", "linear") else {"steps", "cpu_minutes"}
-    ignored |= {"checkpoint_every", "unchecked", *PLAN} - {"precision"}  # rounding apart, no difference
+    ignored |= {"checkpoint_every", "unchecked", "retime", *PLAN} - {"precision"}  # rounding apart, no difference
     pairs = {"learner": (kept["learner"], encode(learner)), "record": (kept.get("record"), record)}
     pairs["update"] = (kept.get("update", _DEFAULT), _DEFAULT if update is None else update)
     # What an earlier release had no word for was as the default is.

@@ -23,7 +23,7 @@ class Plan(Checked):
     """loop: one task after another. threads: chunks of tasks over Python threads, one intra-op thread each. vmap:
     chunks of tasks at once. replay: a vmapped chunk, traced once, its operators called without Python's overhead.
     compile: the same trace, compiled. These two hold the meta-optimizer as well where one chunk holds all tasks.
-    compile-query: as threads with the layout mixed, and the query's part, which is the same for every task, compiled."""
+    compile-query: threads with the layout mixed, where what is done with a query is compiled once for all tasks."""
     chunk: Natural = 0
     """Tasks at once under vmap; memory grows with it. 1: no vmap. 0: 1 for loop, threads and compile-query, else as
     many as there are."""

@@ -15,7 +15,12 @@ from innerloop.engine.plan import Plan
 
 
 def meta_gradient(
-    learner: Learner, params: Params, episodes: Episode, plan: str | Plan = "auto", unchecked: bool = False
+    learner: Learner,
+    params: Params,
+    episodes: Episode,
+    plan: str | Plan = "auto",
+    unchecked: bool = False,
+    retime: bool = False,
 ) -> tuple[Params, Metrics]:
     """Mean over tasks of the gradient of `learner.loss`, and of its metrics.
 
@@ -25,9 +30,11 @@ def meta_gradient(
         learner: The algorithm.
         params: Meta-parameters.
         episodes: Tasks, stacked along a leading axis.
-        plan: `loop`, `threads`, `vmap`, `replay`, `compile` (see `engine.plan.Plan`), or `auto`: the fastest of them
-            here, timed once for each learner and shape. A `Plan` pins chunk, threads and memory layout as well.
+        plan: `loop`, `threads`, `vmap`, `replay`, `compile`, `compile-query` (see `engine.plan.Plan`), or `auto`: the
+            fastest of them here that needs no compiler, timed once for each learner and shape and remembered in the
+            cache folder. A `Plan` pins chunk, threads and memory layout as well.
         unchecked: Take a pinned plan without comparing it with the loop, once for each learner and shape.
+        retime: Have `auto` time the plans again, in this call.
 
     Returns:
         The meta-gradient, and `loss` beside the learner's own metrics.
@@ -38,7 +45,7 @@ def meta_gradient(
     if torch.is_inference_mode_enabled():
         raise InputError("gradients are needed, and torch.inference_mode() has none: call meta_gradient outside of it")
     if plan == "auto":
-        plan = choose(learner, params, episodes).plan
+        plan = choose(learner, params, episodes, retime=retime).plan
     else:
         plan = plan if isinstance(plan, Plan) else Plan(plan)
         if not unchecked:

@@ -12,8 +12,8 @@ from innerloop.core.learner import Learner
 from innerloop.core.recompute import recomputing
 from innerloop.core.types import Episode, Metrics, Params
 from innerloop.engine import halves
-from innerloop.engine.plan import Plan
 from innerloop.engine.gradients import channels_last, detached, gradients_of, vmapped
+from innerloop.engine.plan import Plan
 
 Sums = tuple[Params, Metrics]
 """Sums over tasks of the gradient of `learner.loss`, and of `loss` and the learner's metrics."""

@@ -118,7 +118,9 @@ def recorded_query(
             leaves = {k: v.detach().requires_grad_() for k, v in params.items()}
             adapted, through = halves.adapted_together(learner, leaves, one.support)
             example = _in_order({k: v.detach() for k, v in params.items()}, *halves.one_of(adapted, one.query, 0))
-            query = Recorded(lambda *given: halves.query_pass(learner, *given, through), example, compiled, plan.threads)
+            query = Recorded(
+                lambda *given: halves.query_pass(learner, *given, through), example, compiled, plan.threads
+            )
         return query, through
 
     query, expected = _kept(key, make)

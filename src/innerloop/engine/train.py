@@ -15,7 +15,7 @@ from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Episode, Metrics, Params, Sampler
 from innerloop.engine import checkpoint, distributed, plan
-from innerloop.engine.choose import Stopped, choose
+from innerloop.engine.choose import Length, Stopped, choose
 from innerloop.engine.config import TrainConfig
 from innerloop.engine.episode_buffer import Feed
 from innerloop.engine.exactness import verify
@@ -52,6 +52,7 @@ def meta_train(
     start: Params | None = None,
     watchers: Sequence[Watcher] = (),
     update: Update | None = None,
+    cache: str | Path | None = None,
 ) -> Params:
     """Meta-train, or go on with the run in `out`: a resumed run equals an unbroken one bit for bit.
 
@@ -69,6 +70,7 @@ def meta_train(
         watchers: Who hears of every step, validation and checkpoint, and may end training early; see `Watcher`.
         update: What a meta-step does to the parameters; None: the gradient, clipped, then Adam or SGD. One of yours
             (see `engine.updates.Update`) gets the whole meta-batch, and so trains in one process.
+        cache: Folder where chosen plans are remembered; None: the environment's INNERLOOP_CACHE, else the user's.
 
     Returns:
         The best parameters by validation, or the last.
@@ -91,7 +93,7 @@ def meta_train(
     record = plain_record(record or {})
     with distributed.join() as world:
         run = None if out is None else Path(out)
-        return _train(learner, sampler, config, run, validation, record, world, start or {}, watchers, update)
+        return _train(learner, sampler, config, run, validation, record, world, start or {}, watchers, update, cache)
 
 
 def _train(
@@ -105,12 +107,13 @@ def _train(
     start: Params,
     watchers: Sequence[Watcher],
     update: Update | None,
+    cache: str | Path | None,
 ) -> Params:
     if world.size > 1 and config.cpu_minutes is not None:
         raise InputError("cpu_minutes is the budget of one process: leave it out under torchrun, or start without it")
     if world.size > 1 and config.estimator != "exact":
         raise InputError(f"estimator='{config.estimator}' holds its problems in one process: start without torchrun")
-    training = _Training(learner, sampler, config, run, world, start)
+    training = _Training(learner, sampler, config, run, world, start, cache)
     feed, alone = Feed(sampler, config.meta_batch_size, learner), world.size == 1
     identity = None if update is None else training.use(update, feed)
     if run is not None:
@@ -163,8 +166,10 @@ class _Training:
         run: Path | None,
         world: distributed.World,
         start: Params,
+        cache: str | Path | None,
     ):
         self.learner, self.sampler, self.config, self.run, self.world = learner, sampler, config, run, world
+        self.cache = cache
         self.now = learner  # as it is at this step
         initial = learner.init(config.seed)
         fits.check_start(start, initial)
@@ -278,12 +283,15 @@ class _Training:
     def _pick(self, episodes: Episode) -> plan.Plan:
         if self.config.estimator != "exact":
             return plan.Plan("replay" if self.config.steps - self.step > _WORTH_RECORDING else "vmap")
-        # Within a budget of time nobody knows how many steps there will be: not worth compiling for.
-        steps = 0 if self.config.cpu_minutes is not None else self.config.steps - self.step
+        minutes = self.config.cpu_minutes
+        left = None if minutes is None else max(0.0, 60 * minutes - self.spent)
+        length = Length(steps=self.config.steps - self.step, cpu_seconds=left)
         # Several processes must take one decision, so that they hear of a signal after the step.
         stopped = self._stopped if self.world.size == 1 else lambda: False
         chosen = self.world.on_rank_zero(
-            lambda: choose(self.now, self.params, episodes, steps, stopped, **self.config.pins)
+            lambda: choose(
+                *(self.now, self.params, episodes, length, stopped, self.config.retime, self.cache), **self.config.pins
+            )
         )
         if self.world.rank == 0:
             print(f"innerloop: {chosen.message}", file=sys.stderr)

@@ -29,7 +29,7 @@ Mean = Callable[[Params, Metrics], tuple[Params, Metrics]]
 """From gradient and metrics of one process's tasks to those of all tasks."""
 
 OF_THE_DEFAULT = (
-    *("optimizer", "clip", "plan", "chunk", "threads", "layout", "precision", "recompute"),
+    *("optimizer", "clip", "plan", "chunk", "threads", "layout", "precision", "recompute", "retime"),
     *("estimator", "unroll_length", "pes_sigma"),
 )
 """Fields of `TrainConfig` that no other update reads."""

@@ -18,7 +18,7 @@ def build(options: Options, context: Context = Context()) -> Run:
 
     Args:
         options: From `defaults`, with what is to be different replaced.
-        context: Where data sets lie, and whose networks may be named.
+        context: Where data sets lie and chosen plans are remembered, and whose networks may be named.
 
     Raises:
         InputError: There is no such learner, data set or network, or they do not fit together.
@@ -53,6 +53,7 @@ def build(options: Options, context: Context = Context()) -> Run:
         choices=choices if choosing is not None else {},
         choose_on=choosing,
         calibrate_on=problem.calibrating(material),
+        cache=context.cache,
     )
     if options.network.start is None:
         return run

@@ -44,6 +44,8 @@ class Run:
     """Meta-validation tasks."""
     calibrate_on: Sampler | None = None
     """Meta-validation tasks that its probabilities are calibrated on once it is trained."""
+    cache: str | Path | None = None
+    """Folder where chosen plans are remembered; None: the environment's, or the user's."""
 
     def meta_train(self, out: str | Path | None = None, watchers: Sequence[Watcher] = ()) -> Params:
         """Train it, or go on with it; see `engine.meta_train`."""
@@ -56,7 +58,15 @@ class Run:
         start = None if self.start is None else self.start.params
         pending = Pending(() if self.choose_on is None else self.choices)
         params = meta_train(
-            self.learner, self.train, self.config, out, self.validation, self.record, start, (*watchers, pending)
+            self.learner,
+            self.train,
+            self.config,
+            out,
+            self.validation,
+            self.record,
+            start,
+            (*watchers, pending),
+            cache=self.cache,
         )
         # What follows writes files; the parameters are the same in every process.
         if not first:

@@ -17,7 +17,7 @@ from innerloop.runs.measure import report
 from innerloop.runs.options import Options
 
 _PREFIX = "seed-"
-_APART = {"seed", "checkpoint_every", "unchecked", *PLAN} - {"precision"}
+_APART = {"seed", "checkpoint_every", "unchecked", "retime", *PLAN} - {"precision"}
 """Settings in which trainings of one group may differ."""
 
 

@@ -10,22 +10,12 @@ import numpy as np
 
 from innerloop.core import files
 from innerloop.core.context import Context, Root
+from innerloop.core.context import cache_folder as folder
 from innerloop.core.errors import InputError
 from innerloop.tasks import npz
 from innerloop.tasks.npz import Arrays
 
 __all__ = ["Arrays", "cached", "data_folder", "folder", "write"]
-
-
-def folder(root: Root = None) -> Path:
-    """Where made arrays are kept: as the context says, else `INNERLOOP_CACHE`, else the user's cache folder."""
-    context = Context.of(root)
-    named = context.cache if context.cache is not None else os.environ.get("INNERLOOP_CACHE")
-    if named:
-        return files.expanded(named)
-    from platformdirs import user_cache_dir
-
-    return Path(user_cache_dir("innerloop"))
 
 
 def data_folder(root: Root = None) -> Path:
