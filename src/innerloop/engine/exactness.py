@@ -18,7 +18,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.linalg import dot
 from innerloop.core.threads import on_one_core
-from innerloop.core.types import Episode, Params
+from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import trace
 from innerloop.engine.execute import execute
 from innerloop.engine.plan import Plan
@@ -38,22 +38,20 @@ class Judge:
         learner: The algorithm.
         params: Meta-parameters.
         episodes: Tasks, stacked along a leading axis.
+        few: Whether one example of each class is enough, for tasks that would take long.
     """
 
-    def __init__(self, learner: Learner, params: Params, episodes: Episode):
+    def __init__(self, learner: Learner, params: Params, episodes: Episode, few: bool = False):
         self._learner = learner
-        self._own = params, tree.slice(episodes, slice(0, _TASKS))
+        two = tree.slice(episodes, slice(0, _TASKS))
+        self._own = params, Episode(*map(_fewer, two)) if few else two
         self._given = double(params), double(self._own[1])
         self._exact = True
         try:
-            self._expected = self._looped()
+            self._expected = self._run(Plan("loop"))
         except (RuntimeError, TypeError):  # an operation with a dtype of its own, or a device without float64
             self._exact, self._given = False, self._own
-            self._expected = self._looped()
-
-    def _looped(self) -> Params:
-        # On one core: where others are busy, threads of one operator wait for each other, ten times as long.
-        return on_one_core(lambda: execute(self._learner, *self._given, Plan("loop"))[0])
+            self._expected = self._run(Plan("loop"))
 
     def gap(self, plan: Plan) -> tuple[float, float]:
         """The distance of a plan's meta-gradient to the loop's, and what it may be.
@@ -65,9 +63,16 @@ class Judge:
         """
         how = replace(plan, chunk=min(plan.chunk, tree.length(self._own[1]))) if plan.chunk > 1 else plan
         how = replace(how, precision="float32")  # rounding on purpose is no mistake
-        apart = distance(execute(self._learner, *self._given, how, compiled=False)[0], self._expected)
+        apart = distance(self._run(how), self._expected)
         rounds = self._exact and apart > TOLERANCE and _rounds(self._learner, *self._own)
         return apart, TOLERANCE if self._exact and not rounds else _OWN_TOLERANCE
+
+    def _run(self, plan: Plan) -> Params:
+        def gradient() -> Params:
+            return execute(self._learner, *self._given, plan, compiled=False)[0]
+
+        # On one core: where others are busy, threads of one operator wait for each other, ten times as long.
+        return on_one_core(gradient) if plan.threads == 1 else gradient()
 
 
 def gap(learner: Learner, params: Params, episodes: Episode, plan: Plan) -> tuple[float, float]:
@@ -103,6 +108,19 @@ def distance(gradient: Params, expected: Params) -> float:
     size, offset = dot(expected, expected).sqrt().item(), tree.map(Tensor.sub, gradient, expected)
     apart = dot(offset, offset).sqrt().item()
     return apart / size if size > 0 else apart
+
+
+def _fewer(stacked: Batch) -> Batch:
+    """The first row of each class; all rows where the tasks have no classes, or not in the same rows."""
+    y = stacked.y
+    if y.ndim != 2 or y.is_floating_point() or not bool((y == y[:1]).all()):
+        return stacked
+    labels = y[0].tolist()
+    rows = [i for i, label in enumerate(labels) if label >= 0 and label not in labels[:i]]
+    if not rows or (stacked.mask is not None and not bool(stacked.mask[:, rows].all())):
+        return stacked
+    x, y, mask = tree.map(lambda leaf: leaf[:, rows], (stacked.x, y, stacked.mask))
+    return stacked._replace(x=x, y=y, mask=mask)
 
 
 def double(values: Any) -> Any:
