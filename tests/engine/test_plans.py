@@ -238,6 +238,8 @@ def test_a_compiled_step_is_the_ordinary_one():
     expected = meta_gradient(learner, params, batch, "loop")[0]
     plan = Plan("compile", 1, threads=2, layout="mixed")
     assert distance(meta_gradient(learner, params, batch, plan)[0], expected) < 1e-10
+    plan = Plan("compile-query", 2, threads=2)
+    assert distance(meta_gradient(learner, params, batch, plan)[0], expected) < 1e-10
 
 
 class Transformed(ProtoNet):

@@ -178,7 +178,8 @@ def _choose(
     compiled = [plan for plan in _pinned(_compiled(trial, chunk, threads), pins) if _repays(trial, plan, run)]
     if compiled:
         trial.race([*compiled, trial.best()], most)
-    return Choice(_scaled(trial.best(), count, tasks, room), trial.message(count), each=each)
+    best = _scaled(trial.best(), count, tasks, room)
+    return Choice(best, trial.message(best, count), each=each)
 
 
 def _seconds_of_one(learner: Learner, params: Params, episodes: Episode, loop: Plan) -> float:
@@ -217,7 +218,7 @@ def _eager(learner: Learner, probe: Episode, vmap: Plan, chunk: int, threads: in
 def _compiled(trial: Trial, chunk: int, threads: int) -> Iterator[Plan]:
     """Candidates that are compiled, given what was fastest without."""
     eager = trial.best()
-    if not _pictures(trial.probe):
+    if not _pictures(trial.probe) or trial.probe.support.y.device.type != "cpu":
         yield replace(eager, name="compile", threads=eager.threads, recompute=False)
         return
     if splits(trial.learner):
@@ -264,5 +265,7 @@ def _pin(plan: Plan, pins: dict[str, Any]) -> Plan | None:
 
 def _scaled(plan: Plan, count: int, tasks: int, room: int) -> Plan:
     """A plan for all tasks from one for the probe: what took the probe at once takes as much as there is room for."""
-    whole = plan.chunk == count and count < tasks and plan.layout != "mixed"
-    return replace(plan, chunk=min(tasks, room)) if whole else plan
+    if plan.layout == "mixed":
+        each = min(_CHUNK, -(-tasks // plan.threads), max(1, room // plan.threads))
+        return replace(plan, chunk=max(plan.chunk, each)) if plan.chunk > 1 and not plan.traced else plan
+    return replace(plan, chunk=min(tasks, room)) if plan.chunk == count < tasks else plan

@@ -73,13 +73,13 @@ class Trial:
             del self.seconds[plan]
         raise InputError(f"no plan runs {type(self.learner).__name__}: {'; '.join(self.dropped.values())}")
 
-    def message(self, count: int) -> str:
-        """What was chosen, and why."""
+    def message(self, chosen: Plan, count: int) -> str:
+        """Why a plan was chosen that is the best one, whatever it takes at once."""
         best, loop = self.best(), self.loop
         faster = f", {self.seconds[loop] / self.seconds[best]:.1f}x the loop" if loop in self.seconds else ""
         tried = f"{len(self.seconds)} plans timed on {count} task{'s' * (count > 1)}"
         dropped = "".join(f"; not {plan}: {why}" for plan, why in self.dropped.items())
-        return f"plan: {best}{faster} ({tried}{dropped})"
+        return f"plan: {chosen}{faster} ({tried}{dropped})"
 
     def _once(self, plan: Plan) -> float | None:
         if self.stopped():
@@ -117,7 +117,6 @@ class Trial:
         if not apart <= most:
             self.dropped[plan] = f"its gradient is {apart:.1e} from the loop's in float64"
         return apart <= most
-
 
     def _apart(self, plan: Plan) -> float:
         """The distance of what a plan gave to what the loop gives, relative to that."""
