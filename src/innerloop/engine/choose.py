@@ -224,9 +224,7 @@ def _compiled(trial: Trial, chunk: int, threads: int) -> Iterator[Plan]:
     if splits(trial.learner):
         yield Plan("compile-query", chunk=_chunk(trial.probe, chunk, threads), threads=threads)
     # A graph of several tasks of pictures takes minutes to compile and gains nothing over that of one.
-    alone = [plan for plan in trial.seconds if plan.chunk == 1 and not plan.compiled]
-    layout = min(alone, key=trial.seconds.__getitem__).layout if alone else eager.layout
-    yield Plan("compile", chunk=1, threads=threads, layout=layout)
+    yield Plan("compile", chunk=1, threads=threads, layout="mixed" if splits(trial.learner) else "channels_last")
 
 
 def _chunk(probe: Episode, chunk: int, threads: int) -> int:

@@ -118,10 +118,11 @@ def recorded_query(
             leaves = {k: v.detach().requires_grad_() for k, v in params.items()}
             adapted, through = halves.adapted_together(learner, leaves, one.support)
             example = _in_order({k: v.detach() for k, v in params.items()}, *halves.one_of(adapted, one.query, 0))
-            query = Recorded(
-                lambda *given: halves.query_pass(learner, *given, through), example, compiled, plan.threads
-            )
-        return query, through
+
+            def query_pass(params: Params, adapted: Any, query: Batch) -> halves.Given:
+                return halves.query_pass(learner, params, adapted, query, through)
+
+            return Recorded(query_pass, example, compiled, plan.threads), through
 
     query, expected = _kept(key, make)
 
@@ -167,7 +168,8 @@ def _compiled(graph: torch.fx.GraphModule, leaves: list[Tensor], threads: int) -
             # What torch keeps on disk was made for the vectors of one processor, and it does not look at that: on
             # another one, or under ATEN_CPU_CAPABILITY, it would give nonsense.
             vectors = torch.backends.cpu.get_cpu_capability()
-            with torch.no_grad(), torch.compiler.config.patch(cache_key_tag=f"innerloop {vectors}"):
+            config: Any = torch.compiler.config
+            with torch.no_grad(), config.patch(cache_key_tag=f"innerloop {vectors}"):
                 from torch import _inductor  # takes seconds, which no other command should wait for
 
                 # Not `torch.compile`: its guards cost as much as a small step, and are not made for threads.
