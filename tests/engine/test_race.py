@@ -1,6 +1,9 @@
 """Plans that take turns, on a clock of the test's own."""
 
+from innerloop.engine import trial
+from innerloop.engine.plan import Plan
 from innerloop.engine.race import decided, race
+from innerloop.engine.trial import Trial
 
 
 def calls(times: dict[str, list[float | None]]):
@@ -46,6 +49,16 @@ def test_no_turn_begins_when_the_time_is_over():
 def test_who_cannot_run_is_left_out():
     once, _ = calls({"a": [None], "b": [1.0], "c": [1.0, None]})
     assert set(race("abc", once, most=10)) == {"b"}
+
+
+def test_a_later_race_on_a_busier_machine_moves_who_was_timed_before(monkeypatch):
+    loop, vmap, replay = Plan("loop"), Plan("vmap"), Plan("replay")
+    ran = Trial(None, {}, None, loop, False, lambda: False)  # pyright: ignore[reportArgumentType]
+    times = iter([{loop: [1.5], vmap: [1.0]}, {replay: [1.6], vmap: [2.0]}])
+    monkeypatch.setattr(trial, "race", lambda *given: next(times))
+    ran.race([loop, vmap], 1)
+    ran.race([replay, vmap], 1)
+    assert ran.seconds == {loop: 3.0, vmap: 2.0, replay: 1.6}
 
 
 def test_one_alone_is_decided():
