@@ -4,6 +4,7 @@ from innerloop.engine import trial
 from innerloop.engine.plan import Plan
 from innerloop.engine.race import decided, race
 from innerloop.engine.trial import Trial
+from innerloop.tasks import Sinusoid
 
 
 def calls(times: dict[str, list[float | None]]):
@@ -53,7 +54,7 @@ def test_who_cannot_run_is_left_out():
 
 def test_a_later_race_on_a_busier_machine_moves_who_was_timed_before(monkeypatch):
     loop, vmap, replay = Plan("loop"), Plan("vmap"), Plan("replay")
-    ran = Trial(None, {}, None, loop, False, lambda: False)  # pyright: ignore[reportArgumentType]
+    ran = Trial(None, {}, Sinusoid().episodes(0, 2), loop, 1.0, lambda: False)  # pyright: ignore[reportArgumentType]
     times = iter([{loop: [1.5], vmap: [1.0]}, {replay: [1.6], vmap: [2.0]}])
     monkeypatch.setattr(trial, "race", lambda *given: next(times))
     ran.race([loop, vmap], 1)

@@ -38,8 +38,6 @@ _PICTURES = 512 << 20
 """Bytes that the graphs of a vmap over pictures may take: larger ones were never the fastest."""
 _SMALL = 0.2
 """Seconds of a vmapped probe below which Python's part of the work is worth recording away."""
-_SLOW = 0.5
-"""Seconds of one task by the loop above which a part of it is enough to judge a plan by."""
 _COMPILING = 0.05
 """Seconds to compile one operator, roughly: once for the trial, once with the meta-optimizer."""
 _REPAYS = 0.3
@@ -166,7 +164,7 @@ def _choose(
     count = max(threads, min(max(_PROBE_TASKS, _PROBE_BYTES // each), int(most / _CALLS / max(one, 1e-9))))
     probe = tree.slice(episodes, slice(0, count))
     count = tree.length(probe)
-    trial = Trial(learner, params, probe, loop, one > _SLOW, stopped)
+    trial = Trial(learner, params, probe, loop, one, stopped)
     chunk = max(1, min(count, room, _TRIED // each))
     vmap = Plan("vmap", chunk=max(1, min(chunk, _PICTURES // each)) if _pictures(probe) else chunk)
     trial.race(_pinned(_eager(learner, probe, vmap, chunk, threads), pins), most)

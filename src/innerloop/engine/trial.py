@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.threads import on_one_core
@@ -19,6 +20,10 @@ from innerloop.engine.race import race
 _TOLERANCE = {torch.float32: 2e-2, torch.float64: 1e-6}
 """Relative distance to the loop's gradient on the tasks that are timed, for what goes wrong there alone (a compiler).
 In float32 one ReLU that falls to the other side of 0 costs 1e-3; whether the plan itself is right, `exactness` says."""
+_SLOW = 0.5
+"""Seconds of one task above which its first example of each class is enough to judge a plan by."""
+_WARM = 0.1
+"""Seconds of all tasks by the loop below which a first call is mostly preparation, and not timed."""
 
 
 class Stopped(Exception):
@@ -33,7 +38,7 @@ class Trial:
         params: Meta-parameters.
         probe: The tasks.
         loop: The plan that the others are compared with.
-        large: Whether a task takes so long that its first example of each class is enough to judge a plan by.
+        one: Seconds of one task by the loop.
         stopped: Asked before every call.
     """
 
@@ -43,11 +48,11 @@ class Trial:
         params: Params,
         probe: Episode,
         loop: Plan,
-        large: bool,
+        one: float,
         stopped: Callable[[], bool],
     ):
         self.learner, self.params, self.probe, self.loop, self.stopped = learner, params, probe, loop, stopped
-        self._large = large
+        self._large, self._small = one > _SLOW, one * tree.length(probe) < _WARM
         self.seconds: dict[Plan, float] = {}
         self.dropped: dict[Plan, str] = {}
         self._judged: set[Plan] = set()
@@ -88,8 +93,8 @@ class Trial:
         if self.stopped():
             raise Stopped
         try:
-            if plan not in self._gradients and (plan.traced or plan.compiled):
-                self._run(plan)  # recorded and compiled before the clock starts
+            if plan not in self._gradients and (plan.traced or plan.compiled or self._small):
+                self._run(plan)  # recorded, compiled and imported before the clock starts
             seconds, self._gradients[plan] = self._run(plan)
         except Exception as error:
             # What may go wrong (no compiler, no memory, an operator that cannot be traced) is a reason not to choose
