@@ -25,7 +25,7 @@ __all__ = ["Choice", "Length", "Stopped", "choose"]
 _PROBE_TASKS, _PROBE_BYTES = 16, 64 << 20
 """Plans are timed on so many tasks, or as many as keep so many bytes for the backward pass: all of small ones."""
 _CHUNK = 8
-_LEAST, _SHARE, _MOST = 3.0, 0.05, 10.0
+_LEAST, _SHARE, _MOST = 3.0, 0.05, 8.0
 """Seconds that timing may take in any run; the part of a longer run; and the seconds that are always enough for what
 needs no compiler."""
 _USUAL = 200
