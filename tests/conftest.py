@@ -18,7 +18,7 @@ def plans_of_these_tests(tmp_path_factory) -> Iterator[None]:
     """What `plan="auto"` chose in other runs is not remembered here."""
     folder = tmp_path_factory.mktemp("plans")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("innerloop.engine.remembered.cache_folder", lambda context: folder)
+        patch.setattr("innerloop.core.kept.cache_folder", lambda root: folder)
         yield
 
 

@@ -25,7 +25,7 @@ ONLY_IN = {"matplotlib": "report", "jinja2": "report", "markupsafe": "report"}
 """Packages that one room alone imports."""
 UPWARDS = {("evaluate/__init__.py", "audit")}
 """A public name that is looked up when it is asked for, for type checkers only."""
-CORE_MAY_IMPORT = sys.stdlib_module_names | {"innerloop", "torch"}
+CORE_MAY_IMPORT = sys.stdlib_module_names | {"innerloop", "torch", "platformdirs"}
 DOORS = {
     r"torch\.(from_numpy|frombuffer)\(": {"core/aligned.py"},
     # As NumPy arrays, which never become tensors.

@@ -60,6 +60,15 @@ sys.exit([main(one) for one in {words}] != [2] * {len(words)} or "torch" in sys.
     assert "did you mean 'minilm'" in done.stderr and done.stderr.count("missing.fewshot does not exist") == len(verbs)
 
 
+def test_what_there_is_is_listed_again_without_torch(tmp_path, monkeypatch):
+    monkeypatch.setenv("INNERLOOP_CACHE", str(tmp_path))
+    code = "import sys; from innerloop.cli.main import main; main(['list', '--json']); sys.exit('torch' in sys.modules)"
+    first, again = (subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(2))
+    assert (
+        (first.returncode, again.returncode) == (1, 0) and first.stdout == again.stdout and "protonet" in again.stdout
+    )
+
+
 def test_memory_is_kept_before_torch_is_there():
     code = """
 import sys

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from innerloop.core import kept
 from innerloop.core.context import cache_folder
 from innerloop.core.errors import InputError
 from innerloop.core.model import Module
@@ -27,7 +28,7 @@ TASKS = Sinusoid().episodes(0, 4)
 @pytest.fixture
 def cache(monkeypatch, tmp_path) -> Path:
     """The folder of choices of a cache that is this test's alone."""
-    monkeypatch.setattr(remembered, "cache_folder", cache_folder)
+    monkeypatch.setattr(kept, "cache_folder", cache_folder)
     monkeypatch.setenv("INNERLOOP_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "plans"
 
@@ -90,13 +91,14 @@ def test_whatever_a_choice_depends_on_has_one_of_its_own(monkeypatch, cache, fas
 def test_a_damaged_choice_is_passed_over_with_one_line(monkeypatch, cache, fastest):
     timed = fastest("loop")
     chosen(monkeypatch)
-    (kept,) = cache.iterdir()
-    content = json.loads(kept.read_text())
-    for damage in ("", "{}", "[1]", json.dumps(content | {"plan": {"name": "fast"}}), json.dumps(content | {"key": 0})):
-        kept.write_text(damage)
+    (file,) = cache.iterdir()
+    content = json.loads(file.read_text())
+    no_plan = content | {"value": content["value"] | {"plan": {"name": "fast"}}}
+    for damage in ("", "{}", "[1]", json.dumps(no_plan), json.dumps(content | {"key": 0})):
+        file.write_text(damage)
         with pytest.warns(UserWarning, match="damaged, and passed over"):
             chosen(monkeypatch)
-        assert json.loads(kept.read_text()) == content, "it was mended"
+        assert json.loads(file.read_text()) == content, "it was mended"
     assert len(timed) == 6
 
 

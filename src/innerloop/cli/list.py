@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from rich.table import Table
 
 from innerloop.cli.options import Common, emit, parse, print
-from innerloop.runs.contents import data_sets, learners, sources
+from innerloop.core.kept import Kept, installation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +18,18 @@ class Command:
 def run(argv: list[str]) -> int:
     """The learners, the data sets, and what `innerloop adapt` takes without training."""
     options = parse(Command, argv, "list", run.__doc__ or "")
+    kept = Kept("contents", installation(), options.common)
+    if (contents := kept.read()) is None:  # which takes a second: everything is imported, and torch with it
+        from innerloop.runs.contents import contents as everything
+
+        kept.write(contents := everything())
     if options.common.json:
-        emit({"learners": learners(), "data": data_sets(), "sources": sources()})
+        emit(contents)
         return 0
-    tables = {"learner": learners(), "data set": data_sets(), "for innerloop adapt": sources()}
-    for title, entries in tables.items():
+    titles = {"learners": "learner", "data": "data set", "sources": "for innerloop adapt"}
+    for part, title in titles.items():
         table = Table(title, "what it is")
-        for name, about in entries.items():
+        for name, about in contents[part].items():
             table.add_row(name, about)
         print(table)
     return 0

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from platformdirs import user_cache_dir
+
 from innerloop.core import files
 from innerloop.core.errors import InputError
 
@@ -40,18 +42,7 @@ def cache_folder(root: Root = None) -> Path:
     """Where what costs time to make is kept: as the context says, else `INNERLOOP_CACHE`, else the user's folder."""
     context = Context.of(root)
     named = context.cache if context.cache is not None else os.environ.get("INNERLOOP_CACHE")
-    return files.expanded(named) if named else _users_folder()
-
-
-def _users_folder() -> Path:
-    """As the systems have it; under Linux, https://specifications.freedesktop.org/basedir-spec."""
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA") or str(files.expanded("~/AppData/Local"))
-        return Path(local) / "innerloop" / "innerloop" / "Cache"
-    if sys.platform == "darwin":
-        return files.expanded("~/Library/Caches/innerloop")
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(named) if os.path.isabs(named) else files.expanded("~/.cache")) / "innerloop"
+    return files.expanded(named) if named else Path(user_cache_dir("innerloop"))
 
 
 def prefixes(allow: Sequence[str] | None) -> tuple[str, ...]:

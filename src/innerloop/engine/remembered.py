@@ -1,13 +1,9 @@
 """Choices of plans on disk, so that the same command on the same machine takes the same plan, and at once.
 
-One small JSON file a choice, in the cache folder. Nothing depends on it: a folder that cannot be written, or a file
-that cannot be read, costs the time of choosing again.
+Each is kept as `core.kept` keeps what costs time: nothing depends on it.
 """
 
-import hashlib
-import json
 import platform
-import warnings
 from contextlib import suppress
 from dataclasses import asdict
 from importlib import metadata
@@ -16,10 +12,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from innerloop.core import files
 from innerloop.core.config import encode
-from innerloop.core.context import Context, cache_folder
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
+from innerloop.core.kept import Kept
 from innerloop.core.learner import Learner
 from innerloop.core.threads import cores
 from innerloop.engine.plan import Plan
@@ -45,47 +41,27 @@ class Place:
     """
 
     def __init__(self, learner: Learner, asked: dict[str, Any], cache: str | Path | None = None):
-        self._cache = Context(cache=cache)
-        self._key: dict[str, Any] | None = None
+        self._kept: Kept | None = None
         # A network without a name that finds it again is another one in the next process: nothing is kept.
         with suppress(InputError):
             key = {"learner": encode(learner), "asked": asked, "machine": machine()}
-            self._key = json.loads(json.dumps(key))  # as it comes back from the file
-
-    @property
-    def path(self) -> Path | None:
-        """The file; None: this choice cannot be kept."""
-        if self._key is None:
-            return None
-        digest = hashlib.sha256(json.dumps(self._key, sort_keys=True).encode()).hexdigest()
-        return cache_folder(self._cache) / "plans" / f"{digest[:32]}.json"
+            self._kept = Kept("plans", key, Context(cache=cache))
 
     def read(self) -> Remembered | None:
         """What was chosen before; None where nothing was, or it cannot be read."""
-        path = self.path
-        if path is None:
+        value = None if self._kept is None else self._kept.read()
+        if self._kept is None or value is None:
             return None
         try:
-            text = path.read_text()
-        except (OSError, ValueError):
-            return None
-        try:
-            kept = json.loads(text)
-            found = Remembered(Plan(**kept["plan"]), int(kept["each"]), bool(kept["only_now"]))
-            if kept["key"] != self._key:
-                raise ValueError("of something else")
-            return found
+            return Remembered(Plan(**value["plan"]), int(value["each"]), bool(value["only_now"]))
         except (ValueError, LookupError, TypeError, InputError):
-            warnings.warn(f"{path} is damaged, and passed over: plans are timed again", stacklevel=2)
+            self._kept.passed_over()
             return None
 
     def write(self, choice: Remembered) -> None:
         """Keep a choice, if the folder can be written."""
-        path = self.path
-        if path is not None:
-            kept = {"plan": asdict(choice.plan), "each": choice.each, "only_now": choice.only_now, "key": self._key}
-            with suppress(InputError):
-                files.write(path, json.dumps(kept, indent=1) + "\n")
+        if self._kept is not None:
+            self._kept.write({"plan": asdict(choice.plan), "each": choice.each, "only_now": choice.only_now})
 
 
 def machine() -> dict[str, Any]:

@@ -8,6 +8,11 @@ from innerloop.learners import catalogue
 from innerloop.problems.base import first_line
 
 
+def contents() -> dict[str, dict[str, str]]:
+    """Learners, data sets, and sources of `adapt`, by their names."""
+    return {"learners": learners(), "data": data_sets(), "sources": sources()}
+
+
 def learners() -> dict[str, str]:
     """Names of learners, and what they are."""
     return {name: first_line(sys.modules[cls.__module__].__doc__) for name, cls in catalogue().items()}
