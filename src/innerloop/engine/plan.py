@@ -36,7 +36,7 @@ class Plan(Checked):
     precision: Precision = "float32"
     """bfloat16: autocast, for learners that declare `low_precision`."""
     recompute: bool = False
-    """Throw away the graph of every inner step, and make it again in the backward pass."""
+    """Throw away the graphs of the first inner steps, and make them again in the backward pass: `core.recompute`."""
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
