@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from innerloop.core import tree
+from innerloop.core import kept, tree
 from innerloop.core.errors import InputError
 from innerloop.core.gradient import transformed
 from innerloop.core.learner import Learner
 from innerloop.core.model import Module
-from innerloop.engine import TrainConfig, choose, exactness, meta_gradient, meta_train, remembered
+from innerloop.engine import TrainConfig, choose, exactness, meta_gradient, meta_train
 from innerloop.engine.plan import Plan
 from innerloop.engine.updates import Descent
 from innerloop.learners.gradient.maml import MAML
@@ -48,7 +48,7 @@ TASKS = NeedlesInNoise(dtype=torch.float32)
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch, tmp_path):
     monkeypatch.setattr(choose, "_CHOSEN", {})
-    monkeypatch.setattr(remembered, "cache_folder", lambda context: tmp_path / "cache")
+    monkeypatch.setattr(kept, "cache_folder", lambda root: tmp_path / "cache")
     exactness._VERIFIED.clear()
 
 

@@ -4,11 +4,11 @@ import signal
 import pytest
 import torch
 
-from innerloop.core import tree
+from innerloop.core import kept, tree
 from innerloop.core.objectives import regression
 from innerloop.core.recompute import recomputing
 from innerloop.core.types import Batch, Episode, Params
-from innerloop.engine import Interrupted, TrainConfig, choose, load, meta_gradient, meta_train, remembered, trial
+from innerloop.engine import Interrupted, TrainConfig, choose, load, meta_gradient, meta_train, trial
 from innerloop.engine.checkpoint import read_state, steps_done
 from innerloop.engine.footprint import saved_bytes
 from innerloop.engine.plan import Name, Plan
@@ -38,7 +38,7 @@ def pictures(tasks: int, dtype: torch.dtype = torch.float64) -> Episode:
 @pytest.fixture(autouse=True)
 def nothing_chosen_yet(monkeypatch, tmp_path):
     monkeypatch.setattr(choose, "_CHOSEN", {})
-    monkeypatch.setattr(remembered, "cache_folder", lambda context: tmp_path / "cache")
+    monkeypatch.setattr(kept, "cache_folder", lambda root: tmp_path / "cache")
 
 
 @pytest.mark.parametrize("transductive", [False, True])

@@ -5,7 +5,12 @@ The multilingual Universal Sentence Encoder, version 3, computed with numpy by t
 Italian, Japanese, Korean, Polish, Portuguese, Russian, Spanish, Thai, Turkish. Rows of other languages mean little.
 """
 
+import contextlib
+import functools
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -15,7 +20,6 @@ from torch import Tensor
 from innerloop.core.aligned import from_numpy
 from innerloop.core.importing import require
 from innerloop.core.texts import Kind, readable
-from innerloop.core.threads import spread
 from innerloop.encoders import named
 from innerloop.encoders.base import Encoder, Raw
 from innerloop.evaluate.calibration import Calibration
@@ -44,7 +48,8 @@ class UniversalSentenceEncoder:
         # None: it leaves threads alone, which it would set for the whole process, and restore wrongly in two calls.
         self._network = USE(threads=None)  # pyright: ignore[reportArgumentType]
         self._network.encode([""])  # reads the weights, which it would do at the first call of every thread at once
-        self._one_thread = _OneThread()
+        self._one_thread = _one_thread()
+        self._lock = threading.Lock()  # of two that limit NumPy's threads, one would restore them under the other
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Copied and sent to other processes by its name: its weights hold locks, and are read once in each.
@@ -56,34 +61,24 @@ class UniversalSentenceEncoder:
             return torch.zeros(0, self.features)
         # Rows round by company, so that parts are of the same size on any number of cores.
         parts = [plain[i : i + _PART] for i in range(0, len(plain), _PART)]
-        with self._one_thread:
-            rows = [self._network.encode(parts[0])] if len(parts) == 1 else spread(self._network.encode, parts)
+        threads = min(len(parts), torch.get_num_threads())
+        with self._lock, self._one_thread():
+            if threads == 1:
+                rows = [self._network.encode(part) for part in parts]
+            else:  # in threads that nobody else uses, and that take no lock
+                with ThreadPoolExecutor(threads) as pool:
+                    rows = list(pool.map(self._network.encode, parts))
         return from_numpy(np.concatenate(rows))
 
 
-class _OneThread:
-    """NumPy computes on one thread as long as anybody is inside: batches are so small that a second one only waits."""
-
-    def __init__(self) -> None:
-        try:
-            from threadpoolctl import ThreadpoolController
-        except ImportError:  # a stranger's NumPy as it is
-            self._controller = None
-        else:
-            self._controller = ThreadpoolController()  # NumPy is there: looking for it again would take milliseconds
-        self._lock, self._inside, self._limited = threading.Lock(), 0, None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._inside and self._controller is not None:
-                self._limited = self._controller.limit(limits=1, user_api="blas")
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside and self._limited is not None:
-                self._limited.restore_original_limits()
+def _one_thread() -> Callable[[], AbstractContextManager[Any]]:
+    """NumPy on one thread in the whole process: batches are so small that a second one only waits, or spins."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:  # a stranger's NumPy as it is
+        return contextlib.nullcontext
+    # Made once: NumPy is there, and looking for it again would take milliseconds.
+    return functools.partial(ThreadpoolController().limit, limits=1, user_api="blas")
 
 
 def load() -> Encoder:
