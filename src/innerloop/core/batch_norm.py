@@ -89,10 +89,10 @@ class _Slopes(torch.autograd.Function):
     def backward(ctx: Any, *uvs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         g, x, weight, mean, r, of_weight, of_bias = ctx.saved_tensors
         if torch.is_grad_enabled():
-            found = _once_more(uvs, g, x, weight, ctx.eps)
+            reach = _once_more(uvs, g, x, weight, ctx.eps)
         else:
-            found = _written_out(uvs, g, x, weight, mean, r, of_weight, of_bias, ctx.eps)
-        return *found, None, None, None
+            reach = _written_out(uvs, g, x, weight, mean, r, of_weight, of_bias, ctx.eps)
+        return *reach, None, None, None
 
 
 def _slopes(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, r: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:

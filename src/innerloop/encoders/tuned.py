@@ -83,10 +83,10 @@ class Tuned:
 def last_blocks(network: nn.Module) -> list[str]:
     """Names of the weights that are tuned: of the last blocks, and of what comes after them."""
     names = [name for name, value in network.named_parameters() if value.is_floating_point()]
-    found = blocks(network)
-    if found is None:
+    place = blocks(network)
+    if place is None:
         return names
-    first = names.index(next(name for name in names if name.startswith(f"{found[0]}.{found[1]}.")))
+    first = names.index(next(name for name in names if name.startswith(f"{place[0]}.{place[1]}.")))
     return names[first:]
 
 

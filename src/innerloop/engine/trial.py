@@ -61,11 +61,11 @@ class Trial:
 
     def race(self, plans: Iterable[Plan], most: float) -> None:
         """Time plans in turns, for so many seconds; of those that were timed before, the best may be among them."""
-        found = {plan: min(times) for plan, times in race(plans, self._once, most).items()}
-        again = [seconds / self.seconds[plan] for plan, seconds in found.items() if plan in self.seconds]
+        best = {plan: min(times) for plan, times in race(plans, self._once, most).items()}
+        again = [seconds / self.seconds[plan] for plan, seconds in best.items() if plan in self.seconds]
         # The machine may be busier now than it was then, or less: what is not timed again keeps its place.
         busier = again[0] if again else 1.0
-        self.seconds = {plan: busier * seconds for plan, seconds in self.seconds.items()} | found
+        self.seconds = {plan: busier * seconds for plan, seconds in self.seconds.items()} | best
 
     def best(self) -> Plan:
         """The fastest plan that has the loop's gradient. Only what would be taken is judged.
