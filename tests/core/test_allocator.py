@@ -31,16 +31,6 @@ for name, plan in {"loop": Plan("loop"), "vmap": Plan("vmap"), "threads": Plan("
         meta_gradient(learner, params, Episode(batch, batch), plan)
         counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
     faults[name] = statistics.median(after - before for before, after in zip(counts[3:], counts[4:]))
-def large():
-    counts = []
-    for step in range(10):
-        # A little less each time: an aligned block takes more than the hole that one of its size leaves.
-        torch.empty(17_500_000 - 1_000 * step).fill_(1)
-        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-    faults["70 MB in another thread"] = statistics.median(after - before for before, after in zip(counts, counts[1:]))
-worker = threading.Thread(target=large)
-worker.start()
-worker.join()
 print(json.dumps([changed, faults]))
 """
 CHOICES = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
@@ -61,8 +51,6 @@ def faults(*words: str) -> tuple[bool | None, dict[str, int]]:
 def test_page_faults_vanish():
     (_, plain), (changed, kept) = faults(), faults("keep")
     assert changed
-    large = "70 MB in another thread"
-    assert plain.pop(large) > 10_000 and kept.pop(large) < 100
     assert sum(plain.values()) > 3_000, "otherwise this measures nothing"
     assert sum(kept.values()) < sum(plain.values()) / 5, (plain, kept)
 
@@ -95,10 +83,10 @@ class Libc:
 @pytest.mark.parametrize(
     ("libc", "changed", "calls"),
     [
-        (Libc("gnu_get_libc_version", "mallopt"), True, 4),
+        (Libc("gnu_get_libc_version", "mallopt"), True, 3),
         (Libc("mallopt"), False, 0),  # musl
         (Libc("gnu_get_libc_version", "mallopt", "mallctl"), False, 0),  # jemalloc
-        (Libc("gnu_get_libc_version", "mallopt", refuses=(2**31 - 1,)), False, 5),
+        (Libc("gnu_get_libc_version", "mallopt", refuses=(2**31 - 1,)), False, 4),
     ],
 )
 def test_other_allocators_are_left_alone(libc, changed, calls, monkeypatch):
@@ -106,18 +94,11 @@ def test_other_allocators_are_left_alone(libc, changed, calls, monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: libc)
-    monkeypatch.setattr(allocator.os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
     monkeypatch.setattr(allocator, "_kept", False)
     assert allocator.gives_back() is (calls > 0)
     assert allocator.keep_memory() is changed
     assert len(libc.told) == calls
     assert allocator.gives_back() is (calls > 0 and not changed)
-
-
-def test_many_cores_keep_their_arenas(monkeypatch):
-    for cores, told in ((2, "1"), (3, None)):
-        monkeypatch.setattr(allocator.os, "sched_getaffinity", lambda pid, n=cores: set(range(n)), raising=False)
-        assert allocator.environment().get("MALLOC_ARENA_MAX") == told
 
 
 def test_other_systems_are_left_alone(monkeypatch):

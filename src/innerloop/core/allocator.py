@@ -18,11 +18,7 @@ _SETTINGS = {
     "TRIM_THRESHOLD_": (-1, _LARGEST),
     "TOP_PAD_": (-2, 64 << 20),  # grow in larger pieces
 }
-_ONE_ARENA = {"ARENA_MAX": (-8, 1)}
-"""Every other thread has an arena of its own, whose heaps end at 64 MiB: larger blocks are mapped afresh each time."""
-_FEW_CORES = 2
-"""Cores up to which all threads share one arena: there, they hardly wait for each other."""
-_OWN_CHOICE = tuple(f"MALLOC_{name}" for name in (*_SETTINGS, *_ONE_ARENA, "MMAP_MAX_"))
+_OWN_CHOICE = tuple(f"MALLOC_{name}" for name in (*_SETTINGS, "MMAP_MAX_", "ARENA_MAX"))
 _OTHER_ALLOCATORS = ("mallctl", "tc_malloc", "mi_malloc")
 """A function each of jemalloc, tcmalloc and mimalloc, which come by LD_PRELOAD."""
 _kept = False
@@ -42,7 +38,7 @@ def keep_memory() -> bool:
     libc = _untouched_glibc()
     if libc is None:
         return False
-    told = [libc.mallopt(*setting) == 1 for setting in _settings().values()]
+    told = [libc.mallopt(*setting) == 1 for setting in _SETTINGS.values()]
     if not told[0]:
         told[0] = libc.mallopt(_SETTINGS["MMAP_THRESHOLD_"][0], _LARGEST_ONCE) == 1
     _kept = all(told)
@@ -51,17 +47,12 @@ def keep_memory() -> bool:
 
 def environment() -> dict[str, str]:
     """The variables that a process is started with to keep its memory as by `keep_memory`."""
-    return {f"MALLOC_{name}": str(value) for name, (_, value) in _settings().items()}
+    return {f"MALLOC_{name}": str(value) for name, (_, value) in _SETTINGS.items()}
 
 
 def gives_back() -> bool:
     """Whether this process gives memory back that `keep_memory` would have kept."""
     return not _kept and _untouched_glibc() is not None
-
-
-def _settings() -> dict[str, tuple[int, int]]:
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return _SETTINGS | (_ONE_ARENA if here <= _FEW_CORES else {})
 
 
 def _untouched_glibc() -> Any:
