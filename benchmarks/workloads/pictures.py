@@ -124,7 +124,7 @@ def _reptile() -> Workload:
         name="W6.reptile",
         title="Reptile on W1, 5 inner steps of SGD, 32 tasks, with SGD, against clone and adapt without the query pass",
         contenders=contenders,
-        claims=(*_claims(contenders, 1.9, 2.3), *_informal(contenders)),
+        claims=(*_claims(contenders, 3.0, 3.5), *_informal(contenders)),
         budget=30,
         flops=sides.name("loop", "raised"),
     )
@@ -149,14 +149,14 @@ def _processes() -> Workload:
 
 
 WORKLOADS = (
-    _second_order(1, (1.8, 1.4), (2.5, 2.0), 60),
-    _second_order(5, (2.0, 1.7), (2.7, 2.3), 90),
+    _second_order(1, (1.65, 1.4), (2.0, 2.0), 60),
+    _second_order(5, (1.9, 1.7), (2.4, 2.3), 90),
     _one(
         "W1.max",
         "W1 with max-pooling, 8 tasks, 1 inner step, with Adam",
         {"problem": "omniglot, max-pool", "tasks": 8},
-        1.7,
-        2.2,
+        2.0,
+        2.3,
         budget=40,
     ),
     _one(
@@ -172,15 +172,15 @@ WORKLOADS = (
         "W6.fomaml1",
         "FOMAML on W1, 1 inner step, 32 tasks, with Adam",
         {"problem": "omniglot", "tasks": 32, "first_order": True},
-        1.7,
-        2.3,
+        1.65,
+        2.0,
         budget=30,
     ),
     _one(
         "W6.fomaml5",
         "FOMAML on W1, 5 inner steps, 32 tasks, with Adam",
         {"problem": "omniglot", "tasks": 32, "steps": 5, "first_order": True},
-        1.7,
+        1.8,
         2.3,
         budget=40,
     ),
