@@ -66,13 +66,13 @@ async def read_folder(
 
 
 def _read(called: str, content: bytes, packed: bool, known: list[str] | None, limits: Limits) -> FolderOut:
-    found = _in_zip(called, content) if packed else _named(called, content)
-    thumbnails.leave_out_others(found, called)
+    listing = _in_zip(called, content) if packed else _named(called, content)
+    thumbnails.leave_out_others(listing, called)
     labels: dict[int, str] = {}
-    files = found.files
-    if known is not None and found.classes:
-        picture_files.refuse_parent(found, called, known)
-        of_class = picture_files.labelled(found, called, "pictures")
+    files = listing.files
+    if known is not None and listing.classes:
+        picture_files.refuse_parent(listing, called, known)
+        of_class = picture_files.labelled(listing, called, "pictures")
         files = [file for some in of_class.values() for file in some]
         labels = {
             file.index: payload.label(name, limits, f"the folder '{name[:50]}'")
@@ -80,7 +80,7 @@ def _read(called: str, content: bytes, packed: bool, known: list[str] | None, li
             for file in some
         }
     if not files:
-        left = f": {picture_files.notice(found.left)}" if found.left else ""
+        left = f": {picture_files.notice(listing.left)}" if listing.left else ""
         raise InputError(f"{called} holds no picture{left}")
     if len(files) > limits.examples:
         raise HTTPError(
@@ -90,16 +90,16 @@ def _read(called: str, content: bytes, packed: bool, known: list[str] | None, li
         FileOut(index=file.index, name=file.name.removeprefix(f"{called}/"), label=labels.get(file.index))
         for file in files
     ]
-    return FolderOut(files=read, notices=[f"{called}: {picture_files.notice(found.left)}"] if found.left else [])
+    return FolderOut(files=read, notices=[f"{called}: {picture_files.notice(listing.left)}"] if listing.left else [])
 
 
 def _in_zip(called: str, content: bytes) -> Listing[Sent]:
-    found = picture_files.of_zip(io.BytesIO(content), called)
-    archive = found.files[0].archive if found.files else None
+    listing = picture_files.of_zip(io.BytesIO(content), called)
+    archive = listing.files[0].archive if listing.files else None
     places = {} if archive is None else {id(entry): i for i, entry in enumerate(archive.infolist())}
     # Without their content: what is damaged is seen by who unpacks it.
-    classes = {name: [Sent(one.name, places[id(one.entry)]) for one in some] for name, some in found.classes.items()}
-    return Listing(classes, [Sent(one.name, places[id(one.entry)]) for one in found.loose], found.left)
+    classes = {name: [Sent(one.name, places[id(one.entry)]) for one in some] for name, some in listing.classes.items()}
+    return Listing(classes, [Sent(one.name, places[id(one.entry)]) for one in listing.loose], listing.left)
 
 
 def _named(called: str, content: bytes) -> Listing[Sent]:

@@ -33,24 +33,24 @@ async def unpacked(content: bytes, name: str, labelled: bool, limits: Limits) ->
 
 
 def _unpacked(content: bytes, name: str, labelled: bool, limits: Limits) -> tuple[list[Raw], list[str]]:
-    found = picture_files.of_zip(io.BytesIO(content), name)
-    thumbnails.leave_out_others(found, name)
-    if len(found.files) > limits.batch:
-        raise HTTPError(413, f"{name} holds {len(found.files):,} pictures, and {limits.batch} is most: send several")
-    size = sum(file.entry.file_size for file in found.files)
+    listing = picture_files.of_zip(io.BytesIO(content), name)
+    thumbnails.leave_out_others(listing, name)
+    if len(listing.files) > limits.batch:
+        raise HTTPError(413, f"{name} holds {len(listing.files):,} pictures, and {limits.batch} is most: send several")
+    size = sum(file.entry.file_size for file in listing.files)
     if size > _TIMES * limits.body_mb * 1e6:
         raise HTTPError(413, f"{name} unpacks to {size:,} bytes, and {_TIMES * limits.body_mb:g} MB is most: split it")
     if labelled:
-        picture_files.refuse_parent(found, name, ())
-        classes = picture_files.labelled(found, name, "pictures")
+        picture_files.refuse_parent(listing, name, ())
+        classes = picture_files.labelled(listing, name, "pictures")
         raw = [_raw(file)._replace(label=label) for label, files in classes.items() for file in files]
     else:
-        picture_files.drop_damaged(found, name)
-        raw = [_raw(file) for file in found.files]
+        picture_files.drop_damaged(listing, name)
+        raw = [_raw(file) for file in listing.files]
     if not raw:
-        left = f": {picture_files.notice(found.left)}" if found.left else ""
+        left = f": {picture_files.notice(listing.left)}" if listing.left else ""
         raise InputError(f"{name} holds no picture that can be read{left}")
-    return raw, [f"{name}: {picture_files.notice(found.left)}"] if found.left else []
+    return raw, [f"{name}: {picture_files.notice(listing.left)}"] if listing.left else []
 
 
 def _raw(file: Packed) -> Raw:
