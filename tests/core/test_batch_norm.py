@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from innerloop.core.batch_norm import by_statistics, over_rows
+from innerloop.core.batch_norm import by_statistics, in_plain_operators, over_rows
 from innerloop.core.model import Module
 
 EPS = 1e-5
@@ -27,7 +27,7 @@ def norm(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
 
 def plain(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     var, mean = torch.var_mean(x, (0, *range(2, x.dim())), correction=0)
-    return by_statistics(x, mean, var, weight, bias, eps)
+    return in_plain_operators(x, mean, var, weight, bias, eps)
 
 
 def norm_of(make, weights: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -51,6 +51,21 @@ def test_first_and_second_derivatives(shape, nhwc):
     for given in ((x, weight, bias), (x, None, None), (x, weight.detach(), bias.detach()), (x.detach(), weight, bias)):
         assert torch.autograd.gradcheck(norm, given)
         assert torch.autograd.gradgradcheck(norm, given)
+
+
+@pytest.mark.parametrize(("shape", "nhwc"), [(s, False) for s in SHAPES] + [(SHAPES[2], True)])
+def test_derivatives_by_given_statistics(shape, nhwc):
+    x, mean, weight, bias = drawn(*shape, nhwc=nhwc), drawn(shape[1]), drawn(shape[1]), drawn(shape[1])
+    var = drawn(shape[1]).detach().square().requires_grad_()
+    for given in ((x, mean, var, weight, bias), (x, mean, var, None, None), (x.detach(), mean, var, weight, bias)):
+        assert torch.autograd.gradcheck(lambda *given: by_statistics(*given, EPS), given)
+        assert torch.autograd.gradgradcheck(lambda *given: by_statistics(*given, EPS), given)
+        ours, plainly = (
+            torch.autograd.grad(f(*given, EPS).sin().sum(), [v for v in given if v is not None and v.requires_grad])
+            for f in (by_statistics, in_plain_operators)
+        )
+        for a, b in zip(ours, plainly, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("nhwc", [False, True])

@@ -47,7 +47,18 @@ def over_rows(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float)
 def by_statistics(
     x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    """`x` [n, features, ...] normalised by statistics [features], in plain operators."""
+    """`x` [n, features, ...] normalised by statistics [features], which may have a graph too."""
+    if not written_out(x, weight, bias) or mean.dtype != x.dtype:
+        return in_plain_operators(x, mean, var, weight, bias, eps)
+    weight = x.new_ones(x.shape[1]) if weight is None else weight
+    bias = x.new_zeros(x.shape[1]) if bias is None else bias
+    return _Given.apply(x, mean, var, weight, bias, eps)  # pyright: ignore[reportReturnType]
+
+
+def in_plain_operators(
+    x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """`by_statistics` as torch differentiates it any number of times, under any transform."""
     scale = torch.rsqrt(var + eps)
     if weight is not None:
         scale = scale * weight
@@ -55,6 +66,30 @@ def by_statistics(
     if bias is not None:
         shift = shift + bias
     return torch.addcmul(_along(shift, x), x, _along(scale, x))
+
+
+class _Given(torch.autograd.Function):
+    """`by_statistics` with a first backward pass of one native call, where plain operators take five passes over x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        ctx.save_for_backward(x, mean, var, weight, bias)
+        ctx.eps = eps
+        return in_plain_operators(x, mean, var, weight, bias, eps)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, mean, var, weight, bias = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # Aliases, as in `_once_more`.
+            given = [v.view_as(v) if v.requires_grad else v.detach().requires_grad_() for v in (x, mean, var, weight)]
+            bias = bias.detach().requires_grad_()
+            result = in_plain_operators(*given, bias, ctx.eps)
+            return *torch.autograd.grad(result, (*given, bias), g, create_graph=True), None
+        native, each = torch.ops.aten.native_batch_norm_backward, [True, True, True]
+        of_x, of_weight, of_bias = native(g, x, weight, mean, var, None, None, False, ctx.eps, each)
+        r = torch.rsqrt(var + ctx.eps)
+        return of_x, -r * weight * of_bias, -0.5 * r.square() * weight * of_weight, of_weight, of_bias, None
 
 
 class _Norm(torch.autograd.Function):
@@ -137,7 +172,7 @@ def _once_more(uvs: tuple[Tensor, ...], g: Tensor, x: Tensor, w: Tensor, eps: fl
     g, x, w = (v.view_as(v) if v.requires_grad else v.detach().requires_grad_() for v in (g, x, w))
     var, mean = torch.var_mean(x, _places(x), correction=0)
     bias = torch.zeros_like(w).requires_grad_()
-    slopes = torch.autograd.grad(by_statistics(x, mean, var, w, bias, eps), (x, w, bias), g, create_graph=True)
+    slopes = torch.autograd.grad(in_plain_operators(x, mean, var, w, bias, eps), (x, w, bias), g, create_graph=True)
     return torch.autograd.grad(slopes, (g, x, w), uvs, create_graph=True)
 
 

@@ -43,9 +43,9 @@ class EncoderLearner(Learner[Adapted], Generic[Adapted]):
         Returns:
             [n, d], and the encoder with the support's statistics unless transductive.
         """
-        if not self.transductive:
-            encoder = self.encoder.with_statistics(encoder, support.x, support.mask)
-        return self.encoder.apply(encoder, support.x, support.mask), encoder
+        if self.transductive:
+            return self.encoder.apply(encoder, support.x, support.mask), encoder
+        return self.encoder.observe(encoder, support.x, support.mask)
 
 
 @dataclass(frozen=True, kw_only=True)

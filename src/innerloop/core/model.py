@@ -64,7 +64,14 @@ class Model(Checked, abc.ABC):
 
     def with_statistics(self, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None = None) -> Params:
         """`params` with the batch-norm statistics of these rows added, replacing older ones."""
-        return self._twin(params, x).with_statistics(params, x, mask)
+        twin = self._twin(params, x)
+        return twin.observe(params, x, mask)[1] if twin.statistics else params
+
+    def observe(
+        self, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None = None
+    ) -> tuple[Tensor, Params]:
+        """`apply` by the statistics of these rows, and `with_statistics`, for the price of one."""
+        return self._twin(params, x).observe(params, x, mask)
 
     def norm_weights(self) -> frozenset[str]:
         """Names of the scales and shifts of batch norms that are learned."""
@@ -258,20 +265,18 @@ class _Twin:
             for statistics in self.statistics:
                 statistics.end()
 
-    def with_statistics(self, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None) -> Params:
-        if not self.statistics:
-            return params
+    def observe(self, params: Params, x: Tensor | dict[str, Tensor], mask: Tensor | None) -> tuple[Tensor, Params]:
         plain = dict(params)
         for statistics in self.statistics:
             statistics.begin(plain, None)
             statistics.stored = []
             statistics.observed = []
         pairs = [(statistics, statistics.observed) for statistics in self.statistics]
-        self.call(plain, x, mask)
+        outputs = self.call(plain, x, mask)
         observed: Params = {}
         for statistics, pair in pairs:
             observed |= statistics.named(pair or [])
-        return plain | observed if observed or len(plain) < len(params) else params
+        return outputs, plain | observed if observed or len(plain) < len(params) else params
 
     def _refuse(self, tensors: Params) -> None:
         """Parameters that are none of this network's; those it does without may come along."""

@@ -46,7 +46,10 @@ class ANIL(EpisodicClassifier[Head], Unrolled[Head, Head]):
 
     def start(self, params: Params, support: Batch) -> Head:
         encoder = tree.part(params, "encoder")
-        features = self.encoder.apply(encoder, support.x, support.mask)
+        if self.transductive:
+            features = self.encoder.apply(encoder, support.x, support.mask)
+        else:
+            features, encoder = self.encoder.observe(encoder, support.x, support.mask)
         return Head(tree.part(params, "head"), encoder, features)
 
     def advance(self, params: Params, carry: Head, support: Batch) -> tuple[Head, Tensor]:
@@ -59,8 +62,7 @@ class ANIL(EpisodicClassifier[Head], Unrolled[Head, Head]):
     def finish(self, params: Params, carry: Head, support: Batch) -> Head:
         if self.transductive:
             return carry
-        encoder = self.encoder.with_statistics(carry.encoder, support.x, support.mask)
-        return carry._replace(encoder=encoder, head=self.head.with_statistics(carry.head, carry.features, support.mask))
+        return carry._replace(head=self.head.with_statistics(carry.head, carry.features, support.mask))
 
     def predict(self, params: Params, adapted: Head, x: Tensor | dict[str, Tensor]) -> Tensor:
         return self.head.apply(adapted.head, self.encoder.apply(adapted.encoder, x))
