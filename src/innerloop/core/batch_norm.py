@@ -48,10 +48,11 @@ def by_statistics(
     x: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
     """`x` [n, features, ...] normalised by statistics [features], which may have a graph too."""
-    if not written_out(x, weight, bias) or mean.dtype != x.dtype:
+    mixed = x.dtype == torch.bfloat16 and mean.dtype == torch.float32
+    if not written_out(mean if mixed else x, weight, bias) or not (mixed or mean.dtype == x.dtype):
         return in_plain_operators(x, mean, var, weight, bias, eps)
-    weight = x.new_ones(x.shape[1]) if weight is None else weight
-    bias = x.new_zeros(x.shape[1]) if bias is None else bias
+    weight = mean.new_ones(x.shape[1]) if weight is None else weight
+    bias = mean.new_zeros(x.shape[1]) if bias is None else bias
     return _Given.apply(x, mean, var, weight, bias, eps)  # pyright: ignore[reportReturnType]
 
 
@@ -75,7 +76,7 @@ class _Given(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         ctx.save_for_backward(x, mean, var, weight, bias)
         ctx.eps = eps
-        return in_plain_operators(x, mean, var, weight, bias, eps)
+        return torch.native_batch_norm(x, weight, bias, mean, var, False, 0.0, eps)[0]
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -343,7 +343,8 @@ def _over_rows(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Biased mean and variance per feature over the rows that count."""
     dims = (0, *range(2, x.dim()))
     if mask is None:
-        var, mean = torch.var_mean(x, dims, correction=0)
+        # Three digits of bfloat16 are too few for what every row is moved by.
+        var, mean = torch.var_mean(x.float() if x.dtype == torch.bfloat16 else x, dims, correction=0)
         return mean, var
     shape = (-1, *[1] * (x.dim() - 1))
     rows = mask.to(x.dtype).view(shape)

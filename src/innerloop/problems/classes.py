@@ -23,6 +23,7 @@ from innerloop.problems.learner import make_learner
 from innerloop.problems.networks import NetworkOptions
 from innerloop.tasks import (
     BatchSampler,
+    Distorted,
     EpisodeSampler,
     Pool,
     Splits,
@@ -49,7 +50,7 @@ class Classes(Problem[Splits]):
     usual_for = ("episodes", "batches", "task_batches")
     usual_data = "kanji"
     network_options = NetworkOptions
-    in_test = {"queries": 15, "unlabelled": 0, "distractors": 0, "same_group": 0.0}  # noqa: RUF012
+    in_test = {"queries": 15, "unlabelled": 0, "distractors": 0, "same_group": 0.0, "distort": False}  # noqa: RUF012
 
     data: str = usual_data
     """A data set (see `innerloop list`), a folder with a sub-folder of pictures for each class, a zip of one, or an
@@ -76,6 +77,8 @@ class Classes(Problem[Splits]):
     """Share of meta-training tasks whose classes are all from one group (alphabet)."""
     unsupervised: bool = False
     """Meta-train without labels: every class is one random picture, its examples are distorted copies of it."""
+    distort: bool = False
+    """Meta-train on distorted copies: every picture is turned, moved, scaled and slanted a little, anew in each task."""
 
     @classmethod
     def claims(cls, data: str) -> bool:
@@ -91,6 +94,12 @@ class Classes(Problem[Splits]):
         return datasets.load(self.data, context, self.split_scheme)
 
     def train(self, material: Splits, stream: Stream, seed: int) -> Sampler:
+        sampler = self._undistorted(material, stream, seed)
+        if self.distort and self.unsupervised:
+            raise InputError("unsupervised tasks are of distorted copies already: leave out --distort")
+        return Distorted(sampler=sampler) if self.distort else sampler
+
+    def _undistorted(self, material: Splits, stream: Stream, seed: int) -> Sampler:
         if stream != "episodes":
             make_batches = BatchSampler if stream == "batches" else TaskBatchSampler
             return make_batches(pool=material.train, batch_size=self.batch_size, seed=seed)

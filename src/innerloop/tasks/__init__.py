@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from innerloop.tasks.augment import Augmentation
+    from innerloop.tasks.distorted import Distorted
     from innerloop.tasks.dynamics import MassSpringDamper
     from innerloop.tasks.episodes import BatchSampler, EpisodeSampler
     from innerloop.tasks.images import image_files, image_folder
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "augment": ("Augmentation",),
+    "distorted": ("Distorted",),
     "dynamics": ("MassSpringDamper",),
     "episodes": ("BatchSampler", "EpisodeSampler"),
     "images": ("image_files", "image_folder"),
@@ -33,6 +35,7 @@ _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = [
     "Augmentation",
     "BatchSampler",
+    "Distorted",
     "EpisodeSampler",
     "GPCurves",
     "MassSpringDamper",

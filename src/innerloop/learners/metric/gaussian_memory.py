@@ -44,6 +44,7 @@ class GaussianMemory(EncoderClassifier[Memory]):
     trains_on = ("episodes",)
 
     incremental: ClassVar[bool] = True
+    low_precision = True
 
     sigma: Positive = 4.0
     """Width of the kernel at first, in units of the features; learned."""
