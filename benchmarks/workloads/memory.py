@@ -36,6 +36,7 @@ WORKLOADS = (
                 ours="20 inner steps, recomputed",
                 others=("20 inner steps",),
                 least=1.15,
+                aim=1.1,
                 what="time",
             ),
             Claim(

@@ -48,7 +48,7 @@ WORKLOADS = (
                 ours="EpisodeSampler, 2 threads",
                 others=tuple(c.name for c in _CONTENDERS[2:]),
                 alternatives=("EpisodeSampler, 1 thread",),
-                least=5,
+                least=6,
                 aim=15,
             ),
         ),

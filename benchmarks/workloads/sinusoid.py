@@ -12,7 +12,7 @@ _COMPILED: dict[str, dict[str, Any]] = {"compile": {"name": "compile"}}
 SCANNED = 100
 
 
-def _workload(steps: int, compiled: float, aim: float) -> Workload:
+def _workload(steps: int, compiled: float, aim: float, scanned: tuple[float, float]) -> Workload:
     options = {"problem": "sinusoid", "tasks": 25, "steps": steps}
     one = Contender(name="compile, 1 thread", make=_MAML, options=options | {"plan": _COMPILED["compile"]}, threads=1)
     replay = Contender(name="replay, 1 thread", make=_MAML, options=options | {"plan": {"name": "replay"}}, threads=1)
@@ -73,7 +73,8 @@ def _workload(steps: int, compiled: float, aim: float) -> Workload:
                 ours="compile",
                 others=(jax[1].name,),
                 alternatives=("compile, 1 thread", sides.LONG),
-                aim=1.0,
+                least=scanned[0],
+                aim=scanned[1],
             ),
             *(Claim(said=peer.name, ours=sides.LONG, others=(peer.name,)) for peer in peers),
         ),
@@ -83,4 +84,4 @@ def _workload(steps: int, compiled: float, aim: float) -> Workload:
     )
 
 
-WORKLOADS = (_workload(1, 40, 60), _workload(5, 36, 50))
+WORKLOADS = (_workload(1, 45, 70, (1.0, 1.3)), _workload(5, 50, 70, (1.5, 2.0)))

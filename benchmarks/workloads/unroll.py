@@ -171,7 +171,7 @@ WORKLOADS = (
                 ours="compile, 2 threads",
                 others=("JAX scan",),
                 alternatives=("vmap", "replay", "compile"),
-                least=1.5,
+                least=1.6,
                 aim=2,
             ),
         ),
