@@ -71,7 +71,7 @@ class Rows(Role):
     inputs: Length
     outputs: Length
     hidden: tuple[Length, ...] = ()
-    activation: Literal["relu", "tanh"] = "relu"
+    activation: Literal["relu", "tanh", "elu"] = "relu"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from innerloop.core.ranges import Count
 
 @dataclass(frozen=True)
 class MLP(Model):
-    """Linear layers with ReLU (or tanh) between: [n, ...] -> [n, outputs]; inputs are flattened.
+    """Linear layers with ReLU (or tanh, or ELU) between: [n, ...] -> [n, outputs]; inputs are flattened.
 
     The default is the sinusoid network of Finn et al. 2017.
     """
@@ -20,12 +20,12 @@ class MLP(Model):
     inputs: Count = 1
     hidden: tuple[Count, ...] = (40, 40)
     outputs: Count = 1
-    activation: Literal["relu", "tanh"] = "relu"
+    activation: Literal["relu", "tanh", "elu"] = "relu"
 
     def build(self) -> nn.Module:
         layers: list[nn.Module] = [nn.Flatten()]
         for m, n in pairwise((self.inputs, *self.hidden, self.outputs)):
-            layers += [nn.Linear(m, n), {"relu": nn.ReLU, "tanh": nn.Tanh}[self.activation]()]
+            layers += [nn.Linear(m, n), {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU}[self.activation]()]
         return nn.Sequential(*layers[:-1])
 
 
