@@ -1,4 +1,4 @@
-"""What Bayesian learners share: independent normal distributions of weights, linear heads with such weights, and noise.
+"""What Bayesian learners share: independent normal distributions of weights, and the noise of targets.
 
 A meta-parameter `log_noise` is the logarithm of the standard deviation of targets around what a member says. What is
 adapted to classes keeps none, by which the two are told apart when it is asked.
@@ -55,41 +55,6 @@ def divergence(q: Gaussian, p: Gaussian) -> Tensor:
     gap = flat(p.log_std) - flat(q.log_std)
     offset = (flat(q.mean) - flat(p.mean)) * (-flat(p.log_std)).exp()
     return (gap + 0.5 * ((-2 * gap).exp() + offset.square() - 1)).sum()
-
-
-def pairs(key: Tensor, count: int, outputs: int, dtype: torch.dtype) -> Tensor:
-    """[count, outputs] standard normal draws of a linear head's outputs, in pairs of opposite sign.
-
-    The mean over an even number of them is exactly that of the distribution.
-    """
-    half = random.normal(key, ((count + 1) // 2, outputs), dtype)
-    return torch.cat([half, -half])[:count]
-
-
-def spread(head: Gaussian, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Means and variances, [n, k] each, of the outputs of a linear head for [n, d] features.
-
-    Args:
-        head: Of `weight` [k, d] and `bias` [k].
-        features: What it takes.
-    """
-    mean = features @ head.mean["weight"].T + head.mean["bias"]
-    variance = {name: (2 * log).exp() for name, log in head.log_std.items()}
-    return mean, features.square() @ variance["weight"].T + variance["bias"]
-
-
-def outputs_of(head: Gaussian, features: Tensor, noise: Tensor) -> Tensor:
-    """[m, n, k] outputs of a linear head by the local reparameterisation of Kingma et al. 2015.
-
-    What is drawn are outputs and no weights: all rows share the noise of an output.
-
-    Args:
-        head: Of `weight` [k, d] and `bias` [k].
-        features: [n, d].
-        noise: [m, k] standard normal.
-    """
-    mean, variance = spread(head, features)
-    return mean + variance.sqrt() * noise[:, None]
 
 
 def noise_of(params: Params, support: Batch) -> Params:

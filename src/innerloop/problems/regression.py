@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
 from innerloop.core.context import Context
@@ -15,7 +15,8 @@ from innerloop.core.sensible import Sensible, Stream
 from innerloop.core.types import Batch, Sampler
 from innerloop.nn.mlp import MLP
 from innerloop.problems.base import Problem, Split, first_line
-from innerloop.problems.networks import StartOptions
+from innerloop.problems.learner import make_learner
+from innerloop.problems.networks import NetworkOptions, StartOptions
 from innerloop.tasks import MassSpringDamper, Sinusoid
 
 _STREAMS: Mapping[Split, int] = {"train": 0, "validation": 1, "test": 2}
@@ -27,10 +28,13 @@ class Family(NamedTuple):
     sampler: Callable[..., Sampler]
     """Takes `shots`, `queries` and `seed`."""
     model: Model
+    """For learners that adapt one whole network."""
     outputs: int
     """Length of a target."""
     usual: Sensible
     """Where learners start that say nothing of it."""
+    inputs: int = 1
+    """Numbers of an input."""
 
 
 FAMILIES = {
@@ -49,6 +53,7 @@ FAMILIES = {
             task={"shots": 16, "queries": 16},
             train={"meta_batch_size": 25, "meta_lr": 2e-3, "schedule": "cosine"},
         ),
+        inputs=3,
     ),
 }
 
@@ -98,12 +103,14 @@ class Regression(Problem[None]):
         return self._tasks(split, self.shots, seed)
 
     def learner(self, cls: type[Learner], values: dict[str, Any], network: StartOptions, material: None) -> Learner:
-        """The learner with the network of the family's paper."""
+        """The learner with the network of the family's paper, or those that it declares where it has no `model`."""
         if "values" not in cls.targets:
             raise InputError(
                 f"{cls.__name__} tells classes apart; {self.data} is regression: try maml, meta_sgd or reptile"
             )
-        return cls(**{**values, "model": self.families[self.data].model, **self.prescribed()})
+        family, own = self.families[self.data], {f.name for f in fields(cls)}
+        given = {k: v for k, v in {"model": family.model, **self.prescribed()}.items() if k in own}
+        return make_learner(cls, {**values, **given}, (family.inputs,), family.outputs, NetworkOptions())
 
     def outputs(self, material: None) -> int:
         return self.families[self.data].outputs

@@ -82,7 +82,7 @@ class PLATIPUS(EpisodicClassifier[Samples], Unrolled[Samples, Params]):
 
     def __post_init__(self) -> None:
         if self.inner_lr == 0:
-            raise InputError("PLATIPUS: inner_lr must be more than 0, since its logarithm is where learned rates start")
+            raise InputError("PLATIPUS: inner_lr must be more than 0: learned rates start at its logarithm")
 
     def init(self, seed: int) -> Params:
         initial = self.model.init(seed)

@@ -6,31 +6,18 @@ its features.
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from innerloop.core import tree
-from innerloop.core.encoder_learner import EncoderLearner
 from innerloop.core.errors import InputError
-from innerloop.core.gaussian import (
-    Gaussian,
-    key_of,
-    mean_of,
-    members,
-    mixture_loss,
-    noise_of,
-    outputs_of,
-    pairs,
-)
-from innerloop.core.learner import EpisodicClassifier, mask_absent
+from innerloop.core.gaussian import Gaussian, mean_of, mixture_loss
+from innerloop.core.gaussian_heads import GaussianHeads, Heads
 from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, Rows, role
 from innerloop.core.objectives import regression, weights
-from innerloop.core.predictive import Predictive
 from innerloop.core.prototypes import Centroids, centroids
-from innerloop.core.ranges import Count, Positive
 from innerloop.core.types import Batch, Metrics, Params
 
 _AMORTISED = Rows(FEATURES, FEATURES, hidden=(FEATURES, FEATURES), activation="elu")
@@ -38,20 +25,8 @@ _SCALAR = Rows(FEATURES, 1, hidden=(FEATURES, FEATURES), activation="elu")
 _NETWORKS = ("weight_mean", "weight_log_variance", "bias_mean", "bias_log_variance")
 
 
-class Heads(NamedTuple):
-    """A distribution of linear heads, and the noise that its members are drawn by."""
-
-    head: Gaussian
-    draws: Tensor  # [samples, k] standard normal
-    present: Tensor  # [k] bool, classes with examples
-    noise: Params
-    """`log_noise` of values; empty for classes."""
-    encoder: Params
-    """With the support's statistics unless transductive."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class VERSA(EncoderLearner[Heads], EpisodicClassifier[Heads]):
+class VERSA(GaussianHeads):
     """Classes are amortised one by one, by networks that all of them share: any number of classes has an answer.
 
     The loss is the negative logarithm of the mean probability over `samples` draws of the logits, without a divergence:
@@ -65,11 +40,6 @@ class VERSA(EncoderLearner[Heads], EpisodicClassifier[Heads]):
     """
 
     trains_on = ("episodes",)
-    targets = ("classes", "values")
-
-    stochastic = True
-    probabilistic = True
-
     weight_mean: Model = field(metadata=role(_AMORTISED))
     """Pooled features [k, d] -> [k, d]; this and the next three are one network each, as in the authors' code."""
     weight_log_variance: Model = field(metadata=role(_AMORTISED))
@@ -83,10 +53,6 @@ class VERSA(EncoderLearner[Heads], EpisodicClassifier[Heads]):
         metadata=role(Rows(2 * FEATURES, FEATURES, (FEATURES,), activation="elu", when={"objective": regression})),
     )
     """Values: [n, 2 d] features of a row beside their product with a target -> [n, d], whose mean is pooled."""
-    samples: Count = 10
-    """Draws of the outputs, the paper's L."""
-    noise: Positive = 1.0
-    """Standard deviation of targets at first; learned."""
 
     def __post_init__(self) -> None:
         if self.objective is regression and self.pooled is None:
@@ -99,34 +65,22 @@ class VERSA(EncoderLearner[Heads], EpisodicClassifier[Heads]):
 
     def adapt(self, params: Params, support: Batch) -> Heads:
         features, encoder = self.features(tree.part(params, "encoder"), support)
-        noise = noise_of(params, support)
-        pooled, counts = self._targets(params, features, support) if noise else centroids(features, support)
+        values = support.y.is_floating_point()
+        pooled, counts = self._targets(params, features, support) if values else centroids(features, support)
         parts = {name: getattr(self, name).apply(tree.part(params, name), pooled) for name in _NETWORKS}
         weight, weight_log_variance, bias, bias_log_variance = parts.values()
         head = Gaussian(
             {"weight": weight, "bias": bias[:, 0]},
             {"weight": 0.5 * weight_log_variance, "bias": 0.5 * bias_log_variance[:, 0]},
         )
-        draws = pairs(key_of(support), self.samples, len(pooled), features.dtype)
-        return Heads(head, draws, counts > 0, noise, encoder)
-
-    def predict(self, params: Params, adapted: Heads, x: Tensor | dict[str, Tensor]) -> Tensor:
-        return mean_of(self._outputs(adapted, x), adapted.noise)
-
-    def predictive(self, params: Params, adapted: Heads, x: Tensor | dict[str, Tensor]) -> Predictive:
-        return members(self._outputs(adapted, x), adapted.noise)
+        return self.heads(params, head, counts > 0, encoder, support)
 
     def query_loss(self, params: Params, adapted: Heads, query: Batch) -> tuple[Tensor, Metrics]:
         if not adapted.noise:
             return super().query_loss(params, adapted, query)
-        outputs = self._outputs(adapted, query.x)
+        outputs = self.outputs(adapted, self.encoder.apply(adapted.encoder, query.x))
         logged = self.logged(mean_of(outputs, adapted.noise), query)
         return mixture_loss(outputs, adapted.noise, query.y, query.mask), logged
-
-    def _outputs(self, adapted: Heads, x: Tensor | dict[str, Tensor]) -> Tensor:
-        """[samples, n, k]."""
-        outputs = outputs_of(adapted.head, self.encoder.apply(adapted.encoder, x), adapted.draws)
-        return mask_absent(outputs, adapted.present)
 
     def _targets(self, params: Params, features: Tensor, support: Batch) -> Centroids:
         """What is pooled for every target in the place of a class."""

@@ -1,0 +1,76 @@
+"""Linear heads with normal weights over an encoder's features, which Bayesian learners adapt."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from innerloop.core import random
+from innerloop.core.encoder_learner import EncoderLearner
+from innerloop.core.gaussian import Gaussian, key_of, mean_of, members, noise_of
+from innerloop.core.learner import EpisodicClassifier, mask_absent
+from innerloop.core.predictive import Predictive
+from innerloop.core.ranges import Count, Positive
+from innerloop.core.types import Batch, Params
+
+
+class Heads(NamedTuple):
+    """A distribution of linear heads."""
+
+    head: Gaussian
+    """Of `weight` [k, d] and `bias` [k], for k classes or targets."""
+    draws: Tensor  # [samples, k] standard normal, what members are
+    present: Tensor  # [k] bool, classes with examples
+    noise: Params
+    """`log_noise` of values; empty for classes."""
+    encoder: Params
+    """With the support's statistics unless transductive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianHeads(EncoderLearner[Heads], EpisodicClassifier[Heads]):
+    """A learner whose task leaves a distribution of linear heads behind.
+
+    What is drawn are outputs and no weights, by the local reparameterisation of Kingma et al. 2015: a member has the
+    same draw of an output for all rows, and what it says of one row is distributed as it should be.
+    """
+
+    targets = ("classes", "values")
+
+    stochastic = True
+    probabilistic = True
+
+    samples: Count = 10
+    """Draws of the outputs, in pairs of opposite sign."""
+    noise: Positive = 1.0
+    """Standard deviation of targets at first; learned."""
+
+    def heads(self, params: Params, head: Gaussian, present: Tensor, encoder: Params, support: Batch) -> Heads:
+        """What a task leaves behind, with the draws of its members."""
+        draws = _pairs(key_of(support), self.samples, len(present), head.mean["weight"].dtype)
+        return Heads(head, draws, present, noise_of(params, support), encoder)
+
+    def outputs(self, adapted: Heads, features: Tensor) -> Tensor:
+        """[samples, n, k] of all members for [n, d] features."""
+        mean, variance = spread(adapted.head, features)
+        return mask_absent(mean + variance.sqrt() * adapted.draws[:, None], adapted.present)
+
+    def predict(self, params: Params, adapted: Heads, x: Tensor | dict[str, Tensor]) -> Tensor:
+        return mean_of(self.outputs(adapted, self.encoder.apply(adapted.encoder, x)), adapted.noise)
+
+    def predictive(self, params: Params, adapted: Heads, x: Tensor | dict[str, Tensor]) -> Predictive:
+        return members(self.outputs(adapted, self.encoder.apply(adapted.encoder, x)), adapted.noise)
+
+
+def spread(head: Gaussian, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Means and variances, [n, k] each, of the outputs of a linear head for [n, d] features."""
+    mean = features @ head.mean["weight"].T + head.mean["bias"]
+    variance = {name: (2 * log).exp() for name, log in head.log_std.items()}
+    return mean, features.square() @ variance["weight"].T + variance["bias"]
+
+
+def _pairs(key: Tensor, count: int, outputs: int, dtype: torch.dtype) -> Tensor:
+    """[count, outputs] standard normal draws: those of an even number have the mean of the distribution itself."""
+    half = random.normal(key, ((count + 1) // 2, outputs), dtype)
+    return torch.cat([half, -half])[:count]

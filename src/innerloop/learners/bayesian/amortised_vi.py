@@ -1,0 +1,133 @@
+"""Amortised variational inference of a head: after Ravi, Beatson, ICLR 2019, https://openreview.net/forum?id=rkgpy3C5tX.
+
+Adaptation is a few gradient steps on the evidence lower bound of the support, from a learned prior over the weights of a
+linear head to a normal distribution.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from innerloop.core import random, tree
+from innerloop.core.errors import InputError
+from innerloop.core.gaussian import Gaussian, divergence, key_of, mean_of, surprise
+from innerloop.core.gaussian_heads import GaussianHeads, Heads, spread
+from innerloop.core.inner import descend
+from innerloop.core.learner import Unrolled
+from innerloop.core.model import Model
+from innerloop.core.networks import FEATURES, OUTPUTS, Rows, role
+from innerloop.core.objectives import mean, membership, regression, weights
+from innerloop.core.prototypes import ways
+from innerloop.core.ranges import Positive
+from innerloop.core.types import Batch, Metrics, Params
+
+
+class Fitting(NamedTuple):
+    """A head on its way from the prior to the posterior."""
+
+    heads: Heads
+    features: Tensor  # [n, d] of the support, computed once
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmortisedVI(GaussianHeads, Unrolled[Heads, Fitting]):
+    """The paper's inference for the head alone, over features that only meta-training changes.
+
+    The bound is that of the whole support, its divergence counted once, for each row; of classes it is multiplied by
+    their number, so that a step is as long for five ways as for twenty. The expected likelihood of values is exact,
+    that of classes is over `samples` draws. The loss is the bound of the query, with one divergence a task as well,
+    shared among its rows.
+
+    The prior is one for all classes, with mean 0: any number of them has an answer. Targets have a mean each. The paper
+    has a prior of its own, and a hyper-prior, for every weight.
+
+    Parameters: `encoder.*`, `prior.*` (the mean for targets), `log_std.*` of the prior, `log_lr.*` of the steps, and
+    `log_noise`, which classes do not use.
+    """
+
+    trains_on = ("episodes",)
+    queries_apart = False  # the divergence is shared among the rows
+
+    prior: Model | None = field(default=None, metadata=role(Rows(FEATURES, OUTPUTS, when={"objective": regression})))
+    """Values: features [n, d] -> [n, k], a linear layer whose weights are the mean of the prior."""
+    inner_lr: float = 0.1
+    """Step size on the bound at first, for means and for the logarithms of deviations; both are learned."""
+    inner_steps: int = 5
+    std: Positive = 1.0
+    """Standard deviation of the prior at first, of weights and of biases."""
+
+    def __post_init__(self) -> None:
+        if self.objective is regression and self.prior is None:
+            raise InputError("AmortisedVI of values needs prior, a linear layer from the features to the targets")
+        if self.inner_lr == 0:
+            raise InputError(
+                "AmortisedVI: inner_lr must be more than 0, since its logarithm is where learned rates start"
+            )
+
+    def init(self, seed: int) -> Params:
+        logs = {name: torch.tensor(math.log(self.std)) for name in ("weight", "bias")}
+        rates = {name: torch.tensor(math.log(self.inner_lr)) for name in ("mean", "log_std")}
+        params = tree.join(encoder=self.encoder.init(seed), log_std=logs, log_lr=rates)
+        prior = {} if self.prior is None else tree.join(prior=self.prior.init(seed))
+        return params | prior | {"log_noise": torch.tensor(math.log(self.noise))}
+
+    def start(self, params: Params, support: Batch) -> Fitting:
+        features, encoder = self.features(tree.part(params, "encoder"), support)
+        p = self._prior(params, support.y.is_floating_point())
+        if support.y.is_floating_point():
+            present = torch.ones(support.y.shape[1], dtype=torch.bool, device=support.y.device)
+        else:
+            present = membership(support.y, ways(support), support.mask).sum(0) > 0
+        k, d = len(present), features.shape[1]
+        shapes = {"weight": (k, d), "bias": (k,)}
+        q = Gaussian(*({name: part[name].expand(shape) for name, shape in shapes.items()} for part in p))
+        return Fitting(self.heads(params, q, present, encoder, support), features)
+
+    def advance(self, params: Params, carry: Fitting, support: Batch) -> tuple[Fitting, Tensor]:
+        rates = tree.map(torch.exp, tree.part(params, "log_lr"))
+        present = carry.heads.present
+        scale = 1 if carry.heads.noise else present.sum()
+
+        def bound(q: Params) -> tuple[Tensor, Metrics]:
+            head = Gaussian(tree.part(q, "mean"), tree.part(q, "log_std"))
+            return scale * self._bound(params, carry.heads._replace(head=head), carry.features, support), {}
+
+        start = tree.join(mean=carry.heads.head.mean, log_std=carry.heads.head.log_std)
+        q, value = descend(start, bound, {name: rates[name.partition(".")[0]] for name in start})
+        head = Gaussian(tree.part(q, "mean"), tree.part(q, "log_std"))
+        return carry._replace(heads=carry.heads._replace(head=head)), value / scale
+
+    def finish(self, params: Params, carry: Fitting, support: Batch) -> Heads:
+        fitted, key = carry.heads, random.fold(key_of(support), 1)  # other draws than those it was fitted with
+        return self.heads(params, fitted.head, fitted.present, fitted.encoder, support._replace(key=key))
+
+    def query_loss(self, params: Params, adapted: Heads, query: Batch) -> tuple[Tensor, Metrics]:
+        features = self.encoder.apply(adapted.encoder, query.x)
+        logged = self.logged(mean_of(self.outputs(adapted, features), adapted.noise), query)
+        return self._bound(params, adapted, features, query), logged
+
+    def _bound(self, params: Params, heads: Heads, features: Tensor, batch: Batch) -> Tensor:
+        """The negative evidence lower bound of a batch, for each of its rows."""
+        rows = weights(batch.y, batch.mask)
+        if heads.noise:
+            means, variances = spread(heads.head, features)
+            spreading = 0.5 * (variances * (-2 * heads.noise["log_noise"]).exp()).sum(-1)
+            missed = mean(surprise(means, heads.noise, batch.y) + spreading, rows)
+        else:
+            outputs = self.outputs(heads, features)
+            mask = None if batch.mask is None else batch.mask.repeat(self.samples)
+            missed = self.objective(outputs.flatten(0, 1), batch.y.repeat(self.samples), mask)
+        kl = divergence(heads.head, self._prior(params, bool(heads.noise)))
+        return missed + kl / rows.sum().clamp_min(1)
+
+    def _prior(self, params: Params, values: bool) -> Gaussian:
+        """p, of shapes that broadcast to a head's."""
+        log_std = tree.part(params, "log_std")
+        if not values:
+            return Gaussian(tree.map(torch.zeros_like, log_std), log_std)
+        if self.prior is None:
+            raise InputError("AmortisedVI was built for classes: give it objective=regression and the network prior")
+        return Gaussian(tree.part(params, "prior"), log_std)
