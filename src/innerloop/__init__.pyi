@@ -23,6 +23,9 @@ from innerloop.learners.baselines.nearest_centroid import NearestCentroid as Nea
 from innerloop.learners.baselines.self_supervised import SelfSupervised as SelfSupervised
 from innerloop.learners.baselines.self_training import SelfTraining as SelfTraining
 from innerloop.learners.baselines.simple_shot import SimpleShot as SimpleShot
+from innerloop.learners.bayesian.amortised_vi import AmortisedVI as AmortisedVI
+from innerloop.learners.bayesian.platipus import PLATIPUS as PLATIPUS
+from innerloop.learners.bayesian.versa import VERSA as VERSA
 from innerloop.learners.closed_form.logistic import LRD2 as LRD2
 from innerloop.learners.closed_form.r2d2 import R2D2 as R2D2
 from innerloop.learners.closed_form.ridge_discriminant import RidgeDiscriminant as RidgeDiscriminant

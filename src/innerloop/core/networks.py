@@ -137,7 +137,9 @@ def roles(cls: type[Learner]) -> dict[str, Role]:
 
 def counts_outputs(cls: type[Learner]) -> bool:
     """Whether a learner learns a network with an output for each class, so that their number cannot change."""
-    return any(isinstance(r, Whole) or OUTPUTS in vars(r).values() for r in roles(cls).values())
+    usual = {f.name: f.default for f in fields(cls)}
+    needed = [r for r in roles(cls).values() if r.needed(usual)]  # not what values alone have use for
+    return any(isinstance(r, Whole) or OUTPUTS in vars(r).values() for r in needed)
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

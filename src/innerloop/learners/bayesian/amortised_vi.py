@@ -1,7 +1,7 @@
-"""Amortised variational inference of a head: after Ravi, Beatson, ICLR 2019, https://openreview.net/forum?id=rkgpy3C5tX.
+"""Amortised variational inference of a head, after Ravi, Beatson, ICLR 2019: https://openreview.net/forum?id=rkgpy3C5tX.
 
-Adaptation is a few gradient steps on the evidence lower bound of the support, from a learned prior over the weights of a
-linear head to a normal distribution.
+Adaptation is a few gradient steps on the evidence lower bound of the support: from a learned prior over the weights of
+a linear head to a normal distribution.
 """
 
 import math
@@ -41,11 +41,11 @@ class AmortisedVI(GaussianHeads, Unrolled[Heads, Fitting]):
     that of classes is over `samples` draws. The loss is the bound of the query, with one divergence a task as well,
     shared among its rows.
 
-    The prior is one for all classes, with mean 0: any number of them has an answer. Targets have a mean each. The paper
-    has a prior of its own, and a hyper-prior, for every weight.
+    The prior is one for all classes, with mean 0, so that any number of them has an answer; targets have a mean each.
+    Its deviations are those of a weight and of a bias. The paper has a prior, and a hyper-prior, for every weight.
 
-    Parameters: `encoder.*`, `prior.*` (the mean for targets), `log_std.*` of the prior, `log_lr.*` of the steps, and
-    `log_noise`, which classes do not use.
+    Parameters: `encoder.*`, `prior.*` (the mean, where there are targets), `log_std.*` of the prior, `log_lr.*` of the
+    steps, and `log_noise`, which classes do not use.
     """
 
     trains_on = ("episodes",)
