@@ -8,11 +8,11 @@ from torch import Tensor
 
 from innerloop.core import random
 from innerloop.core.encoder_learner import EncoderLearner
-from innerloop.core.gaussian import Gaussian, key_of, mean_of, members, noise_of
+from innerloop.core.gaussian import Gaussian, mean_of, members
 from innerloop.core.learner import EpisodicClassifier, mask_absent
 from innerloop.core.predictive import Predictive
 from innerloop.core.ranges import Count, Positive
-from innerloop.core.types import Batch, Params
+from innerloop.core.types import Params
 
 
 class Heads(NamedTuple):
@@ -20,6 +20,7 @@ class Heads(NamedTuple):
 
     head: Gaussian
     """Of `weight` [k, d] and `bias` [k], for k classes or targets."""
+    centre: Tensor  # [d], taken from features before they reach the head
     draws: Tensor  # [samples, k] standard normal, what members are
     present: Tensor  # [k] bool, classes with examples
     noise: Params
@@ -46,14 +47,15 @@ class GaussianHeads(EncoderLearner[Heads], EpisodicClassifier[Heads]):
     noise: Positive = 1.0
     """Standard deviation of targets at first; learned."""
 
-    def heads(self, params: Params, head: Gaussian, present: Tensor, encoder: Params, support: Batch) -> Heads:
-        """What a task leaves behind, with the draws of its members."""
-        draws = _pairs(key_of(support), self.samples, len(present), head.mean["weight"].dtype)
-        return Heads(head, draws, present, noise_of(params, support), encoder)
+    def draws(self, key: Tensor, head: Gaussian) -> Tensor:
+        """[samples, k] standard normal draws: those of an even number have the mean of the distribution itself."""
+        bias = head.mean["bias"]
+        half = random.normal(key, ((self.samples + 1) // 2, len(bias)), bias.dtype)
+        return torch.cat([half, -half])[: self.samples]
 
     def outputs(self, adapted: Heads, features: Tensor) -> Tensor:
         """[samples, n, k] of all members for [n, d] features."""
-        mean, variance = spread(adapted.head, features)
+        mean, variance = spread(adapted, features)
         return mask_absent(mean + variance.sqrt() * adapted.draws[:, None], adapted.present)
 
     def predict(self, params: Params, adapted: Heads, x: Tensor | dict[str, Tensor]) -> Tensor:
@@ -63,14 +65,8 @@ class GaussianHeads(EncoderLearner[Heads], EpisodicClassifier[Heads]):
         return members(self.outputs(adapted, self.encoder.apply(adapted.encoder, x)), adapted.noise)
 
 
-def spread(head: Gaussian, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Means and variances, [n, k] each, of the outputs of a linear head for [n, d] features."""
-    mean = features @ head.mean["weight"].T + head.mean["bias"]
-    variance = {name: (2 * log).exp() for name, log in head.log_std.items()}
-    return mean, features.square() @ variance["weight"].T + variance["bias"]
-
-
-def _pairs(key: Tensor, count: int, outputs: int, dtype: torch.dtype) -> Tensor:
-    """[count, outputs] standard normal draws: those of an even number have the mean of the distribution itself."""
-    half = random.normal(key, ((count + 1) // 2, outputs), dtype)
-    return torch.cat([half, -half])[:count]
+def spread(adapted: Heads, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Means and variances, [n, k] each, of the outputs for [n, d] features."""
+    x, mean = features - adapted.centre, adapted.head.mean
+    variance = {name: (2 * log).exp() for name, log in adapted.head.log_std.items()}
+    return x @ mean["weight"].T + mean["bias"], x.square() @ variance["weight"].T + variance["bias"]

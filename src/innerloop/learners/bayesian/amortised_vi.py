@@ -13,7 +13,7 @@ from torch import Tensor
 
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
-from innerloop.core.gaussian import Gaussian, divergence, key_of, mean_of, surprise
+from innerloop.core.gaussian import Gaussian, divergence, key_of, mean_of, noise_of, surprise
 from innerloop.core.gaussian_heads import GaussianHeads, Heads, spread
 from innerloop.core.inner import descend
 from innerloop.core.learner import Unrolled
@@ -36,10 +36,11 @@ class Fitting(NamedTuple):
 class AmortisedVI(GaussianHeads, Unrolled[Heads, Fitting]):
     """The paper's inference for the head alone, over features that only meta-training changes.
 
-    The bound is that of the whole support, its divergence counted once, for each row; of classes it is multiplied by
-    their number, so that a step is as long for five ways as for twenty. The expected likelihood of values is exact,
-    that of classes is over `samples` draws. The loss is the bound of the query, with one divergence a task as well,
-    shared among its rows.
+    Features are taken from their mean over the support, and steps are in deviations of the prior: far from 0, all that
+    classes have in common would be noise at first. The bound is that of the whole support, its divergence counted once,
+    for each row; of classes it is multiplied by their number, so that a step is as long for five ways as for twenty.
+    The expected likelihood of values is exact, that of classes is over `samples` draws. The loss is the bound of the
+    query, with one divergence a task as well, shared among its rows.
 
     The prior is one for all classes, with mean 0, so that any number of them has an answer; targets have a mean each.
     Its deviations are those of a weight and of a bias. The paper has a prior, and a hyper-prior, for every weight.
@@ -81,28 +82,36 @@ class AmortisedVI(GaussianHeads, Unrolled[Heads, Fitting]):
             present = torch.ones(support.y.shape[1], dtype=torch.bool, device=support.y.device)
         else:
             present = membership(support.y, ways(support), support.mask).sum(0) > 0
-        k, d = len(present), features.shape[1]
-        shapes = {"weight": (k, d), "bias": (k,)}
+        shapes = {"weight": (len(present), features.shape[1]), "bias": (len(present),)}
         q = Gaussian(*({name: part[name].expand(shape) for name, shape in shapes.items()} for part in p))
-        return Fitting(self.heads(params, q, present, encoder, support), features)
+        counted = weights(support.y, support.mask).to(features.dtype)
+        centre = counted @ features / counted.sum().clamp_min(1)
+        draws = self.draws(key_of(support), q)
+        return Fitting(Heads(q, centre, draws, present, noise_of(params, support), encoder), features)
 
     def advance(self, params: Params, carry: Fitting, support: Batch) -> tuple[Fitting, Tensor]:
-        rates = tree.map(torch.exp, tree.part(params, "log_lr"))
-        present = carry.heads.present
-        scale = 1 if carry.heads.noise else present.sum()
+        rates, heads = tree.map(torch.exp, tree.part(params, "log_lr")), carry.heads
+        unit = self._prior(params, bool(heads.noise)).log_std
+        scale = 1 if heads.noise else heads.present.sum()
 
-        def bound(q: Params) -> tuple[Tensor, Metrics]:
-            head = Gaussian(tree.part(q, "mean"), tree.part(q, "log_std"))
-            return scale * self._bound(params, carry.heads._replace(head=head), carry.features, support), {}
+        def head(moved: Params) -> Gaussian:
+            """The head after a change of its means, in the prior's deviations, and of the logarithms of its own."""
+            mean, log_std = tree.part(moved, "mean"), tree.part(moved, "log_std")
+            return Gaussian(
+                {name: w + unit[name].exp() * mean[name] for name, w in heads.head.mean.items()},
+                {name: w + log_std[name] for name, w in heads.head.log_std.items()},
+            )
 
-        start = tree.join(mean=carry.heads.head.mean, log_std=carry.heads.head.log_std)
-        q, value = descend(start, bound, {name: rates[name.partition(".")[0]] for name in start})
-        head = Gaussian(tree.part(q, "mean"), tree.part(q, "log_std"))
-        return carry._replace(heads=carry.heads._replace(head=head)), value / scale
+        def bound(moved: Params) -> tuple[Tensor, Metrics]:
+            return scale * self._bound(params, heads._replace(head=head(moved)), carry.features, support), {}
+
+        still = tree.map(torch.zeros_like, tree.join(mean=heads.head.mean, log_std=heads.head.log_std))
+        moved, value = descend(still, bound, {name: rates[name.partition(".")[0]] for name in still})
+        return carry._replace(heads=heads._replace(head=head(moved))), value / scale
 
     def finish(self, params: Params, carry: Fitting, support: Batch) -> Heads:
-        fitted, key = carry.heads, random.fold(key_of(support), 1)  # other draws than those it was fitted with
-        return self.heads(params, fitted.head, fitted.present, fitted.encoder, support._replace(key=key))
+        key = random.fold(key_of(support), 1)  # other draws than those that the head was fitted with
+        return carry.heads._replace(draws=self.draws(key, carry.heads.head))
 
     def query_loss(self, params: Params, adapted: Heads, query: Batch) -> tuple[Tensor, Metrics]:
         features = self.encoder.apply(adapted.encoder, query.x)
@@ -113,7 +122,7 @@ class AmortisedVI(GaussianHeads, Unrolled[Heads, Fitting]):
         """The negative evidence lower bound of a batch, for each of its rows."""
         rows = weights(batch.y, batch.mask)
         if heads.noise:
-            means, variances = spread(heads.head, features)
+            means, variances = spread(heads, features)
             spreading = 0.5 * (variances * (-2 * heads.noise["log_noise"]).exp()).sum(-1)
             missed = mean(surprise(means, heads.noise, batch.y) + spreading, rows)
         else:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.errors import InputError
-from innerloop.core.gaussian import Gaussian, mean_of, mixture_loss
+from innerloop.core.gaussian import Gaussian, key_of, mean_of, mixture_loss, noise_of
 from innerloop.core.gaussian_heads import GaussianHeads, Heads
 from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, Rows, role
@@ -73,7 +73,8 @@ class VERSA(GaussianHeads):
             {"weight": weight, "bias": bias[:, 0]},
             {"weight": 0.5 * weight_log_variance, "bias": 0.5 * bias_log_variance[:, 0]},
         )
-        return self.heads(params, head, counts > 0, encoder, support)
+        draws, centre = self.draws(key_of(support), head), features.new_zeros(features.shape[1])
+        return Heads(head, centre, draws, counts > 0, noise_of(params, support), encoder)
 
     def query_loss(self, params: Params, adapted: Heads, query: Batch) -> tuple[Tensor, Metrics]:
         if not adapted.noise:
