@@ -30,7 +30,13 @@ def test_it_converges_to_bayesian_linear_regression():
     """
     noise, std, n, d = 0.5, 0.8, 12, 3
     learner = AmortisedVI(
-        encoder=Module(nn.Flatten), prior=Linear(d, 2), std=std, noise=noise, inner_steps=400, objective=regression
+        encoder=Module(nn.Flatten),
+        prior=Linear(d, 2),
+        std=std,
+        noise=noise,
+        inner_lr=0.1,
+        inner_steps=400,
+        objective=regression,
     )
     params = {k: v.double() for k, v in learner.init(0).items()}
     generator = torch.Generator().manual_seed(0)

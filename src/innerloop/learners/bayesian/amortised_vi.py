@@ -54,19 +54,15 @@ class AmortisedVI(GaussianHeads, Unrolled[Heads, Fitting]):
 
     prior: Model | None = field(default=None, metadata=role(Rows(FEATURES, OUTPUTS, when={"objective": regression})))
     """Values: features [n, d] -> [n, k], a linear layer whose weights are the mean of the prior."""
-    inner_lr: float = 0.1
+    inner_lr: Positive = 0.5
     """Step size on the bound at first, for means and for the logarithms of deviations; both are learned."""
-    inner_steps: int = 5
+    inner_steps: int = 10
     std: Positive = 1.0
     """Standard deviation of the prior at first, of weights and of biases."""
 
     def __post_init__(self) -> None:
         if self.objective is regression and self.prior is None:
             raise InputError("AmortisedVI of values needs prior, a linear layer from the features to the targets")
-        if self.inner_lr == 0:
-            raise InputError(
-                "AmortisedVI: inner_lr must be more than 0, since its logarithm is where learned rates start"
-            )
 
     def init(self, seed: int) -> Params:
         logs = {name: torch.tensor(math.log(self.std)) for name in ("weight", "bias")}

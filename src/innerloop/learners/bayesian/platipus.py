@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from innerloop.core import recompute, tree
-from innerloop.core.errors import InputError
 from innerloop.core.gaussian import (
     Gaussian,
     divergence,
@@ -67,7 +66,7 @@ class PLATIPUS(EpisodicClassifier[Samples], Unrolled[Samples, Params]):
 
     model: Model
     """x -> outputs of a task."""
-    inner_lr: float = 0.4
+    inner_lr: Positive = 0.4
     """Step size on the mean support loss, and of the steps that move p and q at first; these two are learned."""
     inner_steps: int = 1
     """Steps in training and, unless replaced, in testing."""
@@ -79,10 +78,6 @@ class PLATIPUS(EpisodicClassifier[Samples], Unrolled[Samples, Params]):
     """Standard deviation of targets at first; learned."""
     kl_weight: NotNegative = 1.0
     """What the divergence counts; 1: the evidence lower bound of the query."""
-
-    def __post_init__(self) -> None:
-        if self.inner_lr == 0:
-            raise InputError("PLATIPUS: inner_lr must be more than 0: learned rates start at its logarithm")
 
     def init(self, seed: int) -> Params:
         initial = self.model.init(seed)
