@@ -16,6 +16,14 @@ from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Params
 
 
+CLASSES = Sensible(
+    # With the usual 1e-3, what writes distributions has hardly begun after 300 episodes.
+    task={"train_ways": 20},
+    train={"meta_batch_size": 1, "meta_lr": 1e-2},
+)
+VALUES = Sensible(task={"shots": 10, "queries": 10}, train={"meta_batch_size": 25})
+
+
 class Heads(NamedTuple):
     """A distribution of linear heads."""
 
@@ -39,11 +47,7 @@ class GaussianHeads(EncoderLearner[Heads], EpisodicClassifier[Heads]):
     """
 
     targets = ("classes", "values")
-    sensible = by_kind(
-        # With the usual 1e-3, networks that write distributions have hardly begun after 300 episodes.
-        classes=Sensible(task={"train_ways": 20}, train={"meta_batch_size": 1, "meta_lr": 5e-3}),
-        regression=Sensible(task={"shots": 10, "queries": 10}, train={"meta_batch_size": 25}),
-    )
+    sensible = by_kind(classes=CLASSES, regression=VALUES)
 
     stochastic = True
     probabilistic = True

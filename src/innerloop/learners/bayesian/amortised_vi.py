@@ -5,7 +5,7 @@ a linear head to a normal distribution.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -14,14 +14,15 @@ from torch import Tensor
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
 from innerloop.core.gaussian import Gaussian, divergence, key_of, mean_of, noise_of, surprise
-from innerloop.core.gaussian_heads import GaussianHeads, Heads, spread
+from innerloop.core.gaussian_heads import CLASSES, VALUES, GaussianHeads, Heads, spread
 from innerloop.core.inner import descend
 from innerloop.core.learner import Unrolled
 from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, OUTPUTS, Rows, role
 from innerloop.core.objectives import mean, membership, regression, weights
 from innerloop.core.prototypes import ways
-from innerloop.core.ranges import Positive
+from innerloop.core.ranges import NotNegative, Positive
+from innerloop.core.sensible import by_kind
 from innerloop.core.types import Batch, Metrics, Params
 
 
@@ -50,6 +51,7 @@ class AmortisedVI(GaussianHeads, Unrolled[Heads, Fitting]):
     """
 
     trains_on = ("episodes",)
+    sensible = by_kind(classes=replace(CLASSES, fields={"kl_weight": 0.1}), regression=VALUES)
     queries_apart = False  # the divergence is shared among the rows
 
     prior: Model | None = field(default=None, metadata=role(Rows(FEATURES, OUTPUTS, when={"objective": regression})))
@@ -59,6 +61,8 @@ class AmortisedVI(GaussianHeads, Unrolled[Heads, Fitting]):
     inner_steps: int = 10
     std: Positive = 1.0
     """Standard deviation of the prior at first, of weights and of biases."""
+    kl_weight: NotNegative = 1.0
+    """What the divergence counts in the loss; 1: the bound. Steps go down on the bound itself."""
 
     def __post_init__(self) -> None:
         if self.objective is regression and self.prior is None:
@@ -112,9 +116,9 @@ class AmortisedVI(GaussianHeads, Unrolled[Heads, Fitting]):
     def query_loss(self, params: Params, adapted: Heads, query: Batch) -> tuple[Tensor, Metrics]:
         features = self.encoder.apply(adapted.encoder, query.x)
         logged = self.logged(mean_of(self.outputs(adapted, features), adapted.noise), query)
-        return self._bound(params, adapted, features, query), logged
+        return self._bound(params, adapted, features, query, self.kl_weight), logged
 
-    def _bound(self, params: Params, heads: Heads, features: Tensor, batch: Batch) -> Tensor:
+    def _bound(self, params: Params, heads: Heads, features: Tensor, batch: Batch, kl_weight: float = 1.0) -> Tensor:
         """The negative evidence lower bound of a batch, for each of its rows."""
         rows = weights(batch.y, batch.mask)
         if heads.noise:
@@ -126,7 +130,7 @@ class AmortisedVI(GaussianHeads, Unrolled[Heads, Fitting]):
             mask = None if batch.mask is None else batch.mask.repeat(self.samples)
             missed = self.objective(outputs.flatten(0, 1), batch.y.repeat(self.samples), mask)
         kl = divergence(heads.head, self._prior(params, bool(heads.noise)))
-        return missed + kl / rows.sum().clamp_min(1)
+        return missed + kl_weight * kl / rows.sum().clamp_min(1)
 
     def _prior(self, params: Params, values: bool) -> Gaussian:
         """p, of shapes that broadcast to a head's."""
