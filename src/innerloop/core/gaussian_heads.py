@@ -15,7 +15,6 @@ from innerloop.core.ranges import Count, Positive
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Params
 
-
 CLASSES = Sensible(
     # With the usual 1e-3, what writes distributions has hardly begun after 300 episodes.
     task={"train_ways": 20},
