@@ -17,9 +17,11 @@ from innerloop.nn.mlp import Linear
 from tests.conformance import TransductiveConformance
 from tests.problems import FEATURES, NeedlesInNoise, encoder
 
+LEARNER = AmortisedVI(encoder=Module(encoder), prior=Linear(FEATURES, 3), inner_lr=0.3, inner_steps=3, samples=4)
+
 
 class TestAmortisedVI(TransductiveConformance):
-    learner = AmortisedVI(encoder=Module(encoder), prior=Linear(FEATURES, 3), inner_lr=0.3, inner_steps=3, samples=4)
+    learner = LEARNER
 
 
 @torch.no_grad()
@@ -54,13 +56,13 @@ def test_it_converges_to_bayesian_linear_regression():
     assert torch.allclose((2 * adapted.head.log_std["bias"]).exp(), variance[d].expand(2), rtol=0.02)
     members = learner.predictive(params, adapted, x + 3)
     assert torch.allclose(learner.predict(params, adapted, x + 3), design @ mean, atol=1e-5)
-    assert torch.allclose(members.std, torch.tensor(noise).double())
+    assert members.std is not None and torch.allclose(members.std, torch.tensor(noise).double())
 
 
 @torch.no_grad()
 def test_the_loss_is_the_bound_of_the_query():
     """Of classes, with torch's distributions: the mean over members, and one divergence a task."""
-    learner, (support, query) = TestAmortisedVI.learner, tree.slice(NeedlesInNoise().episodes(0, 1), 0)
+    learner, (support, query) = LEARNER, tree.slice(NeedlesInNoise().episodes(0, 1), 0)
     params = {k: v.double() for k, v in learner.init(0).items()}
     adapted = learner.adapt(params, support)
     outputs = learner.predictive(params, adapted, query.x).outputs
@@ -75,7 +77,7 @@ def test_the_loss_is_the_bound_of_the_query():
 
 @torch.no_grad()
 def test_steps_go_down_on_the_bound_for_any_number_of_classes():
-    learner = replace(TestAmortisedVI.learner, inner_steps=8)
+    learner = replace(LEARNER, inner_steps=8)
     params = learner.init(0)
     for ways, shots in ((2, 1), (20, 1), (5, 5)):
         support = tree.slice(NeedlesInNoise(ways=ways, shots=shots, dtype=torch.float32).episodes(0, 1), 0).support

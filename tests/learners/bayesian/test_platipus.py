@@ -6,7 +6,7 @@ from torch.distributions import Normal, kl_divergence
 
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
-from innerloop.core.gaussian import draw
+from innerloop.core.gaussian import draw, key_of
 from innerloop.core.model import Module
 from innerloop.core.objectives import regression
 from innerloop.core.types import Batch, Episode
@@ -14,14 +14,17 @@ from innerloop.engine import meta_gradient
 from innerloop.learners.bayesian.platipus import PLATIPUS
 from innerloop.learners.gradient.maml import MAML
 from tests.conformance import TransductiveConformance
-from tests.problems import NeedlesInNoise, classifier, quadratics, vector
+from tests.problems import NeedlesInNoise, classifier, inputs, quadratics, vector
 
 NEVER = torch.tensor(-80.0, dtype=torch.float64)
 """Logarithm of a rate, or of a deviation, that moves nothing."""
 
 
+LEARNER = PLATIPUS(model=Module(classifier), inner_lr=0.3, inner_steps=2, members=3, std=0.05, kl_weight=0.1)
+
+
 class TestPLATIPUS(TransductiveConformance):
-    learner = PLATIPUS(model=Module(classifier), inner_lr=0.3, inner_steps=2, members=3, std=0.05, kl_weight=0.1)
+    learner = LEARNER
 
 
 def double(learner):
@@ -31,7 +34,7 @@ def double(learner):
 def test_without_spread_it_is_maml():
     """Loss, meta-gradient and answers, where nothing moves p or q and their deviations are tiny."""
     learner, maml = (
-        replace(TestPLATIPUS.learner, kl_weight=0.0),
+        replace(LEARNER, kl_weight=0.0),
         MAML(model=Module(classifier), inner_lr=0.3, inner_steps=2),
     )
     params, episodes = double(learner), NeedlesInNoise().episodes(0, 3)
@@ -58,14 +61,14 @@ def test_the_loss_is_that_of_algorithm_1():
     support = support._replace(key=random.mix(0, 7))
 
     def slope(batch: Batch, w: torch.Tensor) -> torch.Tensor:  # of the mean squared error
-        return 2 * (batch.x @ w - batch.y[:, 0]) @ batch.x / len(batch.y)
+        return 2 * (inputs(batch) @ w - batch.y[:, 0]) @ inputs(batch) / len(batch.y)
 
     w = params["mean.weight"][0]
     q = Normal(w - params["log_q_lr"].exp() * slope(query, w), params["log_q_std.weight"][0].exp())
     p = Normal(w - params["log_prior_lr"].exp() * slope(support, w), params["log_std.weight"][0].exp())
-    theta = q.mean + q.stddev * random.normal(support.key, (1, 4), torch.float64)[0]
+    theta = q.mean + q.stddev * random.normal(random.mix(0, 7), (1, 4), torch.float64)[0]
     fast = theta - 0.2 * slope(support, theta)
-    likelihood = Normal(query.x @ fast, params["log_noise"].exp()).log_prob(query.y[:, 0]).mean()
+    likelihood = Normal(inputs(query) @ fast, params["log_noise"].exp()).log_prob(query.y[:, 0]).mean()
     expected = -likelihood + 0.5 * kl_divergence(q, p).sum() / len(query.y)
     assert torch.allclose(learner.loss(params, Episode(support, query))[0], expected, rtol=1e-12)
 
@@ -76,16 +79,16 @@ def test_what_it_answers_has_not_seen_the_labels_of_queries():
 
     The leak draws initialisations from q, as training does.
     """
-    learner = replace(TestPLATIPUS.learner, inner_lr=1.0)
+    learner = replace(LEARNER, inner_lr=1.0)
     params, right, leaked = double(learner), [], []
     episodes = NeedlesInNoise(queries=20).episodes(0, 20)
-    noise = random.bits(random.fold(episodes.query.key, 7), (60,)) % 3
+    noise = random.bits(random.mix(7, torch.arange(20)), (60,)) % 3
     for i in range(20):
         support, query = tree.slice(episodes._replace(query=episodes.query._replace(y=noise)), i)
         learner.loss(params, Episode(support, query))
         right.append(learner.predict(params, learner.adapt(params, support), query.x).argmax(-1) == query.y)
         q = learner._moved(params, query, "log_q_std", "log_q_lr")
-        members = learner.finish(params, draw(q, support.key, learner.members), support)
+        members = learner.finish(params, draw(q, key_of(support), learner.members), support)
         leaked.append(learner.predict(params, members, query.x).argmax(-1) == query.y)
     chance, four_deviations = 1 / 3, 4 * (2 / 9 / 1200) ** 0.5
     shares = [torch.cat(answers).double().mean().item() for answers in (right, leaked)]
@@ -98,7 +101,7 @@ def test_what_cannot_be_is_refused():
         PLATIPUS(model=Module(classifier), inner_lr=0.0)
     with pytest.raises(InputError, match="members must be a whole number of at least 1"):
         PLATIPUS(model=Module(classifier), members=0)
-    learner = TestPLATIPUS.learner
+    learner = LEARNER
     support = tree.slice(NeedlesInNoise().episodes(0, 1), 0).support._replace(key=None)
     with pytest.raises(InputError, match="the support needs a key"):
         learner.adapt(double(learner), support)

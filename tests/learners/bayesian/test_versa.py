@@ -1,4 +1,5 @@
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -14,10 +15,10 @@ from innerloop.engine import TrainConfig, meta_train
 from innerloop.learners.bayesian.versa import VERSA
 from innerloop.nn.mlp import MLP, Linear
 from tests.conformance import TransductiveConformance
-from tests.problems import FEATURES, INPUTS, NeedlesInNoise, encoder
+from tests.problems import FEATURES, INPUTS, NeedlesInNoise, encoder, inputs
 
 HEAD, BIAS = (MLP(FEATURES, (FEATURES,), outputs, "elu") for outputs in (FEATURES, 1))
-NETWORKS = {
+NETWORKS: dict[str, Any] = {
     "weight_mean": HEAD,
     "weight_log_variance": HEAD,
     "bias_mean": BIAS,
@@ -26,8 +27,11 @@ NETWORKS = {
 }
 
 
+LEARNER = VERSA(encoder=Module(encoder), samples=4, **NETWORKS)
+
+
 class TestVERSA(TransductiveConformance):
-    learner = VERSA(encoder=Module(encoder), samples=4, **NETWORKS)
+    learner = LEARNER
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def test_it_finds_the_exact_posterior_mean():
 @torch.no_grad()
 def test_outputs_are_distributed_as_those_of_weights_that_are_drawn():
     """The local reparameterisation, against heads drawn by torch: mean, deviation and loss of a task."""
-    learner, (support, query) = replace(TestVERSA.learner, samples=4000), tree.slice(NeedlesInNoise().episodes(0, 1), 0)
+    learner, (support, query) = replace(LEARNER, samples=4000), tree.slice(NeedlesInNoise().episodes(0, 1), 0)
     params = {k: v.double() for k, v in learner.init(0).items()}
     adapted = learner.adapt(params, support)
     outputs = learner.predictive(params, adapted, query.x).outputs
@@ -97,11 +101,11 @@ def test_outputs_are_distributed_as_those_of_weights_that_are_drawn():
 @torch.no_grad()
 def test_a_class_is_amortised_by_itself():
     # Batch norms would tell a class of the others.
-    learner = replace(TestVERSA.learner, encoder=MLP(INPUTS, (FEATURES,), FEATURES, "tanh"))
+    learner = replace(LEARNER, encoder=MLP(INPUTS, (FEATURES,), FEATURES, "tanh"))
     support = tree.slice(NeedlesInNoise().episodes(0, 1), 0).support
     params = {k: v.double() for k, v in learner.init(0).items()}
     rows = support.y < 2
-    two = Batch(support.x[rows], support.y[rows], classes=torch.ones(2, dtype=torch.bool), key=support.key)
+    two = Batch(inputs(support)[rows], support.y[rows], classes=torch.ones(2, dtype=torch.bool), key=support.key)
     heads = [learner.adapt(params, one).head for one in (support, two)]
     assert [len(head.mean["bias"]) for head in heads] == [3, 2]
     for part in ("weight", "bias"):
