@@ -17,11 +17,14 @@ from innerloop.nn.mlp import Linear
 from tests.conformance import TransductiveConformance
 from tests.problems import FEATURES, NeedlesInNoise, encoder
 
-LEARNER = AmortisedVI(encoder=Module(encoder), prior=Linear(FEATURES, 3), inner_lr=0.3, inner_steps=3, samples=4)
+LEARNER = AmortisedVI(
+    encoder=Module(encoder), prior=Linear(FEATURES, 3), inner_lr=0.3, inner_steps=2, samples=4, kl_weight=0.1
+)
 
 
 class TestAmortisedVI(TransductiveConformance):
     learner = LEARNER
+    train = replace(TransductiveConformance.train, plan="vmap")  # a recording of its steps costs more than it saves
 
 
 @torch.no_grad()
@@ -70,9 +73,9 @@ def test_the_loss_is_the_bound_of_the_query():
     q = {k: Normal(adapted.head.mean[k], adapted.head.log_std[k].exp()) for k in ("weight", "bias")}
     p = {k: Normal(torch.zeros(()).double(), params[f"log_std.{k}"].exp()) for k in q}
     divergence = sum(kl_divergence(q[k], p[k]).sum() for k in q)
-    expected = -chosen.mean() + divergence / len(query.y)
+    expected = -chosen.mean() + 0.1 * divergence / len(query.y)
     assert torch.allclose(learner.loss(params, Episode(support, query))[0], expected)
-    assert math.isclose(learner.loss(params, Episode(support, query._replace(y=query.y * 0 - 1)))[0], divergence)
+    assert math.isclose(learner.loss(params, Episode(support, query._replace(y=query.y * 0 - 1)))[0], 0.1 * divergence)
 
 
 @torch.no_grad()
