@@ -30,8 +30,7 @@ class VERSA(GaussianHeads):
     """Classes are amortised one by one, by networks that all of them share: any number of classes has an answer.
 
     The loss is the negative logarithm of the mean probability over `samples` draws of the logits, without a divergence:
-    a predictive likelihood and no bound. The authors' code averages exp(logit) when it is asked; here it is
-    probabilities then too. Draws come in pairs of opposite sign.
+    a predictive likelihood and no bound. Asked, the authors' code averages exp(logit); here it is probabilities too.
 
     Of values, each target is amortised as a class is, from the mean of a network's outputs for every row: its features,
     and its features times that target. Their noise is normal with a learned deviation.
@@ -40,6 +39,7 @@ class VERSA(GaussianHeads):
     """
 
     trains_on = ("episodes",)
+
     weight_mean: Model = field(metadata=role(_AMORTISED))
     """Pooled features [k, d] -> [k, d]; this and the next three are one network each, as in the authors' code."""
     weight_log_variance: Model = field(metadata=role(_AMORTISED))
