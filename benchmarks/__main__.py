@@ -14,9 +14,9 @@ from rich.progress import Progress
 from benchmarks import machine, report, results
 from benchmarks.claim import Workload
 from benchmarks.contest import Rules, compete
-from benchmarks.workloads import accuracy, memory, pictures, prototypes, sampling, sinusoid, unroll
+from benchmarks.workloads import accuracy, memory, particles, pictures, prototypes, sampling, sinusoid, unroll
 
-_PARTS = (sinusoid, pictures, prototypes, unroll, sampling, memory, accuracy)
+_PARTS = (sinusoid, pictures, prototypes, unroll, particles, sampling, memory, accuracy)
 WORKLOADS: tuple[Workload, ...] = tuple(workload for part in _PARTS for workload in part.WORKLOADS)
 
 

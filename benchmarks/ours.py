@@ -13,6 +13,7 @@ from innerloop.engine import meta_gradient
 from innerloop.engine.choose import Length, choose
 from innerloop.engine.plan import Plan
 from innerloop.engine.updates import Descent
+from innerloop.learners.bayesian.bmaml import BMAML
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.reptile import Reptile
 from innerloop.learners.metric.protonet import ProtoNet
@@ -50,6 +51,12 @@ def reptile(problem: str, tasks: int, steps: int, plan: dict[str, Any] | None = 
         model=found.model, inner_lr=found.inner_lr, inner_steps=steps, inner_optimizer="sgd", transductive=True
     )
     return _work(learner, found.episodes(tasks), plan, long, "sgd")
+
+
+def bmaml(problem: str, tasks: int, particles: int, plan: dict[str, Any] | None = None, long: bool = False) -> Work:
+    found = PROBLEMS[problem]
+    learner = BMAML(model=found.model, inner_lr=found.inner_lr, particles=particles, objective=found.objective)
+    return _work(learner, found.episodes(tasks), plan, long)
 
 
 def protonet(problem: str, tasks: int = 1, plan: dict[str, Any] | None = None, long: bool = False) -> Work:

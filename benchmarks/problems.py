@@ -61,8 +61,8 @@ def pictures(tasks: int, ways: int, queries: int, size: int = 28, shots: int = 1
     return tree.map(Tensor.contiguous, made)
 
 
-def sinusoids(tasks: int) -> Episode:
-    return Sinusoid(shots=10, queries=10).episodes(0, tasks)
+def sinusoids(tasks: int, shots: int = 10) -> Episode:
+    return Sinusoid(shots=shots, queries=10).episodes(0, tasks)
 
 
 OMNIGLOT = Problem(model=Conv4(pool="stride"), episodes=lambda n: pictures(n, 5, 15), inner_lr=0.4)
@@ -75,6 +75,9 @@ PROBLEMS = {
         inner_lr=0.01,
     ),
     "sinusoid": Problem(model=MLP(), episodes=sinusoids, inner_lr=0.01, objective=regression),
+    "sinusoid, 3 layers": Problem(
+        model=MLP(hidden=(40, 40, 40)), episodes=lambda n: sinusoids(n, shots=5), inner_lr=0.01, objective=regression
+    ),
     "20 ways, 5 shots": Problem(
         model=Conv4(outputs=None), episodes=lambda n: pictures(n, 20, 5, shots=5), inner_lr=0.0
     ),

@@ -36,6 +36,8 @@ _ABOUT = {
 class Curves(Regression):
     """What a task is."""
 
+    in_test = {"queries": 15, "functions": None}  # noqa: RUF012
+
     families: ClassVar[Mapping[str, Family]] = {
         "sinusoids": _family(partial(Sinusoid, frequency=(0.5, 2.0), phase=(0.0, 2 * pi))),
         "lines": _family(partial(Polynomial, degree=1)),
@@ -49,8 +51,11 @@ class Curves(Regression):
     """A family of curves, see `innerloop list`."""
     noise: float = 0.0
     """Standard deviation of what is added to every value."""
+    relative_noise: float = 0.0
+    """The same as a share of a sinusoid's amplitude."""
     functions: int | None = None
-    """So many functions are drawn once, and every task is new points of one of them; None: a new one for each task."""
+    """So many functions are drawn once, and every meta-training task is new points of one of them, as every one of
+    validation is of so many others; tests are of new ones. None: a new one for each task."""
     fewest_shots: int | None = None
     """Ragged tasks: from so many support points to `shots`; None: always `shots`."""
 
@@ -60,6 +65,10 @@ class Curves(Regression):
 
     def check(self) -> None:
         super().check()
+        if self.relative_noise and self.data != "sinusoids":
+            raise InputError(
+                f"{self.data} have no amplitude for --relative-noise to be a share of: take --noise, or --data sinusoids"
+            )
         if self.functions is not None and self.data == "gp-curves":
             raise InputError(
                 "a curve of a Gaussian process is known only where it was drawn: leave out --functions, or take "
@@ -67,4 +76,5 @@ class Curves(Regression):
             )
 
     def variations(self) -> dict[str, Any]:
-        return {"noise": self.noise, "tasks": self.functions, "fewest_shots": self.fewest_shots}
+        own = {"relative_noise": self.relative_noise} if self.relative_noise else {}
+        return {"noise": self.noise, "tasks": self.functions, "fewest_shots": self.fewest_shots, **own}

@@ -12,6 +12,7 @@ from innerloop.core.model import Model
 from innerloop.core.nearest import nearest
 from innerloop.core.networks import Cell, Encoder, Length, Pairs, Role, Rows, Whole
 from innerloop.core.networks import Sequence as SequenceOf
+from innerloop.core.ranges import Count
 from innerloop.nn.context import BiLSTM, LSTMCell
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP, Linear
@@ -43,6 +44,14 @@ class StartOptions:
         Raises:
             InputError: With what to do about it.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerOptions(StartOptions):
+    """The network inside the learner."""
+
+    hidden: tuple[Count, ...] | None = None
+    """Units of each hidden layer; None: those of the family's usual network."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, NamedTuple, Self
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
-from innerloop.core.model import Model
 from innerloop.core.objectives import regression
 from innerloop.core.scores import MeanSquaredError
 from innerloop.core.sensible import Sensible, Stream
@@ -16,7 +15,7 @@ from innerloop.core.types import Batch, Sampler
 from innerloop.nn.mlp import MLP
 from innerloop.problems.base import Problem, Split, first_line
 from innerloop.problems.learner import make_learner
-from innerloop.problems.networks import NetworkOptions, StartOptions
+from innerloop.problems.networks import LayerOptions, NetworkOptions
 from innerloop.tasks import MassSpringDamper, Sinusoid
 
 _STREAMS: Mapping[Split, int] = {"train": 0, "validation": 1, "test": 2}
@@ -27,7 +26,7 @@ class Family(NamedTuple):
 
     sampler: Callable[..., Sampler]
     """Takes `shots`, `queries` and `seed`."""
-    model: Model
+    model: MLP
     """For learners that adapt one whole network."""
     outputs: int
     """Length of a target."""
@@ -64,6 +63,7 @@ class Regression(Problem[None]):
 
     score = MeanSquaredError()
     streams = ("episodes",)
+    network_options = LayerOptions
     in_test = {"queries": 15}  # noqa: RUF012
 
     data: str = "sinusoid"
@@ -102,14 +102,22 @@ class Regression(Problem[None]):
     def episodes(self, material: None, split: Split, seed: int) -> Sampler:
         return self._tasks(split, self.shots, seed)
 
-    def learner(self, cls: type[Learner], values: dict[str, Any], network: StartOptions, material: None) -> Learner:
-        """The learner with the network of the family's paper, or those that it declares where it has no `model`."""
+    def learner(self, cls: type[Learner], values: dict[str, Any], network: LayerOptions, material: None) -> Learner:
+        """The learner with the network of the family's paper, but for hidden layers that are asked for.
+
+        One without a `model` has the networks that it declares.
+        """
         if "values" not in cls.targets:
             raise InputError(
                 f"{cls.__name__} tells classes apart; {self.data} is regression: try maml, meta_sgd or reptile"
             )
         family, own = self.families[self.data], {f.name for f in fields(cls)}
-        given = {k: v for k, v in {"model": family.model, **self.prescribed()}.items() if k in own}
+        model = family.model
+        if network.hidden is not None:
+            if "model" not in own:
+                raise InputError(f"{cls.__name__} is made of networks of its own: leave out --hidden")
+            model = replace(model, hidden=network.hidden)
+        given = {k: v for k, v in {"model": model, **self.prescribed()}.items() if k in own}
         return make_learner(cls, {**values, **given}, (family.inputs,), family.outputs, NetworkOptions())
 
     def outputs(self, material: None) -> int:

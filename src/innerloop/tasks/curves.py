@@ -56,6 +56,10 @@ class Curves(Checked, abc.ABC):
     def curve(self, key: draws.Keys, x: Tensor) -> Tensor:
         """The values [count, n, 1] of the functions that `key` [count] stands for, at x [count, n, 1]; pure."""
 
+    def deviation(self, key: draws.Keys) -> float | Tensor:
+        """The standard deviation of the noise, or that of each of the functions that `key` stands for, [count, 1, 1]."""
+        return self.noise
+
     def episodes(self, first: int, count: int) -> Episode:
         """Episodes `first .. first + count - 1`, stacked: x and y [count, shots or queries, 1] float32."""
         return self.at(draws.keys(self.seed, first, count))
@@ -64,10 +68,11 @@ class Curves(Checked, abc.ABC):
         """The episodes of [count] keys, stacked."""
         apart, s = draws.fold(key, _DRAW), self.shots
         x = scaled(from_numpy(draws.uniform(draws.fold(apart, _X), s + self.queries))[..., None], self.inputs)
-        y = self.curve(self.functions(key), x)
-        if self.noise:
+        functions = self.functions(key)
+        y, deviation = self.curve(functions, x), self.deviation(functions)
+        if isinstance(deviation, Tensor) or deviation:
             drawn = random.normal(draws.tensor(draws.fold(apart, _NOISE)), tuple(x.shape[1:]), torch.float64)
-            y = y + (self.noise * drawn).to(y.dtype)
+            y = y + (deviation * drawn).to(y.dtype)
         seen, asked = (x[:, :s].contiguous(), y[:, :s].contiguous()), (x[:, s:].contiguous(), y[:, s:].contiguous())
         mask = None
         if self.fewest_shots is not None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from innerloop.core import random, tree
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
-from innerloop.core.ranges import Checked, Natural
+from innerloop.core.ranges import Checked, Natural, NotNegative
 from innerloop.core.types import Episode
 from innerloop.tasks import draws
 from innerloop.tasks.curves import Curves, Range, check_range, constants
@@ -45,6 +45,8 @@ class Sinusoid(Curves):
     phase: Range = (0.0, math.pi)
     frequency: Range = (1.0, 1.0)
     """Radians per unit of x."""
+    relative_noise: NotNegative = 0.0
+    """Standard deviation of what is added to every y, as a share of the task's amplitude, beside `noise`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,6 +56,12 @@ class Sinusoid(Curves):
     def curve(self, key: draws.Keys, x: Tensor) -> Tensor:
         amplitude, phase, frequency = constants(key, self.amplitude, self.phase, self.frequency)
         return amplitude * torch.sin(frequency * x - phase)
+
+    def deviation(self, key: draws.Keys) -> float | Tensor:
+        if not self.relative_noise:
+            return self.noise
+        (amplitude,) = constants(key, self.amplitude)
+        return (self.noise**2 + (self.relative_noise * amplitude.double()).square()).sqrt()
 
     def draw(self, first: int, count: int) -> tuple[Tensor, Tensor]:
         """Amplitudes and phases, both [count]: what the tasks are."""
