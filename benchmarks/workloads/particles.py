@@ -16,7 +16,7 @@ def _workload(plan: str) -> Workload:
     )
     return Workload(
         name=f"particles.{plan}",
-        title=f"Bayesian MAML with its chaser beside MAML, sinusoids, MLP 40-40-40, 10 tasks, by the plan {plan}, with Adam",
+        title=f"Bayesian MAML beside MAML, sinusoids, MLP 40-40-40, 10 tasks, by the plan {plan}, with Adam",
         contenders=(Contender(name=_MAML, make="benchmarks.ours:maml", options=options, threads=1), *ours),
         claims=tuple(
             Claim(said=f"{what} of MAML, {name}", ours=name, others=(_MAML,), what=what)

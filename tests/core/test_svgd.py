@@ -55,7 +55,9 @@ def test_a_step_is_the_papers_sum():
 def test_the_bandwidth_is_the_median_of_others_and_a_constant(count):
     points = POINTS[:count].clone().requires_grad_()
     bandwidth = svgd.median_bandwidth(svgd.squared_distances(points))
-    assert bandwidth.item() == pytest.approx(float(torch.pdist(POINTS[:count]).square().quantile(0.5)) / math.log(count))
+    assert bandwidth.item() == pytest.approx(
+        float(torch.pdist(POINTS[:count]).square().quantile(0.5)) / math.log(count)
+    )
     # Where distances from a point to itself counted, it would be far less.
     moves = svgd.direction({"x": points}, {"x": torch.zeros_like(points)})["x"]
     held = svgd.repulsion(torch.exp(-svgd.squared_distances(points) / bandwidth.item()), points, bandwidth.detach())
@@ -73,7 +75,9 @@ def test_particles_that_coincide_move_as_one():
 
 def test_distances_do_not_lose_what_is_small_beside_what_is_shared():
     far = (POINTS + 5000).float()
-    assert torch.allclose(svgd.squared_distances(far), torch.cdist(far.double(), far.double()).square().float(), rtol=1e-3)
+    assert torch.allclose(
+        svgd.squared_distances(far), torch.cdist(far.double(), far.double()).square().float(), rtol=1e-3
+    )
 
 
 def test_particles_become_a_sample_of_a_gaussian():

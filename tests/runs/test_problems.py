@@ -184,6 +184,29 @@ def test_families_of_curves_are_drawn_with_their_options(data):
     assert "3" in str(few.describe()) and few.episodes(0, 5).query.y.isfinite().all()
 
 
+def test_a_finite_set_of_functions_is_met_in_training_and_new_ones_in_tests():
+    trained = Curves(functions=3, relative_noise=0.01, shots=5)
+    tested = Curves.after(trained, "sinusoids")
+    assert "'tasks': 3" in str(trained.train(None, "episodes", 0).describe())
+    about = tested.episodes(None, "test", 0).describe()
+    assert about["relative_noise"] == 0.01 and about["shots"] == 5 and "tasks" not in about
+
+
+def test_relative_noise_is_of_what_has_an_amplitude():
+    with pytest.raises(InputError, match="lines have no amplitude for --relative-noise to be a share of: take --noise"):
+        Curves(data="lines", relative_noise=0.1).check()
+
+
+def test_the_hidden_layers_of_a_regression_are_as_asked_for():
+    usual = defaults("bmaml", "sinusoids")
+    asked = replace(usual, network=replace(usual.network, hidden=(40, 40, 40)))
+    learner: Any = build(asked).learner
+    assert learner.model.hidden == (40, 40, 40) and learner.inner_lr == 0.3
+    assert build(usual).learner.model == MLP(hidden=(40, 40))  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(InputError, match="MLP: hidden must be"):
+        build(replace(usual, network=replace(usual.network, hidden=(0,))))
+
+
 def test_options_of_curves_are_not_those_of_mamls_sinusoid():
     with pytest.raises(InputError, match="sinusoid has no noise: leave out --noise"):
         Regression().changed({"noise": 0.1})

@@ -226,8 +226,22 @@ def test_descriptions_are_json_and_tell_samplers_apart(name):
     assert about not in others and about["shots"] == 6 and about["queries"] == 4
 
 
+def test_relative_noise_is_a_share_of_the_tasks_amplitude():
+    """Also where functions come again, and beside noise of the same deviation everywhere, as independent noises add."""
+    sampler = Sinusoid(shots=50, queries=50, tasks=7)
+    noisy, both = replace(sampler, relative_noise=0.1), replace(sampler, relative_noise=0.1, noise=0.2)
+    amplitude, _ = sampler.draw(0, 200)
+    plain, noise, more = (joined(each.episodes(0, 200))[1].double() for each in (sampler, noisy, both))
+    assert len(amplitude.unique()) == 7
+    assert stats.kstest(((noise - plain) / (0.1 * amplitude[:, None])).flatten().numpy(), "norm").pvalue > 1e-3
+    expected = ((0.1 * amplitude) ** 2 + 0.2**2).sqrt()
+    assert stats.kstest(((more - plain) / expected[:, None]).flatten().numpy(), "norm").pvalue > 1e-3
+
+
 @pytest.mark.parametrize(
-    "field", ["inputs", "noise", "tasks", "fewest_shots", "amplitude", "phase", "frequency"], ids=lambda field: field
+    "field",
+    ["inputs", "noise", "tasks", "fewest_shots", "amplitude", "phase", "frequency", "relative_noise"],
+    ids=lambda field: field,
 )
 def test_a_field_of_the_sinusoids_that_is_not_the_papers_is_recorded(field):
     usual = getattr(Sinusoid(), field)
@@ -242,6 +256,7 @@ def test_a_field_of_the_sinusoids_that_is_not_the_papers_is_recorded(field):
     [
         (lambda: Sinusoid(shots=0), "shots must be a whole number of at least 1, got 0"),
         (lambda: Sinusoid(noise=-1.0), "noise must be a number from 0 up, got -1.0"),
+        (lambda: Sinusoid(relative_noise=-1.0), "relative_noise must be a number from 0 up, got -1.0"),
         (lambda: Sinusoid(tasks=0), "tasks must be a whole number of at least 1, or None, got 0"),
         (lambda: Sinusoid(fewest_shots=11), "at most shots=10, got 11"),
         (lambda: Sinusoid(amplitude=(2.0, 1.0)), "amplitude is the lowest and the highest value, got 2 and 1"),

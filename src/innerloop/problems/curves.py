@@ -67,7 +67,8 @@ class Curves(Regression):
         super().check()
         if self.relative_noise and self.data != "sinusoids":
             raise InputError(
-                f"{self.data} have no amplitude for --relative-noise to be a share of: take --noise, or --data sinusoids"
+                f"{self.data} have no amplitude for --relative-noise to be a share of: take --noise, or "
+                "--data sinusoids"
             )
         if self.functions is not None and self.data == "gp-curves":
             raise InputError(

@@ -57,7 +57,7 @@ class Curves(Checked, abc.ABC):
         """The values [count, n, 1] of the functions that `key` [count] stands for, at x [count, n, 1]; pure."""
 
     def deviation(self, key: draws.Keys) -> float | Tensor:
-        """The standard deviation of the noise, or that of each of the functions that `key` stands for, [count, 1, 1]."""
+        """Standard deviation of the noise: a number, or [count, 1, 1] of the functions that `key` stands for."""
         return self.noise
 
     def episodes(self, first: int, count: int) -> Episode:

@@ -69,7 +69,7 @@ def test_one_particle_climbs_the_posterior():
 
 
 def test_the_chaser_follows_a_leader_that_is_held():
-    """Its gradient is that of the distance to a leader computed beforehand, and differs where the leader is not held."""
+    """Its gradient is that of the distance to a leader computed beforehand, and another where it is not held."""
     learner = replace(SMALL, leader_steps=2)
     params, episode = double(learner.init(0)), tree.slice(needles(1), 0)
     both = joined(*episode)

@@ -19,8 +19,15 @@ from innerloop.core.linalg import dot
 from innerloop.core.model import Model
 from innerloop.core.predictive import Predictive, mean_logits, mean_outputs
 from innerloop.core.ranges import Count, Natural, Positive
+from innerloop.core.sensible import INNER_LOOP, Sensible, by_kind
 from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params, joined
+
+
+def _curves(rate: float) -> Sensible:
+    return Sensible(
+        fields={"inner_lr": rate}, task={"shots": 10, "queries": 10}, train={"meta_batch_size": 25, "clip": 10.0}
+    )
 
 
 class Particles(NamedTuple):
@@ -44,22 +51,29 @@ class BMAML(EpisodicClassifier[Particles], Unrolled[Particles, Params]):
     trains_on = ("episodes",)
     targets = ("classes", "values")
     probabilistic = True
+    # Rates for five particles: a step of theirs is some 0.4 of a plain one.
+    sensible = by_kind(
+        classes=Sensible(fields={"inner_lr": 1.2, "transductive": True}, train=INNER_LOOP.train),
+        sinusoid=_curves(0.3),
+        sinusoids=_curves(0.3),
+        curves=_curves(0.1),
+    )
 
     model: Model
     """x -> outputs of a task."""
     particles: Count = 5
     """How many members a posterior has; of one, a step is gradient ascent."""
     inner_lr: float = 0.5
-    """Step size on the log posterior, divided by the support's rows. The kernel shrinks a step to some 2 / `particles` of
-    a plain one where particles are apart: what is best for one kernel or number is not for another."""
+    """Step size on the log posterior, divided by the support's rows. The kernel shrinks a step to some 2 / `particles`
+    of a plain one where particles are apart: what is best for one kernel or number is not for another."""
     inner_steps: int = 1
     """Steps in training and, unless replaced, in testing."""
     prior_precision: Positive = 1e-3
     """Where the precision of the prior starts. A strong one pulls the initialisations to 0, since the chaser's leader
     follows it too."""
     kernel: Literal["rbf", "none"] = "rbf"
-    """none: every particle descends on the objective by itself, without a prior. With `meta_loss="plain"` that is EMAML,
-    an ensemble of independent MAMLs."""
+    """none: every particle descends on the objective by itself, without a prior. With `meta_loss="plain"` that is
+    EMAML, an ensemble of independent MAMLs."""
     meta_loss: Literal["chaser", "plain"] = "chaser"
     """chaser: the squared distance of every particle to where it would go on to, `leader_steps` further on support and
     query together; what it goes on to is a constant. plain: the mean loss of the particles on the query."""
@@ -83,7 +97,7 @@ class BMAML(EpisodicClassifier[Particles], Unrolled[Particles, Params]):
 
     def init(self, seed: int) -> Params:
         weights = tree.stack([self.model.init(seed * self.particles + i) for i in range(self.particles)])
-        # Both, whatever the tasks are: classes have no use for the likelihood's, and without a kernel there is no prior.
+        # Both, whatever the tasks are: classes have no use for the likelihood's, nor what has no kernel for the prior's.
         starts = {"likelihood": 1.0, "prior": self.prior_precision}
         precisions = {name: torch.full((self.particles,), math.log(start)) for name, start in starts.items()}
         return tree.join(model=weights, log_precision=precisions)
