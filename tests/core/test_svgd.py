@@ -61,8 +61,8 @@ def test_the_bandwidth_is_the_median_of_others_and_a_constant(count):
     # Where distances from a point to itself counted, it would be far less.
     moves = svgd.direction({"x": points}, {"x": torch.zeros_like(points)})["x"]
     held = svgd.repulsion(torch.exp(-svgd.squared_distances(points) / bandwidth.item()), points, bandwidth.detach())
-    slopes = [torch.autograd.grad(v.square().sum(), points)[0] for v in (moves, held / count)]
-    assert torch.allclose(*slopes)
+    slope, expected = (torch.autograd.grad(v.square().sum(), points)[0] for v in (moves, held / count))
+    assert torch.allclose(slope, expected)
 
 
 def test_particles_that_coincide_move_as_one():

@@ -97,7 +97,7 @@ class BMAML(EpisodicClassifier[Particles], Unrolled[Particles, Params]):
 
     def init(self, seed: int) -> Params:
         weights = tree.stack([self.model.init(seed * self.particles + i) for i in range(self.particles)])
-        # Both, whatever the tasks are: classes have no use for the likelihood's, nor what has no kernel for the prior's.
+        # Both, whatever the tasks are: classes have no use for the likelihood's, nor EMAML's members for a prior.
         starts = {"likelihood": 1.0, "prior": self.prior_precision}
         precisions = {name: torch.full((self.particles,), math.log(start)) for name, start in starts.items()}
         return tree.join(model=weights, log_precision=precisions)
