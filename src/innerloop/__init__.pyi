@@ -24,6 +24,7 @@ from innerloop.learners.baselines.self_supervised import SelfSupervised as SelfS
 from innerloop.learners.baselines.self_training import SelfTraining as SelfTraining
 from innerloop.learners.baselines.simple_shot import SimpleShot as SimpleShot
 from innerloop.learners.bayesian.amortised_vi import AmortisedVI as AmortisedVI
+from innerloop.learners.bayesian.bmaml import BMAML as BMAML
 from innerloop.learners.bayesian.platipus import PLATIPUS as PLATIPUS
 from innerloop.learners.bayesian.versa import VERSA as VERSA
 from innerloop.learners.closed_form.logistic import LRD2 as LRD2

@@ -20,7 +20,7 @@ SMALL = BMAML(model=Module(classifier), particles=3, inner_lr=0.5, inner_steps=2
 
 class TestBMAML(TransductiveConformance):
     learner = SMALL
-    train = TrainConfig(steps=100, meta_batch_size=8, meta_lr=2e-2, plan="replay")
+    train = TrainConfig(steps=80, meta_batch_size=8, meta_lr=2e-2, plan="vmap")
 
 
 def needles(count=3):
