@@ -6,6 +6,7 @@ import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.core.names import printable
+from innerloop.evaluate.acquisition import By
 from innerloop.fewshot import paths
 from innerloop.tasks.columns import TableOptions
 
@@ -20,6 +21,9 @@ class Command:
     """Examples without labels, as in `innerloop predict`; labels in a table are left out."""
     n: int = 10
     """How many to label."""
+    by: By = "margin"
+    """What is called uncertain: a small margin between the first two classes, the entropy of all of them, or the mutual
+    information of the answer and the member that gives it, for learners of several members."""
     table: TableOptions = field(default_factory=TableOptions)
     common: Common = field(default_factory=Common)
 
@@ -35,13 +39,15 @@ def run(argv: list[str]) -> int:
     from innerloop.fewshot.asking import suggest
 
     unread: list[str] = []
-    for one in suggest(options.file, options.data or ("-",), options.n, options.common, options.table, unread):
+    notices: list[str] = []
+    asked = (options.file, options.data or ("-",), options.n, options.common, options.table, unread)
+    for one in suggest(*asked, by=options.by, notices=notices):
         if options.common.json:
             emit(one)
             continue
         example = next(str(one[key]) for key in ("path", "text", "row") if key in one)
         guesses = f"{one['answer']} {one['probability']:.2f}, {one['second']} {one['second_probability']:.2f}"
         print(f"{printable(example)}  ({printable(guesses)})")
-    for message in unread:
+    for message in [*notices, *unread]:
         print(f"innerloop: {message}", stderr=True)
     return 1 if unread else 0

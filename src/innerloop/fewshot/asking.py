@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from innerloop.core.aligned import from_numpy
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
-from innerloop.fewshot import evaluation, examples, paths
+from innerloop.evaluate import acquisition
+from innerloop.evaluate.acquisition import By
+from innerloop.fewshot import evaluation, examples, paths, suggestions
 from innerloop.fewshot import sets as answer_sets
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
-from innerloop.fewshot.suggestions import suggest as choose
 from innerloop.tasks.columns import TableOptions
 from innerloop.tasks.pillow import called
 
@@ -168,6 +170,9 @@ def suggest(
     context: Context = Context(),
     table: TableOptions = TableOptions(),
     unread: list[str] | None = None,
+    *,
+    by: By = "margin",
+    notices: list[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Which examples to label next, so that a file learns most from them, the most telling first.
 
@@ -178,14 +183,18 @@ def suggest(
         context: What the file may name.
         table: How a table of examples is read.
         unread: As of `predictions`.
+        by: What uncertainty is, see `suggestions.suggest`.
+        notices: Where it is said that examples were passed over, and why.
 
     Returns:
         For each its path, text or row, what the task takes it for, and the next class, in plain JSON.
 
     Raises:
-        InputError: An example cannot be read, or there is none that can.
+        InputError: An example cannot be read, there is none that can, all were taught already, or the learner has one
+            member where these are to disagree.
     """
     classifier = opened(file, context)
+    acquisition.check_rule(by, classifier.learner)
     known: list[Any] = []
     rows: list[Tensor] = []
     for place in data:
@@ -196,7 +205,14 @@ def suggest(
     if unread and not rows:
         raise _none(unread)
     if not rows:
-        raise InputError("there is no example to choose from: give unlabelled ones")
+        raise InputError(suggestions.NOTHING)
     key = "row" if isinstance(known[0], int) else "path" if classifier.kind == "pictures" else "text"
-    chosen = choose(classifier, Rows(torch.stack(rows)), n)
-    return [one.to_json() | {key: known[one.index]} for one in chosen]
+    x = torch.stack(rows)
+    p = from_numpy(classifier.predict_proba(Rows(x)))
+    chosen = suggestions.most_telling(classifier.task, x, p, n, by)
+    if not chosen.places:
+        raise InputError(f"{'; '.join(chosen.notices)}: give unlabelled ones that it was not taught")
+    if notices is not None:
+        notices += chosen.notices
+    places = suggestions.described(classifier.task, p, chosen.places)
+    return [one.to_json() | {key: known[one.index]} for one in places]

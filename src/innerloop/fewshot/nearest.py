@@ -13,7 +13,7 @@ from torch import Tensor
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
 from innerloop.core.plain import plain
-from innerloop.core.prototypes import cosine
+from innerloop.evaluate import acquisition
 from innerloop.fewshot.history import Label
 from innerloop.fewshot.task import Task
 
@@ -83,6 +83,4 @@ def distances(task: Task, asked: Tensor, known: Tensor) -> Tensor:
     learner = task.source.learner
     # Frozen encoders were trained so that directions, not lengths, tell their rows apart.
     frozen = task.source.encoder is not None and not isinstance(getattr(learner, "encoder", None), Model)
-    if frozen or getattr(learner, "distance", None) == "cosine":
-        return (1 - cosine(asked, known)).clamp_min(0)
-    return torch.cdist(asked, known, compute_mode="donot_use_mm_for_euclid_dist")
+    return acquisition.distances(asked, known, frozen or acquisition.by_direction(learner))

@@ -45,7 +45,7 @@ def repeats(task: Task, since: int = 0) -> list[Repeat]:
     rows = sorted(named)
     x = floats(task.rows[torch.tensor(rows, dtype=torch.long)]).flatten(1)
     first = list(range(len(rows)))  # the place that a row is the same as
-    for j, i in enumerate(_earlier(x)):
+    for j, i in enumerate(earlier(x)):
         if i >= 0:
             first[j] = first[i]
     groups: dict[int, list[int]] = {}
@@ -59,8 +59,8 @@ def as_taught_before(known: Tensor, asked: Tensor) -> Tensor:
     """[n] whether [n, d] rows are among [m, d] others, up to rounding."""
     if not len(known):
         return torch.zeros(len(asked), dtype=torch.bool)
-    nearest = known[torch.cdist(asked, known).argmin(1)]
-    return _equal(asked, nearest)
+    parts = asked.split(max(1, _PAIRS // len(known)))
+    return torch.cat([_equal(part, known[torch.cdist(part, known).argmin(1)]) for part in parts])
 
 
 def sentences(found: list[Repeat]) -> list[str]:
@@ -75,8 +75,8 @@ def sentences(found: list[Repeat]) -> list[str]:
     ]
 
 
-def _earlier(x: Tensor) -> list[int]:
-    """For each of n rows the place of an equal one before it, or -1."""
+def earlier(x: Tensor) -> list[int]:
+    """For each of [n, d] rows the place of an equal one before it, or -1."""
     equal: list[int] = [-1] * len(x)
     each = max(1, _PAIRS // max(len(x), 1))
     for start in range(0, len(x), each):

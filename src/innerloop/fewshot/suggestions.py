@@ -1,26 +1,32 @@
-"""Which unlabelled examples to label next: those that are uncertain, unlike what was taught, and like many others.
+"""Which unlabelled examples to label next; see `evaluate.acquisition` for how they are chosen, `evaluate.active` for
+how much it helps."""
 
-Facility location with what is left to be learned as weights, by its greedy algorithm: Wei, Iyer and Bilmes 2015,
-"Submodularity in Data Subset Selection and Active Learning", https://proceedings.mlr.press/v37/wei15.html.
-"""
-
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from innerloop.core.aligned import from_numpy
+from innerloop.core.aligned import aligned, from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.plain import plain
+from innerloop.evaluate import acquisition
+from innerloop.evaluate.acquisition import By
 from innerloop.fewshot.classifier import Examples, FewShotClassifier
 from innerloop.fewshot.evaluation import encoded_once
 from innerloop.fewshot.nearest import distances
+from innerloop.fewshot.repeats import as_taught_before, earlier
+from innerloop.fewshot.rows import floats
 from innerloop.fewshot.task import Task
 
 MOST = 2_000
 """Examples that are chosen among; of more, the least certain. The table of their likeness has as many rows and
 columns."""
+_ASKED = 256
+"""Rows that all members are asked about at once."""
+NOTHING = "there is no example to choose from: give unlabelled ones"
+"""What is said of an empty folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,29 +47,62 @@ class Suggestion:
         return asdict(self)
 
 
-def suggest(classifier: FewShotClassifier, X: Examples, n: int = 10) -> list[Suggestion]:
+class Chosen(NamedTuple):
+    """Examples to label, of those that are worth it."""
+
+    places: list[int]
+    """Among those that were given, the most telling first."""
+    known: int
+    """How many of these were taught already."""
+    again: int
+    """How many of the others, of the least certain ones, are the same as one before them."""
+
+    @property
+    def notices(self) -> list[str]:
+        """What was passed over, in a sentence each."""
+        notices = []
+        if self.known:
+            notices.append(f"{_are(self.known)} taught already, and not suggested")
+        if self.again:
+            notices.append(f"{_are(self.again)} given more than once, and suggested once at most")
+        return notices
+
+
+def suggest(classifier: FewShotClassifier, X: Examples, n: int = 10, by: By = "margin") -> list[Suggestion]:
     """The unlabelled examples to label next, the most telling first.
 
     Each is chosen with those before it in mind: two that are alike are not both asked for. Nothing is drawn at random,
-    so the same question has the same answer.
+    so the same question has the same answer. What was taught already, and what is the same as an example before it, is
+    left out.
 
     Args:
         classifier: After `fit` or `load`; it is not changed.
         X: [m, ...] examples without labels.
         n: How many; fewer where there are fewer.
+        by: What uncertainty is: a small `margin` between the first two classes, the `entropy` of all of them, or the
+            `mutual_information` of the answer and the member that gives it, for learners of several members.
 
     Raises:
-        InputError: n is no number of examples, there is none, or one cannot be read.
+        InputError: n is no number of examples, there is none, one cannot be read, or the learner has one member.
     """
-    n = plain(n)
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise InputError(f"a number of examples to label is 1 or more; got {n!r}")
+    acquisition.check_rule(by, classifier.learner)
     x = encoded_once(classifier, X)
     p = from_numpy(classifier.predict_proba(x))
     if not len(p):
-        raise InputError("there is no example to choose from: give unlabelled ones")
+        raise InputError(NOTHING)
+    return described(classifier.task, p, most_telling(classifier.task, classifier.rows(x), p, n, by).places)
+
+
+def described(task: Task, p: Tensor, places: Sequence[int]) -> list[Suggestion]:
+    """Chosen examples with what a task says of them.
+
+    Args:
+        task: Which.
+        p: [m, classes] its probabilities.
+        places: Of the chosen ones.
+    """
     top, classes = p.topk(2, -1)
-    names = [str(label) for label in classifier.task.classes]
+    names = [str(label) for label in task.classes]
     return [
         Suggestion(
             index=i,
@@ -72,46 +111,54 @@ def suggest(classifier: FewShotClassifier, X: Examples, n: int = 10) -> list[Sug
             second=names[int(classes[i, 1])],
             second_probability=float(top[i, 1]),
         )
-        for i in most_telling(classifier.task, classifier.rows(x), p, n)
+        for i in places
     ]
 
 
-def most_telling(task: Task, rows: Tensor, probabilities: Tensor, n: int) -> list[int]:
-    """Places of the n rows whose labels a task would learn most from, see `suggest`.
+def most_telling(task: Task, rows: Tensor, probabilities: Tensor, n: int, by: By = "margin") -> Chosen:
+    """The n rows whose labels a task would learn most from, see `suggest`.
 
     Args:
         task: Which.
         rows: [m, ...] uint8 or float32.
         probabilities: [m, classes] what the task says of them.
         n: How many.
+        by: What uncertainty is.
+
+    Raises:
+        InputError: n is no number of examples, or the learner has one member.
     """
-    top = probabilities.topk(2, -1).values
-    doubt = 1 - (top[:, 0] - top[:, 1])
-    # Of those that are as uncertain the first.
-    candidates = doubt.argsort(descending=True, stable=True)[:MOST].sort().values
-    likeness, covered = _likeness(task, task.features(rows[candidates]))
-    return candidates[_greedy(doubt[candidates].float(), likeness, covered, n)].tolist()
+    n = plain(n)
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise InputError(f"a number of examples to label is 1 or more; got {n!r}")
+    acquisition.check_rule(by, task.source.learner)
+    taught, known = task.taught
+    own = floats(task.rows[torch.tensor(taught, dtype=torch.long)]).flatten(1)
+    fresh = (~as_taught_before(own, floats(rows).flatten(1))).nonzero()[:, 0]
+    passed, again = len(rows) - len(fresh), 0
+    if len(fresh):
+        members = _members(task, rows[fresh]) if by == "mutual_information" else None
+        doubt = acquisition.doubt(by, probabilities[fresh], members)
+        # Of those that are as uncertain the first.
+        some = doubt.argsort(descending=True, stable=True)[:MOST].sort().values
+        first = torch.tensor(earlier(floats(rows[fresh[some]]).flatten(1))) < 0
+        again, some = int((~first).sum()), some[first]
+        seen = task.features(rows[fresh[some]])
+        between, apart = (distances(task, seen, other).float() for other in (seen, known))
+        fresh = fresh[some[acquisition.most_telling(doubt[some].float(), between, apart, n)]]
+    return Chosen(fresh.tolist(), passed, again)
 
 
-def _likeness(task: Task, features: Tensor) -> tuple[Tensor, Tensor]:
-    """[m, m] how alike examples are, from 0 to 1, and [m] how like each is to the nearest that was taught."""
-    _, known = task.taught
-    between, taught = (distances(task, features, other).float() for other in (features, known))
-    # As wide as examples usually lie apart.
-    width = between.flatten()[:: max(1, between.numel() // 100_000)].median().clamp_min(1e-12)
-    if not len(known):  # it knows its classes by their names alone
-        return torch.exp(-between / width), torch.zeros(len(features))
-    return torch.exp(-between / width), torch.exp(-taught / width).amax(1)
+@torch.no_grad()
+def _members(task: Task, rows: Tensor) -> Tensor:
+    """[m, n, classes] probabilities of each member, without a temperature, which is one of their mean."""
+    learner, ways = task.source.learner, len(task.classes)
+    parts = [
+        learner.predictive(task.source.params, task.adapted, floats(aligned(part))).outputs[..., :ways]
+        for part in rows.split(_ASKED)
+    ]
+    return acquisition.several(torch.cat(parts, 1), learner)
 
 
-def _greedy(weight: Tensor, likeness: Tensor, covered: Tensor, n: int) -> list[int]:
-    """The n of m examples that cover most of what weighs: each adds the most to those before it."""
-    chosen: list[int] = []
-    left = torch.ones_like(weight, dtype=torch.bool)
-    for _ in range(min(n, len(weight))):
-        gain = weight @ (likeness - covered[:, None]).clamp_min(0)
-        best = int(torch.where(left, gain, -1).argmax())
-        chosen.append(best)
-        left[best] = False
-        covered = torch.maximum(covered, likeness[:, best])
-    return chosen
+def _are(count: int) -> str:
+    return f"{count:,} example{' was' if count == 1 else 's were'}"

@@ -15,8 +15,8 @@ from torch import Tensor
 from innerloop.core.aligned import aligned, packed
 from innerloop.core.dry_run import capacity
 from innerloop.core.errors import InputError
-from innerloop.core.model import Model
 from innerloop.core.threads import on_one_core, spread
+from innerloop.evaluate import acquisition
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import calibrate, class_names, foreign, heads
 from innerloop.fewshot.calibrate import NOTHING, Fold, Wanted, checked_wanted
@@ -116,12 +116,10 @@ class Task:
 
     def features(self, rows: Tensor) -> Tensor:
         """[n, d] float32 of [n, ...] rows, where classes are told apart: the learner's encoder, or as they are."""
-        encoder, params = getattr(self.source.learner, "encoder", None), getattr(self.adapted, "encoder", None)
-        if not (isinstance(encoder, Model) and isinstance(params, dict)):
-            return floats(rows).flatten(1)
+        learner = self.source.learner
         with torch.no_grad():
-            parts = [encoder.apply(params, floats(aligned(part))) for part in rows.split(_ENCODED)]
-        return torch.cat(parts).flatten(1)
+            parts = [acquisition.features(learner, self.adapted, floats(aligned(r))) for r in rows.split(_ENCODED)]
+        return torch.cat(parts)
 
     @cached_property
     def taught(self) -> tuple[list[int], Tensor]:

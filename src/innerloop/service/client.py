@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from innerloop.core import files
 from innerloop.core.errors import InputError
+from innerloop.evaluate.acquisition import By
 from innerloop.fewshot.examples import labelled
 from innerloop.fewshot.settings import Head, Names
 from innerloop.service.connection import Connection
@@ -196,20 +197,21 @@ class Task:
             predictions += [prediction(p, answer["version"]) for p in answer["predictions"]]
         return predictions
 
-    def suggest(self, examples: Examples, n: int = 10) -> list[tuple[int, Prediction]]:
+    def suggest(self, examples: Examples, n: int = 10, by: By = "margin") -> list[tuple[int, Prediction]]:
         """Which of them to label next, the most telling first: their places, and what the task takes them for.
 
-        Of more than go into one request, those of every request are chosen among again. Raises as `predict` does.
+        Of more than go into one request, those of every request are chosen among again. Arguments as of
+        `fewshot.suggestions.suggest`; raises as `predict` does.
         """
         chosen: list[tuple[int, Prediction]] = []
         asked = list(parts(examples, self.kind))
         for part, places in asked:
-            answer = self._asked("suggestions", part, {"n": n})
+            answer = self._asked("suggestions", part, {"n": n, "by": by})
             chosen += [(places[p["index"]], prediction(p, answer["version"])) for p in answer["suggestions"]]
         if len(asked) < 2 or len(chosen) == len(examples):
             return chosen
         places = [place for place, _ in chosen]
-        return [(places[i], one) for i, one in self.suggest([examples[place] for place in places], n)]
+        return [(places[i], one) for i, one in self.suggest([examples[place] for place in places], n, by)]
 
     def _asked(self, what: str, part: list[dict[str, Any]], params: dict[str, Any]) -> dict[str, Any]:
         # It changes nothing, so that it may be sent again without a name.

@@ -169,8 +169,15 @@ def test_suggestions_are_those_of_python_and_can_be_taught_by_their_id(tmp_path)
         assert [next(iter(one["probabilities"])) for one in answer["suggestions"]] == [one.answer for one in expected]
         feedback = {"prediction": answer["suggestions"][0]["id"], "label": "new"}
         assert client.post("/api/tasks/t/feedback", json=feedback).status_code == 201
-        assert len(client.post("/api/tasks/t/suggestions", json=body).json()["suggestions"]) == 8
-        for wrong in ("n=0", "n=1001", "n=x"):
+        again = client.post("/api/tasks/t/suggestions", json=body).json()
+        assert len(again["suggestions"]) == 7 and again["notices"] == ["1 example was taught already, and not suggested"]
+        (tmp_path / "t.fewshot").write_bytes(client.get("/api/tasks/t/download").content)
+        answer = client.post("/api/tasks/t/suggestions?n=3&by=entropy", json=body).json()
+        expected = suggest(FewShotClassifier.load(tmp_path / "t.fewshot", ("tests",)), asked, 3, "entropy")
+        assert [one["index"] for one in answer["suggestions"]] == [one.index for one in expected]
+        refused = client.post("/api/tasks/t/suggestions?by=mutual_information", json=body)
+        assert refused.status_code == 422 and "several members" in refused.text
+        for wrong in ("n=0", "n=1001", "n=x", "by=x"):
             assert client.post(f"/api/tasks/t/suggestions?{wrong}", json=body).status_code == 422
         assert client.post("/api/tasks/none/suggestions", json=body).status_code == 404
 

@@ -19,6 +19,7 @@ from innerloop.core.dry_run import outputs
 from innerloop.core.errors import InputError
 from innerloop.encoders.base import Encoder
 from innerloop.encoders.tuned import Tuned
+from innerloop.evaluate.acquisition import By
 from innerloop.fewshot import class_names, file, sources
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
@@ -28,7 +29,7 @@ from innerloop.fewshot.nearest import Neighbour
 from innerloop.fewshot.rows import Rows, floats, read
 from innerloop.fewshot.settings import Names
 from innerloop.fewshot.sources import Source
-from innerloop.fewshot.suggestions import most_telling
+from innerloop.fewshot.suggestions import Chosen, most_telling
 from innerloop.fewshot.task import Task
 from innerloop.service.http.cache import Cache
 from innerloop.service.http.errors import HTTPError
@@ -346,11 +347,11 @@ class Adapted:
         """The n taught examples that are nearest to each row."""
         return self._classifier.explain(Rows(_stacked(rows)), n)
 
-    def most_telling(self, answered: Sequence[tuple[np.ndarray, Answer]], n: int) -> list[int]:
+    def most_telling(self, answered: Sequence[tuple[np.ndarray, Answer]], n: int, by: By) -> Chosen:
         """Places of the n examples, by their rows and answers, whose labels it would learn most from."""
         probabilities = [[answer.probabilities[label] for label in self._labels] for _, answer in answered]
         rows = _stacked([row for row, _ in answered])
-        return most_telling(self._classifier.task, rows, torch.tensor(probabilities, dtype=torch.float64), n)
+        return most_telling(self._classifier.task, rows, torch.tensor(probabilities, dtype=torch.float64), n, by)
 
     def evaluation(self, name: str, progress: Progress) -> dict[str, Any]:
         """How good it is by cross-validation on its own examples, in plain JSON.

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
+from innerloop.evaluate.acquisition import By
 from innerloop.service.http import payload
 from innerloop.service.http.routes import FILES, REFUSALS, Name, Worker, body_of
 from innerloop.service.http.schemas import EvaluationOut, PredictBody, SuggestionsOut
@@ -29,11 +30,15 @@ async def suggest(
     request: Request,
     worker: Worker,
     n: Annotated[int, Query(ge=1, le=1_000, description="How many.")] = 10,
+    by: Annotated[By, Query(description="What is called uncertain; the last for learners of several members.")] = (
+        "margin"
+    ),
 ) -> Response:
     """Which of many examples to label next: uncertain ones, unlike what was taught, and like many others.
 
-    `feedback` takes their ids.
+    What was taught already, and what is the same as an example before it, is left out. `feedback` takes their ids.
     """
     given = await payload.questions(request, worker.limits)
-    version, suggestions = await worker.suggest(name, given.raw, n)
+    version, suggestions, notices = await worker.suggest(name, given.raw, n, by)
+    given.notices.extend(notices)
     return JSONResponse({"version": version, "suggestions": given.named(suggestions)} | given.noticed)

@@ -13,6 +13,7 @@ from anyio import to_thread
 
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.encoders.base import content_of
+from innerloop.evaluate.acquisition import By
 from innerloop.fewshot import heads
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
@@ -173,15 +174,22 @@ class Service:
                 prediction["nearest"] = [quality.described(name, one, known) for one in near]
         return task.version, predictions
 
-    async def suggest(self, name: str, raw: Sequence[Raw], n: int) -> tuple[int, list[dict[str, Any]]]:
-        """The version, and those examples whose labels it would learn most from, by their places, with its answers."""
+    async def suggest(
+        self, name: str, raw: Sequence[Raw], n: int, by: By
+    ) -> tuple[int, list[dict[str, Any]], list[str]]:
+        """The version, those examples whose labels it would learn most from with its answers, and what was passed over.
+
+        Raises:
+            InputError: The learner has one member, and `by` is what members disagree on.
+        """
         task, adapted, results = await self._answered(name, raw)
-        chosen = await _thread(adapted.most_telling, results, n)
-        ids = [self.recent.put(Asked(task.id, results[i][0], raw[i])) for i in chosen]
-        answers = [results[i][1].to_json() for i in chosen]
-        return task.version, [
-            {"index": i, "id": id} | answer for i, id, answer in zip(chosen, ids, answers, strict=True)
+        chosen = await _thread(adapted.most_telling, results, n, by)
+        ids = [self.recent.put(Asked(task.id, results[i][0], raw[i])) for i in chosen.places]
+        answers = [results[i][1].to_json() for i in chosen.places]
+        suggestions = [
+            {"index": i, "id": id} | answer for i, id, answer in zip(chosen.places, ids, answers, strict=True)
         ]
+        return task.version, suggestions, chosen.notices
 
     async def evaluation(self, name: str) -> dict[str, Any]:
         """How good a task is, by cross-validation on its own examples; wrong answers with their examples."""

@@ -143,8 +143,8 @@ export function table(name, file, options = {}) {
 /** Predictions for {file, name}, {text} or {features}; `query`: "?explain=true" for the taught examples that are nearest. */
 export const predict = (name, things, query = "") => ask(name, `predict${query}`, things);
 
-/** Which n of them to label next, the most telling first, each with its place among them as `index`. */
-export const suggest = (name, things, n) => ask(name, `suggestions?n=${n}`, things);
+/** Which n of them to label next, the most telling first, each with its place among them as `index`; `by`: what is uncertain. */
+export const suggest = (name, things, n, by) => ask(name, `suggestions?n=${n}&by=${by}`, things);
 
 function ask(name, what, things) {
   const path = `${of(name)}/${what}`;

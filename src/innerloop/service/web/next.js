@@ -6,6 +6,11 @@ import { Intake, requests, sent } from "./intake.js";
 import { Answer } from "./try.js";
 
 const ASKED = 10;
+const RULES = {
+  margin: "two classes are nearly as probable",
+  entropy: "many classes are possible",
+  mutual_information: "members of the learner disagree",
+};
 
 /** The part of a task's page that asks for labels. */
 export class Next {
@@ -15,15 +20,18 @@ export class Next {
     const words = { pictures: "Choose pictures without labels", texts: "Sentences without labels", features: "Examples without labels" };
     this.intake = new Intake(view, words[view.kind], () => this.error.clear());
     this.choose = h("button", { class: "primary" }, `Pick ${ASKED} of them`);
+    this.by = h("select", { id: "next-by" }, ...Object.entries(RULES).map(([value, says]) => h("option", { value }, says)));
+    this.note = h("p", { class: "soft", role: "status" });
     this.form = h("form", { onsubmit: async (event) => {
       event.preventDefault();
       await busy(this.choose, () => this.suggest());
-    } }, this.intake.element, this.error.element, h("div", { class: "buttons" }, this.choose));
+    } }, this.intake.element, h("div", { class: "field" }, h("label", { for: "next-by" }, "Ask where"), this.by),
+      this.error.element, h("div", { class: "buttons" }, this.choose));
     this.results = h("ol", { class: "answers", "aria-label": "To be labelled" });
     this.element = h("section", { class: "panel next", "aria-labelledby": "next" },
       h("h2", { id: "next" }, "What to label next"),
       h("p", { class: "soft" }, "Give it many examples without labels. It picks those that it would learn most from, and you say what they are."),
-      this.form, this.results);
+      this.form, this.note, this.results);
   }
 
   update(task) {
@@ -32,10 +40,12 @@ export class Next {
 
   async suggest() {
     this.error.clear();
+    this.note.textContent = "";
     try {
       const things = this.intake.things();
       if (!things.length) throw new Error(this.view.kind === "pictures" ? "choose some pictures first" : "type some, or take them from a file, first");
-      const { chosen, version } = await this.among(things);
+      const { chosen, version, notices } = await this.among(things);
+      this.note.textContent = [...notices].join(". ");
       const answers = chosen.map(([thing, prediction]) => new Answer(this.view, prediction, thing, version, { open: true }));
       this.results.replaceChildren(...answers.map((answer) => answer.element));
       this.intake.sent(answers.map((answer) => answer.thing));  // the others stay for the next time
@@ -47,16 +57,17 @@ export class Next {
   }
 
   /** Of more than go into one request, those of every request are chosen among again. */
-  async among(things) {
+  async among(things, notices = new Set()) {
     const chosen = [];
     let version;
     let parts = 0;
     for (const some of requests(things)) {
-      const answer = await api.suggest(this.view.name, some.map(sent), ASKED);
+      const answer = await api.suggest(this.view.name, some.map(sent), ASKED, this.by.value);
+      for (const notice of answer.notices ?? []) notices.add(notice);
       version = answer.version;
       chosen.push(...answer.suggestions.map((one) => [some[one.index], one]));
       parts += 1;
     }
-    return parts < 2 || chosen.length === things.length ? { chosen, version } : this.among(chosen.map(([thing]) => thing));
+    return parts < 2 || chosen.length === things.length ? { chosen, version, notices } : this.among(chosen.map(([thing]) => thing), notices);
   }
 }
