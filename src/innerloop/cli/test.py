@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
+from innerloop.runs.active import ActiveOptions, active_run
 from innerloop.runs.measure import MetaTestOptions, examine
 
 
@@ -15,6 +16,7 @@ class Command:
     run: tyro.conf.Positional[str]
     """Run folder."""
     tasks: MetaTestOptions = field(default_factory=MetaTestOptions)
+    labels: ActiveOptions = field(default_factory=ActiveOptions)
     common: Common = field(default_factory=Common)
 
 
@@ -22,9 +24,14 @@ def run(argv: list[str]) -> int:
     """Meta-test a run on unseen tasks: mean and 95% interval over tasks, beside baselines on the same tasks.
 
     A learned optimizer is run to 1, 2 and 5 times its training horizon, beside tuned SGD, momentum, RMSprop and Adam.
+    With --active, labels are bought one by one, as `innerloop suggest` would and at random.
     """
     options = parse(Command, argv, "test", run.__doc__ or "")
-    tested = examine(options.run, options.tasks, options.common)
+    options.labels.check()
+    if options.labels.active is not None:
+        tested = active_run(options.run, options.tasks, options.labels, options.common)
+    else:
+        tested = examine(options.run, options.tasks, options.common)
     if options.common.json:
         emit(tested.to_json())
         return 0

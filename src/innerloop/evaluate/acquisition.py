@@ -34,9 +34,14 @@ def check_rule(by: Any, learner: Learner) -> By:
     known = next((rule for rule in RULES if rule == by), None)
     if known is None:
         raise InputError(f"examples are chosen by {', '.join(RULES)}, and got {by!r}{nearest(str(by), RULES)}")
-    if known == "mutual_information" and not learner.probabilistic:
+    if not can(known, learner):
         raise InputError(_one_member(learner))
     return known
+
+
+def can(by: By, learner: Learner) -> bool:
+    """Whether a learner may have what a rule looks at; how many members it has, its predictive tells."""
+    return by != "mutual_information" or learner.probabilistic
 
 
 def doubt(by: By, probabilities: Tensor, members: Tensor | None = None) -> Tensor:

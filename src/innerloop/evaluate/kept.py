@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from innerloop.core.errors import InputError
-from innerloop.evaluate import optimizer_curves, seal
+from innerloop.evaluate import active_curves, optimizer_curves, seal
+from innerloop.evaluate.active_curves import ActiveCurves
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import Result
 
-Measured = TypeVar("Measured", Result, OptimizerCurves)
+Measured = TypeVar("Measured", Result, OptimizerCurves, ActiveCurves)
 
 
 class Kept(NamedTuple, Generic[Measured]):
@@ -74,6 +75,11 @@ def results(run: str | Path) -> list[Kept[Result]]:
 def curves(run: str | Path) -> list[Kept[OptimizerCurves]]:
     """Optimizer curves of a run folder; release 0.1.0 called them descents."""
     return [_tried(path, OptimizerCurves.load) for path in optimizer_curves.saved(run)]
+
+
+def active(run: str | Path) -> list[Kept[ActiveCurves]]:
+    """Active learning of a run folder."""
+    return [_tried(path, ActiveCurves.load) for path in active_curves.saved(run)]
 
 
 def marked(one: Kept[Result]) -> Result:

@@ -11,7 +11,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from innerloop.core.scores import Score
+from innerloop.core.scores import Accuracy, Score
+from innerloop.evaluate.active_curves import RANDOM, ActiveCurves
 from innerloop.evaluate.class_scores import Bin
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import Point, Result
@@ -115,6 +116,27 @@ def optimizer_curves(name: str, curves: OptimizerCurves) -> str:
         axes.set_xlabel("step")
         axes.set_ylabel("mean value")
         axes.legend(frameon=False, fontsize=10)
+        return _svg(figure, name)
+
+
+def active(name: str, curves: ActiveCurves) -> str:
+    """Accuracy against the number of bought labels, a line a rule with its band; random in grey."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(3.4)
+        for i, rule in enumerate((*curves.rules, RANDOM)):
+            points = curves.curve(rule)
+            colour, steps = _COLOURS[4] if rule == RANDOM else _COLOURS[i], [p.step for p in points]
+            known = [100 * (p.ci95 if p.ci95 == p.ci95 else 0.0) for p in points]
+            means = [100 * p.mean for p in points]
+            low, high = ([m + sign * c for m, c in zip(means, known, strict=True)] for sign in (-1, 1))
+            line = "--" if rule == RANDOM else "-"
+            axes.plot(steps, means, line, color=colour, linewidth=2, label=rule.replace("_", " "))
+            axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set_xlabel("labels bought")
+        axes.set_ylabel(Accuracy().label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y", color=_INK, alpha=0.12)
+        axes.legend(frameon=False, fontsize=10, loc="lower right")
         return _svg(figure, name)
 
 

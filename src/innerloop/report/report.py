@@ -14,6 +14,7 @@ from innerloop.core.types import Params, Sampler
 from innerloop.engine.checkpoint import load, read_config
 from innerloop.engine.log import read_metrics
 from innerloop.evaluate import kept
+from innerloop.evaluate.active_curves import ActiveCurves
 from innerloop.evaluate.compare import Comparison, comparable, compare
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import ONE_TRAINING, Point, Result, spell
@@ -33,6 +34,13 @@ class Race(NamedTuple):
     """Optimizers on the same functions."""
 
     curves: OptimizerCurves
+    plot: Plot
+
+
+class Bought(NamedTuple):
+    """Labels that were bought one by one."""
+
+    curves: ActiveCurves
     plot: Plot
 
 
@@ -91,6 +99,8 @@ def write_report(
     raced = kept.curves(run)
     warnings += [one.warning for one in raced if one.warning]
     races = [_race(one.result, i) for i, one in enumerate(raced) if one.result is not None]
+    bought = kept.active(run)
+    warnings += [one.warning for one in bought if one.warning]
     shown: Sequence[Shown] = []
     if sampler is not None:
         if learner is None or params is None:
@@ -113,6 +123,7 @@ def write_report(
             learning=_learning(run / "metrics.jsonl", score),
             tables=[_table(group, i) for i, group in enumerate(comparable(results, lambda one: one))],
             races=races,
+            bought=[_bought(one.result, i) for i, one in enumerate(bought) if one.result is not None],
             curves=[_curve(r, r.curve, i) for i, r in enumerate(results) if r.curve and len(r.curve) > 1],
             gallery=shown,
             Markup=Markup,
@@ -180,6 +191,17 @@ def _race(curves: OptimizerCurves, index: int) -> Race:
         "training horizon and its multiples."
     )
     return Race(curves, Plot(Markup(figures.optimizer_curves(f"optimizers{index}", curves)), alt, caption))
+
+
+def _bought(curves: ActiveCurves, index: int) -> Bought:
+    last = curves.labels
+    parts = [
+        f"{rule.replace('_', ' ')} {spell(*curves.difference(rule, last), Accuracy(), sign=True)}"
+        for rule in curves.rules
+    ]
+    words = f"after {last} label{'s' * (last != 1)}, less random: {', '.join(parts)}"
+    caption = f"Accuracy after every label with 95% bands; {words}."
+    return Bought(curves, Plot(Markup(figures.active(f"active{index}", curves)), words, caption))
 
 
 def _results_plot(results: Sequence[Result], index: int, chance: float | None) -> Plot:
