@@ -19,9 +19,9 @@ def own(run, tmp_path):
 def test_it_is_printed_kept_and_drawn(own, capsys):
     assert main(["test", str(own), *TASKS, "--missing", "1"]) == 0
     said = capsys.readouterr().out
-    assert "entropy, less random" in said and "none in 1 of 3 classes" in said and str(own / "active-") in said
+    assert "entropy, against random" in said and "none in 1 of 3 classes" in said and str(own / "active-") in said
     page = (own / "report.html").read_text()
-    assert "Labels bought one by one" in page and "after 3 labels, less random: margin" in page
+    assert "Labels bought one by one" in page and "after 3 labels, against random: margin" in page
     assert not list(own.glob("test-*.json"))
     assert main(["test", str(own), *TASKS, "--by", "entropy", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)

@@ -1,13 +1,18 @@
 """Meta-validation is scored as the report is: a checkpoint is not chosen by a number that nobody reports."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import nn
 
+from innerloop.core.errors import InputError
+from innerloop.core.learner import EpisodicClassifier, Target
 from innerloop.core.model import Module
+from innerloop.core.objectives import regression
+from innerloop.core.predictive import Predictive, log_likelihood
 from innerloop.engine import TrainConfig, load, meta_train
 from innerloop.engine.checkpoint import steps_done
 from innerloop.engine.watchers import Stop, Watcher
@@ -16,6 +21,8 @@ from innerloop.learners.gradient.anil import ANIL
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.reptile import Reptile
 from innerloop.learners.metric.protonet import ProtoNet
+from innerloop.nn.mlp import MLP
+from innerloop.tasks import Polynomial
 from tests.problems import NeedlesInNoise, classifier, encoder
 
 TASKS = NeedlesInNoise(dtype=torch.float32)
@@ -59,6 +66,61 @@ def test_the_checkpoint_is_chosen_by_what_is_reported(learner, asked, tmp_path):
     assert {scores["normalisation"] for scores in heard.scores} == {mode} == {test.protocol.normalisation}
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["validation"] for line in lines if "validation" in line] == heard.scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line(EpisodicClassifier[Any]):
+    """A straight line through the support, whose noise alone is learned."""
+
+    probabilistic: ClassVar[bool] = True
+    targets: ClassVar[tuple[Target, ...]] = ("values",)
+
+    def init(self, seed):
+        return {"log_std": torch.full((1,), 3.0)}
+
+    def adapt(self, params, support):
+        x: Any = torch.cat([support.x, torch.ones_like(support.x)], -1)
+        return torch.linalg.lstsq(x, support.y).solution
+
+    def predictive(self, params, adapted, x):
+        mean = x @ adapted[:1] + adapted[1:]
+        return Predictive(mean[None], params["log_std"].exp().expand_as(mean)[None])
+
+    def predict(self, params, adapted, x):
+        return self.predictive(params, adapted, x).outputs[0]
+
+    def loss(self, params, episode):
+        adapted = self.adapt(params, episode.support)
+        return -log_likelihood(self.predictive(params, adapted, episode.query.x), episode.query.y).mean(), {}
+
+
+LINES = Polynomial(degree=1, shots=5, queries=5, noise=0.1)
+
+
+@pytest.mark.parametrize(
+    ("learner", "tasks", "name"),
+    [(LEARNERS[3], VALIDATION, "nll"), (Line(objective=regression), replace(LINES, seed=5), "predictive_nll")],
+)
+def test_the_checkpoint_may_be_chosen_by_its_likelihood(learner, tasks, name, tmp_path):
+    heard, config = Heard(), replace(CONFIG, score="nll", meta_lr=0.1)
+    meta_train(learner, replace(tasks, seed=0), config, tmp_path, validation=tasks, watchers=[heard])
+    assert {scores["score"] for scores in heard.scores} == {name}
+    best = min(scores["mean"] for scores in heard.scores)
+    result = meta_test(replace(learner, transductive=False), load(tmp_path, ("tests",))[1], tasks, 6, quiet=True)
+    assert result.uncertainty is not None and result.uncertainty.scores["nll"].mean == pytest.approx(best, rel=1e-5)
+    with pytest.raises(InputError, match="holds another run: its score is 'nll'"):
+        meta_train(learner, replace(tasks, seed=0), replace(config, score=None), tmp_path, validation=tasks)
+
+
+def test_scores_that_tasks_or_learners_do_not_have_are_refused_before_any_work(tmp_path):
+    with pytest.raises(InputError, match=r"score='mse' is not of these tasks, which are scored by accuracy, nll"):
+        meta_train(LEARNERS[3], TASKS, replace(CONFIG, score="mse"), tmp_path, validation=VALIDATION)
+    plain = MAML(model=MLP(hidden=(4,)), objective=regression)
+    with pytest.raises(InputError, match="MAML answers values without a deviation"):
+        meta_train(plain, LINES, replace(CONFIG, score="nll"), tmp_path, validation=LINES)
+    with pytest.raises(InputError, match="say how often with validate_every"):
+        TrainConfig(score="nll")
+    assert not list(tmp_path.iterdir())
 
 
 def earlier(run):

@@ -161,7 +161,7 @@ def test_it_is_kept_with_a_digest_and_says_how_to_measure_it_again(tmp_path):
     file = curves.save(tmp_path)
     again = ActiveCurves.load(file)
     assert all(torch.equal(again.scores[k], v) for k, v in curves.scores.items())
-    assert str(again) == str(curves) and "margin, less random" in str(curves) and again.to_json() == curves.to_json()
+    assert str(again) == str(curves) and "margin, against random" in str(curves) and again.to_json() == curves.to_json()
     assert saved(tmp_path) == [file] == [one.path for one in kept.active(tmp_path)]
     assert again.command("runs/p").endswith("--active 3 --candidates 7 --by margin entropy")
     curve, gain = curves.curve("margin"), curves.difference("margin", 3)

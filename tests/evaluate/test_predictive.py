@@ -207,6 +207,7 @@ def test_a_posterior_covers_what_it_says_and_one_that_is_too_sure_does_not():
     sure = predictive_scores(BayesianLine(spread=0.3), {}, Lines(), episodes=100)
     assert set(honest.scores) == {
         "nll",
+        "deviation",
         *(f"{s}_{round(100 * p)}" for s in ("coverage", "width") for p in scores.LEVELS),
     }
     for level in scores.LEVELS:

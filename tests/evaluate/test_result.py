@@ -134,7 +134,7 @@ def test_release_0_1_0_called_the_fingerprint_of(tmp_path: Path):
     path = result(fingerprint="abc").save(tmp_path)
     content = json.loads(path.read_text())
     content["of"] = content.pop("fingerprint")
-    for name in ("reliability", "digest", "parameters", "step", "baseline"):
+    for name in ("reliability", "uncertainty", "digest", "parameters", "step", "baseline"):
         del content[name]
     path.write_text(json.dumps(content))
     one = Result.load(path)
@@ -155,6 +155,7 @@ EDITS = {
     "baseline": "untrained",
     "options": {"ways": 7, "data": "--allow=elsewhere"},
     "reliability": {"ece": 0.0, "temperature": None, "calibrated": None},
+    "uncertainty": {"members": 1, "scores": {}, "calibrated": {}, "bins": [], "calibrated_bins": []},
     "digest": "0" * 16,
 }
 

@@ -57,7 +57,9 @@ def test_members_that_disagree_are_asked_about_and_a_single_one_is_refused():
     for one in (FewShotClassifier(), FewShotClassifier.of(alone, alone.init(0))):
         with pytest.raises(InputError, match="has one: ask by margin or entropy, or take a learner of several members"):
             suggest(one.fit(*drawn([0, 1], 3)), pool, 3, "mutual_information")
-    with pytest.raises(InputError, match="by margin, entropy, mutual_information, and got 'entrpoy'; did you mean 'entropy'"):
+    with pytest.raises(
+        InputError, match="by margin, entropy, mutual_information, and got 'entrpoy'; did you mean 'entropy'"
+    ):
         suggest(classifier, pool, 3, "entrpoy")  # pyright: ignore[reportArgumentType]
 
 

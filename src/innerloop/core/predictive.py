@@ -39,6 +39,35 @@ def mean_outputs(outputs: Tensor) -> Tensor:
     return outputs.mean(0)
 
 
+def log_likelihood(predictive: Predictive, y: Tensor, classes: Tensor | None = None) -> Tensor:
+    """[n] float64 logarithms of what the mixture gives to the truth, in nats.
+
+    Args:
+        predictive: Of n rows.
+        y: [n] classes, those below 0 read as 0; or [n, d] targets, jointly, whose noise is independent.
+        classes: [k] bool, which classes exist; None: all.
+
+    Raises:
+        InputError: Targets without a std: members without noise have no density.
+    """
+    if y.is_floating_point():
+        if predictive.std is None:
+            raise InputError("a likelihood of targets needs the std of the predictive: members without noise have none")
+        mean, std = predictive.outputs.double(), predictive.std.double()
+        log_p = -0.5 * ((y - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)  # [m, n, d]
+        each = log_p.flatten(2).sum(-1)
+    else:
+        truth = y.clamp_min(0).expand(len(predictive.outputs), -1)
+        each = log_probabilities(predictive, classes).gather(-1, truth[:, :, None])[:, :, 0]  # [m, n]
+    return torch.logsumexp(each, 0) - math.log(len(each))
+
+
+def log_probabilities(predictive: Predictive, classes: Tensor | None = None) -> Tensor:
+    """[m, n, k] float64 logarithms of every member's probabilities; -inf for classes that do not exist."""
+    logits = predictive.outputs.double()
+    return torch.log_softmax(logits if classes is None else logits.masked_fill(~classes, -torch.inf), -1)
+
+
 def check_predictive(predictive: Predictive, rows: int, name: str) -> None:
     """Refuse what has not the shapes of a predictive.
 

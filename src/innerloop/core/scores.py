@@ -20,6 +20,7 @@ from innerloop.core.context import how_to_allow, under
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
 from innerloop.core.nearest import nearest
+from innerloop.core.predictive import Predictive, log_likelihood
 from innerloop.core.types import Batch, Metrics, Sampler
 
 
@@ -41,6 +42,8 @@ class Score(abc.ABC):
     """k, how many numbers an episode gives."""
     of_classes: ClassVar[bool] = False
     """Whether outputs are logits of classes, so that their probabilities can be judged, and labels permuted."""
+    of_members: ClassVar[bool] = False
+    """Whether it is of all that a learner's `predictive` says, noise and all, by `of_predictive`, not of its mean."""
 
     @abc.abstractmethod
     def of(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -50,6 +53,10 @@ class Score(abc.ABC):
             outputs: What `predict` returned for `batch.x`.
             batch: The query, with its mask.
         """
+
+    def of_predictive(self, predictive: Predictive, batch: Batch) -> Tensor:
+        """`of`, for a score that is `of_members`."""
+        raise TypeError(f"{type(self).__name__} is of the mean of a predictive: ask `of`")
 
     @abc.abstractmethod
     def total(self, scores: Tensor) -> float:
@@ -154,6 +161,21 @@ class NegativeLogLikelihood(Mean):
         return objectives.classification(outputs, batch.y, batch.mask)[None]
 
 
+class PredictiveNegativeLogLikelihood(Mean):
+    """Negative logarithm of the density that a learner's predictive gives to float targets, in nats a row."""
+
+    name, title, higher_is_better = "predictive_nll", "negative log-likelihood", False
+    unit, of_members = "nats", True
+
+    def of(self, outputs: Tensor, batch: Batch) -> Tensor:
+        raise TypeError("a mean has no density: ask `of_predictive`")
+
+    def of_predictive(self, predictive: Predictive, batch: Batch) -> Tensor:
+        rows = objectives.weights(batch.y, batch.mask)
+        values = -log_likelihood(predictive, batch.y)
+        return objectives.mean(torch.where(rows, values, 0.0), rows)[None]
+
+
 class MeanSquaredError(Mean):
     """Squared error of float targets, mean over rows and their entries."""
 
@@ -204,6 +226,7 @@ SCORES: dict[str, Score] = {
     for score in (
         Accuracy(),
         NegativeLogLikelihood(),
+        PredictiveNegativeLogLikelihood(),
         MeanSquaredError(),
         MeanAbsoluteError(),
         RootMeanSquaredError(),
@@ -282,7 +305,15 @@ def measured(score: Score, outputs: Tensor, batch: Batch) -> Tensor:
         InputError: The score returns another length than it declares.
     """
     outputs = outputs.detach()
-    values = score.of(outputs, batch)
+    return _checked(score, score.of(outputs, batch), outputs, batch)
+
+
+def measured_members(score: Score, predictive: Predictive, batch: Batch) -> Tensor:
+    """`measured`, for a score that is `of_members`."""
+    return _checked(score, score.of_predictive(predictive, batch), predictive.outputs.detach().sum(0), batch)
+
+
+def _checked(score: Score, values: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
     if values.shape != (score.parts,):
         raise InputError(
             f"{type(score).__name__}.of returned shape {tuple(values.shape)}, and parts = {score.parts} declares "

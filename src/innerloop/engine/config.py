@@ -32,6 +32,9 @@ class TrainConfig(Checked):
     validate_every: Natural = 0
     """Steps between scores on meta-validation episodes, of which the best is kept; 0: never, the last is kept."""
     validation_episodes: Count = 100
+    score: Literal["accuracy", "nll", "mse", "mae", "rmse"] | None = None
+    """What validation chooses the checkpoint by; None: what the tasks are scored by. nll: the negative log-likelihood,
+    which also asks how sure answers are; of values it takes a learner whose predictive has a deviation."""
     validate_transductive: bool = False
     """Validate with the query batch's statistics, as `innerloop test --transductive` measures; otherwise with the
     support's, as the usual test does, also where training is transductive."""
@@ -65,6 +68,10 @@ class TrainConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.score is not None and not self.validate_every:
+            raise InputError(
+                f"score='{self.score}' chooses the checkpoint on validation tasks: say how often with validate_every"
+            )
         if self.retime and self.plan != "auto":
             raise InputError(f"retime has plan='auto' time the plans again, and plan='{self.plan}' is asked for")
 

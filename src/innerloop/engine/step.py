@@ -6,7 +6,7 @@ from torch import Tensor
 from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
-from innerloop.core.scores import Score, measured
+from innerloop.core.scores import Score, measured, measured_members
 from innerloop.core.types import Episode, Metrics, Params
 from innerloop.engine.choose import choose
 from innerloop.engine.exactness import verify
@@ -57,8 +57,10 @@ def validation_scores(learner: Learner, params: Params, episodes: Episode, score
     """[tasks, k] numbers of every task after adaptation, without a graph."""
 
     def one(episode: Episode) -> Tensor:
-        outputs = learner.predict(params, learner.adapt(params, episode.support), episode.query.x)
-        return measured(score, outputs, episode.query)
+        adapted, query = learner.adapt(params, episode.support), episode.query
+        if score.of_members:
+            return measured_members(score, learner.predictive(params, adapted, query.x), query)
+        return measured(score, learner.predict(params, adapted, query.x), query)
 
     # Not inference_mode: what it makes cannot enter a graph later, and a learner may keep tensors of this call.
     with torch.no_grad():

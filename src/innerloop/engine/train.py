@@ -25,7 +25,7 @@ from innerloop.engine.page_faults import PageFaults
 from innerloop.engine.signals import stop_signals
 from innerloop.engine.unroll_gradients import PES, PLANS, Estimator, TruncatedBPTT
 from innerloop.engine.updates import Descent, NotFiniteError, Own, Update, leaves_of, refuse_settings, restored
-from innerloop.engine.validation import Validation, normalisation, validate
+from innerloop.engine.validation import Validation, normalisation, score_of, validate
 from innerloop.engine.watchers import Watcher, Watchers
 
 _TASKS = 32
@@ -88,7 +88,7 @@ def meta_train(
     if config.validate_every:
         if validation is None:
             raise InputError(f"validate_every={config.validate_every} needs a validation sampler")
-        scores.of_sampler(validation)  # refused before any work
+        score_of(learner, validation, config)  # refused before any work
         scores.refuse_tests(validation, "the checkpoint must not be chosen")
     record = plain_record(record or {})
     with distributed.join() as world:

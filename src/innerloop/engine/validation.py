@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from innerloop.core import fits, scores
+from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
 from innerloop.core.learner import Learner
 from innerloop.core.scores import Score
@@ -39,6 +40,29 @@ def normalisation(transductive: bool) -> Normalisation:
     return "transductive" if transductive else "inductive"
 
 
+def score_of(learner: Learner, sampler: Sampler, config: TrainConfig) -> Score:
+    """What validation is scored by: what the config asks for, or what the tasks name.
+
+    Raises:
+        InputError: The tasks name none, or are not scored so, or the learner has no density of values.
+    """
+    usual = scores.of_sampler(sampler)
+    if config.score is None:
+        return usual
+    own = [score for score in scores.SCORES.values() if score.of_classes == usual.of_classes]
+    kinds = {score.name.removeprefix("predictive_"): score for score in own if score != scores.Value()}
+    score = kinds.get(config.score)
+    if score is None or usual == scores.Value():
+        known = usual.name if usual == scores.Value() else ", ".join(kinds)
+        raise InputError(f"score='{config.score}' is not of these tasks, which are scored by {known}")
+    if score.of_members and not learner.probabilistic:
+        raise InputError(
+            f"{type(learner).__name__} answers values without a deviation, so that they have no likelihood: leave out "
+            "score='nll', or take a learner that is probabilistic"
+        )
+    return score
+
+
 def validate(learner: Learner, params: Params, sampler: Sampler, config: TrainConfig, world: World) -> Validation:
     """Score meta-validation tasks in the mode that is reported, whatever mode the learner trains in.
 
@@ -52,7 +76,7 @@ def validate(learner: Learner, params: Params, sampler: Sampler, config: TrainCo
         config: How many tasks, and the mode.
         world: The processes that share them.
     """
-    count, score = config.validation_episodes, scores.of_sampler(sampler)
+    count, score = config.validation_episodes, score_of(learner, sampler, config)
     mine = world.share(count)
     tasks = mine or range(1)  # a process without tasks runs one that does not count: all must meet in `gather`
     episodes = fits.fitting(sampler.episodes(tasks.start, len(tasks)), params)

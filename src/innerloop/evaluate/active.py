@@ -1,11 +1,12 @@
 """Active learning on unseen tasks: labels are bought one by one, by a rule or at random, and the queries are scored.
 
-Candidates, whose labels are bought, are other examples than the queries that accuracy is measured on. Rules are those of
-`evaluate.acquisition`, one example at a time; Settles 2009, "Active Learning Literature Survey", is a survey.
+Candidates, whose labels are bought, are other examples than the queries that accuracy is measured on. Rules are those
+of `evaluate.acquisition`, one example at a time. Settles, "Active Learning Literature Survey", 2009, tells the field.
 """
 
+import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -96,15 +97,17 @@ def active(
     assert isinstance(sampler.ways, int) and isinstance(sampler.shots, int)
     known = sampler.ways - missing
     bench = _Bench(learner, params, sampler.shots, known, labels, rules, temperature or 1.0, False)
+
+    def drawn(start: int, count: int) -> list[Episode]:
+        stacked = fits.fitting(tree.map(lambda leaf: leaf.to(device), wide.episodes(start, count)), params)
+        return [aligned(tree.slice(stacked, i)) for i in range(count)]
+
+    bench = bench._replace(grows=_grows(bench, drawn(first, 1)[0]))
     done: list[Tensor] = []
     starts = range(first, first + episodes, _CHUNK)
-    for start in track(starts, f"{episodes} tasks, {labels} labels each", len(starts)):
-        count = min(_CHUNK, first + episodes - start)
-        stacked = fits.fitting(tree.map(lambda leaf: leaf.to(device), wide.episodes(start, count)), params)
-        tasks = [aligned(tree.slice(stacked, i)) for i in range(count)]
-        if start == first:
-            bench = bench._replace(grows=_grows(bench, tasks[0]))
-        done += spread(lambda task: _task(bench, task), tasks, threads)
+    for start in track(starts, f"{labels} labels in each of {episodes} tasks, {_CHUNK} at once", len(starts)):
+        tasks = drawn(start, min(_CHUNK, first + episodes - start))
+        done += spread(functools.partial(_task, bench), tasks, threads)
     curves = torch.stack(done, 1)  # [rules, episodes, labels + 1]
     if not bool(curves.isfinite().all()):
         raise FailedError(f"{type(learner).__name__} gave predictions that are not finite: training diverged")

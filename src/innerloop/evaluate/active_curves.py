@@ -98,7 +98,7 @@ class ActiveCurves:
             body.append([_words(rule), *(spell(curve[n].mean, curve[n].ci95, score) for n in self.shown)])
             if rule != RANDOM:
                 gains = (spell(*self.difference(rule, n), score, sign=True) for n in self.shown[1:])
-                body.append([f"{_words(rule)}, less random", "", *gains])
+                body.append([f"{_words(rule)}, against random", "", *gains])
         return [["labels bought", *map(str, self.shown)], *body]
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ threads of one task each take 0.5 times as long.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -19,13 +19,14 @@ from innerloop.core import fits, objectives, tree
 from innerloop.core.aligned import aligned, packed
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner, Unrolled
+from innerloop.core.predictive import Predictive, check_predictive
 from innerloop.core.scores import Score, measured, of_sampler, tasks_of
 from innerloop.core.threads import cores, spread
 from innerloop.core.types import Batch, Episode, Params, Sampler
 from innerloop.engine.checkpoint import fingerprint
-from innerloop.evaluate.calibration import expected_calibration_error
 from innerloop.evaluate.protocol import SELECTION, Protocol
 from innerloop.evaluate.result import Point, Reliability, Result
+from innerloop.evaluate.uncertainty import Asked, Uncertainty, asked, at, summed_up
 
 _ALL_STEPS_UP_TO = 10
 _CHUNK = 16
@@ -39,8 +40,11 @@ class _Task(NamedTuple):
     seconds: float
     curve: list[Tensor]
     """The numbers after each of the steps asked for, the last being `numbers`."""
-    answers: Tensor | None
-    """[3, queries] for classes: the confidence as it is and at the temperature, and whether the answer was right."""
+    members: int
+    sure: Asked | None
+    """How sure the answers were, where they are of classes, or the learner is probabilistic."""
+    calibrated: Asked | None
+    """The same at the temperature."""
 
 
 def meta_test(
@@ -105,6 +109,7 @@ def meta_test(
             done += spread(run, tasks, threads)
     scores = torch.stack([task.numbers for task in done])
     _refuse_broken(learner, scores, first)
+    sure = _uncertainty(done)
     by_step = zip(steps, zip(*(task.curve for task in done), strict=True), strict=True) if steps else ()
     return Result(
         learner=name or type(learner).__name__,
@@ -112,7 +117,8 @@ def meta_test(
         scores=scores,
         seconds_per_task=sum(task.seconds for task in done) / episodes,
         curve=tuple(Point(step, *score.interval(torch.stack(values))) for step, values in by_step) or None,
-        reliability=_reliability([task.answers for task in done if task.answers is not None], temperature),
+        reliability=_reliability(sure, temperature),
+        uncertainty=sure,
         parameters=parameters,
     )
 
@@ -148,42 +154,60 @@ def _task(
 ) -> _Task:
     support, query = episode
     start = time.perf_counter()
-    outputs = learner.predict(params, learner.adapt(params, support), query.x)
+    adapted = learner.adapt(params, support)
+    outputs = learner.predict(params, adapted, query.x)
     fits.check_outputs(outputs, query, type(learner).__name__)
     numbers = measured(score, outputs, query).cpu().double()  # waits for the device
     seconds = time.perf_counter() - start
     if not objectives.weights(query.y, query.mask).any():
         raise InputError("an episode has no labelled query: there is nothing to score")
-    answers = _answers(outputs, query, temperature) if score.of_classes else None
+    members, sure, calibrated = _sure(learner, params, adapted, outputs, query, score, temperature)
     if not (steps and isinstance(learner, Unrolled)):
-        return _Task(numbers, seconds, [], answers)
+        return _Task(numbers, seconds, [], members, sure, calibrated)
     carry, values = learner.start(params, support), []
     for step in range(learner.steps_at_test):
         if step in steps:
             outputs = learner.predict(params, learner.finish(params, carry, support), query.x)
             values.append(measured(score, outputs, query).cpu().double())
         carry, _ = learner.advance(params, carry, support)
-    return _Task(numbers, seconds, [*values, numbers], answers)
+    return _Task(numbers, seconds, [*values, numbers], members, sure, calibrated)
 
 
-def _answers(outputs: Tensor, query: Batch, temperature: float | None) -> Tensor:
-    rows = objectives.weights(query.y, query.mask)
-    logits = outputs[rows].double()
-    right = (logits.argmax(-1) == query.y[rows]).double()
-    if query.classes is not None and len(query.classes) == logits.shape[-1]:
-        logits = logits[:, query.classes]
-    confidence = [torch.softmax(logits / t, -1).amax(-1) for t in (1.0, temperature or 1.0)]
-    return torch.stack([*confidence, right]).cpu()
+def _sure(
+    learner: Learner,
+    params: Params,
+    adapted: Any,
+    outputs: Tensor,
+    query: Batch,
+    score: Score,
+    temperature: float | None,
+) -> tuple[int, Asked | None, Asked | None]:
+    """Members, and how sure answers are, as they are and at the temperature of logits."""
+    values = not score.of_classes
+    if values and not (learner.probabilistic and query.y.is_floating_point()):
+        return 1, None, None  # a single value says nothing of how sure it is
+    predictive = Predictive(outputs[None])
+    if learner.probabilistic:
+        predictive = learner.predictive(params, adapted, query.x)
+        check_predictive(predictive, len(query.y), type(learner).__name__)
+    cooler = None if values else at(outputs, temperature)
+    calibrated = None if cooler is None else asked(cooler, query, score.of_classes)
+    return len(predictive.outputs), asked(predictive, query, score.of_classes), calibrated
 
 
-def _reliability(answers: list[Tensor], temperature: float | None) -> Reliability | None:
-    if not answers:
+def _uncertainty(tasks: list[_Task]) -> Uncertainty | None:
+    sure = [task.sure for task in tasks if task.sure is not None]
+    calibrated = [task.calibrated for task in tasks if task.calibrated is not None]
+    return summed_up(tasks[0].members, sure, calibrated) if sure else None
+
+
+def _reliability(sure: Uncertainty | None, temperature: float | None) -> Reliability | None:
+    if sure is None or "ece" not in sure.scores:
         return None
-    plain, calibrated, right = torch.cat(answers, 1)
-    before = expected_calibration_error(plain, right)
+    before = sure.scores["ece"].mean
     if temperature is None:
         return Reliability(before)
-    return Reliability(before, temperature, expected_calibration_error(calibrated, right))
+    return Reliability(before, temperature, sure.calibrated["ece"].mean)
 
 
 def _steps(learner: Learner) -> list[int]:

@@ -5,7 +5,7 @@ an answer and the member that gives it: Houlsby et al., 2011, https://arxiv.org/
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,10 @@ from innerloop.core import objectives, random, tree
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.interval import SHARES, Z95, Interval, interval
 from innerloop.core.learner import Learner
-from innerloop.core.predictive import Predictive, check_predictive
+from innerloop.core.predictive import Predictive, check_predictive, log_likelihood, log_probabilities
 from innerloop.core.scores import of_sampler
 from innerloop.core.types import Batch, Params, Sampler
-from innerloop.evaluate.calibration import expected_calibration_error
+from innerloop.evaluate.temperature import calibration_gaps, expected_calibration_error
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Levels of the intervals whose coverage and width are told."""
@@ -33,7 +33,7 @@ def probabilities(predictive: Predictive, classes: Tensor | None = None) -> Tens
         predictive: Of classes.
         classes: [ways] bool, which exist; None: all.
     """
-    return _log_probabilities(predictive, classes).exp()
+    return log_probabilities(predictive, classes).exp()
 
 
 def nll(predictive: Predictive, y: Tensor, mask: Tensor | None = None, classes: Tensor | None = None) -> Tensor:
@@ -48,16 +48,7 @@ def nll(predictive: Predictive, y: Tensor, mask: Tensor | None = None, classes: 
     Raises:
         InputError: Targets without a std: members without noise have no density.
     """
-    if y.is_floating_point():
-        if predictive.std is None:
-            raise InputError("a likelihood of targets needs the std of the predictive: members without noise have none")
-        mean, std = predictive.outputs.double(), predictive.std.double()
-        log_p = -0.5 * ((y - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)  # [m, n, d]
-        each = log_p.flatten(2).sum(-1)
-    else:
-        truth = y.clamp_min(0).expand(len(predictive.outputs), -1)
-        each = _log_probabilities(predictive, classes).gather(-1, truth[:, :, None])[:, :, 0]  # [m, n]
-    return _mean(math.log(len(each)) - torch.logsumexp(each, 0), y, mask)
+    return -_mean(log_likelihood(predictive, y, classes), y, mask)
 
 
 def brier(predictive: Predictive, y: Tensor, mask: Tensor | None = None, classes: Tensor | None = None) -> Tensor:
@@ -125,6 +116,15 @@ def width(predictive: Predictive, y: Tensor, mask: Tensor | None = None, level: 
     return _between(*bounds(predictive, level), y, mask)
 
 
+def deviation(predictive: Predictive, y: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean standard deviation of the mixture, how sharp it is, in units of the targets; arguments as of `nll`."""
+    mean = predictive.outputs.double()
+    variance = mean.var(0, correction=0)
+    if predictive.std is not None:
+        variance = variance + predictive.std.double().square().mean(0)
+    return _mean(variance.sqrt().flatten(1).mean(-1), y, mask)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PredictiveResult:
     """Scores of a learner's predictive on the episodes of a sampler."""
@@ -137,14 +137,14 @@ class PredictiveResult:
     members: int
     scores: Mapping[str, Tensor]
     """By name, [episodes] float64. Classes: nll, brier, entropy, mutual_information. Targets: coverage_90 and width_90,
-    as of every level, and nll where there is a std."""
+    as of every level, deviation, and nll where there is a std."""
     ece: Interval | None = None
     """Over the queries of all episodes, its interval from episodes drawn again; None for targets."""
 
     @property
     def intervals(self) -> dict[str, Interval]:
         """Intervals of every score, over episodes."""
-        intervals = {name: interval(values, _bounds(name)) for name, values in self.scores.items()}
+        intervals = {name: interval(values, bounds_of(name)) for name, values in self.scores.items()}
         return intervals if self.ece is None else intervals | {"ece": self.ece}
 
     def __str__(self) -> str:
@@ -204,9 +204,9 @@ def predictive_scores(
             predictive = learner.predictive(params, learner.adapt(params, support), query.x)
             check_predictive(predictive, len(query.y), name)
             members = len(predictive.outputs)
-            rows.append(_class_scores(predictive, query) if of_classes else _target_scores(predictive, query))
+            rows.append(class_scores(predictive, query) if of_classes else target_scores(predictive, query))
             if of_classes:
-                answers.append(_answers(predictive, query.y, query.mask, _classes(predictive, query.classes)))
+                answers.append(answers_of(predictive, query))
             broken = [score for score, value in rows[-1].items() if not math.isfinite(value)]
             if broken:
                 raise FailedError(
@@ -219,18 +219,21 @@ def predictive_scores(
         normalisation="transductive" if learner.transductive else "inductive",
         members=members,
         scores={k: torch.tensor([row[k] for row in rows], dtype=torch.float64) for k in rows[0]},
-        ece=_pooled(answers) if answers else None,
+        ece=pooled_error(answers) if answers else None,
     )
 
 
-def _class_scores(predictive: Predictive, query: Batch) -> dict[str, float]:
+def class_scores(predictive: Predictive, query: Batch) -> dict[str, float]:
+    """Scores of the classes of one episode by name: nll, brier, entropy, mutual_information."""
     classes, named = _classes(predictive, query.classes), (nll, brier, entropy, mutual_information)
     return {score.__name__: float(score(predictive, query.y, query.mask, classes)) for score in named}
 
 
-def _target_scores(predictive: Predictive, query: Batch) -> dict[str, float]:
+def target_scores(predictive: Predictive, query: Batch) -> dict[str, float]:
+    """Scores of the targets of one episode: coverage_90 and width_90, as of every level, deviation, nll with a std."""
     y, mask = query.y, query.mask
     scores = {} if predictive.std is None else {"nll": float(nll(predictive, y, mask))}
+    scores["deviation"] = float(deviation(predictive, y, mask))
     ends_of_all = _quantiles(predictive, [(1 + sign * level) / 2 for level in LEVELS for sign in (-1, 1)])
     for i, level in enumerate(LEVELS):
         ends, name = (ends_of_all[2 * i], ends_of_all[2 * i + 1]), round(100 * level)
@@ -247,24 +250,32 @@ def _between(low: Tensor, high: Tensor, y: Tensor, mask: Tensor | None) -> Tenso
     return _mean((high - low).flatten(1).mean(-1), y, mask)
 
 
-def _bounds(name: str) -> tuple[float, float] | None:
+def bounds_of(name: str) -> tuple[float, float] | None:
     """Least and most that a score can be, where it has both; that of `brier` is a sum of two shares."""
     return SHARES if name.startswith("coverage") else (0.0, 2.0) if name == "brier" else None
 
 
-def _pooled(answers: list[tuple[Tensor, Tensor]]) -> Interval:
-    """The error over all rows, and the deviation of that over episodes drawn again, with the same seed always."""
+def pooled_error(answers: Sequence[tuple[Tensor, Tensor]]) -> Interval:
+    """The calibration error over the rows of all episodes, and 1.96 deviations of it over episodes drawn again.
 
-    def error(order: list[int]) -> float:
-        confidence, right = (torch.cat([answers[i][part] for i in order]) for part in (0, 1))
-        return expected_calibration_error(confidence, right)
-
+    Args:
+        answers: Confidence, and whether the answer was right, [rows] each, of every episode.
+    """
     count = len(answers)
+    whole = expected_calibration_error(*(torch.cat([pair[part] for pair in answers]) for part in (0, 1)))
     if count == 1:
-        return Interval(error([0]), math.nan)
-    draws = random.bits(random.mix(0, count), (_RESAMPLES, count)) % count
-    values = torch.tensor([error(order) for order in draws.tolist()])
-    return Interval(error(list(range(count))), Z95 * float(values.std()))
+        return Interval(whole, math.nan)
+    gaps = torch.stack([calibration_gaps(confidence, right) for confidence, right in answers])  # [episodes, bins]
+    sizes = torch.tensor([len(confidence) for confidence, _ in answers], dtype=torch.float64)
+    draws = random.bits(random.mix(0, count), (_RESAMPLES, count)) % count  # the same ones always
+    times = torch.zeros(_RESAMPLES, count, dtype=torch.float64).scatter_add_(1, draws, torch.ones(draws.shape).double())
+    values = (times @ gaps).abs().sum(1) / (times @ sizes)
+    return Interval(whole, Z95 * float(values.std()))
+
+
+def answers_of(predictive: Predictive, query: Batch) -> tuple[Tensor, Tensor]:
+    """Confidence, and whether the answer was right, of the queries that count."""
+    return _answers(predictive, query.y, query.mask, _classes(predictive, query.classes))
 
 
 def _answers(predictive: Predictive, y: Tensor, mask: Tensor | None, classes: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -280,11 +291,6 @@ def _classes(predictive: Predictive, classes: Tensor | None) -> Tensor | None:
     if classes is None or len(classes) == ways:
         return classes
     return torch.nn.functional.pad(classes, (0, ways - len(classes)))
-
-
-def _log_probabilities(predictive: Predictive, classes: Tensor | None) -> Tensor:
-    logits = predictive.outputs.double()
-    return torch.log_softmax(logits if classes is None else logits.masked_fill(~classes, -torch.inf), -1)
 
 
 def _quantiles(predictive: Predictive, shares: list[float]) -> Tensor:

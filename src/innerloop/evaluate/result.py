@@ -18,6 +18,7 @@ from innerloop.core.names import reason
 from innerloop.core.scores import Score
 from innerloop.evaluate import seal
 from innerloop.evaluate.protocol import Protocol
+from innerloop.evaluate.uncertainty import Uncertainty
 from innerloop.tasks import datasets
 
 ONE_TRAINING = "± over tasks, one training"
@@ -70,6 +71,8 @@ class Result:
     """Fingerprint of the learner and the parameters that were tested, where it is known."""
     reliability: Reliability | None = None
     """How far its probabilities can be believed; None for regression."""
+    uncertainty: Uncertainty | None = None
+    """All that is known of how sure its answers are; None for values without a predictive, and in earlier files."""
     parameters: str | None = None
     """Fingerprint of the parameters that were tested alone, whatever learner they are in, where it is known."""
     step: int | None = None
@@ -122,6 +125,7 @@ class Result:
             "curve": None if self.curve is None else [[p.step, *map(finite, p[1:])] for p in self.curve],
             "fingerprint": self.fingerprint,
             "reliability": None if self.reliability is None else self.reliability._asdict(),
+            "uncertainty": None if self.uncertainty is None else self.uncertainty.to_json(),
             "parameters": self.parameters,
             "step": self.step,
             "baseline": self.baseline,
@@ -175,6 +179,7 @@ class Result:
                 curve=_curve(content["curve"]),
                 fingerprint=seal.text(content.get("fingerprint", content.get("of"))),  # `of`: release 0.1.0
                 reliability=_reliability(content.get("reliability")),
+                uncertainty=_uncertainty(content.get("uncertainty")),
                 parameters=seal.text(content.get("parameters")),
                 step=seal.step(content.get("step")),
                 baseline=seal.text(content.get("baseline")) or _label(path),
@@ -271,6 +276,10 @@ def _reliability(entry: dict[str, Any] | None) -> Reliability | None:
         raise ValueError(f"its reliability has {', '.join(sorted(strange))}, which this release does not know")
     optional = {k: None if (v := entry.get(k)) is None else seal.number(v) for k in ("temperature", "calibrated")}
     return Reliability(seal.number(entry["ece"]), **optional, data=seal.text(entry.get("data")))
+
+
+def _uncertainty(entry: Any) -> Uncertainty | None:
+    return None if entry is None else Uncertainty.from_json(entry)
 
 
 def finite(value: float) -> float | None:

@@ -76,9 +76,13 @@ def expected_calibration_error(confidence: Tensor, right: Tensor, bins: int = BI
     Raises:
         InputError: There is no prediction.
     """
-    confidence, right = confidence.double().flatten(), right.double().flatten()
-    if not len(confidence):
+    if not confidence.numel():
         raise InputError("a calibration error needs at least one prediction")
+    return (calibration_gaps(confidence, right, bins).abs().sum() / confidence.numel()).item()
+
+
+def calibration_gaps(confidence: Tensor, right: Tensor, bins: int = BINS) -> Tensor:
+    """[bins] float64 sums of confidence less being right; arguments as of `expected_calibration_error`."""
+    confidence, right = confidence.double().flatten(), right.double().flatten()
     index = ((confidence * bins).ceil().long() - 1).clamp(0, bins - 1)
-    gaps = torch.zeros(bins, dtype=torch.float64).index_add_(0, index, confidence - right)
-    return (gaps.abs().sum() / len(confidence)).item()
+    return torch.zeros(bins, dtype=torch.float64).index_add_(0, index, confidence - right)

@@ -1,5 +1,7 @@
-"""Which unlabelled examples to label next; see `evaluate.acquisition` for how they are chosen, `evaluate.active` for
-how much it helps."""
+"""Which unlabelled examples to label next.
+
+`evaluate.acquisition` says how they are chosen, `evaluate.active` measures how much it helps.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

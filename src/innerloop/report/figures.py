@@ -11,6 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from innerloop.core.interval import Interval
 from innerloop.core.scores import Accuracy, Score
 from innerloop.evaluate.active_curves import RANDOM, ActiveCurves
 from innerloop.evaluate.class_scores import Bin
@@ -128,7 +129,8 @@ def active(name: str, curves: ActiveCurves) -> str:
             colour, steps = _COLOURS[4] if rule == RANDOM else _COLOURS[i], [p.step for p in points]
             known = [100 * (p.ci95 if p.ci95 == p.ci95 else 0.0) for p in points]
             means = [100 * p.mean for p in points]
-            low, high = ([m + sign * c for m, c in zip(means, known, strict=True)] for sign in (-1, 1))
+            low = [max(0.0, m - c) for m, c in zip(means, known, strict=True)]
+            high = [min(100.0, m + c) for m, c in zip(means, known, strict=True)]
             line = "--" if rule == RANDOM else "-"
             axes.plot(steps, means, line, color=colour, linewidth=2, label=rule.replace("_", " "))
             axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -168,6 +170,21 @@ def reliability(name: str, bins: Sequence[Bin]) -> str:
         axes.set_ylim(-2, 102)
         axes.set_xlabel("confidence (%)")
         axes.set_ylabel("answered rightly (%)")
+        return _svg(figure, name)
+
+
+def coverage(name: str, levels: Sequence[tuple[float, Interval, Interval]]) -> str:
+    """Share of the targets inside intervals against their level, with 95% intervals; dotted: what it should be."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(3.4)
+        axes.plot([0, 100], [0, 100], color=_INK, linewidth=1, linestyle=":", alpha=0.6)
+        known = [100 * (inside.ci95 if inside.ci95 == inside.ci95 else 0.0) for _, inside, _ in levels]
+        points = [(100 * level, 100 * inside.mean) for level, inside, _ in levels]
+        axes.errorbar(*zip(*points, strict=True), yerr=known, fmt="o-", color=_COLOURS[0], capsize=3, markersize=6)
+        axes.set_xlim(0, 102)
+        axes.set_ylim(-2, 102)
+        axes.set_xlabel("level of the interval (%)")
+        axes.set_ylabel("targets inside (%)")
         return _svg(figure, name)
 
 

@@ -18,6 +18,7 @@ from innerloop.evaluate.active_curves import ActiveCurves
 from innerloop.evaluate.compare import Comparison, comparable, compare
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import ONE_TRAINING, Point, Result, spell
+from innerloop.evaluate.uncertainty import Uncertainty, number
 from innerloop.report import figures
 from innerloop.report.gallery import Shown, gallery
 
@@ -120,6 +121,9 @@ def write_report(
             warnings=warnings,
             chance=_chance(head) if head else None,
             spell=spell,
+            sure=head.uncertainty if head else None,
+            sureness=_sureness(head.uncertainty) if head and head.uncertainty else [],
+            number=number,
             learning=_learning(run / "metrics.jsonl", score),
             tables=[_table(group, i) for i, group in enumerate(comparable(results, lambda one: one))],
             races=races,
@@ -199,7 +203,7 @@ def _bought(curves: ActiveCurves, index: int) -> Bought:
         f"{rule.replace('_', ' ')} {spell(*curves.difference(rule, last), Accuracy(), sign=True)}"
         for rule in curves.rules
     ]
-    words = f"after {last} label{'s' * (last != 1)}, less random: {', '.join(parts)}"
+    words = f"after {last} label{'s' * (last != 1)}, against random: {', '.join(parts)}"
     caption = f"Accuracy after every label with 95% bands; {words}."
     return Bought(curves, Plot(Markup(figures.active(f"active{index}", curves)), words, caption))
 
@@ -208,6 +212,26 @@ def _results_plot(results: Sequence[Result], index: int, chance: float | None) -
     alt = "; ".join(f"{r.learner}: {r.number}" for r in results)
     svg = figures.results(f"results{index}", results, chance)
     return Plot(Markup(svg), alt, f"Mean and 95% interval over episodes ({ONE_TRAINING}).")
+
+
+def _sureness(uncertainty: Uncertainty) -> list[Plot]:
+    """Reliability as it is and at the temperature, or coverage by level."""
+    if uncertainty.levels:
+        words = "; ".join(f"{100 * level:g}% intervals hold {100 * c.mean:.1f}%" for level, c, _ in uncertainty.levels)
+        caption = f"{words}. Above the dotted line intervals are too wide, below it too narrow."
+        return [Plot(Markup(figures.coverage("coverage", uncertainty.levels)), words, caption)]
+    plots = []
+    for name, bins, scores in (
+        ("as they are", uncertainty.bins, uncertainty.scores),
+        ("at the temperature", uncertainty.calibrated_bins, uncertainty.calibrated),
+    ):
+        if bins:
+            words = f"Probabilities {name}: calibration error {number('ece', scores['ece'])}"
+            svg = figures.reliability(f"sure{len(plots)}", bins)
+            plots.append(
+                Plot(Markup(svg), words, f"{words}. Below the dotted line it is right less often than it says.")
+            )
+    return plots
 
 
 def _curve(result: Result, points: Sequence[Point], index: int) -> Plot:

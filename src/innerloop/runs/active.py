@@ -68,4 +68,6 @@ def active_run(run: str | Path, tasks: MetaTestOptions, options: ActiveOptions, 
         temperature=test.temperature,
     )
     curves = replace(curves, options=test.options)
-    return Kept(curves, curves.save(run), refresh(run, context=context))
+    file = curves.save(run)
+    page = refresh(run, sampler=test.sampler, learner=test.learner, params=test.params, context=context)
+    return Kept(curves, file, page)

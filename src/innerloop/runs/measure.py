@@ -81,6 +81,7 @@ class Tested(NamedTuple):
             f"{self.result.learner}: {self.result}, {ONE_TRAINING}, {1000 * self.result.seconds_per_task:.0f} ms a task"
         )
         sure = "" if self.result.reliability is None else f"\nprobabilities: {self.result.reliability}"
+        sure += "" if self.result.uncertainty is None else f"\n{self.result.uncertainty}"
         return f"{self.comparison}\n{ours}{sure}\n{kept('scores', self.file, self.report)}"
 
     def to_json(self) -> dict[str, Any]:

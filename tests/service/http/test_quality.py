@@ -170,7 +170,9 @@ def test_suggestions_are_those_of_python_and_can_be_taught_by_their_id(tmp_path)
         feedback = {"prediction": answer["suggestions"][0]["id"], "label": "new"}
         assert client.post("/api/tasks/t/feedback", json=feedback).status_code == 201
         again = client.post("/api/tasks/t/suggestions", json=body).json()
-        assert len(again["suggestions"]) == 7 and again["notices"] == ["1 example was taught already, and not suggested"]
+        assert len(again["suggestions"]) == 7 and again["notices"] == [
+            "1 example was taught already, and not suggested"
+        ]
         (tmp_path / "t.fewshot").write_bytes(client.get("/api/tasks/t/download").content)
         answer = client.post("/api/tasks/t/suggestions?n=3&by=entropy", json=body).json()
         expected = suggest(FewShotClassifier.load(tmp_path / "t.fewshot", ("tests",)), asked, 3, "entropy")
