@@ -79,7 +79,8 @@ class Line(EpisodicClassifier[Any]):
         return {"log_std": torch.full((1,), 3.0)}
 
     def adapt(self, params, support):
-        x: Any = torch.cat([support.x, torch.ones_like(support.x)], -1)
+        x: Any = support.x
+        x = torch.cat([x, torch.ones_like(x)], -1)
         return torch.linalg.lstsq(x, support.y).solution
 
     def predictive(self, params, adapted, x):

@@ -75,6 +75,7 @@ class Spy(ProtoNet):
         return super().adapt(params, support)
 
     def predict(self, params, adapted, x):
+        assert isinstance(x, torch.Tensor)
         self.asked.append(x)
         return super().predict(params, adapted, x)
 

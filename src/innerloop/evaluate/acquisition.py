@@ -5,7 +5,7 @@ Facility location with what is left to be learned as weights, by its greedy algo
 information, where members disagree: Houlsby et al. 2011 (BALD), https://arxiv.org/abs/1112.5745.
 """
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from innerloop.learners import catalogue
 By = Literal["margin", "entropy", "mutual_information"]
 """What is called uncertain: a second class that is nearly as probable as the first, many classes that are, or members
 of a learner that are each sure and disagree."""
-RULES: tuple[By, ...] = get_args(By)
+RULES: tuple[By, ...] = ("margin", "entropy", "mutual_information")
 _SOME = 100_000
 """Distances whose median says how wide examples lie apart."""
 
@@ -31,7 +31,7 @@ def check_rule(by: Any, learner: Learner) -> By:
     Raises:
         InputError: There is no such rule, or the learner has a single answer, whose members cannot disagree.
     """
-    known = next((rule for rule in RULES if rule == by), None)
+    known: By | None = next((rule for rule in RULES if rule == by), None)
     if known is None:
         raise InputError(f"examples are chosen by {', '.join(RULES)}, and got {by!r}{nearest(str(by), RULES)}")
     if not can(known, learner):

@@ -85,7 +85,7 @@ def active(
         InputError: Tasks without such classes, too few candidates, or a rule that the learner cannot follow.
         FailedError: Predictions that are not finite.
     """
-    rules = tuple(acquisition.check_rule(rule, learner) for rule in dict.fromkeys(by))
+    rules: tuple[By, ...] = tuple(acquisition.check_rule(rule, learner) for rule in dict.fromkeys(by))
     if episodes < 1 or labels < 1:
         raise InputError(f"active learning needs at least 1 episode and 1 label, got {episodes} and {labels}")
     sampler, wide, each = _sampler(sampler, labels, candidates, missing)

@@ -262,10 +262,11 @@ def pooled_error(answers: Sequence[tuple[Tensor, Tensor]]) -> Interval:
         answers: Confidence, and whether the answer was right, [rows] each, of every episode.
     """
     count = len(answers)
-    whole = expected_calibration_error(*(torch.cat([pair[part] for pair in answers]) for part in (0, 1)))
+    confidence, right = (torch.cat([pair[part] for pair in answers]) for part in (0, 1))
+    whole = expected_calibration_error(confidence, right)
     if count == 1:
         return Interval(whole, math.nan)
-    gaps = torch.stack([calibration_gaps(confidence, right) for confidence, right in answers])  # [episodes, bins]
+    gaps = torch.stack([calibration_gaps(*pair) for pair in answers])  # [episodes, bins]
     sizes = torch.tensor([len(confidence) for confidence, _ in answers], dtype=torch.float64)
     draws = random.bits(random.mix(0, count), (_RESAMPLES, count)) % count  # the same ones always
     times = torch.zeros(_RESAMPLES, count, dtype=torch.float64).scatter_add_(1, draws, torch.ones(draws.shape).double())
