@@ -134,7 +134,10 @@ def test_members_that_disagree_decide_where_there_are_some():
     curves = active(learner, learner.init(0), SAMPLER, 3, labels=3, by=("margin", "mutual_information"))
     assert curves.rules == ["margin", "mutual_information"]
     assert not torch.equal(curves.scores["margin"], curves.scores["mutual_information"])
-    for alone in (Committee(members=1), LEARNER):
+    assert active(learner, learner.init(0), SAMPLER, 1, labels=1).rules == ["margin", "entropy", "mutual_information"]
+    one = Committee(members=1)
+    assert active(one, one.init(0), SAMPLER, 1, labels=1).rules == ["margin", "entropy"]
+    for alone in (one, LEARNER):
         with pytest.raises(InputError, match="learner of several members"):
             active(alone, alone.init(0), SAMPLER, 1, labels=1, by=("mutual_information",))
 

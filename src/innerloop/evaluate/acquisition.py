@@ -34,14 +34,9 @@ def check_rule(by: Any, learner: Learner) -> By:
     known: By | None = next((rule for rule in RULES if rule == by), None)
     if known is None:
         raise InputError(f"examples are chosen by {', '.join(RULES)}, and got {by!r}{nearest(str(by), RULES)}")
-    if not can(known, learner):
+    if known == "mutual_information" and not learner.probabilistic:
         raise InputError(_one_member(learner))
     return known
-
-
-def can(by: By, learner: Learner) -> bool:
-    """Whether a learner may have what a rule looks at; how many members it has, its predictive tells."""
-    return by != "mutual_information" or learner.probabilistic
 
 
 def doubt(by: By, probabilities: Tensor, members: Tensor | None = None) -> Tensor:

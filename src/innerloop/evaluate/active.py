@@ -58,7 +58,7 @@ def active(
     episodes: int = 300,
     *,
     labels: int = 20,
-    by: Sequence[By] = ("margin", "entropy"),
+    by: Sequence[By] | None = None,
     candidates: int | None = None,
     missing: int = 0,
     first: int = 0,
@@ -74,7 +74,7 @@ def active(
             is measured on.
         episodes: How many tasks.
         labels: How many are bought in each.
-        by: Rules, each from the same beginning.
+        by: Rules, each from the same beginning; None: all that the learner can follow.
         candidates: Examples of each class whose labels can be bought; None: as many as the classes have, 10 at most.
         missing: How many of the classes begin without a label; their shots are among the candidates.
         first: Index of the first task.
@@ -85,7 +85,7 @@ def active(
         InputError: Tasks without such classes, too few candidates, or a rule that the learner cannot follow.
         FailedError: Predictions that are not finite.
     """
-    rules: tuple[By, ...] = tuple(acquisition.check_rule(rule, learner) for rule in dict.fromkeys(by))
+    rules: tuple[By, ...] = tuple(acquisition.check_rule(rule, learner) for rule in dict.fromkeys(by or ()))
     if episodes < 1 or labels < 1:
         raise InputError(f"active learning needs at least 1 episode and 1 label, got {episodes} and {labels}")
     sampler, wide, each = _sampler(sampler, labels, candidates, missing)
@@ -102,7 +102,8 @@ def active(
         stacked = fits.fitting(tree.map(lambda leaf: leaf.to(device), wide.episodes(start, count)), params)
         return [aligned(tree.slice(stacked, i)) for i in range(count)]
 
-    bench = bench._replace(grows=_grows(bench, drawn(first, 1)[0]))
+    one = drawn(first, 1)[0]
+    bench = bench._replace(grows=_grows(bench, one), by=rules or _rules(bench, one))
     done: list[Tensor] = []
     starts = range(first, first + episodes, _CHUNK)
     for start in track(starts, f"{labels} labels in each of {episodes} tasks, {_CHUNK} at once", len(starts)):
@@ -118,7 +119,7 @@ def active(
         first=first,
         candidates=each,
         missing=missing,
-        scores=dict(zip((RANDOM, *rules), curves, strict=True)),
+        scores=dict(zip((RANDOM, *bench.by), curves, strict=True)),
         parameters=own,
     )
 
@@ -208,6 +209,16 @@ def _features(learner: Learner, adapted: Any, x: Tensor | dict[str, Tensor]) -> 
     if isinstance(x, dict):
         raise InputError("labels are bought of examples that are one tensor each")
     return acquisition.features(learner, adapted, x)
+
+
+@torch.no_grad()
+def _rules(bench: _Bench, task: Episode) -> tuple[By, ...]:
+    """Rules that the learner can follow, which its members decide."""
+    learner, support = bench.learner, task.support
+    members = 1
+    if learner.probabilistic:
+        members = len(learner.predictive(bench.params, learner.adapt(bench.params, support), task.query.x).outputs)
+    return tuple(rule for rule in acquisition.RULES if members > 1 or rule != "mutual_information")
 
 
 @torch.no_grad()

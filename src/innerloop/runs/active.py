@@ -5,7 +5,6 @@ from pathlib import Path
 
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
-from innerloop.evaluate import acquisition
 from innerloop.evaluate.acquisition import By
 from innerloop.evaluate.active import active
 from innerloop.runs.measure import Kept, MetaTestOptions, prepare
@@ -55,14 +54,13 @@ def active_run(run: str | Path, tasks: MetaTestOptions, options: ActiveOptions, 
     if tasks.queries is None:
         tasks = replace(tasks, queries=5)  # the usual 15 of a class leave nothing to buy where there are 20 examples
     test = prepare(run, replace(tasks, baselines=False, curve=False), context)[0]
-    rules = options.by or tuple(rule for rule in acquisition.RULES if acquisition.can(rule, test.learner))
     curves = active(
         test.learner,
         test.params,
         test.sampler,
         test.protocol.episodes,
         labels=options.active,
-        by=rules,
+        by=options.by,
         candidates=options.candidates,
         missing=options.missing,
         temperature=test.temperature,
