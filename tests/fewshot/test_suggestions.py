@@ -12,7 +12,8 @@ from PIL import Image
 
 from innerloop.cli.main import main
 from innerloop.core.errors import InputError
-from innerloop.evaluate.acquisition import RULES, doubt
+from innerloop.core.rules import RULES
+from innerloop.evaluate.acquisition import doubt
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.suggestions import most_telling, suggest
 from tests.core.test_predictive import Committee

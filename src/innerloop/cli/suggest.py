@@ -6,7 +6,7 @@ import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.core.names import printable
-from innerloop.evaluate.acquisition import By
+from innerloop.core.rules import By
 from innerloop.fewshot import paths
 from innerloop.tasks.columns import TableOptions
 

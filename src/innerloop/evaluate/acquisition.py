@@ -5,7 +5,7 @@ Facility location with what is left to be learned as weights, by its greedy algo
 information, where members disagree: Houlsby et al. 2011 (BALD), https://arxiv.org/abs/1112.5745.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,12 +15,9 @@ from innerloop.core.learner import Learner
 from innerloop.core.model import Model
 from innerloop.core.nearest import nearest
 from innerloop.core.prototypes import cosine
+from innerloop.core.rules import RULES, By
 from innerloop.learners import catalogue
 
-By = Literal["margin", "entropy", "mutual_information"]
-"""What is called uncertain: a second class that is nearly as probable as the first, many classes that are, or members
-of a learner that are each sure and disagree."""
-RULES: tuple[By, ...] = ("margin", "entropy", "mutual_information")
 _SOME = 100_000
 """Distances whose median says how wide examples lie apart."""
 

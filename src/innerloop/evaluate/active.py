@@ -16,12 +16,12 @@ from innerloop.core import fits, random, tree
 from innerloop.core.aligned import aligned, packed
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
+from innerloop.core.rules import RULES, By
 from innerloop.core.scores import Accuracy, measured, of_sampler, tasks_of
 from innerloop.core.threads import cores, spread
 from innerloop.core.types import Batch, Episode, Params, Sampler, joined
 from innerloop.engine.checkpoint import fingerprint
 from innerloop.evaluate import acquisition
-from innerloop.evaluate.acquisition import By
 from innerloop.evaluate.active_curves import RANDOM, ActiveCurves
 from innerloop.tasks import EpisodeSampler
 from innerloop.tasks.progress import track
@@ -218,7 +218,7 @@ def _rules(bench: _Bench, task: Episode) -> tuple[By, ...]:
     members = 1
     if learner.probabilistic:
         members = len(learner.predictive(bench.params, learner.adapt(bench.params, support), task.query.x).outputs)
-    return tuple(rule for rule in acquisition.RULES if members > 1 or rule != "mutual_information")
+    return tuple(rule for rule in RULES if members > 1 or rule != "mutual_information")
 
 
 @torch.no_grad()

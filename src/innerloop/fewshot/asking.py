@@ -12,8 +12,8 @@ from torch import Tensor
 from innerloop.core.aligned import from_numpy
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
+from innerloop.core.rules import By
 from innerloop.evaluate import acquisition
-from innerloop.evaluate.acquisition import By
 from innerloop.fewshot import evaluation, examples, paths, suggestions
 from innerloop.fewshot import sets as answer_sets
 from innerloop.fewshot.classifier import FewShotClassifier, Rows

@@ -13,8 +13,8 @@ from torch import Tensor
 from innerloop.core.aligned import aligned, from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.plain import plain
+from innerloop.core.rules import By
 from innerloop.evaluate import acquisition
-from innerloop.evaluate.acquisition import By
 from innerloop.fewshot.classifier import Examples, FewShotClassifier
 from innerloop.fewshot.evaluation import encoded_once
 from innerloop.fewshot.nearest import distances

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
-from innerloop.evaluate.acquisition import By
+from innerloop.core.rules import By
 from innerloop.evaluate.active import active
 from innerloop.runs.measure import Kept, MetaTestOptions, prepare
 from innerloop.runs.report import refresh

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from innerloop.core import files
 from innerloop.core.errors import InputError
-from innerloop.evaluate.acquisition import By
+from innerloop.core.rules import By
 from innerloop.fewshot.examples import labelled
 from innerloop.fewshot.settings import Head, Names
 from innerloop.service.connection import Connection

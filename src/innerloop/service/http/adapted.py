@@ -17,9 +17,9 @@ from innerloop import encoders
 from innerloop.core.aligned import from_numpy
 from innerloop.core.dry_run import outputs
 from innerloop.core.errors import InputError
+from innerloop.core.rules import By
 from innerloop.encoders.base import Encoder
 from innerloop.encoders.tuned import Tuned
-from innerloop.evaluate.acquisition import By
 from innerloop.fewshot import class_names, file, sources
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from innerloop.evaluate.acquisition import By
+from innerloop.core.rules import By
 from innerloop.service.http import payload
 from innerloop.service.http.routes import FILES, REFUSALS, Name, Worker, body_of
 from innerloop.service.http.schemas import EvaluationOut, PredictBody, SuggestionsOut

@@ -12,8 +12,8 @@ import numpy as np
 from anyio import to_thread
 
 from innerloop.core.errors import InnerloopError, InputError
+from innerloop.core.rules import By
 from innerloop.encoders.base import content_of
-from innerloop.evaluate.acquisition import By
 from innerloop.fewshot import heads
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
