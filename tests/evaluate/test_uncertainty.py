@@ -39,6 +39,7 @@ def test_a_mixture_of_classes_is_scored_as_its_predictive_is():
     assert result.reliability is not None and result.reliability.ece == sure.scores["ece"].mean
     assert result.reliability.calibrated == sure.calibrated["ece"].mean != sure.scores["ece"].mean
     assert sure.calibrated["entropy"].mean > sure.scores["entropy"].mean, "a temperature above 1 is less sure"
+    assert "mutual_information" not in sure.calibrated and "members disagree by (nats) 0" in str(sure)
     for bins in (sure.bins, sure.calibrated_bins):
         assert sum(one.size for one in bins) == 12 * 30
     gap = sum(abs(one.confidence - one.accuracy) * one.size for one in sure.bins if one.size) / 360

@@ -65,7 +65,11 @@ class Uncertainty:
     def rows(self) -> list[tuple[str, str, str]]:
         """Title, number as it is, and number at the temperature, of every score but the levels."""
         return [
-            (title, number(name, self.scores[name]), number(name, self.calibrated[name]) if self.calibrated else "")
+            (
+                title,
+                number(name, self.scores[name]),
+                number(name, cooler) if (cooler := self.calibrated.get(name)) else "",
+            )
             for name, title in TITLES.items()
             if name in self.scores and (name != "mutual_information" or self.members > 1)
         ]
@@ -147,6 +151,7 @@ def summed_up(members: int, episodes: Sequence[Asked], calibrated: Sequence[Aske
     """
     scores, bins = _means(episodes)
     cooler, calibrated_bins = _means(calibrated) if calibrated else ({}, ())
+    cooler.pop("mutual_information", None)  # the temperature is of the mean, which has no members
     return Uncertainty(members=members, scores=scores, calibrated=cooler, bins=bins, calibrated_bins=calibrated_bins)
 
 
