@@ -120,6 +120,6 @@ def _one_member(learner: Learner) -> str:
     names = [name for name, cls in catalogue().items() if cls.probabilistic and "classes" in cls.targets]
     have = f"such as {', '.join(names)}" if names else "which say probabilistic = True"
     return (
-        f"mutual information is what several members disagree on, and {type(learner).__name__} has one: ask by margin or "
-        f"entropy, or take a learner of several members, {have}"
+        f"mutual information is what several members disagree on, and {type(learner).__name__} has one: ask by margin "
+        f"or entropy, or take a learner of several members, {have}"
     )
