@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from innerloop.core import config, random, tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Generative, Learner
 from innerloop.core.objectives import regression
-from innerloop.core.predictive import check_predictive, mean_logits
+from innerloop.core.predictive import check_predictive, mean_logits, mean_outputs
 from innerloop.core.scores import MeanSquaredError, of_sampler
 from innerloop.core.stopped import held
 from innerloop.core.types import Batch, Episode, Params, joined
@@ -46,7 +47,9 @@ class Regression:
 
     @pytest.fixture
     def regressor(self) -> Learner:
-        return replace(self.learner, objective=regression)  # pyright: ignore[reportCallIssue]
+        """As it is, where values are all that it learns."""
+        changes: dict[str, Any] = {"objective": regression} if "classes" in self.learner.targets else {}
+        return replace(self.learner, **changes)
 
     @pytest.fixture
     def ragged(self) -> Episode:
@@ -102,6 +105,9 @@ class Conformance(Regression):
     gain = 0.15
     """Accuracy that meta-training must add on unseen tasks; 0 for a learner that has nothing to train."""
 
+    tasks: Any = NeedlesInNoise
+    """What its tasks are, with a `dtype`."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         learner = getattr(cls, "learner", None)  # none yet: a suite that others inherit
@@ -115,7 +121,7 @@ class Conformance(Regression):
 
     @pytest.fixture
     def episodes(self) -> Episode:
-        return NeedlesInNoise().episodes(0, 5)
+        return self.tasks().episodes(0, 5)
 
     @pytest.mark.exact
     def test_init_is_a_function_of_its_seed(self):
@@ -257,8 +263,10 @@ class Conformance(Regression):
                 return
             predictive = learner.predictive(params, adapted, query.x)
             check_predictive(predictive, len(query.y), type(learner).__name__)
-            mean = mean_logits(predictive.outputs).softmax(-1)
-            assert close(self._predict(params, support, query.x).softmax(-1), mean)
+            found, mean = self._predict(params, support, query.x), mean_outputs(predictive.outputs)
+            if "classes" in learner.targets:
+                found, mean = found.softmax(-1), mean_logits(predictive.outputs).softmax(-1)
+            assert close(found, mean)
             again = learner.predictive(params, learner.adapt(params, support), query.x)
             assert all(torch.equal(a, b) for a, b in zip(tree.flatten(again), tree.flatten(predictive), strict=True))
 
@@ -277,7 +285,7 @@ class Conformance(Regression):
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_dtype_is_kept(self, dtype):
         params = {k: v.to(dtype) for k, v in self.learner.init(0).items()}
-        episode = tree.slice(NeedlesInNoise(dtype=dtype).episodes(0, 1), 0)
+        episode = tree.slice(self.tasks(dtype=dtype).episodes(0, 1), 0)
         assert self._predict(params, episode.support, episode.query.x).dtype == dtype
         assert self.learner.loss(params, episode)[0].dtype == dtype
 
@@ -353,6 +361,21 @@ class Conformance(Regression):
 
     def _predict(self, params: Params, support: Batch, x: Any) -> Tensor:
         return answer(self.learner, params, support, x)
+
+
+class ValuesConformance(Conformance):
+    """For a learner of values alone: tasks without padding, and nothing that is about classes."""
+
+    tasks = partial(RaggedPlanes, fewest=None)
+    training = RaggedPlanes(dtype=torch.float32)
+    test_padding_changes_nothing = None
+    test_unlabelled_rows_are_seen_by_those_alone_who_use_them = None
+    test_a_class_without_examples_stays_finite = None
+    test_it_learns_what_needs_learning = None
+
+    def test_classes_are_refused_by_who_learns_values_alone(self, params):
+        with pytest.raises(InputError, match="learns values: y must be"):
+            self.learner.adapt(params, tree.slice(NeedlesInNoise().episodes(0, 1), 0).support)
 
 
 class TransductiveConformance(Conformance):

@@ -90,12 +90,13 @@ class NeedlesInNoise:
 class RaggedPlanes:
     """Values of three planes over eight inputs that lean in two of them alone, around a height all tasks share.
 
-    No two tasks need have as many rows: those that are missing are padding, in the middle of the others.
+    No two tasks need have as many rows: those that are missing are padding, in the middle of the others. With `fewest`
+    None, none are, and there is no mask.
     """
 
     shots: int = 12
     queries: int = 8
-    fewest: int = 5
+    fewest: int | None = 5
     seed: int = 0
     dtype: torch.dtype = torch.float64
 
@@ -111,6 +112,8 @@ class RaggedPlanes:
     def _batch(self, keys: Tensor, slopes: Tensor, rows: int) -> Batch:
         x = random.normal(random.fold(keys, 0), (rows, INPUTS), self.dtype)
         y = x[..., :2] @ slopes + torch.tensor([1.0, -2.0, 3.0], dtype=self.dtype)
+        if self.fewest is None:
+            return Batch(x, y, key=keys)
         real = self.fewest + random.bits(random.fold(keys, 1), ()) % (rows - self.fewest + 1)
         mask = random.permutation(random.fold(keys, 2), rows) < real[:, None]
         return Batch(x * mask[..., None], y * mask[..., None], mask, key=keys)

@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from innerloop.core import tree
+from innerloop.core import objectives, tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.nearest import nearest
 from innerloop.core.objectives import classification
-from innerloop.core.types import Batch, Episode, Params
+from innerloop.core.types import Batch, Episode, Params, Sampler
 
 
 def check_learner(learner: Any) -> None:
@@ -80,6 +80,23 @@ def check_outputs(outputs: Tensor, query: Batch, name: str) -> None:
             f"{name} has {outputs.shape[-1]} outputs, and these tasks have {ways} classes: give its network {ways} "
             "outputs, or lower the ways"
         )
+
+
+def check_targets(sampler: Sampler, index: int) -> None:
+    """Refuse an episode whose targets are not finite: no answer could be scored against them.
+
+    Raises:
+        InputError: A row that counts has NaN or an infinite value in its y.
+    """
+    support, query = tree.slice(sampler.episodes(index, 1), 0)
+    for part, batch in (("support", support), ("query", query)):
+        if batch.y.is_floating_point():
+            broken = ~batch.y.isfinite().flatten(1).all(1) & objectives.weights(batch.y, batch.mask)
+            if bool(broken.any()):
+                raise InputError(
+                    f"{int(broken.sum())} of the {len(broken)} targets of the {part} of episode {index} are not "
+                    "finite: leave those rows out, or pad them (y of 0, mask of False)"
+                )
 
 
 def fitting(episodes: Episode, params: Params) -> Episode:

@@ -30,11 +30,18 @@ class Size:
         return Size(self.network, times * self.times)
 
 
-Length = int | Size
+@dataclass(frozen=True)
+class Inputs:
+    """The numbers of one example, whatever its shape."""
+
+
+Length = int | Size | Inputs
 FEATURES = Size("encoder")
-"""Features of the encoder; `Size("other")` are those of the network in another field, `2 * FEATURES` twice as many."""
+"""Features of the encoder; `Size("other")` are those of the network in another field, `2 * FEATURES` twice as many. A
+network that the learner's settings have no use for has none."""
 OUTPUTS = Size(None)
 """Classes of a task, or of all of meta-training for learners that are trained on batches of them; targets."""
+INPUTS = Inputs()
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,8 @@ class Encoder(Role):
 class Rows(Role):
     """[n, inputs] -> [n, outputs]: one linear layer, or more with units between."""
 
-    inputs: Length
+    inputs: Length | tuple[Length, ...]
+    """Several: side by side."""
     outputs: Length
     hidden: tuple[Length, ...] = ()
     activation: Literal["relu", "tanh", "elu"] = "relu"
@@ -139,7 +147,13 @@ def counts_outputs(cls: type[Learner]) -> bool:
     """Whether a learner learns a network with an output for each class, so that their number cannot change."""
     usual = {f.name: f.default for f in fields(cls)}
     needed = [r for r in roles(cls).values() if r.needed(usual)]  # not what values alone have use for
-    return any(isinstance(r, Whole) or OUTPUTS in vars(r).values() for r in needed)
+    return any(isinstance(r, Whole) or any(map(_of_outputs, vars(r).values())) for r in needed)
+
+
+def _of_outputs(length: Any) -> bool:
+    if isinstance(length, tuple):
+        return any(map(_of_outputs, length))
+    return isinstance(length, Size) and length.network is None
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

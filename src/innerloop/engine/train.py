@@ -368,5 +368,5 @@ class _Training:
         return (
             f"{type(self.learner).__name__}: {error.what} at step {self.step} is not finite{loss}; {kept}. "
             "Likely causes: inner_lr or meta_lr too large (try a tenth), no gradient clipping (clip=10), NaN in the "
-            "inputs, a norm or square root at 0 in the model"
+            "inputs or targets, a norm or square root at 0 in the model"
         )

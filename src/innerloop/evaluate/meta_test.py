@@ -84,6 +84,7 @@ def meta_test(
 
     Raises:
         InputError: No episodes asked for, or one without labelled queries.
+        InputError: Targets that are not finite.
         FailedError: Predictions that are not finite: leaving those tasks out would flatter the learner.
     """
     if episodes < 1:
@@ -108,7 +109,7 @@ def meta_test(
             tasks = [aligned(tree.slice(stacked, i)) for i in range(count)]  # the same wherever they lie in a chunk
             done += spread(run, tasks, threads)
     scores = torch.stack([task.numbers for task in done])
-    _refuse_broken(learner, scores, first)
+    _refuse_broken(learner, sampler, scores, first)
     sure = _uncertainty(done)
     by_step = zip(steps, zip(*(task.curve for task in done), strict=True), strict=True) if steps else ()
     return Result(
@@ -222,9 +223,10 @@ def _steps(learner: Learner) -> list[int]:
     return sorted(chosen)
 
 
-def _refuse_broken(learner: Learner, scores: Tensor, first: int) -> None:
+def _refuse_broken(learner: Learner, sampler: Sampler, scores: Tensor, first: int) -> None:
     broken = (~scores.isfinite()).any(1).nonzero().flatten().tolist()
     if broken:
+        fits.check_targets(sampler, first + broken[0])
         raise FailedError(
             f"{type(learner).__name__} gave predictions that are not finite in {len(broken)} of {len(scores)} episodes "
             f"(the first is episode {first + broken[0]}): training diverged, or inner_lr is too large "

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from innerloop.core import objectives, random, tree
+from innerloop.core import fits, objectives, random, tree
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.interval import SHARES, Z95, Interval, interval
 from innerloop.core.learner import Learner
@@ -182,7 +182,8 @@ def predictive_scores(
         first: Index of the first.
 
     Raises:
-        InputError: The learner has no predictive, or one of other shapes; no episodes, or one without labelled queries.
+        InputError: The learner has no predictive, or one of other shapes; no episodes, or one without labelled queries,
+            or with targets that are not finite.
         FailedError: A score is not finite.
     """
     name, of_classes = type(learner).__name__, of_sampler(sampler).of_classes
@@ -209,6 +210,7 @@ def predictive_scores(
                 answers.append(answers_of(predictive, query))
             broken = [score for score, value in rows[-1].items() if not math.isfinite(value)]
             if broken:
+                fits.check_targets(sampler, start + i)
                 raise FailedError(
                     f"the {broken[0]} of {name} in episode {start + i} is not finite: training diverged, or it gives "
                     "no probability at all to what is true"

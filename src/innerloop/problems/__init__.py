@@ -16,7 +16,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.files import expanded, is_file, is_folder
 from innerloop.core.learner import Learner
 from innerloop.core.nearest import nearest
-from innerloop.problems.base import Problem
+from innerloop.problems.base import FOR_VALUES, Problem
 
 
 @functools.cache
@@ -61,6 +61,8 @@ def kind_of(data: str, among: Mapping[str, type[Problem]] | None = None) -> type
 
 def first_choice(cls: type[Learner]) -> str:
     """The data that a learner is trained on unless others are named."""
+    if cls.targets == ("values",):
+        return FOR_VALUES
     stream = cls.trains_on[0]
     return next(kind.usual_data for kind in kinds().values() if stream in kind.usual_for)
 

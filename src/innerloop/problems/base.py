@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
-from innerloop.core.learner import Learner
+from innerloop.core.learner import Learner, Target
 from innerloop.core.scores import Score
 from innerloop.core.sensible import Sensible, Stream
 from innerloop.core.types import Batch, Params, Sampler
@@ -16,6 +16,8 @@ from innerloop.tasks import EpisodeSampler, Splits
 
 Material = TypeVar("Material")
 Split = Literal["train", "validation", "test"]
+FOR_VALUES = "gp-curves"
+"""What learners of values alone are trained on unless other data are named."""
 
 
 class Baseline(NamedTuple):
@@ -56,6 +58,11 @@ class Problem(abc.ABC, Generic[Material]):
     """Values that options have in testing unless they are given: some are about training alone."""
 
     data: str
+
+    @property
+    def target(self) -> Target:
+        """What `y` of its tasks is."""
+        return "classes" if self.score.of_classes else "values"
 
     @classmethod
     @abc.abstractmethod
@@ -99,8 +106,12 @@ class Problem(abc.ABC, Generic[Material]):
         """What a learner is trained on here.
 
         Raises:
-            InputError: On nothing that this kind has.
+            InputError: On nothing that this kind has, or it predicts values where there are classes.
         """
+        if self.target not in learner.targets and self.target == "classes":
+            raise InputError(
+                f"{name} predicts values, and '{self.data}' has classes: take --data {FOR_VALUES}, or another learner"
+            )
         streams: list[Stream] = [s for s in learner.trains_on if s in self.streams]
         if not streams:
             wanted = " or ".join(learner.trains_on).replace("_", " ")

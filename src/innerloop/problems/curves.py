@@ -28,6 +28,7 @@ _ABOUT = {
     "quadratics": "Quadratic functions with uniform coefficients.",
     "cubics": "Cubic functions with uniform coefficients.",
     "gp-curves": "Curves of Gaussian processes with an RBF kernel, each with its lengthscale and scale.",
+    "rbf-curves": "Curves of one Gaussian process, with an RBF kernel of lengthscale 0.4 and scale 1.",
     "mixture": "Sinusoids, lines, quadratics and cubics, a quarter each.",
 }
 
@@ -44,6 +45,7 @@ class Curves(Regression):
         "quadratics": _family(partial(Polynomial, degree=2)),
         "cubics": _family(partial(Polynomial, degree=3)),
         "gp-curves": _family(GPCurves),
+        "rbf-curves": _family(partial(GPCurves, lengthscale=(0.4, 0.4), scale=(1.0, 1.0))),
         "mixture": _family(mixture),
     }
 
@@ -70,7 +72,7 @@ class Curves(Regression):
                 f"{self.data} have no amplitude for --relative-noise to be a share of: take --noise, or "
                 "--data sinusoids"
             )
-        if self.functions is not None and self.data == "gp-curves":
+        if self.functions is not None and self.data in ("gp-curves", "rbf-curves"):
             raise InputError(
                 "a curve of a Gaussian process is known only where it was drawn: leave out --functions, or take "
                 "another family"

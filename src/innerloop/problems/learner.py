@@ -46,9 +46,13 @@ def make_learner(
         if name in pending:
             raise InputError(f"the networks {', '.join(pending)} of {cls.__name__} are made from one another")
         pending.append(name)
-        networks[name] = in_role(declared[name], shape, outputs, options, network)
+        networks[name] = in_role(declared[name], shape, outputs, options, other)
         pending.remove(name)
         return networks[name]
+
+    def other(name: str) -> Model | None:
+        needed = name in networks or name not in declared or declared[name].needed(own)
+        return network(name) if needed else None
 
     for name, role in declared.items():
         if options.network == "none" and isinstance(role, Encoder):

@@ -1,5 +1,6 @@
 """Default networks for the shape of some data and the roles that a learner declares."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +11,7 @@ from innerloop.core import importing
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
 from innerloop.core.nearest import nearest
-from innerloop.core.networks import Cell, Encoder, Length, Pairs, Role, Rows, Whole
+from innerloop.core.networks import Cell, Encoder, Inputs, Length, Pairs, Role, Rows, Whole
 from innerloop.core.networks import Sequence as SequenceOf
 from innerloop.core.ranges import Count
 from innerloop.nn.context import BiLSTM, LSTMCell
@@ -126,7 +127,7 @@ def features(encoder: Model, shape: tuple[int, ...]) -> int:
 
 
 def in_role(
-    role: Role, shape: tuple[int, ...], outputs: int, options: NetworkOptions, other: Callable[[str], Model]
+    role: Role, shape: tuple[int, ...], outputs: int, options: NetworkOptions, other: Callable[[str], Model | None]
 ) -> Model:
     """A network for a role.
 
@@ -135,16 +136,24 @@ def in_role(
         shape: Of one example.
         outputs: How many the problem has.
         options: Which network takes the examples, and how wide.
-        other: The network in another field of the learner.
+        other: The network in another field of the learner; None: it needs none there.
 
     Raises:
         InputError: The network does not fit the shape, or a network that it is made from.
     """
 
-    def length(of: Length) -> int:
-        if isinstance(of, int):
-            return of
-        return of.times * (outputs if of.network is None else features(other(of.network), shape))
+    def length(of: Length | tuple[Length, ...]) -> int:
+        match of:
+            case int():
+                return of
+            case Inputs():
+                return math.prod(shape)
+            case tuple():
+                return sum(map(length, of))
+        if of.network is None:
+            return of.times * outputs
+        network = other(of.network)
+        return 0 if network is None else of.times * features(network, shape)
 
     match role:
         case Whole():
@@ -158,7 +167,9 @@ def in_role(
                 return Linear(inputs=inputs, outputs=last)
             return MLP(inputs=inputs, hidden=units, outputs=last, activation=role.activation)
         case Pairs():
-            return _comparison(other(role.encoder), shape)
+            compared = other(role.encoder)
+            if compared is not None:
+                return _comparison(compared, shape)
         case SequenceOf():
             return BiLSTM(features=length(role.features))
         case Cell():

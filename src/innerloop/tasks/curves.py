@@ -11,7 +11,7 @@ from torch import Tensor
 from innerloop.core import random
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
-from innerloop.core.ranges import Checked, Count, NotNegative
+from innerloop.core.ranges import Checked, Count, Natural, NotNegative
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 
@@ -44,8 +44,9 @@ class Curves(Checked, abc.ABC):
     """Standard deviation of what is added to every y, of support and query."""
     tasks: Count | None = None
     """So many tasks are drawn once, and every episode is new points of one of them; None: a new task for each."""
-    fewest_shots: Count | None = None
-    """Ragged tasks: from so many support points to `shots`, the rest is padding under a mask; None: always `shots`."""
+    fewest_shots: Natural | None = None
+    """Ragged tasks: from so many support points to `shots`, the rest is padding under a mask; 0: some have none at all;
+    None: always `shots`."""
 
     def __post_init__(self) -> None:
         if self.fewest_shots is not None and self.fewest_shots > self.shots:

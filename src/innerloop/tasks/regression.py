@@ -16,8 +16,10 @@ from torch import Tensor
 from innerloop.core import random, tree
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
+from innerloop.core.objectives import weights
+from innerloop.core.predictive import Predictive
 from innerloop.core.ranges import Checked, Natural, NotNegative
-from innerloop.core.types import Episode
+from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 from innerloop.tasks.curves import Curves, Range, check_range, constants
 
@@ -146,6 +148,32 @@ class GPCurves(Curves):
             root = np.linalg.cholesky(covariance + _JITTER * np.eye(len(row)))
             y[i] = scale[i] * (root @ normal[i])
         return from_numpy(y.astype(np.float32))[..., None]
+
+    def exact(self, support: Batch, x: Tensor) -> Predictive:
+        """What a support says of targets at x [n, 1], by the very process: no learner's likelihood is better on average.
+
+        Args:
+            support: Of one episode, with its mask.
+            x: Inputs of its query.
+
+        Raises:
+            InputError: Curves have no one lengthscale and scale, or no noise, without which a target has no density.
+        """
+        (lengthscale, other), (scale, another) = self.lengthscale, self.scale
+        if lengthscale != other or scale != another or not self.noise or isinstance(support.x, dict):
+            raise InputError("what a process says exactly needs one lengthscale, one scale and noise")
+        rows = weights(support.y, support.mask)
+        seen, y = support.x[rows, 0].double(), support.y[rows].double()
+        asked, noise = x[:, 0].double(), self.noise**2
+
+        def covariance(a: Tensor, b: Tensor) -> Tensor:
+            return scale**2 * torch.exp(-0.5 * ((a[:, None] - b) / lengthscale).square())
+
+        root = torch.linalg.cholesky(covariance(seen, seen) + noise * torch.eye(len(seen), dtype=torch.float64))
+        cross = torch.linalg.solve_triangular(root, covariance(seen, asked), upper=False)  # [seen, n]
+        mean = cross.T @ torch.linalg.solve_triangular(root, y, upper=False)  # [n, 1]
+        variance = scale**2 + noise - cross.square().sum(0)
+        return Predictive(mean[None], variance.sqrt()[None, :, None])
 
 
 @dataclass(frozen=True, kw_only=True)
