@@ -9,8 +9,14 @@ from torch.nn import functional as F
 
 from innerloop.core import random
 from innerloop.core.types import Batch, Episode
+from innerloop.learners import catalogue
 
 INPUTS, FEATURES = 8, 6
+
+
+def classifiers() -> list[str]:
+    """Learners of the catalogue that tell classes apart; the others learn values alone."""
+    return [name for name, learner in catalogue().items() if "classes" in learner.targets]
 
 
 def encoder() -> nn.Module:

@@ -10,9 +10,9 @@ from innerloop.core.errors import InputError
 from innerloop.encoders.base import Kind
 from innerloop.fewshot.classifier import NONE, FewShotClassifier, Rows
 from innerloop.fewshot.sources import Source
-from innerloop.learners import catalogue
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.runs import build
+from tests.problems import classifiers
 from tests.runs.test_build import small
 
 WAYS = 3
@@ -45,7 +45,7 @@ def digits():
     return x.numpy(), ["seven", "eight", "eight", "eight", "nine", "nine"], pool.data[:, 10:14].flatten(0, 1).numpy()
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", classifiers())
 @pytest.mark.exact
 def test_every_learner_fits_predicts_and_comes_back_from_its_file(name, runs, digits, tmp_path):
     x, y, new = digits

@@ -23,9 +23,9 @@ from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.export import KEY, export
 from innerloop.fewshot.graph import Graph
 from innerloop.fewshot.sources import Source
-from innerloop.learners import catalogue
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.runs import build, defaults
+from tests.problems import classifiers
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -69,7 +69,7 @@ def answered(path, x: np.ndarray) -> list[np.ndarray]:
 def pairs():
     """Every learner in every format; ONNX takes seconds, so that most of it is for the slow tests."""
     soon = ("maml", "matching", "protonet", "r2d2", "relation", "siamese")
-    for name in catalogue():
+    for name in classifiers():
         yield pytest.param(name, "pt2", id=f"{name}-pt2")
         yield pytest.param(name, "onnx", marks=() if name in soon else pytest.mark.slow, id=f"{name}-onnx")
 

@@ -15,7 +15,7 @@ from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import meta_gradient
 from innerloop.learners import catalogue
 from innerloop.runs import build, defaults
-from tests.problems import inputs
+from tests.problems import classifiers, inputs
 
 SHAPE, WAYS = (1, 16, 16), 5
 
@@ -56,7 +56,7 @@ class Case(NamedTuple):
         assert not [name for name, g in gradient.items() if not g.isfinite().all()]
 
 
-@pytest.fixture(scope="module", params=catalogue())
+@pytest.fixture(scope="module", params=classifiers())
 def case(request, pictures) -> Case:
     usual = defaults(request.param, str(pictures))
     run = build(replace(usual, network=replace(usual.network, width=4)))

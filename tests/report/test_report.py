@@ -1,18 +1,22 @@
 import importlib.util
 import json
 import sys
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
 
 from innerloop.cli.main import main
 from innerloop.core import objectives
+from innerloop.core.predictive import Predictive
 from innerloop.engine import checkpoint
 from innerloop.evaluate import compare, meta_test
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.gradient.maml import MAML
 from innerloop.nn.mlp import MLP
+from innerloop.report.gallery import gallery
 from innerloop.report.report import write_comparison, write_report
 from innerloop.runs.report import refresh
 from innerloop.tasks import EpisodeSampler, Scored, Sinusoid
@@ -120,6 +124,41 @@ def test_regression(tmp_path: Path):
     result = meta_test(learner, params, sampler, 4)
     page = Page(write_report(tmp_path, [result], sampler=sampler, learner=learner, params=params).read_text())
     assert "mean squared error" in page.words and "Lower is better" in page.words and "examples seen" in page.words
+
+
+@pytest.mark.parametrize("known", ["members", "noise", "both"])
+def test_bands_are_drawn_of_who_says_how_sure_it_is(tmp_path: Path, known: str):
+    """Whatever a predictive has: several members, deviations around one, or both."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Sure(MAML):
+        probabilistic = True
+
+        def predictive(self, params, adapted, x) -> Predictive:
+            apart = torch.zeros(1) if known == "noise" else torch.linspace(-1, 1, 5)
+            outputs = self.predict(params, adapted, x) + apart[:, None, None]
+            return Predictive(outputs, None if known == "members" else torch.full_like(outputs, 0.5))
+
+    learner = Sure(model=MLP(), inner_lr=0.01, inner_steps=1, objective=objectives.regression)
+    sampler = Sinusoid(shots=5, queries=10, noise=0.1)
+    shown = gallery(learner, learner.init(0), sampler, 2)
+    assert len(shown) == 2 and shown[0].title == "Episode 0: 5 examples seen"
+    for one in shown:
+        assert all(f">{word}<" in one.drawing for word in ("50% band", "90% band", "mean", "truth", "support"))
+        assert (">members<" in one.drawing) is (known != "noise")
+
+
+def test_pictures_are_completed_from_ever_more_pixels(tmp_path: Path):
+    run = str(tmp_path / "run")
+    options = ["--data", "digits-pixels", "--steps", "2", "--meta-batch-size", "2", "--plan", "loop", "--out", run]
+    assert main(["train", "neural_process", "--path", "both", *options]) == 0
+    assert main(["test", run, "--shots", "10", "--episodes", "3"]) == 0
+    page = Page((tmp_path / "run" / "report.html").read_text())
+    assert "10-shot digits-pixels" in page.words and "Picture 2" in page.words
+    for words in ("10 pixels", "50 pixels", "63 pixels", "seen", "completed", "deviation", "truth"):
+        assert words in page.words
+    assert main(["test", run, "--shots", "60"]) == 2
+    assert main(["train", "protonet", "--data", "digits-pixels", "--out", str(tmp_path / "no")]) == 2
 
 
 def test_a_baseline_is_not_the_headline(run: Path):

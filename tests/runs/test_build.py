@@ -11,7 +11,6 @@ from innerloop.cli.options import parse
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.engine.checkpoint import read_config
-from innerloop.learners import catalogue
 from innerloop.learners.baselines.fine_tune import FineTune
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.metric.matching import MatchingNet
@@ -24,6 +23,7 @@ from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.runs.quickstart import QuickstartOptions, Training, quickstart
 from innerloop.runs.record import command
 from innerloop.tasks import BatchSampler, EpisodeSampler, UnsupervisedSampler
+from tests.problems import classifiers
 
 
 def with_fields(options, **changes):
@@ -45,7 +45,7 @@ def small(name, **train):
     )
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", classifiers())
 def test_every_learner_has_a_run_that_trains_and_tests(name, tmp_path):
     run = build(small(name))
     params = run.meta_train(tmp_path)

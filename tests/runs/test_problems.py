@@ -166,6 +166,13 @@ def test_regression_needs_a_learner_that_can(learner, data):
         build(defaults(learner, data))
 
 
+@pytest.mark.parametrize("data", ["digits", "omniglot", "clinc150"])
+def test_who_learns_values_alone_is_told_so_before_classes_are_loaded(data):
+    with pytest.raises(InputError, match=rf"neural_process predicts values, and '{data}' has classes: take --data gp-"):
+        build(defaults("neural_process", data))
+    assert defaults("neural_process").task.data == "gp-curves" and defaults("maml").task.data == "kanji"
+
+
 @pytest.mark.parametrize("data", Curves.families)
 def test_families_of_curves_are_drawn_with_their_options(data):
     problem = Curves(data=data, shots=4, noise=0.1, fewest_shots=2)
@@ -176,7 +183,7 @@ def test_families_of_curves_are_drawn_with_their_options(data):
     plain = Curves(data=data, shots=4, fewest_shots=2).train(None, "episodes", 0).episodes(0, 20)
     real = tasks.support.mask
     assert 0 < (tasks.support.y - plain.support.y)[real].std() < 0.3
-    if data == "gp-curves":
+    if data in ("gp-curves", "rbf-curves"):
         with pytest.raises(InputError, match="known only where it was drawn: leave out --functions"):
             Curves(data=data, functions=3).check()
         return

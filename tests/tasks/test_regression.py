@@ -16,6 +16,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import GPCurves, Mixture, Polynomial, Sinusoid, mixture
 from innerloop.tasks.curves import Curves
+from tests.problems import inputs
 
 LINES, CUBICS = Polynomial(shots=6, queries=4), Polynomial(shots=6, queries=4, degree=3, tasks=3)
 SAMPLERS: dict[str, Curves | Mixture] = {
@@ -272,3 +273,13 @@ def test_a_field_of_the_sinusoids_that_is_not_the_papers_is_recorded(field):
 def test_what_cannot_be_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("name", ["noisy sinusoids", "mixture"])
+def test_without_noise_functions_and_points_are_the_same(name):
+    noisy = SAMPLERS[name].episodes(3, 6)
+    clean = SAMPLERS[name].noiseless(50).episodes(3, 6)
+    assert torch.equal(inputs(clean.query)[:, :4], inputs(noisy.query))
+    assert torch.equal(inputs(clean.support), inputs(noisy.support)) and clean.query.y.shape[1] == 50
+    error = (clean.query.y[:, :4] - noisy.query.y).abs().max()
+    assert 0.3 < error < 2 if name == "noisy sinusoids" else error < 1e-5

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from torch import Tensor
 
 from innerloop.core.interval import Interval
 from innerloop.core.scores import Accuracy, Score
@@ -152,6 +153,68 @@ def function(name: str, support: Series, truth: Series, predicted: Series) -> st
         axes.legend(frameon=False, fontsize=10)
         axes.set_xlabel("x")
         axes.set_ylabel("y")
+        return _svg(figure, name)
+
+
+def bands(
+    name: str,
+    support: Series,
+    truth: Series,
+    x: Sequence[float],
+    mean: Sequence[float],
+    intervals: Mapping[float, tuple[Sequence[float], Sequence[float]]],
+    members: Sequence[Sequence[float]],
+) -> str:
+    """What is known of a function: its mean, intervals around it, and the members that disagree, beside the truth.
+
+    Args:
+        name: Unique on the page.
+        support: What was seen.
+        truth: The function at many points, in their order.
+        x: Where the following are.
+        mean: Of the predictive.
+        intervals: Lower and upper ends by level.
+        members: Means of single members, if there are several.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(3.2)
+        for level, (low, high) in sorted(intervals.items(), reverse=True):
+            strength = 0.45 - 0.3 * level
+            axes.fill_between(x, low, high, color=_COLOURS[0], alpha=strength, linewidth=0, label=f"{level:.0%} band")
+        for i, values in enumerate(members):
+            label = "members" if i == 0 else None
+            axes.plot(x, values, "-", color=_COLOURS[0], linewidth=0.5, alpha=0.6, label=label)
+        axes.plot(x, mean, "-", color=_COLOURS[0], linewidth=2, label="mean")
+        axes.plot(*zip(*truth, strict=True), "--", color=_COLOURS[1], linewidth=1.5, label="truth")
+        if support:
+            axes.plot(*zip(*support, strict=True), "o", color=_INK, markersize=5, label="support", zorder=4)
+        axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        axes.set_xlabel("x")
+        axes.set_ylabel("y")
+        return _svg(figure, name)
+
+
+def pictures(name: str, rows: Sequence[tuple[str, Mapping[str, Tensor]]]) -> str:
+    """A table of pictures: a label a row, the same columns in each.
+
+    Args:
+        name: Unique on the page.
+        rows: A label with [height, width, 3] pictures from 0 to 1 by the name of their column.
+    """
+    columns = list(rows[0][1])
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(1.3 * len(columns) + 0.9, 1.3 * len(rows) + 0.3), layout="constrained")
+        for i, (label, row) in enumerate(rows):
+            for j, column in enumerate(columns):
+                axes = figure.add_subplot(len(rows), len(columns), i * len(columns) + j + 1)
+                axes.imshow(row[column].numpy(), interpolation="nearest")
+                axes.set_xticks([])
+                axes.set_yticks([])
+                axes.spines[:].set_visible(False)
+                if i == 0:
+                    axes.set_title(column, fontsize=10)
+                if j == 0:
+                    axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10)
         return _svg(figure, name)
 
 

@@ -15,11 +15,11 @@ from innerloop.core.learner import Learner
 from innerloop.core.objectives import weights
 from innerloop.core.scores import of_sampler
 from innerloop.core.types import Batch, Episode, Params, Sampler
-from innerloop.report import figures
+from innerloop.report import curves
 from innerloop.tasks import EpisodeSampler
 
 _QUERIES = 10
-_DARK = 0.35  # mean brightness under which one-channel pictures are shown as dark strokes on white
+DARK = 0.35  # mean brightness under which one-channel pictures are shown as dark strokes on white
 
 
 @dataclass(frozen=True)
@@ -56,29 +56,23 @@ def gallery(learner: Learner, params: Params, sampler: Sampler, episodes: int) -
     shown = []
     for i in range(episodes):
         episode: Episode = tree.slice(stacked, i)
-        with torch.no_grad():
-            outputs = learner.predict(params, learner.adapt(params, episode.support), episode.query.x)
-        one = _show(episode, outputs, classes[i] if classes else None, of_classes, i)
-        if one is not None:
-            shown.append(one)
+        x, y = episode.query.x, episode.query.y
+        if isinstance(x, dict):
+            continue
+        if of_classes and x.dim() == 4 and x.shape[1] in (1, 3):
+            with torch.no_grad():
+                outputs = learner.predict(params, learner.adapt(params, episode.support), x)
+            shown.append(_pictures(episode, outputs, classes[i] if classes else None, i))
+        elif not of_classes and x[0].numel() == 1 and y[0].numel() == 1:
+            title = f"Episode {i}: {len(_rows(episode.support))} examples seen"
+            shown.append(Shown(title, drawing=curves.drawing(learner, params, sampler, episode, i)))
     return shown
-
-
-def _show(episode: Episode, outputs: Tensor, names: Sequence[str] | None, of_classes: bool, index: int) -> Shown | None:
-    x, y = episode.support.x, episode.support.y
-    if isinstance(x, dict):
-        return None
-    if not of_classes:
-        return _regression(episode, outputs, index) if x[0].numel() == 1 and y[0].numel() == 1 else None
-    if x.dim() != 4 or x.shape[1] not in (1, 3):
-        return None
-    return _pictures(episode, outputs, names, index)
 
 
 def _pictures(episode: Episode, outputs: Tensor, names: Sequence[str] | None, index: int) -> Shown:
     support, query = episode
     answers, rows = outputs.argmax(-1), _rows(query)[:_QUERIES]
-    inverted = support.x.shape[1] == 1 and float(support.x.mean()) < _DARK  # pyright: ignore[reportAttributeAccessIssue]
+    inverted = support.x.shape[1] == 1 and float(support.x.mean()) < DARK  # pyright: ignore[reportAttributeAccessIssue]
     # Episode labels are arbitrary: letters, so that nobody takes them for digits in the pictures.
     label = [_letter(i) for i in range(outputs.shape[1])]
 
@@ -93,19 +87,6 @@ def _pictures(episode: Episode, outputs: Tensor, names: Sequence[str] | None, in
     right = sum(q.right for q in queries)
     title = f"Episode {index}: {right} of the {len(queries)} queries shown are right"
     return Shown(title, tuple(groups), queries)
-
-
-def _regression(episode: Episode, outputs: Tensor, index: int) -> Shown:
-    def points(batch: Batch, y: Tensor) -> figures.Series:
-        x = batch.x.flatten().tolist()  # pyright: ignore[reportAttributeAccessIssue]
-        values = y.flatten().tolist()
-        return [(x[i], values[i]) for i in _rows(batch)]
-
-    support, query = episode
-    drawing = figures.function(
-        f"task{index}", points(support, support.y), points(query, query.y), points(query, outputs)
-    )
-    return Shown(f"Episode {index}: {len(_rows(support))} examples seen", drawing=drawing)
 
 
 def _rows(batch: Batch) -> list[int]:

@@ -1,8 +1,8 @@
 """Regression tasks of one input and one output: what all families of curves share."""
 
 import abc
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -81,6 +81,10 @@ class Curves(Checked, abc.ABC):
             mask = from_numpy(np.arange(s) < rows[:, None])  # [count, shots]
             seen = seen[0] * mask[..., None], seen[1] * mask[..., None]
         return Episode(Batch(*seen, mask, key=draws.tensor(key)), Batch(*asked, key=draws.tensor(apart)))
+
+    def noiseless(self, queries: int) -> Self:
+        """The same functions without noise, at so many points of the query; its first ones are where they were."""
+        return replace(self, queries=max(queries, self.queries), noise=0.0)
 
     def functions(self, key: draws.Keys) -> draws.Keys:
         """The keys of the functions that episodes are about: of a finite set, equal where a task comes again."""

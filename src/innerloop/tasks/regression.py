@@ -6,7 +6,7 @@ processes (Garnelo et al., ICML 2018, arXiv 1807.01613).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -150,11 +150,11 @@ class GPCurves(Curves):
         return from_numpy(y.astype(np.float32))[..., None]
 
     def exact(self, support: Batch, x: Tensor) -> Predictive:
-        """What a support says of targets at x [n, 1], by the very process: no learner's likelihood is better on average.
+        """What a support says of targets, by the very process: on average, no learner's likelihood is better.
 
         Args:
             support: Of one episode, with its mask.
-            x: Inputs of its query.
+            x: [n, 1] inputs of its query.
 
         Raises:
             InputError: Curves have no one lengthscale and scale, or no noise, without which a target has no density.
@@ -199,6 +199,10 @@ class Mixture(Checked):
         parts = [self._at(family, key[own]) for family, own in zip(self.families, rows, strict=True) if len(own)]
         order = from_numpy(np.argsort(np.concatenate(rows)))
         return tree.map(lambda *leaves: torch.cat(leaves)[order], parts[0], *parts[1:])
+
+    def noiseless(self, queries: int) -> "Mixture":
+        """See `Curves.noiseless`."""
+        return replace(self, families=tuple(family.noiseless(queries) for family in self.families))
 
     def draw(self, first: int, count: int) -> Tensor:
         """[count] the family of every episode, by its place in `families`."""
