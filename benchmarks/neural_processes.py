@@ -115,6 +115,7 @@ def by_hand(attention: bool) -> Callable[[], float]:
     net = Batched(attention)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     support, query = CURVES.episodes(0, TASKS)
+    assert isinstance(support.x, Tensor) and isinstance(query.x, Tensor) and support.mask is not None
     x, y = torch.cat([support.x, query.x], 1), torch.cat([support.y, query.y], 1)
     rows = torch.cat([support.mask, torch.ones(query.y.shape[:2], dtype=torch.bool)], 1)
     counted = rows / rows.sum(1, keepdim=True)
@@ -135,8 +136,7 @@ def ours(attention: bool) -> tuple[Callable[[], float], str]:
     """A meta-step as `meta_train` has it, with the plan that the engine chooses."""
     which, episodes = learner(attention=attention), CURVES.episodes(0, TASKS)
     plan = choose(which, which.init(0), episodes).plan
-    update, state = Descent(plan=plan), {}
-    params = which.init(0)
+    update, params = Descent(plan=plan), which.init(0)
     state = update.begin(which, params, episodes)
 
     def step() -> float:

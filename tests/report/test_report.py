@@ -154,7 +154,7 @@ def test_pictures_are_completed_from_ever_more_pixels(tmp_path: Path):
     assert main(["train", "neural_process", "--path", "both", *options]) == 0
     assert main(["test", run, "--shots", "10", "--episodes", "3"]) == 0
     page = Page((tmp_path / "run" / "report.html").read_text())
-    assert "10-shot digits-pixels" in page.words and "Picture 2" in page.words
+    assert "10-shot digits-pixels" in page.words and "Picture 2: mean squared error 0." in page.words
     for words in ("10 pixels", "50 pixels", "63 pixels", "seen", "completed", "deviation", "truth"):
         assert words in page.words
     assert main(["test", run, "--shots", "60"]) == 2

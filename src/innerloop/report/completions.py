@@ -33,19 +33,20 @@ def completions(learner: Learner, params: Params, sampler: Completion, count: in
     channels, height, width = sampler.pool.shape
     shown = []
     for index in range(count):
-        truth, rows = sampler.pictures(index, 1)[0].float().cpu(), []
+        truth, rows, errors = sampler.pictures(index, 1)[0].float().cpu(), [], []
         turned = channels == 1 and float(truth.mean()) < DARK
         for seen in sorted({min(n, height * width - 1) for n in SEEN}):
             tasks = replace(sampler, shots=seen, queries=1, fewest_shots=None)
             support = tree.map(lambda leaf: leaf.to(device), tree.slice(tasks.episodes(index, 1), 0).support)
             mean, std = _answer(learner, params, support, sampler.places().to(device))
-            error = float((mean - truth.flatten(1).T).square().mean())
+            errors.append(f"{float((mean - truth.flatten(1).T).square().mean()):.3f} from {seen}")
             pictures = {"seen": _seen(support, truth, turned), "completed": _picture(_grid(mean, truth), turned)}
             if std is not None:
                 pictures["deviation"] = _picture(_grid(std.mean(-1, keepdim=True), truth[:1]), True)
             pictures["truth"] = _picture(truth, turned)
-            rows.append((f"{seen} pixels\nmse {error:.3f}", pictures))
-        shown.append(Shown(f"Picture {index}", drawing=figures.pictures(f"picture{index}", rows)))
+            rows.append((f"{seen} pixels", pictures))
+        title = f"Picture {index}: mean squared error {', '.join(errors)} pixels"
+        shown.append(Shown(title, drawing=figures.pictures(f"picture{index}", rows)))
     return shown
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
@@ -202,19 +203,23 @@ def pictures(name: str, rows: Sequence[tuple[str, Mapping[str, Tensor]]]) -> str
         rows: A label with [height, width, 3] pictures from 0 to 1 by the name of their column.
     """
     columns = list(rows[0][1])
+    height, width = rows[0][1][columns[0]].shape[:2]
+    down, across = height + max(1, height // 10), width + max(1, width // 10)
+    sheet = torch.zeros(down * len(rows), across * len(columns), 4)  # transparent between the pictures
+    for i, (_, row) in enumerate(rows):
+        for j, column in enumerate(columns):
+            cell = sheet[i * down : i * down + height, j * across : j * across + width]
+            cell[..., :3], cell[..., 3] = row[column], 1
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(1.3 * len(columns) + 0.9, 1.3 * len(rows) + 0.3), layout="constrained")
-        for i, (label, row) in enumerate(rows):
-            for j, column in enumerate(columns):
-                axes = figure.add_subplot(len(rows), len(columns), i * len(columns) + j + 1)
-                axes.imshow(row[column].numpy(), interpolation="nearest")
-                axes.set_xticks([])
-                axes.set_yticks([])
-                axes.spines[:].set_visible(False)
-                if i == 0:
-                    axes.set_title(column, fontsize=10)
-                if j == 0:
-                    axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10)
+        figure = Figure(
+            figsize=(1.3 * len(columns) + 0.9, 1.3 * len(rows) * height / width + 0.3), layout="constrained"
+        )
+        axes = figure.add_subplot()
+        axes.imshow(sheet.numpy(), interpolation="nearest")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+        axes.set_xticks([j * across + width / 2 - 0.5 for j in range(len(columns))], columns)
+        axes.set_yticks([i * down + height / 2 - 0.5 for i in range(len(rows))], [label for label, _ in rows])
         return _svg(figure, name)
 
 

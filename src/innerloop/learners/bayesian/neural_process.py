@@ -74,9 +74,9 @@ class NeuralProcess(Learner[Known]):
     """deterministic: conditional neural processes. latent: neural processes, a random variable for the whole function.
     both: as Kim et al."""
     attention: bool = False
-    """Of the deterministic path: a query looks up examples near it instead of taking their mean."""
+    """Whether a query looks up examples near it, on the deterministic path, instead of taking their mean."""
     heads: Count = 8
-    """Of attention: parts of keys and values that look up by themselves."""
+    """Parts of keys and values that look up by themselves, in attention."""
     members: Count = 10
     """Samples of the latent that answer."""
     floor: Annotated[float, Within(0, 1, above=True, below=True)] = 0.1
@@ -160,7 +160,9 @@ class NeuralProcess(Learner[Known]):
             known = known._replace(latents=_samples(informed, support, _TRAINING, 1))
             price = _divergence(informed, self._latent(params, support))
             metrics = {"divergence": price.detach()}
-        (outputs,), (std,) = self.predictive(params, known, both.x)
+        predictive = self.predictive(params, known, both.x)
+        assert predictive.std is not None
+        outputs, std = predictive.outputs[0], predictive.std[0]
         surprise = 0.5 * ((both.y - outputs) / std).square() + std.log() + 0.5 * math.log(2 * math.pi)  # [n, d]
         loss = mean(surprise.sum(-1), rows) + price / rows.sum().clamp_min(1)
         score = measured(MeanSquaredError(), outputs[len(support.y) :], query)[0]
