@@ -14,6 +14,7 @@ from torch import Tensor
 from innerloop.core import random, tree
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.interval import interval
+from innerloop.core.model import Module
 from innerloop.core.types import Batch, Episode
 from innerloop.engine import TrainConfig, meta_gradient, meta_train
 from innerloop.engine.plan import Plan
@@ -23,7 +24,7 @@ from innerloop.learners.bayesian.neural_process import NeuralProcess
 from innerloop.nn.mlp import MLP
 from innerloop.tasks import GPCurves
 from tests.conformance import ValuesConformance, answer, close, distance
-from tests.problems import INPUTS, RaggedPlanes, inputs, real_rows
+from tests.problems import INPUTS, RaggedPlanes, encoder, inputs, real_rows
 
 TARGETS, UNITS = 3, 8
 CURVES = GPCurves(shots=2, queries=24, noise=0.1, lengthscale=(0.4, 0.4), scale=(1.0, 1.0))
@@ -216,6 +217,7 @@ def test_a_key_is_needed_by_latents_alone():
         (lambda: replace(process("latent"), posterior=None), "needs the network posterior"),
         (lambda: process(members=0), "members must be a whole number of at least 1"),
         (lambda: process(floor=0.0), "floor must be"),
+        (lambda: replace(process(), decoder=Module(encoder)).init(0), "no batch norms, and decoder has"),
     ],
 )
 def test_what_makes_no_process_is_refused(make, message):

@@ -121,7 +121,12 @@ class NeuralProcess(Learner[Known]):
         return self.path != "deterministic"
 
     def init(self, seed: int) -> Params:
-        return tree.join(**{name: network.init(seed) for name, network in self._networks().items()})
+        networks = self._networks()
+        # A decoder's would take their statistics from the queries, whose answers would then depend on one another.
+        normed = [name for name, network in networks.items() if network.norm_weights()]
+        if normed:
+            raise InputError(f"networks of a neural process have no batch norms, and {normed[0]} has: take layer norms")
+        return tree.join(**{name: network.init(seed) for name, network in networks.items()})
 
     def adapt(self, params: Params, support: Batch) -> Known:
         known = self._known(params, support)
