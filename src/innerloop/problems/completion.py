@@ -96,9 +96,6 @@ class Pixels(Problem[Splits]):
     def prescribed(self) -> dict[str, Any]:
         return {"objective": regression}
 
-    def splits(self, material: Splits) -> Splits:
-        return material
-
     def record(self, material: Splits) -> dict[str, Any]:
         pool = material.train
         return {"dataset": pool.dataset, "train_class_hash": pool.class_hash, "shape": list(pool.shape)}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import pi
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from innerloop.core.errors import InputError
 from innerloop.core.sensible import Sensible
@@ -77,6 +77,13 @@ class Curves(Regression):
                 "a curve of a Gaussian process is known only where it was drawn: leave out --functions, or take "
                 "another family"
             )
+
+    def changed(self, options: Mapping[str, Any]) -> Self:
+        """As in the base; tests with fewer shots than a ragged training had at least have that many in every task."""
+        shots, fewest = options.get("shots"), self.fewest_shots
+        if shots is not None and fewest is not None and shots < fewest:
+            options = {"fewest_shots": None, **options}
+        return super().changed(options)
 
     def variations(self) -> dict[str, Any]:
         own = {"relative_noise": self.relative_noise} if self.relative_noise else {}
