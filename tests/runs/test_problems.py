@@ -213,6 +213,7 @@ def test_the_hidden_layers_of_a_regression_are_as_asked_for():
     with pytest.raises(InputError, match="MLP: hidden must be"):
         build(replace(usual, network=replace(usual.network, hidden=(0,))))
 
+
 def test_a_ragged_run_can_be_tested_with_fewer_shots_than_it_trained_with():
     ragged = Curves(data="gp-curves", shots=10, fewest_shots=3)
     assert ragged.changed({"shots": 2}).episodes(None, "test", 0).episodes(0, 4).support.y.shape == (4, 2, 1)

@@ -78,7 +78,7 @@ class Classes(Problem[Splits]):
     unsupervised: bool = False
     """Meta-train without labels: every class is one random picture, its examples are distorted copies of it."""
     distort: bool = False
-    """Meta-train on distorted copies: every picture is turned, moved, scaled and slanted a little, anew in each task."""
+    """Meta-train on distorted copies: pictures are turned, moved, scaled and slanted a little, anew in each task."""
 
     @classmethod
     def claims(cls, data: str) -> bool:
