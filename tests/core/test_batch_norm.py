@@ -57,9 +57,11 @@ def test_first_and_second_derivatives(shape, nhwc):
 def test_derivatives_by_given_statistics(shape, nhwc):
     x, mean, weight, bias = drawn(*shape, nhwc=nhwc), drawn(shape[1]), drawn(shape[1]), drawn(shape[1])
     var = drawn(shape[1]).detach().square().requires_grad_()
+    by: Any = lambda *given: by_statistics(*given, EPS)  # noqa: E731
+    given: Any
     for given in ((x, mean, var, weight, bias), (x, mean, var, None, None), (x.detach(), mean, var, weight, bias)):
-        assert torch.autograd.gradcheck(lambda *given: by_statistics(*given, EPS), given)
-        assert torch.autograd.gradgradcheck(lambda *given: by_statistics(*given, EPS), given)
+        assert torch.autograd.gradcheck(by, given)
+        assert torch.autograd.gradgradcheck(by, given)
         ours, plainly = (
             torch.autograd.grad(f(*given, EPS).sin().sum(), [v for v in given if v is not None and v.requires_grad])
             for f in (by_statistics, in_plain_operators)
