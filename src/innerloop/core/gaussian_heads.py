@@ -27,7 +27,7 @@ class Heads(NamedTuple):
     """A distribution of linear heads."""
 
     head: Gaussian
-    """Of `weight` [k, d] and `bias` [k], for k classes or targets."""
+    """Its `weight` [k, d] and `bias` [k], for k classes or targets."""
     centre: Tensor  # [d], taken from features before they reach the head
     draws: Tensor  # [samples, k] standard normal, what members are
     present: Tensor  # [k] bool, classes with examples
