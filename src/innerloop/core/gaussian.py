@@ -12,7 +12,7 @@ from torch import Tensor
 
 from innerloop.core import objectives, random
 from innerloop.core.errors import InputError
-from innerloop.core.predictive import Predictive, mean_logits, mean_outputs
+from innerloop.core.predictive import Predictive
 from innerloop.core.types import Batch, Params
 
 
@@ -65,11 +65,6 @@ def noise_of(params: Params, support: Batch) -> Params:
 def members(outputs: Tensor, noise: Params) -> Predictive:
     """A predictive from the [m, n, k] outputs of its members, and what `noise_of` returned."""
     return Predictive(outputs, noise["log_noise"].exp().expand_as(outputs) if noise else None)
-
-
-def mean_of(outputs: Tensor, noise: Params) -> Tensor:
-    """[n, k] what `predict` returns for members with these outputs; arguments as of `members`."""
-    return mean_outputs(outputs) if noise else mean_logits(outputs)
 
 
 def surprise(outputs: Tensor, noise: Params, y: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from innerloop.core import random
 from innerloop.core.encoder_learner import EncoderLearner
-from innerloop.core.gaussian import Gaussian, mean_of, members
+from innerloop.core.gaussian import Gaussian, members
 from innerloop.core.learner import EpisodicClassifier, mask_absent
-from innerloop.core.predictive import Predictive
+from innerloop.core.predictive import Predictive, mean_of
 from innerloop.core.ranges import Count, Positive
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Params
@@ -68,7 +68,7 @@ class GaussianHeads(EncoderLearner[Heads], EpisodicClassifier[Heads]):
         return mask_absent(mean + variance.sqrt() * adapted.draws[:, None], adapted.present)
 
     def predict(self, params: Params, adapted: Heads, x: Tensor | dict[str, Tensor]) -> Tensor:
-        return mean_of(self.outputs(adapted, self.encoder.apply(adapted.encoder, x)), adapted.noise)
+        return mean_of(self.predictive(params, adapted, x))
 
     def predictive(self, params: Params, adapted: Heads, x: Tensor | dict[str, Tensor]) -> Predictive:
         return members(self.outputs(adapted, self.encoder.apply(adapted.encoder, x)), adapted.noise)

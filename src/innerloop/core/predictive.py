@@ -39,6 +39,11 @@ def mean_outputs(outputs: Tensor) -> Tensor:
     return outputs.mean(0)
 
 
+def mean_of(predictive: Predictive) -> Tensor:
+    """[n, k] what `predict` returns of a mixture whose members have noise where they are of targets, and only there."""
+    return mean_logits(predictive.outputs) if predictive.std is None else mean_outputs(predictive.outputs)
+
+
 def log_likelihood(predictive: Predictive, y: Tensor, classes: Tensor | None = None) -> Tensor:
     """[n] float64 logarithms of what the mixture gives to the truth, in nats.
 

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
-from innerloop.core.gaussian import Gaussian, divergence, key_of, mean_of, noise_of, surprise
+from innerloop.core.gaussian import Gaussian, divergence, key_of, members, noise_of, surprise
 from innerloop.core.gaussian_heads import CLASSES, VALUES, GaussianHeads, Heads, spread
 from innerloop.core.inner import descend
 from innerloop.core.learner import Unrolled
 from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, OUTPUTS, Rows, role
 from innerloop.core.objectives import mean, membership, regression, weights
+from innerloop.core.predictive import mean_of
 from innerloop.core.prototypes import ways
 from innerloop.core.ranges import NotNegative, Positive
 from innerloop.core.sensible import by_kind
@@ -115,7 +116,7 @@ class AmortisedVI(GaussianHeads, Unrolled[Heads, Fitting]):
 
     def query_loss(self, params: Params, adapted: Heads, query: Batch) -> tuple[Tensor, Metrics]:
         features = self.encoder.apply(adapted.encoder, query.x)
-        logged = self.logged(mean_of(self.outputs(adapted, features), adapted.noise), query)
+        logged = self.logged(mean_of(members(self.outputs(adapted, features), adapted.noise)), query)
         return self._bound(params, adapted, features, query, self.kl_weight), logged
 
     def _bound(self, params: Params, heads: Heads, features: Tensor, batch: Batch, kl_weight: float = 1.0) -> Tensor:

@@ -17,7 +17,7 @@ from innerloop.core.gradient import value_and_grad
 from innerloop.core.learner import EpisodicClassifier, Unrolled
 from innerloop.core.linalg import dot
 from innerloop.core.model import Model
-from innerloop.core.predictive import Predictive, mean_logits, mean_outputs
+from innerloop.core.predictive import Predictive, mean_of
 from innerloop.core.ranges import Count, Natural, Positive
 from innerloop.core.sensible import INNER_LOOP, Sensible, by_kind
 from innerloop.core.stopped import stop
@@ -118,7 +118,7 @@ class BMAML(EpisodicClassifier[Particles], Unrolled[Particles, Params]):
         return Particles(carry, std)
 
     def predict(self, params: Params, adapted: Particles, x: Tensor | dict[str, Tensor]) -> Tensor:
-        return _mean(self.predictive(params, adapted, x))
+        return mean_of(self.predictive(params, adapted, x))
 
     def predictive(self, params: Params, adapted: Particles, x: Tensor | dict[str, Tensor]) -> Predictive:
         outputs = torch.vmap(lambda weights: self.model.apply(weights, x))(adapted.weights)  # [particles, n, k]
@@ -147,7 +147,7 @@ class BMAML(EpisodicClassifier[Particles], Unrolled[Particles, Params]):
         losses = self._objectives(predictive.outputs, query)  # [particles]
         if adapted.std is not None:  # a Gaussian's negative log-likelihood, mean over the entries of the targets
             losses = 0.5 * losses / adapted.std.square() + adapted.std.log() + 0.5 * math.log(2 * math.pi)
-        return losses.mean(), self.logged(_mean(predictive), query)
+        return losses.mean(), self.logged(mean_of(predictive), query)
 
     def _step(
         self, params: Params, particles: Params, batch: Batch, create_graph: bool = True
@@ -175,7 +175,3 @@ class BMAML(EpisodicClassifier[Particles], Unrolled[Particles, Params]):
     def _objectives(self, outputs: Tensor, batch: Batch) -> Tensor:
         """[particles] of [particles, n, k] outputs."""
         return torch.vmap(lambda each: self.objective(each, batch.y, batch.mask))(outputs)
-
-
-def _mean(predictive: Predictive) -> Tensor:
-    return mean_logits(predictive.outputs) if predictive.std is None else mean_outputs(predictive.outputs)

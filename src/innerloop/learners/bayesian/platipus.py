@@ -18,7 +18,6 @@ from innerloop.core.gaussian import (
     divergence,
     draw,
     key_of,
-    mean_of,
     members,
     mixture_loss,
     noise_of,
@@ -28,7 +27,7 @@ from innerloop.core.inner import descend
 from innerloop.core.learner import EpisodicClassifier, Unrolled
 from innerloop.core.model import Model
 from innerloop.core.objectives import weights
-from innerloop.core.predictive import Predictive
+from innerloop.core.predictive import Predictive, mean_of
 from innerloop.core.ranges import Count, NotNegative, Positive
 from innerloop.core.sensible import INNER_LOOP, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
@@ -103,7 +102,7 @@ class PLATIPUS(EpisodicClassifier[Samples], Unrolled[Samples, Params]):
         return Samples(seen, noise_of(params, support))
 
     def predict(self, params: Params, adapted: Samples, x: Tensor | dict[str, Tensor]) -> Tensor:
-        return mean_of(self._outputs(adapted, x), adapted.noise)
+        return mean_of(self.predictive(params, adapted, x))
 
     def predictive(self, params: Params, adapted: Samples, x: Tensor | dict[str, Tensor]) -> Predictive:
         return members(self._outputs(adapted, x), adapted.noise)

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.errors import InputError
-from innerloop.core.gaussian import Gaussian, key_of, mean_of, mixture_loss, noise_of
+from innerloop.core.gaussian import Gaussian, key_of, members, mixture_loss, noise_of
 from innerloop.core.gaussian_heads import GaussianHeads, Heads
 from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, Rows, role
 from innerloop.core.objectives import regression, weights
+from innerloop.core.predictive import mean_of
 from innerloop.core.prototypes import Centroids, centroids
 from innerloop.core.types import Batch, Metrics, Params
 
@@ -80,7 +81,7 @@ class VERSA(GaussianHeads):
         if not adapted.noise:
             return super().query_loss(params, adapted, query)
         outputs = self.outputs(adapted, self.encoder.apply(adapted.encoder, query.x))
-        logged = self.logged(mean_of(outputs, adapted.noise), query)
+        logged = self.logged(mean_of(members(outputs, adapted.noise)), query)
         return mixture_loss(outputs, adapted.noise, query.y, query.mask), logged
 
     def _targets(self, params: Params, features: Tensor, support: Batch) -> Centroids:
