@@ -84,7 +84,7 @@ def test_every_size_from_1_up_is_refused_or_works(model, rows):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: changed(MLP(), "activation", "gelu"), "^MLP: there is no activation 'gelu': use relu, tanh$"),
+        (lambda: changed(MLP(), "activation", "gelu"), "^MLP: there is no activation 'gelu': use relu, tanh, elu$"),
         (lambda: MLP(hidden=(40, -1)), r"^MLP: hidden must be a tuple, each part .* at least 1, got \(40, -1\)"),
         (lambda: Conv4(width=True), r"^Conv4: width must be a whole number of at least 1, got True \(bool\)$"),
         (lambda: Conv4(outputs=0), "^Conv4: outputs must be a whole number of at least 1, or None, got 0"),

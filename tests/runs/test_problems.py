@@ -206,12 +206,12 @@ def test_relative_noise_is_of_what_has_an_amplitude():
 
 def test_the_hidden_layers_of_a_regression_are_as_asked_for():
     usual = defaults("bmaml", "sinusoids")
-    asked = replace(usual, network=replace(usual.network, hidden=(40, 40, 40)))
+    asked = replace(usual, network=replace(usual.network, hidden_units=(40, 40, 40)))
     learner: Any = build(asked).learner
     assert learner.model.hidden == (40, 40, 40) and learner.inner_lr == 0.3
     assert build(usual).learner.model == MLP(hidden=(40, 40))  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(InputError, match="MLP: hidden must be"):
-        build(replace(usual, network=replace(usual.network, hidden=(0,))))
+        build(replace(usual, network=replace(usual.network, hidden_units=(0,))))
 
 
 def test_a_ragged_run_can_be_tested_with_fewer_shots_than_it_trained_with():

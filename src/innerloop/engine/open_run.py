@@ -36,7 +36,10 @@ def open_run(
     before = kept.get("train") or {}
     ignored = set() if config.schedule in ("cosine", "linear") else {"steps", "cpu_minutes"}
     ignored |= {"checkpoint_every", "unchecked", "retime", *PLAN} - {"precision"}  # rounding apart, no difference
-    pairs = {"learner": (kept["learner"], encode(learner)), "record": (kept.get("record"), record)}
+    pairs = {
+        "learner": (kept["learner"], encode(learner)),
+        "record": (_with_new(kept.get("record"), record), record),
+    }
     pairs["update"] = (kept.get("update", _DEFAULT), _DEFAULT if update is None else update)
     # What an earlier release had no word for was as the default is.
     pairs |= {k: (before.get(k, getattr(TrainConfig, k)), v) for k, v in train.items() if k not in ignored}
@@ -49,6 +52,14 @@ def open_run(
             )
     checkpoint.write_config(run, learner, train, record, update)
     return before
+
+
+def _with_new(old: Any, new: Any) -> Any:
+    """Nested JSON with what an earlier release had no option for, which was off."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return old
+    off = {k: v for k, v in new.items() if k not in old and (v is None or v is False)}
+    return {k: _with_new(v, new.get(k)) for k, v in old.items()} | off
 
 
 def plain_record(record: dict[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class StartOptions:
 class LayerOptions(StartOptions):
     """The network inside the learner."""
 
-    hidden: tuple[Count, ...] | None = None
+    hidden_units: tuple[Count, ...] | None = None
     """Units of each hidden layer; None: those of the family's usual network."""
 
 

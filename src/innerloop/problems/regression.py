@@ -113,10 +113,10 @@ class Regression(Problem[None]):
             )
         family, own = self.families[self.data], {f.name for f in fields(cls)}
         model = family.model
-        if network.hidden is not None:
+        if network.hidden_units is not None:
             if "model" not in own:
-                raise InputError(f"{cls.__name__} is made of networks of its own: leave out --hidden")
-            model = replace(model, hidden=network.hidden)
+                raise InputError(f"{cls.__name__} is made of networks of its own: leave out --hidden-units")
+            model = replace(model, hidden=network.hidden_units)
         given = {k: v for k, v in {"model": model, **self.prescribed()}.items() if k in own}
         return make_learner(cls, {**values, **given}, (family.inputs,), family.outputs, NetworkOptions())
 
