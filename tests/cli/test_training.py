@@ -16,7 +16,8 @@ from innerloop.runs import Options, defaults
 
 SECONDS = 6.0
 """Of processor time."""
-EPISODES = 30
+EPISODES, VALUES = 30, 100
+"""Of pictures, and of values, which take less time and differ more from one another."""
 SMALL = {"ways": 5, "train_ways": 5, "queries": 5}
 RATE = 0.01
 """Ten times the usual one of Adam: there is little time."""
@@ -31,13 +32,16 @@ def words(usual: Options) -> list[str]:
     own |= {k: values[0] for k, values in choices.items()}  # to choose among them takes a minute
     given = [word for k, v in own.items() for word in (f"--{k.replace('_', '-')}", str(v))]
     # Cut by the budget, not by the number of steps, of which a fast learner may take many.
-    return [*given, "--plan", "threads", "--unchecked", "--cpu-minutes", f"{SECONDS / 60:g}", "--validate-every", "0"]
+    # Networks for values are small: what counts is how many tasks go at once.
+    plan = "threads" if hasattr(usual.network, "width") else "vmap"
+    return [*given, "--plan", plan, "--unchecked", "--cpu-minutes", f"{SECONDS / 60:g}", "--validate-every", "0"]
 
 
 def scored(learner: Learner, params: Params, problem: Problem) -> Result:
     tasks = problem.changed({k: v for k, v in SMALL.items() if hasattr(problem, k)})
     sampler = tasks.episodes(tasks.load(Context()), "test", 77)
-    return meta_test(learner, params, sampler, EPISODES, curve=False, quiet=True)
+    episodes = EPISODES if problem.score.of_classes else VALUES
+    return meta_test(learner, params, sampler, episodes, curve=False, quiet=True)
 
 
 @pytest.mark.slow

@@ -83,10 +83,12 @@ class _Given(torch.autograd.Function):
         x, mean, var, weight, bias = ctx.saved_tensors
         if torch.is_grad_enabled():
             # Aliases, as in `_once_more`.
-            given = [v.view_as(v) if v.requires_grad else v.detach().requires_grad_() for v in (x, mean, var, weight)]
+            x, mean, var, weight = (
+                v.view_as(v) if v.requires_grad else v.detach().requires_grad_() for v in (x, mean, var, weight)
+            )
             bias = bias.detach().requires_grad_()
-            result = in_plain_operators(*given, bias, ctx.eps)
-            return *torch.autograd.grad(result, (*given, bias), g, create_graph=True), None
+            result = in_plain_operators(x, mean, var, weight, bias, ctx.eps)
+            return *torch.autograd.grad(result, (x, mean, var, weight, bias), g, create_graph=True), None
         native, each = torch.ops.aten.native_batch_norm_backward, [True, True, True]
         of_x, of_weight, of_bias = native(g, x, weight, mean, var, None, None, False, ctx.eps, each)
         r = torch.rsqrt(var + ctx.eps)
