@@ -161,6 +161,16 @@ def test_another_run_in_the_folder_is_not_overwritten(tmp_path):
     assert (tmp_path / "params.safetensors").read_bytes() == before
 
 
+def test_an_option_that_a_run_had_no_word_for_was_off(tmp_path):
+    def go(**task: Any) -> None:
+        meta_train(LEARNER, TASKS, TrainConfig(steps=2), tmp_path, record={"task": {"data": "digits"} | task})
+
+    go()
+    go(distort=False, relative_noise=0.0, units=None)
+    with pytest.raises(InputError, match=r"its record\.task\.flip is None, now True is asked for"):
+        go(distort=False, relative_noise=0.0, units=None, flip=True)
+
+
 @pytest.mark.exact
 def test_a_constant_schedule_may_be_extended(tmp_path):
     expected = train(schedule="constant", steps=40)

@@ -283,3 +283,10 @@ def test_without_noise_functions_and_points_are_the_same(name):
     assert torch.equal(inputs(clean.support), inputs(noisy.support)) and clean.query.y.shape[1] == 50
     error = (clean.query.y[:, :4] - noisy.query.y).abs().max()
     assert 0.3 < error < 2 if name == "noisy sinusoids" else error < 1e-5
+
+
+def test_relative_noise_is_noise_too():
+    noisy = Sinusoid(shots=6, queries=4, relative_noise=0.2)
+    plain = Sinusoid(shots=6, queries=4)
+    assert not torch.equal(noisy.episodes(3, 6).query.y, plain.episodes(3, 6).query.y)
+    assert torch.equal(noisy.noiseless(4).episodes(3, 6).query.y, plain.episodes(3, 6).query.y)

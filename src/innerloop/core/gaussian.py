@@ -12,7 +12,7 @@ from torch import Tensor
 
 from innerloop.core import objectives, random
 from innerloop.core.errors import InputError
-from innerloop.core.predictive import Predictive
+from innerloop.core.predictive import Predictive, normal_surprise
 from innerloop.core.types import Batch, Params
 
 
@@ -30,7 +30,7 @@ def key_of(support: Batch) -> Tensor:
         InputError: The support has none.
     """
     if support.key is None:
-        raise InputError("this learner draws random numbers: the support needs a key, as samplers give it")
+        raise InputError("this learner draws random numbers: the support needs a key: give Batch(..., key=)")
     return support.key
 
 
@@ -69,9 +69,7 @@ def members(outputs: Tensor, noise: Params) -> Predictive:
 
 def surprise(outputs: Tensor, noise: Params, y: Tensor) -> Tensor:
     """[..., n] negative log-likelihood, in nats, of targets [n, k] around [..., n, k] outputs, jointly over k."""
-    log_std = noise["log_noise"]
-    squares = ((y - outputs) * (-log_std).exp()).square().sum(-1)
-    return 0.5 * squares + outputs.shape[-1] * (log_std + 0.5 * math.log(2 * math.pi))
+    return normal_surprise(y, outputs, noise["log_noise"].exp()).sum(-1)
 
 
 def mixture_loss(outputs: Tensor, noise: Params, y: Tensor, mask: Tensor | None) -> Tensor:

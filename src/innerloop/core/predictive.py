@@ -44,6 +44,11 @@ def mean_of(predictive: Predictive) -> Tensor:
     return mean_logits(predictive.outputs) if predictive.std is None else mean_outputs(predictive.outputs)
 
 
+def normal_surprise(y: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Negative logarithm of a normal density, in nats, of every entry; broadcasts."""
+    return 0.5 * ((y - mean) / std).square() + std.log() + 0.5 * math.log(2 * math.pi)
+
+
 def log_likelihood(predictive: Predictive, y: Tensor, classes: Tensor | None = None) -> Tensor:
     """[n] float64 logarithms of what the mixture gives to the truth, in nats.
 
@@ -58,9 +63,7 @@ def log_likelihood(predictive: Predictive, y: Tensor, classes: Tensor | None = N
     if y.is_floating_point():
         if predictive.std is None:
             raise InputError("a likelihood of targets needs the std of the predictive: members without noise have none")
-        mean, std = predictive.outputs.double(), predictive.std.double()
-        log_p = -0.5 * ((y - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)  # [m, n, d]
-        each = log_p.flatten(2).sum(-1)
+        each = -normal_surprise(y, predictive.outputs.double(), predictive.std.double()).flatten(2).sum(-1)  # [m, n]
     else:
         truth = y.clamp_min(0).expand(len(predictive.outputs), -1)
         each = log_probabilities(predictive, classes).gather(-1, truth[:, :, None])[:, :, 0]  # [m, n]

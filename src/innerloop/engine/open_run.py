@@ -58,7 +58,7 @@ def _with_new(old: Any, new: Any) -> Any:
     """Nested JSON with what an earlier release had no option for, which was off."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return old
-    off = {k: v for k, v in new.items() if k not in old and (v is None or v is False)}
+    off = {k: v for k, v in new.items() if k not in old and not v}
     return {k: _with_new(v, new.get(k)) for k, v in old.items()} | off
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.core.interval import SHARES, Interval, difference, interval
-from innerloop.core.names import reason
 from innerloop.core.scores import Accuracy
 from innerloop.evaluate import seal
 from innerloop.evaluate.result import ONE_TRAINING, Point, spell
@@ -153,7 +152,7 @@ class ActiveCurves:
         Raises:
             InputError: It is missing, something else, or was edited.
         """
-        command = seal.renewal(Path(path).parent, {})
+        command = f"{seal.renewal(Path(path).parent, {})} --active 20"
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=seal.refuse_constant)
             sealed = seal.check_seal(path, content, command)
@@ -167,12 +166,8 @@ class ActiveCurves:
             str(result)  # whatever is said of it can be said
         except InputError:
             raise
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
         except Exception as error:  # whatever a damaged file makes of it
-            raise InputError(
-                f"{path} holds no active learning of this version ({reason(error)}): {seal.renewing(command)}"
-            ) from error
+            raise seal.unread(path, error, "holds no active learning", command) from error
         return result
 
 

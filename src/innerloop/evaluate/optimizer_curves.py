@@ -18,7 +18,6 @@ from innerloop.core import files, tree
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.interval import Interval, interval
 from innerloop.core.learner import Unrolled
-from innerloop.core.names import reason
 from innerloop.core.types import Batch, Params, Sampler
 from innerloop.engine.checkpoint import fingerprint
 from innerloop.evaluate import seal
@@ -158,12 +157,8 @@ class OptimizerCurves:
             return cls(**content | about | {"sealed": sealed})
         except InputError:
             raise
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
         except Exception as error:  # whatever a damaged file makes of it
-            raise InputError(
-                f"{path} holds no curves of this version ({reason(error)}): {seal.renewing(command)}"
-            ) from error
+            raise seal.unread(path, error, "holds no curves", command) from error
 
 
 def saved(run: str | Path) -> list[Path]:

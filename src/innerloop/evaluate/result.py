@@ -14,7 +14,6 @@ from torch import Tensor
 from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
-from innerloop.core.names import reason
 from innerloop.core.scores import Score
 from innerloop.evaluate import seal
 from innerloop.evaluate.protocol import Protocol
@@ -195,12 +194,8 @@ class Result:
             # With the file's name, of which a protocol or a score knows nothing.
             text = str(error)
             raise InputError(text if str(path) in text else f"{path}: {text}: {seal.renewing(command)}") from error
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
         except Exception as error:  # whatever a damaged file makes of it
-            raise InputError(
-                f"{path} is not a test result of this version ({reason(error)}): {seal.renewing(command)}"
-            ) from error
+            raise seal.unread(path, error, "is not a test result", command) from error
         return result
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from innerloop.core.errors import InputError
+from innerloop.core.names import reason
 from innerloop.engine import checkpoint
 
 DIGEST = "digest"
@@ -40,6 +41,20 @@ def check_seal(path: str | Path, content: Mapping[str, Any], command: str) -> bo
             f"{path} was edited after it was measured (its digest is of other scores): {renewing(command)}"
         )
     return True
+
+
+def unread(path: str | Path, error: Exception, what: str, command: str) -> InputError:
+    """What is said of a file that cannot be read, or is damaged.
+
+    Args:
+        path: Of the file.
+        error: Whatever came of reading it.
+        what: What it should have been, such as "holds no curves".
+        command: What makes it anew.
+    """
+    if isinstance(error, OSError):
+        return InputError(f"cannot read {path}: {error.strerror or error}")
+    return InputError(f"{path} {what} of this version ({reason(error)}): {renewing(command)}")
 
 
 def number(value: Any) -> float:

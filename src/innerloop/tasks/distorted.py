@@ -13,7 +13,7 @@ from innerloop.tasks.augment import Augmentation
 
 _COPY = 0xD157
 LIGHT = Augmentation(rotation=10.0, shift=1.5, scale=0.1, shear=0.1)
-"""Chosen on Omniglot's meta-validation classes; one half as strong again gave the same there."""
+"""Half as strong again gave the same on Omniglot's meta-validation classes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

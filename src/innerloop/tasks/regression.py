@@ -7,7 +7,7 @@ processes (Garnelo et al., ICML 2018, arXiv 1807.01613).
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -58,6 +58,9 @@ class Sinusoid(Curves):
     def curve(self, key: draws.Keys, x: Tensor) -> Tensor:
         amplitude, phase, frequency = constants(key, self.amplitude, self.phase, self.frequency)
         return amplitude * torch.sin(frequency * x - phase)
+
+    def noiseless(self, queries: int) -> Self:
+        return replace(super().noiseless(queries), relative_noise=0.0)
 
     def deviation(self, key: draws.Keys) -> float | Tensor:
         if not self.relative_noise:

@@ -205,7 +205,7 @@ def test_a_key_is_needed_by_latents_alone():
     process().adapt(params := {k: v.double() for k, v in process().init(0).items()}, support)
     learner = process("latent")
     params = {k: v.double() for k, v in learner.init(0).items()}
-    with pytest.raises(InputError, match="a latent is drawn from the support's key, and this support has none"):
+    with pytest.raises(InputError, match="the support needs a key"):
         learner.adapt(params, support)
 
 

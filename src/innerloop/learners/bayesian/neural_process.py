@@ -13,11 +13,12 @@ from torch import Tensor
 
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
+from innerloop.core.gaussian import key_of
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
 from innerloop.core.networks import INPUTS, OUTPUTS, Rows, Size, role
 from innerloop.core.objectives import mean, weights
-from innerloop.core.predictive import Predictive, mean_outputs
+from innerloop.core.predictive import Predictive, mean_outputs, normal_surprise
 from innerloop.core.ranges import Count, Within
 from innerloop.core.scores import MeanSquaredError, measured
 from innerloop.core.sensible import Sensible, by_kind
@@ -168,8 +169,7 @@ class NeuralProcess(Learner[Known]):
         predictive = self.predictive(params, known, both.x)
         assert predictive.std is not None
         outputs, std = predictive.outputs[0], predictive.std[0]
-        surprise = 0.5 * ((both.y - outputs) / std).square() + std.log() + 0.5 * math.log(2 * math.pi)  # [n, d]
-        loss = mean(surprise.sum(-1), rows) + price / rows.sum().clamp_min(1)
+        loss = mean(normal_surprise(both.y, outputs, std).sum(-1), rows) + price / rows.sum().clamp_min(1)
         score = measured(MeanSquaredError(), outputs[len(support.y) :], query)[0]
         return loss, {"score": score, **metrics}
 
@@ -260,9 +260,7 @@ def _mean(features: Tensor, rows: Tensor) -> Tensor:
 
 def _samples(latent: Gaussian, support: Batch, use: int, count: int) -> Tensor:
     """[count, z], from the support's key alone."""
-    if support.key is None:
-        raise InputError("a latent is drawn from the support's key, and this support has none: give Batch(..., key=)")
-    drawn = random.normal(random.fold(support.key, use), (count, *latent.mean.shape), latent.mean.dtype)
+    drawn = random.normal(random.fold(key_of(support), use), (count, *latent.mean.shape), latent.mean.dtype)
     return latent.mean + latent.std * drawn
 
 

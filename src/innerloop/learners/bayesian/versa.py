@@ -91,7 +91,7 @@ class VERSA(GaussianHeads):
         y = support.y.flatten(1)
         beside = features.expand(y.shape[1], *features.shape)
         rows = torch.cat([beside, beside * y.T[:, :, None]], -1)  # [k, n, 2 d]
-        found = self.pooled.apply(tree.part(params, "pooled"), rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
-        counted = weights(support.y, support.mask).to(found.dtype)
-        means = (found * counted[:, None]).sum(1) / counted.sum().clamp_min(1)
+        written = self.pooled.apply(tree.part(params, "pooled"), rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+        counted = weights(support.y, support.mask).to(written.dtype)
+        means = (written * counted[:, None]).sum(1) / counted.sum().clamp_min(1)
         return Centroids(means, torch.ones_like(means[:, 0]))
