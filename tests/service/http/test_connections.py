@@ -238,6 +238,7 @@ def test_an_answer_that_nobody_reads_is_thrown_away_and_a_slow_reader_gets_it(se
     while received < LARGE:
         received += len(slow.recv(1_000_000))
         time.sleep(0.03)
+    time.sleep(1)  # the slow reader may be done before the silent one has stalled for long enough
     total = 0
     with contextlib.suppress(ConnectionError):
         while chunk := silent.recv(1_000_000):
