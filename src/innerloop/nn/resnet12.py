@@ -43,7 +43,8 @@ class _Block(nn.Module):
             layers += [nn.Conv2d(i, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.1)]
         self.body = nn.Sequential(*layers[:-1])
         self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
-        self.end = nn.Sequential(nn.LeakyReLU(0.1), nn.MaxPool2d(2))
+        # The other way round than in the papers, as in Conv4: the same result sooner.
+        self.end = nn.Sequential(nn.MaxPool2d(2), nn.LeakyReLU(0.1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.end(self.body(x) + self.shortcut(x))
