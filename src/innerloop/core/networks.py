@@ -7,7 +7,7 @@ The learner knows no architecture, and whoever makes the network (`problems.netw
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from types import MappingProxyType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -33,6 +33,13 @@ class Size:
 @dataclass(frozen=True)
 class Inputs:
     """The numbers of one example, whatever its shape."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The value of a plain field of the learner, such as the length of a latent."""
+
+    field: str
 
 
 Length = int | Size | Inputs
@@ -105,12 +112,67 @@ class Cell(Role):
     units: Length
 
 
+@dataclass(frozen=True)
+class Features(Role):
+    """x -> features of every row by itself: maps [n, d, height, width] of pictures, else [n, d]."""
+
+
+@dataclass(frozen=True)
+class ClassCode(Role):
+    """Mean features of each class -> means of a normal code of `length`, and logarithms of its variances after them.
+
+    [k, 2 length], or maps [k, 2 length, height, width] where `map` and the features have a place.
+    """
+
+    length: int | Setting
+    map: bool | Setting = False
+    encoder: str = "encoder"
+    """The field whose features are read, here and in the next two."""
+
+
+@dataclass(frozen=True)
+class Latent(Role):
+    """What one example is beside its class -> [n, 2 length], means and logarithms of variances as of `ClassCode`.
+
+    Of a dict: `features` of the example, the `code` of its class, and where `anchored` the `anchor`, features of
+    another example of that class.
+    """
+
+    length: int | Setting
+    code: int | Setting
+    map: bool | Setting = False
+    anchored: bool | Setting = False
+    encoder: str = "encoder"
+
+
+@dataclass(frozen=True)
+class Decoder(Role):
+    """An example from what is known of it -> [n, ...], as x: its mean, or logits where the `likelihood` is bernoulli.
+
+    Of a dict: the `code` of its class, its `latent`, and where `anchored` another `example` of the class, blank where
+    there is none, and that one's `features`.
+    """
+
+    latent: int | Setting
+    code: int | Setting
+    likelihood: str | Setting
+    map: bool | Setting = False
+    anchored: bool | Setting = False
+    encoder: str = "encoder"
+
+
 _BY_CONTRACT: Mapping[str, Role] = {"model": Whole(), "encoder": Encoder()}
 
 
 def role(of: Role) -> Mapping[str, Role]:
     """The metadata of a field that holds a network of this role."""
     return MappingProxyType({_KEY: of})
+
+
+def settled(of: Role, values: Mapping[str, Any]) -> Any:
+    """The role with the learner's values in the place of every `Setting`."""
+    settings = {k: v for k, v in vars(of).items() if isinstance(v, Setting)}
+    return replace(of, **{k: values[v.field] for k, v in settings.items()})
 
 
 def network_fields(cls: type[Learner]) -> dict[str, Field[Any]]:

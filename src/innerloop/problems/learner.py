@@ -8,7 +8,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
 from innerloop.core.nearest import nearest
-from innerloop.core.networks import Encoder, network_fields, roles
+from innerloop.core.networks import Encoder, network_fields, roles, settled
 from innerloop.problems.networks import NetworkOptions, in_role
 
 L = TypeVar("L", bound=Learner[Any])
@@ -46,7 +46,7 @@ def make_learner(
         if name in pending:
             raise InputError(f"the networks {', '.join(pending)} of {cls.__name__} are made from one another")
         pending.append(name)
-        networks[name] = in_role(declared[name], shape, outputs, options, other)
+        networks[name] = in_role(settled(declared[name], own), shape, outputs, options, other)
         pending.remove(name)
         return networks[name]
 

@@ -11,7 +11,20 @@ from innerloop.core import importing
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
 from innerloop.core.nearest import nearest
-from innerloop.core.networks import Cell, Encoder, Inputs, Length, Pairs, Role, Rows, Whole
+from innerloop.core.networks import (
+    Cell,
+    ClassCode,
+    Decoder,
+    Encoder,
+    Features,
+    Inputs,
+    Latent,
+    Length,
+    Pairs,
+    Role,
+    Rows,
+    Whole,
+)
 from innerloop.core.networks import Sequence as SequenceOf
 from innerloop.core.ranges import Count
 from innerloop.nn.context import BiLSTM, LSTMCell
@@ -19,6 +32,7 @@ from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP, Linear
 from innerloop.nn.relation import ConvMaps, Relation
 from innerloop.nn.resnet12 import ResNet12
+from innerloop.problems.generative_networks import features_of, generative
 from innerloop.problems.own_networks import own_network
 
 _KINDS = ("auto", "conv4", "resnet12", "mlp", "none")
@@ -90,14 +104,7 @@ def network(shape: tuple[int, ...], outputs: int | None, options: NetworkOptions
     Raises:
         InputError: The network does not fit the shape.
     """
-    picture = len(shape) == 3 and shape[1] == shape[2]
-    kind = options.network
-    if kind == "auto":
-        kind = "conv4" if picture and shape[1] >= _SMALLEST else "mlp"
-    if kind in ("conv4", "resnet12") and not picture:
-        raise InputError(f"{kind} takes square pictures; these examples have shape {list(shape)}: use --network mlp")
-    if options.width < 1:
-        raise InputError(f"width must be at least 1, got {options.width}")
+    kind = _kind(shape, options)
     if importing.is_import_path(kind):
         return own_network(kind, shape, outputs, options.width)
     if kind == "conv4":
@@ -114,6 +121,18 @@ def network(shape: tuple[int, ...], outputs: int | None, options: NetworkOptions
             inputs *= n
         return MLP(inputs=inputs, hidden=(options.width,) * 2, outputs=options.width if outputs is None else outputs)
     raise InputError("this learner needs a network: choose conv4, resnet12 or mlp")
+
+
+def _kind(shape: tuple[int, ...], options: NetworkOptions) -> str:
+    """Which network takes examples of this shape."""
+    picture, kind = len(shape) == 3 and shape[1] == shape[2], options.network
+    if kind == "auto":
+        kind = "conv4" if picture and shape[1] >= _SMALLEST else "mlp"
+    if kind in ("conv4", "resnet12") and not picture:
+        raise InputError(f"{kind} takes square pictures; these examples have shape {list(shape)}: use --network mlp")
+    if options.width < 1:
+        raise InputError(f"width must be at least 1, got {options.width}")
+    return kind
 
 
 def features(encoder: Model, shape: tuple[int, ...]) -> int:
@@ -172,6 +191,12 @@ def in_role(
                 return _comparison(compared, shape)
         case SequenceOf():
             return BiLSTM(features=length(role.features))
+        case Features():
+            return features_of(shape, _kind(shape, options), options.width)
+        case ClassCode() | Latent() | Decoder():
+            seen = other(role.encoder)
+            if seen is not None:
+                return generative(role, shape, seen, features(seen, shape))
         case Cell():
             return LSTMCell(inputs=length(role.inputs), units=length(role.units))
     raise InputError(f"no network is known here for the role {type(role).__name__}: build the learner in Python")
