@@ -154,7 +154,7 @@ class VIML(Learner[Codes]):
         return params | {"log_noise": torch.tensor(math.log(self.noise))}
 
     def adapt(self, params: Params, support: Batch) -> Codes:
-        x, y, k = self._inputs(support.x), labels(support), ways(support)
+        k, x, y = ways(support), self._inputs(support.x), labels(support)
         features = self.encoder.apply(tree.part(params, "encoder"), x)
         member = membership(y, k, dtype=features.dtype)  # [m, ways]
         counts = member.sum(0)
