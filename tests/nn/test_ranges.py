@@ -15,15 +15,32 @@ from innerloop.core.errors import InputError
 from innerloop.core.model import Model
 from innerloop.nn.context import BiLSTM, LSTMCell
 from innerloop.nn.conv4 import Conv4
+from innerloop.nn.decoder import JoinedMLP, PictureDecoder
 from innerloop.nn.mlp import MLP, Linear
 from innerloop.nn.relation import ConvMaps, Relation
 from innerloop.nn.resnet12 import ResNet12
+from innerloop.nn.set_encoder import CodeStatistics, LatentStatistics, PictureFeatures
+from innerloop.nn.warp import Warp
 
 WRONG = ("gelu", "", -1, 0, -0.5, 2.5, math.nan, math.inf, True, None, (), (0,), (-1, 2), [3], [], {}, object(), "1")
 
 
 def pictures(channels: int, size: int) -> torch.Tensor:
     return torch.zeros(2, channels, size, size)
+
+
+def code(of: Any) -> torch.Tensor:
+    """One of each example, with a place where it keeps one."""
+    side = of.side if isinstance(of, LatentStatistics) else -(-of.size // 4)
+    return torch.zeros(2, of.code, *[side, side] * (isinstance(of, LatentStatistics) or of.map))
+
+
+def maps(of: Any) -> torch.Tensor:
+    return torch.zeros(2, of.width, of.side, of.side)
+
+
+def latent(of: Any) -> torch.Tensor:
+    return torch.zeros(2, of.latent)
 
 
 SMALL: list[tuple[Model, Any]] = [
@@ -38,6 +55,23 @@ SMALL: list[tuple[Model, Any]] = [
     (
         LSTMCell(inputs=3, units=2),
         lambda m: {"x": torch.zeros(2, m.inputs), "h": torch.zeros(2, m.units), "c": torch.zeros(2, m.units)},
+    ),
+    (JoinedMLP(inputs=3, hidden=(4,), shape=(2,)), lambda m: {"x": torch.zeros(2, m.inputs)}),
+    (PictureFeatures(width=2), lambda m: pictures(m.channels, m.size)),
+    (CodeStatistics(width=2, side=2), maps),
+    (
+        LatentStatistics(width=2, side=2),
+        lambda m: {"features": maps(m), "code": code(m)} | ({"anchor": maps(m)} if m.anchored else {}),
+    ),
+    (PictureDecoder(width=2), lambda m: {"code": code(m), "latent": latent(m)}),
+    (
+        Warp(width=2),
+        lambda m: {
+            "code": code(m),
+            "latent": latent(m),
+            "example": pictures(m.channels, m.size),
+            "features": torch.zeros(2, m.width, *code(m).shape[2:] if m.map else [-(-m.size // 4)] * 2),
+        },
     ),
 ]
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ class JoinedMLP(Model):
     """Numbers of all of them together."""
     hidden: tuple[Count, ...]
     shape: tuple[Count, ...]
-    plus: str | None = None
+    plus: Literal["example"] | None = None
     """The one, of that shape, to which the outputs are added."""
 
     def build(self) -> nn.Module:
@@ -58,7 +59,7 @@ class CodeMaps(nn.Module):
         self.spread = nn.Linear(latent if map else latent + code, (_MAPS if map else 2 * _MAPS) * side**2)
 
     def forward(self, code: Tensor, latent: Tensor) -> Tensor:
-        spread = F.silu(self.spread(latent if self.map else torch.cat([code, latent], 1)))
+        spread = F.elu(self.spread(latent if self.map else torch.cat([code, latent], 1)))
         maps = spread.unflatten(1, (-1, self.side, self.side))
         return torch.cat([code, maps], 1) if self.map else maps
 
@@ -69,10 +70,11 @@ class Modulated(nn.Module):
     def __init__(self, layer: nn.Conv2d, latent: int):
         super().__init__()
         self.layer, self.by = layer, nn.Linear(latent, 2 * layer.out_channels)
+        self.norm = nn.GroupNorm(1, layer.out_channels)
 
     def forward(self, x: Tensor, latent: Tensor) -> Tensor:
         scale, shift = self.by(latent)[:, :, None, None].chunk(2, 1)
-        return F.silu(self.layer(x) * (1 + scale) + shift)
+        return F.elu(self.norm(self.layer(x)) * (1 + scale) + shift)
 
 
 class _JoinedMLP(nn.Module):
@@ -80,12 +82,12 @@ class _JoinedMLP(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for m, n in pairwise((sizes.inputs, *sizes.hidden, prod(sizes.shape))):
-            layers += [nn.Linear(m, n), nn.SiLU()]
+            layers += [nn.Linear(m, n), nn.ELU()]
         self.layers, self.shape, self.plus = nn.Sequential(*layers[:-1]), sizes.shape, sizes.plus
 
     def forward(self, **parts: Tensor) -> Tensor:
         outputs = self.layers(torch.cat([parts[name].flatten(1) for name in sorted(parts)], 1))
-        outputs = outputs.unflatten(1, self.shape)
+        outputs = outputs.reshape(-1, *self.shape)
         return outputs if self.plus is None else parts[self.plus] + outputs
 
 
@@ -97,12 +99,12 @@ class _PictureDecoder(nn.Module):
         self.mixed = nn.Conv2d(self.maps.channels, w, 3, padding=1)
         self.modulated = Modulated(nn.Conv2d(w, w, 3, padding=1), sizes.latent)
         self.painted = nn.Sequential(
-            *(nn.Conv2d(w, 4 * w, 3, padding=1), nn.PixelShuffle(2), nn.GroupNorm(1, w), nn.SiLU()),
-            *(nn.Conv2d(w, w, 3, padding=1), nn.SiLU()),
-            *(nn.Conv2d(w, 4 * _FINE, 3, padding=1), nn.PixelShuffle(2), nn.SiLU()),
+            *(nn.Conv2d(w, 4 * w, 3, padding=1), nn.PixelShuffle(2), nn.GroupNorm(1, w), nn.ELU()),
+            *(nn.Conv2d(w, w, 3, padding=1), nn.ELU()),
+            *(nn.Conv2d(w, 4 * _FINE, 3, padding=1), nn.PixelShuffle(2), nn.ELU()),
             nn.Conv2d(_FINE, sizes.channels, 3, padding=1),
         )
 
     def forward(self, code: Tensor, latent: Tensor) -> Tensor:
-        maps = F.silu(self.mixed(self.maps(code, latent)))
+        maps = F.elu(self.mixed(self.maps(code, latent)))
         return self.painted(self.modulated(maps, latent))[:, :, : self.size, : self.size]

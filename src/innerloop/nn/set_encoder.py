@@ -37,10 +37,10 @@ class PictureFeatures(Model):
     def build(self) -> nn.Module:
         w = self.width
         return nn.Sequential(
-            *(nn.Conv2d(self.channels, w, 3, stride=2, padding=1), nn.SiLU()),
-            *(nn.Conv2d(w, w, 3, padding=1), nn.GroupNorm(1, w), nn.SiLU()),
-            *(nn.Conv2d(w, w, 3, stride=2, padding=1), nn.GroupNorm(1, w), nn.SiLU()),
-            *(nn.Conv2d(w, w, 3, padding=1), nn.SiLU()),
+            *(nn.Conv2d(self.channels, w, 3, stride=2, padding=1), nn.ELU()),
+            *(nn.Conv2d(w, w, 3, padding=1), nn.GroupNorm(1, w), nn.ELU()),
+            *(nn.Conv2d(w, w, 3, stride=2, padding=1), nn.GroupNorm(1, w), nn.ELU()),
+            *(nn.Conv2d(w, w, 3, padding=1), nn.GroupNorm(1, w), nn.ELU()),
         )
 
 
@@ -56,10 +56,10 @@ class CodeStatistics(Model):
     def build(self) -> nn.Module:
         w = self.width
         if self.map:
-            return nn.Sequential(nn.Conv2d(w, w, 3, padding=1), nn.SiLU(), nn.Conv2d(w, 2 * self.code, 1))
+            return nn.Sequential(nn.Conv2d(w, w, 3, padding=1), nn.ELU(), nn.Conv2d(w, 2 * self.code, 1))
         units = 2 * _UNITS
         return nn.Sequential(
-            nn.Flatten(), nn.Linear(w * self.side**2, units), nn.SiLU(), nn.Linear(units, 2 * self.code)
+            nn.Flatten(), nn.Linear(w * self.side**2, units), nn.ELU(), nn.Linear(units, 2 * self.code)
         )
 
 
@@ -83,8 +83,8 @@ class _LatentStatistics(nn.Module):
         w, left = sizes.width, sizes.width // 2 + 8
         inputs = w * (1 + sizes.anchored) + sizes.code
         self.layers = nn.Sequential(
-            *(nn.Conv2d(inputs, w, 3, padding=1), nn.SiLU(), nn.Conv2d(w, left, 3, padding=1), nn.SiLU()),
-            *(nn.Flatten(), nn.Linear(left * sizes.side**2, _UNITS), nn.SiLU(), nn.Linear(_UNITS, 2 * sizes.latent)),
+            *(nn.Conv2d(inputs, w, 3, padding=1), nn.ELU(), nn.Conv2d(w, left, 3, padding=1), nn.ELU()),
+            *(nn.Flatten(), nn.Linear(left * sizes.side**2, _UNITS), nn.ELU(), nn.Linear(_UNITS, 2 * sizes.latent)),
         )
 
     def forward(self, features: Tensor, code: Tensor, anchor: Tensor | None = None) -> Tensor:

@@ -48,16 +48,16 @@ class _Warp(nn.Module):
         self.size, self.logits, s = sizes.size, sizes.logits, side(sizes.size)
         self.maps = CodeMaps(sizes.code, sizes.map, sizes.latent, s)
         known = w + self.maps.channels
-        self.pixels = nn.Sequential(nn.Conv2d(c, max(1, _FINE // 2 - c), 3, padding=1), nn.SiLU())
+        self.pixels = nn.Sequential(nn.Conv2d(c, max(1, _FINE // 2 - c), 3, padding=1), nn.ELU())
         self.affine = nn.Linear(sizes.latent, 6)
         self.field = nn.Sequential(
-            *(nn.Conv2d(known, half, 3, padding=1), nn.SiLU(), nn.Conv2d(half, half, 3, padding=1), nn.SiLU()),
+            *(nn.Conv2d(known, half, 3, padding=1), nn.ELU(), nn.Conv2d(half, half, 3, padding=1), nn.ELU()),
             nn.Conv2d(half, 2, 1),
         )
         self.hints = nn.Sequential(nn.Conv2d(known, 16 * _FINE // 2, 1), nn.PixelShuffle(4))
         moved = c + max(1, _FINE // 2 - c)
         self.first = Modulated(nn.Conv2d(moved + _FINE // 2, _FINE, 3, padding=1), sizes.latent)
-        self.second = nn.Sequential(nn.Conv2d(_FINE, _FINE, 3, padding=1), nn.SiLU())
+        self.second = nn.Sequential(nn.Conv2d(_FINE, _FINE, 3, padding=1), nn.ELU())
         self.last = nn.Conv2d(_FINE, c, 3, padding=1)
         self._still()
 
@@ -66,7 +66,7 @@ class _Warp(nn.Module):
         for zero in (self.field[-1].weight, self.field[-1].bias, self.affine.bias):
             nn.init.zeros_(zero)  # pyright: ignore[reportArgumentType]
         with torch.no_grad():
-            self.affine.weight.mul_(0.1)
+            self.affine.weight.mul_(0.5)
 
     def forward(self, code: Tensor, latent: Tensor, example: Tensor, features: Tensor) -> Tensor:
         known = torch.cat([features, self.maps(code, latent)], 1)

@@ -75,7 +75,8 @@ def test_the_loss_is_a_loop_over_examples(episode, warp, likelihood):
     key, m = support.key, len(support.y)
     assert key is not None
     at = random.uniform(random.fold(key, 3), (2, 3), torch.float64)
-    noise = [random.normal(random.fold(key, i + 1), (3, n), torch.float64) for i, n in enumerate((CODE, LATENT))]
+    noise_c = random.normal(random.fold(key, 1), (3, CODE), torch.float64)
+    noise_z = random.normal(random.fold(key, 2), (2, 3, LATENT), torch.float64)  # of support and query
 
     def network(name: str, v: Any) -> Tensor:
         return getattr(learner, name).apply(tree.part(params, name), v)[0]
@@ -92,7 +93,7 @@ def test_the_loss_is_a_loop_over_examples(episode, warp, likelihood):
         own = [i for i in range(m) if y[i] == k]
         c = normal(network("statistic", torch.stack([network("encoder", x[i][None]) for i in own]).mean(0)[None]))
         bound -= against_prior(c)
-        code = c.mean + c.stddev * noise[0][k]
+        code = c.mean + c.stddev * noise_c[k]
         further, asked = 1 + int(at[0, k] * (len(own) - 1)), int(at[1, k] * len(own))
         for i in range(len(x)):
             if y[i] != k:
@@ -102,7 +103,7 @@ def test_the_loss_is_a_loop_over_examples(episode, warp, likelihood):
             features = network("encoder", x[i][None])
             begun = {"anchor": network("encoder", x[other][None])[None]} if warp else {}
             z = normal(network("posterior", {"features": features[None], "code": code[None], **begun}))
-            drawn = z.mean + z.stddev * noise[1][k]
+            drawn = z.mean + z.stddev * noise_z[int(i >= m), k]
             begun = {"example": x[other][None], "features": begun["anchor"]} if warp else {}
             out = network("decoder", {"code": code[None], "latent": drawn[None], **begun})
             p = Normal(out, params["log_noise"].exp())

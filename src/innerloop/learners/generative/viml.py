@@ -86,8 +86,8 @@ class VIML(Learner[Codes]):
     `generate` draws c, z and the example to begin from, and gives the mean of p(x | c, z), without the noise of single
     numbers; for others, `dataclasses.replace(learner, temperature=0.5, mean_code=True)`, with the same parameters.
 
-    Noise is drawn for a task's class, sample and latent: no row's depends on its place or on other rows, but which
-    example of the support explains another goes by their order. Parameters: those of each network under its name, and
+    Noise is drawn for a task's class, sample and latent, in training once for its support and once for its queries: no
+    row's depends on its place or on other rows, but which example of the support explains another goes by their order. Parameters: those of each network under its name, and
     `log_noise`, which ink has no use for.
     """
 
@@ -206,8 +206,9 @@ class VIML(Learner[Codes]):
         code, mine, rows = codes.code.drawn(noise), y.clamp_min(0), (y >= 0).to(x.dtype)
         begun = self._begun(codes, mine, self._others(codes, mine)) if self.warp else None
         z = self._latent(params, features, code[mine], begun)
-        noise = random.normal(random.fold(codes.key, _LATENTS), (k, self.latent), x.dtype)
-        fit = self._log_p(params, self._decoded(params, code[mine], z.drawn(noise[mine]), begun), x)
+        noise = random.normal(random.fold(codes.key, _LATENTS), (2, k, self.latent), x.dtype)
+        noise = torch.cat([noise[0, mine[: len(codes.y)]], noise[1, mine[len(codes.y) :]]])  # of support and query
+        fit = self._log_p(params, self._decoded(params, code[mine], z.drawn(noise), begun), x)
         spent = {"fit": fit @ rows, "kl_z": z.divergence() @ rows, "kl_c": codes.code.divergence().sum()}
         loss = (spent["kl_z"] + spent["kl_c"] - spent["fit"]) / rows.sum().clamp_min(1)
         counts = {"fit": rows.sum(), "kl_z": rows.sum(), "kl_c": codes.present.sum()}
