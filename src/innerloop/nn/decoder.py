@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from innerloop.core.errors import InputError
 from innerloop.core.model import Model
 from innerloop.core.ranges import Count
 from innerloop.nn.set_encoder import side
@@ -83,10 +84,17 @@ class _JoinedMLP(nn.Module):
         layers: list[nn.Module] = []
         for m, n in pairwise((sizes.inputs, *sizes.hidden, prod(sizes.shape))):
             layers += [nn.Linear(m, n), nn.ELU()]
-        self.layers, self.shape, self.plus = nn.Sequential(*layers[:-1]), sizes.shape, sizes.plus
+        self.inputs, self.shape, self.plus = sizes.inputs, sizes.shape, sizes.plus
+        self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, **parts: Tensor) -> Tensor:
-        outputs = self.layers(torch.cat([parts[name].flatten(1) for name in sorted(parts)], 1))
+        joined = torch.cat([parts[name].flatten(1) for name in sorted(parts)], 1)
+        if joined.shape[1] != self.inputs:
+            raise InputError(
+                f"{', '.join(sorted(parts))} are {joined.shape[1]} numbers side by side, and the network takes "
+                f"{self.inputs}"
+            )
+        outputs = self.layers(joined)
         outputs = outputs.reshape(-1, *self.shape)
         return outputs if self.plus is None else parts[self.plus] + outputs
 

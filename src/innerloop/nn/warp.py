@@ -80,7 +80,7 @@ class _Warp(nn.Module):
 
     def _places(self, latent: Tensor, known: Tensor) -> Tensor:
         """[n, size, size, 2] where each pixel comes from, from -1 to 1."""
-        n, size = len(latent), self.size
+        n, size = latent.shape[0], self.size
         line = (torch.arange(size, dtype=latent.dtype, device=latent.device) * 2 + 1) / size - 1
         grid = torch.stack([line.expand(size, size), line[:, None].expand(size, size)], -1)  # x, then y
         turn, shift = (0.5 * self.affine(latent)).unflatten(1, (2, 3)).split([2, 1], 2)

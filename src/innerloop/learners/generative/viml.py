@@ -87,8 +87,9 @@ class VIML(Learner[Codes]):
     numbers; for others, `dataclasses.replace(learner, temperature=0.5, mean_code=True)`, with the same parameters.
 
     Noise is drawn for a task's class, sample and latent, in training once for its support and once for its queries: no
-    row's depends on its place or on other rows, but which example of the support explains another goes by their order. Parameters: those of each network under its name, and
-    `log_noise`, which ink has no use for.
+    row's depends on its place or on other rows, but which example of the support explains another goes by their order.
+
+    Parameters: those of each network under its name, and `log_noise`, which ink has no use for.
     """
 
     trains_on = ("episodes",)
@@ -154,7 +155,7 @@ class VIML(Learner[Codes]):
         return params | {"log_noise": torch.tensor(math.log(self.noise))}
 
     def adapt(self, params: Params, support: Batch) -> Codes:
-        k, x, y = ways(support), self._inputs(support.x), labels(support)
+        k, x, y = ways(support), self._learned(support.x), labels(support)
         features = self.encoder.apply(tree.part(params, "encoder"), x)
         member = membership(y, k, dtype=features.dtype)  # [m, ways]
         counts = member.sum(0)
@@ -167,7 +168,7 @@ class VIML(Learner[Codes]):
     def predict(self, params: Params, adapted: Codes, x: Tensor | dict[str, Tensor]) -> Tensor:
         if self.predict_by == "elbo":
             return mask_absent(self.evidence(params, adapted, x), adapted.present)
-        one = self._code(params, self.encoder.apply(tree.part(params, "encoder"), self._inputs(x)))
+        one = self._code(params, self.encoder.apply(tree.part(params, "encoder"), _one(x)))
         a, b = (Normal(*(v.flatten(1) for v in code)) for code in (adapted.code, one))  # [ways, d], [n, d]
         gap = b.log_variance[:, None] - a.log_variance  # [n, ways, d]
         off = (a.mean - b.mean[:, None]).square() * (-b.log_variance[:, None]).exp()
@@ -183,14 +184,16 @@ class VIML(Learner[Codes]):
             adapted: From `adapt`.
             x: [n, ...].
         """
-        x, code, k = self._inputs(x), adapted.code, len(adapted.present)
+        x, code, k = _one(x), adapted.code, len(adapted.present)
         classes = adapted.y if self.warp else torch.arange(k, device=x.device)  # of what a query is compared with
         member = membership(classes, k, dtype=torch.bool)  # [m, ways]
-        noise = self._signed(random.fold(adapted.key, _CODES), code.mean[0])
+        noise = self._signed(random.fold(adapted.key, _CODES), code.mean)
         codes = code.drawn(noise[:, None])[:, classes.clamp_min(0)]  # [samples, m, ...]
         begun = Begun(adapted.x, adapted.features) if self.warp else None
         result = []
-        for rows in x.split(max(1, self.most // (self.samples * len(classes)))):
+        # A graph for any number of queries cannot be cut by it.
+        at_once = max(1, self.most // (self.samples * len(classes)))
+        for rows in (x,) if torch.compiler.is_compiling() else x.split(at_once):
             bounds = self._bounds(params, adapted.key, rows, codes, begun)  # [n, m]
             each = torch.where(member, bounds[..., None], torch.finfo(bounds.dtype).min)
             result.append(torch.logsumexp(each, 1) - member.sum(0).clamp_min(1).log().to(bounds.dtype))
@@ -199,7 +202,7 @@ class VIML(Learner[Codes]):
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
         """The bound's negative over all rows of support and query, in nats for each of them."""
         support, query = episode
-        codes, asked, k = self.adapt(params, support), self._inputs(query.x), ways(support)
+        codes, asked, k = self.adapt(params, support), self._learned(query.x), ways(support)
         x, y = torch.cat([codes.x, asked]), torch.cat([codes.y, labels(query)])
         features = torch.cat([codes.features, self.encoder.apply(tree.part(params, "encoder"), asked)])
         noise = random.normal(random.fold(codes.key, _CODES), codes.code.mean.shape, x.dtype)
@@ -235,9 +238,9 @@ class VIML(Learner[Codes]):
     def _networks(self) -> dict[str, Model]:
         return {name: getattr(self, name) for name in ("encoder", "statistic", "posterior", "decoder")}
 
-    def _inputs(self, x: Tensor | dict[str, Tensor]) -> Tensor:
-        if isinstance(x, dict):
-            raise InputError(f"VIML takes inputs that are one tensor, got a dict of {', '.join(x)}")
+    def _learned(self, x: Tensor | dict[str, Tensor]) -> Tensor:
+        """Inputs that the likelihood has to fit."""
+        x = _one(x)
         # Tensors without values, of a recording or under a transform, cannot be asked.
         asked = self.likelihood == "bernoulli" and type(x) is Tensor and not transformed()
         if asked and bool(((x < 0) | (x > 1)).any()):
@@ -254,7 +257,10 @@ class VIML(Learner[Codes]):
         """q(z | x, c) of every row, with `warp` of the way there from another example."""
         parts = {"features": features, "code": code}
         parts |= {} if begun is None else {"anchor": begun.features}
-        return _normal(self.posterior.apply(tree.part(params, "posterior"), parts))
+        z = _normal(self.posterior.apply(tree.part(params, "posterior"), parts))
+        if z.mean.shape[1] != self.latent:
+            raise InputError(f"latent is {self.latent}, and the posterior writes {z.mean.shape[1]} means: say the same")
+        return z
 
     def _decoded(self, params: Params, code: Tensor, latent: Tensor, begun: Begun | None) -> Tensor:
         parts = {"code": code, "latent": latent}
@@ -270,7 +276,7 @@ class VIML(Learner[Codes]):
 
     def _bounds(self, params: Params, key: Tensor, x: Tensor, codes: Tensor, begun: Begun | None) -> Tensor:
         """[n, m] bounds on log p of n rows with each of m codes, [samples, m, ...], and what goes with each of them."""
-        shape = len(x), *codes.shape[:2]
+        shape = x.shape[0], *codes.shape[:2]
 
         def grid(part: Tensor) -> Tensor:
             """A row for each of n, samples and m, from a part that has each of these axes, or 1 for it."""
@@ -280,14 +286,14 @@ class VIML(Learner[Codes]):
         code, rows = grid(codes[None]), grid(x[:, None, None])
         beside = None if begun is None else Begun(*(grid(part[None, None]) for part in begun))
         z = self._latent(params, grid(features[:, None, None]), code, beside)
-        noise = self._signed(random.fold(key, _LATENTS), z.mean[0])
+        noise = self._signed(random.fold(key, _LATENTS), z.mean)
         drawn = z.drawn(grid(noise[None, :, None]))
         fit = self._log_p(params, self._decoded(params, code, drawn, beside), rows)
         return (fit - z.divergence()).unflatten(0, shape).mean(1)
 
     def _signed(self, key: Tensor, like: Tensor) -> Tensor:
-        """[samples, ...] standard normal, in pairs of opposite sign."""
-        half = random.normal(key, ((self.samples + 1) // 2, *like.shape), like.dtype)
+        """[samples, ...] standard normal in pairs of opposite sign, each as a row of `like`."""
+        half = random.normal(key, ((self.samples + 1) // 2, *like.shape[1:]), like.dtype)
         return torch.cat([half, -half])[: self.samples]
 
     def _others(self, codes: Codes, classes: Tensor) -> Tensor:
@@ -312,6 +318,12 @@ class VIML(Learner[Codes]):
             return torch.where(some.reshape(-1, *[1] * (part.dim() - 1)), part[index], 0.0)
 
         return Begun(rows(codes.x), rows(codes.features))
+
+
+def _one(x: Tensor | dict[str, Tensor]) -> Tensor:
+    if isinstance(x, dict):
+        raise InputError(f"VIML takes inputs that are one tensor, got a dict of {', '.join(x)}")
+    return x
 
 
 def _normal(outputs: Tensor) -> Normal:
