@@ -69,7 +69,7 @@ def _of_picture(role: ClassCode | Latent | Decoder, sizes: Any, encoder: Picture
                 width=w, side=side, code=sizes["code"], latent=sizes["length"], anchored=sizes["anchored"]
             )
         case Decoder():
-            common = {"channels": c, "size": size, "width": w}
+            common: Any = {"channels": c, "size": size, "width": w}
             common |= {"code": sizes["code"], "map": sizes["map"], "latent": sizes["latent"]}
             if sizes["anchored"]:
                 return Warp(**common, logits=sizes["likelihood"] == "bernoulli")
