@@ -61,6 +61,12 @@ def test_tasks_that_cannot_be(refused, run, twins, tmp_path):
     refused("train", "protonet", *small, "--ways", "3", "--distractors", "1", says="without unlabelled")
     refused("train", "protonet", *small, "--unsupervised", "--unlabelled", "2", says="leave out --unlabelled")
     refused("train", "fine_tune", *small, "--unsupervised", says="leave out --unsupervised")
+    refused(
+        "train", "protonet", *small, "--ways", "3", "--interpolate", "1.5", says="share must be a number from 0 to 1"
+    )
+    refused("train", "protonet", *small, "--ways", "3", "--interpolate-beta", "1", says="how many of them with --inter")
+    refused("train", "protonet", *small, "--interpolate", "1", "--unlabelled", "2", "--ways", "3", says="have none")
+    refused("train", "fine_tune", *small, "--interpolate", "1", says="batches have none of their own")
     refused("test", run, "--unlabelled", "2", "--distractors", "1", says="3 ways and 1 distractors need 4 classes")
     refused("verify", run, says="verify a run of siamese")
     refused("verify", twins, "--ways", "3", says="3 ways need 3 classes; digits (validation) has 2")

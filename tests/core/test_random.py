@@ -52,3 +52,13 @@ def test_one_number_for_each_key(sample):
     numbers = sample(keys, ())
     assert numbers.shape == (5,) and sample(keys[2], ()).shape == () and torch.equal(sample(keys[2], ()), numbers[2])
     assert torch.equal(numbers, sample(keys, (1,))[:, 0])
+
+
+@pytest.mark.parametrize("a", [0.3, 1.0, 2.0, 30.0])
+def test_symmetric_betas_have_their_distribution(a):
+    values = random.symmetric_beta(keys(20_000), a, torch.float64)
+    assert stats.kstest(values.numpy(), "beta", (a, a)).pvalue > 1e-3
+
+
+def test_a_beta_that_underflows_is_0_or_1():
+    assert set(random.symmetric_beta(keys(200), 1e-6).tolist()) == {0.0, 1.0}

@@ -8,6 +8,7 @@ from innerloop.core.aligned import is_aligned
 from innerloop.tasks import (
     BatchSampler,
     EpisodeSampler,
+    Interpolated,
     MassSpringDamper,
     Sinusoid,
     TaskBatchSampler,
@@ -23,6 +24,7 @@ PICTURES = pictures(classes=6, instances=7, size=9)  # 81 bytes each
 SAMPLERS = {
     "episodes": EpisodeSampler(pool=PICTURES, ways=3, shots=1, queries=2, seed=0),
     "rows": EpisodeSampler(pool=tagged([7] * 6), ways=3, shots=1, queries=2, unlabelled=1),
+    "mixed": Interpolated(sampler=EpisodeSampler(pool=PICTURES, ways=3, shots=1, queries=2), share=0.5),
     "uneven": EpisodeSampler(pool=PICTURES, ways=(2, 5), shots=(1, 3), queries=2, seed=0),
     "batches": BatchSampler(pool=PICTURES, batch_size=5),
     "tasks": TaskBatchSampler(pool=PICTURES, batch_size=5, size=3),

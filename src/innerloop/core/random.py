@@ -56,6 +56,13 @@ def normal(key: Tensor, shape: Sequence[int], dtype: torch.dtype = torch.float32
     return (torch.sqrt(-2.0 * torch.log1p(-u)) * torch.cos(2.0 * math.pi * v)).to(dtype)
 
 
+def symmetric_beta(key: Tensor, a: float, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A number of Beta(a, a) for each key, a > 0: without rejection, by Student's t (Devroye 1996, Bailey 1994)."""
+    p = uniform(fold(key, 1), (), torch.float64) ** (1 / a)
+    cosine = torch.cos(2.0 * math.pi * uniform(fold(key, 2), (), torch.float64))
+    return (0.5 + 0.5 * torch.sqrt(1 - p) * cosine / torch.sqrt(p + (1 - p) * cosine.square())).to(dtype)
+
+
 def permutation(key: Tensor, n: int) -> Tensor:
     """A uniform permutation of `0..n-1`, [*key.shape, n] int64; the position breaks ties."""
     shift = max(n - 1, 1).bit_length()

@@ -25,12 +25,14 @@ from innerloop.tasks import (
     BatchSampler,
     Distorted,
     EpisodeSampler,
+    Interpolated,
     Pool,
     Splits,
     TaskBatchSampler,
     UnsupervisedSampler,
     datasets,
     image_folder,
+    interpolation,
 )
 from innerloop.tasks.pool import base_name
 from innerloop.tasks.zips import is_zip
@@ -50,7 +52,10 @@ class Classes(Problem[Splits]):
     usual_for = ("episodes", "batches", "task_batches")
     usual_data = "kanji"
     network_options = NetworkOptions
-    in_test = {"queries": 15, "unlabelled": 0, "distractors": 0, "same_group": 0.0, "distort": False}  # noqa: RUF012
+    in_test = {  # noqa: RUF012
+        **{"queries": 15, "unlabelled": 0, "distractors": 0, "same_group": 0.0},
+        **{"rotations": False, "distort": False, "interpolate": 0.0, "interpolate_beta": None},
+    }
 
     data: str = usual_data
     """A data set (see `innerloop list`), a folder with a sub-folder of pictures for each class, a zip of one, or an
@@ -77,8 +82,14 @@ class Classes(Problem[Splits]):
     """Share of meta-training tasks whose classes are all from one group (alphabet)."""
     unsupervised: bool = False
     """Meta-train without labels: every class is one random picture, its examples are distorted copies of it."""
+    rotations: bool = False
+    """Meta-train on further classes: those of pictures, turned by 90, 180 and 270 degrees. Omniglot has them."""
     distort: bool = False
     """Meta-train on distorted copies: pictures are turned, moved, scaled and slanted a little, anew in each task."""
+    interpolate: float = 0.0
+    """Share of meta-training tasks whose classes are mixed with those of another task, after any distortion."""
+    interpolate_beta: float | None = None
+    """The a of Beta(a, a), from which it is drawn how much of each; None: 2."""
 
     @classmethod
     def claims(cls, data: str) -> bool:
@@ -91,15 +102,26 @@ class Classes(Problem[Splits]):
         return {name: first_line(importlib.import_module(module).__doc__) for name, module in modules.items()}
 
     def load(self, context: Context) -> Splits:
-        return datasets.load(self.data, context, self.split_scheme)
+        return self._with_rotations(datasets.load(self.data, context, self.split_scheme))
+
+    def _with_rotations(self, splits: Splits) -> Splits:
+        """Splits whose classes of meta-training, and of no other, are there in four turns where that is asked for."""
+        return replace(splits, train=splits.train.rotated()) if self.rotations else splits
 
     def train(self, material: Splits, stream: Stream, seed: int) -> Sampler:
-        sampler = self._undistorted(material, stream, seed)
+        sampler = self._as_drawn(material, stream, seed)
         if self.distort and self.unsupervised:
             raise InputError("unsupervised tasks are of distorted copies already: leave out --distort")
-        return Distorted(sampler=sampler) if self.distort else sampler
+        if self.distort:
+            sampler = Distorted(sampler=sampler)
+        if self.interpolate:
+            beta = interpolation.BETA if self.interpolate_beta is None else self.interpolate_beta
+            return Interpolated(sampler=sampler, share=self.interpolate, beta=beta)
+        if self.interpolate_beta is not None:
+            raise InputError("--interpolate-beta says how tasks are mixed: say how many of them with --interpolate")
+        return sampler
 
-    def _undistorted(self, material: Splits, stream: Stream, seed: int) -> Sampler:
+    def _as_drawn(self, material: Splits, stream: Stream, seed: int) -> Sampler:
         if stream != "episodes":
             make_batches = BatchSampler if stream == "batches" else TaskBatchSampler
             return make_batches(pool=material.train, batch_size=self.batch_size, seed=seed)

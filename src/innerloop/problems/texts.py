@@ -78,7 +78,7 @@ class TextClasses(Classes):
         pools = (
             self._pool(context, splits.dataset, name, getattr(splits, name)) for name in ("train", "validation", "test")
         )
-        return Splits(**{pool.split: pool for pool in pools})
+        return self._with_rotations(Splits(**{pool.split: pool for pool in pools}))
 
     def record(self, material: Splits) -> dict[str, Any]:
         return super().record(material) | {"encoder": self.encoder}

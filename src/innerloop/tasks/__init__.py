@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from innerloop.tasks.dynamics import MassSpringDamper
     from innerloop.tasks.episodes import BatchSampler, EpisodeSampler
     from innerloop.tasks.images import image_files, image_folder
+    from innerloop.tasks.interpolation import Interpolated
     from innerloop.tasks.multi import TaskBatchSampler
     from innerloop.tasks.pool import Pool, Splits
     from innerloop.tasks.regression import GPCurves, Mixture, Polynomial, Sinusoid, mixture
@@ -24,6 +25,7 @@ _NAMES = {
     "dynamics": ("MassSpringDamper",),
     "episodes": ("BatchSampler", "EpisodeSampler"),
     "images": ("image_files", "image_folder"),
+    "interpolation": ("Interpolated",),
     "multi": ("TaskBatchSampler",),
     "pool": ("Pool", "Splits"),
     "regression": ("GPCurves", "Mixture", "Polynomial", "Sinusoid", "mixture"),
@@ -38,6 +40,7 @@ __all__ = [
     "Distorted",
     "EpisodeSampler",
     "GPCurves",
+    "Interpolated",
     "MassSpringDamper",
     "Mixture",
     "Polynomial",

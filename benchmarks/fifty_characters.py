@@ -1,0 +1,115 @@
+"""New tasks from few classes: `python -m benchmarks.fifty_characters [ROW ...]`, all rows unless some are named.
+
+ProtoNet learns from 50 of Omniglot's characters, without rotated ones, and is tested on characters it has not seen.
+Every row trains equally many steps with the same three seeds, and nothing is chosen: the last parameters are tested.
+What is measured is kept in `fifty_characters.json`; asked again, it goes on where it stopped.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks import machine
+from innerloop.core import allocator, random
+from innerloop.core.files import write
+from innerloop.core.interval import difference, interval
+from innerloop.core.types import Sampler
+from innerloop.engine import TrainConfig, meta_train
+from innerloop.evaluate import meta_test
+from innerloop.learners.metric.protonet import ProtoNet
+from innerloop.nn.conv4 import Conv4
+from innerloop.tasks import Distorted, EpisodeSampler, Interpolated, Pool
+from innerloop.tasks.datasets.omniglot import omniglot
+
+PLACE = Path(__file__).with_name("fifty_characters.json")
+CHARACTERS, SEEDS, STEPS, EPISODES, QUERIES = 50, (0, 1, 2), 2500, 600, 5
+TESTS = {"20 ways": 20, "5 ways": 5}
+PLAN = {"plan": "loop", "layout": "channels_last"}
+
+
+def ordinary(pool: Pool, seed: int) -> EpisodeSampler:
+    """Tasks of 20 ways and 1 shot."""
+    return EpisodeSampler(pool=pool, ways=20, shots=1, queries=QUERIES, seed=seed)
+
+
+def distorted(pool: Pool, seed: int) -> Sampler:
+    """The same, of distorted pictures."""
+    return Distorted(sampler=ordinary(pool, seed))
+
+
+ROWS: dict[str, Callable[[Pool, int], Sampler]] = {
+    "plain": ordinary,
+    "distorted": distorted,
+    "interpolated": lambda pool, seed: Interpolated(sampler=ordinary(pool, seed)),
+    "distorted, interpolated": lambda pool, seed: Interpolated(sampler=distorted(pool, seed)),
+    "rotated classes": lambda pool, seed: ordinary(pool.rotated(), seed),
+    "rotated classes, distorted": lambda pool, seed: distorted(pool.rotated(), seed),
+}
+
+
+def measure(name: str, pool: Pool, test: Pool, seed: int) -> dict[str, Any]:
+    """What one training of a row reaches: right answers of each test task, and its seconds of processor time."""
+    learner = ProtoNet(encoder=Conv4(outputs=None, width=32, pool="max"))
+    config = TrainConfig(steps=STEPS, meta_batch_size=1, schedule="cosine", seed=seed, **PLAN)
+    start = time.process_time()
+    params = meta_train(learner, ROWS[name](pool, seed), config)
+    found: dict[str, Any] = {"date": str(date.today()), "seconds": round(time.process_time() - start, 1)}
+    for title, ways in TESTS.items():
+        sampler = EpisodeSampler(pool=test, ways=ways, shots=1, queries=QUERIES)
+        scores = meta_test(learner, params, sampler, EPISODES, quiet=True).scores
+        found[title] = (scores * ways * QUERIES).round().int().flatten().tolist()
+    return found
+
+
+def told(rows: dict[str, dict[str, Any]], title: str) -> None:
+    """A table of the rows: the mean of the seeds, and paired differences from the first two."""
+    ways, pooled = TESTS[title], {}
+    for name in (n for n in ROWS if len(rows.get(n, {})) == len(SEEDS)):
+        seeds = [_scores(found, title, ways) for found in rows[name].values()]
+        pooled[name] = torch.stack(seeds).mean(0)
+        against = [f"{_gap(pooled[name], pooled[other])} than {other}" for other in list(pooled)[:2] if other != name]
+        each = ", ".join(f"{s.mean():.1f}" for s in seeds)
+        mean, cost = interval(pooled[name]), sum(found["seconds"] for found in rows[name].values()) / len(SEEDS)
+        print(f"{title:8} {name:28} {mean.mean:.1f} ± {mean.ci95:.1f} ({each}; {cost:.0f} s) {'; '.join(against)}")
+
+
+def _scores(found: dict[str, Any], title: str, ways: int) -> Tensor:
+    return 100 * torch.tensor(found[title], dtype=torch.float64) / (ways * QUERIES)
+
+
+def _gap(scores: Tensor, other: Tensor) -> str:
+    gap = difference(scores, other)
+    return f"{gap.mean:+.1f} ± {gap.ci95:.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fifty_characters", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
+    given = parser.parse_args()
+    if strange := sorted(set(given.rows) - set(ROWS)):
+        parser.error(f"there is no row '{strange[0]}': use {', '.join(ROWS)}")
+    allocator.keep_memory()
+    torch.set_num_threads(1)
+    splits = omniglot(rotations=False)
+    chosen = random.permutation(random.mix(0, 0), len(splits.train))[:CHARACTERS]
+    pool = splits.train.take(sorted(chosen.tolist()))
+    kept = json.loads(PLACE.read_text()) if PLACE.exists() else {"rows": {}}
+    kept["machine"] = machine.describe()
+    for seed in SEEDS:
+        for name in given.rows or ROWS:
+            if str(seed) not in kept["rows"].setdefault(name, {}):
+                kept["rows"][name][str(seed)] = measure(name, pool, splits.test, seed)
+                write(PLACE, json.dumps(kept) + "\n")
+    for title in TESTS:
+        told(kept["rows"], title)
+
+
+if __name__ == "__main__":
+    main()
