@@ -208,6 +208,22 @@ class Generative(Protocol):
         ...
 
 
+@runtime_checkable
+class Mixing(Generative, Protocol):
+    """A generative learner that also knows what lies between the classes of a task."""
+
+    def mix(self, params: Params, adapted: Any, other: Tensor, weight: Tensor) -> Any:
+        """What is known of as many new classes, to be given to `generate`: class r lies between r and `other[r]`.
+
+        Args:
+            params: Meta-parameters.
+            adapted: From `adapt`.
+            other: [ways] int64, labels.
+            weight: [ways] how much of class r itself, from 0 to 1; with 1 it is the class, to the bit.
+        """
+        ...
+
+
 def mask_absent(logits: Tensor, classes: Tensor | None) -> Tensor:
     """[n, ways] logits with those of labels the task lacks at `objectives.ABSENT`, lower where others are low."""
     if classes is None:

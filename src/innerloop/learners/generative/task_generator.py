@@ -1,0 +1,208 @@
+"""p(T), a generator of tasks in front of a learner: examples as in Wang et al., CVPR 2018, classes as in MLTI.
+
+https://arxiv.org/abs/1801.05401, https://arxiv.org/abs/2106.02695. Adaptation is that of the learner behind it, on the
+support and further examples of each class that the generator makes of it.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from innerloop.core import random, tree
+from innerloop.core.errors import InputError
+from innerloop.core.gaussian import key_of
+from innerloop.core.learner import Adapted, Generative, Learner, Mixing
+from innerloop.core.objectives import membership
+from innerloop.core.predictive import Predictive
+from innerloop.core.prototypes import labels, ways
+from innerloop.core.ranges import Natural, NotNegative, Positive, Share
+from innerloop.core.stopped import stop
+from innerloop.core.types import Batch, Episode, Metrics, Params, joined
+from innerloop.core.wrapper import Wrapper
+
+_PREFIX = "generator"
+_TASK, _WEIGHT, _EXTRA, _SUPPORT, _QUERY = (n << 16 for n in range(0x7A5, 0x7A5 + 5))
+"""Where the numbers of what is drawn begin, which are folded into a task's key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskGenerator(Wrapper[Adapted]):
+    """Any learner of classes, whose tasks a generator adds to; both are trained at once.
+
+    A `share` of meta-training tasks consists of new classes alone, each between two of the task's own: all examples of
+    support and query are made. The others keep their examples, and only those are asked for.
+
+    The generator is trained by its own loss on the tasks as they are drawn, and by the learner's through queries that
+    are real. Rewarded for queries of its own it would make easy tasks, so in a task of new classes it is held constant.
+
+    Parameters: the learner's by their names, and the generator's as `generator.*`. Made examples go by `support.key`,
+    so the same support gives the same answers.
+    """
+
+    trains_on = ("episodes",)
+    targets = ("classes",)
+    queries_apart = False  # the generator is trained on all examples at once
+
+    generator: Learner[Any]
+    """Makes examples of classes, such as `VIML`."""
+    extra: Natural = 2
+    """Made examples of each class that the support gets besides its own, also at test."""
+    share: Share = 0.3
+    """How many tasks are of new classes; 0 asks nothing of the generator but to make examples."""
+    beta: Positive = 2.0
+    """The a of Beta(a, a), from which it is drawn how much of each class a new one is."""
+    likelihood: NotNegative = 1.0
+    """What the generator's own loss is multiplied by."""
+
+    def __post_init__(self) -> None:
+        name = type(self.generator).__name__
+        if not isinstance(self.generator, Generative):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError(f"{name} does not make examples: the generator must be a learner that does, such as VIML")
+        if self.share and not isinstance(self.generator, Mixing):
+            raise InputError(f"{name} makes no classes between two others: take VIML, or share=0")
+
+    @property
+    def exact_gradient(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return not self.share and self.learner.exact_gradient and self.generator.exact_gradient
+
+    @property
+    def stochastic(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.extra > 0 or self.learner.stochastic
+
+    @property
+    def incremental(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return not self.extra and self.learner.incremental
+
+    @property
+    def weighs(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return not self.extra and self.learner.weighs
+
+    @property
+    def low_precision(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.generator.low_precision and self.learner.low_precision
+
+    def init(self, seed: int) -> Params:
+        inner = self.inner.init(seed)
+        if any(name.startswith(f"{_PREFIX}.") for name in inner):
+            raise InputError(f"parameters of {type(self.learner).__name__} are called {_PREFIX} already")
+        return inner | tree.join(**{_PREFIX: self.generator.init(seed)})
+
+    def adapt(self, params: Params, support: Batch) -> Adapted:
+        if self.extra:
+            psi = tree.part(params, _PREFIX)
+            codes = self.generator.adapt(psi, support)
+            made = self._made(psi, codes, _keys(support, (_EXTRA, self.extra)))
+            support = _with_extra(support, made)
+        return self.inner.adapt(_behind(params), support)
+
+    def predict(self, params: Params, adapted: Adapted, x: Tensor | dict[str, Tensor]) -> Tensor:
+        return self.inner.predict(_behind(params), adapted, x)
+
+    def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
+        psi = tree.part(params, _PREFIX)
+        loss, metrics = self.inner.loss(_behind(params), self.enriched(psi, episode))
+        own, about = self.generator.loss(psi, episode)
+        about = {f"{_PREFIX}_{name}": value for name, value in (about | {"loss": own.detach()}).items()}
+        return loss + self.likelihood * own, metrics | about
+
+    def enriched(self, psi: Params, episode: Episode) -> Episode:
+        """The task that the learner behind it is trained on.
+
+        Args:
+            psi: Parameters of the generator, by its own names.
+            episode: As drawn.
+        """
+        support, query = episode
+        codes, k = self.generator.adapt(psi, support), ways(support)
+        if not self.share:
+            made = self._made(psi, codes, _keys(support, (_EXTRA, self.extra))) if self.extra else None
+            return Episode(support if made is None else _with_extra(support, made), query)
+        draw = random.uniform(random.fold(key_of(support), _TASK), (2,), torch.float64)
+        new = draw[0] < self.share
+        codes = self._between(psi, codes, support, new, draw[1])
+        counts = [self.extra, *(-(-len(part.y) // k) for part in episode)]
+        made = self._made(psi, codes, _keys(support, *zip((_EXTRA, _SUPPORT, _QUERY), counts, strict=True)))
+        extra, *parts = torch.where(new, stop(made), made).split(counts, 1)  # [ways, count, ...]
+        support, query = (_replaced(part, instead, new) for part, instead in zip(episode, parts, strict=True))
+        return Episode(_with_extra(support, extra) if self.extra else support, query)
+
+    def reference_gradient(self, params: Params, episode: Episode) -> Params | None:
+        return None
+
+    def complete(self, params: Params, tasks: Any) -> Params:
+        tasks = list(tasks)
+        behind, psi = self.inner.complete(_behind(params), tasks), tree.part(params, _PREFIX)
+        return behind | tree.join(**{_PREFIX: self.generator.complete(psi, tasks)})
+
+    def annealed(self, progress: float) -> Self:
+        return replace(self, learner=self.learner.annealed(progress), generator=self.generator.annealed(progress))
+
+    def update(self, params: Params, adapted: Adapted, more: Batch) -> Adapted:
+        return self.inner.update(_behind(params), adapted, more)
+
+    def predictive(self, params: Params, adapted: Adapted, x: Tensor | dict[str, Tensor]) -> Predictive:
+        return self.inner.predictive(_behind(params), adapted, x)
+
+    def _made(self, psi: Params, codes: Any, keys: Tensor) -> Tensor:
+        """[ways, count, ...] an example of each class for each of [count] keys, whatever else is made with it."""
+        assert isinstance(self.generator, Generative)
+        made = torch.vmap(lambda key: self.generator.generate(psi, codes, key, 1)[:, 0])(keys)  # [count, ways, ...]
+        return made.transpose(0, 1)
+
+    def _between(self, psi: Params, codes: Any, support: Batch, new: Tensor, at: Tensor) -> Any:
+        """What is known of the classes of a task: of its own, or of new ones between each and another.
+
+        Args:
+            psi: Parameters of the generator.
+            codes: What is known of the task's own classes.
+            support: Of the task.
+            new: [] bool, whether there are to be new ones.
+            at: [] from 0 to 1, which other: one step for all classes, so that no two have the same two parents.
+        """
+        assert isinstance(self.generator, Mixing)
+        present = _present(support)
+        k, own = len(present), torch.arange(len(present), device=present.device)
+        other = (own + 1 + (at * (k - 1)).long()) % k
+        weight = random.symmetric_beta(_keys(support, (_WEIGHT, k)), self.beta)
+        # A class without examples has nothing to give to another.
+        return self.generator.mix(psi, codes, torch.where(present[other], other, own), torch.where(new, weight, 1.0))
+
+
+def _keys(support: Batch, *parts: tuple[int, int]) -> Tensor:
+    """[count] keys of a task, of parts that each begin at a number and have so many."""
+    numbers = [torch.arange(first, first + count, device=support.y.device) for first, count in parts]
+    return random.fold(key_of(support), torch.cat(numbers))
+
+
+def _behind(params: Params) -> Params:
+    """Parameters of the learner behind the generator."""
+    return {name: value for name, value in params.items() if not name.startswith(f"{_PREFIX}.")}
+
+
+def _present(support: Batch) -> Tensor:
+    """[ways] bool, which classes have examples."""
+    return membership(labels(support), ways(support), dtype=torch.bool).any(0)
+
+
+def _with_extra(support: Batch, made: Tensor) -> Batch:
+    """A support and [ways, extra, ...] further examples of its classes, except of those that it has none of."""
+    assert isinstance(support.x, Tensor)
+    each = made.shape[1]
+    y = torch.arange(len(made), device=made.device).repeat_interleave(each)
+    more = Batch(made.flatten(0, 1).to(support.x.dtype), y, _present(support).repeat_interleave(each))
+    return joined(support._replace(weight=None), more)
+
+
+def _replaced(batch: Batch, made: Tensor, new: Tensor) -> Batch:
+    """A batch in whose place [ways, count, ...] examples of the same classes are put where the task is of new ones.
+
+    Where a class has more examples than `count` some come twice: no sampler's has.
+    """
+    assert isinstance(batch.x, Tensor)
+    y = labels(batch)
+    member = membership(y, len(made), dtype=torch.int64)
+    place = ((member.cumsum(0) - 1) * member).sum(1) % made.shape[1]
+    there = (new & (y >= 0)).view(-1, *[1] * (batch.x.dim() - 1))
+    return batch._replace(x=torch.where(there, made[y.clamp_min(0), place].to(batch.x.dtype), batch.x))

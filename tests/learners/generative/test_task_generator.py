@@ -1,0 +1,158 @@
+"""A generator of tasks in front of learners: what is made, who is trained by what, and that any learner goes with it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from innerloop.core import config, tree
+from innerloop.core.errors import InputError
+from innerloop.core.model import Module
+from innerloop.core.objectives import membership
+from innerloop.core.types import Episode
+from innerloop.engine import meta_gradient
+from innerloop.learners.bayesian.bmaml import BMAML
+from innerloop.learners.closed_form.r2d2 import R2D2
+from innerloop.learners.generative.task_generator import TaskGenerator
+from innerloop.learners.gradient.maml import MAML
+from innerloop.learners.metric.protonet import ProtoNet
+from tests.conformance import Conformance, close, distance
+from tests.learners.generative.clouds import Clouds, Unmixed
+from tests.problems import NeedlesInNoise, classifier, encoder
+
+PROTONET = ProtoNet(encoder=Module(encoder))
+BEHIND = {
+    "protonet": PROTONET,
+    "maml": MAML(model=Module(classifier), inner_lr=0.1, inner_steps=2),
+    "r2d2": R2D2(encoder=Module(encoder)),
+    "bmaml": BMAML(model=Module(classifier), particles=2, inner_steps=1),
+}
+
+
+class TestTaskGenerator(Conformance):
+    learner = TaskGenerator(learner=PROTONET, generator=Clouds(), share=0.5)
+    train = replace(Conformance.train, plan="vmap")
+
+
+def generator(behind: str = "protonet", **options: Any) -> TaskGenerator:
+    return TaskGenerator(learner=BEHIND[behind], generator=Clouds(), **options)
+
+
+def psi(gradient: dict[str, torch.Tensor]) -> torch.Tensor:
+    return gradient["generator.log_deviation"]
+
+
+@pytest.fixture
+def episodes() -> Episode:
+    return NeedlesInNoise().episodes(0, 4)
+
+
+def doubled(learner: TaskGenerator) -> dict[str, torch.Tensor]:
+    return {k: v.double() for k, v in learner.init(0).items()}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_all_plans_agree_and_both_are_trained(behind, episodes):
+    learner = generator(behind, share=0.5, likelihood=0.0)
+    params = doubled(learner)
+    expected = meta_gradient(learner, params, episodes, "loop")[0]
+    assert psi(expected).abs().min() > 0, "by the meta-loss alone"
+    assert all(g.abs().max() > 0 for k, g in expected.items() if k.endswith("0.0.weight"))
+    for plan in ("vmap", "threads"):
+        assert distance(meta_gradient(learner, params, episodes, plan)[0], expected) < 1e-12
+    assert config.decode(config.encode(learner), allow=("tests",)) == learner
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_through_made_queries_nothing_reaches_the_generator(behind, episodes):
+    learner = generator(behind, share=1.0, likelihood=0.0)
+    gradient = meta_gradient(learner, doubled(learner), episodes, "loop")[0]
+    assert torch.equal(psi(gradient), torch.zeros(8, dtype=torch.float64))
+    real = generator(behind, share=0.0, likelihood=0.0)
+    assert psi(meta_gradient(real, doubled(real), episodes, "loop")[0]).abs().min() > 0
+
+
+def test_its_own_loss_reaches_the_generator_from_every_task_as_drawn(episodes):
+    learner = generator(share=1.0, likelihood=0.5)
+    params = doubled(learner)
+    own = tree.part(params, "generator")
+    expected, metrics = meta_gradient(learner.generator, own, episodes, "loop")
+    found, about = meta_gradient(learner, params, episodes, "loop")
+    assert torch.allclose(psi(found), 0.5 * expected["log_deviation"])
+    assert torch.allclose(about["generator_loss"], metrics["loss"])
+    assert torch.allclose(about["generator_width"], metrics["width"])
+
+
+def test_new_classes_lie_between_two_of_the_task_in_support_and_query(episodes):
+    """With noise of no width every made example is a point on the way from its class to one other, the same for all."""
+    learner = generator(share=1.0, extra=2)
+    for i in range(4):
+        episode = tree.slice(episodes, i)
+        still = {"log_deviation": torch.full((8,), -1e9, dtype=torch.float64)}
+        support, query = learner.enriched(still, episode)
+        assert support.y.tolist() == [*episode.support.y.tolist(), 0, 0, 1, 1, 2, 2]
+        assert torch.equal(query.y, episode.query.y) and query.x.shape == episode.query.x.shape
+        means = learner.generator.adapt(still, episode.support).means
+        others = set()
+        for label in range(3):
+            points = torch.cat([part.x[part.y == label] for part in (support, query)])
+            assert close(points, points[:1].expand_as(points))
+            ways = [(j, (points[0] - means[label]), means[j] - means[label]) for j in range(3) if j != label]
+            on = [
+                (j, float(gap @ way / (way @ way)))
+                for j, gap, way in ways
+                if close(gap, (gap @ way / (way @ way)) * way)
+            ]
+            assert len(on) == 1 and 0 < on[0][1] < 1
+            others.add((on[0][0] - label) % 3)
+        assert len(others) == 1, "one step from class to class, so that no two new classes have the same two parents"
+
+
+def test_as_many_tasks_as_the_share_are_new_and_others_keep_their_examples():
+    episodes = NeedlesInNoise().episodes(0, 200)
+    learner = generator(share=0.3, extra=1)
+    own = {"log_deviation": torch.zeros(8, dtype=torch.float64)}
+    kept = 0
+    for i in range(200):
+        episode = tree.slice(episodes, i)
+        support, query = learner.enriched(own, episode)
+        same = torch.equal(support.x[: len(episode.support.y)], episode.support.x)
+        assert same is torch.equal(query.x, episode.query.x)
+        kept += same
+    assert 0.6 < kept / 200 < 0.8
+
+
+def test_made_examples_of_a_class_without_examples_do_not_count(episodes):
+    support = tree.slice(episodes, 0).support
+    support = support._replace(mask=support.y != 2, classes=torch.tensor([True, True, False]))
+    found = generator(extra=2).enriched({"log_deviation": torch.zeros(8).double()}, Episode(support, support)).support
+    counts = membership(found.y, 3, found.mask).sum(0)
+    assert counts.tolist() == [6, 6, 0]
+
+
+def test_at_test_the_learner_adapts_to_support_and_extra_examples(episodes):
+    learner, (support, query) = generator(share=0.0, extra=2), tree.slice(episodes, 0)
+    params = doubled(learner)
+    behind = {k: v for k, v in params.items() if not k.startswith("generator.")}
+    more = learner.enriched(tree.part(params, "generator"), Episode(support, query)).support
+    expected = PROTONET.predict(behind, PROTONET.adapt(behind, more), query.x)
+    assert close(learner.predict(params, learner.adapt(params, support), query.x), expected)
+    none = replace(learner, extra=0)
+    assert close(
+        none.predict(params, none.adapt(params, support), query.x),
+        PROTONET.predict(behind, PROTONET.adapt(behind, support), query.x),
+    )
+    assert learner.stochastic and not none.stochastic
+
+
+def test_who_cannot_generate_or_mix_is_refused():
+    with pytest.raises(InputError, match="ProtoNet does not make examples"):
+        TaskGenerator(learner=PROTONET, generator=PROTONET)
+    with pytest.raises(InputError, match="Unmixed makes no classes between two others"):
+        TaskGenerator(learner=PROTONET, generator=Unmixed())
+    assert TaskGenerator(learner=PROTONET, generator=Unmixed(), share=0).extra == 2
+    with pytest.raises(InputError, match="share must be a number from 0 to 1"):
+        generator(share=1.2)
+    with pytest.raises(InputError, match="called generator already"):
+        TaskGenerator(learner=generator(), generator=Clouds()).init(0)
