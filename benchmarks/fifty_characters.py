@@ -6,9 +6,11 @@ What is measured is kept in `fifty_characters.json`; asked again, it goes on whe
 """
 
 import argparse
+import functools
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,19 +19,24 @@ import torch
 from torch import Tensor
 
 from benchmarks import machine
-from innerloop.core import allocator, random
+from innerloop.core import allocator, random, tree
 from innerloop.core.files import write
 from innerloop.core.interval import difference, interval
-from innerloop.core.types import Sampler
+from innerloop.core.learner import Learner
+from innerloop.core.types import Params, Sampler
 from innerloop.engine import TrainConfig, meta_train
 from innerloop.evaluate import meta_test
+from innerloop.learners.generative.task_generator import TaskGenerator
 from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.nn.conv4 import Conv4
-from innerloop.tasks import Distorted, EpisodeSampler, Interpolated, Pool
+from innerloop.runs.defaults import defaults, learner_class
+from innerloop.tasks import Distorted, EpisodeSampler, Interpolated, Pool, Splits
 from innerloop.tasks.datasets.omniglot import omniglot
 
 PLACE = Path(__file__).with_name("fifty_characters.json")
-CHARACTERS, SEEDS, STEPS, EPISODES, QUERIES = 50, (0, 1, 2), 2500, 600, 5
+CHARACTERS, SEEDS, EPISODES, QUERIES = 50, (0, 1, 2), 600, 5
+FEW_STEPS, GENERATOR_STEPS = 500, 400
+"""A step behind a generator costs as much as six without."""
 TESTS = {"20 ways": 20, "5 ways": 5}
 PLAN = {"plan": "loop", "layout": "channels_last"}
 
@@ -44,23 +51,51 @@ def distorted(pool: Pool, seed: int) -> Sampler:
     return Distorted(sampler=ordinary(pool, seed))
 
 
-ROWS: dict[str, Callable[[Pool, int], Sampler]] = {
-    "plain": ordinary,
-    "distorted": distorted,
-    "interpolated": lambda pool, seed: Interpolated(sampler=ordinary(pool, seed)),
-    "distorted, interpolated": lambda pool, seed: Interpolated(sampler=distorted(pool, seed)),
-    "rotated classes": lambda pool, seed: ordinary(pool.rotated(), seed),
-    "rotated classes, distorted": lambda pool, seed: distorted(pool.rotated(), seed),
+@dataclass(frozen=True)
+class Row:
+    """What ProtoNet is trained on."""
+
+    tasks: Callable[[Pool, int], Sampler]
+    steps: int = 2500
+    generated: bool = False
+    """Whether a VIML goes before it, which has learned from the same characters; in training and at test."""
+
+
+ROWS = {
+    "plain": Row(ordinary),
+    "distorted": Row(distorted),
+    "interpolated": Row(lambda pool, seed: Interpolated(sampler=ordinary(pool, seed))),
+    "distorted, interpolated": Row(lambda pool, seed: Interpolated(sampler=distorted(pool, seed))),
+    "rotated classes": Row(lambda pool, seed: ordinary(pool.rotated(), seed)),
+    "rotated classes, distorted": Row(lambda pool, seed: distorted(pool.rotated(), seed)),
+    "plain, few steps": Row(ordinary, FEW_STEPS),
+    "distorted, few steps": Row(distorted, FEW_STEPS),
+    "generated, few steps": Row(ordinary, FEW_STEPS, generated=True),
+    "distorted, generated, few steps": Row(distorted, FEW_STEPS, generated=True),
 }
+
+
+@functools.cache
+def generator(pool: Pool) -> tuple[Learner[Any], Params]:
+    """A VIML as `innerloop train viml` makes it, trained on tasks of some characters, and its parameters."""
+    usual = defaults("viml", "omniglot")
+    splits = Splits(train=pool, validation=pool.take([]), test=pool.take([]))
+    learner = usual.task.learner(learner_class("viml"), usual.fields, usual.network, splits)
+    sampler = EpisodeSampler(pool=pool, ways=16, shots=5, queries=5)
+    return learner, meta_train(learner, sampler, replace(usual.train, steps=GENERATOR_STEPS, **PLAN))
 
 
 def measure(name: str, pool: Pool, test: Pool, seed: int) -> dict[str, Any]:
     """What one training of a row reaches: right answers of each test task, and its seconds of processor time."""
-    learner = ProtoNet(encoder=Conv4(outputs=None, width=32, pool="max"))
-    config = TrainConfig(steps=STEPS, meta_batch_size=1, schedule="cosine", seed=seed, **PLAN)
-    start = time.process_time()
-    params = meta_train(learner, ROWS[name](pool, seed), config)
-    found: dict[str, Any] = {"date": str(date.today()), "seconds": round(time.process_time() - start, 1)}
+    row, start = ROWS[name], {}
+    learner: Learner[Any] = ProtoNet(encoder=Conv4(outputs=None, width=32, pool="max"))
+    if row.generated:
+        before, psi = generator(pool)
+        learner, start = TaskGenerator(learner=learner, generator=before), tree.join(generator=psi)
+    config = TrainConfig(steps=row.steps, meta_batch_size=1, schedule="cosine", seed=seed, **PLAN)
+    began = time.process_time()
+    params = meta_train(learner, row.tasks(pool, seed), config, start=start)
+    found: dict[str, Any] = {"date": str(date.today()), "seconds": round(time.process_time() - began, 1)}
     for title, ways in TESTS.items():
         sampler = EpisodeSampler(pool=test, ways=ways, shots=1, queries=QUERIES)
         scores = meta_test(learner, params, sampler, EPISODES, quiet=True).scores

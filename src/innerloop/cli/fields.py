@@ -44,6 +44,8 @@ def train_command(learner: str, data: str | None = None) -> Any:
         "task": usual.task,
         "learner": hyper_options(),
         "network": usual.network,
+        # A generator makes classes: where there are none, its options are not shown.
+        **({"generator": usual.generator} if usual.task.target == "classes" else {}),
         "train": usual.train,
         "output": OutputOptions(),
         "common": Common(),
@@ -64,7 +66,10 @@ def chosen(learner: str, parsed: Any) -> Options:
     """What a parsed `train_command` says."""
     task, network, train = parsed.task, parsed.network, parsed.train
     assert isinstance(task, Problem) and isinstance(network, StartOptions) and isinstance(train, TrainConfig)
-    return Options(learner=learner, task=task, network=network, fields=dict(vars(parsed.learner)), train=train)
+    before = {"generator": parsed.generator} if hasattr(parsed, "generator") else {}
+    return Options(
+        learner=learner, task=task, network=network, fields=dict(vars(parsed.learner)), train=train, **before
+    )
 
 
 def field_docs(cls: type) -> dict[str, str]:

@@ -1,12 +1,12 @@
 """Options into a run."""
 
-from dataclasses import replace
 from functools import partial
 
 from innerloop.core.context import Context
 from innerloop.problems.learner import check_fields
 from innerloop.runs.defaults import learner_class
 from innerloop.runs.foresee import no_test, with_splits
+from innerloop.runs.generator import both, put_before
 from innerloop.runs.options import Options
 from innerloop.runs.record import record
 from innerloop.runs.run import Run
@@ -27,6 +27,7 @@ def build(options: Options, context: Context = Context()) -> Run:
     check_fields(cls, options.learner, options.fields)
     problem.check()
     options.network.check(context.allow)
+    options.generator.check()
     # Asked before the data are loaded: a pair that does not fit is refused in milliseconds, not after a download.
     stream = problem.stream(cls, options.learner)
     material = problem.load(context)
@@ -39,14 +40,22 @@ def build(options: Options, context: Context = Context()) -> Run:
     validated = options.train.validate_every > 0
     # A call later: a data set too small to be tested may still be trained on.
     test = partial(problem.after(problem, problem.data).episodes, material, "test", 0)
-    run = Run(
+    learner, start = problem.learner(cls, options.fields, options.network, material), None
+    if options.network.start is not None:
+        start = begin(learner, seed, options.network.start)
+    if options.generator.generator is not None:
+        learner, taken = put_before(learner, options.generator, problem, material, context)
+        start = both(start, taken)
+    about = record(options, problem.record(material))
+    return Run(
         train=with_splits(lambda: problem.train(material, stream, seed), splits),
         validation=with_splits(lambda: problem.validation(material, seed), splits) if validated else None,
         test=test,
         notes=tuple(filter(None, (no_test(test, splits),))),
-        learner=problem.learner(cls, options.fields, options.network, material),
+        learner=learner,
         config=options.train,
-        record=record(options, problem.record(material)),
+        record=about if start is None else about | {"start": start.record},
+        start=start,
         # As asked for, not as suited: whoever repeats the command asks the same again.
         problem=options.task,
         splits=splits,
@@ -55,7 +64,3 @@ def build(options: Options, context: Context = Context()) -> Run:
         calibrate_on=problem.calibrating(material),
         cache=context.cache,
     )
-    if options.network.start is None:
-        return run
-    start = begin(run.learner, seed, options.network.start)
-    return replace(run, start=start, record=run.record | {"start": start.record})

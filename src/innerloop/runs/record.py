@@ -19,7 +19,9 @@ def record(options: Options, about: Mapping[str, Any]) -> dict[str, Any]:
         options: Of the run.
         about: What the problem says of its data.
     """
-    return {"learner": options.learner, "task": asdict(options.task), "network": asdict(options.network), **about}
+    before = {"generator": asdict(options.generator)} if options.generator.generator is not None else {}
+    parts = {"learner": options.learner, "task": asdict(options.task), "network": asdict(options.network)}
+    return parts | before | dict(about)
 
 
 def command(config: Mapping[str, Any]) -> str | None:
@@ -30,11 +32,14 @@ def command(config: Mapping[str, Any]) -> str | None:
     record = config.get("record") or {}
     try:
         usual = defaults(record["learner"], record["task"]["data"])
-        fields = config["learner"]["fields"]
+        before, fields = record.get("generator"), config["learner"]["fields"]
+        if before is not None:
+            fields = fields["learner"]["fields"]
         arguments = [
             # The data are named even where they are the default, so that the command says what it is about.
             *_changed(asdict(usual.task) | {"data": None}, record["task"]),
             *_changed(asdict(usual.network), record["network"]),
+            *_changed(asdict(usual.generator), before or {}),
             # As the learner was trained: options may have left a value open.
             *_changed(usual.fields, {k: decode(fields[k]) for k in usual.fields if k in fields}),
             *_changed(asdict(usual.train), config["train"]),

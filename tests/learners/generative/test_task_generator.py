@@ -1,4 +1,4 @@
-"""A generator of tasks in front of learners: what is made, who is trained by what, and that any learner goes with it."""
+"""A generator of tasks before learners: what is made, who is trained by what, and that any learner goes with it."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,6 +19,7 @@ from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.metric.protonet import ProtoNet
 from tests.conformance import Conformance, close, distance
 from tests.learners.generative.clouds import Clouds, Unmixed
+from tests.learners.generative.test_viml import statistician
 from tests.problems import NeedlesInNoise, classifier, encoder
 
 PROTONET = ProtoNet(encoder=Module(encoder))
@@ -53,11 +54,13 @@ def doubled(learner: TaskGenerator) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("behind", BEHIND)
-def test_all_plans_agree_and_both_are_trained(behind, episodes):
-    learner = generator(behind, share=0.5, likelihood=0.0)
+@pytest.mark.parametrize("made_by", [Clouds(), statistician(warp=True)], ids=["clouds", "viml"])
+def test_all_plans_agree_and_both_are_trained(behind, made_by, episodes):
+    learner = replace(generator(behind, share=0.5, likelihood=0.0), generator=made_by)
     params = doubled(learner)
     expected = meta_gradient(learner, params, episodes, "loop")[0]
-    assert psi(expected).abs().min() > 0, "by the meta-loss alone"
+    by_the_meta_loss_alone = {k: g for k, g in expected.items() if k.startswith("generator.")}
+    assert any(g.abs().max() > 0 for g in by_the_meta_loss_alone.values())
     assert all(g.abs().max() > 0 for k, g in expected.items() if k.endswith("0.0.weight"))
     for plan in ("vmap", "threads"):
         assert distance(meta_gradient(learner, params, episodes, plan)[0], expected) < 1e-12
@@ -156,3 +159,19 @@ def test_who_cannot_generate_or_mix_is_refused():
         generator(share=1.2)
     with pytest.raises(InputError, match="called generator already"):
         TaskGenerator(learner=generator(), generator=Clouds()).init(0)
+
+
+@pytest.mark.parametrize("warp", [False, True])
+def test_what_lies_between_two_classes_of_viml_begins_with_one_and_ends_with_the_other(episodes, warp):
+    learner, other = statistician(warp), torch.tensor([1, 2, 0])
+    params = {k: v.double() for k, v in learner.init(0).items()}
+    support = tree.slice(episodes, 0).support
+    codes, turned = (learner.adapt(params, s) for s in (support, support._replace(y=other.argsort()[support.y])))
+
+    def made(weight: float) -> torch.Tensor:
+        mixed = learner.mix(params, codes, other, torch.full((3,), weight, dtype=torch.float64))
+        return learner.generate(params, mixed, random.mix(0, 0), 4)
+
+    assert torch.equal(made(1.0), learner.generate(params, codes, random.mix(0, 0), 4))
+    assert close(made(0.0), learner.generate(params, turned, random.mix(0, 0), 4))
+    assert not close(made(0.5), made(1.0)) and not close(made(0.5), made(0.0))

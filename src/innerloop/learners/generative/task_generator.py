@@ -54,7 +54,7 @@ class TaskGenerator(Wrapper[Adapted]):
     beta: Positive = 2.0
     """The a of Beta(a, a), from which it is drawn how much of each class a new one is."""
     likelihood: NotNegative = 1.0
-    """What the generator's own loss is multiplied by."""
+    """What the generator's own loss is multiplied by; 0: it is trained by the learner's alone."""
 
     def __post_init__(self) -> None:
         name = type(self.generator).__name__
@@ -103,6 +103,8 @@ class TaskGenerator(Wrapper[Adapted]):
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
         psi = tree.part(params, _PREFIX)
         loss, metrics = self.inner.loss(_behind(params), self.enriched(psi, episode))
+        if not self.likelihood:
+            return loss, metrics
         own, about = self.generator.loss(psi, episode)
         about = {f"{_PREFIX}_{name}": value for name, value in (about | {"loss": own.detach()}).items()}
         return loss + self.likelihood * own, metrics | about
@@ -116,17 +118,19 @@ class TaskGenerator(Wrapper[Adapted]):
         """
         support, query = episode
         codes, k = self.generator.adapt(psi, support), ways(support)
-        if not self.share:
-            made = self._made(psi, codes, _keys(support, (_EXTRA, self.extra))) if self.extra else None
-            return Episode(support if made is None else _with_extra(support, made), query)
-        draw = random.uniform(random.fold(key_of(support), _TASK), (2,), torch.float64)
-        new = draw[0] < self.share
-        codes = self._between(psi, codes, support, new, draw[1])
-        counts = [self.extra, *(-(-len(part.y) // k) for part in episode)]
-        made = self._made(psi, codes, _keys(support, *zip((_EXTRA, _SUPPORT, _QUERY), counts, strict=True)))
-        extra, *parts = torch.where(new, stop(made), made).split(counts, 1)  # [ways, count, ...]
-        support, query = (_replaced(part, instead, new) for part, instead in zip(episode, parts, strict=True))
-        return Episode(_with_extra(support, extra) if self.extra else support, query)
+        new = None
+        if self.share:
+            draw = random.uniform(random.fold(key_of(support), _TASK), (2,), torch.float64)
+            new = draw[0] < self.share
+            codes = self._between(psi, codes, support, new, draw[1])
+            counts = [-(-len(part.y) // k) for part in episode]
+            keys = _keys(support, *zip((_SUPPORT, _QUERY), counts, strict=True))
+            parts = self._made(stop(psi), stop(codes), keys).split(counts, 1)  # [ways, count, ...] each
+            support, query = (_replaced(part, made, new) for part, made in zip(episode, parts, strict=True))
+        if self.extra:
+            made = self._made(psi, codes, _keys(support, (_EXTRA, self.extra)))
+            support = _with_extra(support, made if new is None else torch.where(new, stop(made), made))
+        return Episode(support, query)
 
     def reference_gradient(self, params: Params, episode: Episode) -> Params | None:
         return None

@@ -235,6 +235,16 @@ class VIML(Learner[Codes]):
         drawn = torch.sigmoid(outputs) if self.likelihood == "bernoulli" else outputs
         return drawn.unflatten(0, (k, count))
 
+    def mix(self, params: Params, adapted: Codes, other: Tensor, weight: Tensor) -> Codes:
+        """Codes on the way from one class to another; with `warp` examples too, each with one of the other's."""
+        counts, mine = _counts(adapted), adapted.y.clamp_min(0)
+        there = (adapted.y >= 0) & (counts[other][mine] > 0)
+        with_whom = self._begun(adapted, other[mine], _places(adapted) % counts[other][mine].clamp_min(1)).x
+        x = _toward(adapted.x, with_whom, torch.where(there, weight[mine], 1.0))
+        code = Normal(*(_toward(part, part[other], weight) for part in adapted.code))
+        features = self.encoder.apply(tree.part(params, "encoder"), x)
+        return adapted._replace(code=code, x=x, features=features, present=adapted.present & adapted.present[other])
+
     def _networks(self) -> dict[str, Model]:
         return {name: getattr(self, name) for name in ("encoder", "statistic", "posterior", "decoder")}
 
@@ -329,6 +339,12 @@ def _one(x: Tensor | dict[str, Tensor]) -> Tensor:
 def _normal(outputs: Tensor) -> Normal:
     mean, log_variance = outputs.chunk(2, 1)
     return Normal(mean, log_variance.clamp(-_WIDEST, _WIDEST))
+
+
+def _toward(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
+    """Rows, [n] so much of one and the rest of the other."""
+    weight = weight.to(one.dtype).reshape(-1, *[1] * (one.dim() - 1))
+    return weight * one + (1 - weight) * other
 
 
 def _counts(codes: Codes) -> Tensor:
