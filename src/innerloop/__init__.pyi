@@ -30,6 +30,7 @@ from innerloop.learners.bayesian.versa import VERSA as VERSA
 from innerloop.learners.closed_form.logistic import LRD2 as LRD2
 from innerloop.learners.closed_form.r2d2 import R2D2 as R2D2
 from innerloop.learners.closed_form.ridge_discriminant import RidgeDiscriminant as RidgeDiscriminant
+from innerloop.learners.generative.task_generator import TaskGenerator as TaskGenerator
 from innerloop.learners.gradient.anil import ANIL as ANIL
 from innerloop.learners.gradient.imaml import IMAML as IMAML
 from innerloop.learners.gradient.learned_rates import LearnedRates as LearnedRates

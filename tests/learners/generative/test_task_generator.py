@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from innerloop.core import config, tree
+from innerloop.core import config, random, tree
 from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.core.objectives import membership
