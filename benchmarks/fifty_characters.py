@@ -38,7 +38,7 @@ CHARACTERS, SEEDS, EPISODES, QUERIES = 50, (0, 1, 2), 600, 5
 FEW_STEPS, GENERATOR_STEPS = 500, 400
 """A step behind a generator costs as much as six without."""
 TESTS = {"20 ways": 20, "5 ways": 5}
-PLAN = {"plan": "loop", "layout": "channels_last"}
+PLAN: dict[str, Any] = {"plan": "loop", "layout": "channels_last"}
 
 
 def ordinary(pool: Pool, seed: int) -> EpisodeSampler:

@@ -16,7 +16,6 @@ def catalogue() -> dict[str, type[Learner]]:
             continue
         module = importlib.import_module(info.name)
         for _, member in inspect.getmembers(module, inspect.isclass):
-            own = issubclass(member, Learner) and member.__module__ == info.name
-            if own and not issubclass(member, Wrapper):
+            if issubclass(member, Learner) and not issubclass(member, Wrapper) and member.__module__ == info.name:
                 learners[info.name.rpartition(".")[2]] = member
     return dict(sorted(learners.items()))

@@ -151,8 +151,9 @@ class TaskGenerator(Wrapper[Adapted]):
 
     def _made(self, psi: Params, codes: Any, keys: Tensor) -> Tensor:
         """[ways, count, ...] an example of each class for each of [count] keys, whatever else is made with it."""
-        assert isinstance(self.generator, Generative)
-        made = torch.vmap(lambda key: self.generator.generate(psi, codes, key, 1)[:, 0])(keys)  # [count, ways, ...]
+        generator = self.generator
+        assert isinstance(generator, Generative)
+        made = torch.vmap(lambda key: generator.generate(psi, codes, key, 1)[:, 0])(keys)  # [count, ways, ...]
         return made.transpose(0, 1)
 
     def _between(self, psi: Params, codes: Any, support: Batch, new: Tensor, at: Tensor) -> Any:
