@@ -37,6 +37,7 @@ PLACE = Path(__file__).with_name("fifty_characters.json")
 CHARACTERS, SEEDS, EPISODES, QUERIES = 50, (0, 1, 2), 600, 5
 FEW_STEPS, GENERATOR_STEPS = 500, 400
 """A step behind a generator costs as much as six without."""
+BESIDE = ("plain", "distorted")
 TESTS = {"20 ways": 20, "5 ways": 5}
 PLAN: dict[str, Any] = {"plan": "loop", "layout": "channels_last"}
 
@@ -104,23 +105,34 @@ def measure(name: str, pool: Pool, test: Pool, seed: int) -> dict[str, Any]:
 
 
 def told(rows: dict[str, dict[str, Any]], title: str) -> None:
-    """A table of the rows: the mean of the seeds, and paired differences from the first two."""
-    ways, pooled = TESTS[title], {}
-    for name in (n for n in ROWS if len(rows.get(n, {})) == len(SEEDS)):
-        seeds = [_scores(found, title, ways) for found in rows[name].values()]
-        pooled[name] = torch.stack(seeds).mean(0)
-        against = [f"{_gap(pooled[name], pooled[other])} than {other}" for other in list(pooled)[:2] if other != name]
-        each = ", ".join(f"{s.mean():.1f}" for s in seeds)
-        mean, cost = interval(pooled[name]), sum(found["seconds"] for found in rows[name].values()) / len(SEEDS)
-        print(f"{title:8} {name:28} {mean.mean:.1f} ± {mean.ci95:.1f} ({each}; {cost:.0f} s) {'; '.join(against)}")
+    """A table of the rows: the mean of the seeds, and paired differences from plain and distorted of as many steps."""
+    for name in (n for n in ROWS if rows.get(n)):
+        scores, mine = _scores(rows[name], title), ROWS[name].steps
+        against = [n for n in ROWS if ROWS[n].steps == mine and n != name and rows.get(n)]
+        gaps = [
+            f"{_gap(scores, _scores(rows[n], title))} than {n}"
+            for n in against
+            if n.removesuffix(", few steps") in BESIDE
+        ]
+        mean, each = interval(_pooled(scores)), ", ".join(f"{s.mean():.1f}" for s in scores.values())
+        cost = sum(found["seconds"] for found in rows[name].values()) / len(scores)
+        print(f"{title:8} {name:32} {mean.mean:.1f} ± {mean.ci95:.1f} ({each}; {cost:.0f} s) {'; '.join(gaps)}")
 
 
-def _scores(found: dict[str, Any], title: str, ways: int) -> Tensor:
-    return 100 * torch.tensor(found[title], dtype=torch.float64) / (ways * QUERIES)
+def _scores(seeds: dict[str, Any], title: str) -> dict[str, Tensor]:
+    """[episodes] percent right, by seed."""
+    counts = {seed: torch.tensor(found[title], dtype=torch.float64) for seed, found in seeds.items()}
+    return {seed: 100 * right / (TESTS[title] * QUERIES) for seed, right in counts.items()}
 
 
-def _gap(scores: Tensor, other: Tensor) -> str:
-    gap = difference(scores, other)
+def _pooled(scores: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(scores.values())).mean(0)
+
+
+def _gap(scores: dict[str, Tensor], other: dict[str, Tensor]) -> str:
+    """Of the seeds that both have, on the same tasks."""
+    both = [seed for seed in scores if seed in other]
+    gap = difference(*(_pooled({seed: part[seed] for seed in both}) for part in (scores, other)))
     return f"{gap.mean:+.1f} ± {gap.ci95:.1f}"
 
 

@@ -33,7 +33,7 @@ BEHIND = {
 
 class TestTaskGenerator(Conformance):
     learner = TaskGenerator(learner=PROTONET, generator=Clouds(), share=0.5)
-    train = replace(Conformance.train, plan="vmap")
+    train = replace(Conformance.train, steps=75, plan="vmap")
 
 
 def generator(behind: str = "protonet", **options: Any) -> TaskGenerator:
