@@ -97,7 +97,8 @@ def behind(generator: Any, task: dict[str, Any] | None = None, learner: str = "p
 
 
 def test_a_generator_learns_from_classes_of_meta_training_alone(sealed):
-    build(behind("new", {"distort": True, "interpolate": 0.5})).meta_train()
+    for between in ("codes", "layers"):
+        build(behind("new", {"distort": True, "interpolate": 0.5}, between=between)).meta_train()
 
 
 def test_a_run_with_a_new_generator_is_kept_and_asked_for_again(splits, tmp_path):

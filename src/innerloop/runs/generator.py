@@ -36,10 +36,11 @@ def put_before(
     name = type(learner).__name__
     if problem.target != "classes" or "episodes" not in learner.trains_on:
         raise InputError(f"a generator makes tasks of classes, and {name} is trained on none: leave out --generator")
+    asked: dict[str, Any] = {k: v for k, v in vars(options).items() if k != "generator"}
     if options.generator == _NEW:
         usual = defaults(_USUAL, problem.data)
         generator = problem.learner(learner_class(_USUAL), usual.fields, usual.network, material)
-        return TaskGenerator(learner=learner, generator=generator, extra=options.extra, share=options.share), None
+        return TaskGenerator(learner=learner, generator=generator, **asked), None
     generator, params = load(str(options.generator), context.allow)
     record = read_config(str(options.generator)).get("record") or {}
     shape, trained = problem.record(material).get("shape"), record.get("shape")
@@ -49,7 +50,7 @@ def put_before(
             "one that was trained on data of this shape, or --generator new"
         )
     try:
-        whole = TaskGenerator(learner=learner, generator=generator, extra=options.extra, share=options.share)
+        whole = TaskGenerator(learner=learner, generator=generator, **asked)
     except InputError as error:
         raise InputError(f"{options.generator}: {error}") from error
     start = tree.join(generator=params)

@@ -1,7 +1,7 @@
 """What a person may choose about a run; the command line is made from these."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from innerloop.core.errors import InputError
 from innerloop.core.ranges import Checked, Natural, Share
@@ -22,6 +22,9 @@ class GeneratorOptions(Checked):
     """Made examples of each class that the support gets besides its own, also at test."""
     share: Share = 0.3
     """How many meta-training tasks are of new classes, each between two of the task's own."""
+    between: Literal["codes", "layers"] = "codes"
+    """codes: new classes are made by the generator, from codes between those of two. layers: their examples are mixed
+    in front of a random layer of the learner's network (MLTI), and the generator makes the extra ones alone."""
 
     def check(self) -> None:
         """Refuse options of a generator where there is none.

@@ -12,6 +12,7 @@ from innerloop.core.model import Module
 from innerloop.core.objectives import membership
 from innerloop.core.types import Episode
 from innerloop.engine import meta_gradient
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.bayesian.bmaml import BMAML
 from innerloop.learners.closed_form.r2d2 import R2D2
 from innerloop.learners.generative.task_generator import TaskGenerator
@@ -68,8 +69,36 @@ def test_all_plans_agree_and_both_are_trained(behind, made_by, episodes):
 
 
 @pytest.mark.parametrize("behind", BEHIND)
-def test_through_made_queries_nothing_reaches_the_generator(behind, episodes):
-    learner = generator(behind, share=1.0, likelihood=0.0)
+def test_classes_between_two_in_front_of_a_layer_go_with_all_plans(behind, episodes):
+    learner = generator(behind, share=0.5, between="layers", likelihood=0.0)
+    params = doubled(learner)
+    expected = meta_gradient(learner, params, episodes, "loop")[0]
+    for plan in ("vmap", "threads"):
+        assert distance(meta_gradient(learner, params, episodes, plan)[0], expected) < 1e-12
+    assert psi(expected).abs().min() > 0
+
+
+def test_in_front_of_the_first_layer_examples_are_mixed_as_they_are(episodes):
+    """Every example of a new class lies between one of its own class and one of the other, by one weight a class."""
+    learner = generator(share=1.0, extra=0, between="layers")
+    for i in range(4):
+        episode = tree.slice(episodes, i)
+        for own, pairs in zip(
+            episode, learner.enriched({"log_deviation": torch.zeros(8).double()}, episode), strict=True
+        ):
+            assert isinstance(pairs.x, dict) and torch.equal(pairs.x["x"], own.x)
+            assert len(pairs.x["at"].unique()) == 1
+            for label in range(3):
+                rows = pairs.x["other"][own.y == label]
+                classes = {int(own.y[(inputs(own) == row).all(1)]) for row in rows}
+                assert len(classes) == 1 and classes != {label} and len(rows.unique(dim=0)) == len(rows)
+                assert len(pairs.x["weight"][own.y == label].unique()) == 1
+
+
+@pytest.mark.parametrize("between", ["codes", "layers"])
+@pytest.mark.parametrize("behind", BEHIND)
+def test_through_made_queries_nothing_reaches_the_generator(behind, between, episodes):
+    learner = generator(behind, share=1.0, likelihood=0.0, between=between)
     gradient = meta_gradient(learner, doubled(learner), episodes, "loop")[0]
     assert torch.equal(psi(gradient), torch.zeros(8, dtype=torch.float64))
     real = generator(behind, share=0.0, likelihood=0.0)
@@ -155,6 +184,9 @@ def test_who_cannot_generate_or_mix_is_refused():
     with pytest.raises(InputError, match="Unmixed makes no classes between two others"):
         TaskGenerator(learner=PROTONET, generator=Unmixed())
     assert TaskGenerator(learner=PROTONET, generator=Unmixed(), share=0).extra == 2
+    assert TaskGenerator(learner=PROTONET, generator=Unmixed(), between="layers").share == 0.3
+    with pytest.raises(InputError, match="NearestCentroid has no network to mix classes in"):
+        TaskGenerator(learner=NearestCentroid(), generator=Clouds(), between="layers")
     with pytest.raises(InputError, match="share must be a number from 0 to 1"):
         generator(share=1.2)
     with pytest.raises(InputError, match="called generator already"):

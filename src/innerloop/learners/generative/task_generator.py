@@ -4,8 +4,9 @@ https://arxiv.org/abs/1801.05401, https://arxiv.org/abs/2106.02695. Adaptation i
 support and further examples of each class that the generator makes of it.
 """
 
+import functools
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from innerloop.core import random, tree
 from innerloop.core.errors import InputError
 from innerloop.core.gaussian import key_of
 from innerloop.core.learner import Adapted, Generative, Learner, Mixing
+from innerloop.core.mixed_layers import MixedLayers
+from innerloop.core.model import Model
 from innerloop.core.objectives import membership
 from innerloop.core.predictive import Predictive
 from innerloop.core.prototypes import labels, ways
@@ -32,7 +35,8 @@ class TaskGenerator(Wrapper[Adapted]):
     """Any learner of classes, whose tasks a generator adds to; both are trained at once.
 
     A `share` of meta-training tasks consists of new classes alone, each between two of the task's own: all examples of
-    support and query are made. The others keep their examples, and only those are asked for.
+    support and query are made, or mixed on their way through the network. The others keep their examples, and only
+    those are asked for.
 
     The generator is trained by its own loss on the tasks as they are drawn, and by the learner's through queries that
     are real. Rewarded for queries of its own it would make easy tasks, so in a task of new classes it is held constant.
@@ -53,6 +57,9 @@ class TaskGenerator(Wrapper[Adapted]):
     """How many tasks are of new classes; 0 asks nothing of the generator but to make examples."""
     beta: Positive = 2.0
     """The a of Beta(a, a), from which it is drawn how much of each class a new one is."""
+    between: Literal["codes", "layers"] = "codes"
+    """Where new classes lie between two: in the generator, which makes all of their examples, or in front of a random
+    layer of the learner's network (`encoder` or `model`), where examples of the two are mixed, as MLTI has it."""
     likelihood: NotNegative = 1.0
     """What the generator's own loss is multiplied by; 0: it is trained by the learner's alone."""
 
@@ -60,8 +67,10 @@ class TaskGenerator(Wrapper[Adapted]):
         name = type(self.generator).__name__
         if not isinstance(self.generator, Generative):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError(f"{name} does not make examples: the generator must be a learner that does, such as VIML")
-        if self.share and not isinstance(self.generator, Mixing):
-            raise InputError(f"{name} makes no classes between two others: take VIML, or share=0")
+        if self._by_codes and not isinstance(self.generator, Mixing):
+            raise InputError(f"{name} makes no classes between two others: take VIML, between='layers', or share=0")
+        if self._by_layers and self._network is None:
+            raise InputError(f"{type(self.learner).__name__} has no network to mix classes in: take between='codes'")
 
     @property
     def exact_gradient(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -102,7 +111,8 @@ class TaskGenerator(Wrapper[Adapted]):
 
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
         psi = tree.part(params, _PREFIX)
-        loss, metrics = self.inner.loss(_behind(params), self.enriched(psi, episode))
+        learner = self._mixing if self._by_layers else self.inner
+        loss, metrics = learner.loss(_behind(params), self.enriched(psi, episode))
         if not self.likelihood:
             return loss, metrics
         own, about = self.generator.loss(psi, episode)
@@ -117,12 +127,12 @@ class TaskGenerator(Wrapper[Adapted]):
             episode: As drawn.
         """
         support, query = episode
-        codes, k = self.generator.adapt(psi, support), ways(support)
-        new = None
+        codes, k, new = self.generator.adapt(psi, support), ways(support), None
         if self.share:
-            draw = random.uniform(random.fold(key_of(support), _TASK), (2,), torch.float64)
-            new = draw[0] < self.share
-            codes = self._between(psi, codes, support, new, draw[1])
+            new, other, weight, at = self._drawn(support)
+        if new is not None and self._by_codes:
+            assert isinstance(self.generator, Mixing)
+            codes = self.generator.mix(psi, codes, other, weight)
             counts = [-(-len(part.y) // k) for part in episode]
             keys = _keys(support, *zip((_SUPPORT, _QUERY), counts, strict=True))
             parts = self._made(stop(psi), stop(codes), keys).split(counts, 1)  # [ways, count, ...] each
@@ -130,6 +140,8 @@ class TaskGenerator(Wrapper[Adapted]):
         if self.extra:
             made = self._made(psi, codes, _keys(support, (_EXTRA, self.extra)))
             support = _with_extra(support, made if new is None else torch.where(new, stop(made), made))
+        if new is not None and self._by_layers:
+            support, query = (_paired(part, other, weight, at) for part in (support, query))
         return Episode(support, query)
 
     def reference_gradient(self, params: Params, episode: Episode) -> Params | None:
@@ -156,23 +168,34 @@ class TaskGenerator(Wrapper[Adapted]):
         made = torch.vmap(lambda key: generator.generate(psi, codes, key, 1)[:, 0])(keys)  # [count, ways, ...]
         return made.transpose(0, 1)
 
-    def _between(self, psi: Params, codes: Any, support: Batch, new: Tensor, at: Tensor) -> Any:
-        """What is known of the classes of a task: of its own, or of new ones between each and another.
+    @property
+    def _by_codes(self) -> bool:
+        return self.share > 0 and self.between == "codes"
 
-        Args:
-            psi: Parameters of the generator.
-            codes: What is known of the task's own classes.
-            support: Of the task.
-            new: [] bool, whether there are to be new ones.
-            at: [] from 0 to 1, which other: one step for all classes, so that no two have the same two parents.
-        """
-        assert isinstance(self.generator, Mixing)
-        present = _present(support)
+    @property
+    def _by_layers(self) -> bool:
+        return self.share > 0 and self.between == "layers"
+
+    @property
+    def _network(self) -> str | None:
+        """The field of the learner whose network sees the examples."""
+        return next((k for k in ("encoder", "model") if isinstance(getattr(self.learner, k, None), Model)), None)
+
+    @functools.cached_property
+    def _mixing(self) -> Learner[Adapted]:
+        """The learner behind the generator, whose network takes pairs of rows."""
+        name = str(self._network)
+        return replace(self.inner, **{name: MixedLayers(network=getattr(self.learner, name))})
+
+    def _drawn(self, support: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Whether a task is of new classes, [ways] between which others, and how much of each's own; and where, []."""
+        which, further, at = random.uniform(random.fold(key_of(support), _TASK), (3,), torch.float64).unbind(-1)
+        present, new = _present(support), which < self.share
         k, own = len(present), torch.arange(len(present), device=present.device)
-        other = (own + 1 + (at * (k - 1)).long()) % k
+        other = (own + 1 + (further * (k - 1)).long()) % k  # one step for all: no two have the same two parents
         weight = random.symmetric_beta(_keys(support, (_WEIGHT, k)), self.beta)
         # A class without examples has nothing to give to another.
-        return self.generator.mix(psi, codes, torch.where(present[other], other, own), torch.where(new, weight, 1.0))
+        return new, torch.where(present[other], other, own), torch.where(new, weight, 1.0), at
 
 
 def _keys(support: Batch, *parts: tuple[int, int]) -> Tensor:
@@ -200,6 +223,12 @@ def _with_extra(support: Batch, made: Tensor) -> Batch:
     return joined(support._replace(weight=None), more)
 
 
+def _places(y: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """[n] how many rows of its class come before each, and [k] how many each class has."""
+    member = membership(y, k, dtype=torch.int64)
+    return ((member.cumsum(0) - 1) * member).sum(1), member.sum(0)
+
+
 def _replaced(batch: Batch, made: Tensor, new: Tensor) -> Batch:
     """A batch in whose place [ways, count, ...] examples of the same classes are put where the task is of new ones.
 
@@ -207,7 +236,18 @@ def _replaced(batch: Batch, made: Tensor, new: Tensor) -> Batch:
     """
     assert isinstance(batch.x, Tensor)
     y = labels(batch)
-    member = membership(y, len(made), dtype=torch.int64)
-    place = ((member.cumsum(0) - 1) * member).sum(1) % made.shape[1]
+    place = _places(y, len(made))[0] % made.shape[1]
     there = (new & (y >= 0)).view(-1, *[1] * (batch.x.dim() - 1))
     return batch._replace(x=torch.where(there, made[y.clamp_min(0), place].to(batch.x.dtype), batch.x))
+
+
+def _paired(batch: Batch, other: Tensor, weight: Tensor, at: Tensor) -> Batch:
+    """A batch whose rows go with rows of the other classes, to be mixed in front of a layer; see `MixedLayers`."""
+    assert isinstance(batch.x, Tensor)
+    y = labels(batch)
+    place, counts = _places(y, len(other))
+    mine = y.clamp_min(0)
+    match = (y == other[mine][:, None]) & (place == (place % counts[other][mine].clamp_min(1))[:, None])  # [n, n]
+    weights = torch.where(match.any(1) & (y >= 0), weight[mine], 1.0).to(batch.x.dtype)
+    x = {"x": batch.x, "other": batch.x[match.long().argmax(1)], "weight": weights, "at": at.expand(len(y))}
+    return batch._replace(x=x)
