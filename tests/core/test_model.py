@@ -144,3 +144,16 @@ def test_a_network_that_a_factory_hands_out_stays_as_it_is():
     assert isinstance(net[1], nn.BatchNorm1d) and not net[1].training
     assert all(p.requires_grad for p in net.parameters())
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+def grouped() -> nn.Module:
+    return nn.Sequential(nn.GroupNorm(1, 2), nn.Conv2d(2, 4, 1), nn.GroupNorm(2, 4))
+
+
+def test_a_group_norm_takes_channels_last_under_vmap():
+    """Torch's own refuses: NYI, querying is_contiguous."""
+    network = Module(grouped)
+    params, x = network.init(0), torch.randn(6, 2, 5, 5).contiguous(memory_format=torch.channels_last)
+    tasks = x.unflatten(0, (3, 2))
+    found = torch.vmap(lambda rows: network.apply(params, rows))(tasks)
+    assert torch.allclose(found.flatten(0, 1), network.apply(params, x), atol=1e-6)

@@ -137,6 +137,13 @@ class LayerNorm(nn.Module):
         return _layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
+class GroupNorm(nn.GroupNorm):
+    """Torch's own, which no transform can run on rows in channels last."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.clone(memory_format=torch.contiguous_format) if transformed() else input)
+
+
 def convert(module: nn.Module) -> nn.Module:
     """The same module, its native norms turned into those written out here; see above."""
     names = {id(m): name for name, m in module.named_modules()}
@@ -157,6 +164,8 @@ def convert(module: nn.Module) -> nn.Module:
             vars(m).update(one=one)
         elif type(m) is nn.LayerNorm:
             m.__class__ = LayerNorm  # pyright: ignore[reportAttributeAccessIssue]
+        elif type(m) is nn.GroupNorm:
+            m.__class__ = GroupNorm  # pyright: ignore[reportAttributeAccessIssue]
     return module
 
 
