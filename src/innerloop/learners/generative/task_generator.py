@@ -6,7 +6,7 @@ support and further examples of each class that the generator makes of it.
 
 import functools
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -127,21 +127,20 @@ class TaskGenerator(Wrapper[Adapted]):
             episode: As drawn.
         """
         support, query = episode
-        codes, k, new = self.generator.adapt(psi, support), ways(support), None
-        if self.share:
-            new, other, weight, at = self._drawn(support)
-        if new is not None and self._by_codes:
+        codes, k = self.generator.adapt(psi, support), ways(support)
+        drawn = self._drawn(support) if self.share else None
+        if drawn is not None and self._by_codes:
             assert isinstance(self.generator, Mixing)
-            codes = self.generator.mix(psi, codes, other, weight)
+            codes = self.generator.mix(psi, codes, drawn.other, drawn.weight)
             counts = [-(-len(part.y) // k) for part in episode]
             keys = _keys(support, *zip((_SUPPORT, _QUERY), counts, strict=True))
             parts = self._made(stop(psi), stop(codes), keys).split(counts, 1)  # [ways, count, ...] each
-            support, query = (_replaced(part, made, new) for part, made in zip(episode, parts, strict=True))
+            support, query = (_replaced(part, made, drawn.new) for part, made in zip(episode, parts, strict=True))
         if self.extra:
             made = self._made(psi, codes, _keys(support, (_EXTRA, self.extra)))
-            support = _with_extra(support, made if new is None else torch.where(new, stop(made), made))
-        if new is not None and self._by_layers:
-            support, query = (_paired(part, other, weight, at) for part in (support, query))
+            support = _with_extra(support, made if drawn is None else torch.where(drawn.new, stop(made), made))
+        if drawn is not None and self._by_layers:
+            support, query = (_paired(part, drawn) for part in (support, query))
         return Episode(support, query)
 
     def reference_gradient(self, params: Params, episode: Episode) -> Params | None:
@@ -187,15 +186,23 @@ class TaskGenerator(Wrapper[Adapted]):
         name = str(self._network)
         return replace(self.inner, **{name: MixedLayers(network=getattr(self.learner, name))})
 
-    def _drawn(self, support: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Whether a task is of new classes, [ways] between which others, and how much of each's own; and where, []."""
+    def _drawn(self, support: Batch) -> "_Drawn":
         which, further, at = random.uniform(random.fold(key_of(support), _TASK), (3,), torch.float64).unbind(-1)
         present, new = _present(support), which < self.share
         k, own = len(present), torch.arange(len(present), device=present.device)
         other = (own + 1 + (further * (k - 1)).long()) % k  # one step for all: no two have the same two parents
         weight = random.symmetric_beta(_keys(support, (_WEIGHT, k)), self.beta)
         # A class without examples has nothing to give to another.
-        return new, torch.where(present[other], other, own), torch.where(new, weight, 1.0), at
+        return _Drawn(new, torch.where(present[other], other, own), torch.where(new, weight, 1.0), at)
+
+
+class _Drawn(NamedTuple):
+    """What is drawn of a task."""
+
+    new: Tensor  # [] bool, whether it is of new classes
+    other: Tensor  # [ways] with which class each is mixed
+    weight: Tensor  # [ways] how much of it is its own; 1 unless the task is of new ones
+    at: Tensor  # [] from 0 to 1, in front of which layer
 
 
 def _keys(support: Batch, *parts: tuple[int, int]) -> Tensor:
@@ -241,13 +248,13 @@ def _replaced(batch: Batch, made: Tensor, new: Tensor) -> Batch:
     return batch._replace(x=torch.where(there, made[y.clamp_min(0), place].to(batch.x.dtype), batch.x))
 
 
-def _paired(batch: Batch, other: Tensor, weight: Tensor, at: Tensor) -> Batch:
+def _paired(batch: Batch, drawn: _Drawn) -> Batch:
     """A batch whose rows go with rows of the other classes, to be mixed in front of a layer; see `MixedLayers`."""
     assert isinstance(batch.x, Tensor)
-    y = labels(batch)
+    y, other = labels(batch), drawn.other
     place, counts = _places(y, len(other))
     mine = y.clamp_min(0)
     match = (y == other[mine][:, None]) & (place == (place % counts[other][mine].clamp_min(1))[:, None])  # [n, n]
-    weights = torch.where(match.any(1) & (y >= 0), weight[mine], 1.0).to(batch.x.dtype)
-    x = {"x": batch.x, "other": batch.x[match.long().argmax(1)], "weight": weights, "at": at.expand(len(y))}
+    weights = torch.where(match.any(1) & (y >= 0), drawn.weight[mine], 1.0).to(batch.x.dtype)
+    x = {"x": batch.x, "other": batch.x[match.long().argmax(1)], "weight": weights, "at": drawn.at.expand(len(y))}
     return batch._replace(x=x)
