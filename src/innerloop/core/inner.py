@@ -1,5 +1,6 @@
 """What gradient learners share: inner steps, and weights that were adapted by them."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic
@@ -15,6 +16,7 @@ from innerloop.core.sensible import INNER_LOOP, by_kind
 from innerloop.core.types import Batch, Metrics, Params
 
 Loss = Callable[[Params], tuple[Tensor, Metrics]]
+_BETA2, _EPS = 0.999, 1e-8
 
 
 def descend(
@@ -36,6 +38,22 @@ def descend(
     if isinstance(rate, dict):
         return weights | tree.map(lambda w, g, a: w - a * g, moving, gradient, rate), value
     return tree.map(lambda w, g: w - rate * g, weights, gradient), value
+
+
+def rescaled(gradient: Params, second: Params, step: Tensor) -> tuple[Params, Params]:
+    """Adam's direction without momentum (beta1 = 0, beta2 = 0.999), as meta-learning by Reptile trains within a task.
+
+    Args:
+        gradient: Of this step.
+        second: Second moments before it.
+        step: [] int64, its number, from 1.
+
+    Returns:
+        The direction, and the second moments after it.
+    """
+    second = tree.map(lambda s, g: _BETA2 * s + (1 - _BETA2) * g.square(), second, gradient)
+    bias = -torch.expm1(step.double() * math.log(_BETA2))
+    return tree.map(lambda g, s: g / ((s / bias.to(s.dtype)).sqrt() + _EPS), gradient, second), second
 
 
 def per_step(weights: Params, steps: int, value: float, each: bool = False) -> Params:

@@ -161,6 +161,18 @@ class Decoder(Role):
     encoder: str = "encoder"
 
 
+@dataclass(frozen=True)
+class Painter(Role):
+    """`{"latent": [n, latent]}` -> [n, ...], as x."""
+
+    latent: int | Setting
+
+
+@dataclass(frozen=True)
+class Critic(Role):
+    """x -> [n, 1], every row by itself, and smooth enough that its slope in x has a derivative."""
+
+
 _BY_CONTRACT: Mapping[str, Role] = {"model": Whole(), "encoder": Encoder()}
 
 

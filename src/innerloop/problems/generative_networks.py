@@ -5,7 +5,8 @@ from typing import Any
 
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
-from innerloop.core.networks import ClassCode, Decoder, Latent
+from innerloop.core.networks import ClassCode, Critic, Decoder, Latent, Painter
+from innerloop.nn.adversarial import PictureCritic, PicturePainter
 from innerloop.nn.decoder import JoinedMLP, PictureDecoder
 from innerloop.nn.mlp import MLP
 from innerloop.nn.set_encoder import CodeStatistics, LatentStatistics, PictureFeatures
@@ -27,10 +28,7 @@ def features_of(shape: tuple[int, ...], kind: str, width: int) -> Model:
         return PictureFeatures(channels=shape[0], size=shape[1], width=width)
     if kind == "mlp":
         return MLP(inputs=prod(shape), hidden=(width,), outputs=width, activation="elu")
-    raise InputError(
-        f"a learner that generates writes examples as well as it reads them, and {kind} only reads: use --network "
-        "auto, conv4 (its convolutions are made for generating) or mlp"
-    )
+    raise _only_reads(kind)
 
 
 def generative(role: ClassCode | Latent | Decoder, shape: tuple[int, ...], encoder: Model, features: int) -> Model:
@@ -57,6 +55,40 @@ def generative(role: ClassCode | Latent | Decoder, shape: tuple[int, ...], encod
             return JoinedMLP(
                 inputs=inputs, hidden=(features, features), shape=shape, plus="example" if anchored else None
             )
+
+
+def adversarial(role: Painter | Critic, shape: tuple[int, ...], kind: str, width: int) -> Model:
+    """A network that makes examples from noise, or one that tells them from real ones.
+
+    Args:
+        role: Without settings.
+        shape: Of one example.
+        kind: Name of the network.
+        width: Channels, or units.
+
+    Raises:
+        InputError: There is no such network for this.
+    """
+    sizes: Any = vars(role)
+    if kind not in ("conv4", "mlp"):
+        raise _only_reads(kind)
+    picture = kind == "conv4"
+    match role:
+        case Painter() if picture:
+            return PicturePainter(channels=shape[0], size=shape[1], width=width, latent=sizes["latent"])
+        case Painter():
+            return JoinedMLP(inputs=sizes["latent"], hidden=(width, width), shape=shape)
+        case Critic() if picture:
+            return PictureCritic(channels=shape[0], size=shape[1], width=width)
+        case Critic():
+            return MLP(inputs=prod(shape), hidden=(width, width), outputs=1, activation="elu")
+
+
+def _only_reads(kind: str) -> InputError:
+    return InputError(
+        f"a learner that generates writes examples as well as it reads them, and {kind} only reads: use --network "
+        "auto, conv4 (its convolutions are made for generating) or mlp"
+    )
 
 
 def _of_picture(role: ClassCode | Latent | Decoder, sizes: Any, encoder: PictureFeatures) -> Model:

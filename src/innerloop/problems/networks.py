@@ -14,12 +14,14 @@ from innerloop.core.nearest import nearest
 from innerloop.core.networks import (
     Cell,
     ClassCode,
+    Critic,
     Decoder,
     Encoder,
     Features,
     Inputs,
     Latent,
     Length,
+    Painter,
     Pairs,
     Role,
     Rows,
@@ -32,7 +34,7 @@ from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP, Linear
 from innerloop.nn.relation import ConvMaps, Relation
 from innerloop.nn.resnet12 import ResNet12
-from innerloop.problems.generative_networks import features_of, generative
+from innerloop.problems.generative_networks import adversarial, features_of, generative
 from innerloop.problems.own_networks import own_network
 
 _KINDS = ("auto", "conv4", "resnet12", "mlp", "none")
@@ -197,6 +199,8 @@ def in_role(
             seen = other(role.encoder)
             if seen is not None:
                 return generative(role, shape, seen, features(seen, shape))
+        case Painter() | Critic():
+            return adversarial(role, shape, _kind(shape, options), options.width)
         case Cell():
             return LSTMCell(inputs=length(role.inputs), units=length(role.units))
     raise InputError(f"no network is known here for the role {type(role).__name__}: build the learner in Python")

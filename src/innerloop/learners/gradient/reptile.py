@@ -4,7 +4,6 @@ Adaptation is ordinary training on the support from a learned initialisation, wh
 adaptation went; there is no query set in training.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -13,14 +12,12 @@ from torch import Tensor
 
 from innerloop.core import random, tree
 from innerloop.core.gradient import value_and_grad
-from innerloop.core.inner import FastWeights
+from innerloop.core.inner import FastWeights, rescaled
 from innerloop.core.linalg import dot
 from innerloop.core.ranges import Count, Natural
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params
-
-_BETA2, _EPS = 0.999, 1e-8
 
 
 class Trained(NamedTuple):
@@ -95,9 +92,7 @@ class Reptile(FastWeights[Trained]):
         gradient, value, _ = value_and_grad(self.support_loss(rows), carry.weights, create_graph=False)
         step, second = carry.step + 1, carry.second
         if self.inner_optimizer == "adam":
-            second = tree.map(lambda s, g: _BETA2 * s + (1 - _BETA2) * g.square(), second, gradient)
-            bias = -torch.expm1(step.double() * math.log(_BETA2))
-            gradient = tree.map(lambda g, s: g / ((s / bias.to(s.dtype)).sqrt() + _EPS), gradient, second)
+            gradient, second = rescaled(gradient, second, step)
         weights = tree.map(lambda w, g: w - self.inner_lr * g, carry.weights, gradient)
         return Trained(stop(weights), stop(second), step), value
 
