@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from innerloop.core.errors import InputError
-from innerloop.evaluate import active_curves, optimizer_curves, seal
+from innerloop.evaluate import active_curves, generated, optimizer_curves, seal
 from innerloop.evaluate.active_curves import ActiveCurves
+from innerloop.evaluate.generated import Generation
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import Result
 
-Measured = TypeVar("Measured", Result, OptimizerCurves, ActiveCurves)
+Measured = TypeVar("Measured", Result, OptimizerCurves, ActiveCurves, Generation)
 
 
 class Kept(NamedTuple, Generic[Measured]):
@@ -80,6 +81,11 @@ def curves(run: str | Path) -> list[Kept[OptimizerCurves]]:
 def active(run: str | Path) -> list[Kept[ActiveCurves]]:
     """Active learning of a run folder."""
     return [_tried(path, ActiveCurves.load) for path in active_curves.saved(run)]
+
+
+def generations(run: str | Path) -> list[Kept[Generation]]:
+    """What a run folder says of examples that it generated."""
+    return [_tried(path, Generation.load) for path in generated.saved(run)]
 
 
 def marked(one: Kept[Result]) -> Result:
