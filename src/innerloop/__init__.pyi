@@ -15,6 +15,8 @@ from innerloop.evaluate import compare as compare
 from innerloop.evaluate import meta_test as meta_test
 from innerloop.fewshot.classifier import NONE as NONE
 from innerloop.fewshot.classifier import FewShotClassifier as FewShotClassifier
+from innerloop.fewshot.generation import generate as generate
+from innerloop.fewshot.wish import Wish as Wish
 from innerloop.learners.baselines.fine_tune import FineTune as FineTune
 from innerloop.learners.baselines.linear_probe import LinearProbe as LinearProbe
 from innerloop.learners.baselines.logistic_regression import LogisticRegression as LogisticRegression
@@ -30,6 +32,7 @@ from innerloop.learners.bayesian.versa import VERSA as VERSA
 from innerloop.learners.closed_form.logistic import LRD2 as LRD2
 from innerloop.learners.closed_form.r2d2 import R2D2 as R2D2
 from innerloop.learners.closed_form.ridge_discriminant import RidgeDiscriminant as RidgeDiscriminant
+from innerloop.learners.generative.figr import FIGR as FIGR
 from innerloop.learners.generative.task_generator import TaskGenerator as TaskGenerator
 from innerloop.learners.gradient.anil import ANIL as ANIL
 from innerloop.learners.gradient.imaml import IMAML as IMAML

@@ -61,6 +61,12 @@ def share(path: Path) -> None:
         path.chmod(0o666 & ~_umask())
 
 
+def share_folder(path: Path) -> None:
+    """Give a folder that was made for its owner alone the mode of any new folder."""
+    with writing(path):
+        path.chmod(0o777 & ~_umask())
+
+
 def append(path: Path, text: str) -> None:
     """Write at the end of a file, to the disk; a failure takes back what was added.
 

@@ -10,11 +10,13 @@ from innerloop.fewshot import scikit, sets
 from innerloop.fewshot.answering import answered
 from innerloop.fewshot.answers import Answers
 from innerloop.fewshot.calibrate import NONE
+from innerloop.fewshot.generation import Generated, of_task
 from innerloop.fewshot.history import Label, Version
 from innerloop.fewshot.labels import Labels, share_right
 from innerloop.fewshot.nearest import Neighbour, nearest_examples
 from innerloop.fewshot.rows import Examples, read
 from innerloop.fewshot.task import Task
+from innerloop.fewshot.wish import Wish
 from innerloop.tasks import other_sets
 
 
@@ -110,6 +112,14 @@ class Fitted(scikit.Estimator):
         """Why every example is answered as it is: the n taught examples that are nearest to it, nearest first."""
         task = self._fitted()
         return nearest_examples(task, read(X, task.source)[0], n)
+
+    def generate(self, wish: Wish = Wish()) -> Generated:
+        """Further examples of every class, where its learner can make some; `generation.generate` needs no `fit`.
+
+        Raises:
+            InputError: The learner cannot generate, or what is wished is not there.
+        """
+        return of_task(self._fitted(), wish)
 
     def score(self, X: Any, y: Labels | None = None) -> float:
         """Share of examples that are named correctly; an example that is rejected is not, unless y says `NONE` as well.
