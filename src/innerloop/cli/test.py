@@ -6,7 +6,8 @@ import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.runs.active import ActiveOptions, active_run
-from innerloop.runs.measure import MetaTestOptions, examine
+from innerloop.runs.generation import JudgeOptions, examine_and_judge
+from innerloop.runs.measure import MetaTestOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,7 @@ class Command:
     """Run folder."""
     tasks: MetaTestOptions = field(default_factory=MetaTestOptions)
     labels: ActiveOptions = field(default_factory=ActiveOptions)
+    generated: JudgeOptions = field(default_factory=JudgeOptions)
     common: Common = field(default_factory=Common)
 
 
@@ -24,6 +26,7 @@ def run(argv: list[str]) -> int:
     """Meta-test a run on unseen tasks: mean and 95% interval over tasks, beside baselines on the same tasks.
 
     A learned optimizer is run to 1, 2 and 5 times its training horizon, beside tuned SGD, momentum, RMSprop and Adam.
+    Of a run that generates pictures, a classifier trained on other classes judges them too.
     With --active, labels are bought one by one, as `innerloop suggest` would and at random.
     """
     options = parse(Command, argv, "test", run.__doc__ or "")
@@ -31,7 +34,7 @@ def run(argv: list[str]) -> int:
     if options.labels.active is not None:
         tested = active_run(options.run, options.tasks, options.labels, options.common)
     else:
-        tested = examine(options.run, options.tasks, options.common)
+        tested = examine_and_judge(options.run, options.tasks, options.generated, options.common)
     if options.common.json:
         emit(tested.to_json())
         return 0

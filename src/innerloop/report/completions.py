@@ -10,8 +10,9 @@ from innerloop.core import tree
 from innerloop.core.learner import Learner
 from innerloop.core.types import Batch, Params
 from innerloop.report import figures
-from innerloop.report.gallery import DARK, Shown
+from innerloop.report.gallery import Shown
 from innerloop.tasks.completion import Completion
+from innerloop.tasks.contact_sheet import DARK
 
 SEEN = (10, 50, 200)
 """From how many pixels."""

@@ -4,7 +4,7 @@ import base64
 import io
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from matplotlib.image import imsave
@@ -15,11 +15,11 @@ from innerloop.core.learner import Learner
 from innerloop.core.objectives import weights
 from innerloop.core.scores import of_sampler
 from innerloop.core.types import Batch, Episode, Params, Sampler
-from innerloop.report import curves
+from innerloop.report import curves, generated
 from innerloop.tasks import EpisodeSampler
+from innerloop.tasks.contact_sheet import DARK
 
 _QUERIES = 10
-DARK = 0.35  # mean brightness under which one-channel pictures are shown as dark strokes on white
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Shown:
     """Class names with their examples."""
     queries: tuple[Picture, ...] = ()
     drawing: str = ""
+    sheet: str = ""
+    """What was generated of the support's classes, as a data URI."""
 
 
 def gallery(learner: Learner, params: Params, sampler: Sampler, episodes: int) -> list[Shown]:
@@ -62,7 +64,8 @@ def gallery(learner: Learner, params: Params, sampler: Sampler, episodes: int) -
         if of_classes and x.dim() == 4 and x.shape[1] in (1, 3):
             with torch.no_grad():
                 outputs = learner.predict(params, learner.adapt(params, episode.support), x)
-            shown.append(_pictures(episode, outputs, classes[i] if classes else None, i))
+            pictures = _pictures(episode, outputs, classes[i] if classes else None, i)
+            shown.append(replace(pictures, sheet=generated.sheet(learner, params, episode, i)))
         elif not of_classes and x[0].numel() == 1 and y[0].numel() == 1:
             title = f"Episode {i}: {len(_rows(episode.support))} examples seen"
             shown.append(Shown(title, drawing=curves.drawing(learner, params, sampler, episode, i)))

@@ -102,6 +102,8 @@ def write_report(
     races = [_race(one.result, i) for i, one in enumerate(raced) if one.result is not None]
     bought = kept.active(run)
     warnings += [one.warning for one in bought if one.warning]
+    judged = kept.generations(run)
+    warnings += [one.warning for one in judged if one.warning]
     shown: Sequence[Shown] = []
     if sampler is not None:
         if learner is None or params is None:
@@ -128,6 +130,7 @@ def write_report(
             tables=[_table(group, i) for i, group in enumerate(comparable(results, lambda one: one))],
             races=races,
             bought=[_bought(one.result, i) for i, one in enumerate(bought) if one.result is not None],
+            judged=[one.result for one in judged if one.result is not None],
             curves=[_curve(r, r.curve, i) for i, r in enumerate(results) if r.curve and len(r.curve) > 1],
             gallery=shown,
             Markup=Markup,
