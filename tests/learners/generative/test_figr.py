@@ -1,6 +1,7 @@
 """FIGR, whose oracles are a GAN trained by hand for one class, and the penalty of a linear critic."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -22,8 +23,8 @@ LATENT = 2
 SMALL = FIGR(
     latent=LATENT,
     inner_steps=1,
-    test_steps=3,
-    inner_lr=0.2,
+    test_steps=10,
+    inner_lr=0.1,
     inner_batch=3,
     painter=JoinedMLP(LATENT, (6,), (INPUTS,)),
     critic=MLP(INPUTS, (6,), 1, "tanh"),
@@ -32,17 +33,15 @@ SMALL = FIGR(
 
 class TestFIGR(Conformance):
     learner = SMALL
-    train = TrainConfig(steps=10, meta_batch_size=4, meta_lr=2e-2, plan="vmap")
+    train = TrainConfig(steps=20, meta_batch_size=4, meta_lr=2e-2, plan="vmap")
     gain = 0.0  # what its critics say of classes is no more than above chance; it is trained to paint
 
 
 def trained_by_hand(learner: FIGR, params: Params, support: Batch, j: int) -> tuple[nn.Module, nn.Module]:
     """The painter and critic of class j: torch's Adam, a module each, and the penalty example by example."""
-    painter, critic = nn.Sequential(nn.Linear(LATENT, 6), nn.SiLU(), nn.Linear(6, INPUTS)).double(), nn.Sequential()
-    critic = nn.Sequential(nn.Linear(INPUTS, 6), nn.Tanh(), nn.Linear(6, 1)).double()
-    for module, name in ((painter, "painter"), (critic, "critic")):
-        for weight, start in zip(module.parameters(), tree.part(params, name).values(), strict=True):
-            weight.data = start.clone()
+    painter, critic = learner.painter.build().double(), learner.critic.build().double()
+    painter.load_state_dict(tree.part(params, "painter"))
+    critic.load_state_dict(tree.part(params, "critic"))
     key, rows, ways = support.key, inputs(support)[support.y == j], 3
     assert key is not None
     adam = [torch.optim.Adam(m.parameters(), learner.inner_lr, betas=(0.0, 0.999), eps=1e-8) for m in (painter, critic)]
@@ -54,15 +53,15 @@ def trained_by_hand(learner: FIGR, params: Params, support: Batch, j: int) -> tu
         mine = random.fold(key, 2 * step)
         share = random.uniform(random.fold(mine, 1), (ways, learner.inner_batch), torch.float64)[j]
         real = torch.stack([rows[(step * learner.inner_batch + i) % len(rows)] for i in range(learner.inner_batch)])
-        painted, steepness = painter(noise(random.fold(mine, 0))).detach(), []
+        painted, steepness = painter(latent=noise(random.fold(mine, 0))).detach(), []
         for s, a, b in zip(share, real, painted, strict=True):
             at = (s * a + (1 - s) * b).requires_grad_()
-            steepness.append(torch.autograd.grad(critic(at).squeeze(), at, create_graph=True)[0].norm())
+            steepness.append(torch.autograd.grad(critic(at[None]).squeeze(), at, create_graph=True)[0].norm())
         adam[1].zero_grad()
         (critic(painted).mean() - critic(real).mean() + 10 * (torch.stack(steepness) - 1).square().mean()).backward()
         adam[1].step()
         adam[0].zero_grad()
-        (-critic(painter(noise(random.fold(key, 2 * step + 1)))).mean()).backward()
+        (-critic(painter(latent=noise(random.fold(key, 2 * step + 1)))).mean()).backward()
         adam[0].step()
     return painter, critic
 
@@ -78,7 +77,7 @@ def test_every_class_has_the_gan_that_is_trained_by_hand():
         painter, critic = trained_by_hand(SMALL, params, support, j)
         with torch.no_grad():
             noise = random.normal(key, (3, 5, LATENT), torch.float64)[j]
-            assert torch.allclose(drawn[j], painter(noise), rtol=1e-7)
+            assert torch.allclose(drawn[j], painter(latent=noise), rtol=1e-7)
             said = critic(inputs(support))[:, 0]
             assert torch.allclose(scores[:, j], said - said[support.y == j].mean(), atol=1e-8)
 
@@ -100,7 +99,8 @@ def test_the_penalty_of_linear_critics_is_known():
 def test_a_painter_learns_where_the_examples_of_its_class_lie():
     x = torch.tensor([[2.0, 0.0], [2.2, 0.1], [-2.0, 1.0], [-2.1, 1.2]])
     y = torch.tensor([0, 0, 1, 1])
-    learner = FIGR(inner_steps=150, inner_lr=0.02, latent=2, painter=JoinedMLP(2, (8,), (2,)), critic=MLP(2, (16,), 1))
+    sizes: dict[str, Any] = {"test_steps": 150, "inner_lr": 0.02, "critic_steps": 3}
+    learner = FIGR(**sizes, latent=2, painter=JoinedMLP(2, (8,), (2,)), critic=MLP(2, (16,), 1))
     params = learner.init(0)
     support = Batch(x, y, classes=torch.ones(2, dtype=torch.bool), key=random.mix(0, 0))
     with torch.no_grad():
@@ -108,7 +108,7 @@ def test_a_painter_learns_where_the_examples_of_its_class_lie():
         drawn = learner.generate(params, adapted, random.mix(0, 1), 200)
         still = replace(learner, temperature=0.0).generate(params, adapted, random.mix(0, 1), 2)
     centres = torch.stack([x[:2].mean(0), x[2:].mean(0)])
-    assert (torch.cdist(drawn, centres)[torch.arange(2), :, torch.arange(2)].mean(1) < 1.0).all()
+    assert (torch.cdist(drawn, centres)[torch.arange(2), :, torch.arange(2)].mean(1) < 0.4).all(), "2 apart at first"
     assert torch.equal(still[:, 0], still[:, 1])
 
 
