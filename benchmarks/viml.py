@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from benchmarks import machine
 from innerloop.core import random, tree
+from innerloop.core.allocator import keep_memory
 from innerloop.core.types import Batch, Episode
 from innerloop.engine import TrainConfig, meta_train
 from innerloop.engine.plan import Plan
@@ -106,7 +107,7 @@ def sides() -> dict[str, dict[str, Callable[[], Any]]]:
     plain, writer = PlainVAE(which), PlainVAE(which)
     plain.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # as the plan of ours
     optimizer = torch.optim.Adam(plain.parameters(), lr=2e-3)
-    shown = [part.x.unflatten(0, (CLASSES, SHOTS)) for part in (support, query)]
+    shown = [torch.as_tensor(part.x).unflatten(0, (CLASSES, SHOTS)) for part in (support, query)]
 
     def plain_step() -> None:
         optimizer.zero_grad()
@@ -180,10 +181,10 @@ def sets() -> dict[str, Any]:
     spent = time.process_time() - start
 
     def adapted(first: int, count: int, draws: int = DRAWS) -> tuple[Any, Tensor, Tensor]:
-        x, *truth = source.described(first, count, draws)
+        x, mean, deviation = source.described(first, count, draws)
         y, key = torch.arange(count).repeat_interleave(draws), random.mix(1, first)
         batch = Batch(x.flatten(0, 1), y, classes=torch.ones(count, dtype=torch.bool), key=key)
-        return which.adapt(params, batch), *truth
+        return which.adapt(params, batch), mean, deviation
 
     def fitted(first: int) -> dict[str, float]:
         known, *truth = adapted(first, 2000)
@@ -216,6 +217,7 @@ def main() -> None:
     parser.add_argument("what", choices=("speed", "sets"))
     what = parser.parse_args().what
     torch.set_num_threads(1)
+    keep_memory()
     kept = json.loads(PLACE.read_text()) if PLACE.exists() else {}
     about = {"date": str(date.today()), "machine": machine.describe()}
     kept[what] = about | {"rows": speed() if what == "speed" else sets()}

@@ -100,4 +100,5 @@ def _vjp(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor]) -> tuple[Tens
     if not pairs:
         return (None,) * len(leaves)
     # As a scalar: torch checks the shapes of slopes that it is given by SymPy, which takes 12 MB and half a second.
-    return torch.autograd.grad(sum((out * slope).sum() for out, slope in pairs), leaves, allow_unused=True)
+    along = torch.stack([(out * slope).sum() for out, slope in pairs]).sum()
+    return torch.autograd.grad(along, leaves, allow_unused=True)
