@@ -13,6 +13,7 @@ import torch
 import innerloop.nn
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
+from innerloop.nn.adversarial import PictureCritic, PicturePainter
 from innerloop.nn.context import BiLSTM, LSTMCell
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.decoder import JoinedMLP, PictureDecoder
@@ -63,6 +64,8 @@ SMALL: list[tuple[Model, Any]] = [
         LatentStatistics(width=2, side=2),
         lambda m: {"features": maps(m), "code": code(m)} | ({"anchor": maps(m)} if m.anchored else {}),
     ),
+    (PicturePainter(width=2), lambda m: {"latent": latent(m)}),
+    (PictureCritic(width=2), lambda m: pictures(m.channels, m.size)),
     (PictureDecoder(width=2), lambda m: {"code": code(m), "latent": latent(m)}),
     (
         Warp(width=2),

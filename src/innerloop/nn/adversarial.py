@@ -44,11 +44,12 @@ class _PicturePainter(nn.Module):
     def __init__(self, sizes: PicturePainter):
         super().__init__()
         w, self.size, s = sizes.width, sizes.size, side(sizes.size)
+        half = max(1, w // 2)
         self.layers = nn.Sequential(
             *(nn.Linear(sizes.latent, 2 * w * s**2), nn.Unflatten(1, (2 * w, s, s)), nn.SiLU()),
             *(nn.Conv2d(2 * w, 4 * w, 3, padding=1), nn.PixelShuffle(2), nn.SiLU()),
-            *(nn.Conv2d(w, 2 * w, 3, padding=1), nn.PixelShuffle(2), nn.SiLU()),
-            *(nn.Conv2d(max(1, w // 2), sizes.channels, 3, padding=1), nn.Sigmoid()),
+            *(nn.Conv2d(w, 4 * half, 3, padding=1), nn.PixelShuffle(2), nn.SiLU()),
+            *(nn.Conv2d(half, sizes.channels, 3, padding=1), nn.Sigmoid()),
         )
 
     def forward(self, latent: Tensor) -> Tensor:
