@@ -39,7 +39,7 @@ def each(f: Callable[..., Any], steps: int, examples: int) -> Iterator[Callable[
     """`f`, a pure function of trees, once for every step; recomputed in the backward pass where that is asked for.
 
     Not recomputed are the last step, and before it as many as have no more examples together than the query, at most
-    two thirds of all: their memory is bounded by that of the query. Under a transform none is: there is no graph to
+    three fifths of all: their memory is bounded by that of the query. Under a transform none is: there is no graph to
     be thrown away.
 
     Args:
@@ -51,7 +51,7 @@ def each(f: Callable[..., Any], steps: int, examples: int) -> Iterator[Callable[
     if beside is None or not torch.is_grad_enabled() or transformed():
         kept = steps
     else:
-        kept = max(1, min(2 * steps // 3, beside // max(examples, 1)))
+        kept = max(1, min(3 * steps // 5, beside // max(examples, 1)))
     remade = _remade(f)
     for step in range(steps):
         yield remade if step < steps - kept else f
