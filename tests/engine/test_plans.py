@@ -124,9 +124,9 @@ def test_recomputed_inner_steps_keep_the_carried_state_and_the_graphs_of_the_las
     each = {beside: (kept(21, beside) - kept(1, beside)) / 20 for beside in (0, 6, 1000, None)}
     assert each[0] < 1.1 * carried
     assert each[6] == each[0], "the last one, of 6 examples, is kept anyway"
-    # Two thirds of them, where the query is large: 13 more of 20.
-    assert each[1000] - carried < 0.7 * (each[None] - carried)
-    assert each[1000] - carried > 0.6 * (each[None] - carried)
+    # Three fifths of them, where the query is large: 11 more of 20.
+    assert each[1000] - carried < 0.6 * (each[None] - carried)
+    assert each[1000] - carried > 0.5 * (each[None] - carried)
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "mixed"])
