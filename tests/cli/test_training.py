@@ -19,7 +19,7 @@ SECONDS = 6.0
 EPISODES, VALUES = 30, 100
 """Of pictures, and of values, which take less time and differ more from one another."""
 SMALL = {"ways": 5, "train_ways": 5, "queries": 5}
-NO_CLASSIFIER = {"figr": "how real a critic finds a query is no probability of a class; what figr draws is what counts"}
+NO_CLASSIFIER = {"figr": "a critic is no classifier: test_figr.py trains it and has what it draws judged"}
 RATE = 0.01
 """Ten times the usual one of Adam: there is little time."""
 

@@ -57,6 +57,7 @@ def test_a_judge_that_cannot_judge_is_refused(run, tmp_path):
     config = read_config(run)
     write_config(small, Shaded(), {}, config["record"] | {"shape": [1, 12, 12]})
     save_params(small, Shaded(), Shaded().init(0))
-    assert judge(small) is None, "nobody asked for a judge that sees other pictures"
+    with pytest.warns(UserWarning, match="is not judged: the shipped kanji-protonet takes examples of shape"):
+        assert judge(small) is None, "nobody asked for a judge that sees other pictures"
     with pytest.raises(InputError, match=r"takes examples of shape \(1, 28, 28\)"):
         judge(small, judge=JUDGE)

@@ -11,7 +11,6 @@ is made crisp by one stated rule before anything is judged, real pictures too, a
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -26,6 +25,7 @@ from innerloop.evaluate.acquisition import features
 from innerloop.evaluate.generated import Generation
 from innerloop.evaluate.ink import Rule, checked, inked, usual
 from innerloop.learners import catalogue
+from innerloop.tasks.progress import track
 
 
 class Judge(NamedTuple):
@@ -113,7 +113,6 @@ def generation(
     count: int = 10,
     seed: int = 0,
     ink: Rule | None = None,
-    step: Callable[[int], None] = lambda done: None,
 ) -> Generation:
     """Judge what a learner generates for unseen classes.
 
@@ -128,7 +127,6 @@ def generation(
         seed: Of what is generated.
         ink: The rule; None: `ink.usual`. It goes for all that the judge sees, the support too, while the learner is
             given the support as it is.
-        step: Called with the number of tasks that are done.
 
     Raises:
         InputError: The learner cannot generate, or the tasks are uneven.
@@ -139,7 +137,7 @@ def generation(
         raise InputError(f"judging takes 2 or more examples of a class and a task, got {count} and {tasks}")
     rows: list[list[Tensor]] = []
     device = next(iter(params.values())).device
-    for i in range(tasks):
+    for i in track(range(tasks), "generating and judging, by task", tasks):
         episode: Episode = tree.map(lambda leaf: leaf.to(device), tree.slice(sampler.episodes(i, 1), 0))
         support, query = episode
         ways = int(support.y.max()) + 1
@@ -155,7 +153,6 @@ def generation(
         numbers = [ours.recognised, ceiling.recognised, copy.recognised]
         numbers += [_over(ours.spread, ceiling.spread), _over(ours.nearest, ceiling.nearest)]
         rows.append(numbers + bits(learner, params, support, real))
-        step(i + 1)
     columns = [torch.stack(column) for column in zip(*rows, strict=True)]
     shares = [interval(column, SHARES) for column in columns[:3]]
     return Generation(

@@ -16,6 +16,7 @@ from innerloop.problems.base import Problem
 from innerloop.problems.classes import Classes
 from innerloop.runs.measure import Kept, MetaTestOptions, Tested, examine, tasks_of
 from innerloop.tasks import EpisodeSampler
+from innerloop.tasks.notices import warn
 
 _JUDGE = "kanji-protonet"
 _WAYS, _SHOTS, _REAL = 20, 5, 10
@@ -89,7 +90,11 @@ def judge_run(
     source = sources.source(name, context.allow)
     if source.shape is None or list(source.shape) != record.get("shape"):
         if judging.judge is None:
-            return None  # nobody asked, and the shipped judge sees other pictures
+            warn(
+                f"what {run} generates is not judged: the shipped {_JUDGE} takes examples of shape {source.shape}, and "
+                f"these have {record.get('shape')}. Name a run of a classifier by --judge, or say --judge none"
+            )
+            return None
         raise InputError(f"{name} takes examples of shape {source.shape}, and the run makes {record.get('shape')}")
     sampler = _tasks(problem, record, context, options)
     _refuse_seen(name, source, problem, context, options)

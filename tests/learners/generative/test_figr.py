@@ -8,14 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from innerloop.core import random, tree
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.core.types import Batch, Params
-from innerloop.engine import TrainConfig
+from innerloop.engine import TrainConfig, meta_train
+from innerloop.evaluate.generation import Judge, generation
+from innerloop.fewshot import sources
 from innerloop.learners.generative.figr import FIGR
 from innerloop.nn.adversarial import PictureCritic, PicturePainter
 from innerloop.nn.decoder import JoinedMLP
 from innerloop.nn.mlp import MLP, Linear
+from innerloop.runs import defaults
+from innerloop.tasks import EpisodeSampler
 from tests.conformance import Conformance
 from tests.problems import INPUTS, NeedlesInNoise, encoder, inputs
 
@@ -126,3 +131,21 @@ def test_what_it_cannot_take_is_refused():
     support = Batch({"a": torch.zeros(2, 1)}, torch.tensor([0, 1]), classes=torch.ones(2).bool(), key=random.mix(0, 0))
     with pytest.raises(InputError, match="one tensor, got a dict of a"):
         SMALL.adapt(SMALL.init(0), support)
+
+
+@pytest.mark.slow
+def test_what_it_draws_is_recognised_more_often_once_it_is_trained():
+    usual = defaults("figr")
+    splits = usual.task.load(Context())
+    learner = usual.task.learner(FIGR, usual.fields, replace(usual.network, width=8), splits)
+    train = EpisodeSampler(pool=splits.train, ways=5, shots=5, queries=1)
+    rates = TrainConfig(steps=100, meta_batch_size=1, meta_lr=1.0, optimizer="sgd", schedule="linear", plan="loop")
+    source = sources.source("kanji-protonet")
+    judge = Judge(replace(source.learner, transductive=False), source.params)
+    tasks = EpisodeSampler(pool=splits.validation, ways=5, shots=5, queries=5)
+
+    def recognised(params):
+        return generation(learner, params, judge, tasks, tasks=8, count=6).recognised.mean
+
+    # 0.49 and 0.27 in six tasks, after 99 steps.
+    assert recognised(meta_train(learner, train, rates)) > recognised(learner.init(0)) + 0.1
