@@ -33,6 +33,11 @@ def classifier() -> nn.Module:
     return nn.Sequential(encoder(), nn.Tanh(), nn.Linear(FEATURES, 3))
 
 
+def rowwise() -> nn.Module:
+    """A classifier that sees every row by itself, for learning on a stream."""
+    return nn.Sequential(nn.Linear(INPUTS, FEATURES), nn.Tanh(), nn.Linear(FEATURES, 3))
+
+
 def vector() -> nn.Module:
     return nn.Linear(4, 1, bias=False)
 

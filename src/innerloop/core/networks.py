@@ -70,12 +70,17 @@ class Role:
 class Whole(Role):
     """x -> outputs of the problem, [n, outputs]."""
 
+    alone: bool = False
+    """Whether every row is seen by itself, without batch norms."""
+
 
 @dataclass(frozen=True)
 class Encoder(Role):
     """x -> features [n, d], or feature maps [n, c, height, width] where `maps` and the network can keep them."""
 
     maps: bool = False
+    alone: bool = False
+    """As of `Whole`."""
 
 
 @dataclass(frozen=True)

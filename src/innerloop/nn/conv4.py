@@ -24,6 +24,8 @@ class Conv4(Model):
     outputs: Count | None = 5
     width: Count = 64
     pool: Literal["max", "stride"] = "max"
+    norm: bool = True
+    """Batch norm in every block; without, every picture is seen by itself, as learning on a stream needs it."""
 
     @property
     def features(self) -> int:
@@ -40,10 +42,8 @@ class Conv4(Model):
         blocks: list[nn.Module] = []
         inputs = self.channels
         for _ in range(4):
-            blocks += [
-                nn.Conv2d(inputs, self.width, 3, stride=2 if self.pool == "stride" else 1, padding=1),
-                nn.BatchNorm2d(self.width),
-            ]
+            blocks += [nn.Conv2d(inputs, self.width, 3, stride=2 if self.pool == "stride" else 1, padding=1)]
+            blocks += [nn.BatchNorm2d(self.width)] if self.norm else []
             # Before the ReLU, which leaves the order of numbers as it is: the same result, and a quarter to rectify.
             blocks += [nn.MaxPool2d(2)] if self.pool == "max" else []
             blocks += [nn.ReLU()]

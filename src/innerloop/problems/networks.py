@@ -95,16 +95,17 @@ class NetworkOptions(StartOptions):
             )
 
 
-def network(shape: tuple[int, ...], outputs: int | None, options: NetworkOptions) -> Model:
+def network(shape: tuple[int, ...], outputs: int | None, options: NetworkOptions, alone: bool = False) -> Model:
     """A network for examples of this shape.
 
     Args:
         shape: Of one example: [channels, size, size] for pictures.
         outputs: How many, or None for an encoder.
         options: Which, and how wide.
+        alone: Whether every example is seen by itself, without batch norms.
 
     Raises:
-        InputError: The network does not fit the shape.
+        InputError: The network does not fit the shape, or has batch norms where none may be.
     """
     kind = _kind(shape, options)
     if importing.is_import_path(kind):
@@ -113,7 +114,9 @@ def network(shape: tuple[int, ...], outputs: int | None, options: NetworkOptions
         pool = options.pool
         if pool == "auto":
             pool = "max" if outputs is None and shape[1] >= _SMALLEST else "stride"
-        return Conv4(channels=shape[0], size=shape[1], outputs=outputs, width=options.width, pool=pool)
+        return Conv4(channels=shape[0], size=shape[1], outputs=outputs, width=options.width, pool=pool, norm=not alone)
+    if kind == "resnet12" and alone:
+        raise InputError("resnet12 has batch norms, and this learner sees every example by itself: choose conv4 or mlp")
     if kind == "resnet12":
         a, b, c, d = (round(options.width * w) for w in _WIDTHS)
         return ResNet12(channels=shape[0], size=shape[1], outputs=outputs, widths=(a, b, c, d))
@@ -178,9 +181,9 @@ def in_role(
 
     match role:
         case Whole():
-            return network(shape, outputs, options)
+            return network(shape, outputs, options, role.alone)
         case Encoder():
-            encoder = network(shape, None, options)
+            encoder = network(shape, None, options, role.alone)
             return _with_maps(encoder) if role.maps else encoder
         case Rows():
             inputs, units, last = length(role.inputs), tuple(map(length, role.hidden)), length(role.outputs)
