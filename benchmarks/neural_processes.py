@@ -1,7 +1,8 @@
 """Neural processes: what they know of curves beside the exact process, and their speed beside a hand-batched loop.
 
-    python -m benchmarks.neural_processes quality     # some ten minutes of one core
-    python -m benchmarks.neural_processes speed       # a minute
+    python -m benchmarks.neural_processes quality            # some half an hour of one core
+    python -m benchmarks.neural_processes quality latent     # one of them, beside what is kept of the others
+    python -m benchmarks.neural_processes speed              # a minute
 
 Curves of one RBF process: lengthscale 0.4, scale 1, noise 0.02, x from -2 to 2; contexts of 3 to 10 points and 20
 targets in training, 10 points and 50 targets in the test. The rate, 1e-3, was not tuned.
@@ -12,7 +13,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import pairwise
@@ -38,8 +39,14 @@ from innerloop.problems.networks import NetworkOptions
 from innerloop.tasks import GPCurves
 
 PLACE = Path(__file__).with_name("neural_processes.json")
-VARIANTS = {"CNP": {}, "CNP, attention": {"attention": True}}
-MOMENTS = {"CNP": (2_000, 10_000), "CNP, attention": (2_000,)}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "CNP": {},
+    "CNP, attention": {"attention": True},
+    "latent": {"path": "latent"},
+    "both, attention": {"path": "both", "attention": True},
+}
+TIMED = ("CNP", "CNP, attention")
+MOMENTS = (2_000, 10_000)
 """Steps after which each is tested."""
 SEEDS, TESTS, TASKS, ROUNDS = (0, 1, 2), 600, 64, 30
 CURVES = GPCurves(shots=10, queries=20, fewest_shots=3, noise=0.02, lengthscale=(0.4, 0.4), scale=(1.0, 1.0))
@@ -68,17 +75,22 @@ def scores(which: Learner | None, params: Params) -> dict[str, Tensor]:
     return {name: torch.stack(values).double() for name, values in found.items()}
 
 
-def quality() -> dict[str, Any]:
-    """The exact process, then every variant at its moments, one row a seed."""
+def quality(names: Sequence[str]) -> dict[str, Any]:
+    """The exact process, then variants at every moment, one row a seed."""
     rows = {"exact": [{k: interval(v)._asdict() for k, v in scores(None, {}).items()}]}
-    for name, fields in VARIANTS.items():
+    for name in names:
+        fields = VARIANTS[name]
         for seed in SEEDS:
             with tempfile.TemporaryDirectory() as run:
-                for steps in MOMENTS[name]:
+                for steps in MOMENTS:
                     config = TrainConfig(steps=steps, meta_batch_size=TASKS, meta_lr=1e-3, clip=10.0, seed=seed)
                     config, start = replace(config, validate_every=0, plan="replay"), time.process_time()
                     params = meta_train(learner(**fields), replace(CURVES, seed=3 * (seed + 1)), config, run)
-                    row: dict[str, Any] = {"seed": seed, "seconds": time.process_time() - start}
+                    row: dict[str, Any] = {
+                        "date": str(date.today()),
+                        "seed": seed,
+                        "seconds": time.process_time() - start,
+                    }
                     row |= {k: interval(v)._asdict() for k, v in scores(learner(**fields), params).items()}
                     rows.setdefault(f"{name}, {steps:,} steps", []).append(row)
                     print(name, steps, row, flush=True)
@@ -152,9 +164,10 @@ def ours(attention: bool) -> tuple[Callable[[], float], str]:
 def speed() -> dict[str, Any]:
     """Milliseconds a meta-step of 64 curves, in turns within one process, and the median of the rounds' ratios."""
     rows = {}
-    for name, fields in VARIANTS.items():
-        mine, plan = ours(bool(fields))
-        sides = {"ours": mine, "by hand": by_hand(bool(fields))}
+    for name in TIMED:
+        attention = bool(VARIANTS[name])
+        mine, plan = ours(attention)
+        sides = {"ours": mine, "by hand": by_hand(attention)}
         for step in sides.values():
             for _ in range(20):
                 step()
@@ -175,11 +188,16 @@ def speed() -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.neural_processes", description=__doc__)
     parser.add_argument("what", choices=("quality", "speed"))
-    what = parser.parse_args().what
+    parser.add_argument("variants", nargs="*", choices=[*VARIANTS, []], help="of quality; all unless named")
+    given = parser.parse_args()
     torch.set_num_threads(1)
     kept = json.loads(PLACE.read_text()) if PLACE.exists() else {}
     about = {"date": str(date.today()), "machine": machine.describe()}
-    kept[what] = about | {"rows": quality() if what == "quality" else speed()}
+    if given.what == "quality":
+        rows = kept.get("quality", {}).get("rows", {}) | quality(given.variants or list(VARIANTS))
+    else:
+        rows = speed()
+    kept[given.what] = about | {"rows": rows}
     PLACE.write_text(json.dumps(kept, indent=1) + "\n")
 
 
