@@ -188,7 +188,13 @@ def speed() -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.neural_processes", description=__doc__)
     parser.add_argument("what", choices=("quality", "speed"))
-    parser.add_argument("variants", nargs="*", choices=[*VARIANTS, []], help="of quality; all unless named")
+    parser.add_argument(
+        "variants",
+        nargs="*",
+        choices=[*VARIANTS, []],
+        metavar="VARIANT",
+        help=f"of quality: {'; '.join(VARIANTS)}; all unless named",
+    )
     given = parser.parse_args()
     torch.set_num_threads(1)
     kept = json.loads(PLACE.read_text()) if PLACE.exists() else {}
