@@ -14,7 +14,7 @@ from innerloop.core.model import Module
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import TrainConfig, meta_gradient
 from innerloop.engine.plan import Plan
-from innerloop.learners.generative.viml import VIML
+from innerloop.learners.generative.viml import VIML, Begun
 from innerloop.nn.decoder import JoinedMLP
 from innerloop.nn.mlp import MLP, Linear
 from innerloop.problems.learner import make_learner
@@ -268,3 +268,23 @@ def test_what_it_cannot_take_is_said(episode):
         normed.init(0)
     with pytest.raises(InputError, match="resnet12 only reads: use --network auto"):
         make_learner(VIML, {}, (1, 28, 28), 5, NetworkOptions(network="resnet12"))
+
+
+@pytest.mark.parametrize("warp", [True, False])
+def test_a_reconstruction_is_that_of_the_example_that_bounds_it_best(episode, warp):
+    which = statistician(warp)
+    params, (support, query) = doubles(which), episode
+    adapted = which.adapt(params, support)
+    found = which.reconstruct(params, adapted, query.x, query.y)
+    assert found.shape == query.x.shape
+    code = adapted.code.mean
+    features = which.encoder.apply(tree.part(params, "encoder"), query.x)
+    for i, y in enumerate(query.y):
+        tried = []
+        for j in (adapted.y == y).nonzero().flatten() if warp else [None]:
+            begun = None if j is None else Begun(adapted.x[j][None], adapted.features[j][None])
+            z = which._latent(params, features[i][None], code[y][None], begun)
+            outputs = which._decoded(params, code[y][None], z.mean, begun)
+            bound = which._log_p(params, outputs, query.x[i][None]) - z.divergence()
+            tried.append((float(bound), outputs[0]))
+        assert torch.allclose(found[i], max(tried, key=lambda pair: pair[0])[1])

@@ -235,6 +235,30 @@ class VIML(Learner[Codes]):
         drawn = torch.sigmoid(outputs) if self.likelihood == "bernoulli" else outputs
         return drawn.unflatten(0, (k, count))
 
+    def reconstruct(self, params: Params, adapted: Codes, x: Tensor | dict[str, Tensor], y: Tensor) -> Tensor:
+        """[n, ...] inputs as the learner has them as examples of their classes, from the means of c and q(z | x, c).
+
+        With `warp`, begun from that example of the class which bounds them best, or a blank where it has none.
+
+        Args:
+            params: Meta-parameters.
+            adapted: From `adapt`.
+            x: [n, ...].
+            y: [n] their classes.
+        """
+        x, code = _one(x), adapted.code.mean[y]
+        features = self.encoder.apply(tree.part(params, "encoder"), x)
+        best, bound = torch.zeros_like(x), x.new_full((len(x),), -torch.inf)
+        for place in range(max(1, len(adapted.y)) if self.warp else 1):
+            begun = self._begun(adapted, y, torch.full_like(y, place)) if self.warp else None
+            z = self._latent(params, features, code, begun)
+            outputs = self._decoded(params, code, z.mean, begun)
+            each = self._log_p(params, outputs, x) - z.divergence()
+            better = (each > bound) & ((place == 0) | (place < _counts(adapted)[y]))
+            best = torch.where(better.reshape(-1, *[1] * (x.dim() - 1)), outputs, best)
+            bound = torch.where(better, each, bound)
+        return torch.sigmoid(best) if self.likelihood == "bernoulli" else best
+
     def mix(self, params: Params, adapted: Codes, other: Tensor, weight: Tensor) -> Codes:
         """Codes on the way from one class to another; with `warp` examples too, each with one of the other's."""
         counts, mine = _counts(adapted), adapted.y.clamp_min(0)
