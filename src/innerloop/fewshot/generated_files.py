@@ -85,13 +85,21 @@ def write(generated: Generated, out: str | Path) -> Path:
     check(out)
     path = Path(out)
     if path.suffix.lower() == ".png":
-        sheet = contact_sheet.sheet(generated.given, list(generated.x), generated.dark)
-        files.write(path, contact_sheet.png(sheet))
+        files.write(path, sheet(generated))
     elif path.suffix.lower() == ".npz":
         files.write(path, _arrays(generated))
     else:
         _folder(generated, path)
     return path
+
+
+def sheet(generated: Generated) -> bytes:
+    """A PNG, a row each class: what was given, a rule, and the new examples.
+
+    Raises:
+        InputError: The examples are no pictures.
+    """
+    return contact_sheet.png(contact_sheet.sheet(generated.given, list(generated.x), generated.dark))
 
 
 def summary(generated: Generated, out: str | Path) -> dict[str, Any]:

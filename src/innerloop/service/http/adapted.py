@@ -331,6 +331,11 @@ class Adapted:
         encoded = self.source.encoder is not None
         return self._classifier.answers(Rows(_stacked(rows), again if encoded else None)).each(self._labels)
 
+    @property
+    def task(self) -> Task:
+        """What was taught."""
+        return self._classifier.task
+
     def sets(self, rows: Sequence[np.ndarray], coverage: float) -> list[list[str]]:
         """The fewest classes for each row that hold the right one so often.
 

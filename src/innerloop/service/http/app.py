@@ -20,6 +20,7 @@ from innerloop.service.http import (
     ending,
     example_routes,
     folder_routes,
+    generation_routes,
     naming_routes,
     quality_routes,
     read_routes,
@@ -76,6 +77,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(table_routes.router)
     app.include_router(quality_routes.router)
     app.include_router(naming_routes.router)
+    app.include_router(generation_routes.router)
     app.include_router(read_routes.router)
     app.add_middleware(PredictRoad, service=service, route=_predict_route())
     app.add_middleware(Guard, service=service)  # the last is the outermost

@@ -191,6 +191,10 @@ class Service:
         ]
         return task.version, suggestions, chosen.notices
 
+    async def adapted(self, name: str) -> Adapted:
+        """A task as it has learned from its examples."""
+        return await _thread(self._adapt, (await _thread(self.task, name))[0])
+
     async def evaluation(self, name: str) -> dict[str, Any]:
         """How good a task is, by cross-validation on its own examples; wrong answers with their examples."""
         task, _ = await _thread(self.task, name)

@@ -90,6 +90,7 @@ export const task = (name) => call("GET", of(name));
 export const deleteTask = (name) => call("DELETE", of(name));
 export const dropClass = (name, label, version) => call("DELETE", `${of(name)}/classes/${part(label)}`, { version });
 export const evaluation = (name) => call("GET", `${of(name)}/evaluation`);
+export const abilities = (name) => call("GET", `${of(name)}/abilities`);
 export const versions = (name) => call("GET", `${of(name)}/versions`);
 export const undo = (name, to, version) => call("POST", `${of(name)}/undo`, { json: { to }, version });
 export const relabel = (name, id, label) => call("PATCH", `${of(name)}/examples/${part(id)}`, { json: { label } });
@@ -161,6 +162,12 @@ export async function download(name) {
   link.download = `${name}.fewshot`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** The address of a sheet of generated examples, which the page holds. */
+export async function generated(name, count, seed) {
+  const answer = await send("GET", `${of(name)}/generated?count=${count}&seed=${seed}`);
+  return URL.createObjectURL(await answer.blob());
 }
 
 /** Shows a stored picture; with a key it is fetched, because an <img> can't send one. */

@@ -20,7 +20,7 @@ export class Next {
     const words = { pictures: "Choose pictures without labels", texts: "Sentences without labels", features: "Examples without labels" };
     this.intake = new Intake(view, words[view.kind], () => this.error.clear());
     this.choose = h("button", { class: "primary" }, `Pick ${ASKED} of them`);
-    this.by = h("select", { id: "next-by" }, ...Object.entries(RULES).map(([value, says]) => h("option", { value }, says)));
+    this.by = h("select", { id: "next-by" }, ...Object.entries(RULES).filter(([value]) => value !== "mutual_information" || view.abilities.mutual_information).map(([value, says]) => h("option", { value }, says)));
     this.note = h("p", { class: "soft", role: "status" });
     this.form = h("form", { onsubmit: async (event) => {
       event.preventDefault();

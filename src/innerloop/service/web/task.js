@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { Message, ago, announce, button, confirm, count, h } from "./dom.js";
 import { Next } from "./next.js";
 import { Quality } from "./quality.js";
+import { Sheet } from "./sheet.js";
 import { Teach } from "./teach.js";
 import { Threshold } from "./threshold.js";
 import { Try } from "./try.js";
@@ -13,7 +14,7 @@ const SHOWN = 10;  // versions shown before "Show all"
 
 /** Fills `place`; returns what stops looking for changes. */
 export async function taskPage(place, name) {
-  const view = new View(place, await api.task(name));
+  const view = new View(place, ...await Promise.all([api.task(name), api.abilities(name)]));
   await view.show(view.task);
   const look = () => { if (!document.hidden) view.look(); };
   const timer = setInterval(look, LOOK);
@@ -25,8 +26,9 @@ export async function taskPage(place, name) {
 }
 
 class View {
-  constructor(place, task) {
+  constructor(place, task, abilities) {
     this.place = place;
+    this.abilities = abilities;
     this.name = task.name;
     this.kind = task.kind;
     this.task = task;
@@ -37,6 +39,7 @@ class View {
     this.teach = new Teach(this);
     this.trying = new Try(this);
     this.next = new Next(this);
+    this.sheet = new Sheet(this);
     this.measuring = new Quality(this);
     this.history = h("section", { class: "history", "aria-labelledby": "versions" });
     this.all = false;
@@ -47,7 +50,7 @@ class View {
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Tasks"), " /"), h("h1", { dir: "auto" }, task.name), this.facts),
         h("div", { class: "buttons" }, this.download, button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the task" }))),
       this.error.element, this.notice,
-      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.next.element), this.measuring.element, this.history));
+      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.next.element, this.sheet.element), this.measuring.element, this.history));
   }
 
   get version() {
@@ -66,6 +69,7 @@ class View {
     this.threshold.update(task);
     this.trying.update(task);
     this.next.update(task);
+    this.sheet.update(task);
     this.showVersions();
     this.measuring.update(task);
     this.teach.update(task, shown);
