@@ -26,6 +26,12 @@ def test_round_trip_keeps_tuples_functions_and_none():
         assert config.decode(through_json(learner), allow=("tests",)) == learner
 
 
+def test_a_field_that_came_later_is_left_out_at_its_default():
+    assert "norm" not in through_json(Conv4())["fields"]
+    bare = Conv4(norm=False)
+    assert through_json(bare)["fields"]["norm"] is False and config.decode(through_json(bare)) == bare
+
+
 @pytest.mark.parametrize("factory", [lambda: None, Makers.make], ids=["lambda", "method"])
 def test_what_cannot_be_named_is_refused_at_save(factory):
     with pytest.raises(InputError, match="found again by its name"):

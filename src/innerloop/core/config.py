@@ -8,6 +8,7 @@ import importlib
 import inspect
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -43,6 +44,12 @@ _APPLIED: dict[str, tuple[str, ...]] = {
 _RENAMED_VALUES = {"learner": RENAMED_LEARNERS, "data": _RENAMED_DATA}
 
 
+_LATER = "innerloop.later"
+LATER = MappingProxyType({_LATER: True})
+"""Metadata of a field that earlier releases lack: at its default it is left out of what is kept, so that runs of then, and
+what was measured of them, are still of the same learner."""
+
+
 def encode(value: Any) -> Json:
     """Plain JSON that `decode` turns back into an equal value.
 
@@ -56,8 +63,9 @@ def encode(value: Any) -> Json:
     if isinstance(value, list):
         return [encode(v) for v in value]
     if isinstance(value, Learner | Model) and is_dataclass(value):
-        entries = {f.name: encode(getattr(value, f.name)) for f in fields(value)}
-        return {"class": _name(type(value)), "fields": entries}
+        entries = {f.name: getattr(value, f.name) for f in fields(value)}
+        new = {f.name for f in fields(value) if f.metadata.get(_LATER) and entries[f.name] == f.default}
+        return {"class": _name(type(value)), "fields": {k: encode(v) for k, v in entries.items() if k not in new}}
     if callable(value):
         return {"callable": _name(value)}
     raise InputError(

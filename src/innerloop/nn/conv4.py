@@ -1,10 +1,11 @@
 """Conv-4, the field's small image network: four blocks of conv 3x3, batch norm, ReLU (Vinyals 2016, Finn 2017)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import Tensor, nn
 
+from innerloop.core.config import LATER
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
 from innerloop.core.ranges import Count
@@ -24,7 +25,7 @@ class Conv4(Model):
     outputs: Count | None = 5
     width: Count = 64
     pool: Literal["max", "stride"] = "max"
-    norm: bool = True
+    norm: bool = field(default=True, metadata=LATER)
     """Batch norm in every block; without, every picture is seen by itself, as learning on a stream needs it."""
 
     @property
