@@ -46,8 +46,8 @@ _RENAMED_VALUES = {"learner": RENAMED_LEARNERS, "data": _RENAMED_DATA}
 
 _LATER = "innerloop.later"
 LATER = MappingProxyType({_LATER: True})
-"""Metadata of a field that earlier releases lack: at its default it is left out of what is kept, so that runs of then, and
-what was measured of them, are still of the same learner."""
+"""Metadata of a field that earlier releases lack: at its default it is left out of what is kept, so that runs of then,
+and what was measured of them, are still of the same learner."""
 
 
 def encode(value: Any) -> Json:
