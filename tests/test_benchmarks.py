@@ -123,7 +123,9 @@ def test_what_ships_is_calibrated_again_with_the_same_weights(tmp_path, monkeypa
     before = shutil.copytree(shipped.SHIPPED / name, place / name)
     weights, card = (before / "params.safetensors").read_bytes(), (before / "card.md").read_text()
     monkeypatch.setattr(shipped, "SHIPPED", place)
-    monkeypatch.setattr(shipped, "_tested", lambda *_: {"mean": 0.5, "ci95": 0.01, "hash": "0" * 16, "episodes": 600})
+    monkeypatch.setattr(
+        shipped, "_tested", lambda *_: {"mean": 0.5, "ci95": 0.01, "hash": "0" * 16, "protocol": {"episodes": 600}}
+    )
     monkeypatch.setattr(shipped, "_photographs", lambda _: "29.7 ± 0.9")
     calibrated = []
 

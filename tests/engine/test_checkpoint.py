@@ -45,7 +45,7 @@ def test_parameters_and_states_are_aligned(run):
 
 
 @pytest.mark.exact
-@pytest.mark.parametrize("name", ["kanji-protonet", "kanji-maml"])
+@pytest.mark.parametrize("name", ["kanji-protonet", "kanji-maml", "kanji-viml"])
 def test_shipped_parameters_are_aligned(name, monkeypatch):
     shift(monkeypatch)
     assert all(map(is_aligned, load(SHIPPED / name)[1].values()))

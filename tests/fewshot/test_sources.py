@@ -128,7 +128,7 @@ def test_an_encoder_is_loaded_once_even_by_many_threads(monkeypatch):
         encoders._cached.cache_clear()
 
 
-@pytest.mark.parametrize("name", ["kanji-protonet", "kanji-maml"])
+@pytest.mark.parametrize("name", ["kanji-protonet", "kanji-maml", "kanji-viml"])
 def test_shipped_runs_are_small_documented_and_calibrated(name):
     folder = SHIPPED / name
     assert sum(file.stat().st_size for file in folder.iterdir()) < 1_000_000
