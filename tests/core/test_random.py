@@ -15,6 +15,19 @@ def test_keys_are_frozen_for_ever():
     assert random.fold(torch.tensor(1), 2).item() == random.fold(torch.tensor([1]), torch.tensor([2])).item()
 
 
+def test_folding_is_murmurs_finaliser_in_whole_numbers():
+    def scramble(x: int) -> int:
+        x = (x ^ x >> 16) * 0x85EBCA6B % 2**32
+        x = (x ^ x >> 13) * 0xC2B2AE35 % 2**32
+        return x ^ x >> 16
+
+    largest = [2**32 - 1, 2**31, 2**31 - 1, 0]
+    pairs = [(k, n) for k in largest + keys(50).tolist() for n in [*largest, -1, 2**40 + 7]]
+    expected = [scramble((k * 0x9E3779B1 + scramble(n % 2**32) + 0x7F4A7C15) % 2**32) for k, n in pairs]
+    assert random.fold(*torch.tensor(pairs).unbind(1)).tolist() == expected
+    assert [int(random.fold(torch.tensor(k), n)) for k, n in pairs] == expected
+
+
 def test_large_and_negative_seeds_differ():
     seeds = [0, 1, -1, 2**32, 2**32 + 1, 2**62]
     assert len({int(random.mix(s, 0)) for s in seeds}) == len(seeds)

@@ -6,6 +6,7 @@ code runs eagerly, under `vmap` and compiled, on any device. Keys are [] int64 t
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,13 +14,13 @@ from torch import Tensor
 _MASK = 0xFFFFFFFF
 
 
-def _multiply(x: Tensor, factor: int) -> Tensor:
-    """`x * factor mod 2**32` without leaving int64: the high half is reduced before it is shifted."""
-    low, high = x & 0xFFFF, x >> 16
-    return (low * factor + (((high * factor) & 0xFFFF) << 16)) & _MASK
+def _multiply(x: Any, factor: int) -> Any:
+    """`x * factor mod 2**32` without leaving int64: a large factor is taken as the negative number it equals there."""
+    return (x * (factor if factor < 2**31 else factor - 2**32)) & _MASK
 
 
-def _scramble(x: Tensor) -> Tensor:
+def _scramble(x: Any) -> Any:
+    """Murmur3's finaliser of a tensor, or as well of an int."""
     x = _multiply(x ^ (x >> 16), 0x85EBCA6B)
     x = _multiply(x ^ (x >> 13), 0xC2B2AE35)
     return x ^ (x >> 16)
@@ -27,7 +28,7 @@ def _scramble(x: Tensor) -> Tensor:
 
 def fold(key: Tensor, n: int | Tensor) -> Tensor:
     """A new key from a key and a number (or tensor of numbers); broadcasts."""
-    return _scramble((_multiply(key, 0x9E3779B1) + _scramble((n + torch.zeros_like(key)) & _MASK) + 0x7F4A7C15) & _MASK)
+    return _scramble((_multiply(key, 0x9E3779B1) + (_scramble(n & _MASK) + 0x7F4A7C15)) & _MASK)
 
 
 def mix(seed: int | Tensor, index: int | Tensor) -> Tensor:
