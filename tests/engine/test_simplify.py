@@ -27,4 +27,16 @@ def test_a_graph_called_directly_gives_what_it_gives_through_its_module():
 def test_calling_directly_looks_no_operator_up_by_its_name():
     graph = _graph(lambda x: (x.sin() + x.cos()).sum(), torch.randn(3))
     assert "ops" in graph.forward.__code__.co_names
-    assert "ops" not in direct(graph).__code__.co_names  # pyright: ignore[reportFunctionMemberAccess]
+    assert "ops" not in direct(graph).func.__code__.co_names
+
+
+def test_what_no_input_reaches_is_computed_once_unless_it_is_drawn_or_given_out():
+    def f(x):
+        rows = torch.arange(3).double() + 1
+        return x * rows, torch.rand(3) * x, torch.ones(3)
+
+    called = direct(_graph(f, torch.ones(3, dtype=torch.float64)))
+    assert [v.tolist() for v in called.args[1:]] == [[1, 2, 3]]
+    first, second = (called(torch.full((3,), 2.0, dtype=torch.float64)) for _ in range(2))
+    assert first[0].tolist() == second[0].tolist() == [2, 4, 6]
+    assert not torch.equal(first[1], second[1]) and first[2] is not second[2]

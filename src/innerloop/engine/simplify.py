@@ -1,16 +1,21 @@
 """Fewer operators for a recorded graph, what transforms leave behind for nothing, and a faster way to call them."""
 
+import copy
+import functools
 import re
-import types
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.fx import GraphModule, Node
+from torch import Tensor
+from torch.fx import Graph, GraphModule, Node
+from torch.fx.node import map_arg
 
 _ATEN = torch.ops.aten
 _VIEWS = (_ATEN.view.default, _ATEN._unsafe_view.default)
 _TURNS = (_ATEN.transpose.int, _ATEN.t.default)
+_DRAWS = torch.Tag.nondeterministic_seeded
+_SMALL = 1 << 16
+"""Entries of a tensor that is worth being kept."""
 
 
 def simplify(module: GraphModule) -> GraphModule:
@@ -36,12 +41,15 @@ def simplify(module: GraphModule) -> GraphModule:
     return GraphModule(module, graph)
 
 
-def direct(module: GraphModule) -> Callable[..., Any]:
+def direct(module: GraphModule) -> functools.partial[Any]:
     """The graph as a function that calls its operators by themselves.
 
     The generated code looks each of them up by four names and goes through a Python frame: a fifth of a small step.
+    Those that depend on no input, such as the numbers of rows, are called now, once.
     """
-    code = module.graph.python_code("self")
+    graph = copy.deepcopy(module.graph)
+    constants = _hoisted(graph)
+    code = graph.python_code("self")
     operators: dict[Any, str] = {}
 
     def name(match: re.Match[str]) -> str:
@@ -51,7 +59,31 @@ def direct(module: GraphModule) -> Callable[..., Any]:
     source = re.sub(r"\btorch\.ops\.(\w+)\.(\w+)\.(\w+)\(", name, code.src)
     names = code.globals | {name: operator for operator, name in operators.items()}
     exec(compile(source, "<recorded step>", "exec"), names)
-    return types.MethodType(names["forward"], module)
+    return functools.partial(names["forward"], module, *constants)
+
+
+def _hoisted(graph: Graph) -> list[Tensor]:
+    """Values of small tensors that no input reaches; they become the first inputs of the graph."""
+    values: dict[Node, Tensor] = {}
+    given = set(graph.output_node().all_input_nodes)
+    for node in graph.nodes:
+        # What is given out must be a tensor of its own at every call.
+        if node.op != "call_function" or node in given or not all(n in values for n in node.all_input_nodes):
+            continue
+        if not isinstance(node.target, torch._ops.OpOverload) or _DRAWS in node.target.tags or _mutates(node):
+            continue
+        example = node.meta.get("val")
+        if isinstance(example, Tensor) and example.numel() <= _SMALL:
+            args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
+            values[node] = node.target(*args, **kwargs)
+    first = next(iter(graph.nodes))
+    used = [node for node in values if any(user not in values for user in node.users)]
+    for i, node in enumerate(used):
+        with graph.inserting_before(first):
+            node.replace_all_uses_with(graph.placeholder(f"constant_{i}"))
+    for node in reversed(values):
+        graph.erase_node(node)
+    return [values[node] for node in used]
 
 
 def _unchanged(node: Node, source: Node) -> Any:

@@ -4,11 +4,11 @@ from torch.nn import functional as F
 from innerloop.core import tree
 from innerloop.core.model import Module
 from innerloop.learners.online.fine_tune_online import FineTuneOnline
-from tests.conformance import Conformance
+from tests.online import OnlineConformance
 from tests.problems import NeedlesInNoise, inputs, rowwise
 
 
-class TestFineTuneOnline(Conformance):
+class TestFineTuneOnline(OnlineConformance):
     learner = FineTuneOnline(model=Module(rowwise), inner_lr=0.1)
 
 
