@@ -24,8 +24,9 @@ class OnlineLearner(EpisodicClassifier[State], Generic[State]):
     `State` is a tree of tensors that holds all that it knows: weights, a memory, counts, the step. It is what a stream
     is resumed from. Nothing is drawn but from the key in it.
 
-    `adapt` is the fold of `observe` over the rows of a support, in their order. So online learning itself is
-    meta-trained by the engine, where a learner has something to meta-train; a baseline needs no training at all.
+    `adapt` is the fold of `observe` over the rows of a support, in their order; all at once where that does not matter.
+    So online learning itself is meta-trained by the engine, where a learner has something to meta-train; a baseline
+    needs no training at all.
     """
 
     ordered: ClassVar[bool] = True
@@ -64,6 +65,8 @@ class OnlineLearner(EpisodicClassifier[State], Generic[State]):
 
     def _fold(self, params: Params, state: State, batch: Batch) -> State:
         rows = self.seen(params, batch)
+        if not self.ordered:
+            return self._kept(params, state, rows)
         for i in range(len(rows.y)):
             state = self._kept(params, state, _row(rows, i))
         return state
@@ -94,6 +97,19 @@ def counted(counts: Tensor, batch: Batch) -> Tensor:
     return counts + membership(batch.y, len(counts), batch.mask, counts.dtype).sum(0)
 
 
+def refuse_batch_norms(model: Model) -> None:
+    """Let no network see rows of a stream that cannot see them one by one.
+
+    Raises:
+        InputError: It has batch norms.
+    """
+    if model.norm_weights():
+        raise InputError(
+            "a network with batch norms needs the statistics of many rows, and on a stream rows arrive one by one: "
+            "take one without, such as Conv4(norm=False) or MLP"
+        )
+
+
 def no_counts(model: Model, params: Params, like: Batch) -> Tensor:
     """[outputs] zeros: no row of any class was seen; [0] where targets are values.
 
@@ -105,11 +121,7 @@ def no_counts(model: Model, params: Params, like: Batch) -> Tensor:
     Raises:
         InputError: The network has batch norms, or fewer outputs than there are classes.
     """
-    if model.norm_weights():
-        raise InputError(
-            "a network with batch norms needs the statistics of many rows, and on a stream rows arrive one by one: "
-            "take one without, such as Conv4(norm=False) or MLP"
-        )
+    refuse_batch_norms(model)
     if like.y.is_floating_point():
         return like.y.new_zeros(0)
     outputs = model.apply(params, tree.slice(like.x, slice(0, 1))).shape[1]
