@@ -68,7 +68,7 @@ class OnlineLearner(EpisodicClassifier[State], Generic[State]):
         if not self.ordered:
             return self._kept(params, state, rows)
         for i in range(len(rows.y)):
-            state = self._kept(params, state, _row(rows, i))
+            state = self._kept(params, state, row(rows, i))
         return state
 
     def _kept(self, params: Params, state: State, batch: Batch) -> State:
@@ -79,7 +79,7 @@ class OnlineLearner(EpisodicClassifier[State], Generic[State]):
         return tree.map(lambda new, old: torch.where(real, new, old), moved, state)
 
 
-def _row(batch: Batch, i: int) -> Batch:
+def row(batch: Batch, i: int) -> Batch:
     """Row i as a batch; the classes and the key are those of the whole."""
     rows = Batch(batch.x, batch.y, batch.mask, None, None, batch.weight)
     return tree.slice(rows, slice(i, i + 1))._replace(classes=batch.classes, key=batch.key)

@@ -36,6 +36,8 @@ class ProtoNet(EncoderClassifier[Prototypes]):
     """Logits are negative squared Euclidean distances (equation 2), neither scaled nor rooted, or of another kind.
 
     Parameters are the encoder's; with the cosine `encoder.*` and `log_temperature`.
+
+    It is `incremental` where means are all that it keeps, and no batch norms see a support as a whole.
     """
 
     trains_on = ("episodes",)
@@ -47,6 +49,10 @@ class ProtoNet(EncoderClassifier[Prototypes]):
     distance under the covariance of each class, regularised by that of the task (Simple CNAPS, Bateni et al. 2020)."""
     temperature: Positive = 10.0
     """What the cosine is multiplied by at first; learned."""
+
+    @property
+    def incremental(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.distance != "mahalanobis" and not self.encoder.norm_weights()
 
     def init(self, seed: int) -> Params:
         encoder = self.encoder.init(seed)
@@ -60,6 +66,14 @@ class ProtoNet(EncoderClassifier[Prototypes]):
         classes = centroids(features, support)
         metric = {"factors": _factors(features, support, classes)} if self.distance == "mahalanobis" else {}
         return Prototypes(classes, encoder, metric)
+
+    def update(self, params: Params, adapted: Prototypes, more: Batch) -> Prototypes:
+        if not self.incremental:
+            return super().update(params, adapted, more)
+        (means, counts), new = adapted.centroids, centroids(self.encoder.apply(adapted.encoder, more.x), more)
+        total = counts + new.counts
+        sums = means * counts[:, None] + new.means * new.counts[:, None]
+        return adapted._replace(centroids=Centroids(sums / total.clamp_min(1)[:, None], total))
 
     def predict(self, params: Params, adapted: Prototypes, x: Tensor | dict[str, Tensor]) -> Tensor:
         features = self.encoder.apply(adapted.encoder, x)
