@@ -1,10 +1,11 @@
 """What every learner of a stream must satisfy, beside `Conformance`."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from innerloop.core import tree
-from innerloop.core.online import OnlineLearner
 from innerloop.core.types import Batch
 from innerloop.engine import TrainConfig
 from innerloop.engine.plan import Plan
@@ -19,7 +20,7 @@ class OnlineConformance(Conformance):
     A recording of such a fold takes a minute where a step has a memory: those are made in the slow suite.
     """
 
-    learner: OnlineLearner
+    learner: Any
     train = TrainConfig(steps=40, meta_batch_size=4, meta_lr=3e-2, plan="vmap")
 
     @pytest.mark.parametrize("plan", [Plan("vmap", 5), Plan("vmap", 2), Plan("threads", threads=2)], ids=str)

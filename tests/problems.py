@@ -48,6 +48,12 @@ def inputs(batch: Batch) -> Tensor:
     return batch.x
 
 
+def real(batch: Batch) -> Tensor:
+    """[n] which rows are no padding, of a batch that says."""
+    assert batch.mask is not None
+    return batch.mask
+
+
 def named_input(batch: Batch, name: str) -> Tensor:
     """One of several inputs."""
     assert isinstance(batch.x, dict)

@@ -6,7 +6,7 @@ from innerloop.core import reservoir, tree
 from innerloop.core.model import Module
 from innerloop.learners.online.agem import AGEM, projected
 from tests.online import OnlineConformance
-from tests.problems import NeedlesInNoise, inputs, rowwise
+from tests.problems import NeedlesInNoise, inputs, real, rowwise
 
 
 class TestAGEM(OnlineConformance):
@@ -34,7 +34,7 @@ def test_a_stream_is_projected_descent_in_pytorch():
 
     def flat(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return torch.cat(
-            [g.flatten() for g in torch.autograd.grad(F.cross_entropy(network(x), y), network.parameters())]
+            [g.flatten() for g in torch.autograd.grad(F.cross_entropy(network(x), y), [*network.parameters()])]
         )
 
     for first in range(0, 24, 4):
@@ -49,4 +49,4 @@ def test_a_stream_is_projected_descent_in_pytorch():
         state = learner.observe(params, state, batch)
     with torch.no_grad():
         assert torch.allclose(learner.predict(params, state, query.x), network(inputs(query)))
-    assert 0 < turned < 5 and not reservoir.draw(state.memory, support, 30).mask[24:].any()
+    assert 0 < turned < 5 and not real(reservoir.draw(state.memory, support, 30))[24:].any()
