@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from innerloop.core.errors import InputError
+from innerloop.core.ranges import Checked, Count
 from innerloop.core.types import Batch
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Stream(abc.ABC):
+class Stream(Checked, abc.ABC):
     """Batch i is a function of `(seed, i)` alone: a stream is resumed anywhere, and two learners see the same one.
 
     Classes have one id in the whole stream, and appear when they appear; `room` is how many there will be, the rows
@@ -17,17 +18,25 @@ class Stream(abc.ABC):
     """
 
     seed: int = 0
-    batch_size: int = 10
+    batch_size: Count = 10
 
     @property
     @abc.abstractmethod
     def ends(self) -> Sequence[int]:
-        """[tasks] how many batches have been seen when each task has ended; the last is the length of the stream."""
+        """[visits] how many batches have been seen when each task has ended; the last is the length of the stream.
+
+        Tasks 0, 1, ... in turn, and again from 0 where they come again; a single end where all of them are mixed.
+        """
 
     @property
     @abc.abstractmethod
     def room(self) -> int:
         """How many classes there will be; 0: targets are values."""
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks there are to be measured on."""
+        return len(self.ends)
 
     @property
     def told(self) -> bool:
