@@ -46,8 +46,7 @@ class Augmentation(Checked):
         v, u = (rows[:, None] - down) / (1 + scale), (columns - across) / (1 + scale)
         u = u + shear * v
         u, v = angle.cos() * u - angle.sin() * v, angle.sin() * u + angle.cos() * v
-        grid = torch.stack([2 * u / width, 2 * v / height], -1).to(x.dtype)
-        copies = grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        copies = sampled(x, u, v)
         if not self.drop:
             return copies
         share = self.drop * random.uniform(random.fold(key, 2), (1, 1, 1), x.dtype)
@@ -56,3 +55,20 @@ class Augmentation(Checked):
     @property
     def _bounds(self) -> tuple[float, ...]:
         return math.radians(self.rotation), self.shift, self.shift, self.scale, self.shear
+
+
+def turned(x: Tensor, angle: Tensor) -> Tensor:
+    """Pictures [n, channels, height, width] turned about their middle by angles [n], counter-clockwise in radians."""
+    height, width = x.shape[-2:]
+    angle = angle.to(torch.float64)[:, None, None]
+    v, u = (torch.arange(size, device=x.device) - (size - 1) / 2 for size in (height, width))
+    v = v[:, None]
+    u, v = angle.cos() * u - angle.sin() * v, angle.sin() * u + angle.cos() * v
+    return sampled(x, u, v)
+
+
+def sampled(x: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Pictures whose pixels come from the columns u and rows v [n, height, width], counted from the middle; 0 outside."""
+    height, width = x.shape[-2:]
+    grid = torch.stack([2 * u / width, 2 * v / height], -1).to(x.dtype)
+    return grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
