@@ -3,6 +3,7 @@
 import ast
 import inspect
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
 from itertools import pairwise
 from typing import Annotated, Any, get_type_hints
@@ -34,15 +35,9 @@ def train_command(learner: str, data: str | None = None) -> Any:
 
     usual = defaults(learner, data)
     cls = learner_class(learner)
-    hints, docs = get_type_hints(cls), field_docs(cls)
-    hyper = [
-        (k, Annotated[hints[k], tyro.conf.arg(help=docs.get(k, ""))], field(default=v)) for k, v in usual.fields.items()
-    ]
-    hyper_options = make_dataclass(cls.__name__, hyper, kw_only=True, frozen=True)
-    hyper_options.__doc__ = inspect.getdoc(cls)
     parts = {
         "task": usual.task,
-        "learner": hyper_options(),
+        "learner": learner_options(cls, usual.fields),
         "network": usual.network,
         # A generator makes classes: where there are none, its options are not shown.
         **({"generator": usual.generator} if usual.task.target == "classes" else {}),
@@ -50,13 +45,36 @@ def train_command(learner: str, data: str | None = None) -> Any:
         "output": OutputOptions(),
         "common": Common(),
     }
-    for part in parts.values():
-        shared = usual.fields.keys() & {f.name for f in fields(part)} if part is not parts["learner"] else ()
-        for name in sorted(shared):
-            option = f"--{name.replace('_', '-')}"
+    return together(cls, usual.fields, parts)
+
+
+def learner_options(cls: type, usual: Mapping[str, Any]) -> Any:
+    """An instance of a dataclass with hyper-parameters of a learner, at these defaults."""
+    hints, docs = get_type_hints(cls), field_docs(cls)
+    hyper = [(k, Annotated[hints[k], tyro.conf.arg(help=docs.get(k, ""))], field(default=v)) for k, v in usual.items()]
+    options = make_dataclass(cls.__name__, hyper, kw_only=True, frozen=True)
+    options.__doc__ = inspect.getdoc(cls)
+    return options()
+
+
+def together(cls: type, own: Mapping[str, Any], parts: Mapping[str, Any]) -> Any:
+    """An instance of a dataclass with all options of a command.
+
+    Args:
+        cls: Of the learner.
+        own: Its hyper-parameters.
+        parts: Dataclasses by their names, with the learner's as `learner`.
+
+    Raises:
+        InputError: A hyper-parameter is called like an option of another part.
+    """
+    for name, part in parts.items():
+        shared = own.keys() & {f.name for f in fields(part)} if name != "learner" else ()
+        for field_name in sorted(shared):
+            option = f"--{field_name.replace('_', '-')}"
             raise InputError(
-                f"{cls.__name__} has a field '{name}', and {option} is an option of {type(part).__name__}: name the "
-                f"field otherwise (such as inner_{name}), or build the run in Python"
+                f"{cls.__name__} has a field '{field_name}', and {option} is an option of {type(part).__name__}: name "
+                f"the field otherwise (such as inner_{field_name}), or build the run in Python"
             )
     kinds = [(k, type(v), field(default=v)) for k, v in parts.items()]
     return make_dataclass("TrainCommand", kinds, kw_only=True, frozen=True)()

@@ -25,6 +25,7 @@ from innerloop.runs.seeds import train_seeds
 @dataclass
 class _Data:
     data: str | None = None
+    stream: str | None = None
 
 
 def run(argv: list[str]) -> int:
@@ -46,8 +47,12 @@ def _run(argv: list[str]) -> int:
     learner = argv[0].replace("-", "_")
     learner = RENAMED_LEARNERS.get(learner, learner)
     # Defaults depend on what is learned: regression has its own.
-    data = tyro.cli(_Data, args=argv[1:], return_unknown_args=True, add_help=False)[0].data
-    usual = train_command(learner, data)
+    named = tyro.cli(_Data, args=argv[1:], return_unknown_args=True, add_help=False)[0]
+    if named.stream is not None:
+        from innerloop.cli.stream import run as follow  # with what a meta-training does not need
+
+        return follow(learner, named.stream, argv[1:])
+    usual = train_command(learner, named.data)
     parsed = parse(type(usual), argv[1:], f"train {argv[0]}", _about(learner), usual)
     out, start = Path(parsed.output.out or f"runs/{learner}"), time.perf_counter()
     if parsed.output.seeds:
@@ -95,5 +100,5 @@ def _about(learner: str) -> str:
 
 def _usage() -> str:
     lines = "\n".join(f"  {name:<18} {_about(name).partition(chr(10))[0]}" for name in catalogue())
-    end = "`innerloop train <learner> --help` lists its options."
+    end = "`innerloop train <learner> --help` lists its options, with `--stream NAME` those of a stream."
     return f"usage: innerloop train <learner> [options]\n\n{lines}\n\n{end}"

@@ -136,6 +136,20 @@ def between(ones: Sequence[float], others: Sequence[float]) -> Interval:
     return Interval(fmean(ones) - fmean(others), _student(freedom) * error)
 
 
+def paired(ones: Sequence[float], others: Sequence[float]) -> Interval:
+    """Mean of the differences `ones - others`, pair by pair, with Student's 95% interval: for a few seeds of each.
+
+    Raises:
+        InputError: There are not as many of one as of the other, or none.
+    """
+    if len(ones) != len(others) or not ones:
+        raise InputError(f"pairs need as many of one as of the other, got {len(ones)} and {len(others)}")
+    gaps = [a - b for a, b in zip(ones, others, strict=True)]
+    if len(gaps) == 1:
+        return Interval(gaps[0], math.nan)
+    return Interval(fmean(gaps), _student(len(gaps) - 1) * math.sqrt(variance(gaps) / len(gaps)))
+
+
 def _student(freedom: float) -> float:
     """The 97.5% quantile of Student's distribution, of the lower of two whole degrees of freedom: the wider."""
     whole = max(1, math.floor(freedom)) if math.isfinite(freedom) else 0

@@ -32,6 +32,11 @@ class OnlineLearner(EpisodicClassifier[State], Generic[State]):
     ordered: ClassVar[bool] = True
     incremental: ClassVar[bool] = True
 
+    @property
+    def needs_boundaries(self) -> bool:
+        """Whether it learns something at the ends of tasks alone, so that a stream has to tell them."""
+        return False
+
     @abc.abstractmethod
     def begin(self, params: Params, like: Batch) -> State:
         """What is known before anything is seen.

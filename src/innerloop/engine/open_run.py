@@ -1,6 +1,7 @@
 """The folder of a run, when its training begins or goes on."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,28 +39,41 @@ def open_run(
     ignored |= {"checkpoint_every", "unchecked", "retime", *PLAN} - {"precision"}  # rounding apart, no difference
     pairs = {
         "learner": (kept["learner"], encode(learner)),
-        "record": (_with_new(kept.get("record"), record), record),
+        "record": (with_new(kept.get("record"), record), record),
     }
     pairs["update"] = (kept.get("update", _DEFAULT), _DEFAULT if update is None else update)
     # What an earlier release had no word for was as the default is.
     pairs |= {k: (before.get(k, getattr(TrainConfig, k)), v) for k, v in train.items() if k not in ignored}
-    for name, (old, new) in pairs.items():
+    refuse_other(run, pairs)
+    checkpoint.write_config(run, learner, train, record, update)
+    return before
+
+
+def refuse_other(run: Path, entries: Mapping[str, tuple[Any, Any]]) -> None:
+    """Nothing, where a folder holds what is asked for.
+
+    Args:
+        run: The folder.
+        entries: What it holds and what is asked for, by what messages call it.
+
+    Raises:
+        InputError: They differ; the message names the first entry that does.
+    """
+    for name, (old, new) in entries.items():
         if old != new:
             entry, was, now = _where(name, old, new)
             raise InputError(
                 f"{run} holds another run: its {entry} is {_short(was)}, now {_short(now)} is asked for. "
                 "Choose another folder, remove this one, or ask for the same to go on with it"
             )
-    checkpoint.write_config(run, learner, train, record, update)
-    return before
 
 
-def _with_new(old: Any, new: Any) -> Any:
+def with_new(old: Any, new: Any) -> Any:
     """Nested JSON with what an earlier release had no option for, which was off."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return old
     off = {k: v for k, v in new.items() if k not in old and not v}
-    return {k: _with_new(v, new.get(k)) for k, v in old.items()} | off
+    return {k: with_new(v, new.get(k)) for k, v in old.items()} | off
 
 
 def plain_record(record: dict[str, Any]) -> dict[str, Any]:

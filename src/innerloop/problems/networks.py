@@ -29,6 +29,7 @@ from innerloop.core.networks import (
 )
 from innerloop.core.networks import Sequence as SequenceOf
 from innerloop.core.ranges import Count
+from innerloop.nn.as_is import AsIs
 from innerloop.nn.context import BiLSTM, LSTMCell
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP, Linear
@@ -37,7 +38,7 @@ from innerloop.nn.resnet12 import ResNet12
 from innerloop.problems.generative_networks import adversarial, features_of, generative
 from innerloop.problems.own_networks import own_network
 
-_KINDS = ("auto", "conv4", "resnet12", "mlp", "none")
+_KINDS = ("auto", "conv4", "resnet12", "mlp", "linear", "none")
 _WIDTHS = (1.0, 2.5, 5.0, 10.0)
 """Blocks of ResNet-12 relative to the first: 64, 160, 320, 640."""
 _SMALLEST = 16
@@ -76,8 +77,8 @@ class NetworkOptions(StartOptions):
     """The network inside the learner."""
 
     network: str = "auto"
-    """auto: conv4 for pictures from 16 x 16, mlp for anything else. conv4, resnet12, mlp. none: raw inputs, where a
-    learner can. package.module:attribute: a class or function of yours that makes an nn.Module; parameters that it
+    """auto: conv4 for pictures from 16 x 16, mlp for anything else. conv4, resnet12, mlp. linear: a linear head, and no
+    encoder before it. none: raw inputs, where a learner can. package.module:attribute: a class or function of yours that makes an nn.Module; parameters that it
     calls outputs (or ways), inputs, channels, size, shape, features or width are given. It needs --allow package."""
     width: int = 64
     """Channels of conv4, units of the hidden layers of mlp, channels of the first block of resnet12."""
@@ -120,11 +121,11 @@ def network(shape: tuple[int, ...], outputs: int | None, options: NetworkOptions
     if kind == "resnet12":
         a, b, c, d = (round(options.width * w) for w in _WIDTHS)
         return ResNet12(channels=shape[0], size=shape[1], outputs=outputs, widths=(a, b, c, d))
-    if kind == "mlp":
-        inputs = 1
-        for n in shape:
-            inputs *= n
-        return MLP(inputs=inputs, hidden=(options.width,) * 2, outputs=options.width if outputs is None else outputs)
+    if kind == "linear" and outputs is None:
+        return AsIs()
+    if kind in ("mlp", "linear"):
+        hidden = (options.width,) * 2 if kind == "mlp" else ()
+        return MLP(inputs=math.prod(shape), hidden=hidden, outputs=options.width if outputs is None else outputs)
     raise InputError("this learner needs a network: choose conv4, resnet12 or mlp")
 
 

@@ -35,6 +35,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
 }
 _BINS = 200
+_DOTS = 30
 
 Series = list[tuple[float, float]]
 
@@ -270,17 +271,51 @@ def risk_coverage(name: str, points: Series) -> str:
 
 def confusion(name: str, shares: Sequence[Sequence[float]]) -> str:
     """A matrix of shares of each row, as a picture: true classes down, answers across, both by number from 1."""
-    # White that lets the page through, so that it can be read on dark paper as well.
-    colours = LinearSegmentedColormap.from_list("shares", [(*to_rgb(_COLOURS[0]), 0.0), (*to_rgb(_COLOURS[0]), 1.0)])
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(4.4)
         ends = (0.5, len(shares[0]) + 0.5, len(shares) + 0.5, 0.5)
-        axes.imshow(shares, cmap=colours, vmin=0, vmax=1, interpolation="nearest", aspect="auto", extent=ends)
+        axes.imshow(shares, cmap=_faint(), vmin=0, vmax=1, interpolation="nearest", aspect="auto", extent=ends)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("answered (number of the class)")
         axes.set_ylabel("is (number of the class)")
         return _svg(figure, name)
+
+
+def stream_matrix(name: str, matrix: Sequence[Sequence[float]], score: Score) -> str:
+    """R as a picture: after how many ends down, from 0 for untrained, tasks across."""
+    values = torch.tensor(matrix, dtype=torch.float64) * score.factor
+    ends = (0.5, values.shape[1] + 0.5, len(values) - 0.5, -0.5)
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(4.0)
+        low, high = (0, 100) if score.percent else (None, None)
+        shown = axes.imshow(values, cmap=_faint(), vmin=low, vmax=high, interpolation="nearest", aspect="auto", extent=ends)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("task that is asked for")
+        axes.set_ylabel("tasks that have ended")
+        figure.colorbar(shown, label=score.label)
+        return _svg(figure, name)
+
+
+def stream_curves(name: str, curves: Mapping[str, Series], label: str, factor: float = 1) -> str:
+    """A line each against the rows of the stream."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(3.4)
+        for i, (of, points) in enumerate(curves.items()):
+            x, y = zip(*points, strict=True)
+            colour = _COLOURS[i % len(_COLOURS)]
+            marker = "" if len(points) > _DOTS else "o"
+            axes.plot(x, [factor * value for value in y], marker=marker, color=colour, markersize=4, label=of)
+        axes.set_xlabel("rows of the stream")
+        axes.set_ylabel(label)
+        axes.legend(frameon=False, fontsize=10)
+        return _svg(figure, name)
+
+
+def _faint() -> LinearSegmentedColormap:
+    # White that lets the page through, so that it can be read on dark paper as well.
+    return LinearSegmentedColormap.from_list("shares", [(*to_rgb(_COLOURS[0]), 0.0), (*to_rgb(_COLOURS[0]), 1.0)])
 
 
 def _axes(height: float = 2.9) -> tuple[Figure, Axes]:

@@ -134,7 +134,7 @@ def write_report(
             curves=[_curve(r, r.curve, i) for i, r in enumerate(results) if r.curve and len(r.curve) > 1],
             gallery=shown,
             Markup=Markup,
-            sections=[(key, _flat(value)) for key, value in settings.items() if value],
+            sections=[(key, flat(value)) for key, value in settings.items() if value],
             command=command,
         )
     )
@@ -294,15 +294,15 @@ def _chance(result: Result) -> float | None:
     return 1 / ways if isinstance(ways, int) and result.protocol.score == Accuracy() else None
 
 
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     """Names and values of nested JSON; the encodings of `core.config` read as Python would write them."""
     if isinstance(value, Mapping) and set(value) == {"class", "fields"}:
         own = [(prefix or "class", value["class"].rpartition(":")[2])]
-        return own + [row for k, v in value["fields"].items() for row in _flat(v, f"{prefix}.{k}" if prefix else k)]
+        return own + [row for k, v in value["fields"].items() for row in flat(v, f"{prefix}.{k}" if prefix else k)]
     if isinstance(value, Mapping) and set(value) == {"callable"}:
         return [(prefix, value["callable"].rpartition(":")[2])]
     if isinstance(value, Mapping) and set(value) == {"tuple"}:
         return [(prefix, ", ".join(map(str, value["tuple"])))]
     if isinstance(value, Mapping):
-        return [row for k, v in value.items() for row in _flat(v, f"{prefix}.{k}" if prefix else str(k))]
+        return [row for k, v in value.items() for row in flat(v, f"{prefix}.{k}" if prefix else str(k))]
     return [(prefix, "none" if value is None else str(value))]

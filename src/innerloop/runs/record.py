@@ -37,13 +37,13 @@ def command(config: Mapping[str, Any]) -> str | None:
             fields = fields["learner"]["fields"]
         arguments = [
             # The data are named even where they are the default, so that the command says what it is about.
-            *_changed(asdict(usual.task) | {"data": None}, record["task"]),
-            *_changed(asdict(usual.network), record["network"]),
-            *_changed(asdict(usual.generator), before or {}),
+            *changed(asdict(usual.task) | {"data": None}, record["task"]),
+            *changed(asdict(usual.network), record["network"]),
+            *changed(asdict(usual.generator), before or {}),
             # As the learner was trained: options may have left a value open.
-            *_changed(usual.fields, {k: decode(fields[k]) for k in usual.fields if k in fields}),
-            *_changed(asdict(usual.train), config["train"]),
-            *_allowed(record["network"].get("network", "")),
+            *changed(usual.fields, {k: decode(fields[k]) for k in usual.fields if k in fields}),
+            *changed(asdict(usual.train), config["train"]),
+            *allowed(record["network"].get("network", "")),
         ]
     # Another release, or a learner or kind of problem of someone else's: no command is better than a wrong one.
     except (InputError, KeyError, TypeError):
@@ -51,13 +51,14 @@ def command(config: Mapping[str, Any]) -> str | None:
     return shlex.join(["innerloop", "train", record["learner"], *arguments])
 
 
-def _allowed(network: str) -> list[str]:
-    """What lets a network of somebody's own run."""
+def allowed(network: str) -> list[str]:
+    """Options that let a network of somebody's own run."""
     package = network.partition(":")[0].partition(".")[0]
     return ["--allow", package] if is_import_path(network) and package != "innerloop" else []
 
 
-def _changed(usual: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def changed(usual: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Options on the command line of what is not as usual."""
     for name, value in now.items():
         if name not in usual or usual[name] == value:
             continue

@@ -55,24 +55,44 @@ def train_seeds(
         progress: Called with what is being trained.
 
     Raises:
+        InputError, FailedError, Interrupted: As of `each_seed` and `meta_train`.
+    """
+    if distributed.join().size > 1:
+        raise InputError("several seeds are trained one after another in one process: start without torchrun")
+
+    def train(seed: int, run: Path) -> Trained:
+        build(replace(options, train=replace(options.train, seed=seed)), context).meta_train(run)
+        return Trained(seed, run, steps_done(run), report(run, context))
+
+    return each_seed(seeds, out, train, progress)
+
+
+def each_seed(
+    seeds: Sequence[int], out: str | Path, train: Callable[[int, Path], Trained], progress: Callable[[str], None]
+) -> list[Trained]:
+    """Train once with every seed, each in a folder of its own.
+
+    Args:
+        seeds: Of the trainings.
+        out: Folder of the folders.
+        train: Of a seed and its folder; it goes on with what the folder holds.
+        progress: Called with what is being trained.
+
+    Raises:
         InputError: A seed is given twice, `out` holds a run of its own, or none of the seeds can be trained.
         FailedError: All of them failed.
-        Interrupted: As of `meta_train`.
     """
     twice = [seed for i, seed in enumerate(seeds) if seed in seeds[:i]]
     if twice:
         raise InputError(f"seed {twice[0]} is given twice: every training needs a seed of its own")
     if is_file(Path(out) / "config.json"):
         raise InputError(f"{out} is a run by itself: choose another folder for the runs of several seeds")
-    if distributed.join().size > 1:
-        raise InputError("several seeds are trained one after another in one process: start without torchrun")
     done = []
     for i, seed in enumerate(seeds):
         run = Path(out) / f"{_PREFIX}{seed}"
         progress(f"seed {seed}, {i + 1} of {len(seeds)}")
         try:
-            build(replace(options, train=replace(options.train, seed=seed)), context).meta_train(run)
-            done.append(Trained(seed, run, steps_done(run), report(run, context)))
+            done.append(train(seed, run))
         except InnerloopError as error:  # one seed that diverges is no reason to lose the others
             done.append(Trained(seed, run, error=error))
     if done and all(one.error is not None for one in done):

@@ -8,6 +8,7 @@ import abc
 import functools
 import math
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch.nn.functional import interpolate, pad
 
 from innerloop.core import random
 from innerloop.core.errors import InputError
-from innerloop.core.ranges import Checked, Count
+from innerloop.core.ranges import Checked, Count, Within
 from innerloop.tasks import draws
 from innerloop.tasks.augment import turned
 from innerloop.tasks.draws import Numbers
@@ -90,16 +91,18 @@ class Rainbow(Change):
     """
 
     order_seed: int = 0
+    first: Annotated[int, Within(1, len(_COLOURS) * _SIZES * _TURNS)] | None = None
+    """Only so many of them; None: all."""
 
     @property
     def tasks(self) -> int:
-        return len(_COLOURS) * _SIZES * _TURNS
+        return self.first or len(_COLOURS) * _SIZES * _TURNS
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (3, *(2 * side for side in shape[1:]))
 
     def __call__(self, x: Tensor, task: Tensor) -> Tensor:
-        number = random.permutation(random.mix(self.order_seed, 0), self.tasks)[task]
+        number = random.permutation(random.mix(self.order_seed, 0), len(_COLOURS) * _SIZES * _TURNS)[task]
         colour, small, turn = number % len(_COLOURS), number // len(_COLOURS) % _SIZES, number // (len(_COLOURS) * 2)
         high, wide = x.shape[-2:]
         large = interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,0 +1,1 @@
+"""Lifelong learning: a learner on a stream, measured for what it keeps of what came before."""

@@ -1,0 +1,72 @@
+"""The report of a run on a stream, and the command that makes the run again."""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from innerloop.continual.build import FollowOptions, usual_fields
+from innerloop.continual.measure import Row, notes, row_of, spelled
+from innerloop.continual.streams import kind_of
+from innerloop.core.config import decode
+from innerloop.core.errors import InputError
+from innerloop.core.scores import Score, named
+from innerloop.engine.checkpoint import read_config
+from innerloop.engine.log import read_metrics
+from innerloop.evaluate.continual import MEANINGS
+from innerloop.problems.networks import NetworkOptions
+from innerloop.runs.record import allowed, changed
+
+
+def refresh(run: str | Path, others: Sequence[Row] = ()) -> Path | None:
+    """Write `report.html`; None, said on standard error, where its packages are missing.
+
+    Args:
+        run: The folder of a run that came to the end of its stream.
+        others: What stands beside it.
+    """
+    # Matplotlib and jinja2 are an extra, and a run must not be lost for want of a drawing.
+    try:
+        from innerloop.report.lifelong import Shown, write_stream
+    except InputError as error:
+        print(f"innerloop: {Path(run) / 'report.html'} was not written: {error}", file=sys.stderr)
+        return None
+    config = read_config(run)
+    own, stream = row_of(Path(run), config["record"]["learner"]), config["record"]["stream"]
+    score = named(stream.get("score"))
+    rows = [
+        Shown(row.name, _cells(row, score), row.matrix.tolist(), _curve(row.run, "mean", stream["batch_size"]))
+        for row in (own, *others)
+    ]
+    heads = ["learner", *MEANINGS, "state, kB"]
+    current = _curve(own.run, "current", stream["batch_size"])
+    settings = {"learner": config["learner"], "stream": stream, "network": config["record"].get("network")}
+    return write_stream(run, rows, heads, notes(own.figures, score), current, score, settings, command(config))
+
+
+def command(config: Mapping[str, Any]) -> str | None:
+    """The `innerloop train` command of a run's `config.json`; None for runs that `build` did not make."""
+    record, train = config["record"], config["train"] or {}
+    try:
+        usual, fields = usual_fields(record["learner"]), config["learner"]["fields"]
+        stream = kind_of(record["options"]["stream"])(stream="")
+        arguments = [
+            *changed(asdict(stream), record["options"]),
+            *changed(asdict(NetworkOptions()), record["network"]),
+            *changed(usual, {k: decode(fields[k]) for k in usual if k in fields}),
+            *changed(asdict(FollowOptions()), {**train, "room": record["room"]}),
+            *allowed(record["network"].get("network", "")),
+        ]
+    except (InputError, LookupError, TypeError):  # no command is better than a wrong one
+        return None
+    return shlex.join(["innerloop", "train", record["learner"], *arguments])
+
+
+def _cells(row: Row, score: Score) -> list[str]:
+    return [*(spelled(row.figures[name].value, score, name) for name in MEANINGS), f"{row.state / 1000:.1f}"]
+
+
+def _curve(run: Path, name: str, size: int) -> list[tuple[float, float]]:
+    return [(size * entry["step"], entry[name]) for entry in read_metrics(run / "metrics.jsonl") if name in entry]
