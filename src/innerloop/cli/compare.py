@@ -7,7 +7,9 @@ from pathlib import Path
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, print
+from innerloop.cli.options import Common, emit, parse, print, refuse_given, tell
+from innerloop.continual.compare import any_stream
+from innerloop.continual.compare import compare as compare_streams
 from innerloop.core import files
 from innerloop.evaluate.tables import to_csv, to_latex
 from innerloop.runs.compare import CompareOptions, compare_runs
@@ -31,8 +33,16 @@ class Command:
 
 
 def run(argv: list[str]) -> int:
-    """Test runs on the same unseen tasks: means, paired differences to the first run, time, memory and parameters."""
+    """Test runs on the same unseen tasks: means, paired differences to the first run, time, memory and parameters.
+
+    Runs on streams are compared by what they kept, at the seeds that they share.
+    """
     options = parse(Command, argv, "compare", run.__doc__ or "")
+    if any_stream(options.runs):
+        refuse_given("of runs on tasks, and these follow streams", options.tasks)
+        refuse_given("a table of runs on tasks, and these follow streams", options, keep=("runs", "tasks", "common"))
+        table = compare_streams(options.runs)
+        return tell(table.to_json(), str(table), options.common)
     write = None
     if options.html is not None:
         from innerloop.report.report import write_comparison as write

@@ -2,15 +2,16 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import tyro
 from rich.console import Console
 
 from innerloop.core.context import Context
+from innerloop.core.errors import InputError
 from innerloop.core.names import printable
 
 T = TypeVar("T")
@@ -29,6 +30,23 @@ def parse(cls: type[T], argv: list[str], verb: str, description: str, default: T
     settings = (tyro.conf.OmitArgPrefixes,)
     start: Any = tyro.MISSING_NONPROP if default is None else default
     return tyro.cli(cls, args=argv, prog=f"innerloop {verb}", description=description, default=start, config=settings)
+
+
+def refuse_given(why: str, *parts: Any, keep: Sequence[str] = ()) -> None:
+    """Refuse options that do not apply.
+
+    Args:
+        why: What they are, after "--option is".
+        parts: Dataclasses of options, which have defaults.
+        keep: Names of options that do apply.
+
+    Raises:
+        InputError: One is not at its default; the message names it.
+    """
+    for part in parts:
+        given = [f.name for f in fields(part) if f.name not in keep and getattr(part, f.name) != f.default]
+        if given:
+            raise InputError(f"--{given[0].replace('_', '-')} is {why}: leave it out")
 
 
 def completed(argv: list[str], option: str, usual: float) -> list[str]:

@@ -40,13 +40,8 @@ def run(learner: str, stream: str, argv: list[str]) -> int:
     if seeds and parsed.follow.seed != usual.follow.seed:
         raise InputError("--seed is of one training and --seeds of several: give one of them")
     own, out = dict(vars(parsed.learner)), Path(parsed.output.out or f"runs/{learner}-stream")
-    options = Options(
-        learner=learner, stream=parsed.stream, network=parsed.network, fields=own, follow=parsed.follow
-    )
-    if seeds:
-        done = follow_seeds(options, seeds, out, parsed.common, say)
-    else:
-        done = [follow(options, out, parsed.common)]
+    options = Options(learner=learner, stream=parsed.stream, network=parsed.network, fields=own, follow=parsed.follow)
+    done = follow_seeds(options, seeds, out, parsed.common, say) if seeds else [follow(options, out, parsed.common)]
     for one in done:
         if one.error is not None:
             print(f"innerloop: {one.run}: {one.error}", stderr=True)

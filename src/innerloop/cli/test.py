@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, print
+from innerloop.cli.options import Common, emit, parse, print, refuse_given
+from innerloop.continual.measure import StreamTestOptions, follows_stream
+from innerloop.continual.report import reported
 from innerloop.runs.active import ActiveOptions, active_run
 from innerloop.runs.generation import JudgeOptions, examine_and_judge
 from innerloop.runs.measure import MetaTestOptions
@@ -19,6 +21,7 @@ class Command:
     tasks: MetaTestOptions = field(default_factory=MetaTestOptions)
     labels: ActiveOptions = field(default_factory=ActiveOptions)
     generated: JudgeOptions = field(default_factory=JudgeOptions)
+    stream: StreamTestOptions = field(default_factory=StreamTestOptions)
     common: Common = field(default_factory=Common)
 
 
@@ -28,10 +31,15 @@ def run(argv: list[str]) -> int:
     A learned optimizer is run to 1, 2 and 5 times its training horizon, beside tuned SGD, momentum, RMSprop and Adam.
     Of a run that generates pictures, a classifier trained on other classes judges them too.
     With --active, labels are bought one by one, as `innerloop suggest` would and at random.
+    Of a run on a stream: what it kept of every task, beside fine-tuning and the same rows in random order.
     """
     options = parse(Command, argv, "test", run.__doc__ or "")
     options.labels.check()
-    if options.labels.active is not None:
+    if follows_stream(options.run):
+        why = "of runs on tasks, and this one follows a stream"
+        refuse_given(why, options.tasks, options.labels, keep=("baselines",))
+        tested = reported(options.run, options.stream, options.tasks.baselines, options.common)
+    elif options.labels.active is not None:
         tested = active_run(options.run, options.tasks, options.labels, options.common)
     else:
         tested = examine_and_judge(options.run, options.tasks, options.generated, options.common)

@@ -16,6 +16,7 @@ from innerloop.core import files
 from innerloop.core.config import decode
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
+from innerloop.core.ranges import Checked, Count
 from innerloop.core.scores import Score, named
 from innerloop.engine.checkpoint import read_config
 from innerloop.engine.log import read_metrics
@@ -29,12 +30,15 @@ _FOLDERS = {PLAIN: "fine-tuning", MIXED: "shuffled"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamTestOptions:
+class StreamTestOptions(Checked):
     """What to find out about a run on a stream."""
 
     threshold: float | None = None
     """Learning proficiency of a run on a stream: how many rows of a task it took until its held-out score reached this;
     the run was trained with --curve-every. None: it is not asked for."""
+    first: Count | None = None
+    """Tasks of a stream whose score is also told alone: at the end, and when the last of them had just ended, which is
+    what fewer classes make easier. None: it is not asked for."""
 
 
 class Row(NamedTuple):
@@ -47,6 +51,11 @@ class Row(NamedTuple):
     figures: dict[str, Figure]
     state: int
     """Bytes of what it knows at the end, memories and all."""
+
+    def early(self, first: int) -> tuple[float, float | None]:
+        """Score on the first tasks at the end, and when the last of them had ended; None: they were mixed with all."""
+        then = self.matrix[first, :first].mean().item() if len(self.matrix) > self.matrix.shape[1] else None
+        return self.matrix[-1, :first].mean().item(), then
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -66,7 +75,7 @@ class StreamTested:
     """Against the same rows in random order, task by task."""
     proficiency: tuple[int | None, ...] | None = None
     """Rows of each task until it reached the threshold; None: it never did."""
-    threshold: float | None = None
+    options: StreamTestOptions = StreamTestOptions()
 
     def __str__(self) -> str:
         words = [table(self.rows, self.score), *notes(self.rows[0].figures, self.score)]
@@ -80,9 +89,21 @@ class StreamTested:
             reached = [rows for rows in self.proficiency if rows is not None]
             mean = f", {sum(reached) / len(reached):.0f} rows on average" if reached else ""
             words.append(
-                f"proficiency: {len(reached)} of {len(self.proficiency)} tasks reached {self.threshold:g}{mean}"
+                f"proficiency: {len(reached)} of {len(self.proficiency)} tasks reached {self.options.threshold:g}{mean}"
             )
+        words += [self._early(row) for row in self.rows] if self.options.first is not None else []
         return "\n".join(words)
+
+    def _early(self, row: Row) -> str:
+        assert self.options.first is not None
+        at_end, then = row.early(self.options.first)
+        after = "" if then is None else f", {spelled(then, self.score, 'ACC')} when the last of them had just ended"
+        return f"{row.name}, first {self.options.first} tasks: {spelled(at_end, self.score, 'ACC')} at the end{after}"
+
+    def save(self, run: str | Path) -> Path:
+        """Write `stream-test.json` into a run's folder, whole or not at all."""
+        files.write(Path(run) / RESULT, json.dumps(self.to_json(), allow_nan=False) + "\n")
+        return Path(run) / RESULT
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -91,7 +112,10 @@ class StreamTested:
         if self.regret is not None:
             about["regret"] = self.regret.to_json()
         if self.proficiency is not None:
-            about["proficiency"] = {"threshold": self.threshold, "rows": list(self.proficiency)}
+            about["proficiency"] = {"threshold": self.options.threshold, "rows": list(self.proficiency)}
+        if self.options.first is not None:
+            early = {row.name: row.early(self.options.first) for row in self.rows}
+            about["first"] = {name: {"at_end": end, "when_they_ended": then} for name, (end, then) in early.items()}
         return about
 
 
@@ -127,7 +151,7 @@ def notes(about: Mapping[str, Figure], score: Score) -> list[str]:
     return [f"scores are {score.title} on held-out rows", *lines]
 
 
-def test(
+def measure(
     run: str | Path, options: StreamTestOptions, baselines: bool = True, context: Context = Context()
 ) -> StreamTested:
     """Say what a run kept of its stream; baselines follow it too, at the same seed, in folders inside of the run's.
@@ -146,21 +170,26 @@ def test(
     own = row_of(run, config["record"]["learner"])
     stream = config["record"]["stream"]
     score = named(stream.get("score"))
+    if options.first is not None and options.first > stream["tasks"]:
+        raise InputError(f"the stream has {stream['tasks']} tasks, and --first {options.first} asks for more")
     others = _baselines(run, config, own, context) if baselines else {}
     lost = None
     if MIXED in others and own.figures["LA"].over:
         learned = own.matrix[1:].diagonal().tolist()
         lost = regret(learned, others[MIXED].matrix[-1].tolist(), score)
-    tested = StreamTested(
+    return StreamTested(
         rows=(own, *others.values()),
         score=score,
         stream=stream,
         regret=lost,
         proficiency=None if options.threshold is None else _proficiency(run, stream, options.threshold, score),
-        threshold=options.threshold,
+        options=options,
     )
-    files.write(run / RESULT, json.dumps(tested.to_json()) + "\n")
-    return tested
+
+
+def follows_stream(run: str | Path) -> bool:
+    """Whether a folder is of a run on a stream; False of what is no run at all."""
+    return files.is_file(Path(run) / "config.json") and is_stream(read_config(run))
 
 
 def row_of(run: Path, name: str) -> Row:
@@ -175,8 +204,8 @@ def row_of(run: Path, name: str) -> Row:
     (matrix, batches), stream = matrix_of(run), config["record"]["stream"]
     if batches != stream["batches"]:
         raise InputError(
-            f"{run} has seen {batches} of {stream['batches']} batches of its stream: the same `innerloop train` command "
-            "goes on"
+            f"{run} has seen {batches} of {stream['batches']} batches of its stream: the same `innerloop train` "
+            "command goes on"
         )
     return Row(name, run, matrix, figures(matrix, named(stream.get("score"))), size_of_state(run))
 

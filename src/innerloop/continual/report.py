@@ -5,12 +5,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from innerloop.continual.build import FollowOptions, usual_fields
-from innerloop.continual.measure import Row, notes, row_of, spelled
+from innerloop.continual.measure import Row, StreamTested, StreamTestOptions, measure, notes, row_of, spelled
 from innerloop.continual.streams import kind_of
 from innerloop.core.config import decode
+from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.scores import Score, named
 from innerloop.engine.checkpoint import read_config
@@ -18,6 +19,7 @@ from innerloop.engine.log import read_metrics
 from innerloop.evaluate.continual import MEANINGS
 from innerloop.problems.networks import NetworkOptions
 from innerloop.runs.record import allowed, changed
+from innerloop.runs.report import kept
 
 
 def refresh(run: str | Path, others: Sequence[Row] = ()) -> Path | None:
@@ -70,3 +72,26 @@ def _cells(row: Row, score: Score) -> list[str]:
 
 def _curve(run: Path, name: str, size: int) -> list[tuple[float, float]]:
     return [(size * entry["step"], entry[name]) for entry in read_metrics(run / "metrics.jsonl") if name in entry]
+
+
+class Reported(NamedTuple):
+    """What was measured, and the files it is in."""
+
+    tested: StreamTested
+    file: Path
+    report: Path | None
+
+    def __str__(self) -> str:
+        return f"{self.tested}\n{kept('matrix', self.file, self.report)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return self.tested.to_json() | {"file": str(self.file), "report": self.report and str(self.report)}
+
+
+def reported(
+    run: str | Path, options: StreamTestOptions, baselines: bool = True, context: Context = Context()
+) -> Reported:
+    """`measure`, kept in the run's folder and shown in its report; arguments and errors as of there."""
+    tested = measure(run, options, baselines, context)
+    return Reported(tested, tested.save(run), refresh(run, tested.rows[1:]))

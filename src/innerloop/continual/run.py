@@ -192,7 +192,7 @@ def _refusal(chunk: Batch, first: int, stream: Stream) -> tuple[int, InputError 
     if not len(wrong):
         return count, None
     i, j = wrong[0].tolist()
-    place = f"row {j} of batch {first + i} of the stream (row {(first + i) * size + j} in all)"
+    place = f"row {j} of batch {first + i} of the stream"
     if broken[i, j]:
         what = f"{place} holds NaN or infinite values: mend or leave out what it came from"
     else:

@@ -142,7 +142,9 @@ class DigitOptions(RowOptions):
         if self.stream == "rainbow-digits":
             return Rainbow(order_seed=seed, first=self.tasks)
         tasks = 10 if self.tasks is None else self.tasks
-        return Rotated(angles=tasks) if self.stream == "rotated-digits" else Permuted(permutations=tasks, order_seed=seed)
+        return (
+            Rotated(angles=tasks) if self.stream == "rotated-digits" else Permuted(permutations=tasks, order_seed=seed)
+        )
 
 
 KINDS: tuple[type[StreamOptions], ...] = (DigitOptions, ClassOptions)
@@ -161,7 +163,9 @@ def kind_of(stream: str) -> type[StreamOptions]:
     if Classes.claims(stream) or is_folder(expanded(stream)) or is_file(expanded(stream)):
         return ClassOptions
     known = names()
-    raise InputError(f"there is no stream and no folder '{stream}'{nearest(stream, known)}. Streams: {', '.join(known)}")
+    raise InputError(
+        f"there is no stream and no folder '{stream}'{nearest(stream, known)}. Streams: {', '.join(known)}"
+    )
 
 
 def names() -> dict[str, str]:

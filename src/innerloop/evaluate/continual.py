@@ -1,8 +1,8 @@
 """What the matrix R of a stream says: R[i, j] is the score on held-out rows of task j after i tasks, R[0] untrained.
 
-Definitions of Lopez-Paz and Ranzato (NeurIPS 2017, https://arxiv.org/abs/1706.08840) and, of forgetting, Chaudhry et al.
-(ICLR 2019, https://arxiv.org/abs/1812.00420). Papers and their code divide by different numbers of tasks: each figure
-says what it was divided by.
+Definitions of Lopez-Paz and Ranzato (NeurIPS 2017, https://arxiv.org/abs/1706.08840) and, of forgetting, Chaudhry and
+others (ICLR 2019, https://arxiv.org/abs/1812.00420). Papers and their code divide by different numbers of tasks: each
+figure says what it was divided by.
 """
 
 import math

@@ -78,8 +78,9 @@ class NetworkOptions(StartOptions):
 
     network: str = "auto"
     """auto: conv4 for pictures from 16 x 16, mlp for anything else. conv4, resnet12, mlp. linear: a linear head, and no
-    encoder before it. none: raw inputs, where a learner can. package.module:attribute: a class or function of yours that makes an nn.Module; parameters that it
-    calls outputs (or ways), inputs, channels, size, shape, features or width are given. It needs --allow package."""
+    encoder before it. none: raw inputs, where a learner can. package.module:attribute: a class or function of yours
+    that makes an nn.Module; parameters that it calls outputs (or ways), inputs, channels, size, shape, features or
+    width are given. It needs --allow package."""
     width: int = 64
     """Channels of conv4, units of the hidden layers of mlp, channels of the first block of resnet12."""
     pool: Literal["auto", "max", "stride"] = "auto"

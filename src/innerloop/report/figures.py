@@ -289,7 +289,9 @@ def stream_matrix(name: str, matrix: Sequence[Sequence[float]], score: Score) ->
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(4.0)
         low, high = (0, 100) if score.percent else (None, None)
-        shown = axes.imshow(values, cmap=_faint(), vmin=low, vmax=high, interpolation="nearest", aspect="auto", extent=ends)
+        shown = axes.imshow(
+            values, cmap=_faint(), vmin=low, vmax=high, interpolation="nearest", aspect="auto", extent=ends
+        )
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("task that is asked for")

@@ -95,7 +95,7 @@ def _groups(entries: Sequence[_Entry], results: Sequence[Result]) -> tuple[Group
     members: dict[str, list[Path]] = {}
     for run, key in whole.items():
         members.setdefault(key, []).append(run)
-    named = _names([called([run.resolve() for run in runs]) for runs in members.values()]) if members else []
+    named = short_names([called([run.resolve() for run in runs]) for runs in members.values()]) if members else []
     of_group = dict(zip(members, named, strict=True))
     keys: list[Any] = []
     names: list[str] = []
@@ -114,7 +114,7 @@ def _entries(paths: Sequence[str | Path], options: CompareOptions, context: Cont
     """The runs, then the baselines, each once."""
     if not paths:
         raise InputError("there is nothing to compare: name run folders")
-    names, baselines = _names([Path(path) for path in paths]), []
+    names, baselines = short_names([Path(path) for path in paths]), []
     first = None
     for name, path in zip(names, paths, strict=True):
         with _named(path):
@@ -157,7 +157,7 @@ def _costed(row: Row, entry: _Entry, stored: bool) -> Row:
     return row._replace(cost=cost, stored=stored)
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
+def short_names(paths: Sequence[Path]) -> list[str]:
     """The last part of every path that tells it from the others.
 
     Raises:

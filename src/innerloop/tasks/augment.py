@@ -68,7 +68,7 @@ def turned(x: Tensor, angle: Tensor) -> Tensor:
 
 
 def sampled(x: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Pictures whose pixels come from the columns u and rows v [n, height, width], counted from the middle; 0 outside."""
+    """Pictures whose pixels come from columns u and rows v [n, height, width], counted from the middle; 0 outside."""
     height, width = x.shape[-2:]
     grid = torch.stack([2 * u / width, 2 * v / height], -1).to(x.dtype)
     return grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
