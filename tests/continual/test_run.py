@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
+from innerloop.continual import run as continual_run
 from innerloop.continual.progress import FILE, matrix_of, size_of_state
 from innerloop.continual.run import StreamRun
 from innerloop.core.errors import FailedError, InputError
@@ -26,28 +27,32 @@ class Killed(Exception):
     """What stands in for the end of the process."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mortal(FineTuneOnline):
-    """Fine-tuning whose process ends after so many batches."""
+@pytest.fixture
+def left(monkeypatch):
+    """How many batches are observed before the process ends; negative: it lives."""
+    left, observer = [-1], continual_run._observer
 
-    trains_on = ("episodes",)
-    left = [0]  # noqa: RUF012  (shared on purpose: it is no hyper-parameter)
+    def mortal(learner, params):
+        observe = observer(learner, params)
 
-    def observe(self, params: Params, state: Tuned, batch: Batch) -> Tuned:
-        if self.left[0] == 0:
-            raise Killed
-        self.left[0] -= 1
-        return super().observe(params, state, batch)
+        def once(state, batch):
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            return observe(state, batch)
+
+        return once
+
+    monkeypatch.setattr(continual_run, "_observer", mortal)
+    return left
 
 
-def test_a_run_goes_on_bit_for_bit_wherever_it_ended(tmp_path):
-    learner = Mortal(model=LEARNER.model)
-    learner.left[0] = -1
-    options = {"learner": learner, "checkpoint_every": 3, "curve_every": 2}
+def test_a_run_goes_on_bit_for_bit_wherever_it_ended(tmp_path, left):
+    options = {"checkpoint_every": 3, "curve_every": 2}
     whole = run(**options).learn(tmp_path / "whole")
     deaths, draw = 0, random.Random(1)
     for _ in range(40):
-        learner.left[0] = draw.randrange(12)
+        left[0] = draw.randrange(12)
         try:
             again = run(**options).learn(tmp_path / "killed")
         except Killed:
@@ -58,7 +63,7 @@ def test_a_run_goes_on_bit_for_bit_wherever_it_ended(tmp_path):
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
     assert torch.equal(again.matrix, whole.matrix)
     assert torch.equal(again.matrix, matrix_of(tmp_path / "whole")[0])
-    learner.left[0] = 0
+    left[0] = 0
     assert torch.equal(run(**options).learn(tmp_path / "killed").matrix, whole.matrix)  # nothing is left to do
 
 
@@ -124,6 +129,21 @@ def test_answers_that_are_not_finite_end_it(tmp_path):
 def test_a_head_with_less_room_is_refused(tmp_path):
     with pytest.raises(InputError, match="the network has 9 outputs and the stream 10 classes"):
         run(learner=widened(LEARNER, 9)).learn(tmp_path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unrecorded(FineTuneOnline):
+    """Fine-tuning that looks at a value, so that it cannot be recorded."""
+
+    trains_on = ("episodes",)
+
+    def observe(self, params: Params, state: Tuned, batch: Batch) -> Tuned:
+        assert state.counts.sum().item() >= 0
+        return super().observe(params, state, batch)
+
+
+def test_a_recorded_step_is_the_step():
+    assert torch.equal(run().learn().matrix, run(learner=Unrecorded(model=LEARNER.model)).learn().matrix)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """A learner that follows a stream from where it stopped to the end, kept in a run folder."""
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from innerloop.core.online import OnlineLearner
 from innerloop.core.types import Batch, Params
 from innerloop.engine import Interrupted, TrainConfig, checkpoint
 from innerloop.engine.log import Bar, Log
+from innerloop.engine.observe import Observe, recorded_observe
 from innerloop.engine.open_run import plain_record, refuse_other, with_new
 from innerloop.engine.signals import stop_signals
 from innerloop.tasks.stream import Stream
@@ -83,6 +85,7 @@ class StreamRun:
         like = tree.slice(stream.batches(0, 1), 0)
         progress = Progress(state=self.learner.begin(self.params, like))
         progress = progress if run is None else progress.restored(run)
+        observe = _observer(self.learner, self.params)
         log, bar = Log(progress.batches), Bar(type(self.learner).__name__, progress.batches)
         for watcher in (log, bar):
             watcher.started(run, TrainConfig(steps=len(stream), seed=self.seed), self.record)
@@ -109,7 +112,7 @@ class StreamRun:
         try:
             with stop_signals() as stopped:
                 for batch in self._batches(progress, keep):
-                    progress.state = self.learner.observe(self.params, progress.state, batch)
+                    progress.state = observe(progress.state, batch)
                     progress.batches += 1
                     ended = progress.batches == stream.ends[len(progress.matrix) - 1]
                     if ended:
@@ -173,6 +176,24 @@ class StreamRun:
         checkpoint.save_params(run, self.learner, self.params)
         # Last: a folder that has it is a run, whose parameters are there.
         checkpoint.write_config(run, self.learner, train, record)
+
+
+def _observer(learner: OnlineLearner[Any], params: Params) -> Observe:
+    """The learner's `observe`, recorded where it can be: the same numbers, sooner."""
+    recorded, plain = recorded_observe(learner, params), functools.partial(learner.observe, params)
+    use = recorded
+
+    def observe(state: Any, batch: Batch) -> Any:
+        nonlocal use
+        try:
+            return use(state, batch)
+        except Exception:  # tracing raises whatever a step that looks at values leads it to
+            if use is plain:
+                raise
+            use = plain
+            return use(state, batch)
+
+    return observe
 
 
 def is_stream(config: dict[str, Any]) -> bool:

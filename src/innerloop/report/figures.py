@@ -284,8 +284,8 @@ def confusion(name: str, shares: Sequence[Sequence[float]]) -> str:
 
 def stream_matrix(name: str, matrix: Sequence[Sequence[float]], score: Score) -> str:
     """R as a picture: after how many ends down, from 0 for untrained, tasks across."""
-    values = torch.tensor(matrix, dtype=torch.float64) * score.factor
-    ends = (0.5, values.shape[1] + 0.5, len(values) - 0.5, -0.5)
+    values = [[score.factor * value for value in row] for row in matrix]
+    ends = (0.5, len(values[0]) + 0.5, len(values) - 0.5, -0.5)
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(4.0)
         low, high = (0, 100) if score.percent else (None, None)
