@@ -10,6 +10,7 @@ import tyro
 from innerloop.cli.options import Common, emit, parse, print, refuse_given, tell
 from innerloop.continual.compare import any_stream
 from innerloop.continual.compare import compare as compare_streams
+from innerloop.continual.measure import EarlyOptions
 from innerloop.core import files
 from innerloop.evaluate.tables import to_csv, to_latex
 from innerloop.runs.compare import CompareOptions, compare_runs
@@ -23,6 +24,7 @@ class Command:
     """Run folders, folders of several seeds, or test-*.json files. The others are compared with the first; runs that
     differ in their seed alone are also summed up."""
     tasks: CompareOptions = field(default_factory=CompareOptions)
+    stream: EarlyOptions = field(default_factory=EarlyOptions)
     html: str | None = None
     """Also write the table and a figure into this file, which needs nothing else."""
     csv: str | None = None
@@ -40,8 +42,10 @@ def run(argv: list[str]) -> int:
     options = parse(Command, argv, "compare", run.__doc__ or "")
     if any_stream(options.runs):
         refuse_given("of runs on tasks, and these follow streams", options.tasks)
-        refuse_given("a table of runs on tasks, and these follow streams", options, keep=("runs", "tasks", "common"))
-        table = compare_streams(options.runs)
+        refuse_given(
+            "a table of runs on tasks, and these follow streams", options, keep=("runs", "tasks", "stream", "common")
+        )
+        table = compare_streams(options.runs, options.stream)
         return tell(table.to_json(), str(table), options.common)
     write = None
     if options.html is not None:

@@ -1,5 +1,6 @@
 """Options into a run that follows a stream."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from innerloop.continual.run import StreamRun
 from innerloop.continual.streams import StreamOptions
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
+from innerloop.core.incremental import Incremental
 from innerloop.core.learner import Learner
 from innerloop.core.objectives import regression
 from innerloop.core.online import OnlineLearner
@@ -19,6 +21,8 @@ from innerloop.problems.networks import NetworkOptions
 from innerloop.runs.defaults import learner_class
 from innerloop.runs.start import begin
 from innerloop.tasks.stream import Stream
+
+_INCREMENTAL = f"{Incremental.__module__}:{Incremental.__name__}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,7 @@ class Options:
 
 def able(cls: type[Learner]) -> bool:
     """Whether a learner can learn on a stream."""
-    return issubclass(cls, OnlineLearner) or cls.incremental is True
+    return issubclass(cls, OnlineLearner) or cls.incremental is not False
 
 
 def usual_fields(name: str) -> dict[str, Any]:
@@ -123,4 +127,14 @@ def _learner(cls: type[Learner], options: Options, stream: Stream) -> OnlineLear
     learner = make_learner(cls, values, shape, room, network)
     if isinstance(learner, OnlineLearner):
         return learner
-    raise InputError(f"{options.learner} is not wrapped yet")
+    return Incremental(learner=learner)
+
+
+def own_fields(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the learner that `build` was asked for, as a run's `config.json` has them.
+
+    Raises:
+        TypeError, LookupError: It is damaged.
+    """
+    fields = config["learner"]["fields"]
+    return fields["learner"]["fields"] if config["learner"]["class"] == _INCREMENTAL else fields

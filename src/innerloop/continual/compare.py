@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from innerloop.continual.measure import Row, aligned, notes, row_of, spelled
+from innerloop.continual.measure import EarlyOptions, Row, aligned, notes, row_of, spelled
 from innerloop.continual.run import is_stream
 from innerloop.core.errors import InputError
 from innerloop.core.files import is_file
@@ -23,6 +23,7 @@ _BY_SEED = ("seed", "order_seed")
 _HOW = ("order", "boundaries", "visits", "batches")
 """In what of a stream runs of a comparison may differ: seeds, and how the same rows come."""
 _ALIKE = 1.01
+_ALL = EarlyOptions()
 
 
 class Group(NamedTuple):
@@ -64,6 +65,8 @@ class StreamComparison:
     groups: tuple[Group, ...]
     score: Score
     stream: Mapping[str, Any]
+    first: int | None = None
+    """Tasks that are also looked at alone."""
 
     def __str__(self) -> str:
         first = self.groups[0]
@@ -74,6 +77,7 @@ class StreamComparison:
             "between seeds",
             *list(MEANINGS)[1:],
             "state, kB",
+            *([] if self.first is None else [f"first {self.first} at end", "when they ended"]),
             f"ACC against {first.name}",
         ]
         cells = [[group.name, str(len(group.rows)), *self._cells(group)] for group in self.groups]
@@ -92,7 +96,8 @@ class StreamComparison:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         groups = [group.to_json() for group in self.groups]
-        return {"stream": dict(self.stream), "score": self.score.name, "groups": groups}
+        about = {} if self.first is None else {"first": self.first}
+        return {"stream": dict(self.stream), "score": self.score.name, **about, "groups": groups}
 
     def _cells(self, group: Group) -> list[str]:
         figures = [spelled(group.mean(name), self.score, name) for name in MEANINGS]
@@ -100,7 +105,14 @@ class StreamComparison:
         gap = "" if group.difference is None else spelled(group.difference.mean, self.score, "gap")
         if group.difference is not None and finite(group.difference.ci95) is not None:
             gap += f" ± {spelled(group.difference.ci95, self.score, 'ACC')}"
-        return [figures[0], spread, *figures[1:], f"{group.state / 1000:.1f}", gap]
+        return [figures[0], spread, *figures[1:], f"{group.state / 1000:.1f}", *self._early(group), gap]
+
+    def _early(self, group: Group) -> list[str]:
+        if self.first is None:
+            return []
+        at_end, then = zip(*(row.early(self.first) for row in group.rows.values()), strict=True)
+        known = [value for value in then if value is not None]
+        return [spelled(fmean(at_end), self.score, "ACC"), spelled(fmean(known), self.score, "ACC") if known else "–"]
 
 
 def any_stream(paths: Sequence[str | Path]) -> bool:
@@ -109,11 +121,12 @@ def any_stream(paths: Sequence[str | Path]) -> bool:
     return any(is_file(run / "config.json") and is_stream(read_config(run)) for run in runs)
 
 
-def compare(paths: Sequence[str | Path]) -> StreamComparison:
+def compare(paths: Sequence[str | Path], options: EarlyOptions = _ALL) -> StreamComparison:
     """Put runs on the same stream beside the first.
 
     Args:
         paths: Run folders, and folders of the runs of several seeds.
+        options: Which tasks to look at alone.
 
     Raises:
         InputError: One is no run on a stream, did not come to the end of it, or followed another one.
@@ -133,7 +146,8 @@ def compare(paths: Sequence[str | Path]) -> StreamComparison:
         rows = {read_config(run)["train"]["seed"]: row_of(run, name) for run in group}
         groups.append(Group(name, rows, _gap(rows, groups[0].rows) if groups else None))
     stream = read_config(runs[0])["record"]["stream"]
-    return StreamComparison(tuple(groups), named(stream.get("score")), stream)
+    options.check(stream)
+    return StreamComparison(tuple(groups), named(stream.get("score")), stream, options.first)
 
 
 def _gap(rows: Mapping[int, Row], first: Mapping[int, Row]) -> Interval | None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from innerloop.continual.build import FollowOptions, Options, build
+from innerloop.continual.build import FollowOptions, Options, build, own_fields
 from innerloop.continual.progress import matrix_of, size_of_state
 from innerloop.continual.run import is_stream
 from innerloop.continual.streams import of_record
@@ -30,15 +30,30 @@ _FOLDERS = {PLAIN: "fine-tuning", MIXED: "shuffled"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamTestOptions(Checked):
+class EarlyOptions(Checked):
+    """Which tasks of a stream to look at alone."""
+
+    first: Count | None = None
+    """Tasks of a stream whose score is also told alone: at the end, and when the last of them had just ended, which is
+    what fewer classes make easier. None: it is not asked for."""
+
+    def check(self, stream: Mapping[str, Any]) -> None:
+        """Refuse more tasks than there are.
+
+        Raises:
+            InputError: Naming both.
+        """
+        if self.first is not None and self.first > stream["tasks"]:
+            raise InputError(f"the stream has {stream['tasks']} tasks, and --first {self.first} asks for more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamTestOptions(EarlyOptions):
     """What to find out about a run on a stream."""
 
     threshold: float | None = None
     """Learning proficiency of a run on a stream: how many rows of a task it took until its held-out score reached this;
     the run was trained with --curve-every. None: it is not asked for."""
-    first: Count | None = None
-    """Tasks of a stream whose score is also told alone: at the end, and when the last of them had just ended, which is
-    what fewer classes make easier. None: it is not asked for."""
 
 
 class Row(NamedTuple):
@@ -170,8 +185,7 @@ def measure(
     own = row_of(run, config["record"]["learner"])
     stream = config["record"]["stream"]
     score = named(stream.get("score"))
-    if options.first is not None and options.first > stream["tasks"]:
-        raise InputError(f"the stream has {stream['tasks']} tasks, and --first {options.first} asks for more")
+    options.check(stream)
     others = _baselines(run, config, own, context) if baselines else {}
     lost = None
     if MIXED in others and own.figures["LA"].over:
@@ -218,7 +232,7 @@ def asked(config: Mapping[str, Any]) -> Options:
     """
     record, train = config["record"], config["train"] or {}
     try:
-        known = {name: decode(value) for name, value in config["learner"]["fields"].items() if _plain(value)}
+        known = {name: decode(value) for name, value in own_fields(config).items() if _plain(value)}
         network = NetworkOptions(**record["network"])
         follow = FollowOptions(seed=train["seed"], room=record["room"], curve_every=train["curve_every"])
         return Options(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from innerloop.continual.build import FollowOptions, usual_fields
+from innerloop.continual.build import FollowOptions, own_fields, usual_fields
 from innerloop.continual.measure import Row, StreamTested, StreamTestOptions, measure, notes, row_of, spelled
 from innerloop.continual.streams import kind_of
 from innerloop.core.config import decode
@@ -52,7 +52,7 @@ def command(config: Mapping[str, Any]) -> str | None:
     """The `innerloop train` command of a run's `config.json`; None for runs that `build` did not make."""
     record, train = config["record"], config["train"] or {}
     try:
-        usual, fields = usual_fields(record["learner"]), config["learner"]["fields"]
+        usual, fields = usual_fields(record["learner"]), own_fields(config)
         stream = kind_of(record["options"]["stream"])(stream="")
         arguments = [
             *changed(asdict(stream), record["options"]),

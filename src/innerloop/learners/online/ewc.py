@@ -58,6 +58,10 @@ class EWC(OnlineWeights[Anchored]):
     kept: Share = 1.0
     """How much of earlier importance stays when a task ends; 1: tasks add up."""
 
+    @property
+    def needs_boundaries(self) -> bool:
+        return not self.online
+
     def begin(self, params: Params, like: Batch) -> Anchored:
         none = tree.map(torch.zeros_like, params)
         counts = no_counts(self.model, params, like)
