@@ -126,6 +126,15 @@ def test_regression(tmp_path: Path):
     assert "mean squared error" in page.words and "Lower is better" in page.words and "examples seen" in page.words
 
 
+def test_experts_are_drawn_by_family(tmp_path: Path):
+    run = str(tmp_path / "run")
+    assert main(["train", "experts", "--data", "mixture", "--steps", "2", "--plan", "loop", "--out", run]) == 0
+    assert main(["test", run, "--episodes", "3", "--no-baselines", "--no-curve"]) == 0
+    page = Page((tmp_path / "run" / "report.html").read_text())
+    assert "Experts by family" in page.words and "within a family" in page.words
+    assert all(f">{family}<" in (tmp_path / "run" / "report.html").read_text() for family in ("line", "cubic"))
+
+
 @pytest.mark.parametrize("known", ["members", "noise", "both"])
 def test_bands_are_drawn_of_who_says_how_sure_it_is(tmp_path: Path, known: str):
     """Whatever a predictive has: several members, deviations around one, or both."""

@@ -213,7 +213,7 @@ def test_types_that_are_text_are_read():
 def test_every_role_has_a_network():
     roles = {Encoder(maps=True), Pairs(), Sequence(FEATURES), Cell(FEATURES, 2), Rows(1, 1), networks.Whole()}
     roles |= {Features(), ClassCode(2), Latent(2, code=2), Decoder(2, code=2, likelihood="gaussian")}
-    roles |= {Painter(2), Critic()}
+    roles |= {Painter(2), Critic(), networks.Labelled(2)}
     assert {type(r) for r in roles} | {Unheard} == set(Role.__subclasses__())
     encoder = Conv4(size=28, outputs=None, width=4, pool="max")
     assert all(in_role(r, PICTURE, 5, SMALL, lambda _: encoder).init(0) for r in roles)

@@ -87,9 +87,9 @@ class Encoder(Role):
 class Rows(Role):
     """[n, inputs] -> [n, outputs]: one linear layer, or more with units between."""
 
-    inputs: Length | tuple[Length, ...]
+    inputs: Length | Setting | tuple[Length, ...]
     """Several: side by side."""
-    outputs: Length
+    outputs: Length | tuple[Length, ...]
     hidden: tuple[Length, ...] = ()
     activation: Literal["relu", "tanh", "elu"] = "relu"
 
@@ -100,6 +100,13 @@ class Pairs(Role):
 
     encoder: str = "encoder"
     """The field whose features are compared."""
+
+
+@dataclass(frozen=True)
+class Labelled(Role):
+    """`{"x": [n, ...], "y": [n, outputs]}`, examples with their targets -> [n, length], every example by itself."""
+
+    length: int | Setting
 
 
 @dataclass(frozen=True)

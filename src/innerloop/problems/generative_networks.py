@@ -5,12 +5,16 @@ from typing import Any
 
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
-from innerloop.core.networks import ClassCode, Critic, Decoder, Latent, Painter
+from innerloop.core.networks import ClassCode, Critic, Decoder, Labelled, Latent, Painter
 from innerloop.nn.adversarial import PictureCritic, PicturePainter
 from innerloop.nn.decoder import JoinedMLP, PictureDecoder
+from innerloop.nn.labelled import LabelledPictures
 from innerloop.nn.mlp import MLP
 from innerloop.nn.set_encoder import CodeStatistics, LatentStatistics, PictureFeatures
 from innerloop.nn.warp import Warp
+
+_EXAMPLE = 24
+"""Hidden units of what sees an example of numbers with its target."""
 
 
 def features_of(shape: tuple[int, ...], kind: str, width: int) -> Model:
@@ -29,6 +33,21 @@ def features_of(shape: tuple[int, ...], kind: str, width: int) -> Model:
     if kind == "mlp":
         return MLP(inputs=prod(shape), hidden=(width,), outputs=width, activation="elu")
     raise _only_reads(kind)
+
+
+def labelled(role: Labelled, shape: tuple[int, ...], outputs: int, kind: str) -> Model:
+    """What sees one example with its target.
+
+    Args:
+        role: Without settings.
+        shape: Of one example.
+        outputs: Length of a target.
+        kind: Name of the network that takes the examples; any of pictures is the same here.
+    """
+    sizes: Any = vars(role)  # settled: numbers alone
+    if kind in ("conv4", "resnet12"):
+        return LabelledPictures(channels=shape[0], size=shape[1], outputs=outputs, code=sizes["length"])
+    return JoinedMLP(inputs=prod(shape) + outputs, hidden=(_EXAMPLE,), shape=(sizes["length"],))
 
 
 def generative(role: ClassCode | Latent | Decoder, shape: tuple[int, ...], encoder: Model, features: int) -> Model:

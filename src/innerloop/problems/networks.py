@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -19,6 +19,7 @@ from innerloop.core.networks import (
     Encoder,
     Features,
     Inputs,
+    Labelled,
     Latent,
     Length,
     Painter,
@@ -35,7 +36,7 @@ from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP, Linear
 from innerloop.nn.relation import ConvMaps, Relation
 from innerloop.nn.resnet12 import ResNet12
-from innerloop.problems.generative_networks import adversarial, features_of, generative
+from innerloop.problems.generative_networks import adversarial, features_of, generative, labelled
 from innerloop.problems.own_networks import own_network
 
 _KINDS = ("auto", "conv4", "resnet12", "mlp", "linear", "none")
@@ -188,7 +189,8 @@ def in_role(
             encoder = network(shape, None, options, role.alone)
             return _with_maps(encoder) if role.maps else encoder
         case Rows():
-            inputs, units, last = length(role.inputs), tuple(map(length, role.hidden)), length(role.outputs)
+            seen: Any = role.inputs  # no setting: those have become numbers
+            inputs, units, last = length(seen), tuple(map(length, role.hidden)), length(role.outputs)
             if not units:
                 return Linear(inputs=inputs, outputs=last)
             return MLP(inputs=inputs, hidden=units, outputs=last, activation=role.activation)
@@ -196,6 +198,8 @@ def in_role(
             compared = other(role.encoder)
             if compared is not None:
                 return _comparison(compared, shape)
+        case Labelled():
+            return labelled(role, shape, outputs, _kind(shape, options))
         case SequenceOf():
             return BiLSTM(features=length(role.features))
         case Features():

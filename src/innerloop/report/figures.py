@@ -34,6 +34,14 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
+# White that lets the page through, so that it can be read on dark paper as well.
+_SHARES: dict[str, Any] = {
+    "cmap": LinearSegmentedColormap.from_list("shares", [(*to_rgb(_COLOURS[0]), 0.0), (*to_rgb(_COLOURS[0]), 1.0)]),
+    "vmin": 0,
+    "vmax": 1,
+    "interpolation": "nearest",
+    "aspect": "auto",
+}
 _BINS = 200
 _DOTS = 30
 
@@ -274,7 +282,7 @@ def confusion(name: str, shares: Sequence[Sequence[float]]) -> str:
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(4.4)
         ends = (0.5, len(shares[0]) + 0.5, len(shares) + 0.5, 0.5)
-        axes.imshow(shares, cmap=_faint(), vmin=0, vmax=1, interpolation="nearest", aspect="auto", extent=ends)
+        axes.imshow(shares, extent=ends, **_SHARES)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("answered (number of the class)")
@@ -289,9 +297,7 @@ def stream_matrix(name: str, matrix: Sequence[Sequence[float]], score: Score) ->
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(4.0)
         low, high = (0, 100) if score.percent else (None, None)
-        shown = axes.imshow(
-            values, cmap=_faint(), vmin=low, vmax=high, interpolation="nearest", aspect="auto", extent=ends
-        )
+        shown = axes.imshow(values, extent=ends, **(_SHARES | {"vmin": low, "vmax": high}))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("task that is asked for")
@@ -315,9 +321,18 @@ def stream_curves(name: str, curves: Mapping[str, Series], label: str, factor: f
         return _svg(figure, name)
 
 
-def _faint() -> LinearSegmentedColormap:
-    # White that lets the page through, so that it can be read on dark paper as well.
-    return LinearSegmentedColormap.from_list("shares", [(*to_rgb(_COLOURS[0]), 0.0), (*to_rgb(_COLOURS[0]), 1.0)])
+def experts(name: str, families: Sequence[str], shares: Sequence[Sequence[float]]) -> str:
+    """Shares of each expert in the tasks of each family, as a picture with its numbers: families down."""
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(0.9 + 0.42 * len(families))
+        axes.imshow(shares, **_SHARES)
+        for i, row in enumerate(shares):
+            for k, share in enumerate(row):
+                axes.text(k, i, f"{share:.2f}", ha="center", va="center", fontsize=10)
+        axes.set_yticks(range(len(families)), families)
+        axes.set_xticks(range(len(shares[0])), [str(k + 1) for k in range(len(shares[0]))])
+        axes.set_xlabel("expert")
+        return _svg(figure, name)
 
 
 def _axes(height: float = 2.9) -> tuple[Figure, Axes]:

@@ -10,17 +10,20 @@ from markupsafe import Markup
 from innerloop.core import files
 from innerloop.core.learner import Learner
 from innerloop.core.scores import SCORES, TRAINED, Accuracy, Score, named
+from innerloop.core.task_code import Choosing
 from innerloop.core.types import Params, Sampler
 from innerloop.engine.checkpoint import load, read_config
 from innerloop.engine.log import read_metrics
 from innerloop.evaluate import kept
 from innerloop.evaluate.active_curves import ActiveCurves
 from innerloop.evaluate.compare import Comparison, comparable, compare
+from innerloop.evaluate.gates import Gates, gates
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import ONE_TRAINING, Point, Result, spell
 from innerloop.evaluate.uncertainty import Uncertainty, number
 from innerloop.report import figures
 from innerloop.report.gallery import Shown, gallery
+from innerloop.tasks.regression import Mixture
 
 
 class Plot(NamedTuple):
@@ -105,11 +108,14 @@ def write_report(
     judged = kept.generations(run)
     warnings += [one.warning for one in judged if one.warning]
     shown: Sequence[Shown] = []
+    experts = None
     if sampler is not None:
         if learner is None or params is None:
             stored, tensors = load(run, allow)
             learner, params = learner or stored, tensors if params is None else params
         shown = pictures(learner, params, sampler, episodes)
+        if isinstance(learner, Choosing) and isinstance(sampler, Mixture):
+            experts = _experts(gates(learner, params, sampler))
     settings = {"learner": config["learner"], "training": config.get("train"), "tasks": record}
     name = config["learner"]["class"].rpartition(":")[2]
     head = results[0] if results and own else None  # never a baseline: its number is not the run's
@@ -132,6 +138,7 @@ def write_report(
             bought=[_bought(one.result, i) for i, one in enumerate(bought) if one.result is not None],
             judged=[one.result for one in judged if one.result is not None],
             curves=[_curve(r, r.curve, i) for i, r in enumerate(results) if r.curve and len(r.curve) > 1],
+            experts=experts,
             gallery=shown,
             Markup=Markup,
             sections=[(key, flat(value)) for key, value in settings.items() if value],
@@ -209,6 +216,15 @@ def _bought(curves: ActiveCurves, index: int) -> Bought:
     words = f"after {last} label{'s' * (last != 1)}, against random: {', '.join(parts)}"
     caption = f"Accuracy after every label with 95% bands; {words}."
     return Bought(curves, Plot(Markup(figures.active(f"active{index}", curves)), words, caption))
+
+
+def _experts(found: Gates) -> Plot:
+    alt = "; ".join(
+        f"{family}: expert {int(row.argmax()) + 1} has {row.max():.2f}"
+        for family, row in zip(found.families, found.shares, strict=True)
+    )
+    svg = figures.experts("experts", found.families, found.shares.tolist())
+    return Plot(Markup(svg), alt, f"Mean share of each expert in the tasks of each family; {found}.")
 
 
 def _results_plot(results: Sequence[Result], index: int, chance: float | None) -> Plot:

@@ -53,6 +53,11 @@ class Curves(Checked, abc.ABC):
             raise InputError(f"fewest_shots must be at most shots={self.shots}, got {self.fewest_shots}")
         check_range("inputs", self.inputs)
 
+    @property
+    def title(self) -> str:
+        """What tables call tasks of the family."""
+        return self.kind
+
     @abc.abstractmethod
     def curve(self, key: draws.Keys, x: Tensor) -> Tensor:
         """The values [count, n, 1] of the functions that `key` [count] stands for, at x [count, n, 1]; pure."""

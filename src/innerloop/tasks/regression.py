@@ -106,6 +106,10 @@ class Polynomial(Curves):
         for i, bounds in enumerate(self.coefficients):
             check_range(f"coefficient {i}", bounds)
 
+    @property
+    def title(self) -> str:
+        return {1: "line", 2: "quadratic", 3: "cubic"}.get(self.degree, f"polynomial of degree {self.degree}")
+
     def curve(self, key: draws.Keys, x: Tensor) -> Tensor:
         *others, highest = constants(key, *(self.coefficients or _COEFFICIENTS[self.degree]))
         y = highest.expand_as(x)
@@ -194,6 +198,11 @@ class Mixture(Checked):
         if len(sizes) != 1:
             which = ", ".join(f"{shots} and {queries}" for shots, queries in sorted(sizes)) or "no family at all"
             raise InputError(f"families of a mixture need the same shots and queries, got {which}")
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """What tables call the families."""
+        return tuple(family.title for family in self.families)
 
     def episodes(self, first: int, count: int) -> Episode:
         """Episodes `first .. first + count - 1`, stacked, as those of the families."""
