@@ -13,28 +13,30 @@ from innerloop.learners.mixture.experts import Experts
 from innerloop.nn.decoder import JoinedMLP
 from innerloop.nn.mlp import MLP
 from tests.conformance import TransductiveConformance
-from tests.problems import INPUTS, RaggedPlanes, classifier, real_rows
+from tests.problems import INPUTS, RaggedPlanes, classifier, inputs, real_rows
 
 EXAMPLES = JoinedMLP(inputs=INPUTS + 3, hidden=(5,), shape=(4,))
 DECODER = MLP(inputs=4, hidden=(), outputs=INPUTS + 3)
 NETWORK = MLP(inputs=INPUTS, hidden=(5,), outputs=3, activation="tanh")
 
 
+LEARNER = Experts(model=Module(classifier), examples=EXAMPLES, decoder=DECODER, code=4, inner_lr=0.3, inner_steps=1)
+
+
 class TestExperts(TransductiveConformance):
-    learner = Experts(model=Module(classifier), examples=EXAMPLES, decoder=DECODER, code=4, inner_lr=0.3, inner_steps=2)
+    learner = LEARNER
 
 
 @pytest.fixture
 def learner() -> Experts:
-    changes = {"model": NETWORK, "objective": regression, "hierarchy": (3, 2), "spread": 1.5}
-    return replace(TestExperts.learner, **changes)
+    return replace(LEARNER, model=NETWORK, objective=regression, hierarchy=(3, 2), spread=1.5, inner_steps=2)
 
 
 def test_the_tree_and_its_gates_are_those_of_the_paper(learner):
     """Equations 4 to 9, cluster by cluster in NumPy; then MAML's steps from the gated initialisation."""
     params = {k: v.double() for k, v in learner.init(0).items()}
     support, query = map(real_rows, tree.slice(RaggedPlanes().episodes(0, 1), 0))
-    codes = learner.examples.apply(tree.part(params, "examples"), {"x": support.x, "y": support.y})
+    codes = learner.examples.apply(tree.part(params, "examples"), {"x": inputs(support), "y": support.y})
     p = {k: v.numpy() for k, v in params.items()}
 
     def cluster(level, k, node):
@@ -56,8 +58,8 @@ def test_the_tree_and_its_gates_are_those_of_the_paper(learner):
         outputs, at = numbers[at : at + len(w)], at + len(w)
         opened = outputs
         if w.ndim == 2:
-            inputs, at = numbers[at : at + w.shape[1]], at + w.shape[1]
-            opened = np.array([[o + i for i in inputs] for o in outputs])
+            columns, at = numbers[at : at + w.shape[1]], at + w.shape[1]
+            opened = np.array([[o + i for i in columns] for o in outputs])
         gated[name] = torch.tensor(w / (1 + np.exp(-opened)))
     assert at == len(numbers)
     maml = MAML(model=NETWORK, objective=regression, inner_lr=0.3, inner_steps=2)
@@ -70,8 +72,8 @@ def test_the_tree_and_its_gates_are_those_of_the_paper(learner):
 def test_the_decoder_pays_for_what_it_loses_of_the_support(learner):
     params, episode = learner.init(0), tree.slice(RaggedPlanes(dtype=torch.float32).episodes(0, 1), 0)
     real, rate = real_rows(episode.support), 0.01
-    codes = learner.examples.apply(tree.part(params, "examples"), {"x": real.x, "y": real.y})
-    lost = learner.decoder.apply(tree.part(params, "decoder"), codes) - torch.cat([real.x, real.y], 1)
+    codes = learner.examples.apply(tree.part(params, "examples"), {"x": inputs(real), "y": real.y})
+    lost = DECODER.apply(tree.part(params, "decoder"), codes) - torch.cat([inputs(real), real.y], 1)
     loss, metrics = learner.loss(params, episode)
     plain = replace(learner, reconstruction=0.0, decoder=None).loss(params, episode)[0]
     assert torch.allclose(loss - plain, rate * lost.square().mean(), rtol=1e-4)
