@@ -32,8 +32,10 @@ def learner() -> Experts:
     return replace(LEARNER, model=NETWORK, objective=regression, hierarchy=(3, 2), spread=1.5, inner_steps=2)
 
 
-def test_the_tree_and_its_gates_are_those_of_the_paper(learner):
+@pytest.mark.parametrize("biases", ["moved", "gated"])
+def test_the_tree_and_its_gates_are_those_of_the_paper(learner, biases):
     """Equations 4 to 9, cluster by cluster in NumPy; then MAML's steps from the gated initialisation."""
+    learner = replace(learner, biases=biases)
     params = {k: v.double() for k, v in learner.init(0).items()}
     support, query = map(real_rows, tree.slice(RaggedPlanes().episodes(0, 1), 0))
     codes = learner.examples.apply(tree.part(params, "examples"), {"x": inputs(support), "y": support.y})
@@ -60,7 +62,8 @@ def test_the_tree_and_its_gates_are_those_of_the_paper(learner):
         if w.ndim == 2:
             columns, at = numbers[at : at + w.shape[1]], at + w.shape[1]
             opened = np.array([[o + i for i in columns] for o in outputs])
-        gated[name] = torch.tensor(w / (1 + np.exp(-opened)))
+        moved = biases == "moved" and "bias" in name
+        gated[name] = torch.tensor(w + opened if moved else 2 * w / (1 + np.exp(-opened)))
     assert at == len(numbers)
     maml = MAML(model=NETWORK, objective=regression, inner_lr=0.3, inner_steps=2)
     with torch.no_grad():

@@ -6,7 +6,7 @@ initialisation accordingly, and takes MAML's steps from there.
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,8 +23,8 @@ from innerloop.core.sensible import INNER_LOOP, by_kind
 from innerloop.core.task_code import entropy, examples, pooled
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
-_OPEN = 1.0
-"""Where the two numbers start whose sum's sigmoid is the gate of a weight."""
+_SMALL = 0.2
+"""Size of the weights that open the gates, at first: far from the middle a sigmoid hardly learns."""
 
 
 class Chosen(NamedTuple):
@@ -43,7 +43,8 @@ class Experts(FastWeights[Chosen]):
 
     The experts are the leaves of the tree: expert k's initialisation is `model.*` behind the gates of a task that is
     all of leaf k, and others begin between them by their shares. A weight's gate is the sigmoid of a number for its
-    output plus one for its input; the authors have one for each weight, which takes several times the network itself.
+    output plus one for its input, times 2, so that a gate of 1 is where they start; the authors have a number for each
+    weight, which takes several times the network itself.
     """
 
     trains_on = ("episodes",)
@@ -59,8 +60,11 @@ class Experts(FastWeights[Chosen]):
     """Length of the code."""
     hierarchy: tuple[Count, ...] = (4, 2)
     """Clusters of every level, from the leaves to below the root."""
-    spread: Positive = 1.0
+    spread: Positive = 3.0
     """Distance to a cluster's centre at which a task is still much of it."""
+    biases: Literal["moved", "gated"] = "moved"
+    """moved: a bias has a number added where a weight has a gate. gated: as the authors; but then no unit bends
+    on the other side of zero."""
     reconstruction: NotNegative = 0.01
     """How much the squared error of the decoder adds to the loss; 0: there is none."""
     inner_lr: float = 0.01
@@ -79,7 +83,7 @@ class Experts(FastWeights[Chosen]):
         levels |= tree.join(root=_level(random.fold(key, -1), None, width))
         numbers = sum(sum(_numbers(weight)) for weight in initial.values())
         gates = _linear(random.fold(key, -2), (numbers, 2 * width))
-        gates["bias"] += _OPEN
+        gates["weight"] *= _SMALL
         parts = {} if self.decoder is None else {"decoder": self.decoder.init(seed + 2)}
         return tree.join(model=initial, examples=self.examples.init(seed + 1), tree=levels, gates=gates, **parts)
 
@@ -88,9 +92,7 @@ class Experts(FastWeights[Chosen]):
         codes = self.examples.apply(tree.part(params, "examples"), pairs, support.mask)
         code = pooled(codes, support)
         gate, place = self._place(params, code)
-        gates = tree.part(params, "gates")
-        numbers = gates["weight"] @ torch.cat([code, place]) + gates["bias"]
-        return Chosen(_gated(tree.part(params, "model"), numbers), gate, self._lost(params, codes, pairs, support))
+        return Chosen(self._initial(params, code, place), gate, self._lost(params, codes, pairs, support))
 
     def advance(self, params: Params, carry: Chosen, support: Batch) -> tuple[Chosen, Tensor]:
         fast, value = descend(carry.weights, self.support_loss(support), self.inner_lr)
@@ -111,6 +113,19 @@ class Experts(FastWeights[Chosen]):
         gate = carry.gate.detach()
         metrics |= {"gate_entropy": entropy(gate), **{f"expert_{k}": share for k, share in enumerate(gate.unbind())}}
         return loss + self.reconstruction * carry.lost, metrics
+
+    def _initial(self, params: Params, code: Tensor, place: Tensor) -> Params:
+        """The task's initialisation, from its code and its place in the tree."""
+        initial, linear, result = tree.part(params, "model"), tree.part(params, "gates"), {}
+        numbers = linear["weight"] @ torch.cat([code, place]) + linear["bias"]
+        parts = numbers.split([sum(_numbers(weight)) for weight in initial.values()])
+        for (name, weight), part in zip(initial.items(), parts, strict=True):
+            outputs, *inputs = part.split(_numbers(weight))
+            number = outputs[:, None] + inputs[0] if inputs else outputs
+            number = number.reshape(*weight.shape[:2], *[1] * (weight.dim() - 2))
+            moved = self.biases == "moved" and name.endswith("bias")
+            result[name] = weight + number if moved else 2 * weight * torch.sigmoid(number)
+        return result
 
     def _place(self, params: Params, code: Tensor) -> tuple[Tensor, Tensor]:
         """[k] shares of the leaves, and the code [d] that the root makes of what every cluster makes of it."""
@@ -148,16 +163,5 @@ def _moved(level: Params, nodes: Tensor) -> Tensor:
 
 
 def _numbers(weight: Tensor) -> list[int]:
-    """How many numbers open the gates of a weight: one for each output, and one for each input where it has some."""
+    """How many numbers a weight takes: one for each output, and one for each input where it has some."""
     return list(weight.shape[:2]) or [1]
-
-
-def _gated(initial: Params, numbers: Tensor) -> Params:
-    """The initialisation behind its gates."""
-    result = {}
-    parts = numbers.split([sum(_numbers(weight)) for weight in initial.values()])
-    for (name, weight), part in zip(initial.items(), parts, strict=True):
-        outputs, *inputs = part.split(_numbers(weight))
-        opened = outputs[:, None] + inputs[0] if inputs else outputs
-        result[name] = weight * torch.sigmoid(opened.reshape(*weight.shape[:2], *[1] * (weight.dim() - 2)))
-    return result
