@@ -24,7 +24,7 @@ def run(argv: list[str]) -> int:
     options = parse(Command, argv, "show", run.__doc__ or "")
     paths.existing(options.file)
     from innerloop.fewshot.commands import show
-    from innerloop.fewshot.summaries import describe
+    from innerloop.fewshot.summaries import describe, drift_in_words
 
     summary = show(options.file, options.common)
     if options.common.json:
@@ -35,6 +35,7 @@ def run(argv: list[str]) -> int:
     for key in ("head", "names", "tuning"):
         if summary[key] is not None:
             print(f"{key}: {summary[key]['reason']}")
+    print(f"drift: {drift_in_words(summary['drift'])}")
     table = Table("version", "time", "action", "classes", "examples")
     for entry in summary["versions"]:
         counts = entry["examples"]

@@ -16,9 +16,10 @@ from innerloop.core.types import Params
 from innerloop.fewshot import class_names, examples, file, heads, paths, sources, tune
 from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.calibrate import NONE, Wanted
-from innerloop.fewshot.fitted import Fitted
+from innerloop.fewshot.changing import Changing
+from innerloop.fewshot.gaussians import noted
 from innerloop.fewshot.history import Label
-from innerloop.fewshot.labels import Labels, check_among, known_as, labels, same_names
+from innerloop.fewshot.labels import Labels, check_among, labels, same_names
 from innerloop.fewshot.nearest import Neighbour
 from innerloop.fewshot.rows import Examples, Rows, floats, read
 from innerloop.fewshot.settings import Head, Names
@@ -32,7 +33,7 @@ from innerloop.tasks.columns import TableOptions
 __all__ = ["NONE", "Answer", "Answers", "Examples", "FewShotClassifier", "Neighbour", "Rows"]
 
 
-class FewShotClassifier(Fitted):
+class FewShotClassifier(Changing):
     """Learns classes from a handful of examples each, in milliseconds; follows scikit-learn's conventions.
 
     ```python
@@ -238,37 +239,20 @@ class FewShotClassifier(Fitted):
         """
         return self._learn(list(X) if isinstance(X, Iterator) else X, lambda count: labels([label], 1) * count)
 
-    def drop_class(self, label: Label) -> "FewShotClassifier":
-        """Forget a class, which `undo` brings back; an `InputError` where there is none, or fewer than two are left."""
-        task = self._fitted()
-        self._task = task.at(task.history.drop(known_as(label, task.classes)))
-        return self
+    def feedback(self, X: Any, y: Labels | None = None) -> "FewShotClassifier":
+        """Say what examples are that came in use: they are asked, which drift is told by (`show`), and then learned.
 
-    def drop(self, label: Label) -> "FewShotClassifier":
-        """`drop_class`, by the name that it has on the command line and over HTTP."""
-        return self.drop_class(label)
-
-    def undo(self, to: int | None = None) -> "FewShotClassifier":
-        """Go back one version, or to any; nothing is lost, and `redo` takes it back.
-
-        Args:
-            to: A version of `history`; None: before the last change.
+        Right answers count as wrong ones do: without them nothing is known of how many are right. `undo` takes back
+        what was learned, not what was noted of the answers.
 
         Raises:
-            InputError: There is nothing to undo, or no such version.
+            InputError: As `fit`; nothing is changed then.
         """
         task = self._fitted()
-        self._task = task.at(task.history.undone() if to is None else task.history.back_to(to))
-        return self
-
-    def redo(self) -> "FewShotClassifier":
-        """Take back what `undo` did, as long as nothing was changed since.
-
-        Raises:
-            InputError: There is nothing to redo.
-        """
-        task = self._fitted()
-        self._task = task.at(task.history.redone())
+        X, y = other_sets.apart(X, y)
+        X = list(X) if isinstance(X, Iterator) else X
+        self._learn(X, lambda count: labels(y, count))
+        self._task = replace(self._fitted(), drift=noted(task, X, labels(y)))
         return self
 
     def rejecting(self, reject: float | None, coverage: float | None = None) -> "FewShotClassifier":

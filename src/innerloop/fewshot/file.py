@@ -33,6 +33,7 @@ from innerloop.engine import checkpoint
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import class_names, heads, sources
 from innerloop.fewshot.calibrate import Wanted, checked_wanted
+from innerloop.fewshot.drift import Drift
 from innerloop.fewshot.heads import Choice
 from innerloop.fewshot.history import History
 from innerloop.fewshot.reading import Reading
@@ -97,6 +98,7 @@ def write(path: Path, task: Task) -> None:
         "head": None if task.choice is None else task.choice.to_json(),
         "names": class_names.to_json(source, task.named, task.use),
         "tuning": None if source.tuning is None else source.tuning.to_json(),
+        "drift": task.drift.to_json(),
         "same": same,
     }
     tensors |= {f"{_TUNED}{name}": value for name, value in weights.items()}
@@ -233,6 +235,7 @@ def _task(
         named=of_classes,
         use=use,
         gate=gate,
+        drift=Drift.from_json(about.get("drift")),
     )
 
 

@@ -79,7 +79,12 @@ def nearest_examples(
 
 def distances(task: Task, asked: Tensor, known: Tensor) -> Tensor:
     """[n, m] how far n features lie from m: 1 - cosine where directions decide, otherwise Euclidean."""
+    return acquisition.distances(asked, known, directed(task))
+
+
+def directed(task: Task) -> bool:
+    """Whether directions of features decide."""
     learner = task.source.learner
     # Frozen encoders were trained so that directions, not lengths, tell their rows apart.
     frozen = task.source.encoder is not None and not isinstance(getattr(learner, "encoder", None), Model)
-    return acquisition.distances(asked, known, frozen or acquisition.by_direction(learner))
+    return frozen or acquisition.by_direction(learner)

@@ -47,6 +47,16 @@ def describe(summary: dict[str, Any]) -> str:
     return shots if calibration.threshold is None else f"{shots}. {calibration.sides}"
 
 
+def drift_in_words(told: dict[str, Any]) -> str:
+    """What is known of a task's drift, in a line."""
+    accuracy = told["accuracy"]
+    if told["reason"] is not None:
+        return told["reason"]
+    if not accuracy["count"]:
+        return "no feedback yet"
+    return f"none; {100 * accuracy['recent']:.0f}% of the last answers with feedback were right, of {accuracy['count']}"
+
+
 def doubt(calibration: Calibration) -> str | None:
     """What to do about a threshold that leaves few examples of the classes an answer; None: it does not."""
     coverage = calibration.coverage

@@ -3,8 +3,8 @@
 It is never changed, only replaced, so that threads see one state or the other.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from innerloop.core.aligned import aligned, packed
-from innerloop.core.dry_run import capacity
 from innerloop.core.errors import InputError
 from innerloop.core.threads import on_one_core, spread
 from innerloop.evaluate import acquisition
@@ -21,9 +20,11 @@ from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import calibrate, class_names, foreign, heads
 from innerloop.fewshot.calibrate import NOTHING, Fold, Wanted, checked_wanted
 from innerloop.fewshot.class_names import Named, Use
+from innerloop.fewshot.drift import Drift
 from innerloop.fewshot.heads import Choice
 from innerloop.fewshot.history import History, Label
 from innerloop.fewshot.labels import as_array, same_kind
+from innerloop.fewshot.learned import calibrated, check_ways, support_of
 from innerloop.fewshot.rows import floats
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.support import Support, in_order, weighed_together
@@ -62,6 +63,8 @@ class Task:
     """Whether it learned from them."""
     gate: Tensor | None = None
     """[d + 1] what is added to the largest logit where it is compared with the threshold; None: nothing."""
+    drift: Drift = field(default_factory=Drift)
+    """Whether it still answers what it was taught, as far as it was told."""
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -95,6 +98,7 @@ class Task:
             "names": None if self.use is None else self.use.to_json() | {"reason": self.use.reason},
             "tuning": None if self.source.tuning is None else self.source.tuning.told(),
             "kind": self.source.kind,
+            "drift": self.drift.told(),
             "versions": [
                 {"version": v.version, "time": v.time, "action": v.action}
                 | {"examples": {str(label): len(rows) for label, rows in members.items()}}
@@ -130,7 +134,7 @@ class Task:
     @cached_property
     def support(self) -> Support:
         """What it learned from at the present version, classes in sorted order."""
-        return _support(self.source, self.rows, self.weights, self.history, self.named, self.use)[0]
+        return support_of(self.source, self.rows, self.weights, self.history, self.named, self.use)[0]
 
     @property
     def spared(self) -> int:
@@ -202,7 +206,7 @@ class Task:
         # Bytes stay bytes as long as all are: a quarter of the memory and of the file.
         alike = self.rows.dtype == rows.dtype
         joined = torch.cat([self.rows, rows] if alike else [floats(self.rows), floats(rows)])
-        return adapted(source or self.source, joined, self.history.add(added), self.wanted, self.named, weights)
+        return self._then(source or self.source, joined, self.history.add(added), weights)
 
     def naming(self, classes: Sequence[Label]) -> "Task":
         """The task with further classes, of which it knows the names alone.
@@ -222,7 +226,7 @@ class Task:
         Raises:
             InputError: As of `teach`.
         """
-        return adapted(self.source, self.rows, history, self.wanted, self.named, self.weights)
+        return self._then(self.source, self.rows, history, self.weights)
 
     def rejecting(self, wanted: Wanted | float | None) -> "Task":
         """The same knowledge with another threshold; a number is a share of strangers.
@@ -232,8 +236,12 @@ class Task:
         """
         wanted = checked_wanted(wanted, self.classes)
         # Nothing is learned again: a threshold changes what is said, not what is known.
-        calibration, gate = _calibrated(self.source, self.choice, self.adapted, self.support, wanted)
+        calibration, gate = calibrated(self.source, self.choice, self.adapted, self.support, wanted)
         return replace(self, wanted=wanted, calibration=calibration, gate=gate)
+
+    def _then(self, source: Source, rows: Tensor, history: History, weights: Tensor | None) -> "Task":
+        """What it becomes; what was noted of its answers stays, whatever it learned since."""
+        return replace(adapted(source, rows, history, self.wanted, self.named, weights), drift=self.drift)
 
 
 def teach(
@@ -306,9 +314,9 @@ def adapted(
     if len(classes) < 2:
         raise InputError(f"telling classes apart needs at least 2, and this would be {len(classes)} class")
     # Before anything is learned, which may take minutes for a learner with inner steps.
-    _check_ways(source, tuple(rows.shape[1:]), len(classes))
+    check_ways(source, tuple(rows.shape[1:]), len(classes))
     named = class_names.completed(named, source, classes)
-    given, use = _support(source, rows, weights, history, named)
+    given, use = support_of(source, rows, weights, history, named)
     choice = None
     if source.head is not None:
         learner, choice = heads.choose(source.head, given, len(classes))
@@ -316,7 +324,7 @@ def adapted(
     with torch.no_grad():
         # Sums of several cores round in another order: two workers would keep tasks that differ.
         result = on_one_core(lambda: source.learner.adapt(source.params, given.batch(len(classes))))
-    calibration, gate = _calibrated(source, choice, result, given, wanted)
+    calibration, gate = calibrated(source, choice, result, given, wanted)
     return Task(
         source=source,
         adapted=packed(result),
@@ -331,65 +339,3 @@ def adapted(
         use=use,
         gate=gate,
     )
-
-
-def _calibrated(
-    source: Source, choice: Choice | None, learned: Any, given: Support, wanted: Wanted
-) -> tuple[Calibration, Tensor | None]:
-    tuning, learner = given.tuning, heads.quick(source.learner)
-    prior = source.calibration if tuning is not None else heads.prior(choice, source.calibration)
-    gate, before = None, None if tuning is None else torch.tensor(tuning.scores, dtype=torch.float64)
-    if wanted != NOTHING:
-        gate = foreign.gate(source, source.learner, source.params, learned, given.x, given.y)
-    others, weight = (None, None) if gate is None else (gate.foreign, gate.weight)
-    calibration = calibrate.calibrate(learner, source.params, given, wanted, prior, others, before)
-    return calibration, weight
-
-
-def _support(
-    source: Source,
-    rows: Tensor,
-    weights: Tensor | None,
-    history: History,
-    named: Named | None,
-    use: Use | None = None,
-) -> tuple[Support, Use | None]:
-    """What is learned from at the present version, classes in sorted order, and whether that is names as well.
-
-    Args:
-        source: What learns.
-        rows: [m, ...] every example of every version.
-        weights: [m] of them.
-        history: Which of them are of which class.
-        named: Names of classes; None: the source reads none.
-        use: What was decided of them; None: it is now.
-    """
-    members = history.members()
-    # In the order of classes, then of rows: the same examples are the same support, whatever was done in between.
-    index = torch.tensor([row for places in members.values() for row in places], dtype=torch.long)
-    counts = torch.tensor([len(places) for places in members.values()], dtype=torch.long)
-    y = torch.arange(len(counts)).repeat_interleave(counts)
-    given = Support(floats(rows[index]), y, weight=None if weights is None else weights[index])
-    tuning = source.tuning if source.tuning is not None and bool(source.tuning.kept(given.x).any()) else None
-    if named is None or source.names is None:
-        _check_taught(members)
-    else:
-        if use is None and tuning is not None and all(members.values()):
-            use = tuning.use  # what the encoder was trained on would not tell any more
-        given, use = class_names.joined(source.names if use is None else use, given, list(members), named)
-    return given if tuning is None else tuning.marked(given), use
-
-
-def _check_taught(members: Mapping[Label, Sequence[int]]) -> None:
-    bare = next((label for label, places in members.items() if not places), None)
-    if bare is not None:
-        raise InputError(f"class {bare!r} has no examples, and names are not learned from here: give one")
-
-
-def _check_ways(source: Source, shape: tuple[int, ...], ways: int) -> None:
-    most = capacity(source.learner, source.params, shape)
-    if most is not None and most < ways:
-        raise InputError(
-            f"{type(source.learner).__name__} was meta-trained to tell {most} classes apart, and these are {ways}: "
-            f"train it with ways={ways}, or take a learner for any number of classes, such as protonet or fine_tune"
-        )

@@ -13,7 +13,7 @@ from innerloop.service.store.errors import BusyError
 
 
 def asked(task=1, text="a"):
-    return Asked(task, np.zeros(1, np.float32), Raw("texts", text, "a"))
+    return Asked(task, np.zeros(1, np.float32), Raw("texts", text, "a"), "b")
 
 
 def test_a_folder_that_cannot_be_written_for_a_while_does_not_end_the_writing(tmp_path, monkeypatch):

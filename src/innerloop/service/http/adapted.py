@@ -1,40 +1,30 @@
-"""Where the service meets the classifier: sources that are offered, raw examples as rows, tasks that were adapted."""
+"""Where the service meets the classifier: raw examples as rows, and tasks that were adapted."""
 
-import contextlib
-import gc
-import tempfile
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from innerloop import encoders
 from innerloop.core.aligned import from_numpy
 from innerloop.core.dry_run import outputs
 from innerloop.core.errors import InputError
 from innerloop.core.rules import By
-from innerloop.encoders.base import Encoder
-from innerloop.encoders.tuned import Tuned
-from innerloop.fewshot import class_names, file, sources
+from innerloop.fewshot import class_names, gaussians
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.evaluation import Progress, cross_validate
+from innerloop.fewshot.gaussians import Gaussians
 from innerloop.fewshot.nearest import Neighbour
 from innerloop.fewshot.rows import Rows, floats, read
 from innerloop.fewshot.settings import Names
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.suggestions import Chosen, most_telling
-from innerloop.fewshot.task import Task
-from innerloop.service.http.cache import Cache
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.limits import Limits
-from innerloop.service.settings import Settings
 from innerloop.service.store.held import Held
 from innerloop.service.store.records import Naming
 from innerloop.service.store.records import Task as Kept
@@ -65,130 +55,6 @@ class Measured(NamedTuple):
     """Whether it learned from names of classes, and why; None: its source reads none."""
     tuning: dict[str, Any] | None
     """Whether the encoder was tuned before it came here as a file, and why; None: nobody asked for it."""
-
-
-class Offer(NamedTuple):
-    """A source that tasks may be taught to."""
-
-    name: str
-    kind: str
-    about: str
-    heads: bool
-    """Whether a head is fitted to its rows, which one may ask for."""
-    names: bool
-    """Whether it learns from names of classes."""
-
-
-def is_file(name: str) -> bool:
-    """Whether a source is a task that was taught before."""
-    return Path(name).suffix == ".fewshot"
-
-
-def read_file(content: bytes, name: str, encoder: Callable[[str], Encoder | None]) -> Task:
-    """The task in the content of a `.fewshot` file, which is a stranger's: no code that it names is imported.
-
-    Args:
-        content: Of the file.
-        name: What errors call it.
-        encoder: Finds the one that it names.
-
-    Raises:
-        InputError: It is damaged, of another version, or names what is not there.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "task.fewshot"
-        path.write_bytes(content)
-        try:
-            return file.read(path, encoder=encoder)
-        except InputError as error:
-            raise InputError(str(error).replace(str(path), name)) from error
-
-
-class Sources:
-    """What this server offers; nothing else can be named by a client, no path and no module."""
-
-    def __init__(self, settings: Settings):
-        self._allow, self._runs = settings.allow, settings.run_folder
-        about = sources.names()
-        listed = tuple(name for name in settings.sources if not is_file(name))
-        named = listed if settings.sources else tuple(sources.installed())
-        self._about = {name: about.get(name, "") for name in named}
-        self._loaded: dict[str, Source] = {}
-        # Clients send files, so there may be any number of them: only so many stay, and the store has them all.
-        self._files: Cache[Source] = Cache(settings.limits.adapted, settings.limits.adapted_mb * 1e6, _weight)
-        self._lock = threading.Lock()
-        for name in listed:
-            self.find(name)  # a mistake in the command is told at once
-
-    def offers(self) -> list[Offer]:
-        """All of them, by name; what cannot be loaded is left out."""
-        offers, known = [], sources.names()
-        for name in [*self._about, *self._run_names()]:
-            with contextlib.suppress(InputError, HTTPError):
-                if name in known and name not in self._loaded:
-                    kind, frozen = sources.kind(name), name in encoders.names()
-                    offers.append(Offer(name, kind, known[name], frozen, frozen and kind == "texts"))
-                    continue
-                source = self.find(name)
-                about = self._about.get(name) or f"{type(source.learner).__name__}, a run of this server"
-                heads, names = source.head is not None, source.names is not None
-                offers.append(Offer(name, source.kind, about, heads, names))
-        return offers
-
-    def find(self, name: str) -> Source:
-        """A source that is offered; it is loaded when it is first asked for.
-
-        Raises:
-            HTTPError: It is not offered.
-            InputError: It cannot be loaded.
-        """
-        if (source := self._loaded.get(name)) is not None:
-            return source
-        # What is offered, and nothing else: a client's text must never become a path or a module.
-        if name not in self._about and name not in self._run_names():
-            known = ", ".join([*self._about, *self._run_names()][:20]) or "none"
-            raise HTTPError(422, f"this server offers no source '{name[:100]}': it has {known}")
-        # One at a time: two who ask first would each load the same encoder.
-        with self._lock:
-            if name not in self._loaded:
-                place = name if name in self._about or self._runs is None else self._runs / name
-                self._loaded[name] = sources.source(place, self._allow)
-                gc.freeze()  # looking through all that was imported would stop every thread for a tenth of a second
-        return self._loaded[name]
-
-    def loaded(self, name: str, digest: str | None) -> Source | None:
-        """A source that is in memory, or what a file was taught to, if it is."""
-        return self._loaded.get(name) if digest is None else self._files.find(digest)
-
-    def of_file(self, digest: str, content: Callable[[], bytes]) -> Source:
-        """What a `.fewshot` file was taught to; it is read where it is not in memory.
-
-        Raises:
-            InputError: It cannot be read any more.
-        """
-        return self._files.get(digest, lambda: read_file(content(), "the file of this task", self.encoder).source)
-
-    def encoder(self, name: str) -> Encoder | None:
-        """An encoder that is offered.
-
-        Raises:
-            HTTPError: It is not.
-        """
-        return self.find(name).encoder
-
-    def keep(self, digest: str, source: Source) -> None:
-        """Have what a file was taught to in memory."""
-        self._files.put(digest, source)
-
-    def _run_names(self) -> list[str]:
-        if self._runs is None or not self._runs.is_dir():
-            return []
-        return sorted(p.parent.name for p in self._runs.glob("*/params.safetensors") if p.parent.name.isprintable())
-
-
-def _weight(source: Source) -> int:
-    tuned = source.encoder.nbytes if isinstance(source.encoder, Tuned) else 0
-    return sum(tensor.nbytes for tensor in source.params.values()) + tuned + 4096
 
 
 def check_kind(source: Source, raw: Sequence[Raw]) -> None:
@@ -351,6 +217,14 @@ class Adapted:
     def nearest(self, rows: Sequence[np.ndarray], n: int) -> list[list[Neighbour]]:
         """The n taught examples that are nearest to each row."""
         return self._classifier.explain(Rows(_stacked(rows)), n)
+
+    def gaussians(self) -> Gaussians | None:
+        """Its classes as drift is told by; None: it knows them by their names alone."""
+        return gaussians.gaussians(self._classifier.task)
+
+    def distance(self, classes: Gaussians, rows: Sequence[np.ndarray]) -> float:
+        """How far the rows of one request lie from them."""
+        return gaussians.distance(self._classifier.task, classes, _stacked(rows))
 
     def most_telling(self, answered: Sequence[tuple[np.ndarray, Answer]], n: int, by: By) -> Chosen:
         """Places of the n examples, by their rows and answers, whose labels it would learn most from."""

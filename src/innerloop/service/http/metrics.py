@@ -6,22 +6,30 @@ serve` makes one), and whichever worker is asked adds them up.
 
 import os
 from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 from innerloop.core.errors import InputError
+
+if TYPE_CHECKING:
+    from prometheus_client.registry import Collector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """Counters of one worker."""
+    """Counters of one worker.
 
-    def __init__(self) -> None:
+    Args:
+        store: What says the rest when somebody asks, with a `collect` as Prometheus's collectors have it.
+    """
+
+    def __init__(self, store: "Collector"):
         try:
             import prometheus_client as prometheus
         except ImportError as error:
             raise InputError("the service needs prometheus-client: pip install 'innerloop[serve]'") from error
-        self._prometheus = prometheus
+        self._prometheus, self._store = prometheus, store
         self.registry = kept = prometheus.CollectorRegistry()
         self.requests = prometheus.Counter(
             "innerloop_requests", "Requests answered.", ["method", "route", "status"], registry=kept
@@ -60,4 +68,8 @@ class Metrics:
             # A fresh one for each question: the collector reads the files of all workers, this worker's among them.
             registry = self._prometheus.CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)
-        return self._prometheus.generate_latest(registry), self._prometheus.CONTENT_TYPE_LATEST
+        # Not among them, as every worker would add it once more.
+        kept = self._prometheus.CollectorRegistry()
+        kept.register(self._store)
+        text = self._prometheus.generate_latest(registry) + self._prometheus.generate_latest(kept)
+        return text, self._prometheus.CONTENT_TYPE_LATEST

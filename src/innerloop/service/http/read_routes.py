@@ -23,7 +23,8 @@ from innerloop.evaluate.compare import comparable, compare
 from innerloop.evaluate.result import Result
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.routes import REFUSALS, Worker
-from innerloop.service.http.schemas import ComparisonOut, Health, RunDetails, RunOut, SourceOut
+from innerloop.service.http.run_schemas import ComparisonOut, RunDetails, RunOut
+from innerloop.service.http.schemas import Health, SourceOut
 
 router = APIRouter(responses=REFUSALS)
 WEB = Path(__file__).parents[1] / "web"

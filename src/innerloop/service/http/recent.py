@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from innerloop.fewshot.history import Label
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.cache import Cache, ticket
 from innerloop.service.limits import Limits
@@ -20,9 +21,9 @@ from innerloop.service.store.files import make_private
 _FILE = "recent.sqlite"
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS recent (id TEXT PRIMARY KEY, task INTEGER, row BLOB, dtype TEXT, shape TEXT, "
-    "kind TEXT, value BLOB, name TEXT, weight INTEGER)"
+    "kind TEXT, value BLOB, name TEXT, answer TEXT, weight INTEGER)"
 )
-_INSERT = "INSERT INTO recent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO recent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _DELETE = "DELETE FROM recent WHERE "
 _MOST = 256
 """Predictions of one transaction."""
@@ -41,6 +42,8 @@ class Asked(NamedTuple):
     task: int
     row: np.ndarray
     raw: Raw
+    answer: Label | None
+    """The class that was answered; None: none of these."""
 
     @property
     def weight(self) -> int:
@@ -115,15 +118,15 @@ class Recent:
             self._thread.join(timeout=5)
 
     def _shared(self, id: str) -> Asked | None:
-        query = "SELECT task, row, dtype, shape, kind, value, name FROM recent WHERE id = ?"
+        query = "SELECT task, row, dtype, shape, kind, value, name, answer FROM recent WHERE id = ?"
         with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(self._connect()) as c:
             shared = c.execute(query, (id,)).fetchone()
             if shared is None:
                 return None
-            task, row, dtype, shape, kind, value, name = shared
+            task, row, dtype, shape, kind, value, name, answer = shared
             shaped = np.frombuffer(row, np.dtype(dtype)).reshape(json.loads(shape))
             value = shaped.ravel().tolist() if kind == "features" else value
-            return Asked(task, shaped, Raw(kind, value, name))
+            return Asked(task, shaped, Raw(kind, value, name), answer)
         return None
 
     def _connect(self) -> sqlite3.Connection:
@@ -197,4 +200,5 @@ def remove(folder: Path) -> None:
 def _row(id: str, asked: Asked) -> tuple[object, ...]:
     row, raw = asked.row, asked.raw
     value = None if raw.kind == "features" else raw.value
-    return id, asked.task, row.tobytes(), row.dtype.name, json.dumps(row.shape), raw.kind, value, raw.name, asked.weight
+    about = (json.dumps(row.shape), raw.kind, value, raw.name, asked.answer, asked.weight)
+    return id, asked.task, row.tobytes(), row.dtype.name, *about

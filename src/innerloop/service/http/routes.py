@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from innerloop.fewshot.drift import Drift
 from innerloop.service import task_names
 from innerloop.service.http import payload
 from innerloop.service.http.access import KEY, Reach
@@ -154,6 +155,7 @@ def _task(task: Task, counts: dict[str, int], measured: Measured | None) -> Task
         head=None if task.head is None else {"asked": task.head} | ((measured and measured.head) or {}),
         names=None if task.names is None else {"asked": task.names} | ((measured and measured.names) or {}),
         tuning=None if measured is None else measured.tuning,
+        drift=Drift.from_json(task.drift).told(),
     )
 
 

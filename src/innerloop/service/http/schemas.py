@@ -137,6 +137,9 @@ class TaskOut(BaseModel):
         description="Of an encoder of texts: whether names of classes are learned from, as was asked for, and why."
     )
     tuning: dict[str, Any] | None = Field(None, description="Whether its encoder was tuned before it came, and why.")
+    drift: dict[str, Any] = Field(
+        description="Whether it still answers what it was taught: by feedback, and by how far what is asked lies."
+    )
 
 
 class ExampleIn(BaseModel):
@@ -368,33 +371,3 @@ class RollbackIn(BaseModel):
 
     model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"version": 1}]})
     version: Annotated[int, Field(ge=0, lt=2**31)]
-
-
-class RunOut(BaseModel):
-    """A run folder."""
-
-    name: str
-    learner: str | None
-    data: str | None
-    steps: int | None
-    score: str | None = Field(description="Title of what it is scored by; null where the run does not say.")
-    tests: list[dict[str, Any]]
-
-
-class ComparisonOut(BaseModel):
-    """Results of one protocol, side by side."""
-
-    hash: str = Field(description="Of the protocol.")
-    conditions: str = Field(examples=["600 episodes, inductive, 5-way 1-shot omniglot test"])
-    measured: str = Field(description="What the intervals and differences are.")
-    rows: list[dict[str, Any]] = Field(description="Tests with their run and their difference to the first.")
-
-
-class RunDetails(BaseModel):
-    """What a run was, how it learned, and what it reached."""
-
-    name: str
-    config: dict[str, Any]
-    score: str | None = Field(description="As of the list.")
-    metrics: list[dict[str, Any]]
-    tests: list[dict[str, Any]]

@@ -20,22 +20,16 @@ from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.settings import Names
 from innerloop.fewshot.sources import Source
 from innerloop.service.http import quality, transfer, work
-from innerloop.service.http.adapted import (
-    Adapted,
-    Measured,
-    Raw,
-    Sources,
-    check_kind,
-    is_file,
-    naming_of,
-)
+from innerloop.service.http.adapted import Adapted, Measured, Raw, check_kind, naming_of
 from innerloop.service.http.batching import Batcher, Work
 from innerloop.service.http.cache import Cache
 from innerloop.service.http.costs import costs_of
 from innerloop.service.http.daily import Daily
+from innerloop.service.http.drifting import Drifting
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.learning import learned
 from innerloop.service.http.metrics import Metrics
+from innerloop.service.http.offers import Sources, is_file
 from innerloop.service.http.recent import Asked, Recent, remove
 from innerloop.service.http.teaching import Teaching
 from innerloop.service.http.threads import Threads
@@ -73,7 +67,8 @@ class Service:
         self._daily = Daily(self.store.database)
         self.threads = Threads(self.limits.changes)
         self.keys = Keys(self.store.database)
-        self.metrics = Metrics()
+        self.drifting = Drifting(self.store)
+        self.metrics = Metrics(self.drifting)
         # Sources are loaded before anything listens, so that the first client does not wait for them.
         self.sources = Sources(settings)
         threads = self.limits.workers_threads(settings.workers)
@@ -99,6 +94,7 @@ class Service:
         self._daily.close()
         self.batcher.close(finish=False)
         self.recent.close()
+        self.drifting.close()
         self.store.close()
 
     async def create(
@@ -156,7 +152,11 @@ class Service:
         """The version; for each example what feedback calls it, its class, if asked for why, and the set of classes."""
         task, adapted, results = await self._answered(name, raw)
         answers = [answer for _, answer in results]
-        ids = [self.recent.put(Asked(task.id, row, example)) for (row, _), example in zip(results, raw, strict=True)]
+        ids = [
+            self.recent.put(Asked(task.id, row, example, answer.label))
+            for (row, answer), example in zip(results, raw, strict=True)
+        ]
+        self.drifting.seen(task, adapted, [row for row, _ in results])
         accepted = sum(answer.accepted for answer in answers)
         self.metrics.predictions.labels("yes").inc(accepted)
         self.metrics.predictions.labels("no").inc(len(answers) - accepted)
@@ -184,7 +184,7 @@ class Service:
         """
         task, adapted, results = await self._answered(name, raw)
         chosen = await _thread(adapted.most_telling, results, n, by)
-        ids = [self.recent.put(Asked(task.id, results[i][0], raw[i])) for i in chosen.places]
+        ids = [self.recent.put(Asked(task.id, results[i][0], raw[i], results[i][1].label)) for i in chosen.places]
         answers = [results[i][1].to_json() for i in chosen.places]
         suggestions = [
             {"index": i, "id": id} | answer for i, id, answer in zip(chosen.places, ids, answers, strict=True)

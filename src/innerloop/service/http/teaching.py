@@ -14,11 +14,11 @@ from innerloop.fewshot.sources import Source
 from innerloop.service.http import work
 from innerloop.service.http.adapted import Raw, check_kind, check_shape, check_ways, decide
 from innerloop.service.http.errors import HTTPError
-from innerloop.service.store import held
+from innerloop.service.store import drifts, held
 from innerloop.service.store.errors import RereadError
 from innerloop.service.store.held import Held, Part
 from innerloop.service.store.records import Change, Example, Task
-from innerloop.service.store.store import Store
+from innerloop.service.store.store import Besides, Store
 from innerloop.tasks.images import Scan
 
 if TYPE_CHECKING:
@@ -104,10 +104,12 @@ class Teaching:
         if asked is None:
             raise HTTPError(410, "that prediction is no longer remembered: send the example itself, with its label")
         raw = [asked.raw._replace(label=label)]
-        await self._check_classes(task, source, raw)
+        known = await self._check_classes(task, source, raw)
         (picture,) = await self._thumbnails(raw)
         taught = [_taught(raw[0], asked.row, picture)]
-        return await self._keep(store, task, raw, taught, expected, f"feedback: 1 to {label}")
+        # No answer could have been a class that there was not.
+        noted = functools.partial(drifts.answered, right=asked.answer == label) if label in known else None
+        return await self._keep(store, task, raw, taught, expected, f"feedback: 1 to {label}", besides=noted)
 
     async def _begun(self, name: str, raw: Sequence[Raw]) -> tuple[Task, Source, Sequence[Picture]]:
         """The task, how it is read, and small copies of pictures, once nothing speaks against the examples."""
@@ -127,20 +129,19 @@ class Teaching:
         action: str,
         readings: tuple[Reading, Reading] | None = None,
         part: Part | None = None,
+        besides: Besides | None = None,
     ) -> Change:
         check_shape(task, [example.row for example in taught], named)
         about = (task.name, taught, action, expected, readings)
-        waiting = (
-            None
-            if part is None
-            else functools.partial(held.release, part=part, count=sum(isinstance(one, Held) for one in named))
-        )
-        change = await self._worker.threads.change(store.add, *about, waiting)
+        if part is not None:
+            waiting = sum(isinstance(one, Held) for one in named)
+            besides = functools.partial(held.release, part=part, count=waiting)
+        change = await self._worker.threads.change(store.add, *about, besides)
         self._worker.metrics.examples.inc(len(taught))
         return change
 
-    async def _check_classes(self, task: Task, source: Source, raw: Sequence[Raw]) -> None:
-        """Refuse too many classes before anything is computed; the store counts once more."""
+    async def _check_classes(self, task: Task, source: Source, raw: Sequence[Raw]) -> dict[str, int]:
+        """Refuse too many classes before anything is computed; the store counts once more. Returns those there are."""
         most = self._worker.limits.classes
         _, known = await self._worker.threads.read(self._worker.store.described, task.name)
         labels = set(known) | {str(example.label) for example in raw}
@@ -149,6 +150,7 @@ class Teaching:
         shape = task.shape or source.shape
         if len(labels) > len(known) and shape is not None:
             await to_thread.run_sync(check_ways, source, shape, len(labels))
+        return known
 
     async def _thumbnails(self, raw: Sequence[Raw]) -> list[Picture]:
         small = functools.partial(work.small, pixels=self._worker.limits.pixels)

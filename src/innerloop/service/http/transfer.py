@@ -8,14 +8,15 @@ import torch
 
 from innerloop.core.errors import InputError
 from innerloop.fewshot import file
+from innerloop.fewshot.drift import Drift
 from innerloop.fewshot.history import History, Label
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task as Taught
 from innerloop.fewshot.task import adapted
 from innerloop.service import task_names
 from innerloop.service.http import thumbnails
-from innerloop.service.http.adapted import Sources, read_file
 from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.offers import Sources, read_file
 from innerloop.service.http.payload import label
 from innerloop.service.limits import Limits
 from innerloop.service.store import transfer
@@ -56,7 +57,7 @@ def give(store: Store, name: str, source: Source) -> bytes:
     """
     task, rows, history = transfer.recorded(store, name)
     try:
-        taught = adapted(source, rows, history, task.wanted)
+        taught = replace(adapted(source, rows, history, task.wanted), drift=Drift.from_json(task.drift))
     except InputError as error:
         raise HTTPError(409, f"task '{name}' cannot be learned: {error}") from error
     return _content(taught)

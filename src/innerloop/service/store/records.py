@@ -46,6 +46,10 @@ class Task:
     """Hash of the files of its encoder; None: the name of its source says which they are."""
     coverage: float | None = None
     """Share of examples of the classes that are to be answered, where it was asked for in place of `reject`."""
+    drift: str | None = None
+    """What is known of its drift, as `fewshot.drift` has it in JSON; None: nothing was noted yet."""
+    budget: int | None = None
+    """Examples of a class that are learned from at most; None: all of them."""
 
     @property
     def wanted(self) -> Wanted:

@@ -1,6 +1,6 @@
 """The tables of a store, and what makes those of an earlier release the ones of today."""
 
-SCHEMA = 8
+SCHEMA = 9
 """SQLite's user version of our files."""
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 # As version 2 had them: a new store goes the way that old ones went, so that both end with the same tables.
@@ -118,16 +118,23 @@ _FROM_7 = (
     "CREATE INDEX held_of_change ON held (task, client, change)",
     "CREATE INDEX held_by_time ON held (time)",
 )
+_FROM_8 = (
+    # What is known of a task's drift, in JSON; NULL: nothing was noted yet.
+    "ALTER TABLE tasks ADD COLUMN drift TEXT",
+    # Examples of a class that are learned from at most; NULL: all of them.
+    "ALTER TABLE tasks ADD COLUMN budget INTEGER",
+)
 # Run in one transaction, statement by statement: a script would commit first.
-_UP = _FROM_2 + _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7
+_UP = _FROM_2 + _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8
 STEPS_UP = (
     tuple(_TABLES.strip().rstrip(";").split(";\n")) + _UP,
     _FROM_1 + _UP,
     _UP,
-    _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7,
-    _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7,
-    _FROM_5 + _FROM_6 + _FROM_7,
-    _FROM_6 + _FROM_7,
-    _FROM_7,
+    _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8,
+    _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8,
+    _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8,
+    _FROM_6 + _FROM_7 + _FROM_8,
+    _FROM_7 + _FROM_8,
+    _FROM_8,
 )
 """What makes a store of each earlier version one of today; 0 is an empty file."""

@@ -26,6 +26,8 @@ from innerloop.service.store.members import begin, classes, declared, end, liste
 from innerloop.service.store.records import Change, Done, Example, Naming, Task, delete_task, read_row, read_task
 from innerloop.service.store.rows import check_rows
 
+Besides = Callable[[sqlite3.Connection, Task], None]
+
 
 class Store:
     """All tasks of a folder; safe for many threads and for many processes at once.
@@ -174,7 +176,7 @@ class Store:
         action: str = "",
         expected: int | None = None,
         readings: tuple[Reading, Reading] | None = None,
-        release: Callable[[sqlite3.Connection, Task], None] | None = None,
+        besides: Besides | None = None,
     ) -> Change:
         """Teach examples, all or none of them.
 
@@ -184,7 +186,7 @@ class Store:
             action: What the version's history says; empty: the labels.
             expected: The version that the client saw; None: whichever.
             readings: How the task was read before, and with these examples; None: that does not change.
-            release: Lets go of what waited for this change, with it or not at all.
+            besides: What is done with the change or not at all, such as to let go of what waited for it.
 
         Raises:
             MissingError: There is no such task.
@@ -207,8 +209,8 @@ class Store:
                 query = "INSERT INTO examples (task, row, text, picture, mime, added) VALUES (?, ?, ?, ?, ?, ?)"
                 ids.append(c.execute(query, values).lastrowid)
                 c.execute("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", (task.id, ids[-1], e.label, version))
-            if release is not None:
-                release(c, task)
+            if besides is not None:
+                besides(c, task)
             counts: dict[str, int] = {}
             for e in examples:
                 counts[e.label] = counts.get(e.label, 0) + 1

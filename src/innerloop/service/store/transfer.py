@@ -117,9 +117,9 @@ def insert(
         names = (source.names, json.dumps(dict(source.descriptions), ensure_ascii=False), content_of(source.encoder))
         query = (
             "INSERT INTO tasks (name, source, kind, reject, coverage, created, version, dtype, shape, reading, file, "
-            "head, names, descriptions, pin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "head, names, descriptions, pin, drift) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
-        id = c.execute(query, (*values, *about, *names)).lastrowid
+        id = c.execute(query, (*values, *about, *names, taught.drift.to_json())).lastrowid
         c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL, NULL)", (id, start))
         query = "INSERT INTO examples (task, row, picture, mime, added) VALUES (?, ?, ?, ?, ?)"
         ids = []

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Message, ago, announce, button, confirm, count, h } from "./dom.js";
+import { driftOf } from "./drift.js";
 import { Next } from "./next.js";
 import { Quality } from "./quality.js";
 import { Sheet } from "./sheet.js";
@@ -41,6 +42,7 @@ class View {
     this.next = new Next(this);
     this.sheet = new Sheet(this);
     this.measuring = new Quality(this);
+    this.drift = h("div", {});
     this.history = h("section", { class: "history", "aria-labelledby": "versions" });
     this.all = false;
     this.versions = [];
@@ -50,7 +52,7 @@ class View {
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Tasks"), " /"), h("h1", { dir: "auto" }, task.name), this.facts),
         h("div", { class: "buttons" }, this.download, button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the task" }))),
       this.error.element, this.notice,
-      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.next.element, this.sheet.element), this.measuring.element, this.history));
+      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.next.element, this.sheet.element, this.drift), this.measuring.element, this.history));
   }
 
   get version() {
@@ -70,6 +72,7 @@ class View {
     this.trying.update(task);
     this.next.update(task);
     this.sheet.update(task);
+    this.drift.replaceChildren(driftOf(task));
     this.showVersions();
     this.measuring.update(task);
     this.teach.update(task, shown);
@@ -90,7 +93,8 @@ class View {
     try {
       const task = await api.task(this.name);
       if (this.version !== known) return;
-      this.threshold.update(task);  // another threshold is no other version
+      this.threshold.update(task);  // another threshold is no other version, and neither is what was noted
+      this.drift.replaceChildren(driftOf(task));
       if (task.version === known) return;
       await this.show(task);
       this.say(`Changed elsewhere: this is version ${task.version} now.`);
