@@ -44,6 +44,9 @@ class Command:
     tune_encoder: float | None = None
     """Seconds, 300 where none are given, in which the last blocks of the encoder (of a run: its encoder) are tuned to
     the examples, if that is clearly better on some of them that are held out; otherwise it stays as it comes."""
+    budget: int | None = None
+    """How many examples of each class stay, a uniform sample of all that it is taught, so that a file that is taught
+    for months does not grow; without it, all of them."""
     download: bool = False
     """Fetch a source that begins with hf: into the cache of this machine first; nothing else asks the network."""
     table: TableOptions = field(default_factory=TableOptions)
@@ -74,12 +77,13 @@ def run(argv: list[str]) -> int:
         download=options.download,
         coverage=options.coverage,
         tune_encoder=options.tune_encoder,
+        budget=options.budget,
     )
     if options.common.json:
         emit(summary)
         return 0
     print(f"learned {len(summary['examples'])} classes in {summary['seconds']:.2f} s: {describe(summary)}")
-    for key in ("head", "names", "tuning"):
+    for key in ("head", "names", "tuning", "budget"):
         if summary[key] is not None:
             print(f"{key}: {summary[key]['reason']}")
     print(f"kept in {summary['file']}; next: innerloop predict {summary['file']} <examples>")

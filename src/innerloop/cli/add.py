@@ -21,6 +21,8 @@ class Command:
     --classes are given."""
     classes: str | None = None
     """Names of new classes, with commas between them, that an encoder of texts knows without examples."""
+    feedback: bool = False
+    """They came in use: they are asked before they are learned, and `innerloop show` tells drift by the answers."""
     table: TableOptions = field(default_factory=TableOptions)
     common: Common = field(default_factory=Common)
 
@@ -32,5 +34,6 @@ def run(argv: list[str]) -> int:
     from innerloop.fewshot.commands import add
     from innerloop.fewshot.summaries import changed
 
-    summary = add(options.file, options.data, options.common, options.table, classes=listed(options.classes))
+    named = listed(options.classes)
+    summary = add(options.file, options.data, options.common, options.table, classes=named, feedback=options.feedback)
     return tell(summary, changed(summary), options.common)

@@ -32,7 +32,7 @@ def run(argv: list[str]) -> int:
         return 0
     print(f"{summary['file']}: {summary['learner']} of {summary['source']}, {summary['kind']}")
     print(f"classes: {describe(summary)}")
-    for key in ("head", "names", "tuning"):
+    for key in ("head", "names", "tuning", "budget"):
         if summary[key] is not None:
             print(f"{key}: {summary[key]['reason']}")
     print(f"drift: {drift_in_words(summary['drift'])}")

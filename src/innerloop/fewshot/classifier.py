@@ -15,6 +15,7 @@ from innerloop.core.texts import Kind
 from innerloop.core.types import Params
 from innerloop.fewshot import class_names, examples, file, heads, paths, sources, tune
 from innerloop.fewshot.answers import Answer, Answers
+from innerloop.fewshot.budget import checked
 from innerloop.fewshot.calibrate import NONE, Wanted
 from innerloop.fewshot.changing import Changing
 from innerloop.fewshot.gaussians import noted
@@ -60,6 +61,7 @@ class FewShotClassifier(Changing):
         descriptions: Mapping[str, str] | None = None,
         coverage: float | None = None,
         tune_encoder: float | None = None,
+        budget: int | None = None,
     ):
         """Nothing is read before it is needed; `load` reads at once.
 
@@ -77,6 +79,8 @@ class FewShotClassifier(Changing):
             coverage: In place of `reject`: share of examples of the classes that are to be named, such as 0.9.
             tune_encoder: Seconds, such as 300, in which the encoder is tuned to the first examples, if that is clearly
                 better on some of them that are held out. None: it stays as it comes.
+            budget: How many examples of each class stay, a uniform sample of all that it is taught, so that a task that
+                is taught for months does not grow. None: all of them.
         """
         self.source = source
         self.head: Head | None = head
@@ -86,6 +90,7 @@ class FewShotClassifier(Changing):
         self.allow = allow
         self.coverage = coverage
         self.tune_encoder = tune_encoder
+        self.budget = budget
 
     @classmethod
     def of(
@@ -123,6 +128,7 @@ class FewShotClassifier(Changing):
         descriptions: Mapping[str, str] | None = None,
         coverage: float | None = None,
         tune_encoder: float | None = None,
+        budget: int | None = None,
     ) -> "FewShotClassifier":
         """A classifier that is ready to `fit` (from a source) or to `predict` (from a file of `save`).
 
@@ -135,6 +141,7 @@ class FewShotClassifier(Changing):
             descriptions: Likewise.
             coverage: Likewise.
             tune_encoder: Likewise.
+            budget: Likewise.
 
         Raises:
             InputError: None of these, of another version, damaged, or naming foreign classes.
@@ -150,12 +157,14 @@ class FewShotClassifier(Changing):
                 descriptions=descriptions,
                 coverage=coverage,
                 tune_encoder=tune_encoder,
+                budget=budget,
             )
             classifier._resolved()
             return classifier
         before = files.state(path)  # before it is read: what changes meanwhile is noticed when it is saved
         task = file.read(path, allow)
-        classifier = cls(task.source, reject=task.wanted.strangers, allow=allow, coverage=task.wanted.coverage)
+        strangers, share = task.wanted
+        classifier = cls(task.source, reject=strangers, allow=allow, coverage=share, budget=task.budget)
         classifier._task = task
         classifier._read_from = (os.path.realpath(path), before)
         return classifier
@@ -185,7 +194,8 @@ class FewShotClassifier(Changing):
         Raises:
             InputError: The source is no frozen encoder of texts, or there are fewer than two classes.
         """
-        self._task = name_classes(self._resolved(), class_names.declared(classes), Wanted(self.reject, self.coverage))
+        known, wanted = class_names.declared(classes), Wanted(self.reject, self.coverage)
+        self._task = replace(name_classes(self._resolved(), known, wanted), budget=checked(self.budget))
         return self
 
     def add_names(self, classes: Sequence[str]) -> "FewShotClassifier":
@@ -275,6 +285,7 @@ class FewShotClassifier(Changing):
             descriptions=self.descriptions,
             coverage=coverage,
             tune_encoder=self.tune_encoder,
+            budget=task.budget,
         )
         classifier._task = task
         return classifier
@@ -324,6 +335,9 @@ class FewShotClassifier(Changing):
         """Learn from examples whose labels are asked for by their number, beside what is known unless it is anew."""
         task = None if anew else self.__dict__.get("_task")
         first = task is None or not len(task.rows)
+        budget = checked(self.budget)
+        if budget is not None and self.tune_encoder is not None:
+            raise InputError("a tuned encoder keeps the examples it saw: leave out the budget, or tune_encoder")
         seconds = checked_seconds(self.tune_encoder) if first and self.tune_encoder is not None else None
         rows, source = read(X, self._resolved() if task is None else task.source, teaching=True)
         y = labelled(len(rows))
@@ -332,7 +346,7 @@ class FewShotClassifier(Changing):
             places = (weights > 0).nonzero()[:, 0].tolist()
             rows, weights, y = rows[places], weights[places], [y[i] for i in places]
         if task is None:
-            task = teach(source, rows, y, Wanted(self.reject, self.coverage), weights)
+            task = teach(source, rows, y, Wanted(self.reject, self.coverage), weights, budget)
         else:
             y = same_names(y, task.classes)
             task = task.more(rows, y, source, weights)

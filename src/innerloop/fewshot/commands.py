@@ -12,6 +12,7 @@ from innerloop.encoders import hub
 from innerloop.fewshot import examples, paths
 from innerloop.fewshot import export as graphs
 from innerloop.fewshot.asking import opened
+from innerloop.fewshot.budget import checked
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.file import read as read_task
 from innerloop.fewshot.settings import Head, Names
@@ -37,6 +38,7 @@ def adapt(
     download: bool = False,
     coverage: float | None = None,
     tune_encoder: float | None = None,
+    budget: int | None = None,
 ) -> dict[str, Any]:
     """Teach new classes to what was trained before, and keep what it learned.
 
@@ -54,6 +56,7 @@ def adapt(
         download: Whether a source of the Hugging Face Hub is fetched first; otherwise nothing asks the network.
         coverage: In place of `reject`: share of examples of the classes that are to be named.
         tune_encoder: Seconds that tuning the encoder may take; None: it stays as it comes.
+        budget: How many examples of each class stay; None: all of them.
 
     Returns:
         The file, the number of examples of each class, the calibration, the seconds it took once the source was
@@ -80,6 +83,7 @@ def adapt(
         descriptions=said,
         coverage=coverage,
         tune_encoder=tune_encoder,
+        budget=checked(budget),
     )
     # After loading, which says more about a file that is damaged; before the examples, which may be many.
     if files.is_file(Path(source)):
@@ -104,6 +108,7 @@ def add(
     table: TableOptions = TableOptions(),
     *,
     classes: Sequence[str] = (),
+    feedback: bool = False,
 ) -> dict[str, Any]:
     """Teach a file more examples, of classes that it knows or of new ones, and write it again.
 
@@ -113,6 +118,7 @@ def add(
         context: What the file may name.
         table: How a table of examples is read.
         classes: New ones, that an encoder of texts knows by their names.
+        feedback: Whether they came in use: they are asked before they are learned, by which drift is told.
 
     Raises:
         InputError: They do not fit together; the file stays as it was.
@@ -123,13 +129,15 @@ def add(
         classifier = opened(file, context)
         known = [str(label) for label in classifier.classes_.tolist()]
         raw, labels = ([], []) if data is None else examples.labelled(data, classifier.kind, table, known)
-        before = len(classifier.task.rows)
         if classes:
             classifier.add_names(classes)
         if data is not None:
-            classifier.partial_fit(raw, labels)
+            _ = classifier.feedback(raw, labels) if feedback else classifier.partial_fit(raw, labels)
         classifier.save(file)
-    return summary_of(file, classifier) | repeated(classifier.task, before)
+    task = classifier.task
+    # What was added last; a budget may have let earlier rows go, so that their number says nothing.
+    since = min((first for _, first, _ in task.history.present.added), default=len(task.rows))
+    return summary_of(file, classifier) | repeated(task, since)
 
 
 def drop(file: str | Path, label: str, context: Context = Context()) -> dict[str, Any]:

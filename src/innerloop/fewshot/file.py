@@ -31,7 +31,7 @@ from innerloop.encoders.base import Encoder, Pinned, content_of
 from innerloop.encoders.tuned import Tuned
 from innerloop.engine import checkpoint
 from innerloop.evaluate.calibration import Calibration
-from innerloop.fewshot import class_names, heads, sources
+from innerloop.fewshot import budget, class_names, heads, sources
 from innerloop.fewshot.calibrate import Wanted, checked_wanted
 from innerloop.fewshot.drift import Drift
 from innerloop.fewshot.heads import Choice
@@ -99,6 +99,7 @@ def write(path: Path, task: Task) -> None:
         "names": class_names.to_json(source, task.named, task.use),
         "tuning": None if source.tuning is None else source.tuning.to_json(),
         "drift": task.drift.to_json(),
+        "budget": task.budget,
         "same": same,
     }
     tensors |= {f"{_TUNED}{name}": value for name, value in weights.items()}
@@ -236,6 +237,7 @@ def _task(
         use=use,
         gate=gate,
         drift=Drift.from_json(about.get("drift")),
+        budget=budget.checked(about.get("budget")),
     )
 
 

@@ -36,7 +36,7 @@ def gaussians(task: Task) -> Gaussians | None:
     places, features = task.taught
     if not places:
         return None
-    counts = torch.tensor([n for n in task.history.examples().values() if n])
+    counts = torch.tensor([len(rows) for rows in task.history.members().values() if rows])
     y = torch.arange(len(counts)).repeat_interleave(counts)
     x = _directed(features, directed(task))
     means = torch.zeros(len(counts), x.shape[1], dtype=x.dtype).index_add_(0, y, x) / counts[:, None]

@@ -2,8 +2,9 @@
 
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from innerloop.core.errors import InputError
@@ -36,6 +37,10 @@ class Version:
     """The version that undoing goes back to; None: there is none."""
     redo: tuple[int, ...] = ()
     """Versions that were undone; the last is the next to be redone."""
+    taught: tuple[tuple[Label, int], ...] = ()
+    """How many examples classes were ever taught, of which a budget keeps some; of others: those of the base."""
+    let_go: bool = False
+    """Whether its examples are gone, for which a budget has no room: it cannot come back."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,17 @@ class History:
     versions: tuple[Version, ...]
 
     @classmethod
-    def begin(cls, added: Iterable[tuple[Label, int, int]], declared: Sequence[Label] = ()) -> "History":
+    def begin(
+        cls,
+        added: Iterable[tuple[Label, int, int]],
+        declared: Sequence[Label] = (),
+        taught: Sequence[tuple[Label, int]] = (),
+    ) -> "History":
         """The history of a task that was taught for the first time, by examples or by names of classes."""
         action = f"name {_shown(declared)}" if declared else "fit"
         known = tuple(declared) or None
-        return cls((Version(version=1, time=_now(), action=action, base=None, added=tuple(added), declared=known),))
+        first = Version(version=1, time=_now(), action=action, base=None, added=tuple(added), declared=known)
+        return cls((replace(first, taught=tuple(taught)),))
 
     @property
     def present(self) -> Version:
@@ -65,49 +76,95 @@ class History:
         Raises:
             InputError: There is no such version.
         """
-        return _sorted(self._state(self.present.version if version is None else version))
+        return _sorted(self.state(version))
 
-    def _state(self, version: int) -> "_State":
+    def state(self, version: int | None = None) -> "State":
+        """What a version holds, see `members`."""
         # From the version back to where nothing was before it, then forwards: entries hold differences only.
-        chain, at = [], self._entry(version)
+        chain, at = [], self._entry(self.present.version if version is None else version)
         while True:
             chain.append(at)
             if at.base is None:
                 break
             at = self._entry(at.base)
-        state = _State({}, frozenset())
+        state = State()
         for entry in reversed(chain):
             state = _changed(state, entry)
         return state
 
     def each(self) -> Iterator[dict[Label, list[int]]]:
         """The `members` of every version, one after another; faster than to ask for each."""
-        yield from map(_sorted, self._states())
+        yield from map(_sorted, self.states())
 
     def declared(self) -> Iterator[frozenset[Label]]:
         """The classes that are known by their names, with or without examples, of every version."""
-        yield from (state.declared for state in self._states())
+        yield from (state.declared for state in self.states())
 
-    def _states(self) -> Iterator["_State"]:
+    def states(self) -> Iterator["State"]:
+        """What every version holds, one after another; nothing, where it was let go."""
         # Every base is an earlier version, so its state is there already; lists of rows are never changed in place.
-        states: list[_State] = []
+        states: list[State] = []
         for entry in self.versions:
-            states.append(_changed(_State({}, frozenset()) if entry.base is None else states[entry.base - 1], entry))
+            states.append(_changed(State() if entry.base is None else states[entry.base - 1], entry))
             yield states[-1]
 
     def examples(self, version: int | None = None) -> dict[Label, int]:
-        """The number of examples of every class."""
-        return {label: len(rows) for label, rows in self.members(version).items()}
+        """The number of examples that every class was taught, whether a budget keeps them or not."""
+        state = self.state(version)
+        return {label: state.taught.get(label, len(rows)) for label, rows in _sorted(state).items()}
 
-    def add(self, added: Sequence[tuple[Label, int, int]]) -> "History":
-        """More examples, of classes that are known or new."""
-        last = self.present.version
-        return self._append(f"add {_shown([one[0] for one in added])}", base=last, undo=last, added=tuple(added))
+    def add(
+        self,
+        added: Sequence[tuple[Label, int, int]],
+        removed: Sequence[int] = (),
+        taught: Sequence[tuple[Label, int]] = (),
+        named: Sequence[Label] | None = None,
+    ) -> "History":
+        """More examples, of classes that are known or new.
+
+        Args:
+            added: (label, first row, number of rows).
+            removed: Rows whose places they take.
+            taught: How many examples these classes were ever taught; empty: as many as they have.
+            named: Classes that were taught, also where nothing of that stays; None: those of `added`.
+        """
+        last, shown = self.present.version, [one[0] for one in added] if named is None else named
+        about = {"added": tuple(added), "removed": tuple(removed), "taught": tuple(taught)}
+        return self._append(f"add {_shown(shown)}", base=last, undo=last, **about)
+
+    def beginning(self, first: int, states: Sequence["State"]) -> "History":
+        """The same versions, of which those before one are let go.
+
+        Args:
+            first: How many are.
+            states: What each of the others holds.
+        """
+        versions = [
+            replace(v, base=None, added=(), dropped=(), removed=(), declared=None, taught=(), let_go=True)
+            for v in self.versions[:first]
+        ]
+        before, base = State(), None
+        for entry, now in zip(self.versions[first:], states, strict=True):
+            was = {row: label for label, rows in before.members.items() for row in rows}
+            new = {row: label for label, rows in now.members.items() for row in rows}
+            versions.append(
+                replace(
+                    entry,
+                    base=base,
+                    added=runs(sorted((label, row) for row, label in new.items() if was.get(row) != label)),
+                    removed=tuple(sorted(row for row, label in was.items() if new.get(row) != label)),
+                    dropped=(),
+                    declared=None if now.declared == before.declared else tuple(sorted(now.declared)),
+                    taught=tuple(sorted(now.taught.items())),
+                )
+            )
+            before, base = now, entry.version
+        return History(tuple(versions))
 
     def declare(self, labels: Sequence[Label]) -> "History":
         """More classes, known by their names."""
         last = self.present.version
-        known = (*sorted(self._state(last).declared), *labels)
+        known = (*sorted(self.state(last).declared), *labels)
         return self._append(f"name {_shown(labels)}", base=last, undo=last, declared=known)
 
     def drop(self, label: Label) -> "History":
@@ -120,7 +177,7 @@ class History:
         if not any(type(one) is type(label) and one == label for one in known):  # True is not 1 here
             raise InputError(f"there is no class {label!r} to drop: the classes are {', '.join(map(str, known))}")
         last = self.present.version
-        known = self._state(last).declared
+        known = self.state(last).declared
         left = tuple(sorted(known - {label})) if label in known else None
         return self._append(f"drop {label}", base=last, undo=last, dropped=(label,), declared=left)
 
@@ -190,6 +247,7 @@ class History:
                     "removed": tuple(int(row) for row in entry.get("removed", ())),
                     "declared": None if entry.get("declared") is None else tuple(entry["declared"]),
                     "redo": tuple(entry["redo"]),
+                    "taught": tuple((label, int(count)) for label, count in entry.get("taught", ())),
                 }
             )
             # Only earlier versions may be named, so that no file can make `members` go round for ever.
@@ -205,6 +263,8 @@ class History:
             if len(set(again)) < len(again) or not seen.isdisjoint(set(again) - set(version.removed)):
                 raise ValueError(f"version {number} names examples that are not there, or twice")
             seen.update(again)
+            if type(version.let_go) is not bool or any(count < 0 for _, count in version.taught):
+                raise ValueError(f"version {number} was let go and was not")
             if not isinstance(version.time, str) or not isinstance(version.action, str):
                 raise TypeError(f"version {number} has no time or action")
             versions.append(version)
@@ -220,6 +280,12 @@ class History:
             raise InputError(f"a version is a whole number, from 1 to {len(self.versions)}; got {version!r}") from error
         if not 1 <= number <= len(self.versions):
             raise InputError(f"there is no version {version}: there are 1 to {len(self.versions)}")
+        if self.versions[number - 1].let_go:
+            first = next(one.version for one in self.versions if not one.let_go)
+            raise InputError(
+                f"version {version} cannot come back: the budget of this task has let examples of it go, and keeps "
+                f"those of versions {first} to {len(self.versions)}"
+            )
         return self.versions[number - 1]
 
     def _append(
@@ -233,6 +299,7 @@ class History:
         dropped: tuple[Label, ...] = (),
         removed: tuple[int, ...] = (),
         declared: tuple[Label, ...] | None = None,
+        taught: tuple[tuple[Label, int], ...] = (),
     ) -> "History":
         entry = Version(
             version=len(self.versions) + 1,
@@ -245,32 +312,42 @@ class History:
             declared=declared,
             undo=undo,
             redo=redo,
+            taught=taught,
         )
         return History((*self.versions, entry))
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """What a version holds."""
 
-    members: dict[Label, list[int]]
-    declared: frozenset[Label]
+    members: Mapping[Label, list[int]] = {}
+    declared: frozenset[Label] = frozenset()
+    taught: Mapping[Label, int] = {}
 
 
-def _changed(before: _State, entry: Version) -> _State:
+def _changed(before: State, entry: Version) -> State:
     # A new dict: the state of the base belongs to the versions that start from it.
     members = {label: rows for label, rows in before.members.items() if label not in entry.dropped}
+    taught = {label: n for label, n in before.taught.items() if label not in entry.dropped} | dict(entry.taught)
     if gone := set(entry.removed):
         members = {label: [row for row in rows if row not in gone] for label, rows in members.items()}
     for label, first, count in entry.added:
         members[label] = [*members.get(label, ()), *range(first, first + count)]
-    return _State(members, before.declared if entry.declared is None else frozenset(entry.declared))
+    return State(members, before.declared if entry.declared is None else frozenset(entry.declared), taught)
 
 
-def _sorted(state: _State) -> dict[Label, list[int]]:
+def _sorted(state: State) -> dict[Label, list[int]]:
     # Sorted, so that a version is what its examples are, whatever the order they came in; no class without any, unless
     # it is known by its name.
     labels = {label for label, rows in state.members.items() if rows} | state.declared
     return {label: sorted(state.members.get(label, ())) for label in sorted(labels)}
+
+
+def runs(places: Sequence[tuple[Label, int]]) -> tuple[tuple[Label, int, int], ...]:
+    """Places of rows, sorted by class, as (class, first, count)."""
+    keyed = groupby(enumerate(places), key=lambda pair: (pair[1][0], pair[1][1] - pair[0]))
+    groups = [(label, [at for _, (_, at) in run]) for (label, _), run in keyed]
+    return tuple((label, run[0], len(run)) for label, run in groups)
 
 
 def _shown(labels: Sequence[Label]) -> str:

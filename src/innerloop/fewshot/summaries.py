@@ -24,7 +24,7 @@ def summary_of(file: str | Path, classifier: FewShotClassifier) -> dict[str, Any
         "reject": classifier.reject,
         "coverage": classifier.coverage,
         "calibration": calibration.to_json(),
-    } | {key: classifier.show()[key] for key in ("head", "names", "tuning")}
+    } | {key: classifier.show()[key] for key in ("head", "names", "tuning", "budget")}
 
 
 def repeated(task: Task, since: int = 0) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.threads import on_one_core, spread
 from innerloop.evaluate import acquisition
 from innerloop.evaluate.calibration import Calibration
+from innerloop.fewshot import budget as budgets
 from innerloop.fewshot import calibrate, class_names, foreign, heads
 from innerloop.fewshot.calibrate import NOTHING, Fold, Wanted, checked_wanted
 from innerloop.fewshot.class_names import Named, Use
@@ -65,6 +66,8 @@ class Task:
     """[d + 1] what is added to the largest logit where it is compared with the threshold; None: nothing."""
     drift: Drift = field(default_factory=Drift)
     """Whether it still answers what it was taught, as far as it was told."""
+    budget: int | None = None
+    """How many examples of each class stay; None: all of them."""
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -99,6 +102,7 @@ class Task:
             "tuning": None if self.source.tuning is None else self.source.tuning.told(),
             "kind": self.source.kind,
             "drift": self.drift.told(),
+            "budget": budgets.told(self.budget, self.history.examples()),
             "versions": [
                 {"version": v.version, "time": v.time, "action": v.action}
                 | {"examples": {str(label): len(rows) for label, rows in members.items()}}
@@ -206,7 +210,11 @@ class Task:
         # Bytes stay bytes as long as all are: a quarter of the memory and of the file.
         alike = self.rows.dtype == rows.dtype
         joined = torch.cat([self.rows, rows] if alike else [floats(self.rows), floats(rows)])
-        return self._then(source or self.source, joined, self.history.add(added), weights)
+        if self.budget is None:
+            return self._then(source or self.source, joined, self.history.add(added), weights)
+        history = budgets.added(self.history, added, self.budget)
+        joined, weights, history = budgets.bounded(joined, weights, history)
+        return self._then(source or self.source, joined, history, weights)
 
     def naming(self, classes: Sequence[Label]) -> "Task":
         """The task with further classes, of which it knows the names alone.
@@ -241,7 +249,8 @@ class Task:
 
     def _then(self, source: Source, rows: Tensor, history: History, weights: Tensor | None) -> "Task":
         """What it becomes; what was noted of its answers stays, whatever it learned since."""
-        return replace(adapted(source, rows, history, self.wanted, self.named, weights), drift=self.drift)
+        task = adapted(source, rows, history, self.wanted, self.named, weights)
+        return replace(task, drift=self.drift, budget=self.budget)
 
 
 def teach(
@@ -250,6 +259,7 @@ def teach(
     labels: Sequence[Label],
     wanted: Wanted | float | None,
     weights: Tensor | None = None,
+    budget: int | None = None,
 ) -> Task:
     """A task from its first examples.
 
@@ -260,6 +270,7 @@ def teach(
         wanted: Of "none of these"; a number is the share of examples of no class that may be taken for one of them;
             None: no example is refused.
         weights: [n] how many rows each is learned from as; None: 1.
+        budget: How many examples of each class stay; None: all of them.
 
     Raises:
         InputError: Fewer than two classes, more than the learner's network has outputs, or `wanted` without the
@@ -268,7 +279,10 @@ def teach(
     if not len(rows):
         raise InputError("X has 0 sample(s) while a minimum of 1 is required: give examples to learn from")
     rows, weights, added = in_order(rows, weights, labels, 0)
-    return adapted(source, rows, History.begin(added), wanted, weights=weights)
+    if budget is None:
+        return adapted(source, rows, History.begin(added), wanted, weights=weights)
+    rows, weights, history = budgets.bounded(rows, weights, budgets.added(None, added, budget))
+    return replace(adapted(source, rows, history, wanted, weights=weights), budget=budget)
 
 
 def name_classes(source: Source, classes: Sequence[Label], wanted: Wanted | float | None) -> Task:

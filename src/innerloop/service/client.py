@@ -57,6 +57,7 @@ class Client(Connection):
         descriptions: Mapping[str, str] | None = None,
         classes: Sequence[str] | None = None,
         coverage: float | None = None,
+        budget: int | None = None,
     ) -> "Task":
         """Make a task.
 
@@ -69,12 +70,13 @@ class Client(Connection):
             descriptions: What classes are, by their names.
             classes: Those that it knows before there is an example.
             coverage: In place of `reject`: share of examples of the classes that are to be answered.
+            budget: How many examples of each class are learned from at most; None: all of them.
 
         Raises:
             ServiceError: The name is taken or no name, or there is no such source.
         """
         how = {"reject": reject, "head": head, "names": names, "descriptions": descriptions, "classes": classes}
-        how |= {"coverage": coverage}
+        how |= {"coverage": coverage, "budget": budget}
         body = {"name": name, "source": source} | {key: value for key, value in how.items() if value is not None}
         return Task(self, task_info(self.request("POST", "api/tasks", json=body).json()))
 

@@ -32,6 +32,8 @@ class TaskInfo:
     """Whether names of classes are learned from, as was asked of an encoder of texts, and once it was adapted why."""
     tuning: dict[str, Any] | None = None
     """Whether the encoder of a task that came as a file was tuned to it, and why."""
+    budget: dict[str, Any] | None = None
+    """How many examples of each class are learned from at most, where it was asked for."""
     drift: dict[str, Any] | None = None
     """Whether it still answers what it was taught: by feedback, and by how far what is asked lies."""
 

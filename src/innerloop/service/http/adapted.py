@@ -12,17 +12,17 @@ from innerloop.core.aligned import from_numpy
 from innerloop.core.dry_run import outputs
 from innerloop.core.errors import InputError
 from innerloop.core.rules import By
-from innerloop.fewshot import class_names, gaussians
+from innerloop.fewshot import class_names
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.evaluation import Progress, cross_validate
-from innerloop.fewshot.gaussians import Gaussians
 from innerloop.fewshot.nearest import Neighbour
 from innerloop.fewshot.rows import Rows, floats, read
 from innerloop.fewshot.settings import Names
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.suggestions import Chosen, most_telling
+from innerloop.fewshot.task import Task
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.limits import Limits
 from innerloop.service.store.held import Held
@@ -195,7 +195,7 @@ class Adapted:
             return from_numpy(np.stack(encode(self.source, raw[i : i + 1])))
 
         encoded = self.source.encoder is not None
-        return self._classifier.answers(Rows(_stacked(rows), again if encoded else None)).each(self._labels)
+        return self._classifier.answers(Rows(stacked(rows), again if encoded else None)).each(self._labels)
 
     @property
     def task(self) -> Task:
@@ -209,27 +209,19 @@ class Adapted:
             HTTPError: It has too few examples.
         """
         try:
-            answers = self._classifier.predict_sets(Rows(_stacked(rows)), coverage)
+            answers = self._classifier.predict_sets(Rows(stacked(rows)), coverage)
         except InputError as error:
             raise HTTPError(409, str(error)) from error
         return [[str(label) for label in some] for some in answers]
 
     def nearest(self, rows: Sequence[np.ndarray], n: int) -> list[list[Neighbour]]:
         """The n taught examples that are nearest to each row."""
-        return self._classifier.explain(Rows(_stacked(rows)), n)
-
-    def gaussians(self) -> Gaussians | None:
-        """Its classes as drift is told by; None: it knows them by their names alone."""
-        return gaussians.gaussians(self._classifier.task)
-
-    def distance(self, classes: Gaussians, rows: Sequence[np.ndarray]) -> float:
-        """How far the rows of one request lie from them."""
-        return gaussians.distance(self._classifier.task, classes, _stacked(rows))
+        return self._classifier.explain(Rows(stacked(rows)), n)
 
     def most_telling(self, answered: Sequence[tuple[np.ndarray, Answer]], n: int, by: By) -> Chosen:
         """Places of the n examples, by their rows and answers, whose labels it would learn most from."""
         probabilities = [[answer.probabilities[label] for label in self._labels] for _, answer in answered]
-        rows = _stacked([row for row, _ in answered])
+        rows = stacked([row for row, _ in answered])
         return most_telling(self._classifier.task, rows, torch.tensor(probabilities, dtype=torch.float64), n, by)
 
     def evaluation(self, name: str, progress: Progress) -> dict[str, Any]:
@@ -249,7 +241,7 @@ class Adapted:
         return Measured(shown["calibration"], shown["head"], shown["names"], shown["tuning"])
 
 
-def _stacked(rows: Sequence[np.ndarray]) -> Tensor:
+def stacked(rows: Sequence[np.ndarray]) -> Tensor:
     """[n, ...] rows, bytes as long as all are."""
     if len({row.dtype for row in rows}) > 1:
         return torch.stack([floats(from_numpy(row)) for row in rows])

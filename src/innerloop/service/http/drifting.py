@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from innerloop.core.errors import InnerloopError
-from innerloop.fewshot.gaussians import Gaussians
-from innerloop.service.http.adapted import Adapted
+from innerloop.fewshot.gaussians import Gaussians, distance, gaussians
+from innerloop.service.http.adapted import Adapted, stacked
 from innerloop.service.http.cache import Cache
 from innerloop.service.store import drifts
 from innerloop.service.store.errors import StoreError
@@ -109,6 +109,6 @@ class Drifting:
                     one.set()
 
     def _distance(self, request: _Request) -> list[float]:
-        adapted = request.adapted
-        classes = self._classes.get(request.task.state, adapted.gaussians)
-        return [] if classes is None else [adapted.distance(classes, request.rows)]
+        task = request.adapted.task
+        classes = self._classes.get(request.task.state, lambda: gaussians(task))
+        return [] if classes is None else [distance(task, classes, stacked(request.rows))]

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from innerloop.fewshot.budget import told
 from innerloop.fewshot.drift import Drift
 from innerloop.service import task_names
 from innerloop.service.http import payload
@@ -155,6 +156,7 @@ def _task(task: Task, counts: dict[str, int], measured: Measured | None) -> Task
         head=None if task.head is None else {"asked": task.head} | ((measured and measured.head) or {}),
         names=None if task.names is None else {"asked": task.names} | ((measured and measured.names) or {}),
         tuning=None if measured is None else measured.tuning,
+        budget=told(task.budget, counts),
         drift=Drift.from_json(task.drift).told(),
     )
 
@@ -194,7 +196,7 @@ async def create_task(body: TaskIn, worker: Worker, store: Asked, reach: Reach) 
     # The name is in the body, where `permitted` cannot see it.
     reach.check(body.name)
     classes = [payload.label(one, worker.limits, f"classes[{i}]") for i, one in enumerate(body.classes or ())]
-    how = (body.wanted, body.head, body.names, body.descriptions, classes)
+    how = (body.wanted, body.head, body.names, body.descriptions, classes, body.budget)
     task = await worker.create(store, body.name, body.source, *how)
     return _task(task, dict.fromkeys(sorted(classes), 0), None)
 

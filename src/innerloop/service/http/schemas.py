@@ -93,6 +93,9 @@ class TaskIn(AskedIn):
         "the examples show that they mean something.",
     )
     descriptions: dict[str, str] | None = Field(None, description="What classes are, by their names.")
+    budget: int | None = Field(
+        None, ge=1, lt=2**31, description="Examples of each class that are learned from at most, a uniform sample."
+    )
     classes: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="Classes that an encoder of texts knows by their names, before there is an example."
     )
@@ -137,6 +140,7 @@ class TaskOut(BaseModel):
         description="Of an encoder of texts: whether names of classes are learned from, as was asked for, and why."
     )
     tuning: dict[str, Any] | None = Field(None, description="Whether its encoder was tuned before it came, and why.")
+    budget: dict[str, Any] | None = Field(None, description="How many examples of each class stay, where it was asked.")
     drift: dict[str, Any] = Field(
         description="Whether it still answers what it was taught: by feedback, and by how far what is asked lies."
     )

@@ -107,13 +107,14 @@ class Service:
         names: Names | None = None,
         descriptions: Mapping[str, str] | None = None,
         classes: Sequence[str] = (),
+        budget: int | None = None,
     ) -> Task:
         """A new task, of a source that is offered; `store` is as the client asked it, here and below."""
         offered = await _thread(self.sources.find, source)
         known = heads.checked(head, source, offered.head)
         naming = naming_of(offered, names, descriptions, classes, self.limits)
         pin = content_of(offered.encoder)
-        return await self.threads.change(store.create, name, source, offered.kind, wanted, known, naming, pin)
+        return await self.threads.change(store.create, name, source, offered.kind, wanted, known, naming, pin, budget)
 
     async def ask(self, store: Store, name: str, wanted: Wanted) -> tuple[Task, dict[str, int], Measured | None]:
         """Ask something else of a task's "none of these", as `described` says it then."""

@@ -8,6 +8,7 @@ import torch
 
 from innerloop.core.errors import InputError
 from innerloop.fewshot import file
+from innerloop.fewshot.budget import thinned
 from innerloop.fewshot.drift import Drift
 from innerloop.fewshot.history import History, Label
 from innerloop.fewshot.sources import Source
@@ -57,7 +58,10 @@ def give(store: Store, name: str, source: Source) -> bytes:
     """
     task, rows, history = transfer.recorded(store, name)
     try:
-        taught = replace(adapted(source, rows, history, task.wanted), drift=Drift.from_json(task.drift))
+        if task.budget is not None:
+            rows, history = thinned(rows, history, task.budget)
+        taught = adapted(source, rows, history, task.wanted)
+        taught = replace(taught, drift=Drift.from_json(task.drift), budget=task.budget)
     except InputError as error:
         raise HTTPError(409, f"task '{name}' cannot be learned: {error}") from error
     return _content(taught)
@@ -92,6 +96,11 @@ def _insert(store: Store, sources: Sources, name: str, taught: Taught, content: 
         raise InputError(
             "the file's examples have weights, and a service counts each as one: teach it without sample_weight, or "
             "answer from the file itself (`innerloop predict`, `innerloop export`)"
+        )
+    if any(v.let_go or v.taught for v in taught.history.versions):
+        raise InputError(
+            "the file's task has let examples go, as its budget asks, and a service draws from all that were taught: "
+            "teach it those that it has, or answer from the file itself (`innerloop predict`, `innerloop export`)"
         )
     # A stranger wrote it, and it is shown on the page and in logs.
     if not source.name.isprintable() or not 1 <= len(source.name) <= _LONGEST:

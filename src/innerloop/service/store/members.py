@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
+from innerloop.fewshot.budget import sample
 from innerloop.service.store.records import Naming, Task
 
 
@@ -47,6 +48,21 @@ def classes(c: sqlite3.Connection, task: Task, known: Sequence[str] | None = Non
     query = "SELECT label, count(*) FROM members WHERE task = ? AND until IS NULL GROUP BY label ORDER BY label"
     counts = {row[0]: row[1] for row in c.execute(query, (task.id,))}
     return with_names(counts, declared(c, task.id, task.version) if known is None else known)
+
+
+def learned(c: sqlite3.Connection, task: Task) -> dict[str, list[int]]:
+    """Ids of the examples of each class that a task learns from at its version, in the order of teaching."""
+    query = (
+        "SELECT label, example FROM members WHERE task = ? AND since <= ? AND (until IS NULL OR until > ?) "
+        "ORDER BY example"
+    )
+    ids: dict[str, list[int]] = {}
+    for label, example in c.execute(query, (task.id, task.version, task.version)):
+        ids.setdefault(label, []).append(example)
+    if task.budget is None:
+        return ids
+    # All are on the disk, so that every version can come back, and every time the same ones are drawn.
+    return {label: sample(label, task.budget, [], 0, some) for label, some in ids.items()}
 
 
 def with_classes(c: sqlite3.Connection, tasks: Sequence[Task]) -> list[tuple[Task, dict[str, int]]]:

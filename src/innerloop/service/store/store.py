@@ -22,7 +22,7 @@ from innerloop.service.limits import Limits
 from innerloop.service.store.answers import Once, T, find, once
 from innerloop.service.store.database import Database
 from innerloop.service.store.errors import ConflictError, MissingError, RereadError, StaleError
-from innerloop.service.store.members import begin, classes, declared, end, listed, with_classes, with_names
+from innerloop.service.store.members import begin, classes, declared, end, learned, listed, with_classes, with_names
 from innerloop.service.store.records import Change, Done, Example, Naming, Task, delete_task, read_row, read_task
 from innerloop.service.store.rows import check_rows
 
@@ -86,6 +86,7 @@ class Store:
         head: str | None = None,
         naming: Naming | None = None,
         pin: str | None = None,
+        budget: int | None = None,
     ) -> Task:
         """A new task without examples, at version 0; at version 1 where it is told names of classes.
 
@@ -96,9 +97,9 @@ class Store:
         def work(c: sqlite3.Connection) -> Task:
             self.check_new(c, name)
             now = _now()
-            values = (name, source, kind, *(wanted or NOTHING), head, now, pin)
-            columns = "name, source, kind, reject, coverage, head, created, pin, version"
-            id = c.execute(f"INSERT INTO tasks ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)", values).lastrowid
+            values = (name, source, kind, *(wanted or NOTHING), head, now, pin, budget)
+            columns = "name, source, kind, reject, coverage, head, created, pin, budget, version"
+            id = c.execute(f"INSERT INTO tasks ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)", values).lastrowid
             c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL, NULL)", (id, now))
             if naming is not None and id is not None:
                 begin(c, id, naming, now)
@@ -289,17 +290,16 @@ class Store:
 
     def support(self, task: Task) -> tuple[np.ndarray, list[str]]:
         """[n, ...] rows and their labels, of the task at its version, in the order in which they were taught."""
-        query = (
-            "SELECT e.row, m.label FROM members m JOIN examples e ON e.id = m.example WHERE m.task = ? AND "
-            "m.since <= ? AND (m.until IS NULL OR m.until > ?) ORDER BY m.example"
-        )
-        with self.database.reading() as c:
-            members = c.execute(query, (task.id, task.version, task.version)).fetchall()
+        query = "SELECT id, row FROM examples WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+        # One state: what is erased between the two would be missed.
+        with self.snapshot() as c:
+            labels = {id: label for label, ids in learned(c, task).items() for id in ids}
+            members = c.execute(query, (json.dumps(list(labels)),)).fetchall()
         if not members or task.shape is None or task.dtype is None:
             return np.zeros((0,)), []
         # The order in which they were taught decides how sums are rounded, so it is part of what a task is.
-        rows = np.frombuffer(b"".join(row[0] for row in members), np.dtype(task.dtype))
-        return rows.reshape(len(members), *task.shape), [row[1] for row in members]
+        rows = np.frombuffer(b"".join(row["row"] for row in members), np.dtype(task.dtype))
+        return rows.reshape(len(members), *task.shape), [labels[row["id"]] for row in members]
 
     def change(
         self,
@@ -333,8 +333,9 @@ class Store:
             if len(counts) > self.limits.classes:
                 raise InputError(f"a task has at most {self.limits.classes:,} classes, these would be {len(counts):,}")
             total = sum(counts.values())
-            if total > self.limits.examples:
-                raise InputError(f"a task learns from at most {self.limits.examples:,} examples, not {total:,}")
+            used = total if task.budget is None else sum(min(n, task.budget) for n in counts.values())
+            if used > self.limits.examples:
+                raise InputError(f"a task learns from at most {self.limits.examples:,} examples, not {used:,}")
             # Version 0 is empty: undoing ends at the first one that was taught.
             undo, redo = (task.version or None, ()) if done.back is None else done.back
             known = None if done.declared is None else json.dumps(done.declared, ensure_ascii=False)

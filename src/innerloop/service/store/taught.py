@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from innerloop.service.store.members import learned
 from innerloop.service.store.records import Task
 from innerloop.service.store.store import Store
 
@@ -14,14 +15,12 @@ def numbered(store: Store, task: Task, wanted: Iterable[tuple[str, int]]) -> dic
         task: At the version that answered.
         wanted: Classes, and numbers from 1 in the order in which a class was taught.
     """
-    query = (
-        "SELECT e.id, e.text, e.mime FROM members m JOIN examples e ON e.id = m.example WHERE m.task = ? AND "
-        "m.label = ? AND m.since <= ? AND (m.until IS NULL OR m.until > ?) ORDER BY m.example LIMIT 1 OFFSET ?"
-    )
     examples = {}
-    with store.database.reading() as c:
+    with store.snapshot() as c:
+        ids = learned(c, task)
         for label, number in dict.fromkeys(wanted):
-            row = c.execute(query, (task.id, label, task.version, task.version, number - 1)).fetchone()
+            (id,) = ids.get(label, [])[number - 1 : number] or (None,)
+            row = c.execute("SELECT id, text, mime FROM examples WHERE id = ?", (id,)).fetchone()
             if row is not None:
                 examples[label, number] = dict(row)
     return examples

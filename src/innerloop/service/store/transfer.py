@@ -5,7 +5,6 @@ import json
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 import numpy as np
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.encoders.base import content_of
-from innerloop.fewshot.history import History, Label, Version
+from innerloop.fewshot.history import History, Label, Version, runs
 from innerloop.fewshot.task import Task as Taught
 from innerloop.service.store.errors import MissingError
 from innerloop.service.store.records import Task, read_task
@@ -65,7 +64,7 @@ def recorded(store: Store, name: str) -> tuple[Task, Tensor, History]:
                 time=row["time"],
                 action=row["action"],
                 base=number - 1 or None,
-                added=tuple(_runs(new)),
+                added=runs(new),
                 removed=tuple(sorted(gone)),
                 undo=row["undo"],
                 redo=undone[number],
@@ -117,9 +116,9 @@ def insert(
         names = (source.names, json.dumps(dict(source.descriptions), ensure_ascii=False), content_of(source.encoder))
         query = (
             "INSERT INTO tasks (name, source, kind, reject, coverage, created, version, dtype, shape, reading, file, "
-            "head, names, descriptions, pin, drift) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "head, names, descriptions, pin, drift, budget) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
-        id = c.execute(query, (*values, *about, *names, taught.drift.to_json())).lastrowid
+        id = c.execute(query, (*values, *about, *names, taught.drift.to_json(), taught.budget)).lastrowid
         c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL, NULL)", (id, start))
         query = "INSERT INTO examples (task, row, picture, mime, added) VALUES (?, ?, ?, ?, ?)"
         ids = []
@@ -184,10 +183,3 @@ def _check(store: Store, taught: Taught) -> None:
         total += sum(map(len, members.values()))
         if total > _MOST:
             raise InputError(f"the file's versions have more than {_MOST:,} examples together: adapt anew")
-
-
-def _runs(places: list[tuple[Label, int]]) -> list[tuple[Label, int, int]]:
-    """Places of rows, sorted by class, as (class, first, count)."""
-    keyed = groupby(enumerate(places), key=lambda pair: (pair[1][0], pair[1][1] - pair[0]))
-    groups = [(label, [at for _, (_, at) in run]) for (label, _), run in keyed]
-    return [(label, run[0], len(run)) for label, run in groups]
