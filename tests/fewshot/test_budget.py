@@ -88,7 +88,7 @@ def test_undo_brings_back_what_the_last_versions_had_and_refuses_earlier_ones_by
     # What comes next takes the numbers of what was undone.
     assert kept(classifier.add(rows(20, 4), ["a"] * 4)) == states[-KEPT + 1]
     assert classifier.history[0].let_go and classifier.history[0].action == "fit"
-    classifier.drop("b").undo()
+    classifier.add_class("c", rows(0, 1, 2)).drop("b").undo()
     assert kept(classifier)["b"] == states[-1]["b"]
 
 

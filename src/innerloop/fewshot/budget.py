@@ -90,8 +90,8 @@ def bounded(rows: Tensor, weights: Tensor | None, history: History) -> tuple[Ten
     used = {row for state in states[first:] for places in state.members.values() for row in places}
     if len(used) == len(rows):
         return rows, weights, history
-    index = torch.tensor(sorted(used), dtype=torch.long)
-    place = {int(row): i for i, row in enumerate(index)}
+    stay = sorted(used)
+    index, place = torch.tensor(stay, dtype=torch.long), {row: i for i, row in enumerate(stay)}
     moved = [
         state._replace(members={label: [place[row] for row in some] for label, some in state.members.items()})
         for state in states[first:]

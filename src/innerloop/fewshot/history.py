@@ -139,10 +139,8 @@ class History:
             first: How many are.
             states: What each of the others holds.
         """
-        versions = [
-            replace(v, base=None, added=(), dropped=(), removed=(), declared=None, taught=(), let_go=True)
-            for v in self.versions[:first]
-        ]
+        gone = {"base": None, "added": (), "dropped": (), "removed": (), "declared": None, "taught": (), "let_go": True}
+        versions = [v if v.let_go else replace(v, **gone) for v in self.versions[:first]]
         before, base = State(), None
         for entry, now in zip(self.versions[first:], states, strict=True):
             was = {row: label for label, rows in before.members.items() for row in rows}
