@@ -46,12 +46,12 @@ class Chart:
     known: int = 0
     """How many the reference is about, a thousand at most."""
     mean: float = 0.0
-    """Of the reference."""
+    """The reference: what is usual."""
     variance: float = 0.0
     waiting: int = 0
     """Values since the chart was last at 0, where a drift would have begun: they may belong to it."""
     sum: float = 0.0
-    """Of those."""
+    """Their sum."""
     squares: float = 0.0
     recent: float = 0.0
     """The mean of the last fifty, older ones counting less and less."""
