@@ -139,7 +139,7 @@ class Drift:
             said.append(f"what is asked lies {times:.2g} times as far from the classes as before")
         if not said:
             return None
-        return f"{' and '.join(said)}: look at what comes in, and teach examples of it"
+        return f"{', and '.join(said)}: look at what comes in, and teach examples of it"
 
     def told(self) -> dict[str, Any]:
         """What is said of it, in plain JSON: in Python, on the command line, over HTTP and on the page."""
