@@ -45,7 +45,7 @@ class Recorded:
             # A leaf handed through has no place in the graph.
             return [leaf.clone() if any(leaf is own for own in leaves) else leaf for leaf in tree.flatten(result)]
 
-        leaves = tree.flatten(example)
+        leaves = _apart(tree.flatten(example))
         with torch.enable_grad():
             # Fake: shapes only. A network's own buffers are real.
             make = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)
@@ -181,6 +181,12 @@ def _compiled(graph: torch.fx.GraphModule, leaves: list[Tensor], threads: int) -
         finally:
             torch.set_num_threads(intra_op)
     return run
+
+
+def _apart(leaves: list[Tensor]) -> list[Tensor]:
+    """The leaves, of which no two are one object: the tracer would take them for one input, in calls to come too."""
+    places = {id(leaf): i for i, leaf in reversed([*enumerate(leaves)])}
+    return [leaf if places[id(leaf)] == i else leaf.detach() for i, leaf in enumerate(leaves)]
 
 
 def _on_cpu(leaves: list[Tensor]) -> bool:
