@@ -47,7 +47,7 @@ def main() -> None:
     try:
         module, _, factory = name.partition(":")
         make = getattr(importlib.import_module(module), factory)
-        before = _resident("VmRSS")
+        before = resident("VmRSS")
         answer(imported=True)
         work: Work | None = None
         for line in sys.stdin:
@@ -66,7 +66,7 @@ def main() -> None:
             elif command == "flops":
                 answer(flops=work.flops() if work.flops else None)
             elif command == "peak":
-                answer(peak=max(0, _resident("VmHWM") - before))
+                answer(peak=max(0, resident("VmHWM") - before))
             elif command == "extras":
                 answer(extras=work.extras() if work.extras else {})
     except Exception as error:
@@ -100,7 +100,7 @@ def _turn(work: Work) -> dict[str, Any]:
     return {"seconds": seconds / calls / work.steps, "value": work.score() if work.score else value}
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     """Bytes: `VmRSS` now, `VmHWM` at most so far; 0 where the system does not tell."""
     status = Path("/proc/self/status")
     if not status.exists():
