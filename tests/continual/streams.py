@@ -1,5 +1,6 @@
 """A small stream of digits and a learner for it, and a stream in which something is wrong."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ LEARNER = FineTuneOnline(model=MLP(inputs=64, hidden=(16,), outputs=10))
 
 def digits(**options) -> ClassStream:
     """Five tasks of two digits, seven rows at a time."""
-    usual = {"classes_per_task": 2, "rows": 12, "batch_size": 7}
+    usual: dict[str, Any] = {"classes_per_task": 2, "rows": 12, "batch_size": 7}
     return ClassStream(pool=joined(datasets.load("digits")), **usual | options)
 
 
@@ -30,10 +31,16 @@ class Broken(Stream):
     x: Any = None
     y: int | None = None
 
-    ends = property(lambda self: self.inner.ends)
-    room = property(lambda self: self.inner.room)
+    @property
+    def ends(self) -> Sequence[int]:
+        return self.inner.ends
+
+    @property
+    def room(self) -> int:
+        return self.inner.room
 
     def drawn(self, first: int, count: int) -> Batch:
+        batch: Any
         batch, i = self.inner.drawn(first, count), self.batch - first
         if 0 <= i < count and self.x is not None:
             batch.x[i, self.row, 0, 3, 3] = self.x

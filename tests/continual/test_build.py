@@ -3,6 +3,7 @@
 import json
 import shlex
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -23,17 +24,18 @@ SMALL = ClassOptions(stream="digits", split="all", classes=4, rows=12, batch_siz
 NETWORK = NetworkOptions(width=8)
 
 
-def options(stream=SMALL, **other) -> Options:
+def options(stream: Any = SMALL, **other: Any) -> Options:
     """Fine-tuning on a few digits."""
     return Options(**({"learner": "fine_tune_online", "network": NETWORK} | other), stream=stream)
 
 
 def test_a_run_is_what_its_options_say():
-    run = build(options(follow=FollowOptions(seed=3, room=6), fields={"inner_lr": 0.2}))
+    run: Any = build(options(follow=FollowOptions(seed=3, room=6), fields={"inner_lr": 0.2}))
     assert (run.learner.inner_lr, run.learner.model.outputs, run.stream.seed, run.stream.room) == (0.2, 6, 3, 4)
     assert of_record(json.loads(json.dumps(run.record))["options"]) == SMALL
-    assert build(options(SMALL.shuffled())).stream.order == "shuffled"
-    rainbow = build(options(DigitOptions(stream="rainbow-digits", tasks=2, rows=5, held_out=5)))
+    shuffled: Any = build(options(SMALL.shuffled())).stream
+    assert shuffled.order == "shuffled"
+    rainbow: Any = build(options(DigitOptions(stream="rainbow-digits", tasks=2, rows=5, held_out=5)))
     assert (rainbow.learner.model.channels, rainbow.learner.model.norm) == (3, False)
 
 
@@ -97,7 +99,8 @@ class TestFeatures:
         assert not whole.data[2, 2:].any()
         assert whole.names == pool.names
         assert whole.shape == (4,)
-        head = build(options(replace(SMALL, features=source))).learner.model
+        learner: Any = build(options(replace(SMALL, features=source))).learner
+        head = learner.model
         assert (head.inputs, head.hidden, head.outputs) == (4, (), 4)
 
     def test_a_run_without_an_encoder_has_none(self, tmp_path):

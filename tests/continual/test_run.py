@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from innerloop.continual import run as continual_run
 from innerloop.continual.progress import FILE, matrix_of, size_of_state
 from innerloop.continual.run import StreamRun
+from innerloop.core import tree
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.types import Batch, Params
 from innerloop.learners.online.fine_tune_online import FineTuneOnline, Tuned
@@ -48,9 +50,9 @@ def left(monkeypatch):
 
 
 def test_a_run_goes_on_bit_for_bit_wherever_it_ended(tmp_path, left):
-    options = {"checkpoint_every": 3, "curve_every": 2}
+    options: Any = {"checkpoint_every": 3, "curve_every": 2}
     whole = run(**options).learn(tmp_path / "whole")
-    deaths, draw = 0, random.Random(1)
+    deaths, draw, again = 0, random.Random(1), None
     for _ in range(40):
         left[0] = draw.randrange(12)
         try:
@@ -61,6 +63,7 @@ def test_a_run_goes_on_bit_for_bit_wherever_it_ended(tmp_path, left):
         break
     assert deaths > 3
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
+    assert again is not None
     assert torch.equal(again.matrix, whole.matrix)
     assert torch.equal(again.matrix, matrix_of(tmp_path / "whole")[0])
     left[0] = 0
@@ -79,8 +82,7 @@ def test_the_matrix_is_what_the_learner_answers_after_every_end(tmp_path):
                 rows.append([one.double().mean().item() for one in right])
             if i < len(stream):
                 batch = stream.batches(i, 1)
-                one = Batch(batch.x[0], batch.y[0], batch.mask[0], batch.classes[0], batch.key[0])
-                state = LEARNER.observe(params, state, one)
+                state = LEARNER.observe(params, state, tree.slice(batch, 0))
     learned = run().learn(tmp_path)
     assert torch.allclose(learned.matrix, torch.tensor(rows, dtype=torch.float64))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

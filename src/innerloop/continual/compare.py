@@ -33,7 +33,7 @@ class Group(NamedTuple):
     rows: Mapping[int, Row]
     """By seed."""
     difference: Interval | None
-    """Of ACC to the first group, over the seeds that both have; None for the first itself, or without such a seed."""
+    """ACC less that of the first group, over the seeds that both have; None: it is the first, or there is none."""
 
     def mean(self, figure: str) -> float:
         """Mean of a figure over seeds."""

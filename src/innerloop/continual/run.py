@@ -103,7 +103,8 @@ class StreamRun:
                     "lower its rates or penalties"
                 )
             progress.matrix.append(row)
-            log.step(progress.batches, {**about, "mean": row.mean().item(), "scores": row.tolist()})
+            entry: Any = {**about, "mean": row.mean().item(), "scores": row.tolist()}
+            log.step(progress.batches, entry)
             bar.step(progress.batches, {"mean": row.mean().item()})
 
         if not progress.matrix:

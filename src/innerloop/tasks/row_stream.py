@@ -80,8 +80,12 @@ class RowStream(Stream, abc.ABC):
     def told(self) -> bool:
         return self.boundaries and self.order == "tasks"
 
-    @functools.cached_property
+    @property
     def ends(self) -> Sequence[int]:
+        return self._ends
+
+    @functools.cached_property
+    def _ends(self) -> tuple[int, ...]:
         batches = [-(-len(part.row) // self.batch_size) for part in self._parts]
         return tuple(np.cumsum(batches).tolist())
 
