@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-Stream = Literal["episodes", "batches", "task_batches", "functions"]
+Stream = Literal["episodes", "batches", "task_batches", "trajectories", "functions"]
 """episodes: tasks with a support and a query. batches: examples with their class among all of meta-training.
-task_batches: such batches of several tasks, each with classes of its own. functions: to be minimised."""
+task_batches: such batches of several tasks, each with classes of its own. trajectories: tasks with the labels of all of
+meta-training, whose query asks for classes that the support lacks. functions: to be minimised."""
 
 
 @dataclass(frozen=True, kw_only=True)

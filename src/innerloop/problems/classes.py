@@ -29,6 +29,7 @@ from innerloop.tasks import (
     Pool,
     Splits,
     TaskBatchSampler,
+    TrajectorySampler,
     UnsupervisedSampler,
     datasets,
     image_folder,
@@ -53,7 +54,7 @@ class Classes(Problem[Splits]):
     usual_data = "kanji"
     network_options = NetworkOptions
     in_test = {  # noqa: RUF012
-        **{"queries": 15, "unlabelled": 0, "distractors": 0, "same_group": 0.0},
+        **{"queries": 15, "unlabelled": 0, "distractors": 0, "same_group": 0.0, "remember": 0},
         **{"rotations": False, "distort": False, "interpolate": 0.0, "interpolate_beta": None},
     }
 
@@ -80,6 +81,9 @@ class Classes(Problem[Splits]):
     """Further classes that a meta-training task has unlabelled examples of."""
     same_group: Annotated[float, WITHIN] = 0.0
     """Share of meta-training tasks whose classes are all from one group (alphabet)."""
+    remember: int = 0
+    """Rows of other classes that a meta-training task asks for besides, so that learning its own does not disturb them:
+    its labels are then those of all of meta-training. For oml and anml."""
     unsupervised: bool = False
     """Meta-train without labels: every class is one random picture, its examples are distorted copies of it."""
     rotations: bool = False
@@ -100,6 +104,15 @@ class Classes(Problem[Splits]):
     def data_sets(cls) -> Mapping[str, str]:
         modules = {name: f"{datasets.__name__}.{name.replace('-', '_')}" for name in datasets.names()}
         return {name: first_line(importlib.import_module(module).__doc__) for name, module in modules.items()}
+
+    def stream(self, learner: type[Learner], name: str) -> Stream:
+        if not self.remember:
+            return super().stream(learner, name)
+        if "trajectories" not in learner.trains_on:
+            raise InputError(
+                f"{name} has nothing that remembers other classes: leave out --remember, or take oml or anml"
+            )
+        return "trajectories"
 
     def load(self, context: Context) -> Splits:
         return self._with_rotations(datasets.load(self.data, context, self.split_scheme))
@@ -122,14 +135,15 @@ class Classes(Problem[Splits]):
         return sampler
 
     def _as_drawn(self, material: Splits, stream: Stream, seed: int) -> Sampler:
-        if stream != "episodes":
+        if stream in ("batches", "task_batches"):
             make_batches = BatchSampler if stream == "batches" else TaskBatchSampler
             return make_batches(pool=material.train, batch_size=self.batch_size, seed=seed)
         ways, shots = self.train_ways or self.ways, self.shots if self.train_shots is None else self.train_shots
         sizes: dict[str, Any] = {"ways": ways, "shots": shots, "queries": self.queries, "seed": seed}
         extras: dict[str, Any] = {k: getattr(self, k) for k in ("unlabelled", "distractors", "same_group")}
         if not self.unsupervised:
-            return EpisodeSampler(pool=material.train, **sizes, **extras)
+            sampler = EpisodeSampler(pool=material.train, **sizes, **extras)
+            return TrajectorySampler(sampler=sampler, remember=self.remember) if self.remember else sampler
         if any(extras.values()):
             raise InputError(
                 "unsupervised tasks are of single pictures, whose classes nobody knows: leave out --unlabelled, "
@@ -155,13 +169,15 @@ class Classes(Problem[Splits]):
         return make_learner(cls, values, material.train.shape, len(material.train) if whole else self.ways, network)
 
     def suited(self, learner: type[Learner], name: str, material: Splits) -> Self:
-        sensible, whole = self.sensible(learner, self.data), self.stream(learner, name) != "episodes"
-        if whole:
-            wrong = [k for k in ("unlabelled", "distractors", "same_group", "unsupervised") if getattr(self, k)]
+        sensible, stream = self.sensible(learner, self.data), self.stream(learner, name)
+        if stream != "episodes":
+            remembers = stream == "trajectories"
+            given = "trajectories with the labels of all classes" if remembers else "plain batches of labelled examples"
+            unfit = ("unlabelled", "distractors", "interpolate" if remembers else "same_group", "unsupervised")
+            wrong = [k for k in unfit if getattr(self, k)]
             if wrong:
                 raise InputError(
-                    f"{name} is trained on plain batches of labelled examples, not on tasks: leave out "
-                    f"--{wrong[0].replace('_', '-')}"
+                    f"{name} is trained on {given}, not on tasks of their own: leave out --{wrong[0].replace('_', '-')}"
                 )
             return self
         if self.train_ways not in (None, self.ways) and counts_outputs(learner):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from innerloop.tasks.pool import Pool, Splits
     from innerloop.tasks.regression import GPCurves, Mixture, Polynomial, Sinusoid, mixture
     from innerloop.tasks.scored import Scored
+    from innerloop.tasks.trajectories import TrajectorySampler
     from innerloop.tasks.unsupervised import UnsupervisedSampler
 
 _NAMES = {
@@ -30,6 +31,7 @@ _NAMES = {
     "pool": ("Pool", "Splits"),
     "regression": ("GPCurves", "Mixture", "Polynomial", "Sinusoid", "mixture"),
     "scored": ("Scored",),
+    "trajectories": ("TrajectorySampler",),
     "unsupervised": ("UnsupervisedSampler",),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
@@ -49,6 +51,7 @@ __all__ = [
     "Sinusoid",
     "Splits",
     "TaskBatchSampler",
+    "TrajectorySampler",
     "UnsupervisedSampler",
     "image_files",
     "image_folder",

@@ -79,7 +79,7 @@ def choose(key: Keys, size: int, k: int, among: NDArray | None = None) -> Number
     return _smallest(key, size, k, size.bit_length(), among)
 
 
-def between(key: Keys, low: int, high: int) -> Numbers:
+def between(key: Keys, low: int, high: int | Numbers) -> Numbers:
     """A uniform number of `low .. high` for each key."""
     return low + ((bits(key, 1)[..., 0].astype(np.int64) * (high - low + 1)) >> 32)
 
