@@ -56,7 +56,7 @@ class OnlineHead(OnlineLearner[Head]):
         """[n, d] of [n, ...] inputs; online steps never change them."""
 
     def begin(self, params: Params, like: Batch) -> Head:
-        start = _slow(params).mean(0)
+        start = linear_rows(params).mean(0)
         return Head(start.expand(ways(like), -1), start, start.new_zeros(ways(like)))
 
     def seen(self, params: Params, batch: Batch) -> Batch:
@@ -77,7 +77,7 @@ class OnlineHead(OnlineLearner[Head]):
         return among_seen(with_ones(self.features(params, x)) @ adapted.weight.T, adapted.counts)
 
     def query_loss(self, params: Params, adapted: Head, query: Batch) -> tuple[Tensor, Metrics]:
-        slow = _slow(params)
+        slow = linear_rows(params)
         if len(slow) != len(adapted.counts):
             return super().query_loss(params, adapted, query)
         rows = torch.where(adapted.counts[:, None] > 0, adapted.weight, slow)
@@ -85,8 +85,12 @@ class OnlineHead(OnlineLearner[Head]):
         return self.objective(outputs, query.y, query.mask), self.logged(outputs, query)
 
 
-def _slow(params: Params) -> Tensor:
-    """[classes, d + 1] rows of the slow head."""
+def linear_rows(params: Params) -> Tensor:
+    """[outputs, d + 1] rows of a head that is one linear layer, `head.*`, with its bias at the end.
+
+    Raises:
+        InputError: It is something else.
+    """
     head = list(tree.part(params, "head").values())
     if [v.ndim for v in head] != [2, 1]:
         raise InputError("the head must be one linear layer with a bias, such as Linear(inputs=64, outputs=5)")
