@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from innerloop.core import random, tree
+from innerloop.core import objectives, random, tree
 from innerloop.core.errors import InputError
 from innerloop.core.gradient import grad
 from innerloop.core.inner import descend
 from innerloop.core.model import Model
 from innerloop.core.networks import Whole, role
-from innerloop.core.objectives import weights as counts_of
 from innerloop.core.online import OnlineLearner, among_seen, counted, key_of, no_counts
 from innerloop.core.ranges import Count, Natural, Rate
 from innerloop.core.types import Batch, Metrics, Params
@@ -90,7 +89,7 @@ class FTML(OnlineLearner[Leader]):
     def step(self, params: Params, state: Leader, batch: Batch) -> Leader:
         if len(batch.y) > self.rows:
             raise InputError(f"a batch of {len(batch.y)} rows needs a slot of as many: set rows, which is {self.rows}")
-        real = counts_of(batch.y, batch.mask)
+        real = objectives.weights(batch.y, batch.mask)
         before = state.filled.index_select(0, state.slot[None])  # [1]
         place = (before + real.cumsum(0) - 1) % self.rows  # the oldest row makes room
         goes = (place[:, None] == torch.arange(self.rows, device=place.device)) & real[:, None]  # [n, rows]

@@ -119,8 +119,7 @@ class Subspace(OnlineLearner[Place]):
 def orthonormal(basis: Tensor) -> Tensor:
     """[d, rank] the Q of its QR decomposition, by Cholesky's: it leaves an orthonormal basis as it is.
 
-    The basis is near to one, so that the square of its condition does no harm; derivatives cost a third of those of
-    Householder's.
+    It is near to one where this is called, so that the square of its condition does no harm.
     """
     root = torch.linalg.cholesky_ex(basis.T @ basis).L
     return torch.linalg.solve_triangular(root.T, basis, upper=True, left=False)
