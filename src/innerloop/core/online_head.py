@@ -14,7 +14,7 @@ from innerloop.core.linalg import with_ones
 from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, OUTPUTS, Encoder, Rows, role
 from innerloop.core.objectives import membership, weights
-from innerloop.core.online import OnlineLearner, among_seen, counted, refuse_norms
+from innerloop.core.online import OnlineLearner, among_seen, counted, refuse_batch_norms
 from innerloop.core.prototypes import ways
 from innerloop.core.ranges import Rate
 from innerloop.core.types import Batch, Metrics, Params
@@ -48,7 +48,7 @@ class OnlineHead(OnlineLearner[Head]):
     """Step size of the head."""
 
     def init(self, seed: int) -> Params:
-        refuse_norms(self.encoder)
+        refuse_batch_norms(self.encoder)
         return tree.join(encoder=self.encoder.init(seed), head=self.head.init(seed))
 
     @abc.abstractmethod

@@ -21,6 +21,9 @@ from innerloop.core.sensible import INNER_LOOP, by_kind
 from innerloop.core.task_code import examples, pooled
 from innerloop.core.types import Batch, Params
 
+_SMALL = 0.2
+"""Size of what makes the modulation, at first: tasks begin near the initialisation that they share."""
+
 
 class Modulated(NamedTuple):
     """Weights on their way, and what the task's code makes of their layers."""
@@ -60,10 +63,11 @@ class MMAML(FastWeights[Modulated]):
         weights = self.model.init(seed)
         units = sum(weights[f"{layer}.bias"].numel() for layer in _hidden_layers(weights))
         numbers = units * (2 if self.modulation == "film" else 1)
+        modulation = Module(partial(nn.Linear, self.code, numbers)).init(seed + 2)
         return tree.join(
             model=weights,
             examples=self.examples.init(seed + 1),
-            modulation=Module(partial(nn.Linear, self.code, numbers)).init(seed + 2),
+            modulation=tree.map(lambda w: _SMALL * w, modulation),
         )
 
     def start(self, params: Params, support: Batch) -> Modulated:

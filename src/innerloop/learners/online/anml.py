@@ -11,7 +11,7 @@ from torch import Tensor
 from innerloop.core import tree
 from innerloop.core.model import Model
 from innerloop.core.networks import Encoder, role
-from innerloop.core.online import refuse_norms
+from innerloop.core.online import refuse_batch_norms
 from innerloop.core.online_head import OnlineHead
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Params
@@ -34,7 +34,7 @@ class ANML(OnlineHead):
     """x -> logits of the gates [n, d]: the neuromodulatory network."""
 
     def init(self, seed: int) -> Params:
-        refuse_norms(self.gate)
+        refuse_batch_norms(self.gate)
         return super().init(seed) | tree.join(gate=self.gate.init(seed + 1))
 
     def features(self, params: Params, x: Tensor | dict[str, Tensor]) -> Tensor:

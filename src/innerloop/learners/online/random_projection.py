@@ -35,7 +35,7 @@ class RandomProjection(OnFeatures[Products]):
     trains_on = ("episodes",)
 
     units: Count = 1000
-    """Of the random layer, `relu(features W) / sqrt(units)` with a standard normal W."""
+    """Units of the random layer, `relu(features W) / sqrt(units)` with a standard normal W."""
     ridge: Positive = 0.1
     """Weight of the squared coefficients beside the sum of squared errors."""
     projection_seed: Natural = 0

@@ -17,7 +17,7 @@ from innerloop.core.linalg import with_ones
 from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, OUTPUTS, Encoder, Rows, role
 from innerloop.core.objectives import Objective, regression, weights
-from innerloop.core.online import OnlineLearner, refuse_norms
+from innerloop.core.online import OnlineLearner, refuse_batch_norms
 from innerloop.core.online_head import linear_rows
 from innerloop.core.ranges import Count, Natural, NotNegative, Positive, Rate
 from innerloop.core.types import Batch, Params
@@ -64,7 +64,7 @@ class Subspace(OnlineLearner[Place]):
     """Weight of the squared change of the projector on the subspace, beside the mean squared error of a batch."""
 
     def init(self, seed: int) -> Params:
-        refuse_norms(self.encoder)
+        refuse_batch_norms(self.encoder)
         params = tree.join(encoder=self.encoder.init(seed), head=self.head.init(seed))
         size = linear_rows(params).numel()
         if size < self.rank:
