@@ -46,7 +46,7 @@ class EWC(OnlineWeights[Anchored]):
 
     inner_lr: float = 0.1
     """Step size on the mean loss of a batch."""
-    strength: NotNegative = 10.0
+    strength: NotNegative = 100.0
     """The paper's lambda."""
     fisher_decay: Decay = 0.95
     """How much of the mean of squared gradients stays when a batch arrives."""

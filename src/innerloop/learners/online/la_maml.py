@@ -99,6 +99,6 @@ class LaMAML(OnlineWeights[LookingAhead]):
         return tree.map(mean, slopes), of_rates
 
     def _clipped(self, slope: Params) -> Params:
-        """A slope of length `clip` at most; a slope of 0 has a derivative."""
+        """The slope, shortened to `clip` where it is longer; at 0 it has a derivative."""
         length = (dot(slope, slope) + 1e-12).sqrt()
         return tree.map(lambda g: g * (self.clip / length.clamp_min(self.clip)), slope)
