@@ -153,7 +153,7 @@ def test_train_test_and_compare(tmp_path, capsys):
         ([*TRAIN, "--seed", "1", "--seeds", "0"], "give one of them"),
         (["test", "RUN", "--ways", "5"], "--ways is of runs on tasks, and this one follows a stream"),
         (["test", "RUN", "--first", "5"], "the stream has 4 tasks, and --first 5 asks for more"),
-        (["compare", "RUN", "--html", "x.html"], "--html is of runs on tasks, and these follow streams"),
+        (["compare", "RUN", "--html", "x.html"], "--html is a table of runs on tasks"),
         (["compare", "RUN", "OTHER"], "did not follow the same stream: rows is"),
         ([*TRAIN, "--inner-lr", "0.5", "--out", "RUN"], "holds another run: its learner.fields.inner_lr is 0.1"),
     ],
