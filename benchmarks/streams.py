@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -168,7 +168,7 @@ def plain_la_maml() -> Observe:
     rates = [nn.Parameter(torch.full_like(w, ours.inner_lr)) for w in weights]
     descent = torch.optim.SGD(rates, ours.rate_lr)
 
-    def loss(values: list[Tensor], x: Tensor, y: Tensor) -> Tensor:
+    def loss(values: Sequence[Tensor], x: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(functional_call(network, dict(zip(names, values, strict=True)), (x,)), y)
 
     def step(x: Tensor, y: Tensor) -> None:
@@ -186,6 +186,7 @@ def plain_la_maml() -> Observe:
         descent.step()
         with torch.no_grad():
             for w, a in zip(weights, rates, strict=True):
+                assert w.grad is not None
                 w -= a.relu() * w.grad
         memory.add(x, y)
 

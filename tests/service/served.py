@@ -4,6 +4,7 @@ import io
 import sqlite3
 import time
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from starlette.testclient import TestClient
@@ -65,6 +66,11 @@ def serving(store, base="http://localhost", **settings):
     app = create(Settings(store=str(store), sources=sources, allow=("tests",), **settings))
     with TestClient(app, base_url=base) as client:
         yield client
+
+
+def served_by(client) -> Any:
+    """The service behind a client of `serving`."""
+    return client.app.state.service
 
 
 def downgrade(path, version):

@@ -296,8 +296,8 @@ def stream_matrix(name: str, matrix: Sequence[Sequence[float]], score: Score) ->
     ends = (0.5, len(values[0]) + 0.5, len(values) - 0.5, -0.5)
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(4.0)
-        low, high = (0, 100) if score.percent else (None, None)
-        shown = axes.imshow(values, extent=ends, **(_SHARES | {"vmin": low, "vmax": high}))
+        shown = axes.imshow(values, extent=ends, **_SHARES)
+        shown.set_clim(0, 100) if score.percent else shown.autoscale()
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("task that is asked for")

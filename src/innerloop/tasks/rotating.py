@@ -25,7 +25,7 @@ class RotatingSubspace(Stream):
     """
 
     batch_size: int = 25
-    tasks: Count = 300
+    rounds: Count = 300
     inputs: Count = 50
     """Numbers of an x."""
     rank: Count = 3
@@ -41,7 +41,7 @@ class RotatingSubspace(Stream):
 
     @property
     def ends(self) -> Sequence[int]:
-        return range(1, self.tasks + 1)
+        return range(1, self.rounds + 1)
 
     @property
     def room(self) -> int:

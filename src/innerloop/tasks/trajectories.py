@@ -27,7 +27,7 @@ class TrajectorySampler(Checked):
     """
 
     sampler: EpisodeSampler
-    """Of the trajectories; `classes` are all those of its pool."""
+    """Ways of the trajectories; `classes` are all those of its pool."""
     remember: Count
     """How many rows of other classes a query has."""
 

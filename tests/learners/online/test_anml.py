@@ -14,12 +14,15 @@ def gate() -> nn.Module:
     return nn.Sequential(nn.Linear(INPUTS, 4), nn.Tanh(), nn.Linear(4, FEATURES))
 
 
+LEARNER = ANML(encoder=Module(gate), gate=Module(gate), head=Linear(inputs=FEATURES, outputs=3), inner_lr=0.5)
+
+
 class TestANML(Conformance):
-    learner = ANML(encoder=Module(gate), gate=Module(gate), head=Linear(inputs=FEATURES, outputs=3), inner_lr=0.5)
+    learner = LEARNER
 
 
 def test_open_gates_are_oml_and_closed_ones_learn_nothing():
-    learner = TestANML.learner
+    learner = LEARNER
     params = {k: v.double() for k, v in learner.init(0).items()}
     oml = OML(encoder=learner.encoder, head=learner.head, inner_lr=0.5)
     support, query = tree.slice(NeedlesInNoise().episodes(0, 1), 0)

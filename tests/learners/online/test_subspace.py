@@ -18,7 +18,7 @@ from innerloop.tasks.rotating import RotatingSubspace
 from tests.conformance import ValuesConformance
 from tests.problems import FEATURES, INPUTS, inputs
 
-STREAM = RotatingSubspace(tasks=320)
+STREAM = RotatingSubspace(rounds=320)
 FIRST = 20
 """Tasks that the first basis is found from."""
 
@@ -73,7 +73,7 @@ def test_a_space_that_turns_is_tracked():
 
 
 def test_smoothness_calms_what_noise_does():
-    noisy = replace(STREAM, noise=0.5, tasks=170)
+    noisy = replace(STREAM, noise=0.5, rounds=170)
     smooth, rough = (angles(replace(LINEAR, smoothness=s), noisy)[50:] for s in (1.0, 0.0))
     assert smooth.var() < 0.8 * rough.var() and smooth.mean() < rough.mean()
 

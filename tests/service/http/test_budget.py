@@ -5,7 +5,7 @@ import numpy as np
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.sources import source
 from tests.service.http.test_quality import rows
-from tests.service.served import PLAIN, serving
+from tests.service.served import PLAIN, served_by, serving
 
 BUDGET = 3
 
@@ -34,7 +34,7 @@ def test_a_task_with_a_budget_learns_what_python_does_and_says_so(tmp_path):
         answers = client.post("/api/tasks/t/predict?explain=true", json=body).json()["predictions"]
         expected = python.predict_proba(asked)
         assert [[one["probabilities"][c] for c in "ab"] for one in answers] == expected.tolist()
-        store = client.app.state.service.store
+        store = served_by(client).store
         learned, labels = store.support(store.task("t"))
         near, first = answers[0]["nearest"][0], python.explain(asked)[0][0]
         assert (near["label"], near["number"]) == (str(first.label), first.number)

@@ -5,11 +5,11 @@ import numpy as np
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.drift import Drift
 from tests.service.http.test_quality import CENTRES, taught
-from tests.service.served import serving
+from tests.service.served import served_by, serving
 
 
-def ask(client, label, rng, moved=0.0):
-    row = CENTRES[label] + rng.normal(size=8) * 0.3 + moved
+def ask(client, label, rng, moved=()):
+    row = CENTRES[label] + rng.normal(size=8) * 0.3 + np.array(moved or [0.0])
     return client.post("/api/tasks/t/predict", json={"features": [row.tolist()]}).json()["predictions"][0]
 
 
@@ -19,7 +19,7 @@ def feed(client, prediction, label, **headers):
 
 
 def told(client):
-    client.app.state.service.drifting.wait()
+    served_by(client).drifting.wait()
     return client.get("/api/tasks/t").json()["drift"]
 
 
@@ -59,15 +59,15 @@ def test_a_planted_drift_is_told_in_metrics_and_by_its_reason(tmp_path):
         taught(client)
         ask(client, 0, rng)
         told(client)
-        store, task = client.app.state.service.store, client.app.state.service.store.task("t")
+        store, task = served_by(client).store, served_by(client).store.task("t")
         with store.database.writing() as c:  # what came before, which takes a while to ask
             before = Drift.from_json(task.drift)
             for value in rng.normal(before.far.mean, 0.2, size=200):
                 before = before.asked(float(value))
             c.execute("UPDATE tasks SET drift = ?", (before.to_json(),))
-        client.app.state.service.drifting.wait()
+        served_by(client).drifting.wait()
         for i in range(30):
-            ask(client, i % 4, rng, moved=np.array([0, 0, 0, 0, 9, 0, 0, 0]))
+            ask(client, i % 4, rng, moved=(0, 0, 0, 0, 9, 0, 0, 0))
         assert told(client)["distance"]["drift"] and told(client)["distance"]["since"]
         assert "times as far from the classes as before" in told(client)["reason"]
         assert 'innerloop_drift{chart="distance",task="t"} 1.0' in client.get("/metrics").text

@@ -51,7 +51,7 @@ class Subspace(OnlineLearner[Place]):
     head: Model = field(metadata=role(Rows(FEATURES, OUTPUTS)))
     """features -> outputs, one linear layer."""
     objective: Objective = field(default=regression)
-    """Of the query set; coordinates and basis are fitted by squared error whatever it is."""
+    """The loss of the query set; coordinates and basis are fitted by squared error whatever it is."""
     rank: Count = 3
     """Dimensions of the subspace."""
     decay: Positive = 0.1
