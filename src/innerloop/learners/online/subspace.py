@@ -69,7 +69,9 @@ class Subspace(OnlineLearner[Place]):
         size = linear_rows(params).numel()
         if size < self.rank:
             raise InputError(f"a subspace of the head's {size} weights has at most as many dimensions, got {self.rank}")
-        return params | {"basis": orthonormal(random.normal(random.mix(seed, 0), (size, self.rank)))}
+        basis = orthonormal(random.normal(random.mix(seed, 0), (size, self.rank)))
+        # Rounded in the order of its rows, as it is once it was saved and loaded.
+        return params | {"basis": basis.contiguous()}
 
     def begin(self, params: Params, like: Batch) -> Place:
         if not like.y.is_floating_point() or like.y.ndim != 2:
