@@ -3,9 +3,9 @@
     python -m benchmarks.streams     # some five minutes of one core
 
 An MLP 64-100-100-10 sees batches of 10 rows; memories have 200 places. Ours is `recorded_observe`, as it is and
-compiled; the loops are ordinary modules, autograd and `torch.optim`, with a memory that is written in place and Python's
-own random numbers. They draw other rows than ours, but as many. Memory is that of a process after 1,000 rows and after
-100,000.
+compiled; the loops are ordinary modules, autograd and `torch.optim`, with a memory that is written in place and
+Python's own random numbers. They draw other rows than ours, but as many. Memory is that of a process after 1,000 rows
+and after 100,000.
 """
 
 import argparse
