@@ -178,14 +178,14 @@ def plain_la_maml() -> Observe:
         beside, fast, total = memory.beside(x, y), list(weights), torch.zeros(())
         for i in range(len(x)):
             slopes = torch.autograd.grad(loss(fast, x[i : i + 1], y[i : i + 1]), fast)
-            slopes = [g.clamp(-ours.clip, ours.clip) for g in slopes]
+            slopes = [g.clamp(-ours.inner_clip, ours.inner_clip) for g in slopes]
             fast = [w - a.relu() * g for w, a, g in zip(fast, rates, slopes, strict=True)]
             total = total + loss(fast, *beside)
         network.zero_grad()
         descent.zero_grad()
         (total / len(x)).backward()
         for values in (weights, rates):
-            nn.utils.clip_grad_norm_(values, ours.clip)
+            nn.utils.clip_grad_norm_(values, ours.inner_clip)
         descent.step()
         with torch.no_grad():
             for w, a in zip(weights, rates, strict=True):

@@ -40,3 +40,14 @@ def test_what_no_input_reaches_is_computed_once_unless_it_is_drawn_or_given_out(
     first, second = (called(torch.full((3,), 2.0, dtype=torch.float64)) for _ in range(2))
     assert first[0].tolist() == second[0].tolist() == [2, 4, 6]
     assert not torch.equal(first[1], second[1]) and first[2] is not second[2]
+
+
+def test_what_is_written_into_is_made_anew_at_every_call():
+    def f(x):
+        total = torch.zeros(4, dtype=torch.float64)
+        total.view(2, 2)[1].add_(x)
+        return total * 2
+
+    called = direct(_graph(f, torch.ones(2, dtype=torch.float64)))
+    for _ in range(2):
+        assert called(torch.ones(2, dtype=torch.float64)).tolist() == [0, 0, 2, 2]

@@ -17,6 +17,7 @@ from innerloop.nn.adversarial import PictureCritic, PicturePainter
 from innerloop.nn.context import BiLSTM, LSTMCell
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.decoder import JoinedMLP, PictureDecoder
+from innerloop.nn.labelled import LabelledPictures
 from innerloop.nn.mlp import MLP, Linear
 from innerloop.nn.relation import ConvMaps, Relation
 from innerloop.nn.resnet12 import ResNet12
@@ -63,6 +64,10 @@ SMALL: list[tuple[Model, Any]] = [
     (
         LatentStatistics(width=2, side=2),
         lambda m: {"features": maps(m), "code": code(m)} | ({"anchor": maps(m)} if m.anchored else {}),
+    ),
+    (
+        LabelledPictures(width=2, code=3),
+        lambda m: {"x": pictures(m.channels, m.size), "y": torch.zeros(2, m.outputs)},
     ),
     (PicturePainter(width=2), lambda m: {"latent": latent(m)}),
     (PictureCritic(width=2), lambda m: pictures(m.channels, m.size)),

@@ -45,11 +45,20 @@ def small(name, **train):
     )
 
 
+WITHOUT_PARAMETERS = (
+    "nearest_centroid",
+    "logistic_regression",
+    "ridge_discriminant",
+    "nearest_mean",
+    "random_projection",
+)
+
+
 @pytest.mark.parametrize("name", classifiers())
 def test_every_learner_has_a_run_that_trains_and_tests(name, tmp_path):
     run = build(small(name))
     params = run.meta_train(tmp_path)
-    assert (params == {}) == (name in ("nearest_centroid", "logistic_regression", "ridge_discriminant"))
+    assert (params == {}) == (name in WITHOUT_PARAMETERS)
     assert run.record == json.loads(json.dumps(run.record)), "plain JSON, or a resumed run differs from itself"
     assert run.test().describe()["split"] == "test"
     tested = measure(tmp_path, MetaTestOptions(episodes=3))

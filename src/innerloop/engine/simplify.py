@@ -65,10 +65,10 @@ def direct(module: GraphModule) -> functools.partial[Any]:
 def _hoisted(graph: Graph) -> list[Tensor]:
     """Values of small tensors that no input reaches; they become the first inputs of the graph."""
     values: dict[Node, Tensor] = {}
-    given = set(graph.output_node().all_input_nodes)
+    own = _written(graph) | set(graph.output_node().all_input_nodes)
     for node in graph.nodes:
-        # What is given out must be a tensor of its own at every call.
-        if node.op != "call_function" or node in given or not all(n in values for n in node.all_input_nodes):
+        # What is written into or given out must be a tensor of its own at every call, and in every thread.
+        if node.op != "call_function" or node in own or not all(n in values for n in node.all_input_nodes):
             continue
         if not isinstance(node.target, torch._ops.OpOverload) or _DRAWS in node.target.tags or _mutates(node):
             continue
@@ -84,6 +84,18 @@ def _hoisted(graph: Graph) -> list[Tensor]:
     for node in reversed(values):
         graph.erase_node(node)
     return [values[node] for node in used]
+
+
+def _written(graph: Graph) -> set[Node]:
+    """What is changed in place, with all that it is made from: any of that may be a view of the same memory."""
+    pending = [n for node in graph.nodes if _mutates(node) for n in node.all_input_nodes]
+    found: set[Node] = set()
+    while pending:
+        node = pending.pop()
+        if node not in found:
+            found.add(node)
+            pending.extend(node.all_input_nodes)
+    return found
 
 
 def _unchanged(node: Node, source: Node) -> Any:

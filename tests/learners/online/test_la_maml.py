@@ -26,7 +26,9 @@ def _batches(shots: int, size: int) -> tuple[Batch, list[Batch]]:
 @pytest.mark.parametrize("sync", [False, True])
 def test_a_stream_is_the_papers_algorithm_by_autograd(sync):
     """Rates are leaves, the loss after every row is summed, and `backward` finds what `meta_gradient` writes out."""
-    learner = LaMAML(model=Module(rowwise), memory=5, glances=2, sync=sync, weight_lr=0.2, clip=0.8, inner_lr=0.005)
+    learner = LaMAML(
+        model=Module(rowwise), memory=5, glances=2, sync=sync, weight_lr=0.2, inner_clip=0.8, inner_lr=0.005
+    )
     params = {k: v.double() for k, v in learner.init(0).items()}
     support, batches = _batches(6, 3)
     network = rowwise().double()

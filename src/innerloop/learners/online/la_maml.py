@@ -50,7 +50,7 @@ class LaMAML(OnlineWeights[LookingAhead]):
     """Rows that are kept."""
     glances: Count = 1
     """How often a batch is looked at, each time beside another draw."""
-    clip: Positive = 2.0
+    inner_clip: Positive = 2.0
     """Bound of each entry of a slope of fast weights, and of the length of what moves rates and weights."""
     sync: bool = False
     """Weights move by `weight_lr` instead of their new rates, the paper's Sync."""
@@ -83,7 +83,7 @@ class LaMAML(OnlineWeights[LookingAhead]):
         on_the_way: list[tuple[Params, Params]] = []
         for i in range(len(batch.y)):
             slope = grad(lambda w, i=i: self.loss_on(row(batch, i))(w)[0], fast)
-            slope = tree.map(lambda g: g.clamp(-self.clip, self.clip), slope)
+            slope = tree.map(lambda g: g.clamp(-self.inner_clip, self.inner_clip), slope)
             fast = tree.map(lambda w, g, a: w - a * g, fast, slope, speeds)
             way = tree.map(torch.add, way, slope)
             on_the_way.append((fast, way))
@@ -99,6 +99,6 @@ class LaMAML(OnlineWeights[LookingAhead]):
         return tree.map(mean, slopes), of_rates
 
     def _clipped(self, slope: Params) -> Params:
-        """The slope, shortened to `clip` where it is longer; at 0 it has a derivative."""
+        """The slope, shortened to `inner_clip` where it is longer; at 0 it has a derivative."""
         length = (dot(slope, slope) + 1e-12).sqrt()
-        return tree.map(lambda g: g * (self.clip / length.clamp_min(self.clip)), slope)
+        return tree.map(lambda g: g * (self.inner_clip / length.clamp_min(self.inner_clip)), slope)
