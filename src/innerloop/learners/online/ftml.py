@@ -72,6 +72,10 @@ class FTML(OnlineLearner[Leader]):
     joint: bool = False
     """Take these steps on the loss before adaptation: on everything, instead of on learning from it."""
 
+    @property
+    def needs_boundaries(self) -> bool:
+        return True
+
     def init(self, seed: int) -> Params:
         return self.model.init(seed)
 
