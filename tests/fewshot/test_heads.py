@@ -234,6 +234,7 @@ def test_settings_know_the_head():
         "descriptions": None,
         "coverage": None,
         "tune_encoder": None,
+        "budget": None,
     }
     assert repr(classifier) == "FewShotClassifier(source='minilm', head='ridge')"
     assert repr(FewShotClassifier(words())) == "FewShotClassifier(source='words')"

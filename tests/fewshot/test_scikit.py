@@ -64,7 +64,7 @@ def test_parameters_are_kept_as_they_are():
         copy.get_params()
         == made.get_params()
         == {"source": "runs/none", "reject": 0.1, "allow": ("mine",)}
-        | {"head": None, "names": None, "descriptions": None, "coverage": None, "tune_encoder": None}
+        | {"head": None, "names": None, "descriptions": None, "coverage": None, "tune_encoder": None, "budget": None}
     )
     assert repr(made) == "FewShotClassifier(source='runs/none', reject=0.1, allow=('mine',))"
     assert repr(FewShotClassifier()) == "FewShotClassifier()"
