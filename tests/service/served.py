@@ -85,6 +85,8 @@ def downgrade(path, version):
             ("tasks", "descriptions"),
             ("tasks", "pin"),
             ("tasks", "coverage"),
+            ("tasks", "drift"),
+            ("tasks", "budget"),
         ):
             c.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         if version == 3:

@@ -16,7 +16,7 @@ from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.service.http.app import create
 from innerloop.service.limits import Limits
 from innerloop.service.settings import Settings
-from tests.service.served import PHOTOS, PLAIN, WORDS, picture, serving, teach
+from tests.service.served import PHOTOS, PLAIN, WORDS, picture, served_by, serving, teach
 
 
 @pytest.fixture
@@ -107,11 +107,17 @@ def test_a_restarted_server_gives_the_same_answers(tmp_path):
     with serving(tmp_path / "store") as client:
         teach(client)
         before = client.post("/api/tasks/t/predict", json={"texts": ["ab", "b", "xyz"]}).json()
+        served_by(client).drifting.wait()
         task = client.get("/api/tasks/t").json()
     with serving(tmp_path / "store") as client:
+        assert client.get("/api/tasks/t").json() == task
         after = client.post("/api/tasks/t/predict", json={"texts": ["ab", "b", "xyz"]}).json()
         assert [p["probabilities"] for p in after["predictions"]] == [p["probabilities"] for p in before["predictions"]]
-        assert client.get("/api/tasks/t").json() == task
+        served_by(client).drifting.wait()
+        asked = client.get("/api/tasks/t").json()
+        # What is asked counts in the report of drift, and changes nothing else.
+        counts = [one.pop("drift")["distance"]["count"] for one in (task, asked)]
+        assert asked == task and counts == [1, 2]
     with serving(tmp_path / "store", sources=(PLAIN,)) as client:
         refused(client.post("/api/tasks/t/predict", json={"texts": ["a"]}), 409, "was taught to", "offers no source")
 
