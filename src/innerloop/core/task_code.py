@@ -5,7 +5,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from innerloop.core import tree
 from innerloop.core.errors import InputError
+from innerloop.core.model import Model
 from innerloop.core.objectives import membership, weights
 from innerloop.core.types import Batch, Params
 
@@ -19,8 +21,13 @@ class Choosing(Protocol):
         ...
 
 
-def examples(support: Batch) -> dict[str, Tensor]:
-    """X [n, ...] and y [n, outputs] of a support; of a class, one number for each there is, 1 for its own.
+def examples(support: Batch, model: Model, weights: Params) -> dict[str, Tensor]:
+    """X [n, ...] and y [n, outputs] of a support; of a class, one number for each output, 1 for its own.
+
+    Args:
+        support: Of a task, which may have fewer classes than there are outputs.
+        model: x -> outputs of the task.
+        weights: Its parameters.
 
     Raises:
         InputError: Inputs are several tensors, or classes do not say how many there are.
@@ -32,7 +39,8 @@ def examples(support: Batch) -> dict[str, Tensor]:
         return {"x": x, "y": y.flatten(1)}
     if support.classes is None:
         raise InputError("a code of a task of classes needs `classes` ([ways] bool): its length is the number of ways")
-    return {"x": x, "y": membership(y, len(support.classes), None, x.dtype)}
+    outputs = model.apply(weights, tree.slice(x, slice(0, 1))).shape[1]
+    return {"x": x, "y": membership(y, outputs, None, x.dtype)}
 
 
 def pooled(rows: Tensor, support: Batch) -> Tensor:

@@ -88,7 +88,7 @@ class Experts(FastWeights[Chosen]):
         return tree.join(model=initial, examples=self.examples.init(seed + 1), tree=levels, gates=gates, **parts)
 
     def start(self, params: Params, support: Batch) -> Chosen:
-        pairs = examples(support)
+        pairs = examples(support, self.model, tree.part(params, "model"))
         codes = self.examples.apply(tree.part(params, "examples"), pairs, support.mask)
         code = pooled(codes, support)
         gate, place = self._place(params, code)

@@ -72,7 +72,8 @@ class MMAML(FastWeights[Modulated]):
 
     def start(self, params: Params, support: Batch) -> Modulated:
         weights, linear = tree.part(params, "model"), tree.part(params, "modulation")
-        codes = self.examples.apply(tree.part(params, "examples"), examples(support), support.mask)
+        pairs = examples(support, self.model, weights)
+        codes = self.examples.apply(tree.part(params, "examples"), pairs, support.mask)
         code = pooled(codes, support)
         numbers, layers = linear["weight"] @ code + linear["bias"], _hidden_layers(weights)
         sizes = [weights[f"{layer}.bias"].numel() for layer in layers]
