@@ -129,7 +129,7 @@ def test_answers_that_are_not_finite_end_it(tmp_path):
 
 
 def test_a_head_with_less_room_is_refused(tmp_path):
-    with pytest.raises(InputError, match="the network has 9 outputs and the stream 10 classes"):
+    with pytest.raises(InputError, match="FineTuneOnline has 9 outputs, and these tasks have 10 classes"):
         run(learner=widened(LEARNER, 9)).learn(tmp_path)
 
 

@@ -15,6 +15,7 @@ from innerloop.core import files, tree
 from innerloop.core.aligned import aligned
 from innerloop.core.config import encode
 from innerloop.core.errors import FailedError, InputError
+from innerloop.core.fits import check_outputs
 from innerloop.core.online import OnlineLearner
 from innerloop.core.types import Batch, Params
 from innerloop.engine import Interrupted, TrainConfig, checkpoint
@@ -73,8 +74,8 @@ class StreamRun:
             out: The run folder; None: nothing is kept.
 
         Raises:
-            InputError: The folder holds another run, or a row is not finite or of no known class: what was learned
-                before it is kept.
+            InputError: The folder holds another run, the network has fewer outputs than the stream has classes, or a
+                row is not finite or of no known class: what was learned before it is kept.
             FailedError: The learner's answers are not finite any more.
             Interrupted: SIGINT or SIGTERM arrived; saved first.
         """
@@ -84,6 +85,7 @@ class StreamRun:
         held, stream = HeldOut(self.stream), self.stream
         like = tree.slice(stream.batches(0, 1), 0)
         progress = Progress(state=self.learner.begin(self.params, like))
+        check_outputs(self.learner.predict(self.params, progress.state, like.x), like, type(self.learner).__name__)
         progress = progress if run is None else progress.restored(run)
         observe = _observer(self.learner, self.params)
         log, bar = Log(progress.batches), Bar(type(self.learner).__name__, progress.batches)
