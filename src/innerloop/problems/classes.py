@@ -186,6 +186,11 @@ class Classes(Problem[Splits]):
                 f"it is tested with: leave out --train-ways {self.train_ways}, or take a learner for any number of "
                 "classes (protonet)"
             )
+        if self.ways == sensible.task.get("ways"):
+            enough = [
+                n for n in (len(material.train) - self.distractors, *map(len, material.pools().values())) if n > 1
+            ]
+            return self.changed({"ways": min(self.ways, *enough)})
         if self.train_ways is None or self.train_ways != sensible.task.get("train_ways"):
             return self
         pool = material.train
