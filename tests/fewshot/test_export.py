@@ -67,9 +67,9 @@ def answered(path, x: np.ndarray) -> list[np.ndarray]:
 
 
 def pairs():
-    """Every learner in every format; ONNX takes seconds, so that most of it is for the slow tests."""
+    """Every learner that can be a graph, in every format; most of ONNX, which takes seconds, is for the slow tests."""
     soon = ("maml", "matching", "protonet", "r2d2", "relation", "siamese")
-    for name in classifiers():
+    for name in (name for name in classifiers() if name != "ftml"):
         yield pytest.param(name, "pt2", id=f"{name}-pt2")
         yield pytest.param(name, "onnx", marks=() if name in soon else pytest.mark.slow, id=f"{name}-onnx")
 
@@ -84,6 +84,13 @@ def test_every_learner_answers_the_same_in_both_formats(name, to, tmp_path):
         (p,) = answered(made.path, x)
         assert p.dtype == np.float32 and p.shape == (n, WAYS)
         assert np.allclose(p, classifier.predict_proba(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("to", ["onnx", "pt2"])
+def test_a_learner_that_takes_steps_to_answer_is_refused_and_nothing_is_written(to, tmp_path):
+    with pytest.raises(InputError, match=r"FTML .* torch cannot trace the gradient steps"):
+        export(taught("ftml")._fitted(), tmp_path / f"task.{to}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_network_with_more_outputs_answers_among_the_classes_there_are(tmp_path):

@@ -180,6 +180,10 @@ def _choose(flash: bool, efficient: bool, cudnn: bool, written_out: bool) -> Non
 _ELSEWHERE = "Use the plan 'loop' or 'threads'"
 _EXPLANATIONS = (
     (
+        r"attempted to apply meta conversion to view functorch tensor",
+        "torch cannot trace the gradient steps that its answers take",
+    ),
+    (
         r"vmap: It looks like you're .*(?:calling .item|data-dependent control)|Cannot access data pointer of Tensor",
         "vmap cannot run code that looks at a value (`if tensor`, float(), .item(), .tolist()). "
         f"{_ELSEWHERE}, or write it with torch.where",
