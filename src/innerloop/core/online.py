@@ -90,11 +90,6 @@ def row(batch: Batch, i: int) -> Batch:
     return tree.slice(rows, slice(i, i + 1))._replace(classes=batch.classes, key=batch.key)
 
 
-def key_of(batch: Batch) -> Tensor:
-    """[] int64, the batch's key; 0 where it has none."""
-    return torch.zeros((), dtype=torch.int64, device=batch.y.device) if batch.key is None else batch.key
-
-
 def counted(counts: Tensor, batch: Batch) -> Tensor:
     """[ways] rows of each class that were seen, with those of a batch; as they were where targets are values."""
     if batch.y.is_floating_point():

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from innerloop.core import random, tree
+from innerloop.core.gaussian import key_of
 from innerloop.core.objectives import weights
-from innerloop.core.online import key_of
 from innerloop.core.types import Batch
 
 

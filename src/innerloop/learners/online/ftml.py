@@ -12,11 +12,12 @@ from torch import Tensor
 
 from innerloop.core import objectives, random, tree
 from innerloop.core.errors import InputError
+from innerloop.core.gaussian import key_of
 from innerloop.core.gradient import grad
 from innerloop.core.inner import descend
 from innerloop.core.model import Model
 from innerloop.core.networks import Whole, role
-from innerloop.core.online import OnlineLearner, among_seen, counted, key_of, no_counts
+from innerloop.core.online import OnlineLearner, among_seen, counted, no_counts
 from innerloop.core.ranges import Count, Natural, Rate
 from innerloop.core.types import Batch, Metrics, Params
 
