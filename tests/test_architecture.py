@@ -16,8 +16,9 @@ FLOORS = (
     {"audit", "report", "encoders"},
     {"problems"},
     {"fewshot"},
-    {"runs", "service"},
-    {"apps", "continual", "compat", "serve"},
+    {"runs", "apps"},
+    {"service"},
+    {"continual", "compat", "serve"},
     {"cli"},
 )
 """The rooms, from the ground up. A room imports itself and what is on the floors below, never a neighbour."""
