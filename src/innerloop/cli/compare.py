@@ -10,7 +10,7 @@ import tyro
 from innerloop.cli.options import Common, emit, parse, print, refuse_given, tell
 from innerloop.continual.compare import any_stream
 from innerloop.continual.compare import compare as compare_streams
-from innerloop.continual.measure import EarlyOptions
+from innerloop.continual.measure import PartOptions
 from innerloop.core import files
 from innerloop.evaluate.tables import to_csv, to_latex
 from innerloop.runs.compare import CompareOptions, compare_runs
@@ -24,7 +24,7 @@ class Command:
     """Run folders, folders of several seeds, or test-*.json files. The others are compared with the first; runs that
     differ in their seed alone are also summed up."""
     tasks: CompareOptions = field(default_factory=CompareOptions)
-    stream: EarlyOptions = field(default_factory=EarlyOptions)
+    stream: PartOptions = field(default_factory=PartOptions)
     html: str | None = None
     """Also write the table and a figure into this file, which needs nothing else."""
     csv: str | None = None

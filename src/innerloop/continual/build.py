@@ -122,8 +122,8 @@ def _learner(cls: type[Learner], options: Options, stream: Stream) -> OnlineLear
             raise InputError(f"{options.learner} predicts classes, and the targets of this stream are values")
         values["objective"], room = regression, like.y.shape[-1]
     network, shape = options.network, tuple(like.x.shape[2:])
-    if network.network == "auto" and getattr(options.stream, "features", None) is not None:
-        network = replace(network, network="linear")  # the encoder has done the rest
+    if network.network == "auto" and options.stream.of_features:
+        network = replace(network, network="linear")  # whatever made the features has done the rest
     learner = make_learner(cls, values, shape, room, network)
     if isinstance(learner, OnlineLearner):
         return learner

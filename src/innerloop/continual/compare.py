@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from innerloop.continual.measure import EarlyOptions, Row, aligned, notes, row_of, spelled
+from innerloop.continual.measure import PartOptions, Row, aligned, notes, row_of, spelled
 from innerloop.continual.run import is_stream
 from innerloop.core.errors import InputError
 from innerloop.core.files import is_file
@@ -23,7 +23,7 @@ _BY_SEED = ("seed", "order_seed")
 _HOW = ("order", "boundaries", "visits", "batches")
 """In what of a stream runs of a comparison may differ: seeds, and how the same rows come."""
 _ALIKE = 1.01
-_ALL = EarlyOptions()
+_ALL = PartOptions()
 
 
 class Group(NamedTuple):
@@ -33,7 +33,10 @@ class Group(NamedTuple):
     rows: Mapping[int, Row]
     """By seed."""
     difference: Interval | None
-    """ACC less that of the first group, over the seeds that both have; None: it is the first, or there is none."""
+    """The headline less that of the first group, over the seeds that both have; None: it is the first, or there is
+    none."""
+    headline: str = "ACC"
+    """The figure that is compared: of rounds that are each learned anew it is LA."""
 
     def mean(self, figure: str) -> float:
         """Mean of a figure over seeds."""
@@ -41,8 +44,8 @@ class Group(NamedTuple):
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation of ACC between seeds; None of one."""
-        values = [row.figures["ACC"].value for row in self.rows.values()]
+        """Standard deviation of the headline between seeds; None of one."""
+        values = [row.figures[self.headline].value for row in self.rows.values()]
         return stdev(values) if len(values) > 1 else None
 
     @property
@@ -54,7 +57,8 @@ class Group(NamedTuple):
         """Plain JSON values."""
         gap = None if self.difference is None else {k: finite(v) for k, v in self.difference._asdict().items()}
         means = {name: finite(self.mean(name)) for name in MEANINGS}
-        about = {"name": self.name, "seeds": list(self.rows), "means": means, "spread": self.spread, "difference": gap}
+        about = {"name": self.name, "seeds": list(self.rows), "means": means, "headline": self.headline}
+        about |= {"spread": self.spread, "difference": gap}
         return about | {"state_bytes": self.state, "runs": [row.to_json() for row in self.rows.values()]}
 
 
@@ -65,7 +69,7 @@ class StreamComparison:
     groups: tuple[Group, ...]
     score: Score
     stream: Mapping[str, Any]
-    first: int | None = None
+    parts: PartOptions = _ALL
     """Tasks that are also looked at alone."""
 
     def __str__(self) -> str:
@@ -73,12 +77,11 @@ class StreamComparison:
         heads = [
             "learner",
             "seeds",
-            "ACC",
-            "between seeds",
-            *list(MEANINGS)[1:],
+            *(name if name != first.headline else f"{name} ± between seeds" for name in MEANINGS),
             "state, kB",
-            *([] if self.first is None else [f"first {self.first} at end", "when they ended"]),
-            f"ACC against {first.name}",
+            *([] if self.parts.first is None else [f"first {self.parts.first} at end", "when they ended"]),
+            *([] if self.parts.last is None else [f"last {self.parts.last} when each had ended"]),
+            f"{first.headline} against {first.name}",
         ]
         cells = [[group.name, str(len(group.rows)), *self._cells(group)] for group in self.groups]
         lines = [aligned([heads, *cells]), *notes(next(iter(first.rows.values())).figures, self.score)]
@@ -96,21 +99,28 @@ class StreamComparison:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         groups = [group.to_json() for group in self.groups]
-        about = {} if self.first is None else {"first": self.first}
+        about = {name: count for name, count in vars(self.parts).items() if count is not None}
         return {"stream": dict(self.stream), "score": self.score.name, **about, "groups": groups}
 
     def _cells(self, group: Group) -> list[str]:
-        figures = [spelled(group.mean(name), self.score, name) for name in MEANINGS]
-        spread = "–" if group.spread is None else spelled(group.spread, self.score, "ACC")
+        figures = {name: spelled(group.mean(name), self.score, name) for name in MEANINGS}
+        if group.spread is not None:
+            figures[group.headline] += f" ± {spelled(group.spread, self.score, 'ACC')}"
         gap = "" if group.difference is None else spelled(group.difference.mean, self.score, "gap")
         if group.difference is not None and finite(group.difference.ci95) is not None:
             gap += f" ± {spelled(group.difference.ci95, self.score, 'ACC')}"
-        return [figures[0], spread, *figures[1:], f"{group.state / 1000:.1f}", *self._early(group), gap]
+        return [*figures.values(), f"{group.state / 1000:.1f}", *self._early(group), *self._late(group), gap]
+
+    def _late(self, group: Group) -> list[str]:
+        if self.parts.last is None:
+            return []
+        known = [fmean(row.learned[-self.parts.last :]) for row in group.rows.values() if row.learned]
+        return [spelled(fmean(known), self.score, "LA") if known else "–"]
 
     def _early(self, group: Group) -> list[str]:
-        if self.first is None:
+        if self.parts.first is None:
             return []
-        at_end, then = zip(*(row.early(self.first) for row in group.rows.values()), strict=True)
+        at_end, then = zip(*(row.early(self.parts.first) for row in group.rows.values()), strict=True)
         known = [value for value in then if value is not None]
         return [spelled(fmean(at_end), self.score, "ACC"), spelled(fmean(known), self.score, "ACC") if known else "–"]
 
@@ -121,7 +131,7 @@ def any_stream(paths: Sequence[str | Path]) -> bool:
     return any(is_file(run / "config.json") and is_stream(read_config(run)) for run in runs)
 
 
-def compare(paths: Sequence[str | Path], options: EarlyOptions = _ALL) -> StreamComparison:
+def compare(paths: Sequence[str | Path], options: PartOptions = _ALL) -> StreamComparison:
     """Put runs on the same stream beside the first.
 
     Args:
@@ -141,20 +151,22 @@ def compare(paths: Sequence[str | Path], options: EarlyOptions = _ALL) -> Stream
         _refuse_other_stream(runs[0], run, config)
         members.setdefault(_without_seed(config), []).append(run)
     names = short_names([called([run.resolve() for run in group]) for group in members.values()])
+    stream = read_config(runs[0])["record"]["stream"]
+    headline = "LA" if stream.get("anew") else "ACC"
     groups: list[Group] = []
     for name, group in zip(names, members.values(), strict=True):
         rows = {read_config(run)["train"]["seed"]: row_of(run, name) for run in group}
-        groups.append(Group(name, rows, _gap(rows, groups[0].rows) if groups else None))
-    stream = read_config(runs[0])["record"]["stream"]
+        gap = _gap(rows, groups[0].rows, headline) if groups else None
+        groups.append(Group(name, rows, gap, headline))
     options.check(stream)
-    return StreamComparison(tuple(groups), named(stream.get("score")), stream, options.first)
+    return StreamComparison(tuple(groups), named(stream.get("score")), stream, options)
 
 
-def _gap(rows: Mapping[int, Row], first: Mapping[int, Row]) -> Interval | None:
+def _gap(rows: Mapping[int, Row], first: Mapping[int, Row], headline: str) -> Interval | None:
     seeds = [seed for seed in rows if seed in first]
     if not seeds:
         return None
-    ours, theirs = ([of[seed].figures["ACC"].value for seed in seeds] for of in (rows, first))
+    ours, theirs = ([of[seed].figures[headline].value for seed in seeds] for of in (rows, first))
     return paired(ours, theirs)
 
 

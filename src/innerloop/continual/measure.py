@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, pvariance
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from innerloop.continual.build import FollowOptions, Options, build, own_fields
+from innerloop.continual.baselines import MIXED, asked, followed
+from innerloop.continual.build import build
+from innerloop.continual.hindsight import in_hindsight
 from innerloop.continual.progress import matrix_of, size_of_state
 from innerloop.continual.run import is_stream
-from innerloop.continual.streams import of_record
+from innerloop.continual.tracking import ANGLE
+from innerloop.continual.within import within
 from innerloop.core import files
-from innerloop.core.config import decode
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.ranges import Checked, Count
@@ -22,20 +25,21 @@ from innerloop.engine.checkpoint import read_config
 from innerloop.engine.log import read_metrics
 from innerloop.evaluate.continual import MEANINGS, Figure, Regret, figures, proficiency, regret
 from innerloop.evaluate.result import finite
-from innerloop.problems.networks import NetworkOptions
 
 RESULT = "stream-test.json"
-PLAIN, MIXED = "fine_tune_online", "i.i.d."
-_FOLDERS = {PLAIN: "fine-tuning", MIXED: "shuffled"}
+HINDSIGHT = "itself with all that it knew at the end"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EarlyOptions(Checked):
+class PartOptions(Checked):
     """Which tasks of a stream to look at alone."""
 
     first: Count | None = None
     """Tasks of a stream whose score is also told alone: at the end, and when the last of them had just ended, which is
     what fewer classes make easier. None: it is not asked for."""
+    last: Count | None = None
+    """Tasks of a stream, from its end, whose score when each had just been learned is told alone: what those before
+    are to make easier. None: it is not asked for."""
 
     def check(self, stream: Mapping[str, Any]) -> None:
         """Refuse more tasks than there are.
@@ -43,12 +47,13 @@ class EarlyOptions(Checked):
         Raises:
             InputError: Naming both.
         """
-        if self.first is not None and self.first > stream["tasks"]:
-            raise InputError(f"the stream has {stream['tasks']} tasks, and --first {self.first} asks for more")
+        for name, count in vars(self).items():
+            if name in ("first", "last") and count is not None and count > stream["tasks"]:
+                raise InputError(f"the stream has {stream['tasks']} tasks, and --{name} {count} asks for more")
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamTestOptions(EarlyOptions):
+class StreamTestOptions(PartOptions):
     """What to find out about a run on a stream."""
 
     threshold: float | None = None
@@ -72,6 +77,11 @@ class Row(NamedTuple):
         then = self.matrix[first, :first].mean().item() if len(self.matrix) > self.matrix.shape[1] else None
         return self.matrix[-1, :first].mean().item(), then
 
+    @property
+    def learned(self) -> list[float]:
+        """Score of every task when it had just been learned; nothing where they were mixed."""
+        return self.matrix[1:].diagonal().tolist() if self.figures["LA"].over else []
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         about = {"name": self.name, "figures": {name: one.to_json() for name, one in self.figures.items()}}
@@ -87,9 +97,12 @@ class StreamTested:
     score: Score
     stream: Mapping[str, Any]
     regret: Regret | None = None
-    """Against the same rows in random order, task by task."""
-    proficiency: tuple[int | None, ...] | None = None
-    """Rows of each task until it reached the threshold; None: it never did."""
+    """Task by task, against `reference`."""
+    reference: str = MIXED
+    proficiency: Mapping[str, tuple[int | None, ...]] | None = None
+    """Rows of each task until it reached the threshold, by learner, the run first; None: it never did."""
+    angles: tuple[float, ...] = ()
+    """Degrees from a learned subspace to that of every round; see `continual.tracking`."""
     options: StreamTestOptions = StreamTestOptions()
 
     def __str__(self) -> str:
@@ -97,16 +110,23 @@ class StreamTested:
         if self.regret is not None:
             factor = self.score.factor
             words.append(
-                f"regret against {MIXED} when a task has been learned: mean {factor * self.regret.mean:.3g}, slope "
-                f"{factor * self.regret.slope:+.3g} a task"
+                f"regret against {self.reference} when a task has been learned: mean {factor * self.regret.mean:.3g}, "
+                f"slope {factor * self.regret.slope:+.3g} a task"
             )
-        if self.proficiency is not None:
-            reached = [rows for rows in self.proficiency if rows is not None]
-            mean = f", {sum(reached) / len(reached):.0f} rows on average" if reached else ""
+        for name, rows in (self.proficiency or {}).items():
+            reached = [count for count in rows if count is not None]
+            mean = f", {fmean(reached):.3g} rows on average" if reached else ""
             words.append(
-                f"proficiency: {len(reached)} of {len(self.proficiency)} tasks reached {self.options.threshold:g}{mean}"
+                f"proficiency of {name}: {len(reached)} of {len(rows)} tasks reached {self.options.threshold:g}{mean}"
             )
         words += [self._early(row) for row in self.rows] if self.options.first is not None else []
+        words += [self._late(row) for row in self.rows if row.learned] if self.options.last is not None else []
+        if self.angles:
+            late = self.angles[len(self.angles) // 2 :]
+            words.append(
+                f"largest angle to the subspace of a round: {self.angles[-1]:.1f} degrees at the end; over the second "
+                f"half of the rounds {fmean(late):.1f} on average, with variance {pvariance(late):.2f}"
+            )
         return "\n".join(words)
 
     def _early(self, row: Row) -> str:
@@ -114,6 +134,11 @@ class StreamTested:
         at_end, then = row.early(self.options.first)
         after = "" if then is None else f", {spelled(then, self.score, 'ACC')} when the last of them had just ended"
         return f"{row.name}, first {self.options.first} tasks: {spelled(at_end, self.score, 'ACC')} at the end{after}"
+
+    def _late(self, row: Row) -> str:
+        late = row.learned[-(self.options.last or 0) :]
+        mean = spelled(fmean(late), self.score, "LA")
+        return f"{row.name}, last {len(late)} tasks: {mean} when each had just been learned"
 
     def save(self, run: str | Path) -> Path:
         """Write `stream-test.json` into a run's folder, whole or not at all."""
@@ -125,12 +150,18 @@ class StreamTested:
         own, *others = [row.to_json() for row in self.rows]
         about = {"stream": dict(self.stream), "score": self.score.name, **own, "baselines": others}
         if self.regret is not None:
-            about["regret"] = self.regret.to_json()
+            about["regret"] = self.regret.to_json() | {"reference": self.reference}
         if self.proficiency is not None:
-            about["proficiency"] = {"threshold": self.options.threshold, "rows": list(self.proficiency)}
+            own, *others = map(list, self.proficiency.values())
+            beside = dict(zip(list(self.proficiency)[1:], others, strict=True))
+            about["proficiency"] = {"threshold": self.options.threshold, "rows": own, "baselines": beside}
         if self.options.first is not None:
             early = {row.name: row.early(self.options.first) for row in self.rows}
             about["first"] = {name: {"at_end": end, "when_they_ended": then} for name, (end, then) in early.items()}
+        if self.options.last is not None:
+            about["last"] = {row.name: fmean(row.learned[-self.options.last :]) for row in self.rows if row.learned}
+        if self.angles:
+            about["angles"] = list(self.angles)
         return about
 
 
@@ -186,17 +217,28 @@ def measure(
     stream = config["record"]["stream"]
     score = named(stream.get("score"))
     options.check(stream)
-    others = _baselines(run, config, own, context) if baselines else {}
-    lost = None
-    if MIXED in others and own.figures["LA"].over:
-        learned = own.matrix[1:].diagonal().tolist()
-        lost = regret(learned, others[MIXED].matrix[-1].tolist(), score)
+    folders = followed(run, config, context) if baselines else {}
+    others = {name: row_of(folder, name) for name, folder in folders.items()}
+    lost, reference = None, MIXED
+    if stream.get("anew"):  # nothing is lost of it by what comes after, so that mixing it teaches nothing
+        lost, reference = regret(own.learned, in_hindsight(build(asked(config), context), run), score), HINDSIGHT
+    elif MIXED in others and own.learned:
+        lost = regret(own.learned, others[MIXED].matrix[-1].tolist(), score)
+    rows, proficiencies = (own, *others.values()), None
+    if options.threshold is not None:
+        curves = {row.name: within(row.run, stream) for row in (rows if stream.get("anew") else rows[:1])}
+        proficiencies = {
+            name: tuple(proficiency(curve.get(task, []), options.threshold, score) for task in range(stream["tasks"]))
+            for name, curve in curves.items()
+        }
     return StreamTested(
-        rows=(own, *others.values()),
+        rows=rows,
         score=score,
         stream=stream,
         regret=lost,
-        proficiency=None if options.threshold is None else _proficiency(run, stream, options.threshold, score),
+        reference=reference,
+        proficiency=proficiencies,
+        angles=tuple(entry[ANGLE] for entry in read_metrics(run / "metrics.jsonl") if ANGLE in entry),
         options=options,
     )
 
@@ -222,62 +264,3 @@ def row_of(run: Path, name: str) -> Row:
             "command goes on"
         )
     return Row(name, run, matrix, figures(matrix, named(stream.get("score"))), size_of_state(run))
-
-
-def asked(config: Mapping[str, Any]) -> Options:
-    """The options that a run on a stream was built from.
-
-    Raises:
-        InputError: Its record is damaged.
-    """
-    record, train = config["record"], config["train"] or {}
-    try:
-        known = {name: decode(value) for name, value in own_fields(config).items() if _plain(value)}
-        network = NetworkOptions(**record["network"])
-        follow = FollowOptions(seed=train["seed"], room=record["room"], curve_every=train["curve_every"])
-        return Options(
-            learner=record["learner"], stream=of_record(record["options"]), network=network, fields=known, follow=follow
-        )
-    except (TypeError, LookupError) as error:
-        raise InputError(f"the config.json of this run is damaged ({error}): restore it, or train again") from error
-
-
-def _plain(value: Any) -> bool:
-    return not isinstance(value, dict) or set(value) == {"tuple"}
-
-
-def _baselines(run: Path, config: Mapping[str, Any], own: Row, context: Context) -> dict[str, Row]:
-    options = asked(config)
-    # With its own rate: what differs is how it learns, not how fast.
-    fields = {k: v for k, v in options.fields.items() if k == "inner_lr"}
-    plain = replace(options, learner=PLAIN, fields=fields, follow=replace(options.follow, curve_every=0))
-    if options.network.start is not None:  # the run has the parameters that it was begun with
-        plain = replace(plain, network=replace(plain.network, start=str(run)))
-    mixed = options.stream.shuffled()
-    streams = {PLAIN: options.stream} | ({} if mixed is None else {MIXED: mixed})
-    rows = {}
-    for name, stream in streams.items():
-        if options.learner == PLAIN and stream == options.stream:
-            continue  # it is this one
-        folder = run / "baselines" / _FOLDERS[name]
-        build(replace(plain, stream=stream), context).learn(folder)
-        rows[name] = row_of(folder, name)
-    return rows
-
-
-def _proficiency(run: Path, stream: Mapping[str, Any], threshold: float, score: Score) -> tuple[int | None, ...]:
-    entries, size, starts = read_metrics(run / "metrics.jsonl"), stream["batch_size"], {}
-    curves: dict[int, list[tuple[int, float]]] = {}
-    end = 0
-    for entry in entries:
-        if "current" in entry:
-            starts.setdefault(entry["task"], end)
-            if starts[entry["task"]] == end:  # its first visit
-                curves.setdefault(entry["task"], []).append((size * (entry["step"] - end), entry["current"]))
-        elif "scores" in entry:
-            if entry["task"] is not None and starts.get(entry["task"], end) == end:
-                value = entry["scores"][entry["task"]]
-                curves.setdefault(entry["task"], []).append((size * (entry["step"] - end), value))
-                starts.setdefault(entry["task"], end)
-            end = entry["step"]
-    return tuple(proficiency(curves.get(task, []), threshold, score) for task in range(stream["tasks"]))

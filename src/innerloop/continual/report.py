@@ -5,33 +5,37 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from innerloop.continual.build import FollowOptions, own_fields, usual_fields
 from innerloop.continual.measure import Row, StreamTested, StreamTestOptions, measure, notes, row_of, spelled
 from innerloop.continual.streams import kind_of
+from innerloop.continual.tracking import ANGLE
+from innerloop.continual.within import within
 from innerloop.core.config import decode
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.scores import Score, named
 from innerloop.engine.checkpoint import read_config
 from innerloop.engine.log import read_metrics
-from innerloop.evaluate.continual import MEANINGS
+from innerloop.evaluate.continual import MEANINGS, Regret
 from innerloop.problems.networks import NetworkOptions
 from innerloop.runs.record import allowed, changed
 from innerloop.runs.report import kept
 
 
-def refresh(run: str | Path, others: Sequence[Row] = ()) -> Path | None:
+def refresh(run: str | Path, others: Sequence[Row] = (), lost: Regret | None = None) -> Path | None:
     """Write `report.html`; None, said on standard error, where its packages are missing.
 
     Args:
         run: The folder of a run that came to the end of its stream.
         others: What stands beside it.
+        lost: Its regret, where it was measured.
     """
     # Matplotlib and jinja2 are an extra, and a run must not be lost for want of a drawing.
     try:
-        from innerloop.report.lifelong import Shown, write_stream
+        from innerloop.report.lifelong import Curves, Shown, write_stream
     except InputError as error:
         print(f"innerloop: {Path(run) / 'report.html'} was not written: {error}", file=sys.stderr)
         return None
@@ -39,13 +43,24 @@ def refresh(run: str | Path, others: Sequence[Row] = ()) -> Path | None:
     own, stream = row_of(Path(run), config["record"]["learner"]), config["record"]["stream"]
     score = named(stream.get("score"))
     rows = [
-        Shown(row.name, _cells(row, score), row.matrix.tolist(), _curve(row.run, "mean", stream["batch_size"]))
+        Shown(
+            row.name,
+            _cells(row, score),
+            row.matrix.tolist(),
+            _curve(row.run, "mean", stream["batch_size"]),
+            list(enumerate(row.learned, 1)) if stream.get("anew") else (),
+            _on_average(row.run, stream) if stream.get("anew") else (),
+        )
         for row in (own, *others)
     ]
     heads = ["learner", *MEANINGS, "state, kB"]
-    current = _curve(own.run, "current", stream["batch_size"])
+    curves = Curves(
+        current=() if stream.get("anew") else _curve(own.run, "current", stream["batch_size"]),
+        regret=() if lost is None else list(enumerate(lost.rounds, 1)),
+        angles=list(enumerate((y for _, y in _curve(own.run, ANGLE, 1)), 1)),
+    )
     settings = {"learner": config["learner"], "stream": stream, "network": config["record"].get("network")}
-    return write_stream(run, rows, heads, notes(own.figures, score), current, score, settings, command(config))
+    return write_stream(run, rows, heads, notes(own.figures, score), curves, score, settings, command(config))
 
 
 def command(config: Mapping[str, Any]) -> str | None:
@@ -74,6 +89,13 @@ def _curve(run: Path, name: str, size: int) -> list[tuple[float, float]]:
     return [(size * entry["step"], entry[name]) for entry in read_metrics(run / "metrics.jsonl") if name in entry]
 
 
+def _on_average(run: Path, stream: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Rows of a round that had arrived, and the score then, as the mean over rounds; nothing without its curve."""
+    curves = within(run, stream).values()
+    points = [(fmean(x), fmean(y)) for x, y in (zip(*at, strict=True) for at in zip(*curves, strict=True))]
+    return points if len(points) > 1 else []
+
+
 class Reported(NamedTuple):
     """What was measured, and the files it is in."""
 
@@ -94,4 +116,4 @@ def reported(
 ) -> Reported:
     """`measure`, kept in the run's folder and shown in its report; arguments and errors as of there."""
     tested = measure(run, options, baselines, context)
-    return Reported(tested, tested.save(run), refresh(run, tested.rows[1:]))
+    return Reported(tested, tested.save(run), refresh(run, tested.rows[1:], tested.regret))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from innerloop.continual.held_out import HeldOut
 from innerloop.continual.progress import Progress
+from innerloop.continual.tracking import tracked
 from innerloop.core import files, tree
 from innerloop.core.aligned import aligned
 from innerloop.core.config import encode
@@ -119,9 +120,11 @@ class StreamRun:
                     progress.batches += 1
                     ended = progress.batches == stream.ends[len(progress.matrix) - 1]
                     if ended:
+                        task = (len(progress.matrix) - 1) % stream.tasks
+                        # Before the learner is told: one that learns every round anew lets go of this one then.
+                        measure(task=task, **tracked(stream, progress.state, task))
                         if stream.told:
                             progress.state = self.learner.boundary(self.params, progress.state)
-                        measure(task=(len(progress.matrix) - 1) % stream.tasks)
                     elif self.curve_every and progress.batches % self.curve_every == 0 and len(stream.ends) > 1:
                         task = (len(progress.matrix) - 1) % stream.tasks
                         score = held.of_one(self.learner, self.params, progress.state, task)

@@ -10,13 +10,15 @@ from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded, is_file, is_folder
 from innerloop.core.nearest import nearest
-from innerloop.core.ranges import Checked, Count
+from innerloop.core.ranges import Checked, Count, NotNegative
 from innerloop.problems.classes import Classes
 from innerloop.tasks import datasets
 from innerloop.tasks.class_stream import ClassStream
 from innerloop.tasks.domain_stream import Change, DomainStream, Permuted, Rainbow, Rotated
 from innerloop.tasks.joined import joined
 from innerloop.tasks.pool import Pool
+from innerloop.tasks.rotating import RotatingSubspace
+from innerloop.tasks.rounds import SinusoidRounds
 from innerloop.tasks.row_stream import RowStream
 from innerloop.tasks.stream import Stream
 
@@ -44,6 +46,11 @@ class StreamOptions(Checked, abc.ABC):
         Raises:
             InputError: There are not as many rows or classes.
         """
+
+    @property
+    def of_features(self) -> bool:
+        """Whether rows are features already, so that the usual network is a linear head."""
+        return False
 
     def shuffled(self) -> "StreamOptions | None":
         """Those of the same rows in random order, without tasks; None: there is no such stream of this kind."""
@@ -88,6 +95,10 @@ class ClassOptions(RowOptions):
     features: str | None = None
     """Learn from features of the examples in their place: a run folder with an encoder, a shipped run, or a frozen
     encoder; `innerloop list` names them. None: from the examples themselves."""
+
+    @property
+    def of_features(self) -> bool:
+        return self.features is not None
 
     def open(self, seed: int, context: Context) -> RowStream:
         pool = self._pool(context)
@@ -147,7 +158,57 @@ class DigitOptions(RowOptions):
         )
 
 
-KINDS: tuple[type[StreamOptions], ...] = (DigitOptions, ClassOptions)
+@dataclass(frozen=True, kw_only=True)
+class SinusoidOptions(StreamOptions):
+    """Sinusoids, one after another, each to be learned anew from its points."""
+
+    names = {"sinusoids": "regressions, every round another sinusoid"}  # noqa: RUF012
+
+    rounds: Count = 60
+    """How many sinusoids arrive."""
+    points: Count = 10
+    """Points of each, which the batch size divides. It is measured on 100 others."""
+
+    def open(self, seed: int, context: Context) -> Stream:
+        return SinusoidRounds(seed=seed, batch_size=self.batch_size, rounds=self.rounds, points=self.points)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RotatingOptions(StreamOptions):
+    """Linear regressions, one after another, whose weights lie in a subspace that slowly turns."""
+
+    names = {"rotating": "linear regressions, every round another one, of a subspace that turns"}  # noqa: RUF012
+
+    batch_size: Count = 25
+    """Rows of a round, which arrive together. It is measured on 100 others, without noise."""
+    rounds: Count = 300
+    """How many regressions arrive."""
+    input_size: Count = 50
+    """Numbers of an input."""
+    dimensions: Count = 3
+    """Dimensions of the subspace."""
+    degrees: NotNegative = 0.5
+    """By which it turns from a round to the next: the largest principal angle."""
+    noise: NotNegative = 0.0
+    """Standard deviation of what is added to every target."""
+
+    @property
+    def of_features(self) -> bool:
+        return True
+
+    def open(self, seed: int, context: Context) -> Stream:
+        return RotatingSubspace(
+            seed=seed,
+            batch_size=self.batch_size,
+            rounds=self.rounds,
+            inputs=self.input_size,
+            rank=self.dimensions,
+            degrees=self.degrees,
+            noise=self.noise,
+        )
+
+
+KINDS: tuple[type[StreamOptions], ...] = (DigitOptions, SinusoidOptions, RotatingOptions, ClassOptions)
 """The last takes every data set of classes, and folders."""
 
 

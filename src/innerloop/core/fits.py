@@ -78,7 +78,7 @@ def check_outputs(outputs: Tensor, query: Batch, name: str) -> None:
         ways = query.classes.shape[-1]
         raise InputError(
             f"{name} has {outputs.shape[-1]} outputs, and these tasks have {ways} classes: give its network {ways} "
-            "outputs, or lower the ways"
+            "outputs, or ask for tasks with fewer"
         )
 
 

@@ -1,8 +1,9 @@
 """Learning on a stream: a state that is begun once, and moved on by every batch that arrives."""
 
 import abc
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,6 +32,8 @@ class OnlineLearner(EpisodicClassifier[State], Generic[State]):
 
     ordered: ClassVar[bool] = True
     incremental: ClassVar[bool] = True
+    controls: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Fields that take away what it is about, by what it is without: it is measured beside these on a stream."""
 
     @property
     def needs_boundaries(self) -> bool:

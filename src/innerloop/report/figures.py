@@ -306,8 +306,14 @@ def stream_matrix(name: str, matrix: Sequence[Sequence[float]], score: Score) ->
         return _svg(figure, name)
 
 
-def stream_curves(name: str, curves: Mapping[str, Series], label: str, factor: float = 1) -> str:
-    """A line each against the rows of the stream."""
+def stream_curves(
+    name: str,
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    label: str,
+    factor: float = 1,
+    across: str = "rows of the stream",
+) -> str:
+    """A line each against the rows of the stream, or what else comes one after another."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes(3.4)
         for i, (of, points) in enumerate(curves.items()):
@@ -315,7 +321,7 @@ def stream_curves(name: str, curves: Mapping[str, Series], label: str, factor: f
             colour = _COLOURS[i % len(_COLOURS)]
             marker = "" if len(points) > _DOTS else "o"
             axes.plot(x, [factor * value for value in y], marker=marker, color=colour, markersize=4, label=of)
-        axes.set_xlabel("rows of the stream")
+        axes.set_xlabel(across)
         axes.set_ylabel(label)
         axes.legend(frameon=False, fontsize=10)
         return _svg(figure, name)

@@ -11,6 +11,8 @@ from innerloop.core.scores import Score
 from innerloop.report import figures
 from innerloop.report.report import Plot, environment, flat
 
+Points = Sequence[tuple[float, float]]
+
 
 class Shown(NamedTuple):
     """A learner on the stream."""
@@ -20,8 +22,23 @@ class Shown(NamedTuple):
     """Figures as tables print them."""
     matrix: Sequence[Sequence[float]]
     """R."""
-    means: figures.Series
+    means: Points
     """Rows that were seen, and the mean over all tasks then."""
+    learned: Points = ()
+    """Number of a round, and its score when its rows had been seen; empty where tasks are no rounds."""
+    within: Points = ()
+    """Rows of a round that were seen, and the mean over rounds then; empty: as above, or it was not asked for."""
+
+
+class Curves(NamedTuple):
+    """What else is drawn of the run; empty: there is none."""
+
+    current: Points = ()
+    """Rows that were seen, and the score on the task that was arriving."""
+    regret: Points = ()
+    """Number of a round, and what was lost in it."""
+    angles: Points = ()
+    """Number of a round, and the degrees between a learned subspace and its own."""
 
 
 def write_stream(
@@ -29,7 +46,7 @@ def write_stream(
     rows: Sequence[Shown],
     heads: Sequence[str],
     notes: Sequence[str],
-    current: figures.Series,
+    curves: Curves,
     score: Score,
     settings: Mapping[str, Any],
     command: str | None = None,
@@ -41,7 +58,7 @@ def write_stream(
         rows: The run first, then what stands beside it.
         heads: Names of the figures.
         notes: What they are.
-        current: Rows that were seen, and the score on the task that was arriving; empty: it was not asked for.
+        curves: What else is drawn of it.
         score: What was measured.
         settings: Of the run, by section.
         command: What to type to do all this again.
@@ -60,7 +77,7 @@ def write_stream(
             rows=rows,
             heads=heads,
             notes=notes,
-            plots=_plots(rows, current, score),
+            plots=_plots(rows, curves, score),
             sections=[(key, flat(value)) for key, value in settings.items() if value],
             command=command,
         )
@@ -70,19 +87,34 @@ def write_stream(
     return path
 
 
-def _plots(rows: Sequence[Shown], current: figures.Series, score: Score) -> list[Plot]:
-    own = rows[0]
+def _plots(rows: Sequence[Shown], curves: Curves, score: Score) -> list[Plot]:
+    own, factor = rows[0], score.factor
     words = f"{score.title} of every task after every end of {own.name}"
-    plots = [
-        Plot(Markup(figures.stream_matrix("matrix", own.matrix, score)), words, f"{words}; row 0: untrained."),
-        _lines("means", {row.name: row.means for row in rows}, "mean over all tasks, those to come as well", score),
-    ]
-    if current:
-        plots.append(_lines("current", {own.name: current}, "score on the task that is arriving", score))
+    plots = [Plot(Markup(figures.stream_matrix("matrix", own.matrix, score)), words, f"{words}; row 0: untrained.")]
+
+    def lines(
+        name: str,
+        of: Mapping[str, Points],
+        words: str,
+        across: str,
+        label: str = score.label,
+        by: float = factor,
+    ) -> None:
+        of = {key: points for key, points in of.items() if points}
+        if of:
+            ends = "; ".join(f"{key}: {by * points[-1][1]:.3g} at the end" for key, points in of.items())
+            svg = figures.stream_curves(name, of, label, by, across)
+            plots.append(Plot(Markup(svg), f"{words}: {ends}", f"{words[0].upper()}{words[1:]}."))
+
+    rounds, rows_seen = "round", "rows of the stream"
+    learned, within = {row.name: row.learned for row in rows}, {row.name: row.within for row in rows}
+    if own.learned:
+        lines("learned", learned, f"{score.title} of every round once its rows had been seen", rounds)
+    else:
+        words = f"{score.title}: mean over all tasks, those to come as well"
+        lines("means", {row.name: row.means for row in rows}, words, rows_seen)
+    lines("within", within, f"{score.title} while the rows of a round arrive, mean over rounds", "rows of the round")
+    lines("current", {own.name: curves.current}, f"{score.title} on the task that is arriving", rows_seen)
+    lines("regret", {own.name: curves.regret}, "what was lost in every round against hindsight", rounds, "regret")
+    lines("angles", {own.name: curves.angles}, "largest angle to the subspace of the round", rounds, "degrees", 1)
     return plots
-
-
-def _lines(name: str, curves: Mapping[str, figures.Series], words: str, score: Score) -> Plot:
-    ends = "; ".join(f"{of}: {score.factor * points[-1][1]:.3g} at the end" for of, points in curves.items())
-    svg = figures.stream_curves(name, curves, score.label, score.factor)
-    return Plot(Markup(svg), f"{words}: {ends}", f"{score.title.capitalize()}: {words}.")

@@ -47,6 +47,10 @@ class RotatingSubspace(Stream):
     def room(self) -> int:
         return 0
 
+    @property
+    def anew(self) -> bool:
+        return True
+
     def basis(self, task: int) -> Tensor:
         """[inputs, rank] float64, orthonormal."""
         start, turn = self._turning
@@ -66,7 +70,7 @@ class RotatingSubspace(Stream):
 
     def describe(self) -> dict[str, object]:
         about = {k: getattr(self, k) for k in ("tasks", "inputs", "rank", "degrees", "noise", "batch_size", "seed")}
-        return {"kind": "rotating-subspace", "score": "mse", "dataset": "rotating-subspace", **about}
+        return {"kind": "rotating-subspace", "score": "mse", "dataset": "rotating-subspace", "anew": True, **about}
 
     def _weights(self, first: int, count: int) -> Tensor:
         """[count, inputs, 1]."""

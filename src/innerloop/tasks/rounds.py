@@ -40,6 +40,10 @@ class SinusoidRounds(Stream):
     def room(self) -> int:
         return 0
 
+    @property
+    def anew(self) -> bool:
+        return True
+
     def drawn(self, first: int, count: int) -> Batch:
         each = self.points // self.batch_size
         begin, offset = divmod(first, each)
@@ -59,7 +63,7 @@ class SinusoidRounds(Stream):
 
     def describe(self) -> dict[str, object]:
         about = {k: getattr(self, k) for k in ("rounds", "points", "batch_size", "seed")}
-        return {"kind": "sinusoid-rounds", "score": "mse", "dataset": "sinusoid", **about}
+        return {"kind": "sinusoid-rounds", "score": "mse", "dataset": "sinusoid", "anew": True, **about}
 
     @property
     def _tasks(self) -> Sinusoid:

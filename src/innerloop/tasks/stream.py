@@ -43,6 +43,11 @@ class Stream(Checked, abc.ABC):
         """Whether a learner is told where tasks end; their ends are known to who measures in either case."""
         return True
 
+    @property
+    def anew(self) -> bool:
+        """Whether every task is a round that is learned anew, after which nobody asks for the ones before."""
+        return False
+
     def __len__(self) -> int:
         return self.ends[-1]
 

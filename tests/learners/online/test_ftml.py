@@ -19,11 +19,11 @@ from tests.problems import NeedlesInNoise, inputs, rowwise
 
 
 class TestFTML(Conformance):
-    learner = FTML(model=Module(rowwise), inner_lr=0.5, inner_steps=2, slots=2, rows=6)
+    learner = FTML(model=Module(rowwise), inner_lr=0.5, inner_steps=2, slots=2, slot_rows=6)
     train = TrainConfig(steps=150, meta_batch_size=8, meta_lr=1e-2, plan="vmap")
 
 
-WAVES = FTML(model=MLP(hidden=(16,)), objective=regression, inner_lr=0.05, slots=3, rows=4, tasks_per_step=1)
+WAVES = FTML(model=MLP(hidden=(16,)), objective=regression, inner_lr=0.05, slots=3, slot_rows=4, tasks_per_step=1)
 
 
 def waves(learner: FTML, rounds: int, batch_size: int = 2, seed: int = 0) -> tuple[Params, Leader, list[Batch]]:
@@ -43,7 +43,7 @@ def waves(learner: FTML, rounds: int, batch_size: int = 2, seed: int = 0) -> tup
 
 
 def test_adaptation_is_descent_on_all_rows_of_the_round():
-    learner = replace(TestFTML.learner, rows=12)
+    learner = replace(TestFTML.learner, slot_rows=12)
     params = {k: v.double() for k, v in learner.init(0).items()}
     support, query = tree.slice(NeedlesInNoise().episodes(0, 1), 0)
     network = rowwise().double()
@@ -112,7 +112,7 @@ def test_memory_is_bounded_and_keeps_whole_tasks():
     for i in range(6):
         state = learner.observe(params, state, tree.slice(long, i))
     assert torch.equal(state.x[0, :, 0], inputs(long)[[4, 5, 2, 3], 0, 0]), "the oldest row makes room"
-    with pytest.raises(InputError, match="a batch of 10 rows needs a slot of as many: set rows, which is 4"):
+    with pytest.raises(InputError, match="a batch of 10 rows needs a slot of as many: set slot_rows, which is 4"):
         learner.observe(params, state, tree.slice(SinusoidRounds().batches(0, 1), 0))
 
 

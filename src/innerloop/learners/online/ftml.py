@@ -45,7 +45,7 @@ class Leader(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class FTML(OnlineLearner[Leader]):
-    """Memory is bounded: a slot keeps the last `rows` rows of a task; once all are taken, one drawn makes room.
+    """Memory is bounded: a slot keeps the last `slot_rows` rows of a task; once all are taken, one drawn makes room.
 
     Trained on episodes it is MAML, whose parameters it begins a stream with. `joint` is the paper's baseline that is
     trained on everything and then fine-tuned; with `meta_steps=0` every round is learned from the same start.
@@ -53,6 +53,7 @@ class FTML(OnlineLearner[Leader]):
 
     trains_on = ("episodes",)
     targets = ("classes", "values")
+    controls = {"on everything": {"joint": True}, "from scratch": {"meta_steps": 0}}  # noqa: RUF012
 
     model: Model = field(metadata=role(Whole(alone=True)))
     """x -> outputs."""
@@ -62,7 +63,7 @@ class FTML(OnlineLearner[Leader]):
     """Gradient steps of adaptation."""
     slots: Count = 100
     """Tasks that are kept, the current one among them."""
-    rows: Count = 20
+    slot_rows: Count = 20
     """Rows that are kept of each."""
     meta_steps: Natural = 100
     """Steps of Adam at the end of a round."""
@@ -84,7 +85,7 @@ class FTML(OnlineLearner[Leader]):
         device, zeros = like.y.device, tree.map(torch.zeros_like, params)
 
         def room(leaf: Tensor) -> Tensor:
-            return leaf.new_zeros(self.slots, self.rows, *leaf.shape[1:])
+            return leaf.new_zeros(self.slots, self.slot_rows, *leaf.shape[1:])
 
         zero = torch.zeros((), dtype=torch.int64, device=device)
         filled, counts = zero.expand(self.slots), no_counts(self.model, params, like)
@@ -92,17 +93,19 @@ class FTML(OnlineLearner[Leader]):
         return Leader(params, zeros, zeros, zero, x, y, filled, zero, zero, counts, key_of(like))
 
     def step(self, params: Params, state: Leader, batch: Batch) -> Leader:
-        if len(batch.y) > self.rows:
-            raise InputError(f"a batch of {len(batch.y)} rows needs a slot of as many: set rows, which is {self.rows}")
+        if len(batch.y) > self.slot_rows:
+            raise InputError(
+                f"a batch of {len(batch.y)} rows needs a slot of as many: set slot_rows, which is {self.slot_rows}"
+            )
         real = objectives.weights(batch.y, batch.mask)
         before = state.filled.index_select(0, state.slot[None])  # [1]
-        place = (before + real.cumsum(0) - 1) % self.rows  # the oldest row makes room
-        goes = (place[:, None] == torch.arange(self.rows, device=place.device)) & real[:, None]  # [n, rows]
+        place = (before + real.cumsum(0) - 1) % self.slot_rows  # the oldest row makes room
+        goes = (place[:, None] == torch.arange(self.slot_rows, device=place.device)) & real[:, None]  # [n, rows]
         comes, source = goes.any(0), goes.to(torch.int64).argmax(0)
         mine = torch.arange(self.slots, device=place.device) == state.slot
 
         def written(kept: Tensor, new: Tensor) -> Tensor:
-            taken = (mine[:, None] & comes).view(self.slots, self.rows, *[1] * (new.ndim - 1))
+            taken = (mine[:, None] & comes).view(self.slots, self.slot_rows, *[1] * (new.ndim - 1))
             return torch.where(taken, new.index_select(0, source)[None], kept)
 
         x, y = tree.map(written, state.x, batch.x), written(state.y, batch.y)
@@ -126,7 +129,7 @@ class FTML(OnlineLearner[Leader]):
     def _task(self, state: Leader, slot: Tensor) -> Batch:
         """What is kept of one."""
         x, y, filled = tree.map(lambda v: v.index_select(0, slot[None])[0], (state.x, state.y, state.filled))
-        return Batch(x, y, torch.arange(self.rows, device=filled.device) < filled)
+        return Batch(x, y, torch.arange(self.slot_rows, device=filled.device) < filled)
 
     def _adapted(self, weights: Params, task: Batch, rows: Tensor) -> Params:
         """Weights after the steps of adaptation on some rows of a task."""

@@ -40,11 +40,12 @@ class Subspace(OnlineLearner[Place]):
     times the squared change of the projector, each across the basis and made orthonormal again by QR. The end of a task
     forgets the coordinates alone.
 
-    Parameters: `encoder.*`, `head.*`, where the subspace is hung up, and `basis`, the first one.
+    Parameters: `encoder.*`, `head.*`, where the subspace is hung up and at first 0, and `basis`, the first one.
     """
 
     trains_on = ("episodes",)
     targets = ("values",)
+    controls = {"frozen": {"basis_steps": 0}}  # noqa: RUF012
 
     encoder: Model = field(metadata=role(Encoder(alone=True)))
     """x -> features [n, d]."""
@@ -65,7 +66,9 @@ class Subspace(OnlineLearner[Place]):
 
     def init(self, seed: int) -> Params:
         refuse_batch_norms(self.encoder)
-        params = tree.join(encoder=self.encoder.init(seed), head=self.head.init(seed))
+        # What is not in the subspace stays unexplained: a random origin would be in the way for as long as it lasts.
+        origin = tree.map(torch.zeros_like, self.head.init(seed))
+        params = tree.join(encoder=self.encoder.init(seed), head=origin)
         size = linear_rows(params).numel()
         if size < self.rank:
             raise InputError(f"a subspace of the head's {size} weights has at most as many dimensions, got {self.rank}")
