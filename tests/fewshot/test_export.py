@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
+from innerloop.core.encoder_learner import Means
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
+from innerloop.core.types import Params
 from innerloop.encoders.base import Kind
 from innerloop.encoders.module import Own
 from innerloop.evaluate.calibration import Calibration
@@ -71,8 +73,6 @@ def pairs():
     soon = ("maml", "matching", "protonet", "r2d2", "relation", "siamese")
     for name in (name for name in classifiers() if name != "ftml"):
         yield pytest.param(name, "pt2", id=f"{name}-pt2")
-        if name == "random_projection":  # ONNX has no Cholesky factor, which its answers are solved by
-            continue
         yield pytest.param(name, "onnx", marks=() if name in soon else pytest.mark.slow, id=f"{name}-onnx")
 
 
@@ -95,10 +95,19 @@ def test_a_learner_that_takes_steps_to_answer_is_refused_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
+class Factored(NearestCentroid):
+    """A learner whose answers take a Cholesky factor."""
+
+    def predict(self, params: Params, adapted: Means, x: Tensor | dict[str, Tensor]) -> Tensor:
+        logits = super().predict(params, adapted, x)
+        return logits @ torch.linalg.cholesky_ex(logits.T @ logits + torch.eye(logits.shape[1])).L
+
+
 @pytest.mark.slow
 def test_a_learner_that_onnx_has_no_operator_for_is_refused_with_the_other_format(tmp_path):
-    with pytest.raises(InputError, match=r"RandomProjection .* format onnx.* try the other"):
-        export(taught("random_projection")._fitted(), tmp_path / "task.onnx")
+    classifier = FewShotClassifier.of(Factored(), {}, shape=(12,)).fit(*corners([2, 2]))
+    with pytest.raises(InputError, match=r"Factored .* format onnx.* try the other"):
+        export(classifier._fitted(), tmp_path / "task.onnx")
     assert not list(tmp_path.iterdir())
 
 

@@ -28,6 +28,16 @@ def test_a_stream_gives_ridge_regression_on_all_its_rows_in_every_order():
         assert torch.allclose(learner.predict({}, state, query.x), expected, atol=1e-9)
 
 
+def test_an_answer_solves_nothing(monkeypatch):
+    support, query = tree.slice(NeedlesInNoise(shots=2).episodes(0, 1), 0)
+    learner = RandomProjection(units=8)
+    adapted = learner.adapt({}, support)
+    expected = learner.predict({}, adapted, query.x)
+    for name in ("cholesky_ex", "solve", "lstsq", "inv"):
+        monkeypatch.setattr(torch.linalg, name, None)
+    assert torch.equal(learner.predict({}, adapted, query.x), expected)
+
+
 def test_the_layer_is_a_function_of_its_seed():
     support = tree.slice(NeedlesInNoise(shots=1).episodes(0, 1), 0).support
     layers = [RandomProjection(projection_seed=seed).begin({}, support).projection for seed in (0, 0, 1)]

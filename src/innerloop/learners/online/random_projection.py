@@ -20,17 +20,21 @@ from innerloop.core.types import Batch, Params
 
 
 class Products(NamedTuple):
-    """Sums over rows, and what they are seen through."""
+    """Sums over rows, what they are seen through, and what they come to."""
 
     gram: Tensor  # [units, units]
     classes: Tensor  # [units, ways]
     counts: Tensor  # [ways]
     projection: Tensor  # [d, units]
+    weight: Tensor  # [units, ways] the regression on these sums, solved once for all answers
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomProjection(OnFeatures[Products]):
-    """Logits are the regression's outputs. Parameters are the encoder's; of raw inputs there are none."""
+    """Logits are the regression's outputs. Parameters are the encoder's; of raw inputs there are none.
+
+    It is solved when rows are seen, from sums alone, so that an answer costs two products.
+    """
 
     trains_on = ("episodes",)
 
@@ -46,18 +50,21 @@ class RandomProjection(OnFeatures[Products]):
         drawn = random.normal(random.mix(self.projection_seed, 0), (features.shape[1], self.units), features.dtype)
         projection = drawn.to(features.device) * self.units**-0.5
         none = features.new_zeros(self.units, ways(like))
-        return Products(features.new_zeros(self.units, self.units), none, none[0], projection)
+        return Products(features.new_zeros(self.units, self.units), none, none[0], projection, none)
 
     def step(self, params: Params, state: Products, batch: Batch) -> Products:
         rows = torch.relu(self.rows(batch) @ state.projection)  # [n, units]
         member = weighted(membership(batch.y, len(state.counts), batch.mask, rows.dtype), batch.weight)
         gram = state.gram + rows.T @ (rows * member.sum(1, keepdim=True))
-        return state._replace(gram=gram, classes=state.classes + rows.T @ member, counts=state.counts + member.sum(0))
+        classes = state.classes + rows.T @ member
+        return Products(gram, classes, state.counts + member.sum(0), state.projection, self._solved(gram, classes))
 
     def predict(self, params: Params, adapted: Products, x: Tensor | dict[str, Tensor]) -> Tensor:
+        return among_seen(torch.relu(self.features(params, x) @ adapted.projection) @ adapted.weight, adapted.counts)
+
+    def _solved(self, gram: Tensor, classes: Tensor) -> Tensor:
         # Sums of products square what rounding does to the rows: solved in float64, and never singular by the ridge.
-        gram = adapted.gram.double()
-        ridge = self.ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-        factor = torch.linalg.cholesky_ex(gram + ridge).L
-        weight = torch.cholesky_solve(adapted.classes.double(), factor).to(adapted.gram.dtype)
-        return among_seen(torch.relu(self.features(params, x) @ adapted.projection) @ weight, adapted.counts)
+        wide = gram.double()
+        ridge = self.ridge * torch.eye(len(wide), dtype=wide.dtype, device=wide.device)
+        factor = torch.linalg.cholesky_ex(wide + ridge).L
+        return torch.cholesky_solve(classes.double(), factor).to(gram.dtype)
