@@ -52,6 +52,7 @@ LEARNERS: dict[str, tuple[str, str | None]] = {
     "prototypes": ("kanji-protonet", None),
     "class means": (FEATURES, "centroid"),
     "ridge": (FEATURES, "ridge"),
+    "random projection": (FEATURES, "random_projection"),
     "trained head": (FEATURES, "linear"),
 }
 

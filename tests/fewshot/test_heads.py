@@ -24,6 +24,12 @@ from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 WIDTH = 24
 
 
+@pytest.fixture(autouse=True)
+def few_units(monkeypatch):
+    """A random layer of which the products are solved in no time."""
+    monkeypatch.setattr(heads, "_UNITS", 40)
+
+
 class Words(nn.Module):
     """Features of a text: how often it has each letter of the first ones of the alphabet."""
 
@@ -88,7 +94,7 @@ def _encoded(shots: int) -> Support:
     return Support(x, torch.tensor([int(label[-1]) for label in y]))
 
 
-@pytest.mark.parametrize("head", ["auto", "centroid", "ridge", "linear"])
+@pytest.mark.parametrize("head", ["auto", "centroid", "ridge", "linear", "random_projection"])
 def test_a_version_is_a_function_of_its_examples(head):
     x, y = rows(ways=4, shots=6)
     at_once = FewShotClassifier(words(), head=head, reject=0.2).fit(Rows(x), y)
@@ -104,7 +110,7 @@ def test_a_version_is_a_function_of_its_examples(head):
     assert (back.probabilities == expected.probabilities).all()
 
 
-@pytest.mark.parametrize("head", ["centroid", "ridge", "linear"])
+@pytest.mark.parametrize("head", ["centroid", "ridge", "linear", "random_projection"])
 def test_an_example_is_answered_alone_as_among_many(head):
     classifier = taught(head)
     classifier = classifier.rejecting(0.2)
@@ -129,7 +135,7 @@ def test_none_of_these_is_said_with_every_head(head):
     assert accepted[inside.numpy()].mean() > 0.8 and accepted[~inside.numpy()].mean() < 0.5
 
 
-@pytest.mark.parametrize("head", ["ridge", "linear"])
+@pytest.mark.parametrize("head", ["ridge", "linear", "random_projection"])
 def test_probabilities_are_of_the_size_that_they_should_be(head):
     classifier = taught(head)
     query, labels = rows(shots=100, seed=8)
@@ -138,7 +144,7 @@ def test_probabilities_are_of_the_size_that_they_should_be(head):
     assert abs(answers.probabilities.max(1).mean() - right) < 0.15
 
 
-@pytest.mark.parametrize("head", ["auto", "ridge", "linear"])
+@pytest.mark.parametrize("head", ["auto", "ridge", "linear", "random_projection"])
 def test_a_file_keeps_the_head_and_goes_on_choosing(head, tmp_path, monkeypatch):
     classifier = taught(head).rejecting(0.2)
     path = classifier.save(tmp_path / "t.fewshot")

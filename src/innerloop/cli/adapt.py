@@ -32,8 +32,8 @@ class Command:
     """In place of --strangers: answer "none of these" as often as leaves this share of examples of the classes, such as
     0.9, an answer."""
     head: Head | None = None
-    """What is fitted to the rows of a frozen encoder: centroid, ridge or linear; auto: which of them, by examples held
-    out. Without it: auto for texts and pictures."""
+    """What is fitted to the rows of a frozen encoder: centroid, ridge, linear or random_projection; auto: which of the
+    first three, by examples held out. Without it: auto for texts and pictures."""
     classes: str | None = None
     """Names of classes, with commas between them, that an encoder of texts learns without examples, or besides them."""
     names: Names | None = None

@@ -71,8 +71,8 @@ class FewShotClassifier(Changing):
             reject: Share of examples of no class that may be taken for one of them, such as 0.05; `predict` answers
                 `NONE` for what is too far from every class. None: every example is named.
             allow: Module prefixes besides `innerloop.` that the source may name; importing them runs their code.
-            head: What is fitted to the rows of a frozen encoder: centroid, ridge or linear; auto: which of them, by
-                examples held out. None: auto for texts and pictures.
+            head: What is fitted to the rows of a frozen encoder: centroid, ridge, linear or random_projection; auto:
+                which of the first three, by examples held out. None: auto for texts and pictures.
             names: Whether an encoder of texts learns from the names of classes, too; auto, as None: where the examples
                 show that they mean something.
             descriptions: What some classes are, by their names: `{"refund": "the customer wants money back"}`.

@@ -21,16 +21,26 @@ from innerloop.fewshot.support import Support
 from innerloop.learners.baselines.logistic_regression import LogisticRegression
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.closed_form.ridge_discriminant import RidgeDiscriminant, left_out
+from innerloop.learners.online.random_projection import RandomProjection
 
 SIMPLEST_FIRST: tuple[Head, ...] = ("centroid", "ridge", "linear")
 """What `auto` chooses among."""
 _CENTROID = NearestCentroid(distance="cosine")
 """Encoders of sentences and of photographs were trained so that directions, not lengths, tell their rows apart."""
-_LEARNERS = {"centroid": NearestCentroid, "ridge": RidgeDiscriminant, "linear": LogisticRegression}
+_LEARNERS: Mapping[str, type[Learner]] = {
+    "centroid": NearestCentroid,
+    "ridge": RidgeDiscriminant,
+    "linear": LogisticRegression,
+    "random_projection": RandomProjection,
+}
 _PENALTIES = (10.0, 100.0, 1.0)
 """C of logistic regression; of those that are as good, the first."""
 _DECAYS = (0.3, 1.0, 0.1, 3.0, 0.03)
 """Likewise of the ridge, around what d / 2 examples weigh; see `RidgeDiscriminant.decay`."""
+_UNITS = 1000
+"""Of random projection."""
+_RIDGES = (0.1, 1.0, 0.01)
+"""Likewise of random projection, over the mean squared length of a row, with which its products grow."""
 _TOLERANCE = 1e-5
 """A tenth of scikit-learn's, and single precision, which reaches it in under half of the time: of BANKING77's 77 x 50
 examples, probabilities are within 0.1% of the minimiser's on average, and 2% at most."""
@@ -95,7 +105,7 @@ class Choice:
             ValueError, TypeError, KeyError, AttributeError: It is something else.
         """
         asked, head, accuracy, examples = (entry[key] for key in ("asked", "head", "accuracy", "examples"))
-        if asked not in get_args(Head) or head not in SIMPLEST_FIRST or (asked not in ("auto", head)):
+        if asked not in get_args(Head) or head not in _LEARNERS or (asked not in ("auto", head)):
             raise ValueError("its head is none that there is")
         shares = {str(key): float(share) for key, share in accuracy.items()}
         if not set(shares) <= set(SIMPLEST_FIRST) or not all(0 <= share <= 1 for share in shares.values()):
@@ -156,6 +166,8 @@ def plain(head: Head) -> Learner:
     """A head as it is where no example can be held out for its hyper-parameters; not `auto`."""
     if head == "centroid":
         return _CENTROID
+    if head == "random_projection":
+        return _projection(_RIDGES[0])
     return RidgeDiscriminant(decay=_DECAYS[0]) if head == "ridge" else _linear(_PENALTIES[0])
 
 
@@ -168,10 +180,11 @@ def fitting(x: Tensor) -> tuple[Head, ...]:
 def choose(asked: Head, given: Support, ways: int) -> tuple[Learner, Choice]:
     """The learner of a task, and why it is that one.
 
-    Hyper-parameters come from the support as well: the ridge's by leaving each example out, exactly, and logistic
-    regression's by folds. `auto` holds the same folds out for all, and takes the head that names most of them
-    correctly, of those that are as good the simplest. Where no class has a second example it is centroid, and with
-    names linear, the best on training sentences of BANKING77 and CLINC150 (`python -m benchmarks.names --weights`).
+    Hyper-parameters come from the support as well: the ridge's by leaving each example out, exactly, those of logistic
+    regression and random projection by folds. `auto` holds the same folds out for all, and takes the head that names
+    most of them correctly, of those that are as good the simplest. Where no class has a second example it is centroid,
+    and with names linear, the best on training sentences of BANKING77 and CLINC150 (`python -m benchmarks.names
+    --weights`).
 
     Args:
         asked: Which head.
@@ -199,8 +212,8 @@ def _choose(asked: Head, given: Support, ways: int) -> tuple[Learner, Choice]:
         named = kept is not None and not bool(kept.all())
         learner = _linear(_PENALTIES[0]) if named else _CENTROID
         return learner, Choice(asked=asked, head="linear" if named else "centroid", accuracy={}, examples=0)
-    heads: list[Head] = [head for head in fitting(given.x) if asked in ("auto", head)]
     compared = asked == "auto"
+    heads = fitting(given.x) if compared else (asked,)
     tried: dict[Head, tuple[Learner, LeftOut | None]] = {
         head: _tuned(head, given, ways, several, compared) for head in heads
     }
@@ -220,6 +233,9 @@ def _tuned(head: Head, given: Support, ways: int, several: bool, compared: bool)
         candidates = [RidgeDiscriminant(decay=_decay(given, ways) if several else _DECAYS[0])]
     elif head == "linear":
         candidates = [_linear(C) for C in (_PENALTIES if several else _PENALTIES[:1])]
+    elif head == "random_projection":
+        size = max(float(given.x.flatten(1).square().sum(1).mean()), 1e-12)
+        candidates = [_projection(share * size) for share in (_RIDGES if several else _RIDGES[:1])]
     if len(candidates) == 1 and not compared:
         return candidates[0], None
     answers = [_left_out(learner, given, ways) for learner in candidates]
@@ -229,6 +245,10 @@ def _tuned(head: Head, given: Support, ways: int, several: bool, compared: bool)
 
 def _linear(penalty: float) -> LogisticRegression:
     return LogisticRegression(C=penalty, tolerance=_TOLERANCE, solver_precision="float32")
+
+
+def _projection(ridge: float) -> RandomProjection:
+    return RandomProjection(units=_UNITS, ridge=ridge)
 
 
 def _left_out(learner: Learner, given: Support, ways: int) -> LeftOut:

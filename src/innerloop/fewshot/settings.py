@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Head = Literal["auto", "centroid", "linear", "ridge"]
+Head = Literal["auto", "centroid", "linear", "random_projection", "ridge"]
 """What is fitted to the rows of a frozen encoder."""
 SECONDS = 300.0
 """How long tuning an encoder may take where nobody says it."""

@@ -89,10 +89,10 @@ function newTask(sources, taken, open) {
   side.addEventListener("change", () => { rate.value = side.value === "coverage" ? 90 : 5; });
   reject.addEventListener("change", () => { rejecting.hidden = !reject.checked; });
   const head = h("select", { id: "head", "aria-describedby": "head-help" },
-    ["", "centroid", "ridge", "linear"].map((value) => h("option", { value }, value || "chosen by your examples")));
+    ["", "centroid", "ridge", "linear", "random_projection"].map((value) => h("option", { value }, value || "chosen by your examples")));
   const fitting = h("div", { class: "field", hidden: true },
     h("label", { for: "head" }, "How it tells the classes apart"), head,
-    h("p", { class: "help", id: "head-help" }, "Centroid compares with each class's mean; ridge and linear learn which differences matter, which pays with more examples."));
+    h("p", { class: "help", id: "head-help" }, "Centroid compares with each class's mean; the others learn which differences matter, which pays with more examples."));
   const names = h("select", { id: "names", "aria-describedby": "names-help" },
     [["", "learned from where they mean something"], ["on", "learned from"], ["off", "not learned from"]]
       .map(([value, text]) => h("option", { value }, text)));
