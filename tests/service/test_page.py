@@ -357,6 +357,7 @@ def test_a_head_is_asked_for_where_a_source_takes_one(page, address):
     assert not select.is_visible()
     page.get_by_role("radio", name="use-multilingual").check()
     select.select_option("ridge")
+    page.get_by_label("Examples of a class that it learns from, at most").fill("1")
     page.get_by_role("button", name="Make the task").click()
     page.get_by_role("heading", name="heads", level=1).wait_for()
     task = Task(Client(address), Client(address).task("heads").info())
@@ -367,6 +368,7 @@ def test_a_head_is_asked_for_where_a_source_takes_one(page, address):
     }.items():
         task.add(texts, label)
     page.get_by_text("How it tells the classes apart: ridge was asked for.").wait_for()
+    facts(page, "4 examples · learned from 2 of them, at most 1 of a class")
 
 
 def test_classes_are_known_by_their_names_before_there_is_an_example(page, address):

@@ -66,7 +66,7 @@ class View {
     this.task = task;
     this.versions = versions.sort((a, b) => b.version - a.version);
     const examples = task.classes.reduce((sum, c) => sum + c.examples, 0);
-    this.facts.textContent = [`Starts from ${task.source}`, count(task.classes.length, "class", "classes"), count(examples, "example"), `version ${task.version}`].join(" · ");
+    this.facts.textContent = [`Starts from ${task.source}`, count(task.classes.length, "class", "classes"), count(examples, "example"), ...bounded(task), `version ${task.version}`].join(" · ");
     this.download.hidden = task.classes.length < 2;
     this.threshold.update(task);
     this.trying.update(task);
@@ -170,4 +170,5 @@ class View {
   }
 }
 
+const bounded = ({ budget }) => (budget ? [`learned from ${budget.kept} of them, at most ${budget.examples} of a class`] : []);
 const sizes = ({ classes, examples }) => (classes ? `${count(classes, "class", "classes")}, ${count(examples, "example")}` : "empty");

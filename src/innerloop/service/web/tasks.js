@@ -93,6 +93,7 @@ function newTask(sources, taken, open) {
   const fitting = h("div", { class: "field", hidden: true },
     h("label", { for: "head" }, "How it tells the classes apart"), head,
     h("p", { class: "help", id: "head-help" }, "Centroid compares with each class's mean; the others learn which differences matter, which pays with more examples."));
+  const budget = h("input", { type: "number", id: "budget", min: 1, step: 1, "aria-describedby": "budget-help" });
   const names = h("select", { id: "names", "aria-describedby": "names-help" },
     [["", "learned from where they mean something"], ["on", "learned from"], ["off", "not learned from"]]
       .map(([value, text]) => h("option", { value }, text)));
@@ -120,6 +121,7 @@ function newTask(sources, taken, open) {
           ...(names.value && !naming.hidden ? { names: names.value } : {}),
           ...(known().length && !naming.hidden ? { classes: known() } : {}),
           ...(reject.checked ? { [side.value]: Number(rate.value) / 100 } : {}),
+          ...(budget.value ? { budget: Number(budget.value) } : {}),
         });
         announce(`Made ${task.name}`);
         location.hash = `#/tasks/${encodeURIComponent(task.name)}`;
@@ -138,6 +140,9 @@ function newTask(sources, taken, open) {
     h("div", { class: "field" },
       h("label", { class: "check" }, reject, h("span", {}, "Answer “none of these” when nothing is near"))),
     rejecting,
+    h("div", { class: "field" },
+      h("label", { for: "budget" }, "Examples of a class that it learns from, at most"), budget,
+      h("p", { class: "help", id: "budget-help" }, "Empty: all of them. Otherwise a fair sample of all that a class was ever taught, for tasks that are taught for months.")),
     fitting,
     naming,
     error.element,
