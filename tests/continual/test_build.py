@@ -3,14 +3,18 @@
 import json
 import shlex
 from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
 import torch
 
 from innerloop.cli.main import main
+from innerloop.continual.baselines import asked
 from innerloop.continual.build import FollowOptions, Options, build
 from innerloop.continual.features import featured
+from innerloop.continual.hindsight import end_of
 from innerloop.continual.report import command
 from innerloop.continual.streams import ClassOptions, DigitOptions, kind_of, names, of_record
 from innerloop.core.errors import InputError
@@ -138,12 +142,30 @@ def test_train_test_and_compare(tmp_path, capsys):
     assert set(tested["proficiency"]["rows"]) <= {6, 12, None}
     assert any(tested["proficiency"]["rows"])
     assert tested["first"]["i.i.d."]["when_they_ended"] is None
+    own = tested["first"]["fine_tune_online"]
+    assert own["among_their_own"] == pytest.approx(_among_the_first_two(tmp_path / "b"))
+    assert own["among_their_own"] > own["at_end"]
     table = told(capsys, "compare", str(tmp_path / "a"), str(tmp_path / "b"))
     assert [group["seeds"] for group in table["groups"]] == [[0, 1], [0]]
     assert table["groups"][1]["difference"]["ci95"] is None
     page = (tmp_path / "b" / "report.html").read_text()
     assert "What was kept" in page
     assert "i.i.d." in page
+
+
+def _among_the_first_two(folder: Path) -> float:
+    """Accuracy on their held-out rows at the end, of a run whose tasks are its classes 0 to 3."""
+    run = build(asked(read_config(folder)))
+    with torch.no_grad():
+        rows = [
+            (run.learner.predict(run.params, end_of(run, folder), b.x), b.y) for b in map(run.stream.held_out, (0, 1))
+        ]
+    return fmean((outputs[:, :2].argmax(1) == y).double().mean().item() for outputs, y in rows)
+
+
+def test_learned_rates_are_drawn(tmp_path, capsys):
+    told(capsys, "train", "la_maml", "--stream", "digits", *FEW, "--out", str(tmp_path))
+    assert "Rates of all weights at the end, by layer" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

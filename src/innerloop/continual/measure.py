@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, pvariance
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from innerloop.continual.baselines import MIXED, asked, followed
 from innerloop.continual.build import build
-from innerloop.continual.hindsight import in_hindsight
+from innerloop.continual.hindsight import among_their_own, in_hindsight
 from innerloop.continual.progress import matrix_of, size_of_state
 from innerloop.continual.run import is_stream
 from innerloop.continual.tracking import ANGLE
@@ -103,6 +103,8 @@ class StreamTested:
     """Rows of each task until it reached the threshold, by learner, the run first; None: it never did."""
     angles: tuple[float, ...] = ()
     """Degrees from a learned subspace to that of every round; see `continual.tracking`."""
+    alone: Mapping[str, float] = field(default_factory=dict)
+    """Score of the first tasks at the end, judged among their own classes, by learner; empty: it was not asked for."""
     options: StreamTestOptions = StreamTestOptions()
 
     def __str__(self) -> str:
@@ -132,8 +134,11 @@ class StreamTested:
     def _early(self, row: Row) -> str:
         assert self.options.first is not None
         at_end, then = row.early(self.options.first)
+        alone = self.alone.get(row.name)
+        among = "" if alone is None else f" ({spelled(alone, self.score, 'ACC')} among their own classes)"
         after = "" if then is None else f", {spelled(then, self.score, 'ACC')} when the last of them had just ended"
-        return f"{row.name}, first {self.options.first} tasks: {spelled(at_end, self.score, 'ACC')} at the end{after}"
+        words = f"{spelled(at_end, self.score, 'ACC')} at the end{among}{after}"
+        return f"{row.name}, first {self.options.first} tasks: {words}"
 
     def _late(self, row: Row) -> str:
         late = row.learned[-(self.options.last or 0) :]
@@ -157,7 +162,10 @@ class StreamTested:
             about["proficiency"] = {"threshold": self.options.threshold, "rows": own, "baselines": beside}
         if self.options.first is not None:
             early = {row.name: row.early(self.options.first) for row in self.rows}
-            about["first"] = {name: {"at_end": end, "when_they_ended": then} for name, (end, then) in early.items()}
+            about["first"] = {
+                name: {"at_end": end, "among_their_own": self.alone.get(name), "when_they_ended": then}
+                for name, (end, then) in early.items()
+            }
         if self.options.last is not None:
             about["last"] = {row.name: fmean(row.learned[-self.options.last :]) for row in self.rows if row.learned}
         if self.angles:
@@ -219,7 +227,13 @@ def measure(
     options.check(stream)
     folders = followed(run, config, context) if baselines else {}
     others = {name: row_of(folder, name) for name, folder in folders.items()}
-    lost, reference = None, MIXED
+    lost, reference, alone = None, MIXED, {}
+    if options.first is not None:
+        scores = {
+            row.name: among_their_own(build(asked(read_config(row.run)), context), row.run, options.first)
+            for row in (own, *others.values())
+        }
+        alone = {name: one for name, one in scores.items() if one is not None}
     if stream.get("anew"):  # nothing is lost of it by what comes after, so that mixing it teaches nothing
         lost, reference = regret(own.learned, in_hindsight(build(asked(config), context), run), score), HINDSIGHT
     elif MIXED in others and own.learned:
@@ -238,6 +252,7 @@ def measure(
         regret=lost,
         reference=reference,
         proficiency=proficiencies,
+        alone=alone,
         angles=tuple(entry[ANGLE] for entry in read_metrics(run / "metrics.jsonl") if ANGLE in entry),
         options=options,
     )

@@ -64,6 +64,13 @@ def matrix_of(run: str | Path) -> tuple[Tensor, int]:
     return tensors[_MATRIX], batches
 
 
+def part_of_state(run: str | Path, name: str) -> dict[str, Tensor]:
+    """What a learner knows below a name of its state after its stream, such as `rates`; nothing where there is none."""
+    tensors, _ = _read(Path(run))
+    start = f"{_STATE}{name}."
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+
+
 def size_of_state(run: str | Path) -> int:
     """Bytes of what a learner knows after its stream: weights, memories, sums."""
     tensors, _ = _read(Path(run))

@@ -8,8 +8,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from innerloop.continual.build import FollowOptions, own_fields, usual_fields
 from innerloop.continual.measure import Row, StreamTested, StreamTestOptions, measure, notes, row_of, spelled
+from innerloop.continual.progress import part_of_state
 from innerloop.continual.streams import kind_of
 from innerloop.continual.tracking import ANGLE
 from innerloop.continual.within import within
@@ -58,6 +61,7 @@ def refresh(run: str | Path, others: Sequence[Row] = (), lost: Regret | None = N
         current=() if stream.get("anew") else _curve(own.run, "current", stream["batch_size"]),
         regret=() if lost is None else list(enumerate(lost.rounds, 1)),
         angles=list(enumerate((y for _, y in _curve(own.run, ANGLE, 1)), 1)),
+        rates=_by_layer(part_of_state(run, "rates")),
     )
     settings = {"learner": config["learner"], "stream": stream, "network": config["record"].get("network")}
     return write_stream(run, rows, heads, notes(own.figures, score), curves, score, settings, command(config))
@@ -94,6 +98,13 @@ def _on_average(run: Path, stream: Mapping[str, Any]) -> list[tuple[float, float
     curves = within(run, stream).values()
     points = [(fmean(x), fmean(y)) for x, y in (zip(*at, strict=True) for at in zip(*curves, strict=True))]
     return points if len(points) > 1 else []
+
+
+def _by_layer(rates: Mapping[str, Tensor]) -> dict[str, list[float]]:
+    layers: dict[str, list[float]] = {}
+    for name, values in rates.items():
+        layers.setdefault(name.rpartition(".")[0] or name, []).extend(values.flatten().tolist())
+    return layers
 
 
 class Reported(NamedTuple):

@@ -46,6 +46,7 @@ _BINS = 200
 _DOTS = 30
 
 Series = list[tuple[float, float]]
+Line = Sequence[tuple[float, float]]
 
 
 def learning(name: str, training: Series, label: str, validation: Sequence[Point] = (), factor: float = 1) -> str:
@@ -307,11 +308,7 @@ def stream_matrix(name: str, matrix: Sequence[Sequence[float]], score: Score) ->
 
 
 def stream_curves(
-    name: str,
-    curves: Mapping[str, Sequence[tuple[float, float]]],
-    label: str,
-    factor: float = 1,
-    across: str = "rows of the stream",
+    name: str, curves: Mapping[str, Line], label: str, factor: float = 1, across: str = "rows of the stream"
 ) -> str:
     """A line each against the rows of the stream, or what else comes one after another."""
     with matplotlib.rc_context(_STYLE):
@@ -323,6 +320,18 @@ def stream_curves(
             axes.plot(x, [factor * value for value in y], marker=marker, color=colour, markersize=4, label=of)
         axes.set_xlabel(across)
         axes.set_ylabel(label)
+        axes.legend(frameon=False, fontsize=10)
+        return _svg(figure, name)
+
+
+def histogram(name: str, groups: Mapping[str, Sequence[float]], label: str) -> str:
+    """How many values lie where, group upon group."""
+    colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(groups))]
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _axes(3.4)
+        axes.hist(list(groups.values()), bins=40, stacked=True, label=list(groups), color=colours)
+        axes.set_xlabel(label)
+        axes.set_ylabel("how many")
         axes.legend(frameon=False, fontsize=10)
         return _svg(figure, name)
 

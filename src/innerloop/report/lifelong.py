@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -10,8 +11,6 @@ from innerloop.core import files
 from innerloop.core.scores import Score
 from innerloop.report import figures
 from innerloop.report.report import Plot, environment, flat
-
-Points = Sequence[tuple[float, float]]
 
 
 class Shown(NamedTuple):
@@ -22,23 +21,25 @@ class Shown(NamedTuple):
     """Figures as tables print them."""
     matrix: Sequence[Sequence[float]]
     """R."""
-    means: Points
+    means: figures.Line
     """Rows that were seen, and the mean over all tasks then."""
-    learned: Points = ()
+    learned: figures.Line = ()
     """Number of a round, and its score when its rows had been seen; empty where tasks are no rounds."""
-    within: Points = ()
+    within: figures.Line = ()
     """Rows of a round that were seen, and the mean over rounds then; empty: as above, or it was not asked for."""
 
 
 class Curves(NamedTuple):
     """What else is drawn of the run; empty: there is none."""
 
-    current: Points = ()
+    current: figures.Line = ()
     """Rows that were seen, and the score on the task that was arriving."""
-    regret: Points = ()
+    regret: figures.Line = ()
     """Number of a round, and what was lost in it."""
-    angles: Points = ()
+    angles: figures.Line = ()
     """Number of a round, and the degrees between a learned subspace and its own."""
+    rates: Mapping[str, Sequence[float]] | None = None
+    """Learned rates at the end, by layer; None: it learned none."""
 
 
 def write_stream(
@@ -94,7 +95,7 @@ def _plots(rows: Sequence[Shown], curves: Curves, score: Score) -> list[Plot]:
 
     def lines(
         name: str,
-        of: Mapping[str, Points],
+        of: Mapping[str, figures.Line],
         words: str,
         across: str,
         label: str = score.label,
@@ -117,4 +118,8 @@ def _plots(rows: Sequence[Shown], curves: Curves, score: Score) -> list[Plot]:
     lines("current", {own.name: curves.current}, f"{score.title} on the task that is arriving", rows_seen)
     lines("regret", {own.name: curves.regret}, "what was lost in every round against hindsight", rounds, "regret")
     lines("angles", {own.name: curves.angles}, "largest angle to the subspace of the round", rounds, "degrees", 1)
+    if curves.rates:
+        means = "; ".join(f"{layer}: {fmean(values):.3g} on average" for layer, values in curves.rates.items())
+        words = "Rates of all weights at the end, by layer; those below 0 count as 0"
+        plots.append(Plot(Markup(figures.histogram("rates", curves.rates, "rate")), f"{words}: {means}", f"{words}."))
     return plots

@@ -35,6 +35,7 @@ def test_activations_are_modulated_and_the_weights_underneath_descend(kind):
         + params["examples.layers.2.bias"]
         for row, y in zip(x, support.y, strict=True)
     ) / len(support.y)
+    code = code / (1 + code.square().mean() / 9).sqrt()
     numbers = params["modulation.weight"] @ code + params["modulation.bias"]
 
     def modulated(h, layer):

@@ -23,6 +23,9 @@ from innerloop.core.types import Batch, Params
 
 _SMALL = 0.2
 """Size of what makes the modulation, at first: tasks begin near the initialisation that they share."""
+_FARTHEST = 3.0
+"""Root mean square that a code comes near and does not pass: inner steps grow with the modulation of every layer, and
+one task far from the others would make them endless."""
 
 
 class Modulated(NamedTuple):
@@ -42,7 +45,7 @@ class MMAML(FastWeights[Modulated]):
     Modulated are the outputs of every hidden layer that has a bias, ahead of the nonlinearity and after a norm. An
     affine layer whose outputs are scaled and shifted is one with other weights, so the network may be anyone's; what
     the inner steps change is the weights underneath, as in the paper. Where it encodes the support by a recurrent
-    network, here the mean over the examples is taken, which knows no order.
+    network, here the mean over the examples is taken, which knows no order, and bounded as the state of one is.
     """
 
     trains_on = ("episodes",)
@@ -74,7 +77,8 @@ class MMAML(FastWeights[Modulated]):
         weights, linear = tree.part(params, "model"), tree.part(params, "modulation")
         pairs = examples(support, self.model, weights)
         codes = self.examples.apply(tree.part(params, "examples"), pairs, support.mask)
-        code = pooled(codes, support)
+        mean = pooled(codes, support)
+        code = mean / (1 + mean.square().mean() / _FARTHEST**2).sqrt()
         numbers, layers = linear["weight"] @ code + linear["bias"], _hidden_layers(weights)
         sizes = [weights[f"{layer}.bias"].numel() for layer in layers]
         if self.modulation != "film":
