@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import Linear
 from innerloop.tasks.rotating import RotatingSubspace
 from tests.conformance import ValuesConformance
-from tests.problems import FEATURES, INPUTS, inputs
+from tests.problems import FEATURES, INPUTS, RaggedPlanes, inputs
 
 STREAM = RotatingSubspace(rounds=320)
 FIRST = 20
@@ -33,6 +34,7 @@ def encoder() -> nn.Module:
 class TestSubspace(ValuesConformance):
     learner = Subspace(encoder=Module(encoder), head=Linear(inputs=FEATURES, outputs=3), rank=4, basis_steps=1)
     train = TrainConfig(steps=150, meta_batch_size=8, meta_lr=1e-2, plan="vmap")
+    brief = partial(RaggedPlanes, fewest=None, shots=2, queries=3)
 
 
 def begun(stream: RotatingSubspace) -> Params:
