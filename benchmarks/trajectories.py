@@ -1,15 +1,19 @@
 """Learning a trajectory of unseen classes online: encoders trained for it (OML, ANML) beside one plainly pre-trained.
 
     python -m benchmarks.trajectories --minutes 5 --seeds 0 1 2     # four trainings a seed
+    python -m benchmarks.trajectories --plans                       # the time of a meta-step of OML, by plan
 
 Omniglot at 28 x 28 (Vinyals split, rotations as classes), Conv-4 with 32 channels and without norm. Trajectories show
 20 classes one after another, 5 rows of each, once and row by row; what is measured is the accuracy on 15 held-out rows
 of each class. All are trained for the same processor time, with Adam at 1e-3. Then the same head learns online over
 each, at the rate of those tried that does best on trajectories of meta-training classes.
+
+A meta-step is the meta-gradient of four such trajectories, plans in turns.
 """
 
 import argparse
 import json
+import statistics
 import time
 from dataclasses import replace
 from datetime import date
@@ -23,7 +27,8 @@ from innerloop.core import tree
 from innerloop.core.context import Context
 from innerloop.core.online_head import OnlineHead
 from innerloop.core.types import Params, Sampler
-from innerloop.engine import TrainConfig, meta_train
+from innerloop.engine import TrainConfig, meta_gradient, meta_train
+from innerloop.engine.plan import Plan
 from innerloop.evaluate import Result, meta_test
 from innerloop.learners.baselines.fine_tune import FineTune
 from innerloop.learners.online.anml import ANML
@@ -36,6 +41,15 @@ PLACE = Path(__file__).with_name("trajectories.json")
 WAYS, SHOTS, REMEMBER, TASKS = 20, 5, 64, 300
 CONTENDERS = ("pre-trained", "oml", "oml --remember 64", "anml")
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+PLANS = (
+    Plan("loop"),
+    Plan("vmap", 1),
+    Plan("vmap", 4),
+    Plan("threads", threads=2),
+    Plan("replay", 4),
+    Plan("compile", 4),
+)
+AT_ONCE, ROUNDS = 4, 7
 ENCODER = Conv4(outputs=None, width=32, norm=False)
 
 
@@ -78,6 +92,29 @@ def tested(learner: OnlineHead, params: Params, pools: Any, ways: int, tasks: in
     return {"accuracy": result.mean, "ci95": result.ci95, "inner_lr": best.inner_lr, "on meta-training classes": tried}
 
 
+def plans() -> None:
+    """Print what a meta-step takes by every plan: at first, and then, in seconds and against the loop."""
+    pool = datasets.load("omniglot", Context()).train
+    learner = OML(encoder=ENCODER, inner_lr=0.03, head=Linear(inputs=ENCODER.features, outputs=WAYS))
+    params, tasks = learner.init(0), trajectories(pool, WAYS, 5).episodes(0, AT_ONCE)
+    first, wall, processor = {}, {plan: [] for plan in PLANS}, {plan: [] for plan in PLANS}
+    for plan in PLANS:
+        begun = time.perf_counter()
+        meta_gradient(learner, params, tasks, plan)
+        first[plan] = time.perf_counter() - begun
+    for _ in range(ROUNDS):
+        for plan in PLANS:
+            begun, spent = time.perf_counter(), time.process_time()
+            meta_gradient(learner, params, tasks, plan)
+            wall[plan].append(time.perf_counter() - begun)
+            processor[plan].append(time.process_time() - spent)
+    for plan in PLANS:
+        ratios = [loop / mine for loop, mine in zip(wall[PLANS[0]], wall[plan], strict=True)]
+        about = {"plan": str(plan), "first": first[plan], "seconds": statistics.median(wall[plan])}
+        about |= {"processor seconds": statistics.median(processor[plan])}
+        print(json.dumps(about | {"to the loop": [statistics.median(ratios), min(ratios), max(ratios)]}), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.trajectories", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="of processor time, for each training")
@@ -86,9 +123,13 @@ def main() -> None:
     parser.add_argument("--ways", type=int, nargs="+", default=[WAYS], help="classes of the trajectories of the test")
     parser.add_argument("--tasks", type=int, default=TASKS)
     parser.add_argument("--out", type=Path, help="keep the runs in this folder")
+    parser.add_argument("--plans", action="store_true", help="measure a meta-step of OML by plan, and nothing else")
     parser.add_argument("--dry", action="store_true", help="write no file: print what was found")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    if given.plans:
+        plans()
+        return
     pools, rows = datasets.load("omniglot", Context()), []
     for seed in given.seeds:
         for name in given.only:

@@ -1,5 +1,6 @@
 """Options into runs on streams, and what is refused before anything is learned."""
 
+import csv
 import json
 import shlex
 from dataclasses import replace
@@ -145,7 +146,12 @@ def test_train_test_and_compare(tmp_path, capsys):
     own = tested["first"]["fine_tune_online"]
     assert own["among_their_own"] == pytest.approx(_among_the_first_two(tmp_path / "b"))
     assert own["among_their_own"] > own["at_end"]
-    table = told(capsys, "compare", str(tmp_path / "a"), str(tmp_path / "b"))
+    places = [str(tmp_path / "t.csv"), str(tmp_path / "t.tex")]
+    table = told(capsys, "compare", str(tmp_path / "a"), str(tmp_path / "b"), "--csv", places[0], "--latex", places[1])
+    lines = list(csv.DictReader((tmp_path / "t.csv").open()))
+    assert [(line["name"], line["seed"]) for line in lines] == [("a", "0"), ("a", "1"), ("b", "0")]
+    assert float(lines[1]["BWT"]) == table["groups"][0]["runs"][1]["figures"]["BWT"]["value"]
+    assert r"a & 2 & " in (tmp_path / "t.tex").read_text()
     assert [group["seeds"] for group in table["groups"]] == [[0, 1], [0]]
     assert table["groups"][1]["difference"]["ci95"] is None
     page = (tmp_path / "b" / "report.html").read_text()
@@ -175,7 +181,7 @@ def test_learned_rates_are_drawn(tmp_path, capsys):
         ([*TRAIN, "--seed", "1", "--seeds", "0"], "give one of them"),
         (["test", "RUN", "--ways", "5"], "--ways is of runs on tasks, and this one follows a stream"),
         (["test", "RUN", "--first", "5"], "the stream has 4 tasks, and --first 5 asks for more"),
-        (["compare", "RUN", "--html", "x.html"], "--html is a table of runs on tasks"),
+        (["compare", "RUN", "--html", "x.html"], "--html is a page of runs on tasks"),
         (["compare", "RUN", "OTHER"], "did not follow the same stream: rows is"),
         ([*TRAIN, "--inner-lr", "0.5", "--out", "RUN"], "holds another run: its learner.fields.inner_lr is 0.1"),
     ],

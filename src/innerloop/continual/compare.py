@@ -72,7 +72,9 @@ class StreamComparison:
     parts: PartOptions = _ALL
     """Tasks that are also looked at alone."""
 
-    def __str__(self) -> str:
+    @property
+    def cells(self) -> list[list[str]]:
+        """The table for people, a line for each group below the heads."""
         first = self.groups[0]
         heads = [
             "learner",
@@ -83,8 +85,12 @@ class StreamComparison:
             *([] if self.parts.last is None else [f"last {self.parts.last} when each had ended"]),
             f"{first.headline} against {first.name}",
         ]
-        cells = [[group.name, str(len(group.rows)), *self._cells(group)] for group in self.groups]
-        lines = [aligned([heads, *cells]), *notes(next(iter(first.rows.values())).figures, self.score)]
+        return [heads, *([group.name, str(len(group.rows)), *self._cells(group)] for group in self.groups)]
+
+    @property
+    def notes(self) -> list[str]:
+        """What the table shows, a line each."""
+        lines = notes(next(iter(self.groups[0].rows.values())).figures, self.score)
         lines.append(
             "± over seeds, paired: 95% interval of Student; the stream and the parameters are those of the seed"
         )
@@ -94,7 +100,10 @@ class StreamComparison:
                 "attention: memories differ, see the state of each: learners that hold more are not compared at equal "
                 "memory"
             )
-        return "\n".join(lines)
+        return lines
+
+    def __str__(self) -> str:
+        return "\n".join([aligned(self.cells), *self.notes])
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 
 from innerloop.evaluate.compare import Comparison
 from innerloop.evaluate.groups import Group, grouped
@@ -28,6 +29,7 @@ _SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "–": "--",
+    "±": r"$\pm$",
 }
 
 
@@ -70,12 +72,23 @@ def to_latex(comparison: Comparison) -> str:
     lines = [_line(group, group is best or group.alike(best), digits, several) for group in groups]
     notes = [f"% {line}" for line in comparison.notes.splitlines()]
     notes.append("% bold: the best, and what 95% intervals over episodes (paired) and over seeds do not tell from it")
+    return tabular(notes, heads, lines)
+
+
+def tabular(notes: Sequence[str], heads: Sequence[str], lines: Sequence[str]) -> str:
+    """A table for the package booktabs, its first column of names.
+
+    Args:
+        notes: Lines above it, which are comments.
+        heads: Of its columns, as text.
+        lines: Its rows, as LaTeX.
+    """
     return "\n".join(
         [
             *notes,
             rf"\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
             r"\toprule",
-            " & ".join(map(_escaped, heads)) + r" \\",
+            " & ".join(map(escaped, heads)) + r" \\",
             r"\midrule",
             *lines,
             r"\bottomrule",
@@ -95,7 +108,7 @@ def _line(group: Group, bold: bool, digits: int, several: bool) -> str:
     factor = group.score.factor
     mean, ci95 = f"{factor * group.tasks.mean:.{digits}f}", f"{factor * group.tasks.ci95:.{digits}f}"
     number = (rf"\mathbf{{{mean}}}" if bold else mean) + (rf" \pm {ci95}" if math.isfinite(group.tasks.ci95) else "")
-    cells = [_escaped(group.name), f"${number}$"]
+    cells = [escaped(group.name), f"${number}$"]
     if several:
         cells += [
             str(len(group.results)),
@@ -104,5 +117,6 @@ def _line(group: Group, bold: bool, digits: int, several: bool) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text as LaTeX prints it."""
     return "".join(_SPECIAL.get(c, c) for c in text)
