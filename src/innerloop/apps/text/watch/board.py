@@ -28,7 +28,7 @@ class Series:
     """By task."""
     cells: frozenset[int]
     """Those that are counted."""
-    places: tuple[tuple[int, int], ...]
+    places: Sequence[tuple[int, int]]
     """Task and answer, for each label."""
 
     def __str__(self) -> str:
@@ -87,7 +87,7 @@ class Board:
             members[i, list(one.cells)] = 1
         return members
 
-    def counted(self, counts: Sequence[int]) -> list[int]:
+    def counted(self, counts: Sequence[int] | np.ndarray) -> list[int]:
         """[series] counts of what every series counts."""
         return (self._members @ np.asarray(counts)).tolist()
 
@@ -122,7 +122,7 @@ class Board:
             if len(one.places) > 1:
                 found.append(None if joint is None else float(joint[tuple(k for _, k in one.places)]))
                 continue
-            ((t, k),) = one.places
+            t, k = one.places[0]
             task = shares[t]
             found.append(None if task is None else float(task[k]))
         return found
@@ -131,7 +131,9 @@ class Board:
         """[series] 95% intervals of `adjusted`, of labels; None: of pairs, and where nothing is known."""
         drawn = []
         for t, subject in enumerate(self._subjects):
-            drawn.append(None if subject.confusion is None else correction.ends(self._answers(t, counts), subject.confusion))
+            drawn.append(
+                None if subject.confusion is None else correction.ends(self._answers(t, counts), subject.confusion)
+            )
         found: list[tuple[float, float] | None] = []
         for one in self.series:
             t, k = one.places[0]
@@ -172,15 +174,14 @@ class Board:
 
     def _times(self, series: Series, share: float | None, total: np.ndarray) -> float:
         """By how much the odds of its answers go up where those of the true label do as the settings say."""
-        factor, confusions = self._settings.surge, [self._subjects[t].confusion for t, _ in series.places]
-        rates = _together(confusions)
+        factor = self._settings.surge
+        rates = _together([self._subjects[t].confusion for t, _ in series.places])
         if share is None or rates is None or not 0 < share < 1:
             return factor
         shares = self._of_pairs(total) if len(series.places) > 1 else self._of_task(series.places[0][0], total)
         assert shares is not None
-        shares, place = shares.ravel(), 0
-        for t, k in series.places:
-            place = place * len(self._subjects[t].answers) + k
+        place = np.ravel_multi_index(tuple(k for _, k in series.places), shares.shape)
+        shares = shares.ravel()
         more = shares * (1 - odds_times(share, factor)) / (1 - share)
         more[place] = odds_times(share, factor)
         before, after = (correction.expected(rates, one)[place] for one in (shares, more))

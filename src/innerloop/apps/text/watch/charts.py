@@ -83,7 +83,9 @@ class Chart:
         value = max(0.0, design.decay * self.value + float(design.step(count, size)))
         value = min(value, _CAP * design.limit)
         on = value >= design.limit or (self.on and value > CALM * design.limit)
-        return Chart(design=design, value=value, on=on, rose=None if value == 0 else start if self.rose is None else self.rose)
+        return Chart(
+            design=design, value=value, on=on, rose=None if value == 0 else start if self.rose is None else self.rose
+        )
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads."""
@@ -92,7 +94,7 @@ class Chart:
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> "Chart":
         """The chart that was kept."""
-        return cls(**kept | {"design": Design(**kept["design"])})
+        return cls(**{**kept, "design": Design(**kept["design"])})
 
 
 def design(kind: Kind, base: float, surge: float, sizes: Sequence[int], length: float) -> Design:

@@ -37,10 +37,12 @@ class Clock:
         return None if self.now is None else self.now - self.late
 
     def admit(self, event: Event) -> tuple[list[Event], list[Event]]:
-        """Events that are believed now, in the order in which they came, and those that were astray."""
+        """Events that are believed now, in the order in which they came, and those that were astray.
+
+        The clock is moved by `advance`, event by event.
+        """
         if self.now is not None and abs(event.time - self.now) <= self.jump:
             astray, self.waiting = self.waiting, []
-            self.now = max(self.now, event.time)
             return [event], astray
         astray = []
         if self.waiting and abs(event.time - self.waiting[0].time) > self.jump:
@@ -53,8 +55,12 @@ class Clock:
         agreed, self.waiting = self.waiting, []
         if agreed:
             self.moved += self.now is not None
-            self.now = max(event.time for event in agreed)
+            self.now = agreed[0].time
         return agreed
+
+    def advance(self, event: Event) -> None:
+        """Move the clock on to an event that is believed."""
+        self.now = event.time if self.now is None else max(self.now, event.time)
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` reads."""

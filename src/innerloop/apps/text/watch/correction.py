@@ -1,7 +1,7 @@
 """Shares as they are, of shares as a classifier sees them: by what it takes for what on held-out examples.
 
-Counts of answers are a mixture of the rows of its confusion, whose weights are the true shares. Their most likely value is
-found by expectation and maximisation, as Saerens, Latinne and Decaestecker 2002
+Counts of answers are a mixture of the rows of its confusion, whose weights are the true shares. Their most likely value
+is found by expectation and maximisation, as Saerens, Latinne and Decaestecker 2002
 (https://doi.org/10.1162/089976602753284446), on answers in place of probabilities: what a window has to keep is its
 counts. Where the inverse of the confusion gives shares between 0 and 1 it is the same.
 """

@@ -1,8 +1,8 @@
 """How long a chart of counts runs until it crosses its limit, by theory: a Markov chain.
 
 Brook and Evans 1972 (https://doi.org/10.1093/biomet/59.3.539), for charts `s <- max(0, decay * s + step)`: CUSUM with
-decay 1, and EWMA with a barrier at 0. A chart between two points of the grid is shared out between them, which keeps its
-mean, so that the error falls with the square of their distance.
+decay 1, and EWMA with a barrier at 0. A chart between two points of the grid is shared out between them, which keeps
+its mean, so that the error falls with the square of their distance.
 """
 
 import math
@@ -15,10 +15,12 @@ _STATES = 120
 _TAIL = 1e-12
 """Probability of counts that are left out, at either end."""
 _SEARCH = 60
-_CLOSE = 1e-3
-"""Share of its run length by which a limit may miss it."""
+_CLOSE = 0.02
+"""Share of its run length by which a limit may give a longer one."""
+_NARROW = 1e-5
+"""Share of a limit that it is known to."""
 _FOREVER = 1e12
-SIZES = 8
+SIZES = 4
 """Different sizes of windows that stand for all."""
 
 
@@ -110,7 +112,7 @@ def limit_for(decay: float, steps: Steps, length: float, longest: float) -> floa
         middle = (low + high) / 2
         found = _from_0(chain(decay, steps, middle))
         low, high = (middle, high) if found < length else (low, middle)
-        if length <= found < (1 + _CLOSE) * length or high - low < _CLOSE * high * _CLOSE:
+        if length <= found < (1 + _CLOSE) * length or high - low < _NARROW * high:
             break
     return high
 

@@ -57,6 +57,7 @@ class Schedule:
         self._close(self._open)
 
     def _place(self, event: Event) -> None:
+        self._clock.advance(event)
         watermark, start = self._clock.watermark, event.time // self._length * self._length
         assert watermark is not None
         if self._open and min(self._open) + self._length <= watermark:

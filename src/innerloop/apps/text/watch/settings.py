@@ -96,11 +96,21 @@ def milliseconds(text: str, name: str, least: int = 1) -> int:
 def differences(kept: dict[str, Any], given: dict[str, Any]) -> list[str]:
     """What differs between two records, in words."""
     keys = [*kept, *(key for key in given if key not in kept)]
-    return [f"{key} was {_said(kept.get(key))}, now {_said(given.get(key))}" for key in keys if kept.get(key) != given.get(key)]
+    return [
+        f"{key} was {_said(kept.get(key))}, now {_said(given.get(key))}"
+        for key in keys
+        if kept.get(key) != given.get(key)
+    ]
 
 
 def _said(value: Any) -> str:
-    return "none" if value is None else ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+    return (
+        "none"
+        if value is None
+        else ", ".join(map(str, value))
+        if isinstance(value, Sequence) and not isinstance(value, str)
+        else str(value)
+    )
 
 
 OPTIONS = tuple(field.name for field in fields(Settings))

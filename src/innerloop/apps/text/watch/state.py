@@ -1,7 +1,7 @@
 """Everything a watch knows, in one SQLite file: what was read, counted and alerted changes together or not at all.
 
-A batch of lines is one transaction: the place in the input, ids, windows, charts and alerts. A process that is killed leaves
-the state of the batch before, from which the same lines make the same changes again.
+A batch of lines is one transaction: the place in the input, ids, windows, charts and alerts. A process that is killed
+leaves the state of the batch before, from which the same lines make the same changes again.
 """
 
 import contextlib
@@ -191,7 +191,7 @@ class State:
                 raise InputError(f"{self.path} is no state of a watch of this release: name another file")
             if told := differences(self.get("record"), record):
                 raise InputError(
-                    f"{self.path} is of another watch: {'; '.join(told)}. Go on as it was begun, or name another --state"
+                    f"{self.path} is of another watch: {'; '.join(told)}. Go on as before, or name another --state"
                 )
             return
         if c.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:

@@ -1,4 +1,4 @@
-"""One or two taught tasks that are asked about the same texts, each of which is encoded once where they share an encoder."""
+"""One or two taught tasks asked about the same texts, each of which is encoded once where they share an encoder."""
 
 import hashlib
 from collections.abc import Sequence

@@ -42,9 +42,7 @@ def _silent(message: str) -> None:
 class Watch:
     """Takes lines in their order; what it becomes depends on them alone, not on how they are cut into batches."""
 
-    def __init__(
-        self, labels: Labels, settings: Settings, state: State, tell: Callable[[str], None] = _silent
-    ):
+    def __init__(self, labels: Labels, settings: Settings, state: State, tell: Callable[[str], None] = _silent):
         """Go on from where a state is.
 
         Args:
@@ -53,7 +51,8 @@ class Watch:
             state: Where everything is kept.
             tell: Called with what is to be known, once each.
         """
-        self._labels, self._settings, self._state, self._tell = labels, settings, state, tell
+        self.subjects, self.settings = labels.subjects, settings
+        self._labels, self._state, self._tell = labels, state, tell
         self.board = Board(labels.subjects, settings)
         self.tally: Counter[str] = Counter(state.get("tally") or {})
         self.closed: int = state.get("closed") or 0
@@ -88,7 +87,7 @@ class Watch:
         self._carry_out(schedule, [], self._state.get("position"))
 
     def _schedule(self) -> Schedule:
-        return Schedule(self.clock, self._settings.length, set(self.windows), self._state.is_closed)
+        return Schedule(self.clock, self.settings.length, set(self.windows), self._state.is_closed)
 
     def _new(self, lines: Sequence[bytes]) -> tuple[list[Event], list[tuple[int, int, int]]]:
         """The events of lines that did not come before, and what is to be remembered of them."""
@@ -144,8 +143,8 @@ class Watch:
     def _cells(self, texts: list[str]) -> list[int]:
         if not texts:
             return []
-        sizes = [len(subject.answers) for subject in self._labels.subjects]
-        return np.ravel_multi_index(tuple(self._labels(texts).T), sizes).tolist()
+        sizes = [len(subject.answers) for subject in self.subjects]
+        return np.asarray(np.ravel_multi_index(tuple(self._labels(texts).T), sizes)).tolist()
 
     def _close(self, window: Window) -> None:
         self.closed += 1
@@ -165,11 +164,14 @@ class Watch:
         """What is said of a change."""
         series, chart = self.board.series[change.series], change.charts[0]
         share = Share(self.board.counted(window.counts)[change.series], window.size)
-        adjusted, ends = (of(window.counts)[change.series] for of in (self.board.adjusted, self.board.ends))
+        adjusted, ends = (
+            self.board.adjusted(window.counts)[change.series],
+            self.board.ends(window.counts)[change.series],
+        )
         return {
             "what": "rise" if change.began else "over",
             "labels": series.labels,
-            "window": span(window.start, self._settings.length),
+            "window": span(window.start, self.settings.length),
             "since": None if chart.rose is None else iso(chart.rose),
             "share": share.to_json(),
             "adjusted": _rounded([adjusted, *(ends or (None, None))]),
@@ -180,12 +182,13 @@ class Watch:
 
     def _sentences(self, cells: frozenset[int], window: Window, since: int | None) -> list[dict[str, str | None]]:
         """Some of what a rise consists of: of the last window, and where it has too few, of those before."""
-        found = window.some(cells)
+        found = {text: (id, source) for _, text, id, source in window.some(cells)}
         for earlier in self._state.closed_since(window.start if since is None else since, self.closed, _BACK):
             if len(found) >= SENTENCES:
                 break
-            found += earlier.some(cells)
-        return [{"text": text, "id": id, "source": source} for _, text, id, source in found[:SENTENCES]]
+            for _, text, id, source in earlier.some(cells):
+                found.setdefault(text, (id, source))
+        return [{"text": text, "id": id, "source": source} for text, (id, source) in [*found.items()][:SENTENCES]]
 
     def _key(self, change: Change, window: Window) -> str:
         """The same for the same alert of the same watch, whoever sends it, and however often."""
@@ -196,8 +199,8 @@ class Watch:
         """Let ids go that are too old, now and then; by the clock, so that it is the same after a restart."""
         if self.clock.now is None:
             return
-        before = self.clock.now - self._settings.memory
-        part = before // max(1, self._settings.memory // _PRUNE)
+        before = self.clock.now - self.settings.memory
+        part = before // max(1, self.settings.memory // _PRUNE)
         if part != self._pruned:
             self._state.forget(before)
             self._pruned = part

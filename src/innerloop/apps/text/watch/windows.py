@@ -38,7 +38,7 @@ class Window:
             kept.sort(key=lambda one: one[0])
             del kept[SENTENCES:]
 
-    def some(self, cells: set[int]) -> list[Kept]:
+    def some(self, cells: frozenset[int]) -> list[Kept]:
         """The sample of several cells together."""
         return heapq.nsmallest(SENTENCES, (one for cell in cells for one in self.sentences.get(cell, [])))
 
