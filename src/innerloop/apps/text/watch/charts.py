@@ -6,7 +6,7 @@ label loses others gain. The base rate comes from the first windows, the limit f
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,10 +21,10 @@ CALM = 0.5
 """An alert lasts until its chart is below this share of the limit: one that wavers about the limit alerts once."""
 _CAP = 2.0
 """No chart goes beyond so many times its limit: once all is as before, it comes down in as many windows as it took."""
-_BEYOND = 60.0
-"""A limit of CUSUM that nobody reaches by chance: `2 e^60` windows."""
-_DEVIATIONS = 40.0
-"""Likewise of EWMA, in standard deviations of it."""
+_LIMITS = {"cusum": (1.0, 60.0), "ewma": (1.0, 40.0)}
+"""The lowest and the highest there are: log-likelihood ratios, and standard deviations of an EWMA. By chance nobody
+reaches the highest: a CUSUM takes some `2 e^60` windows. Where windows are so large that the usual rate never comes
+near to the lowest, runs are longer than was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +108,10 @@ def design(kind: Kind, base: float, surge: float, sizes: Sequence[int], length: 
         length: Windows.
     """
     free = Design(kind=kind, base=base, surge=surge, limit=math.inf)
-    longest = _BEYOND if kind == "cusum" else _DEVIATIONS * math.sqrt(WEIGHT / (2 - WEIGHT))
+    unit = 1.0 if kind == "cusum" else math.sqrt(WEIGHT / (2 - WEIGHT))
+    least, most = (unit * limit for limit in _LIMITS[kind])
     steps = free.steps(representative(sizes), base)
-    return Design(kind=kind, base=base, surge=surge, limit=limit_for(free.decay, steps, length, longest))
+    return replace(free, limit=limit_for(free.decay, steps, length, least, most))
 
 
 def odds_times(rate: float, factor: float) -> float:

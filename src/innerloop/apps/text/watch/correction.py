@@ -17,8 +17,8 @@ from innerloop.fewshot.classifier import FewShotClassifier
 
 _PRIOR = 1.0
 """Examples of every class that are thought to be spread over all answers: what was never confused may be tomorrow."""
-_STEPS = 2_000
-_CLOSE = 1e-7
+_STEPS = 500
+_CLOSE = 1e-6
 _DRAWS = 200
 _SEED = 0x5EA0
 _TAILS = (0.025, 0.975)

@@ -20,6 +20,8 @@ LARGEST = 16 << 20
 _WAITING = 8
 """Requests that wait for their turn; more are asked to come again."""
 _SECONDS = 60.0
+_LOOK = 0.05
+"""Seconds between two looks whether it is to end."""
 _PATH = "/events"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -79,7 +81,9 @@ class Listener:
             raise InputError(f"cannot listen on {host}, port {port} ({error}): give another --port") from error
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, name="innerloop-listener", daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(_LOOK,), name="innerloop-listener", daemon=True
+        ).start()
         tell(f"listening on http://{host}:{self.port}{_PATH}")
         if token is None:
             tell(f"senders show this token, since {TOKEN} is not set: {self._token.decode()}")

@@ -97,16 +97,19 @@ def settled(moves: np.ndarray) -> np.ndarray:
     return share
 
 
-def limit_for(decay: float, steps: Steps, length: float, longest: float) -> float:
+def limit_for(decay: float, steps: Steps, length: float, least: float, most: float) -> float:
     """The limit that a chart crosses once in so many windows on average, from 0.
 
     Args:
         decay: Of the chart.
         steps: What it moves by while all is as usual.
         length: Windows.
-        longest: A limit that lies beyond.
+        least: The lowest limit there may be, which may give a longer run.
+        most: A limit that gives one.
     """
-    low, high = 0.0, longest
+    low, high = least, most
+    if _from_0(chain(decay, steps, least)) >= length:
+        return least
     # Counts are whole, so that the run length jumps: it is never the one below the jump.
     for _ in range(_SEARCH):
         middle = (low + high) / 2

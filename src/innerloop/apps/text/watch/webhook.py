@@ -21,7 +21,7 @@ _FIRST, _MOST = 1.0, 300.0
 _DOUBLINGS = 30
 _LONGEST_WAIT = 3600.0
 """Seconds that an answer may ask to wait, by Retry-After."""
-_PAUSE = 0.2
+_PAUSE = 0.05
 _SHOWN = 200
 
 
