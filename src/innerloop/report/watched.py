@@ -42,7 +42,7 @@ class Point(NamedTuple):
     high: float
     adjusted: float | None
     charts: tuple[float, ...]
-    """Of their limits, how much the charts have reached; empty during the warm-up."""
+    """How much of its limit each chart has reached; empty during the warm-up."""
 
 
 class Curve(NamedTuple):
@@ -160,7 +160,7 @@ def _charts(curve: Curve, charted: Sequence[Point], name: str) -> str:
 
 
 def _dates(plot: Any) -> None:
-    locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=5)
+    locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=7)  # with fewer there are spans that none fits
     plot.xaxis.set_major_locator(locator)
     plot.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))
 

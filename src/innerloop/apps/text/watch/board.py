@@ -53,7 +53,7 @@ class Board:
         self.warm: list[list[int]] = []
         """Counts of the windows that the base rates come from."""
         self.charts: list[list[Chart]] = []
-        """Of every series; none before the warm-up is over."""
+        """Those of every series; none before the warm-up is over."""
 
     @cached_property
     def series(self) -> list[Series]:

@@ -16,7 +16,7 @@ from innerloop.apps.text.watch.run_length import Steps, counts, limit_for, repre
 Kind = Literal["cusum", "ewma"]
 KINDS: tuple[Kind, ...] = ("cusum", "ewma")
 WEIGHT = 0.2
-"""Of the newest window in an EWMA."""
+"""Share that the newest window has in an EWMA."""
 CALM = 0.5
 """An alert lasts until its chart is below this share of the limit: one that wavers about the limit alerts once."""
 _CAP = 2.0

@@ -12,7 +12,7 @@ from innerloop.core import files
 from innerloop.core.errors import InputError
 
 LINES = 1_000
-"""Of a batch, which is one transaction."""
+"""Most lines of a batch, which is one transaction."""
 _CHUNK = 1 << 20
 _BEGINNING = 4096
 """Bytes by which a file is known again."""

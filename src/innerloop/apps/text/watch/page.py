@@ -10,9 +10,9 @@ from innerloop.core.interval import Share
 from innerloop.report.watched import Curve, Point, Row, write_watched
 
 _WINDOWS = 500
-"""On the page, the last ones."""
+"""Last windows that are drawn."""
 _CURVES = 12
-"""Of labels and pairs, those that alerted first."""
+"""Labels and pairs that are drawn, those that alerted first."""
 _ALERTS = 100
 
 

@@ -11,7 +11,7 @@ class Step(NamedTuple):
     """An event that comes into a window, or a window that is over."""
 
     start: int
-    """Of the window."""
+    """Where the window begins."""
     event: Event | None
     """None: the window is closed."""
 

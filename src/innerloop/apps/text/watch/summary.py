@@ -21,13 +21,13 @@ class Standing(NamedTuple):
 
     series: Series
     share: Share
-    """Of its answers in the last windows."""
+    """Its share of answers in the last windows."""
     adjusted: float | None
     """Its share in them, with the classifiers' errors taken out; None: nothing is known of these."""
     ends: tuple[float, float] | None
     """95% interval of it."""
     usual: Share
-    """Of its answers in the warm-up."""
+    """Its share of answers in the warm-up."""
     trend: str | None
     """up or down, where the intervals of now and of before lie apart; None: before is not known yet."""
     charts: dict[str, tuple[float, float]]

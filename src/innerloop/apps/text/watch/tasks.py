@@ -31,7 +31,7 @@ class Subject:
     confusion: Confusion | None
     """What it answers to held-out examples of each; None: unknown."""
     digest: str
-    """Of what was taught, by which another task is told from it."""
+    """Hash of what was taught, by which another task is told from it."""
 
 
 class Labels(Protocol):

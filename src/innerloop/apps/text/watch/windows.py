@@ -22,7 +22,7 @@ class Window:
     counts: list[int]
     """[cells] events by what they were labelled; a cell is a pair of labels where there are two tasks."""
     sentences: dict[int, list[Kept]] = field(default_factory=dict)
-    """Of each cell that has some, in the order of the sample."""
+    """The sample of each cell that has some, in its order."""
 
     @property
     def size(self) -> int:
