@@ -1,12 +1,14 @@
 """`innerloop watch <task> [<task>] --input <file|-|http|feed>`."""
 
 import shlex
+import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import tyro
 
 from innerloop.apps.text.watch.settings import Settings
-from innerloop.cli.options import Common, emit, parse, print
+from innerloop.cli.options import Common, counted, emit, parse, print
 from innerloop.cli.watch_tables import alert, show
 from innerloop.fewshot import paths
 
@@ -54,23 +56,28 @@ def run(argv: list[str]) -> int:
         paths.existing(task)
     from innerloop.apps.text.watch.run import Input, Output, watch
 
-    done = watch(
-        options.tasks,
-        Input(place=options.input, follow=options.follow, host=options.host, port=options.port, every=options.every),
-        settings=options.settings,
-        output=Output(
-            state=options.state,
-            alerts=options.alerts,
-            webhook=options.webhook,
-            wait=options.wait,
-            report=options.report,
-        ),
-        finish=options.finish,
-        context=options.common,
-        say=lambda body: alert(body, options.common),
-        tell=lambda message: print(f"innerloop: {message}", stderr=True),
-        command=shlex.join(["innerloop", "watch", *argv]),
-    )
+    # Where alerts are shown on a terminal, a bar would be in their way.
+    with nullcontext(_silent) if sys.stdout.isatty() else counted("lines") as progress:
+        done = watch(
+            options.tasks,
+            Input(
+                place=options.input, follow=options.follow, host=options.host, port=options.port, every=options.every
+            ),
+            settings=options.settings,
+            output=Output(
+                state=options.state,
+                alerts=options.alerts,
+                webhook=options.webhook,
+                wait=options.wait,
+                report=options.report,
+            ),
+            finish=options.finish,
+            context=options.common,
+            say=lambda body: alert(body, options.common),
+            tell=lambda message: print(f"innerloop: {message}", stderr=True),
+            progress=lambda taken: progress(taken, None),
+            command=shlex.join(["innerloop", "watch", *argv]),
+        )
     if options.common.json:
         emit(done.summary.to_json())
     else:
@@ -80,3 +87,7 @@ def run(argv: list[str]) -> int:
     if done.unsent:
         print(f"innerloop: {done.unsent} alerts are not sent yet; the same command sends them", stderr=True)
     return 1 if done.unsent else 0
+
+
+def _silent(done: int, total: int | None) -> None:
+    """Show no bar."""

@@ -20,7 +20,7 @@ def test_the_markov_chain_of_one_state_is_the_geometric_distribution():
     assert run_lengths(chain(0.0, shewhart.steps([5], 0.1), 1e-9))[0] == pytest.approx(1 / (1 - 0.9**5))
 
 
-def simulated(one: Design, size: int, rate: float, runs: int = 2000, seed: int = 0) -> np.ndarray:
+def simulated(one: Design, size: int, rate: float, runs: int = 1000, seed: int = 0) -> np.ndarray:
     """Run lengths of a chart, by drawing."""
     rng = np.random.default_rng(seed)
     value, length, alive, i = np.zeros(runs), np.zeros(runs), np.ones(runs, bool), 0

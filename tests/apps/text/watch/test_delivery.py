@@ -51,7 +51,7 @@ def numbers(path) -> list[int]:
 
 def test_the_file_holds_every_alert_once_wherever_it_was_cut(state, tmp_path):
     path = tmp_path / "alerts.jsonl"
-    file = AlertFile(state.connection, path, new=True)
+    file = AlertFile(state.connection, path)
     keep(state, "k1", "k2")
     file.write()
     whole = path.read_bytes()
@@ -62,17 +62,20 @@ def test_the_file_holds_every_alert_once_wherever_it_was_cut(state, tmp_path):
     for size in range(len(whole), len(complete) + 1, 7):  # killed while the third was written, or before it was kept
         path.write_bytes(complete[:size])
         state.connection.execute("UPDATE alerts SET written = 0 WHERE number = 3")
-        AlertFile(state.connection, path, new=False).write()
+        AlertFile(state.connection, path).write()
         assert path.read_bytes() == complete
     path.unlink()
-    AlertFile(state.connection, path, new=False).write()
+    AlertFile(state.connection, path).write()
     assert path.read_bytes() == complete, "somebody removed it"
 
 
 def test_a_file_that_holds_something_else_is_not_written_over(state, tmp_path):
     (tmp_path / "a").write_text("mine\n")
-    with pytest.raises(InputError, match="holds something already"):
-        AlertFile(state.connection, tmp_path / "a", new=True)
+    for i in range(2):
+        with pytest.raises(InputError, match="holds something else"):
+            AlertFile(state.connection, tmp_path / "a")
+        keep(state, f"k{i}")  # there are alerts by now, which are not in this file
+    assert (tmp_path / "a").read_text() == "mine\n"
 
 
 def test_alerts_are_said_once(state):

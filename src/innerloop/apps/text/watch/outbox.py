@@ -13,31 +13,36 @@ from pathlib import Path
 from innerloop.core import files
 from innerloop.core.errors import InputError
 
+_LONGEST = 1 << 20
+"""Bytes of a line that are looked at."""
 _PLACES = "SELECT coalesce(sum(length(CAST(body AS BLOB)) + 1), 0) FROM alerts WHERE number < ?"
 
 
 class AlertFile:
     """JSONL with one alert a line."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str | Path, new: bool):
+    def __init__(self, connection: sqlite3.Connection, path: str | Path):
         """Look at what is there.
 
         Args:
             connection: To the state.
             path: Of the file.
-            new: Whether the state has just been made.
 
         Raises:
-            InputError: A new watch would write over a file that is there, or it cannot be written.
+            InputError: It holds something else than alerts of this watch, or cannot be written.
         """
         self._connection, self._path = connection, files.expanded(path)
         with files.writing(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            size = self._path.stat().st_size if self._path.exists() else 0
-        if new and size:
-            raise InputError(f"{self._path} holds something already, and this watch is new: name another file")
+            with self._path.open("ab+") as file:
+                size = file.tell()
+                file.seek(0)
+                begins = file.readline(_LONGEST)
+        first = connection.execute("SELECT body FROM alerts WHERE number = 1").fetchone()
+        if begins and (first is None or not (first[0].encode() + b"\n").startswith(begins)):
+            raise InputError(f"{self._path} holds something else than alerts of this watch: name another file")
         if size < self._place_of(self._first_unwritten()):
-            connection.execute("UPDATE alerts SET written = 0")  # somebody emptied it, or it is another file
+            connection.execute("UPDATE alerts SET written = 0")  # somebody emptied or removed it, or it is a new one
 
     def write(self) -> None:
         """Add what is not in the file yet."""

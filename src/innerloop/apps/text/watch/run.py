@@ -125,8 +125,10 @@ def watch(
         watched = Watch(tasks, settings, state, tell)
         for message in unknown(watched):
             tell(message)
-        file = None if output.alerts is None else outbox.AlertFile(state.connection, output.alerts, state.new)
+        file = None if output.alerts is None else outbox.AlertFile(state.connection, output.alerts)
         hook = None if output.webhook is None else Webhook(state.path, output.webhook, tell)
+        if hook is not None:
+            stack.callback(hook.close, 0.0)  # whatever ends it
 
         def deliver() -> None:
             if file is not None:
@@ -144,6 +146,7 @@ def watch(
                 deliver()
         except KeyboardInterrupt:
             tell("stopped; the same command goes on from here")
+            watched = Watch(tasks, settings, state, tell)  # as of the last batch that was kept
         unsent = 0 if hook is None else hook.close(output.wait)
         page = None
         if output.report is not None:

@@ -208,6 +208,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """A connection whose commits are on the disk."""
     with files.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # what people wrote is not for everybody
     connection = sqlite3.connect(path, isolation_level=None, timeout=_SECONDS, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

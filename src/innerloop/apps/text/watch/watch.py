@@ -136,6 +136,9 @@ class Watch:
             self.tally[TAKEN] += len(taken)
             self._state.keep([self.windows[start] for start in sorted(touched)])
             self._forget()
+            if any(event is None for _, event in schedule.steps):
+                self._state.put("board", self.board.to_json())
+                self._state.put("closed", self.closed)
             for key, value in (("position", position), ("tally", self.tally), ("clock", self.clock.to_json())):
                 self._state.put(key, value)
         self._say()
@@ -157,8 +160,6 @@ class Watch:
         for change in changes:
             body = self._alert(change, window)
             self._state.add_alert(self._key(change, window), body)
-        self._state.put("board", self.board.to_json())
-        self._state.put("closed", self.closed)
 
     def _alert(self, change: Change, window: Window) -> dict[str, Any]:
         """What is said of a change."""

@@ -63,7 +63,12 @@ class Webhook:
         self._thread.start()
 
     def close(self, seconds: float) -> int:
-        """Wait until all is sent, for so long; how many alerts are left, which the next run sends."""
+        """Wait until all is sent, for so long; how many alerts are left, which the next run sends.
+
+        Only the first call does something.
+        """
+        if self._ending.is_set():
+            return 0
         end = time.monotonic() + seconds
         while self._left() and time.monotonic() < end:
             time.sleep(_PAUSE)
