@@ -5,7 +5,7 @@ the others, by it. Mean windows until it alerts without a change, and after one 
 is after 200 windows), beside the Markov chain's, for both charts and three sizes of windows.
 warmup: the same through a whole board, whose usual shares and limits come from 24 windows: simulated boards beside the
 theory of their own charts, and how long a whole board runs until anything alerts.
-kills: the messages of the guide a hundred times over in windows of 10 minutes, by `innerloop watch` with the guide's
+kills: the messages of the guide forty times over in windows of 10 minutes, by `innerloop watch` with the guide's
 two tasks, killed 20 times at random while it takes them.
 day: 1,000,000 events of 24 hours in windows of 10 minutes, two tasks whose labels are known (no encoder), with the
 state on disk: events a second, memory, and how long a process needs that finds what a killed one left.
@@ -14,12 +14,14 @@ What comes out is kept in `watch.json`; `docs/guide/watch.md` tells it.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
 import random
 import resource
 import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -39,7 +41,7 @@ from innerloop.apps.text.watch.charts import Chart, odds_times
 from innerloop.apps.text.watch.correction import Confusion
 from innerloop.apps.text.watch.run_length import chain, run_lengths, settled
 from innerloop.apps.text.watch.settings import Settings
-from innerloop.apps.text.watch.state import State, connect
+from innerloop.apps.text.watch.state import State
 from innerloop.apps.text.watch.tasks import Subject
 from innerloop.apps.text.watch.watch import Watch
 from innerloop.core.interval import interval
@@ -162,7 +164,7 @@ def measure_warmup(boards: int = 300, size: int = 50, most: int = 20_000) -> dic
     return results
 
 
-def measure_kills(kills: int = 20, times: int = 100) -> dict[str, Any]:
+def measure_kills(kills: int = 20, times: int = 40) -> dict[str, Any]:
     """Alerts of a day that is replayed with kills, beside those of one without."""
     with tempfile.TemporaryDirectory() as name:
         folder, rng = Path(name), random.Random(0)
@@ -211,12 +213,12 @@ def _bytes(state: Path) -> int:
     """Where it has come to in its input."""
     if not state.exists():
         return 0
-    connection = connect(state)
-    try:
-        row = connection.execute("SELECT value FROM meta WHERE key = 'position'").fetchone()
-        return 0 if row is None else json.loads(row[0])["bytes"]
-    finally:
-        connection.close()
+    with contextlib.closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True)) as connection:
+        try:
+            row = connection.execute("SELECT value FROM meta WHERE key = 'position'").fetchone()
+        except sqlite3.OperationalError:  # it is just being made
+            return 0
+    return 0 if row is None else json.loads(row[0])["bytes"]
 
 
 class Known:

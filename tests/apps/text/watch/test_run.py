@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from innerloop.core.errors import InputError
 from innerloop.fewshot.classifier import FewShotClassifier
 from tests.apps.text.watch import streams
 from tests.apps.text.watch.streams import line, surging, teach, write
+from tests.service.live import free_port
 
 ALLOW = Context(allow=("tests",))
 QUICK = ["--warmup", "5", "--run-length", "100", "--allow", "tests"]
@@ -116,8 +118,7 @@ def test_kill_9_at_any_moment_gives_the_same_alerts_byte_for_byte(tasks, tmp_pat
         words = ["watch", *map(str, tasks), "--input", str(file), "--state", state, "--alerts", alerts, *QUICK]
         return [sys.executable, "-m", "innerloop", *words]
 
-    root = Path(__file__).parents[4]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
+    env = environment()
     assert subprocess.run(command("whole"), env=env, capture_output=True).returncode == 0
     for _ in range(3):
         with subprocess.Popen(command("killed"), env=env, stdout=subprocess.DEVNULL) as process:
@@ -130,6 +131,49 @@ def test_kill_9_at_any_moment_gives_the_same_alerts_byte_for_byte(tasks, tmp_pat
     assert subprocess.run(command("killed"), env=env, capture_output=True).returncode == 0
     whole = (tmp_path / "whole.jsonl").read_bytes()
     assert whole and (tmp_path / "killed.jsonl").read_bytes() == whole
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What a process needs that reads tasks on the encoder of these tests."""
+    root = Path(__file__).parents[4]
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])} | more
+
+
+@pytest.mark.slow
+def test_what_was_answered_over_http_outlives_kill_9_and_the_rest_is_taken_from_standard_input(tasks, tmp_path):
+    port, lines, state = free_port(), surging(), tmp_path / "s"
+    words = [sys.executable, "-m", "innerloop", "watch", *map(str, tasks), "--state", str(state), *QUICK]
+    env = environment(INNERLOOP_WATCH_TOKEN="secret")
+
+    def posted(some: list[bytes]) -> int:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/events", b"\n".join(some))
+        request.add_header("Authorization", "Bearer secret")
+        end = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.load(answer)["lines"]
+            except OSError:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+
+    ended = []
+    for some, signal_sent in ((lines[:300], signal.SIGKILL), (lines[200:], signal.SIGINT)):
+        with subprocess.Popen(
+            [*words, "--input", "http", "--port", str(port), "--json"], env=env, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert posted(some) == len(some)
+            process.send_signal(signal_sent)
+            ended.append((process.communicate(timeout=60)[0], process.returncode))
+    assert ended[0][1] == -signal.SIGKILL and ended[1][1] == 0
+    summary = json.loads(ended[1][0].splitlines()[-1])
+    assert summary["tally"]["events"] == len(lines) and summary["tally"]["duplicates"] == 100
+    words[words.index(str(state))] = str(tmp_path / "other")
+    done = subprocess.run([*words, "--input", "-", "--json"], env=env, input=b"\n".join(lines), capture_output=True)
+    assert done.returncode == 0
+    alerts = [ended[1][0], done.stdout.decode()]
+    told = [[json.loads(one) | {"key": ""} for one in text.splitlines()[:-1]] for text in alerts]
+    assert told[0] and told[0] == told[1]
 
 
 def _size(state: Path) -> int:
