@@ -49,6 +49,7 @@ def test_nothing_changes_nothing_is_told(state):
     assert alerts(state) == []
 
 
+@pytest.mark.exact
 def test_alerts_do_not_depend_on_how_lines_come(opened):
     lines, rng = surging(), random.Random(0)
     for first in range(0, len(lines), 20):  # a little out of order, as streams are
@@ -67,6 +68,7 @@ class Killed(Exception):
     """In place of the end of a process."""
 
 
+@pytest.mark.exact
 def test_a_process_that_dies_anywhere_in_a_batch_loses_and_doubles_nothing(opened, monkeypatch):
     lines = surging()
     state = opened("whole")
