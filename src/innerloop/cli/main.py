@@ -37,6 +37,7 @@ GROUPS = {
         "drop": "take a class out of a file of `adapt`",
         "undo": "take a file of `adapt` back to an earlier version",
         "show": "what is in a file of `adapt`, with its versions",
+        "watch": "label a stream of texts by files of `adapt`, and alert where the share of a label rises",
         "generate": "further examples of classes, from a few pictures of each: a sheet, arrays or pictures",
         "export": "write a file of `adapt` as one ONNX or pt2 graph, checked against the original",
         "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys` for API keys",

@@ -99,7 +99,7 @@ def print(*what: Any, stderr: bool = False) -> None:
 
 
 @contextmanager
-def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+def counted(what: str) -> Iterator[Callable[[int, int | None], None]]:
     """A bar on standard error, where that is a terminal, for something that says how far it is."""
     if not sys.stderr.isatty():
         yield lambda done, total: None

@@ -1,7 +1,5 @@
 """The plots of a report, as SVG text that takes the page's text colour."""
 
-import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,21 +17,12 @@ from innerloop.evaluate.active_curves import RANDOM, ActiveCurves
 from innerloop.evaluate.class_scores import Bin
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import Point, Result
+from innerloop.report.canvas import COLOURS as _COLOURS
+from innerloop.report.canvas import INK as _INK
+from innerloop.report.canvas import STYLE as _STYLE
+from innerloop.report.canvas import axes as _axes
+from innerloop.report.canvas import svg as _svg
 
-_INK = "#010203"  # stands for the page's text colour
-_COLOURS = ("#2f7fc1", "#d9822b", "#5a9e4b", "#b0559b", "#8a7a5c", "#4aa3a2")  # legible on white and on black
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 11,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 # White that lets the page through, so that it can be read on dark paper as well.
 _SHARES: dict[str, Any] = {
     "cmap": LinearSegmentedColormap.from_list("shares", [(*to_rgb(_COLOURS[0]), 0.0), (*to_rgb(_COLOURS[0]), 1.0)]),
@@ -350,11 +339,6 @@ def experts(name: str, families: Sequence[str], shares: Sequence[Sequence[float]
         return _svg(figure, name)
 
 
-def _axes(height: float = 2.9) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(4.8, height), layout="constrained")
-    return figure, figure.add_subplot()
-
-
 def _whiskers(axes: Axes, points: Sequence[Point], factor: float, label: str | None, colour: str) -> None:
     axes.errorbar(
         [p.step for p in points],
@@ -380,17 +364,3 @@ def _smoothed(values: list[float]) -> list[float]:
     half = len(values) // 20
     windows = [values[max(0, i - min(i, half)) : i + min(half, len(values) - 1 - i, i) + 1] for i in range(len(values))]
     return [sum(w) / len(w) for w in windows]
-
-
-def _svg(figure: Figure, name: str) -> str:
-    """The drawing without XML prologue and fixed size; its ids begin with `name`, so that several fit on a page."""
-    file = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = file.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    return text.replace("<svg", '<svg aria-hidden="true"', 1).replace(_INK, "currentColor")

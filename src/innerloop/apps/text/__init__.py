@@ -1,0 +1,1 @@
+"""Uses of taught tasks of texts."""

@@ -1,0 +1,113 @@
+"""One or two taught tasks asked about the same texts, each of which is encoded once where they share an encoder."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from innerloop.apps.text.watch import correction
+from innerloop.apps.text.watch.correction import Confusion
+from innerloop.core.context import Context
+from innerloop.core.errors import InputError
+from innerloop.encoders.base import content_of
+from innerloop.fewshot import asking, paths
+from innerloop.fewshot.calibrate import NONE
+from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.fewshot.evaluation import encoded_once
+
+MOST = 2
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subject:
+    """What one task says of a text."""
+
+    name: str
+    answers: tuple[str, ...]
+    """Its classes, and "none of these" where it may say so."""
+    confusion: Confusion | None
+    """What it answers to held-out examples of each; None: unknown."""
+    digest: str
+    """Hash of what was taught, by which another task is told from it."""
+
+
+class Labels(Protocol):
+    """What says what texts are about."""
+
+    @property
+    def subjects(self) -> Sequence[Subject]:
+        """One or two."""
+        ...
+
+    def __call__(self, texts: list[str]) -> np.ndarray:
+        """[n, subjects] places among their answers; that of a text does not depend on the others."""
+        ...
+
+
+class Tasks:
+    """Files of `innerloop adapt`."""
+
+    def __init__(self, names: Sequence[str | Path], context: Context = Context()):
+        """Read them, and ask each about its own examples, held out, what it takes for what.
+
+        Args:
+            names: One or two `.fewshot` files.
+            context: What they may name.
+
+        Raises:
+            InputError: They are more, the same twice, not of texts, or cannot be read.
+        """
+        if not 1 <= len(names) <= MOST:
+            raise InputError(f"{len(names)} tasks cannot be watched at once: give one or {MOST}")
+        files = [paths.existing(name) for name in names]
+        if len({file.resolve() for file in files}) < len(files):
+            raise InputError(f"{files[0]} is given twice: give two tasks, such as one of topics and one of sentiment")
+        self._classifiers = [asking.opened(file, context) for file in files]
+        for file, one in zip(files, self._classifiers, strict=True):
+            if one.kind != "texts":
+                raise InputError(f"{file} names {one.kind}: give a task that was taught texts")
+        stems = [file.stem for file in files]
+        called = stems if len(set(stems)) == len(files) else [str(file) for file in files]
+        self.subjects = [
+            _subject(name, file, one) for name, file, one in zip(called, files, self._classifiers, strict=True)
+        ]
+        self.shared = len(files) < MOST or _one_encoder(*self._classifiers)
+        """Whether a text is encoded once."""
+
+    def __call__(self, texts: list[str]) -> np.ndarray:
+        """[n, subjects] places among the answers of each."""
+        first, *others = self._classifiers
+        asked = encoded_once(first, texts) if others and self.shared else texts
+        return np.stack([_places(one, asked) for one in (first, *others)], 1)
+
+
+def _subject(name: str, file: Path, classifier: FewShotClassifier) -> Subject:
+    answers = [str(label) for label in classifier.classes_.tolist()]
+    if classifier.calibration_.threshold is not None:
+        answers.append(NONE)
+    confusion = correction.measured(classifier)
+    if confusion is not None and confusion.counts.shape[1] != len(answers):
+        confusion = None  # "none of these" is said, and too few examples say how often
+    return Subject(
+        name=name,
+        answers=tuple(answers),
+        confusion=confusion,
+        digest=hashlib.sha256(file.read_bytes()).hexdigest(),
+    )
+
+
+def _one_encoder(first: FewShotClassifier, other: FewShotClassifier) -> bool:
+    ours, theirs = first.task.source, other.task.source
+    if ours.encoder is None or theirs.encoder is None or ours.tuning is not None or theirs.tuning is not None:
+        return False
+    names = [source.encoder_name or source.name for source in (ours, theirs)]
+    return names[0] == names[1] and content_of(ours.encoder) == content_of(theirs.encoder)
+
+
+def _places(classifier: FewShotClassifier, asked: object) -> np.ndarray:
+    answers = classifier.answers(asked)  # pyright: ignore[reportArgumentType]
+    # Not by names: an answer that is refused comes after all classes.
+    return np.where(answers.accepted, answers.probabilities.argmax(1), answers.probabilities.shape[1])

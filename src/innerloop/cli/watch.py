@@ -1,0 +1,93 @@
+"""`innerloop watch <task> [<task>] --input <file|-|http|feed>`."""
+
+import shlex
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import tyro
+
+from innerloop.apps.text.watch.settings import Settings
+from innerloop.cli.options import Common, counted, emit, parse, print
+from innerloop.cli.watch_tables import alert, show
+from innerloop.fewshot import paths
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Options of `innerloop watch`."""
+
+    tasks: tyro.conf.Positional[tuple[str, ...]]
+    """One or two files of `innerloop adapt`, of texts, such as one of topics and one of sentiment."""
+    input: str
+    """A file with one JSON object a line (text, time, id, source), - for standard input, http to have them posted, or
+    the address of an RSS or Atom feed."""
+    follow: bool = False
+    """Wait for more at the end of a file, or ask a feed again and again; Ctrl-C ends it."""
+    finish: bool = False
+    """Close all windows at the end, as if nothing came any more; otherwise the last ones stay open."""
+    state: str = "watch.sqlite"
+    """The file that everything is kept in; the same command goes on from there, after kill -9 as well."""
+    alerts: str | None = None
+    """Also write alerts into this file, one JSON object a line."""
+    webhook: str | None = None
+    """Also post alerts to this address, each with an Idempotency-Key, until it takes them."""
+    wait: float = 60.0
+    """Seconds to wait at the end for the webhook."""
+    report: str | None = None
+    """Write a page with curves, limits and the sentences behind alerts into this file."""
+    host: str = "127.0.0.1"
+    """Address that http listens on; any but loopback demands INNERLOOP_WATCH_TOKEN."""
+    port: int = 8765
+    """Port that http listens on."""
+    every: float = 900.0
+    """Seconds between two looks at a feed, 60 or more."""
+    settings: Settings = field(default_factory=Settings)
+    common: Common = field(default_factory=Common)
+
+
+def run(argv: list[str]) -> int:
+    """Label a stream of texts, and alert where the share of a label rises.
+
+    With --json, alerts one object a line, and how it stands last.
+    """
+    options = parse(Command, argv, "watch", run.__doc__ or "")
+    for task in options.tasks:
+        paths.existing(task)
+    from innerloop.apps.text.watch.run import Input, Output, watch
+
+    # Where alerts are shown on a terminal, a bar would be in their way.
+    with nullcontext(_silent) if sys.stdout.isatty() else counted("lines") as progress:
+        done = watch(
+            options.tasks,
+            Input(
+                place=options.input, follow=options.follow, host=options.host, port=options.port, every=options.every
+            ),
+            settings=options.settings,
+            output=Output(
+                state=options.state,
+                alerts=options.alerts,
+                webhook=options.webhook,
+                wait=options.wait,
+                report=options.report,
+            ),
+            finish=options.finish,
+            context=options.common,
+            say=lambda body: alert(body, options.common),
+            tell=lambda message: print(f"innerloop: {message}", stderr=True),
+            progress=lambda taken: progress(taken, None),
+            command=shlex.join(["innerloop", "watch", *argv]),
+        )
+    if options.common.json:
+        emit(done.summary.to_json())
+    else:
+        show(done.summary)
+    if done.report is not None:
+        print(f"report: {done.report}", stderr=options.common.json)
+    if done.unsent:
+        print(f"innerloop: {done.unsent} alerts are not sent yet; the same command sends them", stderr=True)
+    return 1 if done.unsent else 0
+
+
+def _silent(done: int, total: int | None) -> None:
+    """Show no bar."""
