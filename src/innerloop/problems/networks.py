@@ -86,6 +86,8 @@ class NetworkOptions(StartOptions):
     ways), inputs, channels, size, shape, features or width are given. It needs --allow package."""
     width: int = 64
     """Channels of conv4, units of the hidden layers of mlp, channels of the first block of resnet12."""
+    map_rank: Count | None = None
+    """Rank of what residual adds to the rows: fewer weights, and a smaller file; None: any."""
     pool: Literal["auto", "max", "stride"] = "auto"
     """Pooling of conv4. max: 2x2 max-pooling, flattened; stride: strided convolutions, averaged over space; auto: max
     for encoders, stride for networks that are adapted whole."""
@@ -128,7 +130,7 @@ def network(shape: tuple[int, ...], outputs: int | None, options: NetworkOptions
     if kind == "linear" and outputs is None:
         return AsIs()
     if kind == "residual":
-        return Residual(inputs=math.prod(shape), outputs=outputs)
+        return Residual(inputs=math.prod(shape), outputs=outputs, rank=options.map_rank)
     if kind in ("mlp", "linear"):
         hidden = (options.width,) * 2 if kind == "mlp" else ()
         return MLP(inputs=math.prod(shape), hidden=hidden, outputs=options.width if outputs is None else outputs)
