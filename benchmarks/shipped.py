@@ -93,6 +93,7 @@ class Made:
     example: str = "drawing"
     beside: bool = False
     """Whether tests are told beside those of the rows as they are."""
+    chosen: str = "nothing was chosen on any of them."
     unseen: str = "Omniglot was\nnot trained on at all."
     """What else there is to say of what it was tested on."""
     fails: str = ""
@@ -130,7 +131,8 @@ RUNS = {
     ),
     "intents": Made(
         title="intents of sentences: ProtoNet trained on 75 intents of banks and assistants, any number of classes",
-        train="protonet --data banking77+clinc150 --map-rank 128 --steps 600 --plan loop",
+        train="protonet --data banking77+clinc150 --train-ways 40 --map-rank 128 --steps 600 --meta-lr 1e-4 "
+        "--plan loop",
         adapts="Adaptation is the mean of every class's sentences, where what tells intents apart counts more;\n"
         "a sentence belongs to the nearest. It takes any number of classes.",
         network="a residual map of rank 128",
@@ -145,8 +147,9 @@ RUNS = {
         classes="intents",
         example="sentence",
         beside=True,
-        unseen="Some\nintents of one set are like some of the other: CLINC150's `card_declined` was trained on, "
-        "BANKING77's\n`declined_card_payment` is tested on.",
+        chosen="rank, rate, steps and ways were chosen\non those of validation.",
+        unseen="Some intents of one set are like some of the other: CLINC150's `card_declined`\nwas trained on, "
+        "BANKING77's `declined_card_payment` is tested on.",
         fails=_SENTENCES,
         licence=_INTENTS_LICENCE,
     ),
@@ -253,8 +256,7 @@ def _card(name: str, train: str, steps: int, run: Path, results: list[dict[str, 
 {judged}
 `{name}` is the run folder that the training makes. Inductive: every {made.example} is judged on its own, 15 a class. \
 The
-{made.classes} of the tests were not trained on, nor those of validation; nothing was chosen on any of them. \
-{made.unseen} One seed.
+{made.classes} of the tests were not trained on, nor those of validation; {made.chosen} {made.unseen} One seed.
 
 ## Where it fails
 
