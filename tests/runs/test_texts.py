@@ -1,6 +1,7 @@
 """The fifth kind: a table of texts, or a data set of intents, trains."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,10 @@ from innerloop import encoders, problems
 from innerloop.cli.main import main
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
+from innerloop.nn.mlp import MLP
+from innerloop.nn.residual import Residual
 from innerloop.problems.texts import TextClasses
+from innerloop.runs import build, defaults
 from innerloop.tasks import texts
 from innerloop.tasks.texts import splits
 
@@ -60,6 +64,61 @@ def test_a_table_of_texts_trains_is_tested_and_taught(table, tmp_path, capsys):
     capsys.readouterr()
     assert main(["predict", str(tmp_path / "task.fewshot"), str(tmp_path / "ask.txt"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["class"] in WORDS
+
+
+def test_learners_that_it_suits_begin_with_a_map_of_the_rows(table):
+    def network(name, **changes):
+        usual = defaults(name, str(table))
+        options = replace(
+            usual,
+            task=replace(usual.task, encoder="letters", ways=2, shots=1, queries=1, train_shots=1),
+            network=replace(usual.network, **changes),
+        )
+        learner = build(options).learner
+        return learner.model if name == "maml" else learner.encoder
+
+    assert network("protonet") == network("r2d2") == Residual(inputs=26)
+    assert network("maml") == Residual(inputs=26, outputs=2)
+    assert network("protonet", map_rank=3) == Residual(inputs=26, rank=3)
+    assert network("siamese") == MLP(inputs=26, hidden=(256, 256), outputs=256)
+    assert network("viml") == MLP(inputs=26, hidden=(32,), outputs=32, activation="elu"), "it writes rows, too"
+    assert network("viml", network="residual") == network("viml")
+
+
+@pytest.fixture
+def two_data_sets(monkeypatch):
+    """Both with classes of three splits, which scheme 2 cuts otherwise; one class is called the same in both."""
+
+    def module(dataset):
+        def read(root, scheme):
+            names = ["both", *(f"{dataset} {letter}" for letter in "abcde")]
+            names = names[4:] + names[:4] if scheme == "2" else names
+            labels = [tuple(name for name in names[k : k + 2] for _ in "xyz") for k in (0, 2, 4)]
+            parts = [texts.Texts(tuple(f"{c} {i}" for i, c in enumerate(part)), part) for part in labels]
+            return splits.TextSplits(dataset, *parts)
+
+        return SimpleNamespace(read=read)
+
+    monkeypatch.setattr(texts, "module", module)
+
+
+def test_data_sets_are_joined_with_plus_signs(two_data_sets):
+    joined = texts.load("banking77+clinc150")
+    assert joined.dataset == "banking77+clinc150" and joined.train.groups["clinc150 a"] == "clinc150"
+    assert set(joined.train.labels) == {"both (banking77)", "banking77 a", "both (clinc150)", "clinc150 a"}
+    assert joined.train.labels[0] == "both (banking77)" and joined.train.texts[-1] == "clinc150 a 5"
+    assert texts.parts("banking77+banking77") == texts.parts("banking77+omniglot") == []
+
+
+@pytest.mark.parametrize("data", ["clinc150", "banking77+clinc150"])
+def test_what_joined_data_sets_trained_is_not_tested_on(data, two_data_sets):
+    trained = TextClasses(data="banking77+clinc150", encoder="letters", split_scheme="2", ways=2)
+    record = {"task": vars(trained)} | trained.record(trained.load(Context()))
+    tested = TextClasses(data=data, encoder="letters", ways=2, queries=2)
+    sampler = tested.unseen(record, Context(), "test", 0)
+    assert sampler.describe()["dataset"] == data, "in the split scheme of the training"
+    with pytest.raises(InputError, match="were trained on, such as"):
+        replace(tested, split_scheme="1").unseen(record, Context(), "test", 0)
 
 
 def test_jsonl_gives_the_same_rows(table, tmp_path):

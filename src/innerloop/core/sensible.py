@@ -27,12 +27,19 @@ class Sensible:
 
 
 def by_kind(**kinds: Sensible) -> Mapping[str, Sensible]:
-    """What is sensible on each kind of problem: `classes`, `sinusoid`, `mass_spring_damper`, `functions`."""
+    """What is sensible on each kind of problem: `classes`, `texts`, `sinusoid`, `mass_spring_damper`, `functions`."""
     return MappingProxyType(kinds)
 
 
 MANY_WAYS = Sensible(task={"train_ways": 20}, train={"meta_batch_size": 1})
 """One task of many classes a step (Snell et al. 2017)."""
+FROZEN_ROWS = Sensible(
+    network={"network": "residual"},
+    task=MANY_WAYS.task,
+    # The rows are good as they are: small steps away from them, and few, or what unseen classes need is lost.
+    train={"steps": 300, "meta_batch_size": 4, "meta_lr": 2e-4, "schedule": "cosine"},
+)
+"""A map of what a frozen encoder made of texts."""
 INNER_LOOP = Sensible(
     # Trained with the statistics of the query batch, as in the papers; tested without, unless asked.
     fields={"inner_lr": 0.5, "transductive": True},

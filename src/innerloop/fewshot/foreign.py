@@ -6,8 +6,8 @@ so that each foreign row is scored by a gate that has not seen it. Foreign rows 
 Hendrycks et al., ICLR 2019, https://arxiv.org/abs/1812.04606.
 
 `bank/README.md` says where they come from. Every encoder of texts makes its own rows of the sentences; rows of
-photographs are there for one encoder. Without any, as for runs, classes that are left out stand for strangers
-(`calibrate`).
+photographs are there for one encoder. Without any, as for runs on pictures, classes that are left out stand for
+strangers (`calibrate`).
 """
 
 import functools
@@ -56,8 +56,8 @@ def added(weight: Tensor, rows: Tensor) -> Tensor:
 
 
 def sentences_for(source: Source) -> bool:
-    """Whether there are foreign sentences for a source, which its encoder reads, also one that was tuned."""
-    return source.head is not None and source.kind == "texts"
+    """Whether there are foreign sentences for a source, which its encoder reads, also a tuned one, or that of a run."""
+    return source.encoder is not None and source.kind == "texts"
 
 
 @torch.no_grad()
@@ -72,7 +72,7 @@ def gate(source: Source, learner: Learner, params: Params, adapted: Any, rows: T
         rows: [n, d] all examples of the task.
         y: [n] their classes, 0 to ways - 1.
     """
-    if source.head is None or source.encoder is None:
+    if source.encoder is None:
         return None
     ways = int(y.max()) + 1
     if sentences_for(source):

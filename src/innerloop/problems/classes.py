@@ -229,14 +229,14 @@ class Classes(Problem[Splits]):
 
     def unseen(self, record: Mapping[str, Any], context: Context, split: Split, seed: int) -> Sampler:
         history = trained_on(record)
-        own = [entry for entry in history if entry["data"] == self.data]
+        own = [entry for entry in history if entry["data"] in _parts(self.data)]
         if not own and self.data not in datasets.names() and _holds_classes(self.data):
             return self._of(image_folder(self.data, **(record.get("preprocessing") or {})), seed)
         scheme = self.split_scheme or (own[0]["split_scheme"] if own else None)
         pool = self.changed({"split_scheme": scheme}).load(context).pools()[split]
         for entry in history:
             split_otherwise = (entry["data"], entry["split_scheme"]) != (self.data, scheme)
-            if split != "train" and split_otherwise and pool.dataset == entry["dataset"]:
+            if split != "train" and split_otherwise and entry["dataset"] in _parts(pool.dataset):
                 other = self.changed({"data": entry["data"], "split_scheme": entry["split_scheme"]})
                 _refuse_seen(pool, other.load(context).train)
         return self._of(pool, seed)
@@ -300,6 +300,11 @@ class Classes(Problem[Splits]):
         return EpisodeSampler(pool=pool, ways=min(self.ways, len(pool)), shots=self.shots, queries=queries)
 
 
+def _parts(name: str) -> tuple[str, ...]:
+    """What data are called, and what those are that are joined in them."""
+    return (name, *name.split("+"))
+
+
 def _holds_classes(data: str) -> bool:
     path = expanded(data)
     return is_folder(path) or is_zip(path)
@@ -310,7 +315,9 @@ def trained_on(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     task = record.get("task")
     own = []
     if task:
-        own = [{"data": task["data"], "split_scheme": task.get("split_scheme"), "dataset": record.get("dataset")}]
+        own = record.get("joined") or [
+            {"data": task["data"], "split_scheme": task.get("split_scheme"), "dataset": record.get("dataset")}
+        ]
     return own + (record.get("start") or {}).get("trained_on", [])
 
 

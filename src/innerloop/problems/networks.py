@@ -35,11 +35,12 @@ from innerloop.nn.context import BiLSTM, LSTMCell
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP, Linear
 from innerloop.nn.relation import ConvMaps, Relation
+from innerloop.nn.residual import Residual
 from innerloop.nn.resnet12 import ResNet12
 from innerloop.problems.generative_networks import adversarial, features_of, generative, labelled
 from innerloop.problems.own_networks import own_network
 
-_KINDS = ("auto", "conv4", "resnet12", "mlp", "linear", "none")
+_KINDS = ("auto", "conv4", "resnet12", "mlp", "residual", "linear", "none")
 _WIDTHS = (1.0, 2.5, 5.0, 10.0)
 """Blocks of ResNet-12 relative to the first: 64, 160, 320, 640."""
 _SMALLEST = 16
@@ -78,12 +79,15 @@ class NetworkOptions(StartOptions):
     """The network inside the learner."""
 
     network: str = "auto"
-    """auto: conv4 for pictures from 16 x 16, mlp for anything else. conv4, resnet12, mlp. linear: a linear head, and no
-    encoder before it. none: raw inputs, where a learner can. package.module:attribute: a class or function of yours
-    that makes an nn.Module; parameters that it calls outputs (or ways), inputs, channels, size, shape, features or
-    width are given. It needs --allow package."""
+    """auto: conv4 for pictures from 16 x 16, mlp for anything else, residual for texts where a learner says so. conv4,
+    resnet12, mlp. residual: for rows of a frozen encoder, whose directions it begins with; networks that make such rows
+    are an mlp. linear: a linear head, and no encoder before it. none: raw inputs, where a learner can.
+    package.module:attribute: a class or function of yours that makes an nn.Module; parameters that it calls outputs (or
+    ways), inputs, channels, size, shape, features or width are given. It needs --allow package."""
     width: int = 64
     """Channels of conv4, units of the hidden layers of mlp, channels of the first block of resnet12."""
+    map_rank: Count | None = None
+    """Rank of what residual adds to the rows: fewer weights, and a smaller file; None: any."""
     pool: Literal["auto", "max", "stride"] = "auto"
     """Pooling of conv4. max: 2x2 max-pooling, flattened; stride: strided convolutions, averaged over space; auto: max
     for encoders, stride for networks that are adapted whole."""
@@ -125,6 +129,8 @@ def network(shape: tuple[int, ...], outputs: int | None, options: NetworkOptions
         return ResNet12(channels=shape[0], size=shape[1], outputs=outputs, widths=(a, b, c, d))
     if kind == "linear" and outputs is None:
         return AsIs()
+    if kind == "residual":
+        return Residual(inputs=math.prod(shape), outputs=outputs, rank=options.map_rank)
     if kind in ("mlp", "linear"):
         hidden = (options.width,) * 2 if kind == "mlp" else ()
         return MLP(inputs=math.prod(shape), hidden=hidden, outputs=options.width if outputs is None else outputs)
@@ -141,6 +147,12 @@ def _kind(shape: tuple[int, ...], options: NetworkOptions) -> str:
     if options.width < 1:
         raise InputError(f"width must be at least 1, got {options.width}")
     return kind
+
+
+def _beside(shape: tuple[int, ...], options: NetworkOptions) -> str:
+    """Which network has another role than to read examples: what turns rows a little makes none."""
+    kind = _kind(shape, options)
+    return "mlp" if kind == "residual" else kind
 
 
 def features(encoder: Model, shape: tuple[int, ...]) -> int:
@@ -199,17 +211,17 @@ def in_role(
             if compared is not None:
                 return _comparison(compared, shape)
         case Labelled():
-            return labelled(role, shape, outputs, _kind(shape, options))
+            return labelled(role, shape, outputs, _beside(shape, options))
         case SequenceOf():
             return BiLSTM(features=length(role.features))
         case Features():
-            return features_of(shape, _kind(shape, options), options.width)
+            return features_of(shape, _beside(shape, options), options.width)
         case ClassCode() | Latent() | Decoder():
             seen = other(role.encoder)
             if seen is not None:
                 return generative(role, shape, seen, features(seen, shape))
         case Painter() | Critic():
-            return adversarial(role, shape, _kind(shape, options), options.width)
+            return adversarial(role, shape, _beside(shape, options), options.width)
         case Cell():
             return LSTMCell(inputs=length(role.inputs), units=length(role.units))
     raise InputError(f"no network is known here for the role {type(role).__name__}: build the learner in Python")

@@ -33,8 +33,8 @@ class TextClasses(Classes):
     usual_for = ()
 
     data: str = "clinc150"
-    """A data set (see `innerloop list`), or a table of texts and their classes: .csv, .tsv, .json, .jsonl, .xlsx,
-    .parquet."""
+    """A data set (see `innerloop list`), several joined by plus signs, or a table of texts and their classes: .csv,
+    .tsv, .json, .jsonl, .xlsx, .parquet."""
     encoder: str = "use-multilingual"
     """The frozen network that turns texts into rows (see `innerloop list`)."""
     text_column: str | None = None
@@ -47,7 +47,7 @@ class TextClasses(Classes):
     @classmethod
     def claims(cls, data: str) -> bool:
         path = Path(data)
-        return data in texts.names() or (tables.is_table(path) and not is_folder(path))
+        return bool(texts.parts(data)) or (tables.is_table(path) and not is_folder(path))
 
     @classmethod
     def data_sets(cls) -> Mapping[str, str]:
@@ -81,7 +81,11 @@ class TextClasses(Classes):
         return self._with_rotations(Splits(**{pool.split: pool for pool in pools}))
 
     def record(self, material: Splits) -> dict[str, Any]:
-        return super().record(material) | {"encoder": self.encoder}
+        about, parts = super().record(material) | {"encoder": self.encoder}, texts.parts(self.data)
+        if len(parts) < 2:
+            return about
+        seen = [{"data": name, "split_scheme": self.split_scheme, "dataset": name} for name in parts]
+        return about | {"joined": seen}  # each is tested on by its own name, too
 
     def pictures(self, learner: Learner, params: Params, sampler: Sampler, count: int) -> list[Any]:
         return []  # tasks hold rows, of which nobody sees what they were

@@ -17,7 +17,7 @@ from innerloop.core.linalg import ridge, with_ones
 from innerloop.core.objectives import membership, weights
 from innerloop.core.prototypes import ways
 from innerloop.core.ranges import Positive
-from innerloop.core.sensible import Sensible, by_kind
+from innerloop.core.sensible import FROZEN_ROWS, Sensible, by_kind
 from innerloop.core.types import Batch, Params
 
 
@@ -49,6 +49,7 @@ class R2D2(EncoderClassifier[Regression]):
             task={"train_ways": 20},
             train={"meta_batch_size": 1},
         ),
+        texts=FROZEN_ROWS,
     )
 
     decay: Positive = 1.0

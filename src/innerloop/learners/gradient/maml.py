@@ -3,13 +3,14 @@
 Adaptation is a few steps of gradient descent from a learned initialisation; the meta-gradient passes through them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.gradient import grad
 from innerloop.core.inner import FastWeights, descend
+from innerloop.core.sensible import FROZEN_ROWS, INNER_LOOP, by_kind
 from innerloop.core.types import Batch, Episode, Params
 
 
@@ -18,6 +19,8 @@ class MAML(FastWeights[Params]):
     """MAML, and with `first_order=True` FOMAML (section 5.2 of the paper)."""
 
     trains_on = ("episodes",)
+    # From a head of zeros, one long step makes a centroid of every class.
+    sensible = by_kind(classes=INNER_LOOP, texts=replace(FROZEN_ROWS, fields={"inner_lr": 8.0}, task={}))
 
     inner_lr: float = 0.4
     """Step size on the mean support loss. The paper's code sums over classes: its 0.4 for 5 ways is 2.0 here."""

@@ -16,6 +16,7 @@ from innerloop.core.model import Model
 from innerloop.core.networks import Encoder, Pairs, role
 from innerloop.core.objectives import Objective, mean, membership, weights
 from innerloop.core.prototypes import ways
+from innerloop.core.sensible import MANY_WAYS, by_kind
 from innerloop.core.types import Batch, Params
 
 
@@ -45,6 +46,7 @@ class RelationNet(EncoderClassifier[ClassFeatures]):
     """
 
     trains_on = ("episodes",)
+    sensible = by_kind(classes=MANY_WAYS)  # also of texts: what compares rows is learned from nothing
 
     encoder: Model = field(metadata=role(Encoder(maps=True)))
     """x -> features, [n, d] or maps [n, c, height, width]."""

@@ -8,15 +8,21 @@ from innerloop.core.context import Root
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded
 from innerloop.tasks.columns import TableOptions
-from innerloop.tasks.texts.splits import Texts, TextSplits, from_file
+from innerloop.tasks.texts.splits import Texts, TextSplits, from_file, joined
 
-__all__ = ["TextSplits", "Texts", "load", "module", "names"]
+__all__ = ["TextSplits", "Texts", "load", "module", "names", "parts"]
 _NO_DATA = ("splits",)
 
 
 def names() -> list[str]:
     """Names of all data sets, as the field writes them."""
     return [m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name not in _NO_DATA]
+
+
+def parts(data: str) -> list[str]:
+    """The data sets that a name with plus signs joins, such as `banking77+clinc150`, or the one; empty: it is none."""
+    found = data.split("+")
+    return found if len(set(found)) == len(found) and set(found) <= set(names()) else []
 
 
 def module(name: str) -> ModuleType:
@@ -30,7 +36,7 @@ def load(
     """Read a data set by name, or a table of texts and labels by path.
 
     Args:
-        name_or_path: One of `names()`, or a table (`tasks.tables.SUFFIXES`).
+        name_or_path: One of `names()`, several joined by plus signs, or a table (`tasks.tables.SUFFIXES`).
         root: The data root.
         scheme: Which split of the classes, where a data set has several.
         options: How a table is read.
@@ -38,12 +44,12 @@ def load(
     Raises:
         InputError: It cannot be read, or has no such split.
     """
-    if name_or_path in names():
+    if parts(name_or_path):
         if options != TableOptions():
             raise InputError(
                 f"{name_or_path} is read in one way only: leave out options of tables, such as --text-column"
             )
-        return module(name_or_path).read(root, scheme)
+        return joined([module(part).read(root, scheme) for part in parts(name_or_path)])
     if scheme is not None:
         raise InputError(f"{name_or_path} is split in one way only: leave out --split-scheme {scheme}")
     return from_file(expanded(name_or_path), options)

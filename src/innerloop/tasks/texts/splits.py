@@ -1,7 +1,7 @@
 """Texts with their classes, and splits of them that share no class."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +74,27 @@ def by_lists(dataset: str, whole: Texts, folder: Path, scheme: str | None) -> Te
             )
         parts.append(whole.of(classes))
     return TextSplits(dataset, *parts)
+
+
+def joined(data_sets: Sequence[TextSplits]) -> TextSplits:
+    """Several data sets as one, each split as it is; names that two of them have are told apart by the data set's."""
+    if len(data_sets) == 1:
+        return data_sets[0]
+    counts = Counter(name for each in data_sets for part in each[1:] for name in set(part.labels))
+
+    def named(name: str, dataset: str) -> str:
+        return name if counts[name] == 1 else f"{name} ({dataset})"
+
+    def one(split: str) -> Texts:
+        parts = [(each.dataset, getattr(each, split)) for each in data_sets]
+        groups = {named(k, name): part.groups.get(k, name) for name, part in parts for k in part.labels}
+        return Texts(
+            tuple(text for _, part in parts for text in part.texts),
+            tuple(named(label, name) for name, part in parts for label in part.labels),
+            groups,
+        )
+
+    return TextSplits("+".join(each.dataset for each in data_sets), one("train"), one("validation"), one("test"))
 
 
 def from_file(path: Path, options: TableOptions = TableOptions()) -> TextSplits:
