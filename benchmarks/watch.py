@@ -149,11 +149,11 @@ def measure_warmup(boards: int = 300, size: int = 50, most: int = 20_000) -> dic
                 found, expected = delays[f"{kind}, to {shift:g}"]
                 found.append(until(_settled(one, rng, size, 1)[0], stream(rng, size, shift), size))
                 expected.append(float(settled(moves) @ after))
-        for i in range(settings.warmup, most):
-            count = next(counts)
-            if board.close(i, [count, size - count]):
+        lengths.append(0)
+        while lengths[-1] < most:
+            count, lengths[-1] = next(counts), lengths[-1] + 1
+            if board.close(settings.warmup + lengths[-1], [count, size - count]):
                 break
-        lengths.append(i + 1 - settings.warmup)
     results: dict[str, Any] = {
         "whole board": {"asked": LENGTH, "median": statistics.median(lengths), "boards": boards}
         | {"within_asked": sum(length < LENGTH for length in lengths) / boards, "most": most}

@@ -7,9 +7,10 @@ import pytest
 
 from innerloop.apps.text.watch import watch as module
 from innerloop.apps.text.watch.events import NO_TIME, NOT_JSON
+from innerloop.apps.text.watch.ids import OTHER, TWICE
 from innerloop.apps.text.watch.state import State
 from innerloop.apps.text.watch.summary import summary
-from innerloop.apps.text.watch.watch import ASTRAY, LATE, OTHER, TWICE
+from innerloop.apps.text.watch.watch import ASTRAY, LATE
 from innerloop.core.errors import FailedError, InputError
 from tests.apps.text.watch.streams import Known, alerts, line, settings, sizes, surging, watched
 
@@ -123,7 +124,18 @@ def test_what_is_no_event_is_counted_told_once_and_passed_over(opened):
     assert again == [], "not told again after a restart"
 
 
-def test_ids_are_forgotten_when_nothing_of_that_time_can_come(state):
+@pytest.mark.parametrize("batch", [1, 1000])
+def test_an_id_is_known_for_as_long_as_it_is_remembered_however_lines_come(opened, batch):
+    lines = [line("ag", 60 * i, id=i) for i in range(10)]
+    for hour in (0.2, 1, 3, 4, 8):  # forgotten after two hours
+        lines += [line("ag", 3600 * hour), line("ag", 3600 * hour, id="same")]
+    back = [line("ag", -86400 * 30 + i, id=f"back {i % 10}") for i in range(15)]  # the clock is set back
+    watch = watched(opened(), [*lines, *back, line("ag", -86400 * 30 + 20, id="back 0")], batch, remember="2h")
+    assert watch.clock.moved == 1 and watch.tally[TWICE] == 2 + 1
+    assert watch.tally["events"] == 10 + 5 + 3 + 15
+
+
+def test_what_is_forgotten_leaves_the_disk(state):
     watched(state, surging(), remember="2h")
     ids = state.connection.execute("SELECT count(*), min(time) FROM ids").fetchone()
     assert 80 <= ids[0] <= 140

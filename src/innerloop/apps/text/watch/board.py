@@ -28,8 +28,10 @@ class Series:
     """By task."""
     cells: frozenset[int]
     """Those that are counted."""
-    places: Sequence[tuple[int, int]]
-    """Task and answer, for each label."""
+    tasks: tuple[int, ...]
+    """Places of those of the labels."""
+    answers: tuple[int, ...]
+    """Places of the labels among the answers of each."""
 
     def __str__(self) -> str:
         return " × ".join(self.labels.values())
@@ -115,29 +117,21 @@ class Board:
 
     def adjusted(self, counts: Sequence[int]) -> list[float | None]:
         """[series] shares with the classifiers' errors taken out; None: nothing is known of these."""
-        shares = [self._of_task(t, counts) for t in range(len(self._subjects))]
-        joint = self._of_pairs(counts) if len(self._subjects) > 1 else None
-        found: list[float | None] = []
+        shares, found = self._shares(counts), []
         for one in self.series:
-            if len(one.places) > 1:
-                found.append(None if joint is None else float(joint[tuple(k for _, k in one.places)]))
-                continue
-            t, k = one.places[0]
-            task = shares[t]
-            found.append(None if task is None else float(task[k]))
+            known = shares[one.tasks]
+            found.append(None if known is None else float(known[one.answers]))
         return found
 
     def ends(self, counts: Sequence[int]) -> list[tuple[float, float] | None]:
         """[series] 95% intervals of `adjusted`, of labels; None: of pairs, and where nothing is known."""
-        drawn = []
-        for t, subject in enumerate(self._subjects):
-            drawn.append(
-                None if subject.confusion is None else correction.ends(self._answers(t, counts), subject.confusion)
-            )
+        drawn = [
+            None if known is None else correction.ends(self._answers((t,), counts).tolist(), known)
+            for t, known in enumerate(self._confusions)
+        ]
         found: list[tuple[float, float] | None] = []
         for one in self.series:
-            t, k = one.places[0]
-            interval = drawn[t] if len(one.places) == 1 else None
+            interval, k = drawn[one.tasks[0]] if len(one.tasks) == 1 else None, one.answers[0]
             found.append(None if interval is None else (float(interval[0, k]), float(interval[1, k])))
         return found
 
@@ -158,57 +152,57 @@ class Board:
 
     def _series(self, cells: np.ndarray, *places: tuple[int, int]) -> Series:
         labels = {self._subjects[t].name: self._subjects[t].answers[k] for t, k in places}
-        return Series(labels, frozenset(cells.tolist()), places)
+        tasks, answers = zip(*places, strict=True)
+        return Series(labels, frozenset(cells.tolist()), tasks, answers)
 
     def _designed(self) -> list[list[Chart]]:
         sizes, total = [sum(counts) for counts in self.warm], np.sum(self.warm, axis=0)
         kinds = self._settings.charts
         # One of all charts is to be wrong so seldom, not each.
         length = self._settings.run_length * len(self.series) * len(kinds)
-        adjusted, designed = self.adjusted(total), []
-        for one, share, count in zip(self.series, adjusted, self.counted(total), strict=True):
+        shares, designed = self._shares(total), []
+        for one, count in zip(self.series, self.counted(total), strict=True):
             base = _cautious(count, int(total.sum()))
-            surge = odds_times(base, self._times(one, share, total))
+            surge = odds_times(base, self._times(one, shares[one.tasks]))
             designed.append([Chart(design=charts.design(kind, base, surge, sizes, length)) for kind in kinds])
         return designed
 
-    def _times(self, series: Series, share: float | None, total: np.ndarray) -> float:
+    def _times(self, series: Series, shares: np.ndarray | None) -> float:
         """By how much the odds of its answers go up where those of the true label do as the settings say."""
-        factor = self._settings.surge
-        rates = _together([self._subjects[t].confusion for t, _ in series.places])
-        if share is None or rates is None or not 0 < share < 1:
+        factor, rates = self._settings.surge, self._rates[series.tasks]
+        if shares is None or rates is None or not 0 < (share := shares[series.answers]) < 1:
             return factor
-        shares = self._of_pairs(total) if len(series.places) > 1 else self._of_task(series.places[0][0], total)
-        assert shares is not None
-        place = np.ravel_multi_index(tuple(k for _, k in series.places), shares.shape)
-        shares = shares.ravel()
-        more = shares * (1 - odds_times(share, factor)) / (1 - share)
+        place = np.ravel_multi_index(series.answers, shares.shape)
+        more = shares.ravel() * (1 - odds_times(share, factor)) / (1 - share)
         more[place] = odds_times(share, factor)
-        before, after = (correction.expected(rates, one)[place] for one in (shares, more))
+        before, after = (correction.expected(rates, one)[place] for one in (shares.ravel(), more))
         return max(_LEAST, after / (1 - after) * (1 - before) / before)
 
-    def _answers(self, task: int, counts: Sequence[int] | np.ndarray) -> list[int]:
+    @cached_property
+    def _rates(self) -> dict[tuple[int, ...], np.ndarray | None]:
+        """What each task answers to its classes, and both together; None: unknown."""
+        one = {(t,): None if known is None else known.rates for t, known in enumerate(self._confusions)}
+        if len(one) == 1:
+            return one
+        first, other = one.values()
+        return one | {(0, 1): None if first is None or other is None else correction.both(first, other)}
+
+    def _shares(self, counts: Sequence[int] | np.ndarray) -> dict[tuple[int, ...], np.ndarray | None]:
+        """The most likely shares of the classes of each task, and of pairs; None: unknown."""
+        found: dict[tuple[int, ...], np.ndarray | None] = {}
+        for tasks, rates in self._rates.items():
+            seen = self._answers(tasks, counts)
+            found[tasks] = None if rates is None else correction.adjusted(seen.ravel(), rates).reshape(seen.shape)
+        return found
+
+    @property
+    def _confusions(self) -> list[Confusion | None]:
+        return [subject.confusion for subject in self._subjects]
+
+    def _answers(self, tasks: tuple[int, ...], counts: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Counts of the answers of some tasks."""
         grid = np.asarray(counts).reshape([len(one.answers) for one in self._subjects])
-        return grid.sum(tuple(t for t in range(grid.ndim) if t != task)).tolist()
-
-    def _of_task(self, task: int, counts: Sequence[int] | np.ndarray) -> np.ndarray | None:
-        confusion = self._subjects[task].confusion
-        return None if confusion is None else correction.adjusted(self._answers(task, counts), confusion.rates)
-
-    def _of_pairs(self, counts: Sequence[int] | np.ndarray) -> np.ndarray | None:
-        rates = _together([one.confusion for one in self._subjects])
-        if rates is None:
-            return None
-        return correction.adjusted(counts, rates).reshape([len(one.answers) for one in self._subjects])
-
-
-def _together(confusions: Sequence[Confusion | None]) -> np.ndarray | None:
-    rates = None
-    for one in confusions:
-        if one is None:
-            return None
-        rates = one.rates if rates is None else correction.both(rates, one.rates)
-    return rates
+        return grid.sum(tuple(t for t in range(grid.ndim) if t not in tasks))
 
 
 def _cautious(count: int, of: int) -> float:

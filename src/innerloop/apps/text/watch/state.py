@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from innerloop.apps.text.watch.events import Event
 from innerloop.apps.text.watch.settings import differences
 from innerloop.apps.text.watch.windows import Window
 from innerloop.core import files
@@ -110,18 +109,19 @@ class State:
         """Keep a value."""
         self.connection.execute("REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
-    def contents(self, ids: Sequence[int]) -> dict[int, int]:
-        """What was said by events with these ids, of those that are remembered."""
-        found: dict[int, int] = {}
+    def contents(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """What was said by events with these ids, and when, of those that are kept."""
+        found: dict[int, tuple[int, int]] = {}
         for first in range(0, len(ids), _CHUNK):
             some = ids[first : first + _CHUNK]
             marks = ",".join("?" * len(some))
-            found.update(self.connection.execute(f"SELECT id, content FROM ids WHERE id IN ({marks})", some))
+            rows = self.connection.execute(f"SELECT id, content, time FROM ids WHERE id IN ({marks})", some)
+            found.update({id: (content, time) for id, content, time in rows})
         return found
 
     def remember(self, entries: Sequence[tuple[int, int, int]]) -> None:
         """Keep ids, with what was said and when."""
-        self.connection.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?, ?)", sorted(entries))
+        self.connection.executemany("REPLACE INTO ids VALUES (?, ?, ?)", sorted(entries))
 
     def forget(self, before: int) -> None:
         """Let ids go of events before a time."""
@@ -214,16 +214,6 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{_CACHE}")
     return connection
-
-
-def number_of(digest: bytes) -> int:
-    """The first 64 bits of a digest, as SQLite keeps them: two of a million ids are the same once in 40 million."""
-    return int.from_bytes(digest[:8], "big", signed=True)
-
-
-def entry_of(event: Event) -> tuple[int, int, int] | None:
-    """What is remembered of an event; None: it has no id."""
-    return None if event.key is None else (number_of(event.key), number_of(event.content), event.time)
 
 
 def _held(path: Path) -> int | None:

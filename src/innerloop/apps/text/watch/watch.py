@@ -12,14 +12,15 @@ from innerloop.apps.text.watch import events
 from innerloop.apps.text.watch.board import Board, Change
 from innerloop.apps.text.watch.clock import Clock
 from innerloop.apps.text.watch.events import Event, iso
+from innerloop.apps.text.watch.ids import OTHER, TWICE, Ids
 from innerloop.apps.text.watch.schedule import Schedule
 from innerloop.apps.text.watch.settings import Settings
-from innerloop.apps.text.watch.state import State, entry_of
+from innerloop.apps.text.watch.state import State
 from innerloop.apps.text.watch.tasks import Labels
 from innerloop.apps.text.watch.windows import SENTENCES, Window, span
 from innerloop.core.interval import Share
 
-TAKEN, LATE, ASTRAY, TWICE, OTHER = "events", "late", "astray", "duplicates", "other text under a known id"
+TAKEN, LATE, ASTRAY = "events", "late", "astray"
 ABOUT = {
     LATE: "events that came after their window was closed (--late)",
     ASTRAY: "events whose time is further from the others' than --jump",
@@ -31,8 +32,6 @@ _SHOWN = 80
 """Characters of a line that is no event."""
 _BACK = 12
 """Windows that the sentences of an alert come from, at most."""
-_PRUNE = 8
-"""Times in the span of remembered ids that those which are older go."""
 
 
 def _silent(message: str) -> None:
@@ -59,7 +58,6 @@ class Watch:
         """Windows that are over."""
         self._first: list[str] = []
         """What is to be told, once what was counted is kept."""
-        self._pruned: int | None = state.get("pruned")
         kept = state.get("clock")
         late, far = settings.lateness, settings.far
         self.clock = Clock(late=late, jump=far) if kept is None else Clock.from_json(kept, late, far)
@@ -74,24 +72,30 @@ class Watch:
         Raises:
             FailedError: It cannot be kept; nothing was, then.
         """
-        schedule = self._schedule()
-        fresh, ids = self._new(lines)
-        for event in fresh:
+        parsed = self._parsed(lines)
+        ids, schedule = Ids(self._state, parsed, self.settings.memory), self._schedule()
+        for event in parsed:
+            if (kind := ids.came_before(event, self.clock.now)) is not None:
+                self._note(kind, f"id {event.id}")
+                continue
+            before = self.clock.now
             schedule.add(event)
+            if before is not None and self.clock.now is not None and self.clock.now < before:
+                ids.set_back(before)
         self._carry_out(schedule, ids, position)
 
     def finish(self) -> None:
         """Close all windows, as if nothing came any more."""
         schedule = self._schedule()
         schedule.end()
-        self._carry_out(schedule, [], self._state.get("position"))
+        self._carry_out(schedule, Ids(self._state, [], self.settings.memory), self._state.get("position"))
 
     def _schedule(self) -> Schedule:
         return Schedule(self.clock, self.settings.length, set(self.windows), self._state.is_closed)
 
-    def _new(self, lines: Sequence[bytes]) -> tuple[list[Event], list[tuple[int, int, int]]]:
-        """The events of lines that did not come before, and what is to be remembered of them."""
-        parsed: list[Event] = []
+    def _parsed(self, lines: Sequence[bytes]) -> list[Event]:
+        """The events of lines; what is none is counted."""
+        parsed = []
         for line in lines:
             if not line.strip():
                 continue
@@ -100,20 +104,9 @@ class Watch:
                 parsed.append(events.parse(line))
             except events.Unusable as unusable:
                 self._note(str(unusable), line[:_SHOWN].decode("utf-8", "replace"))
-        entries = [entry_of(event) for event in parsed]
-        known = self._state.contents([entry[0] for entry in entries if entry is not None])
-        fresh, ids = [], []
-        for event, entry in zip(parsed, entries, strict=True):
-            if entry is not None:
-                if entry[0] in known:
-                    self._note(TWICE if known[entry[0]] == entry[1] else OTHER, f"id {event.id}")
-                    continue
-                known[entry[0]] = entry[1]
-                ids.append(entry)
-            fresh.append(event)
-        return fresh, ids
+        return parsed
 
-    def _carry_out(self, schedule: Schedule, ids: list[tuple[int, int, int]], position: Any) -> None:
+    def _carry_out(self, schedule: Schedule, ids: Ids, position: Any) -> None:
         for event in schedule.late:
             self._note(LATE, iso(event.time))
         for event in schedule.astray:
@@ -123,7 +116,7 @@ class Watch:
         cells = iter(self._cells([event.text for event in taken]))
         touched: set[int] = set()
         with self._state.change():
-            self._state.remember(ids)
+            ids.keep(self.clock.now)
             for start, event in schedule.steps:
                 if event is None:
                     self._close(self.windows.pop(start))
@@ -135,7 +128,6 @@ class Watch:
                 touched.add(start)
             self.tally[TAKEN] += len(taken)
             self._state.keep([self.windows[start] for start in sorted(touched)])
-            self._forget()
             if any(event is None for _, event in schedule.steps):
                 self._state.put("board", self.board.to_json())
                 self._state.put("closed", self.closed)
@@ -195,17 +187,6 @@ class Watch:
         """The same for the same alert of the same watch, whoever sends it, and however often."""
         told = [self._state.get("record"), change.series, change.began, window.start, self.closed]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
-
-    def _forget(self) -> None:
-        """Let ids go that are too old, now and then; by the clock, so that it is the same after a restart."""
-        if self.clock.now is None:
-            return
-        before = self.clock.now - self.settings.memory
-        part = before // max(1, self.settings.memory // _PRUNE)
-        if part != self._pruned:
-            self._state.forget(before)
-            self._pruned = part
-            self._state.put("pruned", part)
 
     def _note(self, kind: str, example: str) -> None:
         self.tally[kind] += 1
