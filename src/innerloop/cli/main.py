@@ -39,6 +39,7 @@ GROUPS = {
         "show": "what is in a file of `adapt`, with its versions",
         "generate": "further examples of classes, from a few pictures of each: a sheet, arrays or pictures",
         "export": "write a file of `adapt` as one ONNX or pt2 graph, checked against the original",
+        "support": "a support desk on a task of texts: replies by intent, quotes from documents, or a hand-over",
         "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys` for API keys",
     },
 }

@@ -1,0 +1,1 @@
+"""Uses built on taught tasks, a folder each."""

@@ -1,0 +1,1 @@
+"""Sentences put to work: the support desk and the watch."""
