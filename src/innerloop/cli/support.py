@@ -72,6 +72,7 @@ def _line(said: Mapping[str, object]) -> str:
     """What is said, and in brackets why."""
     if "text" not in said:
         return str(said.get("error") or said["done"])
-    why = [] if said["intent"] is None else [f"{said['intent']} {100 * float(str(said['probability'])):.0f}%"]
+    sure = "" if said["probability"] is None else f" {100 * float(str(said['probability'])):.0f}%"
+    why = [] if said["intent"] is None else [f"{said['intent']}{sure}"]
     why += [] if said["source"] is None else [f"{said['source']}, similarity {said['similarity']:.2f}"]
     return f"{said['text']}  [{'; '.join([str(said['kind']), *why])}]"

@@ -18,7 +18,10 @@ def desk() -> Desk:
     pytest.importorskip("bm25s")
     guarantee = Passage(text="Two years.", source="a.md", heading="Guarantee")
     return Desk(
-        replies={"status": Reply(texts=("{order} is near.",), slots=(ORDER,)), "hello": Reply(texts=("Hello!",))},
+        replies={
+            "status": Reply(texts=("{order} is near.", "{order} 在路上。"), slots=(ORDER,)),
+            "hello": Reply(texts=("Hello!",)),
+        },
         passages=[guarantee],
         index=Index([guarantee.searched], ROW[None]),
     )
@@ -52,6 +55,11 @@ def test_an_answer_to_what_was_asked_is_one_whatever_it_sounds_like(desk):
     assert said.text == "20418 is near."
     _, hello = talk(desk, ("where?", "status"), ("hello", "hello"))
     assert hello.text == "Hello!"
+
+
+def test_a_number_is_answered_in_the_script_of_what_was_said_before(desk):
+    asked, said = talk(desk, ("在哪儿？", "status"), ("20418", None))
+    assert asked.text == "订单号？" and said.text == "20418 在路上。"
 
 
 def test_what_nobody_fills_is_handed_over(desk):

@@ -34,13 +34,14 @@ def test_slots_are_filled_by_patterns_and_values(tmp_path):
 
 def test_the_text_is_in_the_script_of_the_message(tmp_path):
     reply, values = read(tmp_path, ORDER)["order status"], {"order": "20418", "speed": "express"}
-    assert reply.filled(values, "20418 到哪了？") == "订单 20418 已发出，express。"
-    assert reply.filled(values, "Where is 20418?") == reply.filled(values, "20418") == "Order 20418 comes by express."
+    assert reply.filled(values, replies.script_of("20418 到哪了？")) == "订单 20418 已发出，express。"
+    assert reply.filled(values, replies.script_of("Where is 20418?")) == "Order 20418 comes by express."
+    assert replies.script_of("iPhone 屏幕碎了") == "CJK" and replies.script_of("20418 😀") is None
 
 
 def test_what_a_message_says_is_never_read_as_a_template(tmp_path):
     reply = read(tmp_path, {"intent": "refund", "reply": "{name}!", "slots": {"name": {"pattern": ".+", "ask": "?"}}})
-    assert reply["refund"].filled({"name": "{name.__class__}"}, "x") == "{name.__class__}!"
+    assert reply["refund"].filled({"name": "{name.__class__}"}, None) == "{name.__class__}!"
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 """What a support desk says to a message: a reply, a question back, a quoted passage, or that a person takes over."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from torch import Tensor
 
 from innerloop.apps.text.desk.passages import Passage
-from innerloop.apps.text.desk.replies import Replies, Reply, Slot, in_script
+from innerloop.apps.text.desk.replies import Replies, Reply, Slot, in_script, script_of
 from innerloop.apps.text.desk.search import Index
 from innerloop.fewshot.answers import Answer
 
@@ -32,6 +32,8 @@ class State:
     """The slot that was asked for last."""
     tries: int = 0
     """How often it was."""
+    script: str | None = None
+    """What the last message with letters was written in: the answer to "20418" is in it too."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -47,7 +49,7 @@ class Turn:
     intent: str | None = None
     """What the message was taken for; None: no intent is near enough."""
     probability: float | None = None
-    """The intent's."""
+    """The intent's; None where the message goes on with what was talked about."""
     slot: str | None = None
     """What a question asks for."""
     source: str | None = None
@@ -90,18 +92,16 @@ class Desk:
         Returns:
             What the conversation has come to now, and what is said.
         """
-        intent = answer.label if answer.accepted else None
-        intent = None if intent is None else str(intent)
+        intent = str(answer.label) if answer.accepted else None
+        state = replace(state, script=script_of(message) or state.script)
         if state.intent is not None and self._goes_on(state, intent, message):
-            # What is told of it is about the message itself, which may be a number alone.
             return self._reply(state, state.intent, message, answer)
         if intent is not None and intent in self.replies:
-            known = state if state.intent == intent else State(intent=intent)
+            known = state if state.intent == intent else State(intent=intent, script=state.script)
             return self._reply(known, intent, message, answer)
+        now = State(intent=intent, script=state.script)
         quoted = self._quoted(message, row, intent, answer)
-        if quoted is not None:
-            return State(intent=intent), quoted
-        return State(intent=intent), self._handed_over(message, intent, answer)
+        return now, quoted or self._handed_over(now, answer)
 
     def _goes_on(self, state: State, intent: str | None, message: str) -> bool:
         reply = self.replies.get(state.intent or "")
@@ -116,15 +116,16 @@ class Desk:
         found = {slot.name: value for slot in reply.slots if (value := slot.find(message)) is not None}
         values = {**state.values, **found}
         missing: Slot | None = next((slot for slot in reply.slots if slot.name not in values), None)
-        about: dict[str, Any] = {"intent": intent, "probability": answer.probabilities.get(intent)}
+        about: dict[str, Any] = {"intent": intent, "probability": _probability(intent, answer)}
+        now = State(intent=intent, values=values, script=state.script)
         if missing is None:
-            text = reply.filled(values, message)
-            return State(intent=intent, values=values), Turn(kind="reply", text=text, **about)
+            return now, Turn(kind="reply", text=reply.filled(values, now.script), **about)
         tries = state.tries + 1 if state.asked == missing.name else 1
         if tries > _TRIES:
-            return State(intent=intent, values=values), self._handed_over(message, intent, answer)
-        now = State(intent=intent, values=values, asked=missing.name, tries=tries)
-        return now, Turn(kind="question", text=in_script(missing.ask, message), slot=missing.name, **about)
+            return now, self._handed_over(now, answer)
+        text = in_script(missing.ask, now.script)
+        asking = replace(now, asked=missing.name, tries=tries)
+        return asking, Turn(kind="question", text=text, slot=missing.name, **about)
 
     def _quoted(self, message: str, row: Tensor, intent: str | None, answer: Answer) -> Turn | None:
         hit = None if self.index is None else next(iter(self.index.search(message, row, 1)), None)
@@ -135,12 +136,16 @@ class Desk:
             kind="passage",
             text=passage.text,
             intent=intent,
-            probability=None if intent is None else answer.probabilities.get(intent),
+            probability=_probability(intent, answer),
             source=passage.place,
             similarity=hit.similarity,
         )
 
-    def _handed_over(self, message: str, intent: str | None, answer: Answer) -> Turn:
-        probability = None if intent is None else answer.probabilities.get(intent)
-        text = in_script(self.hand_over, message)
-        return Turn(kind="hand-over", text=text, intent=intent, probability=probability)
+    def _handed_over(self, now: State, answer: Answer) -> Turn:
+        text = in_script(self.hand_over, now.script)
+        return Turn(kind="hand-over", text=text, intent=now.intent, probability=_probability(now.intent, answer))
+
+
+def _probability(intent: str | None, answer: Answer) -> float | None:
+    """None where the conversation, not the message, says what the intent is."""
+    return answer.probabilities.get(intent) if answer.accepted and intent == str(answer.label) else None

@@ -21,7 +21,7 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 _MARKS = re.compile(r"!\[[^\]]*\]\([^)]*\)|(?<=\])\([^)]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}|[\[\]]|^\s*([-+*]|>)\s+")
 """Pictures, targets of links, emphasis, brackets, bullets and quotation: what Markdown adds to words."""
 _END = re.compile(r"(?<=[.!?。！？])\s*")
-_MOST = 20_000
+MOST = 20_000
 """Passages of a desk: each has a row in memory."""
 
 
@@ -72,10 +72,8 @@ def read(folder: str | Path) -> list[Passage]:
     for path in paths:
         name = path.relative_to(root).as_posix() if path != root else path.name
         passages += _of_file(path, name)
-        if len(passages) > _MOST:
-            raise InputError(
-                f"{folder} holds more than {_MOST:,} passages: give the documents that customers ask about"
-            )
+        if len(passages) > MOST:
+            raise InputError(f"{folder} holds more than {MOST:,} passages: give the documents that customers ask about")
     if not passages:
         raise InputError(f"{folder} holds no words in files that end in {', '.join(_SUFFIXES)}")
     return passages
@@ -116,6 +114,22 @@ def _of_file(path: Path, name: str) -> list[Passage]:
             text = "".join(lines(file, str(path)))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
+    return of_text(text, name)
+
+
+def of_text(text: str, name: str) -> list[Passage]:
+    """Passages of a document that was read.
+
+    Args:
+        text: Its content.
+        name: Its path, whose ending says what it is; of a PDF the bytes are needed, see `read`.
+
+    Raises:
+        InputError: It is of none of these kinds.
+    """
+    kind = _SUFFIXES.get(Path(name).suffix.lower())
+    if kind in (None, "pdf"):
+        raise InputError(f"{name} is no document that can be read as text: give .md, .txt or .html")
     parts = {"markdown": _markdown, "text": _plain, "html": _html}[kind](text)
     return [
         Passage(text=piece, source=name, heading=heading or None) for heading, words in parts for piece in _cut(words)

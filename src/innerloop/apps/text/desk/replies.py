@@ -17,6 +17,7 @@ from innerloop.tasks.encodings import lines
 
 READ = 500
 """Characters of a message in which slots are looked for: patterns are somebody's, and may be slow."""
+_LATIN = "LATIN"
 _KEYS = {"intent", "reply", "slots"}
 _SLOT_KEYS = {"pattern", "values", "ask"}
 
@@ -53,9 +54,9 @@ class Reply:
     """In one language or more; slots stand in braces."""
     slots: tuple[Slot, ...] = ()
 
-    def filled(self, values: Mapping[str, str], message: str) -> str:
-        """The text in the message's script, with slots filled."""
-        return in_script(self.texts, message).format_map(values)
+    def filled(self, values: Mapping[str, str], script: str | None) -> str:
+        """The text in a script, with slots filled."""
+        return in_script(self.texts, script).format_map(values)
 
 
 Replies = Mapping[str, Reply]
@@ -115,19 +116,18 @@ def checked(entries: Iterable[tuple[str, Any]], intents: Sequence[str]) -> dict[
     return replies
 
 
-def in_script(texts: Sequence[str], message: str) -> str:
-    """The text that is written as a message is: of several, the one that shares most of its letters' scripts.
+def script_of(text: str) -> str | None:
+    """The script that most of a text's letters are of, such as LATIN or CJK; None: it has no letter.
 
-    Languages of one script are not told apart; the first text is for them, and for messages without letters.
+    Latin ones count a third: names of products stand in texts of any script.
     """
-    wanted = _scripts(message)
-    return max(texts, key=lambda text: sum((wanted & _scripts(text)).values()))
+    letters = Counter(unicodedata.name(one, "?").split()[0] for one in text[:READ] if one.isalpha())
+    return max(letters, key=lambda script: letters[script] * (1 if script == _LATIN else 3), default=None)
 
 
-def _scripts(text: str) -> Counter[str]:
-    """Shares, in percent, of the scripts of its letters, by the first word of their names, such as LATIN or CJK."""
-    letters = [unicodedata.name(one, "?").split()[0] for one in text[:READ] if one.isalpha()]
-    return Counter({script: 100 * count // len(letters) for script, count in Counter(letters).items()})
+def in_script(texts: Sequence[str], script: str | None) -> str:
+    """The first text of a script, else the first of all: languages of one script are not told apart."""
+    return next((text for text in texts if script_of(text) == script), texts[0])
 
 
 def _reply(entry: dict[str, Any], place: str) -> Reply:
