@@ -17,7 +17,7 @@ from tests.service.live import SHAPES, draw, service, train
 pytestmark = pytest.mark.slow
 
 SHIPPED = "kanji-protonet"
-DESK = Path(__file__).parents[2] / "docs" / "desk"
+DESK = Path(__file__).parents[2] / "docs" / "guide" / "support"
 FIVE = 5 * 4
 LATE = """
 const { fetch } = window;

@@ -5,7 +5,7 @@ import pytest
 from innerloop.apps.text.desk import passages
 from innerloop.core.errors import InputError
 
-DOCUMENTS = Path(__file__).parents[4] / "docs" / "desk" / "documents"
+DOCUMENTS = Path(__file__).parents[4] / "docs" / "guide" / "support" / "documents"
 
 
 def write(folder, name, content):
