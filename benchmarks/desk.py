@@ -1,10 +1,11 @@
 """The support desk: passages found for questions, intents of customers in two languages. `python -m benchmarks.desk`.
 
-Questions: the 60 of `docs/guide/support/questions.csv` on the documents beside them, half to choose the threshold by and half to
-test it: recall at 1 and 5, questions that are answered rightly, and answers to questions that nothing answers.
+Questions: the 60 of `docs/guide/support/questions.csv` on the documents beside them, half to choose the threshold by
+and half to test it: recall at 1 and 5, questions that are answered rightly, and answers to questions that nothing
+answers.
 
-Intents: the 12 x 10 sentences a language of `docs/guide/support/intents.csv`, written by hand. Draws of classes, shots of a
-language, five questions a class of a language; every source is asked the same draws. Intervals are over draws.
+Intents: the 12 x 10 sentences a language of `docs/guide/support/intents.csv`, written by hand. Draws of classes, shots
+of a language, five questions a class of a language; every source is asked the same draws. Intervals are over draws.
 
 What comes out is kept in `desk.json`; `docs/guide/support.md` tells it.
 """
