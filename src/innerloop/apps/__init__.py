@@ -1,1 +1,1 @@
-"""Uses built on taught tasks, a folder each, none of which knows another."""
+"""Uses built on taught tasks, a folder each."""

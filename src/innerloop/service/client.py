@@ -237,6 +237,40 @@ class Task:
         answer = self.client.request("POST", f"{self._path}/feedback", json={"prediction": id, "label": label})
         return answer.json()["version"]
 
+    def equip(
+        self,
+        replies: Sequence[Mapping[str, Any]] = (),
+        documents: Mapping[str, str] | None = None,
+        answers: Sequence[tuple[str, str]] = (),
+    ) -> int:
+        """Give it what is said in conversations, in place of what it has; returns the number of passages.
+
+        Args:
+            replies: Objects with intent, reply and slots, as of `innerloop support --replies`.
+            documents: Contents of .md, .txt and .html files by their names.
+            answers: Questions with the answers that were given before.
+
+        Raises:
+            ServiceError: A reply or a document is wrong, or it is no task of texts.
+        """
+        given = [{"name": name, "text": text} for name, text in (documents or {}).items()]
+        before = [{"question": question, "answer": answer} for question, answer in answers]
+        body = {"replies": [dict(one) for one in replies], "documents": given, "answers": before}
+        return self.client.request("POST", f"{self._path}/desk", json=body).json()["passages"]
+
+    def chat(self, message: str, conversation: str | None = None) -> dict[str, Any]:
+        """What is said to a message: `kind`, `text`, `intent`, `source`, ..., `conversation`, and `id` for `feedback`.
+
+        Args:
+            message: What somebody says.
+            conversation: It goes on; None: a new one begins.
+
+        Raises:
+            ServiceError: It is no task of texts, would answer everything, or has no such conversation.
+        """
+        body = {"message": message, "conversation": conversation}
+        return self.client.request("POST", f"{self._path}/chat", json=body).json()
+
     def examples(self, label: str | None = None) -> Iterator[StoredExample]:
         """What it was taught, oldest first."""
         # The most that the service gives at a time.

@@ -1,1 +1,1 @@
-"""Uses of taught tasks of texts."""
+"""Sentences put to work: the support desk and the watch."""

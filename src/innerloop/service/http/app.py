@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
 from innerloop.service.http import (
+    chat_routes,
     ending,
     example_routes,
     folder_routes,
@@ -78,6 +79,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(quality_routes.router)
     app.include_router(naming_routes.router)
     app.include_router(generation_routes.router)
+    app.include_router(chat_routes.router)
     app.include_router(read_routes.router)
     app.add_middleware(PredictRoad, service=service, route=_predict_route())
     app.add_middleware(Guard, service=service)  # the last is the outermost

@@ -25,7 +25,7 @@ from innerloop.service.settings import LOOPBACK_NAMES
 from innerloop.service.store.keys import Key
 
 _LOG = logging.getLogger("innerloop.service")
-_ASKING = ("/predict", "/suggestions")
+_ASKING = ("/predict", "/suggestions", "/chat")
 _LOOKING = ("GET", "HEAD", "OPTIONS")
 _SENDING = ("POST", "PATCH")
 """Methods whose routes read a body; one that nobody reads would never begin a turn, which would be a way around it."""

@@ -23,6 +23,7 @@ from innerloop.service.http import quality, transfer, work
 from innerloop.service.http.adapted import Adapted, Measured, Raw, check_kind, naming_of
 from innerloop.service.http.batching import Batcher, Work
 from innerloop.service.http.cache import Cache
+from innerloop.service.http.chatting import Chatting
 from innerloop.service.http.costs import costs_of
 from innerloop.service.http.daily import Daily
 from innerloop.service.http.drifting import Drifting
@@ -83,6 +84,7 @@ class Service:
         self._adapted: Cache[Adapted] = Cache(self.limits.adapted, self.limits.adapted_mb * 1e6, lambda a: a.size)
         self._evaluations = quality.Evaluations(self.store, self.limits.seconds)
         self.teaching = Teaching(self)
+        self.chatting = Chatting(self)
         self._turn: dict[str, tuple[Task, Source]] = {}
         for name in filter(is_file, settings.sources):
             transfer.serve(self.store, self.sources, name, settings.allow)
@@ -151,7 +153,7 @@ class Service:
         self, name: str, raw: Sequence[Raw], explain: bool = False, coverage: float | None = None
     ) -> tuple[int, list[dict[str, Any]]]:
         """The version; for each example what feedback calls it, its class, if asked for why, and the set of classes."""
-        task, adapted, results = await self._answered(name, raw)
+        task, adapted, results = await self.answered(name, raw)
         answers = [answer for _, answer in results]
         ids = [
             self.recent.put(Asked(task.id, row, example, answer.label))
@@ -183,7 +185,7 @@ class Service:
         Raises:
             InputError: The learner has one member, and `by` is what members disagree on.
         """
-        task, adapted, results = await self._answered(name, raw)
+        task, adapted, results = await self.answered(name, raw)
         chosen = await _thread(adapted.most_telling, results, n, by)
         ids = [self.recent.put(Asked(task.id, results[i][0], raw[i], results[i][1].label)) for i in chosen.places]
         answers = [results[i][1].to_json() for i in chosen.places]
@@ -208,8 +210,8 @@ class Service:
         errors = zip(result["errors"], wanted, strict=True)
         return result | about | {"errors": [error | quality.stored(name, known.get(key, {})) for error, key in errors]}
 
-    async def _answered(self, name: str, raw: Sequence[Raw]) -> tuple[Task, Adapted, list[tuple[np.ndarray, Answer]]]:
-        """A task, and the row and the answer of every example."""
+    async def answered(self, name: str, raw: Sequence[Raw]) -> tuple[Task, Adapted, list[tuple[np.ndarray, Answer]]]:
+        """A task as it has learned, and the row and the answer of every example."""
         task, source = self._task_now(name) or await _thread(self.task, name)
         adapted = self._adapted.find(task.state) or await _thread(self._adapt, task)
         check_kind(source, raw)

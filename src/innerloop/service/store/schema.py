@@ -1,6 +1,6 @@
 """The tables of a store, and what makes those of an earlier release the ones of today."""
 
-SCHEMA = 9
+SCHEMA = 10
 """SQLite's user version of our files."""
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 # As version 2 had them: a new store goes the way that old ones went, so that both end with the same tables.
@@ -124,17 +124,28 @@ _FROM_8 = (
     # Examples of a class that are learned from at most; NULL: all of them.
     "ALTER TABLE tasks ADD COLUMN budget INTEGER",
 )
+_FROM_9 = (
+    # What a support desk says beside naming intents, in JSON.
+    "CREATE TABLE desks (task INTEGER PRIMARY KEY REFERENCES tasks (id) ON DELETE CASCADE, content TEXT NOT NULL) "
+    "STRICT",
+    "CREATE TABLE conversations (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, task INTEGER NOT "
+    "NULL REFERENCES tasks (id) ON DELETE CASCADE, began TEXT NOT NULL, state TEXT NOT NULL) STRICT",
+    "CREATE INDEX conversations_of_task ON conversations (task, id)",
+    "CREATE TABLE messages (conversation INTEGER NOT NULL REFERENCES conversations (id) ON DELETE CASCADE, number "
+    "INTEGER NOT NULL, content TEXT NOT NULL, PRIMARY KEY (conversation, number)) STRICT, WITHOUT ROWID",
+)
 # Run in one transaction, statement by statement: a script would commit first.
-_UP = _FROM_2 + _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8
+_UP = _FROM_2 + _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8 + _FROM_9
 STEPS_UP = (
     tuple(_TABLES.strip().rstrip(";").split(";\n")) + _UP,
     _FROM_1 + _UP,
     _UP,
-    _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8,
-    _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8,
-    _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8,
-    _FROM_6 + _FROM_7 + _FROM_8,
-    _FROM_7 + _FROM_8,
-    _FROM_8,
+    _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8 + _FROM_9,
+    _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8 + _FROM_9,
+    _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8 + _FROM_9,
+    _FROM_6 + _FROM_7 + _FROM_8 + _FROM_9,
+    _FROM_7 + _FROM_8 + _FROM_9,
+    _FROM_8 + _FROM_9,
+    _FROM_9,
 )
 """What makes a store of each earlier version one of today; 0 is an empty file."""

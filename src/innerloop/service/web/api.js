@@ -97,6 +97,9 @@ export const relabel = (name, id, label) => call("PATCH", `${of(name)}/examples/
 export const forget = (name, id) => call("DELETE", `${of(name)}/examples/${part(id)}`);
 export const erase = (name, id) => call("DELETE", `${of(name)}/examples/${part(id)}?forever=1`);
 export const feedback = (name, prediction, label) => call("POST", `${of(name)}/feedback`, { json: { prediction, label } });
+export const chat = (name, message, conversation = null) => call("POST", `${of(name)}/chat`, { json: { message, conversation } });
+export const desk = (name) => call("GET", `${of(name)}/desk`);
+export const giveDesk = (name, json) => call("POST", `${of(name)}/desk`, { json });
 export const runs = () => call("GET", "api/runs");
 export const run = (name) => call("GET", `api/runs/${name.split("/").map(part).join("/")}`);
 export const comparisons = (names) => call("GET", `api/comparisons?${new URLSearchParams(names.map((name) => ["run", name]))}`);

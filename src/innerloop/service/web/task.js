@@ -1,6 +1,7 @@
 // One task: teach it on the left, try it on the right, its versions below. Looks every few seconds whether it was changed elsewhere.
 
 import * as api from "./api.js";
+import { Chat } from "./chat.js";
 import { Message, ago, announce, button, confirm, count, h } from "./dom.js";
 import { driftOf } from "./drift.js";
 import { Next } from "./next.js";
@@ -41,6 +42,7 @@ class View {
     this.trying = new Try(this);
     this.next = new Next(this);
     this.sheet = new Sheet(this);
+    this.chat = new Chat(this);
     this.measuring = new Quality(this);
     this.drift = h("div", {});
     this.history = h("section", { class: "history", "aria-labelledby": "versions" });
@@ -52,7 +54,7 @@ class View {
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Tasks"), " /"), h("h1", { dir: "auto" }, task.name), this.facts),
         h("div", { class: "buttons" }, this.download, button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the task" }))),
       this.error.element, this.notice,
-      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.next.element, this.sheet.element, this.drift), this.measuring.element, this.history));
+      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.chat.element, this.next.element, this.sheet.element, this.drift), this.measuring.element, this.history));
   }
 
   get version() {
@@ -72,6 +74,7 @@ class View {
     this.trying.update(task);
     this.next.update(task);
     this.sheet.update(task);
+    await this.chat.update(task);
     this.drift.replaceChildren(driftOf(task));
     this.showVersions();
     this.measuring.update(task);

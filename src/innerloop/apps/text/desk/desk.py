@@ -1,0 +1,151 @@
+"""What a support desk says to a message: a reply, a question back, a quoted passage, or that a person takes over."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from torch import Tensor
+
+from innerloop.apps.text.desk.passages import Passage
+from innerloop.apps.text.desk.replies import Replies, Reply, Slot, in_script, script_of
+from innerloop.apps.text.desk.search import Index
+from innerloop.fewshot.answers import Answer
+
+NEAR = 0.29
+"""Similarity from which a passage is quoted. Chosen on half of the questions in `docs/guide/support/questions.csv`, so that one
+in ten that nothing answers is answered; `python -m benchmarks.desk` has what it does to the other half."""
+HAND_OVER = ("A colleague will answer this; please wait a moment.", "这个问题由我的同事来回答，请稍候。")
+_TRIES = 2
+"""How often a slot is asked for before a person takes over."""
+Kind = Literal["reply", "question", "passage", "hand-over"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What a conversation has come to."""
+
+    intent: str | None = None
+    """The last one that was named with certainty."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What messages said of its slots."""
+    asked: str | None = None
+    """The slot that was asked for last."""
+    tries: int = 0
+    """How often it was."""
+    script: str | None = None
+    """What the last message with letters was written in: the answer to "20418" is in it too."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What is said to a message, and why."""
+
+    kind: Kind
+    text: str
+    intent: str | None = None
+    """What the message was taken for; None: no intent is near enough."""
+    probability: float | None = None
+    """The intent's; None where the message goes on with what was talked about."""
+    slot: str | None = None
+    """What a question asks for."""
+    source: str | None = None
+    """Where a passage stands."""
+    similarity: float | None = None
+    """How near a passage is."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """What a support desk knows beside its intents."""
+
+    replies: Replies = field(default_factory=dict)
+    """What is said to an intent."""
+    passages: Sequence[Passage] = ()
+    """What is quoted where no reply is, of documents and of answers given before."""
+    index: Index | None = None
+    """What searches the passages; None: there are none."""
+    near: float = NEAR
+    """Similarity from which a passage is quoted."""
+    hand_over: tuple[str, ...] = HAND_OVER
+    """What is said where a person takes over, in one language or more."""
+
+    def respond(self, state: State, message: str, answer: Answer, row: Tensor) -> tuple[State, Turn]:
+        """What is said to a message.
+
+        A message that fills the slot which was asked for, or a slot of the intent that is talked about, goes on with
+        that intent where no other is certain.
+
+        Args:
+            state: What the conversation has come to.
+            message: What was said.
+            answer: What the task takes it for.
+            row: [features] what the encoder makes of it.
+
+        Returns:
+            What the conversation has come to now, and what is said.
+        """
+        intent = str(answer.label) if answer.accepted else None
+        state = replace(state, script=script_of(message) or state.script)
+        if state.intent is not None and self._goes_on(state, intent, message):
+            return self._reply(state, state.intent, message, answer)
+        if intent is not None and intent in self.replies:
+            known = state if state.intent == intent else State(intent=intent, script=state.script)
+            return self._reply(known, intent, message, answer)
+        now = State(intent=intent, script=state.script)
+        quoted = self._quoted(message, row, intent, answer)
+        return now, quoted or self._handed_over(now, answer)
+
+    def _goes_on(self, state: State, intent: str | None, message: str) -> bool:
+        reply = self.replies.get(state.intent or "")
+        if reply is None or intent not in (None, state.intent):
+            # Certain of another intent; but an answer to what was asked is one, whatever it sounds like.
+            asked = None if reply is None else next((slot for slot in reply.slots if slot.name == state.asked), None)
+            return asked is not None and asked.find(message) is not None
+        return state.asked is not None or any(slot.find(message) is not None for slot in reply.slots)
+
+    def _reply(self, state: State, intent: str, message: str, answer: Answer) -> tuple[State, Turn]:
+        reply: Reply = self.replies[intent]
+        found = {slot.name: value for slot in reply.slots if (value := slot.find(message)) is not None}
+        values = {**state.values, **found}
+        missing: Slot | None = next((slot for slot in reply.slots if slot.name not in values), None)
+        about: dict[str, Any] = {"intent": intent, "probability": _probability(intent, answer)}
+        now = State(intent=intent, values=values, script=state.script)
+        if missing is None:
+            return now, Turn(kind="reply", text=reply.filled(values, now.script), **about)
+        tries = state.tries + 1 if state.asked == missing.name else 1
+        if tries > _TRIES:
+            return now, self._handed_over(now, answer)
+        text = in_script(missing.ask, now.script)
+        asking = replace(now, asked=missing.name, tries=tries)
+        return asking, Turn(kind="question", text=text, slot=missing.name, **about)
+
+    def _quoted(self, message: str, row: Tensor, intent: str | None, answer: Answer) -> Turn | None:
+        hit = None if self.index is None else next(iter(self.index.search(message, row, 1)), None)
+        if hit is None or hit.similarity < self.near:
+            return None
+        passage = self.passages[hit.place]
+        return Turn(
+            kind="passage",
+            text=passage.text,
+            intent=intent,
+            probability=_probability(intent, answer),
+            source=passage.place,
+            similarity=hit.similarity,
+        )
+
+    def _handed_over(self, now: State, answer: Answer) -> Turn:
+        text = in_script(self.hand_over, now.script)
+        return Turn(kind="hand-over", text=text, intent=now.intent, probability=_probability(now.intent, answer))
+
+
+def _probability(intent: str | None, answer: Answer) -> float | None:
+    """None where the conversation, not the message, says what the intent is."""
+    return answer.probabilities.get(intent) if answer.accepted and intent == str(answer.label) else None

@@ -1,0 +1,233 @@
+"""Documents as passages that can be quoted: Markdown, plain text, HTML and PDF."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+
+from innerloop.core.errors import InputError
+from innerloop.core.files import expanded, is_folder
+from innerloop.core.importing import require
+from innerloop.tasks import tables
+from innerloop.tasks.columns import TableOptions
+from innerloop.tasks.encodings import lines
+
+LONGEST = 1_200
+"""Characters of a passage: what is longer is cut between sentences, since an encoder reads a page as one blur."""
+_SUFFIXES = {".md": "markdown", ".markdown": "markdown", ".txt": "text", ".html": "html", ".htm": "html", ".pdf": "pdf"}
+_HEADING = re.compile(r"#{1,6}\s+(.*?)\s*#*\s*$")
+_FENCE = re.compile(r"\s*(```|~~~)")
+_MARKS = re.compile(r"!\[[^\]]*\]\([^)]*\)|(?<=\])\([^)]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}|[\[\]]|^\s*([-+*]|>)\s+")
+"""Pictures, targets of links, emphasis, brackets, bullets and quotation: what Markdown adds to words."""
+_END = re.compile(r"(?<=[.!?。！？])\s*")
+MOST = 20_000
+"""Passages of a desk: each has a row in memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """A part of a document."""
+
+    text: str
+    source: str
+    """Path of the document below its folder; of a PDF with its page."""
+    heading: str | None = None
+    """What it stands under."""
+    question: str | None = None
+    """What an answer that was given before answered."""
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for a reader."""
+        return self.source if self.heading is None else f"{self.source}, {self.heading}"
+
+    @property
+    def searched(self) -> str:
+        """What it is found by: a heading often holds the word that is asked for."""
+        if self.question is not None:
+            return self.question
+        return self.text if self.heading is None else f"{self.heading}. {self.text}"
+
+    def to_json(self) -> dict[str, str | None]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def read(folder: str | Path) -> list[Passage]:
+    """All passages of a folder of documents, or of one document.
+
+    Args:
+        folder: Files that end in .md, .txt, .html or .pdf are read, in its sub-folders too; others are not.
+
+    Raises:
+        InputError: There is no such folder, nothing to read in it, a file cannot be read, or there is too much.
+    """
+    root = expanded(folder)
+    if is_folder(root):
+        paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    else:
+        paths = [root]
+    passages: list[Passage] = []
+    for path in paths:
+        name = path.relative_to(root).as_posix() if path != root else path.name
+        passages += _of_file(path, name)
+        if len(passages) > MOST:
+            raise InputError(f"{folder} holds more than {MOST:,} passages: give the documents that customers ask about")
+    if not passages:
+        raise InputError(f"{folder} holds no words in files that end in {', '.join(_SUFFIXES)}")
+    return passages
+
+
+def answers(path: str | Path) -> list[Passage]:
+    """Answers that were given before, of a table with the columns question and answer.
+
+    Args:
+        path: See `tasks.tables`.
+
+    Raises:
+        InputError: It cannot be read, or has an empty cell.
+    """
+    options = TableOptions(text_column="question", label_column="answer")
+    given = []
+    try:
+        with expanded(path).open("rb") as file:
+            for row in tables.rows(file, str(path), "texts", options):
+                if not all(isinstance(cell, str) and cell.strip() for cell in (row.example, row.label)):
+                    raise InputError(f"{path}, {row.place} lacks a question or its answer")
+                given.append(Passage(text=row.label, source=f"{Path(path).name}, {row.place}", question=row.example))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if not given:
+        raise InputError(f"{path} holds no answer below its header: add lines with question and answer")
+    return given
+
+
+def _of_file(path: Path, name: str) -> list[Passage]:
+    kind = _SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        raise InputError(f"{path} is no document that can be read: give {', '.join(_SUFFIXES)}")
+    if kind == "pdf":
+        return list(_pdf(path, name))
+    try:
+        with path.open("rb") as file:
+            text = "".join(lines(file, str(path)))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    return of_text(text, name)
+
+
+def of_text(text: str, name: str) -> list[Passage]:
+    """Passages of a document that was read.
+
+    Args:
+        text: Its content.
+        name: Its path, whose ending says what it is; of a PDF the bytes are needed, see `read`.
+
+    Raises:
+        InputError: It is of none of these kinds.
+    """
+    kind = _SUFFIXES.get(Path(name).suffix.lower())
+    if kind in (None, "pdf"):
+        raise InputError(f"{name} is no document that can be read as text: give .md, .txt or .html")
+    parts = {"markdown": _markdown, "text": _plain, "html": _html}[kind](text)
+    return [
+        Passage(text=piece, source=name, heading=heading or None) for heading, words in parts for piece in _cut(words)
+    ]
+
+
+Part = tuple[str, str]
+"""A heading, and the words of a paragraph below it."""
+
+
+def _plain(text: str) -> Iterator[Part]:
+    for words in re.split(r"\n\s*\n", text):
+        yield "", words
+
+
+def _markdown(text: str) -> Iterator[Part]:
+    """A section is a passage: its paragraphs explain each other."""
+    heading, body, fenced = "", list[str](), False
+    for line in text.splitlines():
+        if _FENCE.match(line):
+            fenced = not fenced
+            continue
+        found = None if fenced else _HEADING.match(line)
+        if found is None:
+            body.append(line if fenced else _MARKS.sub("", line))
+            continue
+        yield heading, "\n".join(body)
+        heading, body = _MARKS.sub("", found[1]), []
+    yield heading, "\n".join(body)
+
+
+class _Reader(HTMLParser):
+    """Words of a page below each heading."""
+
+    SILENT = frozenset(("script", "style", "template", "noscript", "head", "nav", "svg"))
+    HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
+    BLOCKS = frozenset(("p", "div", "li", "tr", "br", "section", "article", "table", "dt", "dd", "blockquote"))
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.parts: list[tuple[list[str], list[str]]] = [([], [])]
+        self._silent, self._heading = 0, False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._silent += tag in self.SILENT
+        if tag in self.HEADINGS:
+            self.parts.append(([], []))
+            self._heading = True
+        elif tag in self.BLOCKS:
+            self._words("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent = max(0, self._silent - (tag in self.SILENT))
+        if tag in self.HEADINGS:
+            self._heading = False
+        elif tag in self.BLOCKS:
+            self._words("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self._words(data)
+
+    def _words(self, data: str) -> None:
+        self.parts[-1][0 if self._heading else 1].append(data)
+
+
+def _html(text: str) -> Iterator[Part]:
+    reader = _Reader()
+    reader.feed(text)
+    reader.close()
+    for heading, body in reader.parts:
+        yield " ".join("".join(heading).split()), "".join(body)
+
+
+def _pdf(path: Path, name: str) -> Iterator[Passage]:
+    require("pypdf", f"reading {name}", "desk")
+    from pypdf import PdfReader
+    from pypdf.errors import PyPdfError
+
+    try:
+        pages = [page.extract_text() for page in PdfReader(path).pages]
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path} is no PDF that can be read ({type(error).__name__}: {error})") from error
+    for number, words in enumerate(pages, 1):
+        for _, part in _plain(words):
+            for piece in _cut(part):
+                yield Passage(text=piece, source=f"{name}, page {number}")
+
+
+def _cut(words: str) -> Iterator[str]:
+    """A passage with single blanks; of a long one, parts that end with sentences."""
+    text = " ".join(words.split())
+    while len(text) > LONGEST:
+        ends = [match.end() for match in _END.finditer(text, 0, LONGEST) if match.end()]
+        end = ends[-1] if ends else LONGEST
+        yield text[:end].strip()
+        text = text[end:].strip()
+    if text:
+        yield text

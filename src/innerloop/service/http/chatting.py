@@ -1,0 +1,145 @@
+"""Conversations with tasks of texts, as `innerloop support` has them on the command line."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
+
+from innerloop.apps.text.desk import passages, replies
+from innerloop.apps.text.desk.chat import EMPTY, Said, now
+from innerloop.apps.text.desk.desk import HAND_OVER, NEAR, Desk, State
+from innerloop.apps.text.desk.opening import indexed
+from innerloop.apps.text.desk.passages import Passage
+from innerloop.core.aligned import from_numpy
+from innerloop.core.errors import InputError
+from innerloop.fewshot.sources import Source
+from innerloop.service.http.adapted import Raw
+from innerloop.service.http.cache import Cache, ticket
+from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.recent import Asked
+from innerloop.service.store import conversations
+from innerloop.service.store.records import Task
+from innerloop.service.store.store import Store
+
+if TYPE_CHECKING:
+    from innerloop.service.http.service import Service
+
+_DESKS = 32
+"""Desks whose passages are in memory."""
+_BYTES = 256e6
+
+
+class Chatting:
+    """What answers messages in one worker.
+
+    Args:
+        worker: Whose store, queues and sources are used.
+    """
+
+    def __init__(self, worker: "Service"):
+        self._worker = worker
+        # By what they say and what reads it, so that nobody need be told of a change.
+        self._desks: Cache[Desk] = Cache(_DESKS, _BYTES, lambda desk: 8192 * max(1, len(desk.passages)))
+
+    async def equip(
+        self,
+        store: Store,
+        name: str,
+        said: Sequence[Any],
+        documents: Sequence[tuple[str, str]],
+        answers: Sequence[tuple[str, str]],
+        near: float | None,
+        hand_over: Sequence[str] | None,
+    ) -> tuple[Task, Desk]:
+        """Give a task a desk, in place of the one it has; arguments as of `DeskIn`.
+
+        Raises:
+            HTTPError: The task is none of texts.
+            InputError: A reply or a document is wrong.
+        """
+        task, classes = await self._worker.threads.read(self._worker.store.described, name)
+        _, source = await to_thread.run_sync(self._worker.task, name)
+        if source.kind != "texts" or source.encoder is None:
+            raise HTTPError(422, f"task '{name}' reads {source.kind}, and a desk reads texts: make a task of texts")
+        quoted = [one for path, text in documents for one in passages.of_text(text, path)]
+        quoted += [
+            Passage(text=answer, source=f"answer {number}", question=question)
+            for number, (question, answer) in enumerate(answers, 1)
+        ]
+        entries = [(f"replies[{i}]", one) for i, one in enumerate(said)]
+        replies.checked(entries, list(classes))
+        content = {
+            "replies": list(said),
+            "passages": [passage.to_json() for passage in quoted],
+            "near": NEAR if near is None else near,
+            "hand_over": list(HAND_OVER if hand_over is None else hand_over),
+        }
+        desk = await to_thread.run_sync(self._desk, task, source, json.dumps(content))
+        await self._worker.threads.change(conversations.equip, store, task, content)
+        return task, desk
+
+    async def desk(self, name: str) -> tuple[Task, dict[str, Any] | None]:
+        """A task and the desk that it was given."""
+        task = await self._worker.threads.read(self._worker.store.task, name)
+        content = await self._worker.threads.read(conversations.desk, self._worker.store, task)
+        return task, None if content is None else json.loads(content)
+
+    async def say(self, name: str, message: str, conversation: str | None) -> dict[str, Any]:
+        """What is said to a message, with the conversation, the version, and what `feedback` calls the message.
+
+        Raises:
+            HTTPError: The task is none of texts, or would answer everything.
+            MissingError: There is no such conversation.
+        """
+        worker = self._worker
+        task, source = await to_thread.run_sync(worker.task, name)
+        if source.kind != "texts" or source.encoder is None:
+            raise HTTPError(422, f"task '{name}' reads {source.kind}, and a desk reads texts: ask `predict`")
+        if task.reject is None and task.coverage is None:
+            raise HTTPError(
+                409,
+                f"task '{name}' would take every message for one of its intents: say by `strangers` or `coverage` when "
+                "a message is none of them (PATCH /api/tasks/...)",
+            )
+        content = await worker.threads.read(conversations.desk, worker.store, task) or "{}"
+        desk = await to_thread.run_sync(self._desk, task, source, content)
+        told, respond = None, lambda state: (state, EMPTY)
+        if message.strip():
+            raw = [Raw(kind="texts", value=message, name="message")]
+            task, _, ((row, answer),) = await worker.answered(name, raw)
+            told = worker.recent.put(Asked(task.id, row, raw[0], answer.label))
+            respond = functools.partial(desk.respond, message=message, answer=answer, row=from_numpy(row))
+
+        def work(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+            after, turn = respond(State(**state))
+            return after.to_json(), Said(time=now(), message=message, turn=turn).to_json()
+
+        called = ticket() if conversation is None else conversation
+        begins = conversation is None
+        said = await worker.threads.change(conversations.say, worker.store, task, called, begins, now(), work)
+        return {"conversation": called, "version": task.version, "id": told} | said
+
+    def _desk(self, task: Task, source: Source, content: str) -> Desk:
+        """The desk that is kept as JSON; its passages are read by the encoder where they are not in memory."""
+        # A task that came as a file may have an encoder of its own.
+        key = (task.source, task.file, task.pin, hashlib.sha256(content.encode(errors="surrogatepass")).digest())
+        return self._desks.get(key, lambda: _made(source, json.loads(content)))
+
+
+def _made(source: Source, content: dict[str, Any]) -> Desk:
+    entries = content.get("replies", [])
+    # What was checked when it was given stays, though the task may have lost an intent since.
+    known = [one["intent"] for one in entries]
+    quoted = [Passage(**one) for one in content.get("passages", [])]
+    if len(quoted) > passages.MOST:
+        raise InputError(f"these are {len(quoted):,} passages, and a desk has {passages.MOST:,} at most")
+    return Desk(
+        replies=replies.checked([(f"replies[{i}]", one) for i, one in enumerate(entries)], known),
+        passages=quoted,
+        index=indexed(source, quoted) if quoted else None,
+        near=content.get("near", NEAR),
+        hand_over=tuple(content.get("hand_over", HAND_OVER)),
+    )

@@ -1,0 +1,110 @@
+"""A desk over HTTP says what the same desk says in Python, and conversations are kept."""
+
+import json
+
+import pytest
+
+from innerloop.apps.text.desk.chat import Chat
+from innerloop.apps.text.desk.opening import DeskOptions, desk
+from innerloop.core.context import Context
+from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.service.store.keys import add
+from tests.service.served import PLAIN, WORDS, serving
+
+pytest.importorskip("bm25s")
+REPLY = {"intent": "a", "reply": ["Order {n}.", "订单 {n}。"], "slots": {"n": {"pattern": r"\d{5}", "ask": "Number?"}}}
+DOCUMENT = "# Guarantee\n\ncccc dddd cc\n"
+MESSAGES = ["aaa aa", "12345", "and 23456?", "cccc dd", "  ", "hhhh hhhh hhhh", "b b bb"]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("store")) as client:
+        client.post("/api/tasks", json={"name": "t", "source": WORDS, "strangers": 0.2}).raise_for_status()
+        rows = [{"label": label, "text": label * n + " " + label} for label in "ab" for n in (2, 3, 4, 5)]
+        client.post("/api/tasks/t/examples", json={"examples": rows}).raise_for_status()
+        body = {"replies": [REPLY], "documents": [{"name": "a.md", "text": DOCUMENT}], "near": 0.9}
+        assert client.post("/api/tasks/t/desk", json=body).json()["passages"] == 1
+        yield client
+
+
+def test_a_conversation_is_that_of_python(client, tmp_path):
+    (tmp_path / "t.fewshot").write_bytes(client.get("/api/tasks/t/download").content)
+    (tmp_path / "a.md").write_text(DOCUMENT)
+    task = FewShotClassifier.load(tmp_path / "t.fewshot", allow=["tests"])
+    (tmp_path / "replies.jsonl").write_text(json.dumps(REPLY))
+    options = DeskOptions(replies=str(tmp_path / "replies.jsonl"), documents=str(tmp_path / "a.md"), near=0.9)
+    chat = Chat(task, desk(task.task.source, ["a", "b"], options, Context(cache=tmp_path)))
+    conversation, kinds = None, []
+    for message in MESSAGES:
+        said = client.post("/api/tasks/t/chat", json={"message": message, "conversation": conversation}).json()
+        turn = chat.say(message).to_json()
+        assert {key: said[key] for key in turn} == pytest.approx(turn), message
+        conversation, kinds = said["conversation"], [*kinds, said["kind"]]
+    assert kinds[:5] == ["question", "reply", "reply", "passage", "question"] and "hand-over" in kinds
+    kept = client.get(f"/api/tasks/t/conversations/{conversation}").json()
+    assert [one["message"] for one in kept] == MESSAGES and [one["kind"] for one in kept] == kinds
+    (listed,) = [one for one in client.get("/api/tasks/t/conversations").json() if one["conversation"] == conversation]
+    assert listed["messages"] == len(MESSAGES) and listed["last"]["message"] == MESSAGES[-1]
+
+
+def test_a_message_is_corrected_by_feedback(client):
+    said = client.post("/api/tasks/t/chat", json={"message": "ab"}).json()
+    before = client.get("/api/tasks/t").json()["version"]
+    assert said["version"] == before
+    client.post("/api/tasks/t/feedback", json={"prediction": said["id"], "label": "b"}).raise_for_status()
+    assert client.get("/api/tasks/t").json()["version"] == before + 1
+    client.post("/api/tasks/t/undo").raise_for_status()
+
+
+def test_a_conversation_is_deleted(client):
+    name = client.post("/api/tasks/t/chat", json={"message": "ab"}).json()["conversation"]
+    assert client.delete(f"/api/tasks/t/conversations/{name}").status_code == 204
+    assert client.get(f"/api/tasks/t/conversations/{name}").status_code == 404
+    gone = client.post("/api/tasks/t/chat", json={"message": "ab", "conversation": name})
+    assert gone.status_code == 404 and f"no conversation '{name}'" in gone.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"replies": [{"intent": "z", "reply": "x"}]}, "replies[0] answers 'z', which is no intent"),
+        ({"replies": [{"intent": "a", "reply": "{x}"}]}, "nothing fills {x}"),
+        ({"documents": [{"name": "a.pdf", "text": "x"}]}, "give .md, .txt or .html"),
+        ({"near": float("inf")}, "near"),
+        ({"hand_over": []}, "hand_over"),
+        ({"reply": []}, "reply"),
+    ],
+)
+def test_a_wrong_desk_is_refused_and_the_old_one_stays(client, body, said):
+    before = client.get("/api/tasks/t/desk").json()
+    content = str(body).replace("'", '"').replace("inf", "1e999")
+    refused = client.post("/api/tasks/t/desk", content=content, headers={"Content-Type": "application/json"})
+    assert refused.status_code == 422 and said in refused.json()["error"]
+    assert client.get("/api/tasks/t/desk").json() == before
+
+
+def test_what_cannot_chat_says_why(client):
+    client.post("/api/tasks", json={"name": "numbers", "source": PLAIN}).raise_for_status()
+    for path, body in (("chat", {"message": "x"}), ("desk", {})):
+        refused = client.post(f"/api/tasks/numbers/{path}", json=body)
+        assert refused.status_code == 422 and "a desk reads texts" in refused.json()["error"]
+    client.post("/api/tasks", json={"name": "open", "source": WORDS}).raise_for_status()
+    refused = client.post("/api/tasks/open/chat", json={"message": "x"})
+    assert refused.status_code == 409 and "strangers" in refused.json()["error"]
+    assert client.get("/api/tasks/open/desk").json() == {"replies": [], "passages": 0, "near": None, "hand_over": []}
+    assert client.post("/api/tasks/t/chat", json={"message": "x" * 10_001}).status_code == 422
+    assert client.post("/api/tasks/nobody/chat", json={"message": "x"}).status_code == 404
+
+
+def test_who_may_only_look_may_chat_but_not_read_what_others_said(tmp_path):
+    head = {scope: {"Authorization": f"Bearer {add(tmp_path, scope)[1]}"} for scope in ("read", "write")}
+    with serving(tmp_path, demand_keys=True) as client:
+        client.post("/api/tasks", json={"name": "t", "source": WORDS, "strangers": 0.2}, headers=head["write"])
+        rows = [{"label": label, "text": label * n} for label in "ab" for n in (2, 3, 4, 5)]
+        client.post("/api/tasks/t/examples", json={"examples": rows}, headers=head["write"]).raise_for_status()
+        said = client.post("/api/tasks/t/chat", json={"message": "aa"}, headers=head["read"])
+        said.raise_for_status()
+        assert client.get("/api/tasks/t/conversations", headers=head["read"]).status_code == 403
+        assert len(client.get("/api/tasks/t/conversations", headers=head["write"]).json()) == 1
+        assert client.post("/api/tasks/t/desk", json={}, headers=head["read"]).status_code == 403
