@@ -12,8 +12,8 @@ from innerloop.apps.text.desk.search import Index
 from innerloop.fewshot.answers import Answer
 
 NEAR = 0.29
-"""Similarity from which a passage is quoted. Chosen on half of the questions in `docs/guide/support/questions.csv`, so that one
-in ten that nothing answers is answered; `python -m benchmarks.desk` has what it does to the other half."""
+"""Similarity from which a passage is quoted. Chosen on half of the questions in `docs/guide/support/questions.csv`, so
+that one in ten that nothing answers is answered; `python -m benchmarks.desk` has what it does to the other half."""
 HAND_OVER = ("A colleague will answer this; please wait a moment.", "这个问题由我的同事来回答，请稍候。")
 _TRIES = 2
 """How often a slot is asked for before a person takes over."""
