@@ -122,7 +122,7 @@ def _told(splits: Sequence[Tensor], frozen: Sequence[Tensor]) -> dict[str, Any]:
     mean = torch.cat([each.mean(0) for each in splits])
     gain = mean - torch.cat([each[0] for each in frozen])
     about, paired = interval(mean, SHARES), interval(gain)
-    told = {
+    told: dict[str, Any] = {
         "mean": 100 * about.mean,
         "ci95": 100 * about.ci95,
         "gain": 100 * paired.mean,

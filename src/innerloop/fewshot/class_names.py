@@ -135,7 +135,7 @@ def reading(source: "Source", names: Names | None, descriptions: Mapping[str, st
         what = "descriptions" if descriptions else f"names='{names}'"
         raise InputError(
             f"'{source.name}' cannot read what classes are called, so that {what} cannot be taken: leave it out, or "
-            "name a frozen encoder of texts such as use-multilingual"
+            "name an encoder of texts such as use-multilingual, or a run on texts"
         )
     if source.names is None:
         return source

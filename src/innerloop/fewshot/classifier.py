@@ -192,7 +192,7 @@ class FewShotClassifier(Changing):
             classes: Names, such as "card payment fee"; `descriptions` of the constructor say more of them.
 
         Raises:
-            InputError: The source is no frozen encoder of texts, or there are fewer than two classes.
+            InputError: The source has no encoder of texts, or there are fewer than two classes.
         """
         known, wanted = class_names.declared(classes), Wanted(self.reject, self.coverage)
         self._task = replace(name_classes(self._resolved(), known, wanted), budget=checked(self.budget))

@@ -222,6 +222,7 @@ def _run(name: str, folder: Path, allow: Sequence[str]) -> Source:
         kind=encoder.kind if encoder is not None else "features" if preprocessing is None else "pictures",
         encoder=encoder,
         encoder_name=frozen,
+        names="auto" if encoder is not None and encoder.kind == "texts" else None,
         shape=shape,
         preprocessing=preprocessing,
         calibration=calibration.read_current(folder, checkpoint.fingerprint(params, learner)),

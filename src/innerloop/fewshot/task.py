@@ -297,7 +297,7 @@ def name_classes(source: Source, classes: Sequence[Label], wanted: Wanted | floa
         InputError: The source reads no names, or there are fewer than two.
     """
     if source.names in (None, "off") or source.shape is None:
-        why = "its names are off" if source.names == "off" else "it is no frozen encoder of texts"
+        why = "its names are off" if source.names == "off" else "it has no encoder of texts"
         raise InputError(f"'{source.name}' cannot learn classes from their names, since {why}: give examples of each")
     return adapted(source, torch.zeros(0, *source.shape), History.begin((), classes), wanted)
 

@@ -26,7 +26,7 @@ class Residual(Model):
     scale: Positive = 2.5
     """At first."""
     rank: Count | None = None
-    """Of A, as a product of two: fewer weights (`Hu et al. 2021 <https://arxiv.org/abs/2106.09685>`_); None: any."""
+    """That of A, a product of two matrices then (Hu et al. 2021, https://arxiv.org/abs/2106.09685); None: any."""
 
     def build(self) -> nn.Module:
         return _Residual(self)

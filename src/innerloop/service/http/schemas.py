@@ -51,7 +51,7 @@ class SourceOut(BaseModel):
     kind: str = Field(description="What raw examples are: pictures, texts or features.", examples=["texts"])
     about: str
     heads: bool = Field(description="Whether a head is fitted to its rows: it is a frozen encoder.")
-    names: bool = Field(description="Whether it learns from names of classes: it is a frozen encoder of texts.")
+    names: bool = Field(description="Whether it learns from names of classes: it has an encoder of texts.")
 
 
 class AskedIn(BaseModel):
