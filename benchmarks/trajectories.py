@@ -47,8 +47,8 @@ PLANS = (
     Plan("vmap", 4),
     Plan("threads", threads=2),
     Plan("replay", 4),
-    Plan("compile", 4),
 )
+"""Not `compile`: the graph of 100 steps and their derivative kept the compiler for over a quarter of an hour."""
 AT_ONCE, ROUNDS = 4, 7
 ENCODER = Conv4(outputs=None, width=32, norm=False)
 

@@ -38,7 +38,7 @@ _PENALTIES = (10.0, 100.0, 1.0)
 _DECAYS = (0.3, 1.0, 0.1, 3.0, 0.03)
 """Likewise of the ridge, around what d / 2 examples weigh; see `RidgeDiscriminant.decay`."""
 _UNITS = 1000
-"""Of random projection."""
+"""Units of the layer of random projection."""
 _RIDGES = (0.1, 1.0, 0.01)
 """Likewise of random projection, over the mean squared length of a row, with which its products grow."""
 _TOLERANCE = 1e-5
