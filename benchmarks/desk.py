@@ -24,8 +24,8 @@ from torch import Tensor
 
 from benchmarks import machine
 from innerloop.apps.text.desk import passages
-from innerloop.apps.text.desk.desk import NEAR
 from innerloop.apps.text.desk.opening import indexed
+from innerloop.apps.text.desk.settings import NEAR
 from innerloop.core import random
 from innerloop.core.dry_run import support
 from innerloop.core.interval import Interval, difference, interval

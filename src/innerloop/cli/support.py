@@ -1,12 +1,13 @@
 """`innerloop support <file>`."""
 
+import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import tyro
 
-from innerloop.apps.text.desk.opening import DeskOptions
+from innerloop.apps.text.desk.settings import DeskOptions
 from innerloop.cli.options import Common, emit, parse, print
 from innerloop.core.errors import InputError
 from innerloop.tasks.columns import TableOptions
@@ -52,8 +53,7 @@ def run(argv: list[str]) -> int:
     people = not options.common.json
     if people:
         print(f"{len(session.intents)} intents, {session.sources}; {_HELP}", stderr=True)
-    for line in sys.stdin:
-        message = line.rstrip("\r\n")
+    for message in _messages():
         if message.strip() == "/quit":
             break
         try:
@@ -66,6 +66,16 @@ def run(argv: list[str]) -> int:
             emit(said)
         sys.stdout.flush()
     return 0
+
+
+def _messages() -> Iterator[str]:
+    """Lines of standard input; somebody who types them sees that it is their turn."""
+    if not sys.stdin.isatty():
+        yield from (line.rstrip("\r\n") for line in sys.stdin)
+        return
+    with contextlib.suppress(EOFError):
+        while True:
+            yield input("> ")
 
 
 def _line(said: Mapping[str, object]) -> str:

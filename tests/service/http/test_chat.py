@@ -5,7 +5,8 @@ import json
 import pytest
 
 from innerloop.apps.text.desk.chat import Chat
-from innerloop.apps.text.desk.opening import DeskOptions, desk
+from innerloop.apps.text.desk.opening import desk
+from innerloop.apps.text.desk.settings import DeskOptions
 from innerloop.core.context import Context
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.service.store.keys import add

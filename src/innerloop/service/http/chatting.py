@@ -10,9 +10,10 @@ from anyio import to_thread
 
 from innerloop.apps.text.desk import passages, replies
 from innerloop.apps.text.desk.chat import EMPTY, Said, now
-from innerloop.apps.text.desk.desk import HAND_OVER, NEAR, Desk, State
+from innerloop.apps.text.desk.desk import Desk, State
 from innerloop.apps.text.desk.opening import indexed
 from innerloop.apps.text.desk.passages import Passage
+from innerloop.apps.text.desk.settings import HAND_OVER, NEAR
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.fewshot.sources import Source

@@ -3,10 +3,11 @@ import re
 import pytest
 import torch
 
-from innerloop.apps.text.desk.desk import HAND_OVER, Desk, State
+from innerloop.apps.text.desk.desk import Desk, State
 from innerloop.apps.text.desk.passages import Passage
 from innerloop.apps.text.desk.replies import Reply, Slot
 from innerloop.apps.text.desk.search import Index
+from innerloop.apps.text.desk.settings import HAND_OVER
 from innerloop.fewshot.answers import Answer
 
 ORDER = Slot(name="order", pattern=re.compile(r"\d{5}"), ask=("Which number?", "订单号？"))

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from innerloop.apps.text.desk.opening import DeskOptions
 from innerloop.apps.text.desk.session import Session
+from innerloop.apps.text.desk.settings import DeskOptions
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.fewshot.classifier import FewShotClassifier

@@ -9,12 +9,9 @@ from torch import Tensor
 from innerloop.apps.text.desk.passages import Passage
 from innerloop.apps.text.desk.replies import Replies, Reply, Slot, in_script, script_of
 from innerloop.apps.text.desk.search import Index
+from innerloop.apps.text.desk.settings import HAND_OVER, NEAR
 from innerloop.fewshot.answers import Answer
 
-NEAR = 0.29
-"""Similarity from which a passage is quoted. Chosen on half of the questions in `docs/guide/support/questions.csv`, so
-that one in ten that nothing answers is answered; `python -m benchmarks.desk` has what it does to the other half."""
-HAND_OVER = ("A colleague will answer this; please wait a moment.", "这个问题由我的同事来回答，请稍候。")
 _TRIES = 2
 """How often a slot is asked for before a person takes over."""
 Kind = Literal["reply", "question", "passage", "hand-over"]

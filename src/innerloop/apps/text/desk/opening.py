@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,9 @@ from torch import Tensor
 
 from innerloop import encoders
 from innerloop.apps.text.desk import passages, replies
-from innerloop.apps.text.desk.desk import HAND_OVER, NEAR, Desk
+from innerloop.apps.text.desk.desk import Desk
 from innerloop.apps.text.desk.search import Index
+from innerloop.apps.text.desk.settings import HAND_OVER, DeskOptions
 from innerloop.core.aligned import from_numpy
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
@@ -28,22 +28,6 @@ STRANGERS = 0.05
 """Share of messages of no intent that may be taken for one, where a task does not say another."""
 _SHOWN = 60
 """Characters of a sentence in a message."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeskOptions:
-    """What a desk knows beside its intents."""
-
-    replies: str | None = None
-    """What is said to an intent: JSON, one object a line, with intent, reply and slots."""
-    documents: str | None = None
-    """Folder of documents (.md, .txt, .html, .pdf) that are quoted where no reply is."""
-    past: str | None = None
-    """A table with the columns question and answer: answers given before, which are quoted likewise."""
-    near: float = NEAR
-    """Similarity, 1.5 for the same sentence, from which a passage is quoted."""
-    hand_over: str | None = None
-    """What is said where a person takes over, in place of a sentence in English or Chinese."""
 
 
 def classifier(

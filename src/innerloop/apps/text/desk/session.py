@@ -6,7 +6,7 @@ from typing import Any
 
 from innerloop.apps.text.desk import chat, opening
 from innerloop.apps.text.desk.chat import Chat
-from innerloop.apps.text.desk.opening import DeskOptions
+from innerloop.apps.text.desk.settings import DeskOptions
 from innerloop.core import files
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
