@@ -96,7 +96,7 @@ def accuracy(dataset: str) -> dict[str, Any]:
                 rows["map of protonet, MAP head"] = [(LINEAR, {}, pool) for pool in mapped]
         for shots in (1, 5):
             for row, each in rows.items():
-                scores.setdefault((row, shots), []).append(torch.stack([_scores(*one, shots) for one in each]))
+                scores.setdefault((row, shots), []).append(torch.stack([scores_of(*one, shots) for one in each]))
             print(dataset, scheme, shots, {r: f"{100 * scores[r, shots][-1].mean():.1f}" for r in rows}, flush=True)
     spent = {f"map, {name}": sum(each) / len(each) for name, each in seconds.items()}
     return {
@@ -107,7 +107,8 @@ def accuracy(dataset: str) -> dict[str, Any]:
     } | {"training_seconds": spent}
 
 
-def _scores(learner: Learner[Any], params: Params, pool: Pool, shots: int) -> Tensor:
+def scores_of(learner: Learner[Any], params: Params, pool: Pool, shots: int) -> Tensor:
+    """[episodes] accuracy."""
     sampler = EpisodeSampler(pool=pool, ways=5, shots=shots, queries=QUERIES, seed=77)
     return meta_test(learner, params, sampler, EPISODES, curve=False, quiet=True).scores[:, 0]
 

@@ -47,8 +47,9 @@ are not for it. Its probabilities need the temperature above, and it knows stran
 `kanji-protonet`."""
 _SENTENCES = """\
 It learned from English requests to a bank and to an assistant. Other languages have the encoder's share of this alone,
-and sentences that are no requests (reviews, reports) were not measured. It always compares means: from ten examples of
-each class, `use-multilingual` with the head that suits them is as good, with twenty better (`docs/guide/texts.md`)."""
+and sentences that are no requests (reviews, reports) were not measured. It always compares means: with
+names of classes and five examples of each, `use-multilingual` and the head that suits them are as good, from ten on
+better (`docs/guide/texts.md`)."""
 LARGEST = 1_000_000
 """Bytes of a run's files together."""
 _STEPS = re.compile(r", ([\d,]+) steps\n")
