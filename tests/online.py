@@ -24,8 +24,8 @@ class OnlineConformance(Conformance):
     train = TrainConfig(steps=40, meta_batch_size=4, meta_lr=3e-2, plan="vmap")
 
     @pytest.mark.parametrize("plan", [Plan("vmap", 5), Plan("vmap", 2), Plan("threads", threads=2)], ids=str)
-    def test_every_plan_gives_the_loops_gradient(self, params, episodes, plan):
-        super().test_every_plan_gives_the_loops_gradient(params, episodes, plan)
+    def test_every_plan_gives_the_loops_gradient(self, params, compared, plan):
+        super().test_every_plan_gives_the_loops_gradient(params, compared, plan)
 
     @pytest.mark.slow
     def test_a_recording_gives_the_loops_gradient(self, params, episodes):

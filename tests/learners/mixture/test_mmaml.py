@@ -29,12 +29,13 @@ def test_activations_are_modulated_and_the_weights_underneath_descend(kind):
     params = {k: v.double() for k, v in learner.init(0).items()}
     support, query = map(real_rows, tree.slice(RaggedPlanes().episodes(0, 1), 0))
     x, asked = inputs(support), inputs(query)
-    code = sum(
+    codes = [
         params["examples.layers.2.weight"]
         @ nn.functional.elu(params["examples.layers.0.weight"] @ torch.cat([row, y]) + params["examples.layers.0.bias"])
         + params["examples.layers.2.bias"]
         for row, y in zip(x, support.y, strict=True)
-    ) / len(support.y)
+    ]
+    code = torch.stack(codes).mean(0)
     code = code / (1 + code.square().mean() / 9).sqrt()
     numbers = params["modulation.weight"] @ code + params["modulation.bias"]
 
