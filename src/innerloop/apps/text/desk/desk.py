@@ -145,4 +145,5 @@ class Desk:
 
 def _probability(intent: str | None, answer: Answer) -> float | None:
     """None where the conversation, not the message, says what the intent is."""
-    return answer.probabilities.get(intent) if answer.accepted and intent == str(answer.label) else None
+    said = intent is not None and answer.accepted and intent == str(answer.label)
+    return answer.probabilities[intent] if said else None
