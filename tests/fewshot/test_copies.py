@@ -15,7 +15,7 @@ from sklearn.base import clone
 
 from innerloop.core.errors import InputError
 from innerloop.fewshot.classifier import FewShotClassifier
-from innerloop.fewshot.sources import installed, names
+from innerloop.fewshot.sources import installed, kind, names
 from innerloop.runs import build
 from tests.runs.test_build import small
 
@@ -53,7 +53,7 @@ def examples(name):
         return VECTORS
     if name == "run":
         return np.random.default_rng(0).uniform(size=(6, 1, 8, 8)).astype(np.float32)
-    if name in ("use-multilingual", "minilm", "wordllama"):
+    if kind(name) == "texts":
         return TEXTS
     pixels = np.random.default_rng(0).integers(0, 255, (6, 30, 30), dtype=np.uint8)
     return [Image.fromarray(picture) for picture in pixels]
