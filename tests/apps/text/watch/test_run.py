@@ -162,9 +162,12 @@ def test_what_was_answered_over_http_outlives_kill_9_and_the_rest_is_taken_from_
         with subprocess.Popen(
             [*words, "--input", "http", "--port", str(port), "--json"], env=env, stdout=subprocess.PIPE, text=True
         ) as process:
-            assert posted(some) == len(some)
-            process.send_signal(signal_sent)
-            ended.append((process.communicate(timeout=60)[0], process.returncode))
+            try:
+                assert posted(some) == len(some)
+                process.send_signal(signal_sent)
+                ended.append((process.communicate(timeout=60)[0], process.returncode))
+            finally:
+                process.kill()
     assert ended[0][1] == -signal.SIGKILL and ended[1][1] == 0
     summary = json.loads(ended[1][0].splitlines()[-1])
     assert summary["tally"]["events"] == len(lines) and summary["tally"]["duplicates"] == 100

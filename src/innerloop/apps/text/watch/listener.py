@@ -20,6 +20,7 @@ LARGEST = 16 << 20
 _WAITING = 8
 """Requests that wait for their turn; more are asked to come again."""
 _SECONDS = 60.0
+_MOMENT = 1.0
 _LOOK = 0.05
 """Seconds between two looks whether it is to end."""
 _PATH = "/events"
@@ -117,7 +118,10 @@ class Listener:
         """What is posted; a request is answered when the next batch is asked for, since it is kept then."""
         count = 0
         while True:
-            posted = self._posted.get()
+            try:  # not for ever: a Ctrl-C that comes just before a wait does not end it
+                posted = self._posted.get(timeout=_MOMENT)
+            except queue.Empty:
+                continue
             count += len(posted.lines)
             yield Batch(posted.lines, {"lines": count})
             posted.kept.set()
