@@ -145,5 +145,6 @@ class Desk:
 
 def _probability(intent: str | None, answer: Answer) -> float | None:
     """None where the conversation, not the message, says what the intent is."""
-    said = intent is not None and answer.accepted and intent == str(answer.label)
-    return answer.probabilities[intent] if said else None
+    if intent is None or not answer.accepted or intent != str(answer.label):
+        return None
+    return answer.probabilities[intent]
