@@ -16,7 +16,7 @@ _REPLY = {"intent": "order status", "reply": ["Order {order} is on its way."]}
 _REPLY |= {"slots": {"order": {"pattern": "\\d{5}", "ask": "Which number does it have?"}}}
 
 
-class DocumentIn(BaseModel):
+class Document(BaseModel):
     """A document whose passages are quoted."""
 
     model_config = _STRICT
@@ -37,7 +37,7 @@ class DeskIn(BaseModel):
 
     model_config = _STRICT
     replies: list[dict[str, Any]] = Field([], max_length=1_000, description="As of `--replies`.", examples=[[_REPLY]])
-    documents: list[DocumentIn] = Field([], max_length=1_000)
+    documents: list[Document] = Field([], max_length=1_000)
     answers: list[GivenIn] = Field([], max_length=10_000)
     near: float | None = Field(None, ge=0, le=2, description="Similarity from which a passage is quoted.")
     hand_over: list[str] | None = Field(None, min_length=1, max_length=20, description="In one language or more.")
