@@ -105,14 +105,13 @@ def scores(about: Source, x: dict[str, Tensor], setting: tuple[int, int, str, st
     return results
 
 
-def intents(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Every setting with every source, and the differences to the first one."""
+def sentences(name: str) -> dict[str, Tensor]:
+    """[classes, sentences, features] of the table by language."""
     rows = table("intents.csv")
     classes = sorted({row["label"] for row in rows})
-    sources = [source(name) for name in names]
-    encoder = sources[0].encoder
+    encoder = source(name).encoder
     assert encoder is not None
-    x = {
+    return {
         language: torch.stack(
             [
                 encoder.encode([row["text"] for row in rows if (row["label"], row["language"]) == (label, language)])
@@ -121,7 +120,11 @@ def intents(names: Sequence[str]) -> list[dict[str, Any]]:
         )
         for language in ("en", "zh")
     }
-    results = []
+
+
+def compared(names: Sequence[str], x: dict[str, Tensor]) -> list[dict[str, Any]]:
+    """Every setting with every source, and the differences to the first one; `x` as of `scores`."""
+    sources, results = [source(name) for name in names], []
     for setting in SETTINGS:
         with torch.no_grad():
             each = [torch.tensor(scores(about, x, setting)) for about in sources]
@@ -134,20 +137,25 @@ def intents(names: Sequence[str]) -> list[dict[str, Any]]:
     return results
 
 
+def told(results: Sequence[dict[str, Any]]) -> None:
+    """Print them for people."""
+    for row in results:
+        words = {k: f"{v.mean:.1f} ± {v.ci95:.1f}" if isinstance(v, Interval) else v for k, v in row.items()}
+        Console(highlight=False).print(words, soft_wrap=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="*", default=["use-multilingual"], help="what is taught; one encoder")
     names = parser.parse_args().sources
     found = {part: questions(source(names[0]), part) for part in ("choose", "test")}
-    rows = intents(names)
+    rows = compared(names, sentences(names[0]))
     content = {"date": date.today().isoformat(), "machine": machine.describe(), "draws": DRAWS}
     PLACE.write_text(json.dumps(content | {"questions": found, "intents": rows}, indent=2, ensure_ascii=False) + "\n")
     console = Console(highlight=False)
     for part, one in found.items():
         console.print(part, one)
-    for row in rows:
-        told = {k: f"{v.mean:.1f} ± {v.ci95:.1f}" if isinstance(v, Interval) else v for k, v in row.items()}
-        console.print(told, soft_wrap=True)
+    told(rows)
 
 
 if __name__ == "__main__":
