@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,9 @@ def generated(language: str) -> dict[str, list[str]]:
     folder = Path(str(home_assistant_intents.__file__)).parent / "data"
     data = json.loads((folder / f"{code}.json").read_text(encoding="utf-8"))
     intents = hassil.Intents.from_dict(data)
-    lists = {name: hassil.TextSlotList.from_strings(words, name=name) for name, words in _GAPS[language].items()}
+    lists: dict[str, Any] = {
+        name: hassil.TextSlotList.from_strings(words, name=name) for name, words in _GAPS[language].items()
+    }
     for name, known in data["lists"].items():
         if known.get("wildcard"):
             lists[name] = hassil.TextSlotList.from_strings(_FREE[language], name=name)
