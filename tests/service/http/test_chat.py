@@ -49,6 +49,15 @@ def test_a_conversation_is_that_of_python(client, tmp_path):
     assert listed["messages"] == len(MESSAGES) and listed["last"]["message"] == MESSAGES[-1]
 
 
+def test_a_message_that_is_sent_again_is_said_once(client):
+    asked = {"headers": {"Idempotency-Key": "once"}, "json": {"message": "aaa"}}
+    first, again = (client.post("/api/tasks/t/chat", **asked).json() for _ in range(2))
+    assert again["conversation"] == first["conversation"] and again["time"] == first["time"]
+    assert len(client.get(f"/api/tasks/t/conversations/{first['conversation']}").json()) == 1
+    other = client.post("/api/tasks/t/chat", headers=asked["headers"], json={"message": "b"})
+    assert other.status_code == 409
+
+
 def test_a_message_is_corrected_by_feedback(client):
     said = client.post("/api/tasks/t/chat", json={"message": "ab"}).json()
     before = client.get("/api/tasks/t").json()["version"]

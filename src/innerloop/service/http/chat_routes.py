@@ -92,13 +92,13 @@ class ConversationOut(BaseModel):
 
 
 @router.post("/tasks/{name}/chat")
-async def chat(name: Name, body: Annotated[MessageIn, Body()], worker: Worker) -> SaidOut:
+async def chat(name: Name, body: Annotated[MessageIn, Body()], worker: Worker, store: Asked) -> SaidOut:
     """What is said to a message: a reply, a question back, a quoted passage, or that a person takes over."""
     if len(body.message) > worker.limits.text:
         raise HTTPError(
             422, f"the message has {len(body.message):,} characters, and {worker.limits.text:,} are read: shorten it"
         )
-    return SaidOut(**await worker.chatting.say(name, body.message, body.conversation))
+    return SaidOut(**await worker.chatting.say(store, name, body.message, body.conversation))
 
 
 @router.post("/tasks/{name}/desk")

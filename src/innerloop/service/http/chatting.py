@@ -88,7 +88,7 @@ class Chatting:
         content = await self._worker.threads.read(conversations.desk, self._worker.store, task)
         return task, None if content is None else json.loads(content)
 
-    async def say(self, name: str, message: str, conversation: str | None) -> dict[str, Any]:
+    async def say(self, store: Store, name: str, message: str, conversation: str | None) -> dict[str, Any]:
         """What is said to a message, with the conversation, the version, and what `feedback` calls the message.
 
         Raises:
@@ -120,8 +120,8 @@ class Chatting:
 
         called = ticket() if conversation is None else conversation
         begins = conversation is None
-        said = await worker.threads.change(conversations.say, worker.store, task, called, begins, now(), work)
-        return {"conversation": called, "version": task.version, "id": told} | said
+        talk = await worker.threads.change(conversations.say, store, task, called, begins, now(), work)
+        return {"conversation": talk.conversation, "version": task.version, "id": told} | talk.said
 
     def _desk(self, task: Task, source: Source, content: str) -> Desk:
         """The desk that is kept as JSON; its passages are read by the encoder where they are not in memory."""

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from innerloop.fewshot.reading import Reading
 from innerloop.service.store.errors import ConflictError
-from innerloop.service.store.records import Change, Task
+from innerloop.service.store.records import Change, Talk, Task
 
-T = TypeVar("T", Change, Task)
+T = TypeVar("T", Change, Talk, Task)
 _SECONDS = 86_400.0
 _MOST = 10_000
 """Answers of all clients; a change that is sent again comes within seconds."""
@@ -75,15 +75,17 @@ def find(c: sqlite3.Connection, asked: Once) -> Any:
     return _from_json(row["answer"])
 
 
-def _to_json(result: Change | Task) -> str:
+def _to_json(result: Change | Talk | Task) -> str:
     values = asdict(result)
     if isinstance(result, Task):
         values["reading"] = result.reading.to_json()
     return json.dumps({type(result).__name__: values})
 
 
-def _from_json(text: str) -> Change | Task:
+def _from_json(text: str) -> Change | Talk | Task:
     ((kind, values),) = json.loads(text).items()
+    if kind == Talk.__name__:
+        return Talk(**values)
     if kind == Change.__name__:
         return Change(version=values["version"], ids=tuple(values["ids"]), classes=values["classes"])
     shape, reading = values.pop("shape"), Reading.from_json(values.pop("reading"))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from innerloop.service.store.errors import ConflictError, MissingError
-from innerloop.service.store.records import Task
+from innerloop.service.store.records import Talk, Task
 from innerloop.service.store.store import Store
 
 MOST = 10_000
@@ -39,7 +39,7 @@ def desk(store: Store, task: Task) -> str | None:
     return None if row is None else row["content"]
 
 
-def say(store: Store, task: Task, name: str, begins: bool, began: str, work: Say) -> dict[str, Any]:
+def say(store: Store, task: Task, name: str, begins: bool, began: str, work: Say) -> Talk:
     """What is said to a message of a conversation; it is on the disk when this returns.
 
     Args:
@@ -54,7 +54,8 @@ def say(store: Store, task: Task, name: str, begins: bool, began: str, work: Say
         MissingError: There is no such conversation with this task.
         ConflictError: It is as long as they become.
     """
-    with store.database.writing() as c:
+
+    def change(c: sqlite3.Connection) -> Talk:
         if begins:
             values = (name, task.id, began, task.id)
             there = "SELECT ?, ?, ?, '{}' WHERE EXISTS (SELECT 1 FROM tasks WHERE id = ?)"
@@ -70,7 +71,9 @@ def say(store: Store, task: Task, name: str, begins: bool, began: str, work: Say
         state, said = work(json.loads(row["state"]))
         c.execute("UPDATE conversations SET state = ? WHERE id = ?", (json.dumps(state), row["id"]))
         c.execute("INSERT INTO messages VALUES (?, ?, ?)", (row["id"], number, json.dumps(said)))
-    return said
+        return Talk(conversation=name, said=said)
+
+    return store.once(change)
 
 
 def conversations(store: Store, task: Task, limit: int = 100) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -98,6 +98,16 @@ class Change:
     ids: tuple[int, ...] = ()
     classes: dict[str, int] = field(default_factory=dict)
     """How many examples of each class there are since."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Talk:
+    """A message that was answered."""
+
+    conversation: str
+    """The name of the conversation."""
+    said: dict[str, Any]
+    """The message and what was said to it, in plain JSON."""
 
 
 class Done(NamedTuple):
