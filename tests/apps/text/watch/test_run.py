@@ -160,7 +160,12 @@ def test_what_was_answered_over_http_outlives_kill_9_and_the_rest_is_taken_from_
     ended = []
     for some, signal_sent in ((lines[:300], signal.SIGKILL), (lines[200:], signal.SIGINT)):
         with subprocess.Popen(
-            [*words, "--input", "http", "--port", str(port), "--json"], env=env, stdout=subprocess.PIPE, text=True
+            [*words, "--input", "http", "--port", str(port), "--json"],
+            env=env,
+            stdout=subprocess.PIPE,
+            text=True,
+            # What a shell runs in its background does not hear of Ctrl-C, and neither do its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
             try:
                 assert posted(some) == len(some)
