@@ -24,7 +24,8 @@ class Command:
     source: str = "use-multilingual"
     """What a table is taught to (see `innerloop list`)."""
     strangers: float | None = None
-    """Share of messages of no intent that may be taken for one; without it, that of the file, else 0.05."""
+    """Share of messages of no intent that may be taken for one, in this conversation; without it, that of the file,
+    and 0.05 where a table is taught."""
     transcript: str | None = None
     """Add every message with what was said to it to this file of JSON lines."""
     keep: str | None = None

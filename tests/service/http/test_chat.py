@@ -67,6 +67,16 @@ def test_a_message_is_corrected_by_feedback(client):
     client.post("/api/tasks/t/undo").raise_for_status()
 
 
+def test_messages_are_counted_as_predictions_are(client):
+    def counted() -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("innerloop_predictions_total{"))
+
+    before = counted()
+    client.post("/api/tasks/t/chat", json={"message": "ab"}).raise_for_status()
+    assert counted() == before + 1
+
+
 def test_a_conversation_is_deleted(client):
     name = client.post("/api/tasks/t/chat", json={"message": "ab"}).json()["conversation"]
     assert client.delete(f"/api/tasks/t/conversations/{name}").status_code == 204

@@ -119,7 +119,7 @@ async def give_desk(name: Name, body: DeskIn, worker: Worker, store: Asked) -> D
 @router.get("/tasks/{name}/desk")
 async def desk(name: Name, worker: Worker) -> DeskOut:
     """What is said in conversations with a task."""
-    _, content = await worker.chatting.desk(name)
+    content = await worker.chatting.desk(name)
     if content is None:
         return DeskOut(replies=[], passages=0, near=None, hand_over=[])
     known = {key: content[key] for key in ("replies", "near", "hand_over")}

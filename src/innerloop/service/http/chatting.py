@@ -1,8 +1,6 @@
 """Conversations with tasks of texts, as `innerloop support` has them on the command line."""
 
 import functools
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,6 @@ from innerloop.fewshot.sources import Source
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.cache import Cache, ticket
 from innerloop.service.http.errors import HTTPError
-from innerloop.service.http.recent import Asked
 from innerloop.service.store import conversations
 from innerloop.service.store.records import Task
 from innerloop.service.store.store import Store
@@ -54,8 +51,8 @@ class Chatting:
         answers: Sequence[tuple[str, str]],
         near: float | None,
         hand_over: Sequence[str] | None,
-    ) -> tuple[Task, Desk]:
-        """Give a task a desk, in place of the one it has; arguments as of `DeskIn`.
+    ) -> None:
+        """Give a task a desk, in place of the one it has; arguments as of the route.
 
         Raises:
             HTTPError: The task is none of texts.
@@ -78,15 +75,14 @@ class Chatting:
             "near": NEAR if near is None else near,
             "hand_over": list(HAND_OVER if hand_over is None else hand_over),
         }
-        desk = await to_thread.run_sync(self._desk, task, source, json.dumps(content))
+        await to_thread.run_sync(_made, source, content)  # before it is kept: it may be refused
         await self._worker.threads.change(conversations.equip, store, task, content)
-        return task, desk
 
-    async def desk(self, name: str) -> tuple[Task, dict[str, Any] | None]:
-        """A task and the desk that it was given."""
+    async def desk(self, name: str) -> dict[str, Any] | None:
+        """The desk that a task was given."""
         task = await self._worker.threads.read(self._worker.store.task, name)
-        content = await self._worker.threads.read(conversations.desk, self._worker.store, task)
-        return task, None if content is None else json.loads(content)
+        kept = await self._worker.threads.read(conversations.desk, self._worker.store, task)
+        return None if kept is None else kept[1]
 
     async def say(self, store: Store, name: str, message: str, conversation: str | None) -> dict[str, Any]:
         """What is said to a message, with the conversation, the version, and what `feedback` calls the message.
@@ -105,14 +101,15 @@ class Chatting:
                 f"task '{name}' would take every message for one of its intents: say by `strangers` or `coverage` when "
                 "a message is none of them (PATCH /api/tasks/...)",
             )
-        content = await worker.threads.read(conversations.desk, worker.store, task) or "{}"
-        desk = await to_thread.run_sync(self._desk, task, source, content)
+        desk = await to_thread.run_sync(self._desk, task, source)
         told, respond = None, lambda state: (state, EMPTY)
         if message.strip():
             raw = [Raw(kind="texts", value=message, name="message")]
-            task, _, ((row, answer),) = await worker.answered(name, raw)
-            told = worker.recent.put(Asked(task.id, row, raw[0], answer.label))
-            respond = functools.partial(desk.respond, message=message, answer=answer, row=from_numpy(row))
+            task, adapted, results = await worker.answered(name, raw)
+            (told,), ((row, answer),) = worker.noted(task, adapted, raw, results), results
+            # Before the store is held for the state of the conversation.
+            hit = await to_thread.run_sync(desk.nearest, message, answer, from_numpy(row))
+            respond = functools.partial(desk.respond, message=message, answer=answer, hit=hit)
 
         def work(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             after, turn = respond(State(**state))
@@ -123,24 +120,29 @@ class Chatting:
         talk = await worker.threads.change(conversations.say, store, task, called, begins, now(), work)
         return {"conversation": talk.conversation, "version": task.version, "id": told} | talk.said
 
-    def _desk(self, task: Task, source: Source, content: str) -> Desk:
-        """The desk that is kept as JSON; its passages are read by the encoder where they are not in memory."""
-        # A task that came as a file may have an encoder of its own.
-        key = (task.source, task.file, task.pin, hashlib.sha256(content.encode(errors="surrogatepass")).digest())
-        return self._desks.get(key, lambda: _made(source, json.loads(content)))
+    def _desk(self, task: Task, source: Source) -> Desk:
+        """The desk of a task; its passages are read by the encoder where they are not in memory."""
+        about = (task.source, task.file, task.pin)  # one that came as a file may have an encoder of its own
+        digest = conversations.desk_hash(self._worker.store, task)
+        if digest is None:
+            return Desk()
+        if (known := self._desks.find((*about, digest))) is not None:
+            return known
+        kept = conversations.desk(self._worker.store, task)
+        return Desk() if kept is None else self._desks.get((*about, kept[0]), lambda: _made(source, kept[1]))
 
 
 def _made(source: Source, content: dict[str, Any]) -> Desk:
-    entries = content.get("replies", [])
+    entries = content["replies"]
     # What was checked when it was given stays, though the task may have lost an intent since.
     known = [one["intent"] for one in entries]
-    quoted = [Passage(**one) for one in content.get("passages", [])]
+    quoted = [Passage(**one) for one in content["passages"]]
     if len(quoted) > passages.MOST:
         raise InputError(f"these are {len(quoted):,} passages, and a desk has {passages.MOST:,} at most")
     return Desk(
         replies=replies.checked([(f"replies[{i}]", one) for i, one in enumerate(entries)], known),
         passages=quoted,
         index=indexed(source, quoted) if quoted else None,
-        near=content.get("near", NEAR),
-        hand_over=tuple(content.get("hand_over", HAND_OVER)),
+        near=content["near"],
+        hand_over=tuple(content["hand_over"]),
     )

@@ -155,14 +155,7 @@ class Service:
         """The version; for each example what feedback calls it, its class, if asked for why, and the set of classes."""
         task, adapted, results = await self.answered(name, raw)
         answers = [answer for _, answer in results]
-        ids = [
-            self.recent.put(Asked(task.id, row, example, answer.label))
-            for (row, answer), example in zip(results, raw, strict=True)
-        ]
-        self.drifting.seen(task, adapted, [row for row, _ in results])
-        accepted = sum(answer.accepted for answer in answers)
-        self.metrics.predictions.labels("yes").inc(accepted)
-        self.metrics.predictions.labels("no").inc(len(answers) - accepted)
+        ids = self.noted(task, adapted, raw, results)
         predictions = [{"id": id} | answer.to_json() for id, answer in zip(ids, answers, strict=True)]
         if coverage is not None:
             sets = await _thread(adapted.sets, [row for row, _ in results], coverage)
@@ -219,6 +212,19 @@ class Service:
         answer = functools.partial(work.answered, pixels=self.limits.pixels)
         queue = ("predict", task.file or source.name)
         return task, adapted, await self.together(queue, raw, asked, answer, source.kind == "texts")
+
+    def noted(
+        self, task: Task, adapted: Adapted, raw: Sequence[Raw], results: Sequence[tuple[np.ndarray, Answer]]
+    ) -> list[str]:
+        """What feedback calls each answer that is given out; it is counted, and drift is looked for."""
+        self.drifting.seen(task, adapted, [row for row, _ in results])
+        accepted = sum(answer.accepted for _, answer in results)
+        self.metrics.predictions.labels("yes").inc(accepted)
+        self.metrics.predictions.labels("no").inc(len(results) - accepted)
+        return [
+            self.recent.put(Asked(task.id, row, example, answer.label))
+            for (row, answer), example in zip(results, raw, strict=True)
+        ]
 
     async def described(self, name: str) -> tuple[Task, dict[str, int], Measured | None]:
         """A task, the number of examples of each class, and what is measured where it can be adapted."""

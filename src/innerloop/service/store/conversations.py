@@ -1,5 +1,6 @@
 """Desks of tasks, and conversations with them: a message and what was said to it are one transaction."""
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable
@@ -23,20 +24,29 @@ def equip(store: Store, task: Task, content: dict[str, Any]) -> None:
     Raises:
         StoreError: It cannot be written.
     """
+    text = json.dumps(content)
+    digest = hashlib.sha256(text.encode()).hexdigest()
 
     def work(c: sqlite3.Connection) -> Task:
-        there = "SELECT ?, ? WHERE EXISTS (SELECT 1 FROM tasks WHERE id = ?)"
-        c.execute(f"INSERT OR REPLACE INTO desks {there}", (task.id, json.dumps(content), task.id))
+        there = "SELECT ?, ?, ? WHERE EXISTS (SELECT 1 FROM tasks WHERE id = ?)"
+        c.execute(f"INSERT OR REPLACE INTO desks {there}", (task.id, digest, text, task.id))
         return task
 
     store.once(work)
 
 
-def desk(store: Store, task: Task) -> str | None:
-    """The desk of a task as it was given, in JSON; None: it has none."""
+def desk_hash(store: Store, task: Task) -> str | None:
+    """What the desk of a task is known by, without reading it; None: it has none."""
     with store.database.reading() as c:
-        row = c.execute("SELECT content FROM desks WHERE task = ?", (task.id,)).fetchone()
-    return None if row is None else row["content"]
+        row = c.execute("SELECT hash FROM desks WHERE task = ?", (task.id,)).fetchone()
+    return None if row is None else row["hash"]
+
+
+def desk(store: Store, task: Task) -> tuple[str, dict[str, Any]] | None:
+    """The hash and the content of the desk of a task; None: it has none."""
+    with store.database.reading() as c:
+        row = c.execute("SELECT hash, content FROM desks WHERE task = ?", (task.id,)).fetchone()
+    return None if row is None else (row["hash"], json.loads(row["content"]))
 
 
 def say(store: Store, task: Task, name: str, begins: bool, began: str, work: Say) -> Talk:

@@ -126,8 +126,8 @@ _FROM_8 = (
 )
 _FROM_9 = (
     # What a support desk says beside naming intents, in JSON.
-    "CREATE TABLE desks (task INTEGER PRIMARY KEY REFERENCES tasks (id) ON DELETE CASCADE, content TEXT NOT NULL) "
-    "STRICT",
+    "CREATE TABLE desks (task INTEGER PRIMARY KEY REFERENCES tasks (id) ON DELETE CASCADE, hash TEXT NOT NULL, content "
+    "TEXT NOT NULL) STRICT",
     "CREATE TABLE conversations (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, task INTEGER NOT "
     "NULL REFERENCES tasks (id) ON DELETE CASCADE, began TEXT NOT NULL, state TEXT NOT NULL) STRICT",
     "CREATE INDEX conversations_of_task ON conversations (task, id)",

@@ -36,7 +36,8 @@ def talk(desk, *messages, row=-ROW):
     """What is said to messages, each with the intent it is taken for."""
     state, turns = State(), []
     for message, intent in messages:
-        state, turn = desk.respond(state, message, answer(intent), row)
+        hit = desk.nearest(message, answer(intent), row)
+        state, turn = desk.respond(state, message, answer(intent), hit)
         turns.append(turn)
     return turns
 

@@ -67,11 +67,23 @@ def test_a_conversation_is_answered_kept_corrected_and_taken_back(folder, opened
 
 
 def test_a_file_that_is_given_is_written_again(folder, opened):
-    again = Session.opened(str(folder / "kept.fewshot"))
+    again = Session.opened(str(folder / "kept.fewshot"), strangers=0.3)
+    shares = FewShotClassifier.load(folder / "kept.fewshot").task.wanted
     again.hear("hello")
     before = FewShotClassifier.load(folder / "kept.fewshot").examples_["refund"]
     again.hear("/wrong refund")
     assert FewShotClassifier.load(folder / "kept.fewshot").examples_["refund"] == before + 1
+    # What one conversation asks is not the file's business.
+    assert FewShotClassifier.load(folder / "kept.fewshot").task.wanted == shares
+
+
+def test_a_file_that_would_take_everything_for_an_intent_is_refused(tmp_path):
+    classifier = FewShotClassifier.load("use-multilingual")
+    classifier.fit([text for texts in SENTENCES.values() for text in texts], [k for k in SENTENCES for _ in range(4)])
+    classifier.save(tmp_path / "open.fewshot")
+    with pytest.raises(InputError, match="--strangers"):
+        Session.opened(str(tmp_path / "open.fewshot"))
+    assert Session.opened(str(tmp_path / "open.fewshot"), strangers=0.2).intents == ["account", "refund"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +102,7 @@ def test_intents_that_cannot_be_learned_are_refused(tmp_path, rows, said):
 
 
 def test_a_task_of_pictures_and_a_folder_that_is_not_there_are_refused(tmp_path, folder):
-    with pytest.raises(InputError, match="kanji-protonet has learned no intent"):
+    with pytest.raises(InputError, match="kanji-protonet"):
         Session.opened("kanji-protonet")
     with pytest.raises(InputError, match="'kanji-protonet' reads pictures"):
         Session.opened(str(folder / "intents.csv"), source="kanji-protonet")

@@ -10,6 +10,7 @@ from innerloop.apps.text.desk.desk import Desk, State, Turn
 from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.core.nearest import nearest
+from innerloop.fewshot.calibrate import NOTHING
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
 from innerloop.fewshot.evaluation import encoded_once
 
@@ -37,10 +38,21 @@ class Chat:
     Args:
         classifier: What names intents, after `fit`; a correction teaches it.
         desk: What is said to them.
+        strangers: Another share of messages of no intent that may be taken for one than the classifier has, which
+            keeps its own; None: that one.
+
+    Raises:
+        InputError: The classifier would take every message for an intent, or has too few examples for another share.
     """
 
-    def __init__(self, classifier: FewShotClassifier, desk: Desk):
-        self.classifier, self.desk = classifier, desk
+    def __init__(self, classifier: FewShotClassifier, desk: Desk, strangers: float | None = None):
+        if strangers is None and classifier.task.wanted == NOTHING:
+            raise InputError(
+                "this task would take every message for one of its intents: say by --strangers, such as 0.05, how many "
+                "messages of no intent may pass for one"
+            )
+        self.classifier, self.desk, self._strangers = classifier, desk, strangers
+        self._asked = self._asking()
         self.state = State()
         self.transcript: list[Said] = []
 
@@ -65,11 +77,11 @@ class Chat:
         known = {str(label): label for label in self.classifier.classes_.tolist()}
         if intent not in known:
             raise InputError(f"there is no intent '{intent}'{nearest(intent, known)}")
-        said = next((said for said in reversed(self.transcript) if said.message.strip()), None)
-        if said is None:
+        messages = [said.message for said in self.transcript if said.message.strip()]
+        if not messages:
             raise InputError("there is no message yet that could be corrected: say something first")
-        self.classifier.feedback([said.message], [known[intent]])
-        self.state = State(intent=intent)
+        self.classifier.feedback(messages[-1:], [known[intent]])
+        self._asked = self._asking()
 
     def undo(self) -> None:
         """Forget the last correction.
@@ -78,11 +90,17 @@ class Chat:
             InputError: There is none.
         """
         self.classifier.undo()
+        self._asked = self._asking()
+
+    def _asking(self) -> FewShotClassifier:
+        """What messages are put to: what was learned, with the threshold of this conversation."""
+        return self.classifier if self._strangers is None else self.classifier.rejecting(self._strangers)
 
     def _answered(self, message: str) -> Turn:
-        rows: Rows = encoded_once(self.classifier, [message])
-        (answer,) = self.classifier.answers(rows).each([str(label) for label in self.classifier.classes_])
-        self.state, turn = self.desk.respond(self.state, message, answer, self.classifier.rows(rows)[0])
+        rows: Rows = encoded_once(self._asked, [message])
+        (answer,) = self._asked.answers(rows).each([str(label) for label in self._asked.classes_])
+        hit = self.desk.nearest(message, answer, self._asked.rows(rows)[0])
+        self.state, turn = self.desk.respond(self.state, message, answer, hit)
         return turn
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from innerloop.apps.text.desk.passages import Passage
 from innerloop.apps.text.desk.replies import Replies, Reply, Slot, in_script, script_of
-from innerloop.apps.text.desk.search import Index
+from innerloop.apps.text.desk.search import Hit, Index
 from innerloop.apps.text.desk.settings import HAND_OVER, NEAR
 from innerloop.fewshot.answers import Answer
 
@@ -74,7 +74,22 @@ class Desk:
     hand_over: tuple[str, ...] = HAND_OVER
     """What is said where a person takes over, in one language or more."""
 
-    def respond(self, state: State, message: str, answer: Answer, row: Tensor) -> tuple[State, Turn]:
+    def nearest(self, message: str, answer: Answer, row: Tensor) -> Hit | None:
+        """The passage to quote; None: none is near enough, or there is a reply.
+
+        Apart from `respond`, because of many passages it takes long, and the state of a conversation may be held then.
+
+        Args:
+            message: What was said.
+            answer: What the task takes it for.
+            row: [features] what the encoder makes of it.
+        """
+        if self.index is None or (answer.accepted and str(answer.label) in self.replies):
+            return None
+        (hit,) = self.index.search(message, row, 1)
+        return hit if hit.similarity >= self.near else None
+
+    def respond(self, state: State, message: str, answer: Answer, hit: Hit | None) -> tuple[State, Turn]:
         """What is said to a message.
 
         A message that fills the slot which was asked for, or a slot of the intent that is talked about, goes on with
@@ -84,7 +99,7 @@ class Desk:
             state: What the conversation has come to.
             message: What was said.
             answer: What the task takes it for.
-            row: [features] what the encoder makes of it.
+            hit: What `nearest` gives.
 
         Returns:
             What the conversation has come to now, and what is said.
@@ -97,8 +112,7 @@ class Desk:
             known = state if state.intent == intent else State(intent=intent, script=state.script)
             return self._reply(known, intent, message, answer)
         now = State(intent=intent, script=state.script)
-        quoted = self._quoted(message, row, intent, answer)
-        return now, quoted or self._handed_over(now, answer)
+        return now, self._handed_over(now, answer) if hit is None else self._quoted(hit, intent, answer)
 
     def _goes_on(self, state: State, intent: str | None, message: str) -> bool:
         reply = self.replies.get(state.intent or "")
@@ -110,8 +124,8 @@ class Desk:
 
     def _reply(self, state: State, intent: str, message: str, answer: Answer) -> tuple[State, Turn]:
         reply: Reply = self.replies[intent]
-        found = {slot.name: value for slot in reply.slots if (value := slot.find(message)) is not None}
-        values = {**state.values, **found}
+        filled = {slot.name: value for slot in reply.slots if (value := slot.find(message)) is not None}
+        values = {**state.values, **filled}
         missing: Slot | None = next((slot for slot in reply.slots if slot.name not in values), None)
         about: dict[str, Any] = {"intent": intent, "probability": _probability(intent, answer)}
         now = State(intent=intent, values=values, script=state.script)
@@ -124,10 +138,7 @@ class Desk:
         asking = replace(now, asked=missing.name, tries=tries)
         return asking, Turn(kind="question", text=text, slot=missing.name, **about)
 
-    def _quoted(self, message: str, row: Tensor, intent: str | None, answer: Answer) -> Turn | None:
-        hit = None if self.index is None else next(iter(self.index.search(message, row, 1)), None)
-        if hit is None or hit.similarity < self.near:
-            return None
+    def _quoted(self, hit: Hit, intent: str | None, answer: Answer) -> Turn:
         passage = self.passages[hit.place]
         return Turn(
             kind="passage",

@@ -19,13 +19,15 @@ from innerloop.core.errors import InputError
 from innerloop.core.files import expanded
 from innerloop.core.names import unified
 from innerloop.encoders.base import content_of
+from innerloop.fewshot import sources
+from innerloop.fewshot.asking import opened
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.sources import Source
 from innerloop.tasks import cache, tables
 from innerloop.tasks.columns import TableOptions
 
 STRANGERS = 0.05
-"""Share of messages of no intent that may be taken for one, where a task does not say another."""
+"""Share of messages of no intent that may be taken for one, where a table is taught."""
 _SHOWN = 60
 """Characters of a sentence in a message."""
 
@@ -35,16 +37,14 @@ def classifier(
     context: Context = Context(),
     *,
     source: str = "use-multilingual",
-    strangers: float | None = None,
     table: TableOptions = TableOptions(),
 ) -> FewShotClassifier:
-    """What names the intent of a message, and says where none is near.
+    """What names the intent of a message; taught by a table, it says where none is near.
 
     Args:
         subject: What `innerloop adapt` wrote, or a table of sentences and their intents.
         context: What a file may name.
         source: What a table is taught to, see `innerloop list`.
-        strangers: Share of messages of no intent that may be taken for one; None: as the file has it, else 0.05.
         table: How a table is read.
 
     Raises:
@@ -52,19 +52,12 @@ def classifier(
     """
     path = expanded(subject)
     if tables.is_table(path):
-        given = FewShotClassifier.load(source, context.allow, reject=STRANGERS if strangers is None else strangers)
-        _check_texts(given, source)
-        return given.fit(*_sentences(path, table))
-    task = FewShotClassifier.load(subject, context.allow)
-    if "_task" not in task.__dict__:
-        raise InputError(f"{subject} has learned no intent: give what `innerloop adapt` wrote, or a table of sentences")
-    _check_texts(task, str(subject))
-    if strangers is None and any(share is not None for share in task.task.wanted):
-        return task
-    # The file keeps what it had: what is asked of a desk is not the file's business.
-    asked = task.rejecting(STRANGERS if strangers is None else strangers)
-    asked.__dict__["_read_from"] = task.__dict__["_read_from"]
-    return asked
+        about = sources.source(source, context.allow)
+        _check_texts(about)
+        return FewShotClassifier(about, reject=STRANGERS, allow=context.allow).fit(*_sentences(path, table))
+    task = opened(subject, context)
+    _check_texts(task.task.source)
+    return task
 
 
 def desk(source: Source, intents: Sequence[str], options: DeskOptions, context: Context = Context()) -> Desk:
@@ -79,11 +72,11 @@ def desk(source: Source, intents: Sequence[str], options: DeskOptions, context: 
     Raises:
         InputError: A file cannot be read, or answers an intent that there is none of.
     """
-    said = {} if options.replies is None else replies.read(options.replies, intents)
+    known = {} if options.replies is None else replies.read(options.replies, intents)
     quoted = [] if options.documents is None else passages.read(options.documents)
     quoted += [] if options.past is None else passages.answers(options.past)
     return Desk(
-        replies=said,
+        replies=known,
         passages=quoted,
         index=indexed(source, quoted, context) if quoted else None,
         near=options.near,
@@ -91,8 +84,13 @@ def desk(source: Source, intents: Sequence[str], options: DeskOptions, context: 
     )
 
 
-def indexed(source: Source, quoted: Sequence[passages.Passage], context: Context = Context()) -> Index:
-    """Passages that can be searched by a task's encoder; rows are kept in the cache folder.
+def indexed(source: Source, quoted: Sequence[passages.Passage], context: Context | None = None) -> Index:
+    """Passages that can be searched by a task's encoder.
+
+    Args:
+        source: Of the task.
+        quoted: The passages, at least one.
+        context: In whose cache folder rows are kept; None: in memory alone.
 
     Raises:
         InputError: The source reads no texts, or bm25s is not installed.
@@ -100,7 +98,8 @@ def indexed(source: Source, quoted: Sequence[passages.Passage], context: Context
     texts = [passage.searched for passage in quoted]
     name = source.encoder_name or source.name
     known = content_of(source.encoder) or (name if name in encoders.names() else None)
-    if known is None or source.tuning is not None:  # nothing says that it is the same network next time
+    # Where nothing says that it is the same network next time, rows are made anew.
+    if context is None or known is None or source.tuning is not None:
         return Index(texts, _rows(source, texts))
     digest = hashlib.sha256("\0".join((known, *texts)).encode(errors="surrogatepass")).hexdigest()[:16]
     kept = cache.cached(context, f"passages-{digest}", lambda: {"rows": _rows(source, texts).numpy()}, ("rows",))
@@ -112,9 +111,9 @@ def _rows(source: Source, texts: list[str]) -> Tensor:
     return torch.as_tensor(source.encoder.encode(texts))
 
 
-def _check_texts(task: FewShotClassifier, name: str) -> None:
-    if task.kind != "texts" or task._resolved().encoder is None:
-        raise InputError(f"a support desk reads texts, and '{name}' reads {task.kind}: take use-multilingual")
+def _check_texts(source: Source) -> None:
+    if source.kind != "texts" or source.encoder is None:
+        raise InputError(f"a support desk reads texts, and '{source.name}' reads {source.kind}: take use-multilingual")
 
 
 def _sentences(path: Path, table: TableOptions) -> tuple[list[str], list[str]]:

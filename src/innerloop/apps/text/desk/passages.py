@@ -89,18 +89,18 @@ def answers(path: str | Path) -> list[Passage]:
         InputError: It cannot be read, or has an empty cell.
     """
     options = TableOptions(text_column="question", label_column="answer")
-    given = []
+    known = []
     try:
         with expanded(path).open("rb") as file:
             for row in tables.rows(file, str(path), "texts", options):
                 if not all(isinstance(cell, str) and cell.strip() for cell in (row.example, row.label)):
                     raise InputError(f"{path}, {row.place} lacks a question or its answer")
-                given.append(Passage(text=row.label, source=f"{Path(path).name}, {row.place}", question=row.example))
+                known.append(Passage(text=row.label, source=f"{Path(path).name}, {row.place}", question=row.example))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    if not given:
+    if not known:
         raise InputError(f"{path} holds no answer below its header: add lines with question and answer")
-    return given
+    return known
 
 
 def _of_file(path: Path, name: str) -> list[Passage]:
@@ -152,12 +152,12 @@ def _markdown(text: str) -> Iterator[Part]:
         if _FENCE.match(line):
             fenced = not fenced
             continue
-        found = None if fenced else _HEADING.match(line)
-        if found is None:
+        title = None if fenced else _HEADING.match(line)
+        if title is None:
             body.append(line if fenced else _MARKS.sub("", line))
             continue
         yield heading, "\n".join(body)
-        heading, body = _MARKS.sub("", found[1]), []
+        heading, body = _MARKS.sub("", title[1]), []
     yield heading, "\n".join(body)
 
 

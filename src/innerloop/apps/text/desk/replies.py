@@ -132,13 +132,13 @@ def in_script(texts: Sequence[str], script: str | None) -> str:
 
 def _reply(entry: dict[str, Any], place: str) -> Reply:
     texts = _texts(entry["reply"], "reply", place)
-    given = entry.get("slots", {})
-    if not isinstance(given, dict):
+    fillers = entry.get("slots", {})
+    if not isinstance(fillers, dict):
         raise InputError(f"{place}: slots are an object, a name and what fills it")
-    slots = tuple(_slot(name, one, place) for name, one in given.items())
+    slots = tuple(_slot(name, one, place) for name, one in fillers.items())
     for text in texts:
         for name in _names(text, place):
-            if name not in given:
+            if name not in fillers:
                 raise InputError(f"{place}: nothing fills {{{name}}}: say how in slots, by a pattern or values")
     return Reply(texts=texts, slots=slots)
 

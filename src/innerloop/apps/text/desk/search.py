@@ -27,7 +27,7 @@ _WORDS = 0.5
 
 
 class Hit(NamedTuple):
-    """What was found."""
+    """A text that is near to a question."""
 
     place: int
     """Among what is searched."""
@@ -54,8 +54,8 @@ class Index:
         tokens = [words(text) for text in texts]
         # A package for searching millions has no place for a text without words.
         self._words = bm25s.BM25(method="lucene")
-        self._words.index([found or [""] for found in tokens], show_progress=False)
-        self._within = Counter(word for found in tokens for word in set(found))
+        self._words.index([text or [""] for text in tokens], show_progress=False)
+        self._within = Counter(word for text in tokens for word in set(text))
 
     def search(self, question: str, row: Tensor, count: int = 5) -> list[Hit]:
         """The nearest texts, the best first.
@@ -82,13 +82,13 @@ class Index:
 
 def words(text: str) -> list[str]:
     """Words of a text in small letters; of what is written without blanks, pairs of characters."""
-    found: list[str] = []
+    parts: list[str] = []
     for word in _WORD.findall(text.casefold()):
         start = 0
         for run in _HAN.finditer(word):
-            found += [word[start : run.start()]] if run.start() > start else []
+            parts += [word[start : run.start()]] if run.start() > start else []
             characters = run[0]
-            found += [characters[i : i + 2] for i in range(len(characters) - 1)] or [characters]
+            parts += [characters[i : i + 2] for i in range(len(characters) - 1)] or [characters]
             start = run.end()
-        found += [word[start:]] if start < len(word) else []
-    return found
+        parts += [word[start:]] if start < len(word) else []
+    return parts

@@ -40,7 +40,7 @@ class Session:
         transcript: str | None = None,
         keep: str | None = None,
     ) -> "Session":
-        """A session with a task or a table of intents; arguments as of `opening.classifier` and of `Session`.
+        """A session with a task or a table of intents; arguments as of `opening.classifier`, `Chat` and `Session`.
 
         Raises:
             InputError: Something cannot be read, or a file could not be written.
@@ -48,13 +48,14 @@ class Session:
         for path in (transcript, keep):
             if path is not None and not files.expanded(path).parent.is_dir():
                 raise InputError(f"{path} cannot be written: there is no folder {Path(path).parent}")
-        task = opening.classifier(subject, context, source=source, strangers=strangers, table=table)
+        task = opening.classifier(subject, context, source=source, table=table)
         desk = opening.desk(task.task.source, [str(label) for label in task.classes_], options, context)
+        chatting = Chat(task, desk, strangers)
         if keep is not None:
             task.save(keep)  # now, so that it is known before the first correction that it can be written
         elif not tables.is_table(files.expanded(subject)):
             keep = subject
-        return cls(Chat(task, desk), transcript, keep)
+        return cls(chatting, transcript, keep)
 
     @property
     def intents(self) -> list[str]:
