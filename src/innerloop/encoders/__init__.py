@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what there is can be told without torch
     from innerloop.encoders.base import Encoder
 
 _LOADING = threading.Lock()
-_OTHERS = ("base", "module", "hub", "tuned", "replay", "linear")
+_OTHERS = ("base", "module", "hub", "tuned", "replay", "linear", "tokens")
 """Files that are no encoder of a name."""
 
 

@@ -1,0 +1,1 @@
+"""Sentences whose words carry types of entities: files, data sets, episodes."""
