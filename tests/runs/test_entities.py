@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from innerloop.tasks.entities import EntitySampler
 from innerloop.tasks.entities.datasets import crossner
 
 TYPES = ("bird", "city", "dish", "misc")
-SMALL = {"ways": 2, "shots": 1, "queries": 1}
+SMALL: dict[str, Any] = {"ways": 2, "shots": 1, "queries": 1}
 
 
 class Letters:
@@ -64,7 +65,7 @@ def letters(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
     monkeypatch.setenv("INNERLOOP_DATA", str(root))
 
 
-def problem(**options: object) -> Entities:
+def problem(**options: Any) -> Entities:
     return replace(Entities(encoder="letters", **SMALL), **options)
 
 
@@ -124,13 +125,17 @@ def test_a_run_trains_is_tested_and_not_on_what_it_has_seen(
 
 @pytest.mark.parametrize("name", ["r2d2", "simple_shot", "multi_task", "maml"])
 def test_learners_have_networks_for_words(name: str):
-    options = defaults(name, "crossner")
+    options: Any = defaults(name, "crossner")
     assert options.network.network == ("residual" if name in ("r2d2", "maml") else "auto")
     run = build(replace(options, task=problem(), train=replace(options.train, steps=1, plan="loop")))
     support, query = run.train.episodes(0, 1)
     episode = run.test().episodes(0, 1)
     assert isinstance(episode.support.x, torch.Tensor) and episode.support.x.shape[2] == 26
-    assert query.x.shape[-1] == 26 and (support.mask is not None) == (name in ("r2d2", "maml"))
+    assert (
+        isinstance(query.x, torch.Tensor)
+        and query.x.shape[-1] == 26
+        and (support.mask is not None) == (name in ("r2d2", "maml"))
+    )
     networks = [v for v in vars(run.learner).values() if isinstance(v, Residual)]
     assert [network.outputs for network in networks] == {"r2d2": [None], "maml": [3]}.get(name, [])
 

@@ -122,7 +122,7 @@ def audit(
             checks += [
                 ("query classes", lambda: check_episodes.answerable(drawn)),
                 ("query order", lambda: check_episodes.query_order(drawn)),
-                ("labels in inputs", lambda: check_episodes.told_labels(drawn)),
+                ("labels in inputs", lambda: check_episodes.told_labels(drawn, score.common_classes)),
                 ("class tags", lambda: check_episodes.tags(drawn)),
             ]
         checks += [

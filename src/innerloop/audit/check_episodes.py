@@ -96,23 +96,26 @@ def query_order(episodes: Episode) -> Check:
     return Check(name, True, z, f"positions and labels of queries are independent ({z:+.1f} standard deviations)")
 
 
-def told_labels(episodes: Episode) -> Check:
+def told_labels(episodes: Episode, common: int = 0) -> Check:
     """Whether an entry of the rows tells the label without a support.
 
     The order of an episode's classes is random, so that no entry of `x` can go with `y` from task to task. The
-    covariance of every entry with every label, of query and support, is tested over tasks by Student's t.
+    covariance of every entry with every label, of query and support, is tested over tasks by Student's t. Rows of the
+    `common` first labels, which mean the same in every task, are left out.
     """
     name = "labels in inputs"
     tasks = tree.length(episodes)
     if tasks < _FEWEST:
         return Check(name, None, None, f"{tasks} tasks are too few to tell chance from a leak")
     worst, entries, where = 0.0, 0, ""
-    ways = 1 + max(int(batch.y.max()) for batch in episodes)
+    ways = 1 + max(int(batch.y.max()) for batch in episodes) - common
     for part in ("support", "query"):
         rows = [_rows(tree.slice(getattr(episodes, part), i)) for i in range(tasks)]
         if any(row is None for row in rows):
             return Check(name, None, None, "tasks have no rows of entries")
-        products = torch.stack([_covariance(*row, ways) for row in rows if row is not None])  # [tasks, entries, ways]
+        products = torch.stack(
+            [_covariance(*_from(*row, common), ways) for row in rows if row]
+        )  # [tasks, entries, ways]
         entries = max(entries, products[0].numel())
         mean, spread = products.mean(0), products.std(0)
         t = mean.abs() * math.sqrt(tasks) / spread.clamp_min(1e-9 * products.abs().amax(0)).clamp_min(1e-300)
@@ -189,6 +192,12 @@ def score_of_rows(score: Score, episodes: Episode) -> Check:
         message = f"rows that the mask leaves out move the {score.title} by {apart:.2g}: weigh rows by the mask"
         return Check(name, False, apart, message)
     return Check(name, True, apart, f"the {score.title} has the length it declares, and is of real rows alone")
+
+
+def _from(x: Tensor, y: Tensor, common: int) -> tuple[Tensor, Tensor]:
+    """Rows of labels from `common` on, which count from 0 then."""
+    kept = y >= common
+    return x[kept], y[kept] - common
 
 
 def _rows(batch: Batch) -> tuple[Tensor, Tensor] | None:

@@ -30,7 +30,7 @@ from innerloop.problems.networks import NetworkOptions
 from innerloop.tasks import BatchSampler, Pool, TaskBatchSampler
 from innerloop.tasks.entities import EntitySampler, datasets, files
 from innerloop.tasks.entities.domains import LEFT_OUT, Domain, Encoded
-from innerloop.tasks.entities.sentences import OTHER
+from innerloop.tasks.entities.sentences import OTHER, Sentence
 from innerloop.tasks.entities.splits import TaggedSplits, by_types
 from innerloop.tasks.pool import from_rows
 
@@ -168,7 +168,7 @@ class Entities(Problem[Material]):
                 f"the run was trained on rows of {trained.encoder}; leave out --encoder {self.encoder}, or train on "
                 "these"
             )
-        splits = self._whole(context) if self._is_other_file(trained) else self._splits(context)
+        splits = self._whole() if self._is_other_file(trained) else self._splits(context)
         seen = record.get("train_domains", {})
         for domain in getattr(splits, split):
             if split != "train" and domain.digest in seen.values():
@@ -218,12 +218,12 @@ class Entities(Problem[Material]):
             raise InputError(f"{self.data} is split in one way only: leave out --split-scheme {self.split_scheme}")
         return by_types(expanded(self.data).stem, self._file(), self.left_out)
 
-    def _whole(self, context: Context) -> TaggedSplits:
+    def _whole(self) -> TaggedSplits:
         """All types of a file that was not trained on."""
         domain = Domain.of(expanded(self.data).stem, self._file(), self.left_out)
         return TaggedSplits(domain.name, *[(domain,)] * 3)
 
-    def _file(self) -> list:
+    def _file(self) -> list[Sentence]:
         return files.read(self.data, strict=self.strict, encoding=self.encoding)
 
     def _is_other_file(self, trained: "Entities") -> bool:
