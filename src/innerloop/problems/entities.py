@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from innerloop.core import random
+from innerloop.core.aligned import from_numpy
 from innerloop.core.context import Context
 from innerloop.core.dry_run import outputs as answered
 from innerloop.core.errors import InputError
@@ -290,7 +291,7 @@ def _words(material: Material) -> Pool:
     for encoded in material.train:
         own = torch.tensor([0, *(index[name] for name in encoded.domain.types), -1])  # the last: types left out
         rows.append(encoded.rows)
-        labels.append(own[torch.from_numpy(encoded.tags)])
+        labels.append(own[from_numpy(encoded.tags)])
     every, label = torch.cat(rows), torch.cat(labels)
     chosen = list[Tensor]()
     for i in range(len(classes)):
