@@ -28,6 +28,7 @@ from torch.nn.functional import one_hot
 from benchmarks import machine
 from benchmarks.results import Spread
 from innerloop import encoders
+from innerloop.core import tree
 from innerloop.core.context import Context
 from innerloop.core.objectives import normalize
 from innerloop.core.scores import EntityF1
@@ -107,9 +108,7 @@ def answers(support: Batch, query: Batch, means: bool) -> Tensor:
 
 def counts(sampler: EntitySampler, index: int, names: Tensor | None) -> list[Tensor]:
     """[3] of the nearest word and of the nearest mean."""
-    support, query = (
-        Batch(*(None if part is None else part[0] for part in side)) for side in sampler.episodes(index, 1)
-    )
+    support, query = tree.map(lambda part: part[0], sampler.episodes(index, 1))
     if names is not None:
         types = sampler.domains[0].domain.types
         more = names[[types.index(name) for name in sampler.draw(index).types]]

@@ -51,7 +51,7 @@ class GlinerTokens:
 
     def __init__(self, name: str, model: Any, pin: Pin) -> None:
         self.name, self.pin = name, pin
-        self._model = quickened(align(model)).requires_grad_(False).eval()
+        self._model: Any = quickened(align(model)).requires_grad_(False).eval()
         self.features: int = model.config.hidden_size
         self._tokenizer = model.data_processor.transformer_tokenizer
         self._lock = threading.Lock()  # the tokenizer keeps settings of a call on itself
