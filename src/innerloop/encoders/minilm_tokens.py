@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerloop.core.aligned import align
+from innerloop.core.aligned import align, from_numpy
 from innerloop.core.importing import require
 from innerloop.core.threads import on_one_core
 from innerloop.encoders.base import quietly
@@ -88,7 +88,7 @@ class MiniLMTokens:
         for batch in _batches(sorted(windows, key=lambda window: len(window.ids))):
             ids, real, kept = _padded(batch, self._first, self._last)
             states = self._network(input_ids=ids, attention_mask=real).last_hidden_state
-            words = torch.from_numpy(np.concatenate([one.words[one.first : one.end] for one in batch]))
+            words = from_numpy(np.concatenate([one.words[one.first : one.end] for one in batch]))
             rows.index_add_(0, words, states[kept])
             weights += torch.bincount(words, minlength=count)
         return rows / weights[:, None]
@@ -147,10 +147,12 @@ def _windows(sentence: _Pieces) -> Iterator[_Window]:
     starts = np.flatnonzero(np.diff(words, prepend=-1))  # of words, in pieces
     edges = np.append(starts, total)
     spans, at = list[tuple[int, int]](), 0
-    while not spans or spans[-1][1] < total:
-        # A word is shorter than half a window, so that the next one begins before this one ends.
-        spans.append((at, int(edges[np.searchsorted(edges, at + _PIECES, side="right") - 1])))
-        at = int(edges[np.searchsorted(edges, at + _PIECES // 2)])
+    while True:
+        end = int(edges[np.searchsorted(edges, at + _PIECES, side="right") - 1])
+        spans.append((at, end))
+        if end == total:
+            break
+        at = int(edges[np.searchsorted(edges, at + _PIECES // 2)])  # not after `end`, as a word has 100 pieces at most
     owners = _most_context(spans, starts, edges[1:], total)
     for number, (begin, end) in enumerate(spans):
         mine = np.flatnonzero(owners == number)
@@ -188,7 +190,7 @@ def _padded(batch: list[_Window], first: int, last: int) -> tuple[Tensor, Tensor
         ids[row, : len(window.ids) + 2] = (first, *window.ids, last)
         real[row, : len(window.ids) + 2] = 1
         kept[row, 1 + window.first : 1 + window.end] = 1
-    return torch.from_numpy(ids), torch.from_numpy(real), torch.from_numpy(kept.astype(bool))
+    return from_numpy(ids), from_numpy(real), from_numpy(kept.astype(bool))
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from innerloop.tasks import cache
 from innerloop.tasks.progress import track
 
 _VERSION = 1
-"""Of how rows are made: another one makes them anew."""
+"""Number of the way in which rows are made: another one makes them anew."""
 _BATCH = 64
 
 

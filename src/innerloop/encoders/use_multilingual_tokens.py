@@ -52,7 +52,7 @@ class UniversalTokens:
             tokenizer, weights = package._tokenizer, package._model
             self._normalized, self._cut = tokenizer._normalizer.normalize, tokenizer._viterbi
             self._texts: list[str] = tokenizer._pieces
-            self._table, self._scale, self._low = map(torch.from_numpy, (weights.table, weights.scale, weights.lo))
+            self._table, self._scale, self._low = weights.table, weights.scale, weights.lo  # as they lie: 65 MB
             names = ("proj_W", "proj_b", "ln_g_all", "ln_b_all", "ln_g", "ln_b")
             self._weights = {name: from_numpy(getattr(weights, name)) for name in names}
             self._convolutions = [
@@ -89,8 +89,8 @@ class UniversalTokens:
             lengths = np.array([len(one.ids) for one in batch])
             starts = np.cumsum(lengths) - lengths
             states = self._states(np.concatenate([one.ids for one in batch]), starts, lengths)
-            pieces = torch.from_numpy(np.concatenate([s + one.pieces for s, one in zip(starts, batch, strict=True)]))
-            words = torch.from_numpy(np.concatenate([one.words for one in batch]))
+            pieces = from_numpy(np.concatenate([s + one.pieces for s, one in zip(starts, batch, strict=True)]))
+            words = from_numpy(np.concatenate([one.words for one in batch]))
             rows.index_add_(0, words, states[pieces])
             weights += torch.bincount(words, minlength=count)
         return rows / weights[:, None]
@@ -127,12 +127,11 @@ class UniversalTokens:
 
     def _states(self, ids: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Tensor:
         """[pieces, features] what the sentence encoder adds up."""
-        of, weights, count = torch.from_numpy(ids), self._weights, len(ids)
-        part = of % len(self._scale)
-        vectors = self._table[of].float() * self._scale[part, None] + self._low[part, None]
+        part, weights = ids % len(self._scale), self._weights
+        vectors = from_numpy(self._table[ids] * self._scale[part, None] + self._low[part, None])
         x = vectors @ weights["proj_W"] + weights["proj_b"]
         x = layer_norm(x, x.shape[1:], weights["ln_g_all"], weights["ln_b_all"], self._eps)
-        near = torch.from_numpy(_near(starts, lengths, count))
+        near = from_numpy(_near(starts, lengths, len(ids)))
         features = [vectors]
         for (width, before), (w1, b1, w2, b2), own in zip(_ORDERS, self._convolutions, x.chunk(3, 1), strict=True):
             seen = near[:, _REACH - before : _REACH - before + width]

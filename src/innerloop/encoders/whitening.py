@@ -24,6 +24,9 @@ from innerloop.tasks.entities.sentences import OTHER
 SHRINKAGE = 0.1
 """Part of the covariance that is taken to be the same in every direction, so that it can always be inverted."""
 
+_LEAST = 1e-12
+"""Variance where all words of a type are the same."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Whitening:
@@ -62,7 +65,7 @@ class Whitening:
         inner = _within(scaled, groups)
         values, vectors = torch.linalg.eigh(inner)
         values = values.clamp_min(0)  # what is 0 comes out below it, by rounding
-        values = (1 - shrinkage) * values + shrinkage * values.mean()
+        values = (1 - shrinkage) * values + shrinkage * values.mean().clamp_min(_LEAST)
         return cls(mean=scaled.mean(0).float(), map=(vectors * values.rsqrt() @ vectors.T).float())
 
     def apply(self, rows: Tensor) -> Tensor:
