@@ -10,9 +10,9 @@ import torch
 from innerloop import encoders
 from innerloop.core.errors import InputError
 from innerloop.encoders import minilm_tokens, tokens
-from innerloop.encoders.minilm_tokens import _Pieces, _windows
 from innerloop.encoders.tokens import named
 from innerloop.encoders.type_names import names_as_rows, words_of
+from innerloop.encoders.windows import windows
 
 PLAIN = ["the", "cat", "sat", "on", "a", "green", "river", "in", "france", "with", "seven", "books"]
 """Words of one piece each."""
@@ -106,7 +106,8 @@ def test_a_sentence_alone_has_the_same_rows_on_any_number_of_cores(encoder):
 @pytest.mark.parametrize("layer", [0, 3, 6])
 def test_a_row_is_the_mean_of_a_layers_states_of_a_words_pieces(minilm, layer):
     words = ["Tokenizers", "of", "hummingbirds", "un-American"]
-    network = encoders.named("minilm").network  # the sentence encoder reads the same text by itself
+    sentences: Any = encoders.named("minilm")
+    network = sentences.network  # reads the same text by itself
     read = network.tokenizer(" ".join(words), return_tensors="pt")
     with torch.no_grad():
         states = network[0].model(**read, output_hidden_states=True).hidden_states[layer][0]
@@ -133,15 +134,12 @@ def test_words_of_long_sentences_have_their_rows_from_a_window_around_them(minil
 def test_windows_hold_whole_words_and_keep_each_once():
     random_ = np.random.default_rng(0)
     for _ in range(200):
-        many = random_.integers(1, random_.choice([2, 5, 101]), random_.integers(1, 400))
-        pieces = _Pieces(np.arange(many.sum()), 7 + np.repeat(np.arange(len(many)), many))
-        windows = list(_windows(pieces))
-        kept = np.concatenate([window.ids[window.first : window.end] for window in windows])
-        assert sorted(kept) == list(range(many.sum()))
-        for window in windows:
-            assert len(window.ids) <= 254
-            inside = np.bincount(window.words, minlength=7 + len(many))[7:]
-            assert set(inside[inside > 0] - many[inside > 0]) == {0}
+        many = random_.integers(1, random_.choice([2, 5, 101]), random_.integers(0, 400))
+        parts = list(windows(many, 254))
+        assert [i for part in parts for i in range(part.first, part.last)] == list(range(len(many)))
+        for part in parts:
+            assert part.begin <= part.first < part.last <= part.end
+            assert many[part.begin : part.end].sum() <= 254
 
 
 def test_pieces_of_other_languages_are_those_of_the_sentence_encoder():

@@ -1,4 +1,5 @@
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -66,13 +67,14 @@ def test_fewer_words_than_features_do_not_make_it_singular():
 
 def test_what_cannot_be_whitened_is_refused():
     rows = torch.eye(3)
-    for types, options, message in (
+    refused: tuple[tuple[list[str], dict[str, Any], str], ...] = (
         (["x", "x"], {}, "3 rows have 2 types"),
         (["x", "x", "x"], {"domains": [1]}, "3 rows have 3 types and 1 domains"),
         (["x", "y", "z"], {}, "two or more of a type"),
         (["O", "O", "O"], {}, "two or more of a type"),
         (["x", "x", "x"], {"shrinkage": 0}, "shrinkage is 0"),
-    ):
+    )
+    for types, options, message in refused:
         with pytest.raises(InputError, match=message):
             Whitening.fit(rows, types, **options)
     with pytest.raises(InputError, match=r"not {'mean': \[3\]}"):

@@ -30,7 +30,7 @@ _OTHERS = (
     "token_cache",
     "whitening",
     "type_names",
-    "gliner",
+    "windows",
 )
 """Files that are no encoder of a name."""
 OF_TOKENS = "_tokens"

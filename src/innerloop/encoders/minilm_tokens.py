@@ -19,6 +19,7 @@ from innerloop.core.threads import on_one_core
 from innerloop.encoders.base import quietly
 from innerloop.encoders.linear import quickened
 from innerloop.encoders.tokens import TokenEncoder, TokenRows, named, readable
+from innerloop.encoders.windows import windows
 
 LAYERS, LAYER = 6, 3
 """How many there are, and which is read unless another is asked for; 0 is what goes into the first."""
@@ -84,8 +85,8 @@ class MiniLMTokens:
         """[words, features] means of the states of their pieces."""
         count = sum(map(len, sentences))
         rows, weights = torch.zeros(count, self.features), torch.zeros(count)
-        windows = [window for pieces in self._pieces(sentences) for window in _windows(pieces)]
-        for batch in _batches(sorted(windows, key=lambda window: len(window.ids))):
+        parts = [window for pieces in self._pieces(sentences) for window in _windows(pieces)]
+        for batch in _batches(sorted(parts, key=lambda window: len(window.ids))):
             ids, real, kept = _padded(batch, self._first, self._last)
             states = self._network(input_ids=ids, attention_mask=real).last_hidden_state
             words = from_numpy(np.concatenate([one.words[one.first : one.end] for one in batch]))
@@ -138,42 +139,18 @@ class _Window(NamedTuple):
 
 
 def _windows(sentence: _Pieces) -> Iterator[_Window]:
-    """Windows of whole words, each half a window after the one before, in which every word is kept once."""
     ids, words = sentence
-    total = len(ids)
-    if total <= _PIECES:
-        yield _Window(ids, words, 0, total)
-        return
-    starts = np.flatnonzero(np.diff(words, prepend=-1))  # of words, in pieces
-    edges = np.append(starts, total)
-    spans, at = list[tuple[int, int]](), 0
-    while True:
-        end = int(edges[np.searchsorted(edges, at + _PIECES, side="right") - 1])
-        spans.append((at, end))
-        if end == total:
-            break
-        at = int(edges[np.searchsorted(edges, at + _PIECES // 2)])  # not after `end`, as a word has 100 pieces at most
-    owners = _most_context(spans, starts, edges[1:], total)
-    for number, (begin, end) in enumerate(spans):
-        mine = np.flatnonzero(owners == number)
-        if len(mine):
-            first, last = starts[mine[0]], edges[mine[-1] + 1]
-            yield _Window(ids[begin:end], words[begin:end], int(first) - begin, int(last) - begin)
+    many = np.bincount(words - words[0])
+    edges = np.concatenate([[0], np.cumsum(many)])
+    for window in windows(many, _PIECES):
+        begin, end, first, last = edges[list(window)]
+        yield _Window(ids[begin:end], words[begin:end], first - begin, last - begin)
 
 
-def _most_context(spans: list[tuple[int, int]], starts: np.ndarray, ends: np.ndarray, total: int) -> np.ndarray:
-    """[words] the window in which a word has most on its poorer side; where the sentence itself ends nothing lacks."""
-    begin, end = np.array(spans).T[:, :, None]
-    left = np.where(begin == 0, total, starts - begin)
-    right = np.where(end == total, total, end - ends)
-    context = np.where((starts >= begin) & (ends <= end), np.minimum(left, right), -1)
-    return context.argmax(0)
-
-
-def _batches(windows: list[_Window]) -> Iterator[list[_Window]]:
+def _batches(parts: list[_Window]) -> Iterator[list[_Window]]:
     """Windows in the order given, as many together as pieces allow once they are padded."""
     batch = list[_Window]()
-    for window in windows:
+    for window in parts:
         if batch and (len(batch) + 1) * (len(window.ids) + 2) > _BATCH:
             yield batch
             batch = []

@@ -1,8 +1,8 @@
 """What turns the words of sentences into rows, one row a word, beside `Encoder`, which makes one row a sentence.
 
 One file each, whose name ends in `_tokens`; it has `NAMES` (what it answers to, and what that is), `PACKAGE` (the
-module that it needs, imported by `load` alone), `EXTRA` (which brings it) and `load(name) -> TokenEncoder`; nothing
-needs to be registered.
+module that it needs, imported by `load` alone), `EXTRA` (which brings it) and `load(name) -> TokenEncoder`, which keeps
+what it has read; with a `PREFIX` it answers to whatever begins so, too. Nothing needs to be registered.
 """
 
 import functools
@@ -82,8 +82,8 @@ def named(name: str) -> TokenEncoder:
     """
     module = _module(name)
     require(module.PACKAGE, name, module.EXTRA)
-    with _LOADING:  # the cache alone would let every thread that comes early load its own
-        return _loaded(name)
+    with _LOADING:  # a cache alone would let every thread that comes early load its own
+        return module.load(name)
 
 
 def readable(sentences: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -111,14 +111,10 @@ def _words(sentence: Sequence[str], number: int) -> list[str]:
     return words
 
 
-@functools.cache
-def _loaded(name: str) -> TokenEncoder:
-    return _module(name).load(name)
-
-
 def _module(name: str) -> Any:
     for module in _modules():
-        if name in module.NAMES:
+        prefix = getattr(module, "PREFIX", None)
+        if name in module.NAMES or (prefix and name.startswith(prefix)):
             return module
     raise InputError(f"there is no encoder of words '{name}'{nearest(name, names())}")
 
