@@ -6,7 +6,8 @@ Further:
 - an English ending after an apostrophe is a word with it: `Peter's` is `Peter` and `'s`, `don't` is `don` and `'t`;
 - scripts without blanks (Han, kana, Thai, Lao, Khmer, Burmese) are cut into characters, each with its marks;
 - what is seen as one emoji is one word: joined by zero-width joiners, with a tone of skin, a flag of two letters;
-- characters of no width (joiners, soft hyphens, marks of direction) belong to the word before them, at the beginning of one to it.
+- characters of no width (joiners, soft hyphens, marks of direction) belong to the word before them, or
+  else to the one that they begin.
 
 Every character that is no blank belongs to exactly one word, so that the text can be rebuilt from words and offsets.
 """
