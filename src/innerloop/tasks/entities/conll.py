@@ -21,7 +21,7 @@ _AS_BIOES = {"L": "E", "U": "S", "M": "I"}
 _TAG = re.compile(r"([BIESLUM])-(.+)")
 _PREFIXED = re.compile(r"[^\W\d_]-")
 _DOCUMENT = "-DOCSTART-"
-_UNWRITABLE = re.compile(r"[\t\r\n\0\ud800-\udfff]|\A[ \ufeff]|[ ]\Z|\A\Z|\A-DOCSTART-\Z")
+_UNWRITABLE = re.compile(r"[\t\r\n\0\ud800-\udfff]|\A[ \ufeff]|[ ]\Z|\A-DOCSTART-\Z")
 _WANTED = "every line needs a word first and its tag last, apart by a tab or blanks"
 
 
@@ -89,7 +89,7 @@ def write(sentences: Iterable[Sentence], scheme: Scheme = "bio", say: Say = warn
         if not sentence.words:
             raise InputError(f"sentence {number} has no words, which a CoNLL file cannot hold: leave it out")
         for text, what in [*((w, "word") for w in sentence.words), *((span.type, "type") for span in sentence.spans)]:
-            if _UNWRITABLE.search(text):
+            if _UNWRITABLE.search(text) or not text.strip():
                 raise InputError(
                     f"sentence {number}: the {what} {text[:50]!r} cannot stand in a CoNLL file: it is empty, is "
                     f"{_DOCUMENT}, or holds a tab, the end of a line or blanks at its ends"
@@ -138,8 +138,8 @@ def _check(cells: Sequence[str], first: tuple[int, int] | None, place: str) -> N
         raise InputError(f"{place} has {columns}, and files of 2 to 4 are read: {_WANTED}")
     if first is not None and len(cells) != first[1]:
         raise InputError(f"{place} has {columns}, and line {first[0]} has {first[1]}: {_WANTED}")
-    if not cells[0] or not cells[-1]:
-        raise InputError(f"{place}: the {'tag' if cells[0] else 'word'} is empty: {_WANTED}")
+    if not cells[0].strip() or not cells[-1]:
+        raise InputError(f"{place}: the {'tag' if cells[0].strip() else 'word'} is empty: {_WANTED}")
     tag = cells[-1]
     if _PREFIXED.match(tag) and not _TAG.fullmatch(tag):
         if tag[0] in "BIESLUM":

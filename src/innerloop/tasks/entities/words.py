@@ -76,10 +76,11 @@ def with_entities(text: str, words: Sequence[tuple[int, int]], entities: Iterabl
     spans = list[Span]()
     for entity in sorted(entities):
         start, end, kind = entity
+        if start >= end:
+            raise InputError(f"{_named(entity)} is empty: end is one behind its last character")
         if not 0 <= start < end <= len(text):
             raise InputError(
-                f"{_named(entity)} is not in the text, which has {len(text)} characters: start counts from 0, and end "
-                "is one behind the last"
+                f"{_named(entity)} is not in the text, which has {len(text)} characters (start counts from 0)"
             )
         if not text[start:end].strip():
             raise InputError(f"{_named(entity)} holds no word, only blanks")
