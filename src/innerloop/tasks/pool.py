@@ -330,15 +330,15 @@ def split_classes(pool: Pool, sizes: Mapping[str, int], seed: int = 0) -> Splits
     return Splits(**pools)
 
 
-def default_sizes(classes: int, noun: str = "classes") -> dict[str, int]:
-    """A 60/20/20 cut of `classes`, at least one each; the noun is what errors call them.
+def default_sizes(classes: int) -> dict[str, int]:
+    """A 60/20/20 cut of `classes`, at least one each.
 
     Raises:
         InputError: There are fewer than three.
     """
     if classes < 3:
         raise InputError(
-            f"{classes} {noun} cannot be cut into train, validation and test; at least 3 are needed, and 10 for "
+            f"{classes} classes cannot be cut into train, validation and test; at least 3 are needed, and 10 for "
             "tests of 2 ways (a fifth is for tests). To teach only these, use `innerloop adapt`"
         )
     part = max(1, classes // 5)

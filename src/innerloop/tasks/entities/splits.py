@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from innerloop.core import random
 from innerloop.core.context import Root
+from innerloop.core.errors import InputError
 from innerloop.tasks.entities import conll
 from innerloop.tasks.entities.domains import LEFT_OUT, Domain
 from innerloop.tasks.entities.sentences import Sentence
@@ -34,8 +35,13 @@ def by_types(dataset: str, sentences: Sequence[Sentence], left_out: Sequence[str
         InputError: There are fewer than three types.
     """
     whole, parts, start = Domain.of(dataset, sentences, left_out), list[tuple[Domain, ...]](), 0
+    if len(whole.types) < 3:
+        raise InputError(
+            f"{dataset} has {len(whole.types)} types of entities; to be cut into train, validation and test it needs 3,"
+            " and 10 for tests of 2 ways (a fifth is for tests). To teach only these, use `innerloop ner adapt`"
+        )
     order = random.permutation(random.mix(0, 0), len(whole.types)).tolist()
-    for size in default_sizes(len(whole.types), "types").values():
+    for size in default_sizes(len(whole.types)).values():
         types = sorted(whole.types[i] for i in order[start : start + size])
         parts.append((Domain(dataset, whole.sentences, tuple(types)),))
         start += size
