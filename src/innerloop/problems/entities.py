@@ -16,7 +16,7 @@ from innerloop.core.files import expanded
 from innerloop.core.learner import Learner
 from innerloop.core.objectives import normalize
 from innerloop.core.scores import EntityF1
-from innerloop.core.sensible import FROZEN_ROWS, Sensible, Stream
+from innerloop.core.sensible import Sensible, Stream
 from innerloop.core.types import Params, Sampler
 from innerloop.encoders import tokens
 from innerloop.encoders.token_cache import rows_of
@@ -99,7 +99,15 @@ class Entities(Problem[Material]):
 
     @classmethod
     def usual(cls, data: str) -> Sensible:
-        return Sensible(network={**FROZEN_ROWS.network, "width": 256}, train=FROZEN_ROWS.train)
+        return Sensible(network={"width": 256})  # as texts, whose rows are as long
+
+    @classmethod
+    def sensible(cls, learner: type[Learner], data: str) -> Sensible:
+        """What a learner says of texts, whose frozen rows are like those of words, where it says nothing of these."""
+        of_texts = learner.sensible.get("texts")
+        if of_texts is None or any(name in learner.sensible for name in cls.names(data)):
+            return super().sensible(learner, data)
+        return replace(of_texts, task={}, network={**cls.usual(data).network, **of_texts.network})
 
     @classmethod
     def after(cls, trained: Problem, data: str) -> "Entities":
