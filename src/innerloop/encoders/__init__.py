@@ -19,13 +19,31 @@ if TYPE_CHECKING:  # what there is can be told without torch
     from innerloop.encoders.base import Encoder
 
 _LOADING = threading.Lock()
-_OTHERS = ("base", "module", "hub", "tuned", "replay", "linear", "tokens")
+_OTHERS = (
+    "base",
+    "module",
+    "hub",
+    "tuned",
+    "replay",
+    "linear",
+    "tokens",
+    "token_cache",
+    "whitening",
+    "type_names",
+    "windows",
+)
 """Files that are no encoder of a name."""
+OF_TOKENS = "_tokens"
+"""How the names of files of token encoders end, see `tokens`."""
 
 
 def listed() -> list[str]:
     """Names of frozen encoders."""
-    files = (info.name for info in pkgutil.iter_modules(__path__) if info.name not in _OTHERS)
+    files = (
+        info.name
+        for info in pkgutil.iter_modules(__path__)
+        if info.name not in _OTHERS and not info.name.endswith(OF_TOKENS)
+    )
     return [name.replace("_", "-") for name in files]
 
 

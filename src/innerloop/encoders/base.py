@@ -95,7 +95,7 @@ class Pinned(Protocol):
         ...
 
 
-def content_of(encoder: Encoder | None) -> str | None:
+def content_of(encoder: object) -> str | None:
     """Hash of an encoder's files; None: its name says which they are."""
     return encoder.pin.content if isinstance(encoder, Pinned) else None
 

@@ -55,6 +55,11 @@ class UniversalSentenceEncoder:
         # Copied and sent to other processes by its name: its weights hold locks, and are read once in each.
         return named, ("use-multilingual",)
 
+    @property
+    def package(self) -> Any:
+        """The package's own object, which holds the tokenizer and the weights."""
+        return self._network
+
     def encode(self, examples: Raw) -> Tensor:
         plain = readable(examples)
         if not plain:
