@@ -56,6 +56,7 @@ def test_a_mistake_in_a_name_is_told_before_torch_is_there():
         ["adapt", "minilmm", "a", "--out", "b"],
         ["adapt", "runs/none", "a"],
         ["shw"],
+        *([verb, "runs/none"] for verb in ("test", "compare", "verify", "follow")),
     ]
     code = f"""
 import sys
@@ -69,11 +70,15 @@ sys.exit([main(one) for one in {words}] != [2] * {len(words)} or "torch" in sys.
 
 def test_what_there_is_is_listed_again_without_torch(tmp_path, monkeypatch):
     monkeypatch.setenv("INNERLOOP_CACHE", str(tmp_path))
-    code = "import sys; from innerloop.cli.main import main; main(['list', '--json']); sys.exit('torch' in sys.modules)"
+    code = "import sys; from innerloop.cli.main import main; main({words}); sys.exit('torch' in sys.modules)"
+    wrong = code.format(words=["train", "protonett"])
+    code = code.format(words=["list", "--json"])
     first, again = (subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(2))
     assert (
         (first.returncode, again.returncode) == (1, 0) and first.stdout == again.stdout and "protonet" in again.stdout
     )
+    misspelt = subprocess.run([sys.executable, "-c", wrong], capture_output=True, text=True)
+    assert misspelt.returncode == 0 and "did you mean 'protonet'" in misspelt.stderr
 
 
 def test_memory_is_kept_before_torch_is_there():

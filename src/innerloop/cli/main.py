@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from innerloop.cli import early
 from innerloop.core import allocator
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.names import printable
@@ -69,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from innerloop.core.nearest import nearest
 
             raise InputError(f"there is no command '{words[0]}'{nearest(words[0], VERBS)}")
+        early.refuse(words[0], words[1:])
         allocator.keep_memory()  # before torch is there
         return importlib.import_module(f"innerloop.cli.{words[0]}").run(words[1:])
     except InnerloopError as error:

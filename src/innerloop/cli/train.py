@@ -12,8 +12,8 @@ import tyro
 
 from innerloop.cli.fields import chosen, train_command
 from innerloop.cli.options import Common, emit, parse, print
-from innerloop.core.config import RENAMED_LEARNERS
 from innerloop.core.errors import InnerloopError, InputError
+from innerloop.core.nearest import RENAMED_LEARNERS
 from innerloop.engine import Interrupted, distributed
 from innerloop.engine.checkpoint import steps_done
 from innerloop.learners import catalogue

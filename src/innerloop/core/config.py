@@ -17,6 +17,7 @@ from innerloop.core.context import how_to_allow, prefixes, search_here, under
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
+from innerloop.core.nearest import RENAMED_LEARNERS
 
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 _RENAMED_MODULES = {
@@ -26,8 +27,6 @@ _RENAMED_MODULES = {
 }
 """What earlier releases wrote into files, and what it is called today; likewise below."""
 _RENAMED_CLASSES = {"Hypergradient": "LearnedRates"}
-RENAMED_LEARNERS = {"hypergradient": "learned_rates"}
-"""What people type as well."""
 _PURE = ("innerloop.core.objectives", "innerloop.tasks.functions", "innerloop.learners")
 """Where functions lie that a file may name without being trusted: objectives, and functions to be minimised. They take
 arguments, so that none can be a factory."""

@@ -155,6 +155,24 @@ def check_file(path: Path, instead: str) -> None:
         raise InputError(f"{path} {'is a folder' if is_folder(path) else 'does not exist'}; {instead}")
 
 
+def run_record(run: str | Path) -> Path:
+    """The file that makes a folder one of a run.
+
+    Raises:
+        InputError: There is none.
+    """
+    path = Path(run) / "config.json"
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        several = any(Path(run).glob("seed-*/config.json"))
+        seeds = "; it holds runs of several seeds: name one of them" if several else ""
+        raise InputError(f"{run} is not a run folder: {path.name} is missing ({error.strerror}){seeds}") from error
+    except (OSError, ValueError):
+        pass  # told by whoever reads it
+    return path
+
+
 def is_file(path: Path) -> bool:
     """Whether it is a file, as far as one may look."""
     try:

@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+RENAMED_LEARNERS = {"hypergradient": "learned_rates"}
+"""What people type as well, and what files of earlier releases say."""
+
 
 def nearest(name: str, among: Iterable[str]) -> str:
     """The end of a sentence such as "there is no learner 'protonett'": did you mean this one, or all there are."""

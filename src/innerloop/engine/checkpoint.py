@@ -84,14 +84,9 @@ def read_config(run: str | Path) -> dict[str, Any]:
     Raises:
         InputError: It is missing, broken, or of another version.
     """
-    path = Path(run) / "config.json"
+    path = files.run_record(run)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        seeds = (
-            "; it holds runs of several seeds: name one of them" if any(Path(run).glob("seed-*/config.json")) else ""
-        )
-        raise InputError(f"{run} is not a run folder: {path.name} is missing ({error.strerror}){seeds}") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

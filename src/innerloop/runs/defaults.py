@@ -2,10 +2,9 @@
 
 from typing import get_args
 
-from innerloop.core.config import RENAMED_LEARNERS
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
-from innerloop.core.nearest import nearest
+from innerloop.core.nearest import RENAMED_LEARNERS, nearest
 from innerloop.core.sensible import Stream
 from innerloop.engine import TrainConfig
 from innerloop.learners import catalogue
