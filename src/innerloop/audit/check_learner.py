@@ -183,7 +183,7 @@ def label_permutation(learner: Learner, params: Params, episodes: Episode, score
     with torch.no_grad():
         for index, episode in enumerate(_tasks(episodes)):
             before.append(_numbers(learner, params, episode, score))
-            after.append(_numbers(learner, params, _permuted(episode, seed, index), score))
+            after.append(_numbers(learner, params, _permuted(episode, seed, index, score.common_classes), score))
     mean, ci95 = score.difference(torch.stack(after), torch.stack(before))
     deviation = ci95 / 1.96
     t = 0.0 if mean == 0 else abs(mean) / deviation if deviation > 0 else float("inf")
@@ -258,10 +258,12 @@ def _numbers(learner: Learner, params: Params, episode: Episode, score: Score) -
     return measured(score, outputs, episode.query).double()
 
 
-def _permuted(episode: Episode, seed: int, index: int) -> Episode:
+def _permuted(episode: Episode, seed: int, index: int, common: int) -> Episode:
+    """The episode with new labels, but for the first `common` ones."""
     classes = episode.support.classes
     ways = int(episode.support.y.max()) + 1 if classes is None else len(classes)
-    order = random.permutation(random.mix(seed, index), ways).to(episode.support.y.device)  # old label -> new label
+    moved = common + random.permutation(random.mix(seed, index), ways - common)
+    order = torch.cat([torch.arange(common), moved]).to(episode.support.y.device)  # old label -> new label
     return Episode(*(_relabel(batch, order) for batch in episode))
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from innerloop.core import interval as intervals
 from innerloop.core import objectives
@@ -42,6 +43,8 @@ class Score(abc.ABC):
     """k, how many numbers an episode gives."""
     of_classes: ClassVar[bool] = False
     """Whether outputs are logits of classes, so that their probabilities can be judged, and labels permuted."""
+    common_classes: ClassVar[int] = 0
+    """How many classes, the first ones, mean the same in every task, so that their labels are not permuted."""
     of_members: ClassVar[bool] = False
     """Whether it is of all that a learner's `predictive` says, noise and all, by `of_predictive`, not of its mean."""
 
@@ -212,6 +215,36 @@ class RootMeanSquaredError(Score):
         return (errors / rows).sqrt().item()
 
 
+class EntityF1(Score):
+    """Micro-F1 of entities over all episodes: runs of one class other than 0, which is "no entity", in order of rows.
+
+    A run ends where a row is masked or unlabelled, as between two sentences. An entity is right if class, first and
+    last row are.
+    """
+
+    name, title, higher_is_better = "entity_f1", "entity F1", True
+    percent, of_classes, parts = True, True, 3
+    common_classes = 1
+
+    def of(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """[3] how many entities are right, predicted, and there."""
+        rows = objectives.weights(batch.y, batch.mask)
+        gold, predicted = (F.pad(torch.where(rows, k, 0), (1, 1)) for k in (batch.y, outputs.argmax(-1)))
+        turns = torch.stack([F.pad(k[1:] != k[:-1], (1, 0)) for k in (gold, predicted)])  # [2, rows + 2]
+        one, both = turns.any(0), turns.all(0)
+        begins = both & (gold == predicted) & (gold > 0)
+        # An entity is right if where both begin it is followed, at the next turn of either, by where both end.
+        place = torch.arange(len(gold), device=gold.device)
+        last = torch.where(one, place, 0).cummax(0).values  # [rows + 2] the latest turn so far
+        right = both[1:] & begins.gather(0, last[:-1])
+        counts = right.sum(), (turns[1] & (predicted > 0)).sum(), (turns[0] & (gold > 0)).sum()
+        return torch.stack(counts).to(outputs.dtype)
+
+    def total(self, scores: Tensor) -> float:
+        right, predicted, gold = scores.sum(0).tolist()
+        return 2 * right / (predicted + gold) if predicted + gold != 0 else 0.0
+
+
 class Value(Mean):
     """Mean of the outputs themselves: the value of a function that is minimised."""
 
@@ -230,6 +263,7 @@ SCORES: dict[str, Score] = {
         MeanSquaredError(),
         MeanAbsoluteError(),
         RootMeanSquaredError(),
+        EntityF1(),
         Value(),
     )
 }

@@ -49,7 +49,11 @@ def score_of(learner: Learner, sampler: Sampler, config: TrainConfig) -> Score:
     usual = scores.of_sampler(sampler)
     if config.score is None:
         return usual
-    own = [score for score in scores.SCORES.values() if score.of_classes == usual.of_classes]
+    own = [
+        score
+        for score in scores.SCORES.values()
+        if score.of_classes == usual.of_classes and score.common_classes <= usual.common_classes
+    ]
     kinds = {score.name.removeprefix("predictive_"): score for score in own if score != scores.Value()}
     score = kinds.get(config.score)
     if score is None or usual == scores.Value():

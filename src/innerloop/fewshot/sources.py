@@ -242,6 +242,8 @@ def _check_classes(name: str, record: dict[str, Any]) -> None:
             f"{name} was trained on {problem.data}, whose tasks have no classes that could be taught: name a run that "
             "was trained on classes, or an encoder"
         )
+    if problem.score.common_classes:
+        raise InputError(f"{name} was trained to tag words ({problem.data}): teach it with `innerloop ner adapt`")
 
 
 def _shape(entry: Any) -> tuple[int, ...] | None:

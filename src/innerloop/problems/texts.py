@@ -20,6 +20,7 @@ from innerloop.problems.base import Problem, first_line
 from innerloop.problems.classes import Classes
 from innerloop.tasks import Pool, Splits, cache, tables, texts
 from innerloop.tasks.columns import TableOptions
+from innerloop.tasks.entities.files import is_tagged
 from innerloop.tasks.pool import from_rows
 from innerloop.tasks.progress import track
 
@@ -47,7 +48,7 @@ class TextClasses(Classes):
     @classmethod
     def claims(cls, data: str) -> bool:
         path = Path(data)
-        return bool(texts.parts(data)) or (tables.is_table(path) and not is_folder(path))
+        return bool(texts.parts(data)) or (tables.is_table(path) and not is_folder(path) and not is_tagged(path))
 
     @classmethod
     def data_sets(cls) -> Mapping[str, str]:

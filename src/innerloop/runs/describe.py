@@ -70,7 +70,7 @@ def describe(data: str, options: DescribeOptions, context: Context = Context()) 
     problem = problem.changed({name: value for name, value in asked.items() if value is not None})
     splits = problem.splits(problem.load(context))
     if splits is None:
-        raise InputError(f"{data} is computed: it has no classes to count")
+        raise InputError(f"{data} has no classes of single examples to count")
     note = _no_tasks(splits.test, options.ways)
     # One example is learned from; the smallest class must have the others.
     queries = min(15, int(splits.test.counts.min()) - 1)
