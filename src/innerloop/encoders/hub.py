@@ -33,7 +33,7 @@ PREFIX = "hf:"
 EXTRA = "hub"
 _READ = ("*.json", "*.txt", "*.model", "*.safetensors")
 """Files of settings, words and weights: all that is fetched, and all that the hash is of."""
-_PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack")
+PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack")
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
 _THEIRS = "sentence_transformers."
 """Where classes of parts of a model may lie: another name would import somebody's code."""
@@ -120,7 +120,7 @@ def load(name: str) -> Hub:
     require("sentence_transformers", name, EXTRA)
     folder, revision = _place(name)
     checked = _checked(folder, name)
-    content = _digest(folder)
+    content = digest(folder)
     with _LOADING:  # the cache alone would let every thread that comes early load its own
         return _loaded(name, folder, checked, Pin(content=content, revision=revision))
 
@@ -197,7 +197,7 @@ def _checked(folder: Path, name: str) -> Kind:
             parts.append(folder / place)
     safe = [part for part in parts if any(part.glob("*.safetensors"))]
     for part in parts:
-        pickled = sorted(file.name for file in part.iterdir() if file.suffix in _PICKLED)
+        pickled = sorted(file.name for file in part.iterdir() if file.suffix in PICKLED)
         if pickled and part not in safe:
             raise InputError(
                 f"'{name}' has its weights in {pickled[0]}, which can run code when it is read: only safetensors are. "
@@ -209,7 +209,7 @@ def _checked(folder: Path, name: str) -> Kind:
     return "pictures" if modules is None and (folder / "preprocessor_config.json").is_file() else "texts"
 
 
-def _digest(folder: Path) -> str:
+def digest(folder: Path) -> str:
     """A hash of all that is read, by name."""
     every = sorted({path for pattern in _READ for path in folder.rglob(pattern)})
     stamps = tuple((str(path), os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in every)
