@@ -7,50 +7,29 @@ of its type begins right behind it.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from innerloop.apps.ner.settings import Tagging, Transitions
 from innerloop.core.errors import InputError
 from innerloop.tasks.entities.sentences import OTHER, Sentence
 
-Tagging = Literal["io", "bio"]
-"""What words are told apart by. io: their types, so that entities of one type side by side are one. bio: also whether
-an entity begins, which no word says by itself: both states of a type share what is said of the type, and transitions
-alone tell them apart."""
 _AT_ONCE = 256
 """Sentences whose tables of transitions are in memory together."""
 
 
-class Transitions(NamedTuple):
-    """How often a word followed another, by what they belong to."""
-
-    start_none: float
-    """Sentences that begin outside of entities."""
-    start_entity: float
-    none_none: float
-    none_entity: float
-    """An entity begins behind a word of none."""
-    entity_none: float
-    goes_on: float
-    """An entity has one word more."""
-    same: float
-    """An entity begins right behind another of its own type."""
-    other: float
-    """An entity begins right behind one of another type."""
-
-    @classmethod
-    def counted(cls, sentences: Iterable[Sentence]) -> "Transitions":
-        """Those of tagged sentences."""
-        counts = dict.fromkeys(cls._fields, 0)
-        for words, spans, *_ in sentences:
-            place: list[tuple[str, bool]] = [(OTHER, False)] * len(words)
-            for start, end, kind in spans:
-                place[start:end] = [(kind, i == start) for i in range(start, end)]
-            for i, (kind, begins) in enumerate(place):
-                counts[_step(None if i == 0 else place[i - 1][0], kind, begins)] += 1
-        return cls(**counts)
+def counted(sentences: Iterable[Sentence]) -> Transitions:
+    """Transitions of tagged sentences."""
+    counts = dict.fromkeys(Transitions._fields, 0)
+    for words, spans, *_ in sentences:
+        place: list[tuple[str, bool]] = [(OTHER, False)] * len(words)
+        for start, end, kind in spans:
+            place[start:end] = [(kind, i == start) for i in range(start, end)]
+        for i, (kind, begins) in enumerate(place):
+            counts[_step(None if i == 0 else place[i - 1][0], kind, begins)] += 1
+    return Transitions(**counts)
 
 
 def _step(before: str | None, kind: str, begins: bool) -> str:
@@ -62,10 +41,6 @@ def _step(before: str | None, kind: str, begins: bool) -> str:
     if not begins:
         return "goes_on"
     return "same" if kind == before else "other"
-
-
-CROSSNER = Transitions(524, 176, 13064, 3872, 4045, 5224, 12, 40)
-"""Counted on the 700 training sentences of CrossNER's five domains (Liu et al., AAAI 2021; MIT licence)."""
 
 
 class Chain(NamedTuple):
