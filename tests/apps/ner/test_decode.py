@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from innerloop.apps.ner.decode import CROSSNER, Chain, Transitions, chain, posteriors, tags_of, viterbi
+from innerloop.apps.ner.decode import Chain, chain, counted, posteriors, tags_of, viterbi
+from innerloop.apps.ner.settings import CROSSNER, Transitions
 from innerloop.core.errors import InputError
 from innerloop.tasks.entities.sentences import Sentence, Span
 
@@ -58,7 +59,7 @@ def test_transitions_are_counted_by_what_words_belong_to():
     a = Sentence(("u", "v", "w", "x", "y", "z"), (Span(0, 2, "p"), Span(2, 3, "p"), Span(3, 4, "q")))
     b = Sentence(("u", "v", "w"), (Span(1, 2, "q"),))
     expected = {"start_none": 1, "start_entity": 1, "none_none": 1, "none_entity": 1, "entity_none": 2}
-    assert Transitions.counted([a, b, Sentence(())])._asdict() == expected | {"goes_on": 1, "same": 1, "other": 1}
+    assert counted([a, b, Sentence(())])._asdict() == expected | {"goes_on": 1, "same": 1, "other": 1}
 
 
 def test_the_chain_of_io_is_the_authors():

@@ -52,7 +52,7 @@ class Source:
         return f"Source({self.name!r})"
 
     def rows(self, sentences: Sequence[Sequence[str]]) -> TokenRows:
-        """Rows of words, in half precision, as support and query are compared: of length 1 unless they are a run's."""
+        """Rows of words of length 1, in half precision, in which support and query are compared."""
         parts = [sentences[start : start + _AT_ONCE] for start in range(0, len(sentences), _AT_ONCE)]
         title = f"{len(sentences):,} sentences through {self.name}"
         shown = track(parts, title, len(parts)) if len(parts) > 1 else parts
@@ -61,12 +61,8 @@ class Source:
         return TokenRows(torch.cat(rows), torch.tensor([len(one) for one in sentences], dtype=torch.int64))
 
     def scaled(self, rows: Tensor) -> Tensor:
-        """[n, features] what the head takes of an encoder's rows, float16."""
-        if self.whitening is not None:
-            rows = self.whitening.apply(rows)
-        elif self.head is not None:
-            rows = normalize(rows)
-        return rows.half()
+        """[n, features] float16 what learners take of an encoder's rows, as `problems.entities` trains them."""
+        return (normalize(rows) if self.whitening is None else self.whitening.apply(rows)).half()
 
     def taught(self, words: int) -> tuple[Learner, Params]:
         """What learns from so many words."""
