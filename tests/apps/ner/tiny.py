@@ -49,5 +49,5 @@ TAGS = (
     ["O", "B-org", "O", "B-person", "O", "O", "B-place"],
     ["O", "O", "O", "O"],
 )
-ASKED = ["In", "Magdeburg", "Jackson", "Ericson", "met", "Miniorg"]
+ASKED = ["in", "Magdeburg", "Jackson", "Ericson", "met", "Miniorg"]
 ANSWER = ["O", "B-place", "B-person", "I-person", "O", "B-org"]

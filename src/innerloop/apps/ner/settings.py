@@ -1,6 +1,7 @@
 """Settings of a tagger that are words or numbers: reading options takes no torch."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 from innerloop.core.errors import InputError
@@ -15,7 +16,7 @@ Tagging = Literal["io", "bio"]
 """What words are told apart by. io: their types, so that entities of one type side by side are one. bio: also whether
 an entity begins, which no word says by itself: both states of a type share what is said of the type, and transitions
 alone tell them apart."""
-SOURCE = "minilm:3"
+SOURCE, HEAD = "minilm:3", "prototypes"
 """What a tagger starts from where nobody says it."""
 
 
@@ -47,10 +48,15 @@ class Decoding(NamedTuple):
     decode: Decode = "viterbi"
     tagging: Tagging = "io"
     transitions: Transitions = CROSSNER
-    tau: float = 1.0
+    tau: float = 0.3
     """Power that probabilities of transitions are raised to: the smaller, the less they count."""
     temperature: float = 1.0
     """What logits are divided by before they are probabilities of a word's type."""
+
+
+USUAL: Mapping[str | None, tuple[float, float]] = {"nearest": (0.3, 0.3), "prototypes": (0.3, 0.2), None: (0.3, 1.0)}
+"""tau and temperature of each head, and of a run's own learner, whose logits are trained to be those of probabilities.
+Heads: chosen by `python -m benchmarks.viterbi --choose` on rows of `minilm:3` and all five domains of CrossNER."""
 
 
 def checked(decoding: Decoding) -> Decoding:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from innerloop.apps.ner.settings import Head
+from innerloop.apps.ner.settings import HEAD, Head
 from innerloop.core import files
 from innerloop.core.aligned import packed
 from innerloop.core.errors import InputError
@@ -86,7 +86,7 @@ def source(
 
     Args:
         name: An encoder of words such as `minilm:3`, or a run folder (which wins if it has a slash or is a `Path`).
-        head: Of an encoder; None: nearest.
+        head: Of an encoder; None: prototypes.
         whitening: Of its rows; None: they are as they come.
         names: Whether names of types are examples.
         allow: Module prefixes besides `innerloop.` that a run may name: importing them runs their code.
@@ -109,7 +109,7 @@ def source(
             f"the whitening is of rows of {len(whitening.mean)} numbers, and {text} makes {encoder.features}: fit one "
             "on rows of this encoder"
         )
-    return Source(name=text, encoder=encoder, whitening=whitening, head=head or HEADS[0], params={}, names=names)
+    return Source(name=text, encoder=encoder, whitening=whitening, head=head or HEAD, params={}, names=names)
 
 
 def _run(name: str, allow: Sequence[str], head: Head | None, whitening: Whitening | None, names: bool) -> Source:

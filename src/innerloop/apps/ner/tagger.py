@@ -8,7 +8,7 @@ from typing import Any
 from innerloop.apps.ner import file
 from innerloop.apps.ner.answering import Tagged, answers
 from innerloop.apps.ner.examples import tagged, untagged
-from innerloop.apps.ner.settings import SOURCE, Decode, Decoding, Head, Tagging, Transitions, checked
+from innerloop.apps.ner.settings import SOURCE, USUAL, Decode, Decoding, Head, Tagging, Transitions, checked
 from innerloop.apps.ner.sources import Source, source
 from innerloop.apps.ner.task import Task, teach
 from innerloop.core import files
@@ -43,8 +43,8 @@ class FewShotTagger(scikit.Settings):
 
         Args:
             source: An encoder of words such as `minilm:3`, or the folder of a run that was trained on entities.
-            head: What tells types apart by the rows of an encoder: nearest (a type is as near as its nearest word) or
-                prototypes (as the mean of its words). None: nearest.
+            head: What tells types apart by the rows of an encoder: prototypes (a type is as near as the mean of its
+                words) or nearest (as its nearest word). None: prototypes.
             decode: viterbi: the most probable sentence as a whole. argmax: every word by itself.
             tagging: io: entities of one type side by side are one. bio: transitions may tell them apart.
             whiten: How rows are whitened, as fitted on other domains (`encoders.whitening`). True: by what is shipped.
@@ -113,8 +113,8 @@ class FewShotTagger(scikit.Settings):
         Raises:
             InputError: Sentences and tags that do not fit, no entity at all, or more types than a run tells apart.
         """
-        decoding, given = self._decoding(), tagged(sentences, tags)
-        self._task = teach(self._resolved(), decoding, given)
+        given, source = tagged(sentences, tags), self._resolved()
+        self._task = teach(source, self._decoding(source), given)
         return self
 
     def add(self, sentences: Any, tags: Any = None) -> "FewShotTagger":
@@ -227,7 +227,8 @@ class FewShotTagger(scikit.Settings):
         whitening = self.whiten if isinstance(self.whiten, Whitening) else None
         return source(self.source, head=self.head, whitening=whitening, names=self.names, allow=self.allow)
 
-    def _decoding(self) -> Decoding:
+    def _decoding(self, source: Source) -> Decoding:
+        tau, temperature = USUAL[source.head]
         given = {"transitions": self.transitions, "tau": self.tau, "temperature": self.temperature}
-        known = {name: value for name, value in given.items() if value is not None}
+        known = {"tau": tau, "temperature": temperature} | {k: v for k, v in given.items() if v is not None}
         return checked(Decoding(decode=self.decode, tagging=self.tagging)._replace(**known))
