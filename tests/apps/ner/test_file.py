@@ -51,7 +51,6 @@ def test_it_comes_back_with_all_its_versions(saved):
     assert again.answers(asked) == tagger.answers(asked)
     again.save(path)
     assert FewShotTagger.load(path).types_ == again.types_
-    tagger.save(path.with_name("other.fewshot"))
     with pytest.raises(InputError, match="was changed by another since it was read"):
         tagger.save(path)
 
@@ -67,15 +66,15 @@ def test_files_of_the_two_kinds_say_how_they_are_asked(saved, tmp_path):
     for change, says in (({"kind": "oracle"}, "of kind 'oracle'"), ({"version": 9}, "is of version 9")):
         with pytest.raises(InputError, match=says):
             FewShotTagger.load(rewrite(path, tensors, about | change))
-    with pytest.raises(InputError, match="there is no file .*innerloop ner adapt"):
+    with pytest.raises(InputError, match=r"there is no file .*innerloop ner adapt"):
         FewShotTagger.load(tmp_path / "none.fewshot")
 
 
 def test_the_encoder_must_be_the_one_it_was_taught_with(saved, monkeypatch):
     _, path = saved
     tensors, about = content(path)
+    monkeypatch.setattr(Endings, "features", 5)
     with pytest.raises(InputError, match="makes 5 now: adapt again"):
-        monkeypatch.setattr(Endings, "features", 5)
         file.read(path)
     monkeypatch.undo()
     with pytest.raises(InputError, match="'minilm:3', which there is none of"):
@@ -118,5 +117,5 @@ def test_damage_is_one_message_that_names_the_file(saved, damage):
     _, path = saved
     tensors, about = copy.deepcopy(content(path))
     damage(tensors, about)
-    with pytest.raises(InputError, match="t.fewshot"):
+    with pytest.raises(InputError, match=r"t\.fewshot"):
         FewShotTagger.load(rewrite(path, tensors, about))
