@@ -25,7 +25,7 @@ class Tagged(NamedTuple):
     sentence: Sentence
     """With its text and offsets; its entities are those found."""
     confidences: tuple[float, ...]
-    """Of each entity: how probable its least probable word is to be of its type."""
+    """How probable the least probable word of each entity is to be of its type."""
 
     @property
     def tags(self) -> list[str]:

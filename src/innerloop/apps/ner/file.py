@@ -7,6 +7,7 @@ read, which takes milliseconds, and needs no encoder; the encoder itself is name
 name does not say which they are.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def write(path: Path, task: Task) -> None:
             "head": source.head,
             "names": source.names,
             "whitened": source.whitening is not None,
+            "other_weight": source.other_weight,
         },
         "learner": None if source.learner is None else config.encode(source.learner),
         "decoding": task.decoding._asdict() | {"transitions": task.decoding.transitions._asdict()},
@@ -170,7 +172,14 @@ def _source(
         learner=learner,
         params=params,
         names=bool(entry["names"]),
+        other_weight=_weight(entry["other_weight"]),
     )
+
+
+def _weight(entry: Any) -> float | None:
+    if entry is not None and not (type(entry) in (int, float) and 0 < entry < math.inf):
+        raise ValueError("what words of none count is no weight")
+    return entry
 
 
 def _sentence(entry: dict[str, Any]) -> Sentence:

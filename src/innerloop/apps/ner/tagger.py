@@ -47,8 +47,8 @@ class FewShotTagger(scikit.Settings):
                 words) or nearest (as its nearest word). None: prototypes.
             decode: viterbi: the most probable sentence as a whole. argmax: every word by itself.
             tagging: io: entities of one type side by side are one. bio: transitions may tell them apart.
-            whiten: How rows are whitened, as fitted on other domains (`encoders.whitening`). True: by what is shipped.
-                False: they are not.
+            whiten: How rows are whitened, as fitted on other domains (`encoders.whitening`). True: on CrossNER, which
+                has to be at hand; with Viterbi decoding it does not help. False: they are not.
             names: Whether the name of a type is an example of it, too.
             transitions: How types follow each other, as `apps.ner.decode.counted` counts them; None: as in CrossNER.
             tau: Power of their probabilities; None: as chosen on CrossNER for this source.
@@ -224,8 +224,7 @@ class FewShotTagger(scikit.Settings):
         return task
 
     def _resolved(self) -> Source:
-        whitening = self.whiten if isinstance(self.whiten, Whitening) else None
-        return source(self.source, head=self.head, whitening=whitening, names=self.names, allow=self.allow)
+        return source(self.source, head=self.head, whiten=self.whiten, names=self.names, allow=self.allow)
 
     def _decoding(self, source: Source) -> Decoding:
         tau, temperature = USUAL[source.head]

@@ -226,7 +226,8 @@ def _learned(task: Task) -> Learned:
             f"{type(learner).__name__} was meta-trained to tell {most - 1} types apart, and these are {ways - 1}: "
             f"train it with ways={ways - 1}, or take a learner for any number of types, such as protonet"
         )
-    adapted = learner.adapt(params, support(rows, torch.tensor(y), ways))
+    classes = torch.tensor(y)
+    adapted = learner.adapt(params, support(rows, classes, ways, task.source.weights(classes)))
     decoding = task.decoding
     step = chain(decoding.transitions, len(task.types), decoding.tau, decoding.tagging)
     return Learned(learner, params, adapted, step)
