@@ -189,7 +189,7 @@ def _sentence(entry: dict[str, Any]) -> Sentence:
     if text is None and offsets is None:
         return Sentence(tuple(words))
     places = tuple((int(start), int(end)) for start, end in offsets)
-    edges = [0, *(edge for place in places for edge in place), len(text)]
+    edges = [0, *(edge for place in places for edge in place), len(str(text))]
     if not isinstance(text, str) or len(places) != len(words) or edges != sorted(edges):
         raise ValueError("the words of a sentence are not in its text")
     return Sentence(tuple(words), (), text, places)

@@ -159,4 +159,4 @@ def _of_crossner(encoder: TokenEncoder) -> Whitening:
     domains = [crossner.domain(None, name) for name in crossner.SCHEMES]
     rows = [rows_of(encoder, [sentence.words for sentence in one.sentences]).rows for one in domains]
     types = [(kind, one.name) for one in domains for sentence in one.sentences for kind in sentence.types]
-    return Whitening.fit(torch.cat(rows), *zip(*types, strict=True))
+    return Whitening.fit(torch.cat(rows), [kind for kind, _ in types], [name for _, name in types])
