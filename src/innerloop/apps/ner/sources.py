@@ -1,6 +1,7 @@
 """What a tagger starts from: an encoder of words with a head, or a run that was meta-trained on entities."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,7 +114,7 @@ def source(
     if not isinstance(name, str | os.PathLike):
         raise InputError(f"a tagger starts from an encoder of words or a run folder, got {type(name).__name__}")
     text = os.fspath(name)
-    if isinstance(name, Path) or os.sep in text or (text not in tokens.names() and files.is_folder(Path(text))):
+    if isinstance(name, Path) or not _names_encoder(text):
         if head is not None or whiten is not False:
             raise InputError(f"{text} is a run, which has its own head and rows: leave out head and whiten")
         return _run(text, names, allow)
@@ -127,6 +128,13 @@ def source(
             "on rows of this encoder"
         )
     return Source(name=text, encoder=encoder, whitening=whitening, head=head or HEAD, params={}, names=names)
+
+
+def _names_encoder(text: str) -> bool:
+    """Whether a text is meant as an encoder, perhaps one of a folder, such as `gliner:models/small`."""
+    if re.match(r"[a-z][a-z-]+:", text) or text in tokens.names():
+        return True
+    return os.sep not in text and not files.is_folder(Path(text))
 
 
 def _run(name: str, names: bool, allow: Sequence[str]) -> Source:
