@@ -54,7 +54,8 @@ def test_a_run_learns_as_it_was_trained(root):
     weighed = FewShotTagger(saved(root / "weighed", learner, other_weight=2.0, whiten=True)).fit(SENTENCES, TAGS)
     own = weighed.task.source
     y = torch.tensor([0, 0, 0, 0, 1, 2, 2, 2])
-    assert own.whitening is not None and own.weights(y).tolist() == [1.0] * 8  # 2 x (4 / 2) / 4
+    weights = own.weights(y)
+    assert own.whitening is not None and weights is not None and weights.tolist() == [1.0] * 8  # 2 x (4 / 2) / 4
     assert not torch.equal(weighed.task.learned.adapted.weight, plain.task.learned.adapted.weight)
     again = FewShotTagger.load(weighed.save(root / "t.fewshot"))
     assert torch.equal(again.task.learned.adapted.weight, weighed.task.learned.adapted.weight)
