@@ -1,5 +1,6 @@
 """Names that `from innerloop import ...` knows; each is imported when it is asked for, from where this says."""
 
+from innerloop.apps.ner.tagger import FewShotTagger as FewShotTagger
 from innerloop.core.errors import InnerloopError as InnerloopError
 from innerloop.core.errors import InputError as InputError
 from innerloop.core.learner import Learner as Learner

@@ -12,6 +12,7 @@ from innerloop.core import tree
 from innerloop.core.gradient import value_and_grad
 from innerloop.core.learner import Carry, EpisodicClassifier, Unrolled
 from innerloop.core.model import Model
+from innerloop.core.objectives import classification
 from innerloop.core.sensible import INNER_LOOP, by_kind
 from innerloop.core.types import Batch, Metrics, Params
 
@@ -99,4 +100,7 @@ class FastWeights(EpisodicClassifier[Params], Unrolled[Params, Carry], Generic[C
     def support_loss(self, support: Batch) -> Loss:
         """The objective on the support as a function of the weights; batch norms see the real rows."""
         x, y, mask = support.x, support.y, support.mask
+        if self.weighs and support.weight is not None:
+            weight = support.weight
+            return lambda weights: (classification(self.model.apply(weights, x, mask), y, mask, weight), {})
         return lambda weights: (self.objective(self.model.apply(weights, x, mask), y, mask), {})

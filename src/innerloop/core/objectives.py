@@ -22,10 +22,13 @@ def weights(y: Tensor, mask: Tensor | None = None) -> Tensor:
     return real if y.is_floating_point() else real & (y >= 0)
 
 
-def mean(values: Tensor, rows: Tensor) -> Tensor:
-    """Mean of [n] values over the rows that count; 0 where there are none."""
-    rows = rows.to(values.dtype)
-    return (values * rows).sum() / rows.sum().clamp_min(1)
+def mean(values: Tensor, rows: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean of [n] values over the rows that count, each as much as it weighs; 0 where there are none."""
+    if weight is None:
+        rows = rows.to(values.dtype)
+        return (values * rows).sum() / rows.sum().clamp_min(1)
+    shares = rows.to(values.dtype) * weight.to(values.dtype)
+    return (values * shares).sum() / shares.sum().clamp_min(torch.finfo(values.dtype).tiny)
 
 
 def membership(y: Tensor, ways: int, mask: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -39,10 +42,10 @@ def weighted(member: Tensor, weight: Tensor | None) -> Tensor:
     return member if weight is None else member * weight[:, None].to(member.dtype)
 
 
-def classification(logits: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy of [n, ways] logits with [n] classes over the rows that count."""
+def classification(logits: Tensor, y: Tensor, mask: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of [n, ways] logits with [n] classes over the rows that count, each as much as it weighs."""
     log_p = torch.log_softmax(logits, -1)
-    return mean(-(log_p * membership(y, logits.shape[-1], mask, logits.dtype)).sum(-1), weights(y, mask))
+    return mean(-(log_p * membership(y, logits.shape[-1], mask, logits.dtype)).sum(-1), weights(y, mask), weight)
 
 
 def regression(outputs: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:

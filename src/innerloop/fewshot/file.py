@@ -8,11 +8,8 @@ brings.
 """
 
 import contextlib
-import dataclasses
 import functools
-import json
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +22,12 @@ from innerloop.core.dry_run import answers, dry_run
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.fits import completed
 from innerloop.core.learner import Learner
-from innerloop.core.model import Model
 from innerloop.core.names import reason
 from innerloop.encoders.base import Encoder, Pinned, content_of
 from innerloop.encoders.tuned import Tuned
 from innerloop.engine import checkpoint
 from innerloop.evaluate.calibration import Calibration
-from innerloop.fewshot import budget, class_names, heads, sources
+from innerloop.fewshot import budget, class_names, container, heads, sources
 from innerloop.fewshot.calibrate import Wanted, checked_wanted
 from innerloop.fewshot.drift import Drift
 from innerloop.fewshot.heads import Choice
@@ -45,14 +41,7 @@ from innerloop.fewshot.tuning import Tuning
 VERSION = 3
 _READ = (2, 3)
 """Version 2, of release 0.1.0, says nothing about how examples are read: as `Reading()` has it."""
-_KEY = "innerloop"
 _ROWS, _NAMES, _GATE, _WEIGHTS, _TUNED = "rows", "names", "gate", "weights", "tuned."
-_MOST_STEPS = 1_000
-"""Inner steps of a learner in a stranger's file: each is computed when it learns."""
-_MOST_OWN_STEPS = 100_000
-"""Likewise in a file of this machine, so that a damaged one does not compute for years."""
-_MOST_COUNT = 1 << 20
-"""Any size of a network: some are numbers of layers, each of which is built before it can be measured."""
 _ASKED = 8
 """Examples of its own that a file answers before it is used."""
 _LONGEST_NAME = 10_000
@@ -106,7 +95,7 @@ def write(path: Path, task: Task) -> None:
     tensors |= {_ROWS: task.rows} | ({} if task.named is None else {_NAMES: task.named.rows})
     optional = {_GATE: task.gate, _WEIGHTS: task.weights}
     tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
-    checkpoint.write_tensors(path, tensors, {_KEY: json.dumps(about, allow_nan=False)})
+    container.write(path, about, tensors)
 
 
 def read(path: Path, allow: Sequence[str] = (), encoder: Callable[[str], Encoder | None] | None = None) -> Task:
@@ -122,7 +111,7 @@ def read(path: Path, allow: Sequence[str] = (), encoder: Callable[[str], Encoder
         InputError: It is missing, damaged, of another version, names foreign classes, or an encoder that is not
             installed.
     """
-    about, tensors = _content(path)
+    about, tensors = container.read(path, "classifier")
     version = about.get("version")
     if version not in _READ:
         raise InputError(f"{path} is of version {version}, this release reads 2 and {VERSION}: adapt again")
@@ -132,7 +121,7 @@ def read(path: Path, allow: Sequence[str] = (), encoder: Callable[[str], Encoder
         if not isinstance(learner, Learner):
             raise InputError(f"holds a {type(learner).__name__}, not a learner: adapt again")
         # Before anything is built: a size in the file may ask for more than any machine has.
-        _check_size(path, learner, _MOST_OWN_STEPS if encoder is None else _MOST_STEPS)
+        container.check_size(path, learner, own=encoder is None)
         # Never transductive: an example is answered alone as it is among others.
         return _task(path, about, tensors, replace(learner, transductive=False), find)
     except InputError as error:
@@ -283,66 +272,9 @@ def _check_like(blank: Any, adapted: Any) -> None:
             raise ValueError(f"its adapted '{name}' is not of the shape and type that its learner makes")
 
 
-def _check_size(path: Path, learner: Learner, most_steps: int) -> None:
-    """Refuse a learner that says it is larger than the file it came in, or steps without end."""
-    size = path.stat().st_size
-    for part in _parts(learner):
-        for name, value in vars(part).items():
-            for number in value if isinstance(value, tuple | list) else (value,):
-                _check_number(path, name, number, most_steps if "steps" in name else _MOST_COUNT)
-        if isinstance(part, Model):
-            # Nothing is allocated there, however large the network says it is.
-            with torch.device("meta"):
-                numbers = sum(tensor.numel() for tensor in part.build().state_dict().values())
-            if numbers > size:
-                raise InputError(f"{path} names a network of {numbers:,} numbers and is smaller than that: adapt again")
-
-
-def _check_number(path: Path, name: str, value: Any, most: int) -> None:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > most:
-        raise InputError(f"{path} wants {name}={value:,}, and {most:,} is most")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{path} wants {name}={value}, which is no finite number")
-
-
-def _parts(thing: Any) -> Iterator[Any]:
-    """A dataclass, and those that it holds."""
-    if dataclasses.is_dataclass(thing):
-        yield thing
-        for value in vars(thing).values():
-            yield from _parts(value)
-    elif isinstance(thing, tuple | list):
-        for value in thing:
-            yield from _parts(value)
-
-
 def _columns(names: Any, shape: tuple[int, ...]) -> tuple[str, ...] | None:
     if names is None:  # also in files of earlier releases
         return None
     if not isinstance(names, list) or shape != (len(names),) or not all(isinstance(name, str) for name in names):
         raise ValueError("its names of columns are not those of its rows")
     return tuple(names)
-
-
-def _refused(constant: str) -> Any:
-    raise ValueError(f"it holds {constant}")
-
-
-def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    try:
-        tensors, metadata = checkpoint.read_tensors(path)
-        # NaN in a threshold would accept nothing, and never say why.
-        about = json.loads(metadata[_KEY], parse_constant=_refused)
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {path}: write it with `innerloop adapt`") from error
-    except MemoryError as error:
-        raise InputError(f"{path} says that it holds more than this machine has memory for: adapt again") from error
-    except PermissionError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except Exception as error:  # safetensors and torch raise whatever a damaged header leads them to
-        raise InputError(
-            f"{path} is not an adapted task, or is damaged ({reason(error)}): write it with `innerloop adapt`"
-        ) from error
-    if not isinstance(about, dict):
-        raise InputError(f"{path} is not an adapted task: write one with `innerloop adapt`")
-    return about, tensors

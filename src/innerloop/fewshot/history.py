@@ -179,10 +179,10 @@ class History:
         left = tuple(sorted(known - {label})) if label in known else None
         return self._append(f"drop {label}", base=last, undo=last, dropped=(label,), declared=left)
 
-    def without(self, rows: Iterable[int]) -> "History":
+    def without(self, rows: Iterable[int], action: str = "hold out") -> "History":
         """Some examples less, such as those that are held out to be asked; rows that it does not have are none less."""
         last = self.present.version
-        return self._append("hold out", base=last, undo=last, removed=tuple(rows))
+        return self._append(action, base=last, undo=last, removed=tuple(rows))
 
     def undone(self) -> "History":
         """Before the last change that was not undone yet.

@@ -33,8 +33,8 @@ def not_fitted() -> InputError:
     return type("NotFitted", (InputError, module.NotFittedError), {})(_NOT_FITTED)
 
 
-class Estimator:
-    """What scikit-learn asks of a class whose settings are the arguments of its constructor, kept by their names."""
+class Settings:
+    """A class whose settings are the arguments of its constructor, kept by their names, as scikit-learn asks for it."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments, as scikit-learn asks for them."""
@@ -58,9 +58,13 @@ class Estimator:
         usual = _usual(self)
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items() if v != usual[k])})"
 
+
+class Estimator(Settings):
+    """What scikit-learn asks of a classifier."""
+
     def __sklearn_tags__(self) -> Any:
         return tags()
 
 
-def _usual(estimator: Estimator) -> dict[str, Any]:
+def _usual(estimator: Settings) -> dict[str, Any]:
     return {name: one.default for name, one in inspect.signature(type(estimator)).parameters.items()}

@@ -5,8 +5,9 @@ from innerloop.core.model import Module
 from innerloop.core.types import Batch
 from innerloop.engine import meta_gradient
 from innerloop.learners.gradient.maml import MAML
-from tests.conformance import Conformance, TransductiveConformance
-from tests.problems import classifier, half_squares, quadratics, solved, vector
+from innerloop.nn.mlp import MLP
+from tests.conformance import Conformance, TransductiveConformance, answer
+from tests.problems import INPUTS, NeedlesInNoise, classifier, half_squares, quadratics, solved, vector
 
 
 class TestMAML(TransductiveConformance):
@@ -52,3 +53,19 @@ def test_no_graph_is_built_where_gradients_are_off():
     with torch.no_grad():
         adapted = learner.adapt(params, Batch(x, torch.arange(6) % 3))
     assert all(v.grad_fn is None for v in adapted.values())
+
+
+def test_a_row_that_weighs_two_is_there_twice():
+    support, query = tree.slice(NeedlesInNoise().episodes(0, 1), 0)
+    weight = 1.0 + torch.arange(len(support.y)) % 3
+    places = torch.arange(len(support.y)).repeat_interleave(weight.long())
+    twice = support._replace(x=support.x[places], y=support.y[places])
+    for model, weighs in ((MLP(INPUTS, (8,), 3, activation="tanh"), True), (Module(classifier), False)):
+        learner = MAML(model=model, inner_steps=3)
+        params = {k: v.double() for k, v in learner.init(0).items()}
+        weighted = answer(learner, params, support._replace(weight=weight), query.x)
+        assert learner.weighs is weighs
+        assert torch.allclose(weighted, answer(learner, params, twice if weighs else support, query.x))
+        if weighs:  # shares alone count, also below 1
+            less = answer(learner, params, support._replace(weight=weight / 100), query.x)
+            assert torch.allclose(weighted, less)

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import numpy as np
@@ -135,3 +136,23 @@ def test_what_cannot_be_is_refused():
     learner = GaussianMemory(encoder=Module(torch.nn.Flatten), capacity=2)
     with pytest.raises(InputError, match="3 examples does not fit a memory of 2"):
         learner.adapt(learner.init(0), batch([[0.0], [1.0], [2.0]], [0, 1, 2]))
+
+
+@torch.no_grad()
+def test_with_neighbours_the_nearest_of_every_class_decide():
+    support, query = tree.slice(NeedlesInNoise().episodes(0, 1), 0)
+    support = support._replace(mask=torch.arange(12) > 1)
+    support.y[5] = -1
+    kept, y = (torch.arange(12) > 1) & (support.y >= 0), support.y
+    for count in (1, 2, 99):
+        learner = GaussianMemory(encoder=Module(torch.nn.Flatten), capacity=16, neighbours=count)
+        params = {"log_sigma": torch.tensor(0.3).double()}
+        logits = learner.predict(params, learner.adapt(params, support), query.x)
+        distances = torch.cdist(query.x, support.x).square() / math.exp(0.6)
+        sums = [distances[:, kept & (y == k)].sort(1).values[:, :count].neg().exp().sum(1) for k in range(3)]
+        shares = torch.stack(sums, 1)
+        assert torch.allclose(logits.exp(), shares / shares.sum(1, keepdim=True), atol=1e-9)
+    every = GaussianMemory(encoder=Module(torch.nn.Flatten), capacity=16)
+    assert torch.allclose(every.predict(params, every.adapt(params, support), query.x), logits)
+    alone = learner.adapt(params, support._replace(mask=y == 1))
+    assert learner.predict(params, alone, query.x).isfinite().all()

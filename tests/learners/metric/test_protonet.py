@@ -3,13 +3,13 @@ import pytest
 import torch
 from sklearn.neighbors import NearestCentroid
 
-from innerloop.core import tree
+from innerloop.core import config, tree
 from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.core.objectives import ABSENT
 from innerloop.core.types import Batch
 from innerloop.learners.metric.protonet import ProtoNet
-from tests.conformance import TransductiveConformance
+from tests.conformance import Conformance, TransductiveConformance
 from tests.problems import NeedlesInNoise, encoder
 
 DISTANCES = ("squared_euclidean", "cosine", "mahalanobis")
@@ -25,6 +25,14 @@ class TestProtoNetCosine(TransductiveConformance):
 
 class TestProtoNetMahalanobis(TransductiveConformance):
     learner = ProtoNet(encoder=Module(encoder), distance="mahalanobis")
+
+
+class TestProtoNetNearestOther(Conformance):
+    learner = ProtoNet(encoder=Module(encoder), other="nearest")
+
+
+class TestProtoNetThreshold(Conformance):
+    learner = ProtoNet(encoder=Module(encoder), distance="cosine", other="threshold")
 
 
 def test_it_is_the_papers_linear_classifier_and_scikit_learns_nearest_centroid():
@@ -91,3 +99,38 @@ def test_an_absent_class_is_never_predicted(distance):
     params = learner.init(0)
     adapted = learner.adapt(params, support._replace(mask=support.y != 1))
     assert (learner.predict(params, adapted, query.x).argmax(-1) != 1).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("other", ["nearest", "threshold"])
+def test_class_0_is_no_cluster_where_it_is_none_of_the_others(distance, other):
+    if (distance, other) == ("mahalanobis", "nearest"):
+        with pytest.raises(InputError, match="no covariance for class 0"):
+            ProtoNet(encoder=Module(encoder), distance=distance, other=other)
+        return
+    learner = ProtoNet(encoder=Module(torch.nn.Flatten), distance=distance, other=other, threshold=0.7)
+    params = {k: v.double() for k, v in learner.init(0).items()}
+    support, query = tree.slice(NeedlesInNoise().episodes(0, 1), 0)
+    support = support._replace(mask=torch.arange(12) != 3)  # an example of class 0
+    plain = ProtoNet(encoder=Module(torch.nn.Flatten), distance=distance)
+    own = {k: params[k] for k in plain.init(0)}
+    usual = plain.predict(own, plain.adapt(own, support), query.x)
+    logits = learner.predict(params, learner.adapt(params, support), query.x)
+    assert torch.equal(logits[:, 1:], usual[:, 1:])
+    x, none = query.x, support.x[(support.y == 0) & (torch.arange(12) != 3)]
+    if other == "nearest" and distance == "cosine":
+        expected = 10 * torch.nn.functional.cosine_similarity(x[:, None], none, -1).amax(1)
+    elif other == "nearest":
+        expected = -torch.cdist(x, none).square().amin(1)
+    else:
+        expected = torch.full((len(x),), 10 * (1 - 0.7) if distance == "cosine" else -0.7, dtype=x.dtype)
+    assert torch.allclose(logits[:, 0], expected)
+    # Without an example, only a threshold knows it.
+    alone = learner.predict(params, learner.adapt(params, support._replace(mask=support.y > 0)), query.x)
+    assert alone.isfinite().all()
+    assert torch.allclose(alone[:, 0], expected) if other == "threshold" else (alone.argmax(1) > 0).all()
+
+
+def test_files_of_earlier_releases_name_the_same_learner():
+    assert "other" not in str(config.encode(TestProtoNet.learner))

@@ -58,6 +58,10 @@ class R2D2(EncoderClassifier[Regression]):
     scale: Positive = 10.0
     """What outputs are multiplied by at first, as in the authors' code for Omniglot; learned."""
 
+    @property
+    def weighs(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return not self.encoder.norm_weights()  # which see every row once
+
     def init(self, seed: int) -> Params:
         params = tree.join(encoder=self.encoder.init(seed))
         params |= {"log_scale": torch.tensor(math.log(self.scale)), "bias": torch.tensor(0.0)}
@@ -67,6 +71,9 @@ class R2D2(EncoderClassifier[Regression]):
         features, encoder = self.features(tree.part(params, "encoder"), support)
         member = membership(support.y, ways(support), support.mask, features.dtype)  # [n, ways]
         x = with_ones(features) * weights(support.y, support.mask)[:, None]
+        if self.weighs and support.weight is not None:  # squares are summed
+            root = support.weight.to(features.dtype).sqrt()[:, None]
+            x, member = x * root, member * root
         decay = params["log_decay"].exp() if self.learn_decay else self.decay
         return Regression(ridge(x, member, decay), member.sum(0) > 0, encoder)
 

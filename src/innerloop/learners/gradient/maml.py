@@ -10,6 +10,7 @@ from torch import Tensor
 from innerloop.core import tree
 from innerloop.core.gradient import grad
 from innerloop.core.inner import FastWeights, descend
+from innerloop.core.objectives import classification
 from innerloop.core.sensible import FROZEN_ROWS, INNER_LOOP, by_kind
 from innerloop.core.types import Batch, Episode, Params
 
@@ -26,6 +27,11 @@ class MAML(FastWeights[Params]):
     """Step size on the mean support loss. The paper's code sums over classes: its 0.4 for 5 ways is 2.0 here."""
     first_order: bool = False
     """Treat the inner gradients as constants."""
+
+    @property
+    def weighs(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        # Batch norms see every row once, and a loss of one's own knows no weights.
+        return self.objective is classification and not self.model.norm_weights()
 
     @property
     def exact_gradient(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -4,13 +4,14 @@ Adaptation is writing the labelled embeddings into a memory that may grow; a que
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from innerloop.core import tree
+from innerloop.core.config import LATER
 from innerloop.core.encoder_learner import EncoderClassifier
 from innerloop.core.errors import InputError
 from innerloop.core.learner import mask_absent
@@ -50,6 +51,9 @@ class GaussianMemory(EncoderClassifier[Memory]):
     """Width of the kernel at first, in units of the features; learned."""
     capacity: Count = 1024
     """Slots; when they are full, the oldest is overwritten."""
+    neighbours: Count | None = field(default=None, metadata=LATER)
+    """How many embeddings of a class are in its share, those nearest to the query; None: all. With 1, classes are as
+    near as their nearest example (NNShot, Yang and Katiyar 2020)."""
 
     def init(self, seed: int) -> Params:
         return tree.join(encoder=self.encoder.init(seed)) | {"log_sigma": torch.tensor(math.log(self.sigma))}
@@ -76,7 +80,23 @@ class GaussianMemory(EncoderClassifier[Memory]):
         scores = -squared_distance(features, adapted.embeddings) * (-2 * params["log_sigma"]).exp()
         number = torch.arange(len(adapted.classes), device=features.device)
         present = (adapted.labels[:, None] == number).any(0)
-        return mask_absent(vote(scores, adapted.labels, len(adapted.classes)), present)
+        if self.neighbours is None:
+            return mask_absent(vote(scores, adapted.labels, len(adapted.classes)), present)
+        return mask_absent(_nearest(scores, adapted.labels == number[:, None], self.neighbours), present)
+
+
+def _nearest(scores: Tensor, member: Tensor, count: int) -> Tensor:
+    """[n, ways] log-probabilities of classes when only the `count` highest of [n, slots] scores of each class count.
+
+    Args:
+        scores: Of every slot for every query.
+        member: [ways, slots] bool, which slots hold examples of a class.
+        count: Of a class with fewer, all count.
+    """
+    lowest, most = torch.finfo(scores.dtype).min, min(count, scores.shape[1])
+    # Class by class: all of them together would take ways times the memory.
+    of_class = [scores.masked_fill(~own, lowest).topk(most).values.logsumexp(-1) for own in member]
+    return torch.log_softmax(torch.stack(of_class, -1), -1)
 
 
 def write(memory: Memory, embeddings: Tensor, labels: Tensor) -> Memory:

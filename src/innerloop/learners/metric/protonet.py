@@ -4,21 +4,24 @@ Adaptation is the mean embedding of every class; a query belongs to the nearest.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from innerloop.core import tree
+from innerloop.core.config import LATER
 from innerloop.core.encoder_learner import EncoderClassifier
+from innerloop.core.errors import InputError
 from innerloop.core.learner import mask_absent
 from innerloop.core.objectives import membership
-from innerloop.core.prototypes import Centroids, centroids, cosine, precise, squared_distance
+from innerloop.core.prototypes import Centroids, centroids, cosine, labels, precise, squared_distance
 from innerloop.core.ranges import Positive
 from innerloop.core.types import Batch, Params
 
 Distance = Literal["squared_euclidean", "cosine", "mahalanobis"]
+Other = Literal["prototype", "nearest", "threshold"]
 
 
 class Prototypes(NamedTuple):
@@ -28,14 +31,16 @@ class Prototypes(NamedTuple):
     encoder: Params
     """The encoder, with the support's statistics unless transductive."""
     metric: Params
-    """`factors` [ways, d, d] of the Mahalanobis distance; empty for the others."""
+    """`factors` [ways, d, d] of the Mahalanobis distance; `others` [n, d] embeddings of the support and `counted` [n]
+    bool, which of them are of class 0, where it is as near as its nearest; else empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProtoNet(EncoderClassifier[Prototypes]):
     """Logits are negative squared Euclidean distances (equation 2), neither scaled nor rooted, or of another kind.
 
-    Parameters are the encoder's; with the cosine `encoder.*` and `log_temperature`.
+    Parameters are the encoder's; with the cosine or a threshold they are `encoder.*`, `log_temperature` and
+    `log_threshold`.
 
     It is `incremental` where means are all that it keeps, and no batch norms see a support as a whole.
     """
@@ -49,22 +54,47 @@ class ProtoNet(EncoderClassifier[Prototypes]):
     distance under the covariance of each class, regularised by that of the task (Simple CNAPS, Bateni et al. 2020)."""
     temperature: Positive = 10.0
     """What the cosine is multiplied by at first; learned."""
+    other: Other = field(default="prototype", metadata=LATER)
+    """What class 0 is. prototype: a class as any other. Where it is "none of the others", such as words outside of
+    entities, it is no cluster. nearest: it is as near as the nearest of its examples. threshold: it is as far as a
+    learned distance, whatever its examples are, and there without any."""
+    threshold: Positive = field(default=1.0, metadata=LATER)
+    """That distance at first: a squared one, half of one under a covariance, or 1 less the cosine."""
+
+    def __post_init__(self) -> None:
+        if self.other == "nearest" and self.distance == "mahalanobis":
+            raise InputError(
+                "ProtoNet: other='nearest' has no covariance for class 0, so that its distance cannot be compared with "
+                "distance='mahalanobis': take another distance, or other='threshold'"
+            )
 
     @property
     def incremental(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.distance != "mahalanobis" and not self.encoder.norm_weights()
+        only_means = self.distance != "mahalanobis" and self.other != "nearest"
+        return only_means and not self.encoder.norm_weights()
+
+    @property
+    def _scales(self) -> bool:
+        """Whether something is learned besides the encoder."""
+        return self.distance == "cosine" or self.other == "threshold"
 
     def init(self, seed: int) -> Params:
-        encoder = self.encoder.init(seed)
-        if self.distance != "cosine":
-            return encoder
-        return tree.join(encoder=encoder) | {"log_temperature": torch.tensor(math.log(self.temperature))}
+        params = self.encoder.init(seed)
+        if self._scales:
+            params = tree.join(encoder=params)
+        if self.distance == "cosine":
+            params |= {"log_temperature": torch.tensor(math.log(self.temperature))}
+        if self.other == "threshold":
+            params |= {"log_threshold": torch.tensor(math.log(self.threshold))}
+        return params
 
     def adapt(self, params: Params, support: Batch) -> Prototypes:
-        own = tree.part(params, "encoder") if self.distance == "cosine" else params
+        own = tree.part(params, "encoder") if self._scales else params
         features, encoder = self.features(own, support)
         classes = centroids(features, support)
         metric = {"factors": _factors(features, support, classes)} if self.distance == "mahalanobis" else {}
+        if self.other == "nearest":
+            metric = {"others": features, "counted": labels(support) == 0}
         return Prototypes(classes, encoder, metric)
 
     def update(self, params: Params, adapted: Prototypes, more: Batch) -> Prototypes:
@@ -78,13 +108,26 @@ class ProtoNet(EncoderClassifier[Prototypes]):
     def predict(self, params: Params, adapted: Prototypes, x: Tensor | dict[str, Tensor]) -> Tensor:
         features = self.encoder.apply(adapted.encoder, x)
         means, counts = adapted.centroids
-        if self.distance == "cosine":
-            logits = params["log_temperature"].exp() * cosine(features, means)
-        elif self.distance == "mahalanobis":
-            logits = -_mahalanobis(features, means, adapted.metric["factors"])
+        logits, present = self._logits(params, adapted, features, means), counts > 0
+        if self.other == "prototype":
+            return mask_absent(logits, present)
+        if self.other == "nearest":
+            each = self._logits(params, adapted, features, adapted.metric["others"])
+            none = each.masked_fill(~adapted.metric["counted"], torch.finfo(each.dtype).min).amax(1)
         else:
-            logits = -squared_distance(features, means)
-        return mask_absent(logits, counts > 0)
+            far = params["log_threshold"].exp()
+            none = (1 - far) * params["log_temperature"].exp() if self.distance == "cosine" else -far
+            none, first = none.expand(len(logits)), torch.arange(len(present), device=present.device) == 0
+            present = present | first
+        return mask_absent(torch.cat([none[:, None], logits[:, 1:]], 1), present)
+
+    def _logits(self, params: Params, adapted: Prototypes, features: Tensor, points: Tensor) -> Tensor:
+        """[n, m] of [n, d] features, as near as they are to [m, d] points; with the Mahalanobis distance, the means."""
+        if self.distance == "cosine":
+            return params["log_temperature"].exp() * cosine(features, points)
+        if self.distance == "mahalanobis":
+            return -_mahalanobis(features, points, adapted.metric["factors"])
+        return -squared_distance(features, points)
 
 
 def _factors(features: Tensor, support: Batch, classes: Centroids) -> Tensor:

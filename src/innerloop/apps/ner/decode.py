@@ -1,0 +1,162 @@
+"""From what is said of every word to entities: StructShot's Viterbi decoding, and the probability of every word's type.
+
+Yang and Katiyar, EMNLP 2020, https://arxiv.org/abs/2010.02405, section 3.2. How types follow each other is counted on
+sentences whose types are others, told apart only as "none", "the same type" and "another type" (abstract transitions),
+and spread over the types of a task. The authors know no beginnings (IO); with them (BIO) an entity goes on, or another
+of its type begins right behind it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from innerloop.apps.ner.settings import Tagging, Transitions
+from innerloop.core.errors import InputError
+from innerloop.tasks.entities.sentences import OTHER, Sentence
+
+_AT_ONCE = 256
+"""Sentences whose tables of transitions are in memory together."""
+
+
+def counted(sentences: Iterable[Sentence]) -> Transitions:
+    """Transitions of tagged sentences."""
+    counts = dict.fromkeys(Transitions._fields, 0)
+    for words, spans, *_ in sentences:
+        place: list[tuple[str, bool]] = [(OTHER, False)] * len(words)
+        for start, end, kind in spans:
+            place[start:end] = [(kind, i == start) for i in range(start, end)]
+        for i, (kind, begins) in enumerate(place):
+            counts[_step(None if i == 0 else place[i - 1][0], kind, begins)] += 1
+    return Transitions(**counts)
+
+
+def _step(before: str | None, kind: str, begins: bool) -> str:
+    """The field of `Transitions` that counts a word of this type behind one of type `before`, None: the first word."""
+    if before is None or before == OTHER:
+        return ("start" if before is None else "none") + ("_none" if kind == OTHER else "_entity")
+    if kind == OTHER:
+        return "entity_none"
+    if not begins:
+        return "goes_on"
+    return "same" if kind == before else "other"
+
+
+class Chain(NamedTuple):
+    """Transitions spread over the types of a task, as logarithms of probabilities."""
+
+    start: Tensor  # [states]
+    step: Tensor  # [states, states], from the first to the second; rows sum to 1 in probability
+    classes: Tensor  # [states] int64, whose emission a state has: 0 is none, 1 to types
+    begins: Tensor  # [states] bool, whether an entity begins there whatever was before; all False in IO
+
+
+def chain(transitions: Transitions, types: int, tau: float = 1.0, tagging: Tagging = "io") -> Chain:
+    """The states of a task: none, and for every type one (IO), or one for its beginning and one for what follows (BIO).
+
+    Args:
+        transitions: Each is counted once more than it was seen, so that nothing is impossible.
+        types: How many there are, 1 or more.
+        tau: Probabilities are raised to it, and made to sum to 1 again: the smaller, the less they count.
+        tagging: io or bio.
+
+    Raises:
+        InputError: A number that makes no sense.
+    """
+    if types < 1 or not 0 < tau < float("inf") or min(transitions) < 0:
+        raise InputError(f"a chain has 1 or more types, tau above 0 and counts from 0 on; got {types}, {tau}")
+    if tagging not in ("io", "bio"):
+        raise InputError(f"there is no tagging '{tagging}': take io or bio")
+    seen = Transitions(*(count + 1.0 for count in transitions))
+    states = 1 + types * (2 if tagging == "bio" else 1)
+    own = torch.eye(types, dtype=torch.float64)
+    to_other = (1 - own) * (seen.other / max(types - 1, 1))
+    start, step = torch.zeros(states, dtype=torch.float64), torch.zeros(states, states, dtype=torch.float64)
+    first = slice(1, 1 + types)
+    start[0], start[first] = seen.start_none, seen.start_entity / types
+    step[0, 0], step[0, first] = seen.none_none, seen.none_entity / types
+    step[1:, 0] = seen.entity_none
+    if tagging == "io":
+        step[first, first] = own * (seen.goes_on + seen.same) + to_other
+    else:
+        rows = torch.cat([own * seen.same + to_other, own * seen.goes_on], 1)
+        step[1:, 1:] = rows.repeat(2, 1)
+    number = torch.arange(1, 1 + types)
+    classes = torch.cat([torch.zeros(1, dtype=torch.long), number.repeat((states - 1) // types)])
+    begins = torch.zeros(states, dtype=torch.bool)
+    begins[first] = tagging == "bio"
+    return Chain(_powered(start, tau).float(), _powered(step, tau).float(), classes, begins)
+
+
+def _powered(weights: Tensor, tau: float) -> Tensor:
+    """Logarithms of the probabilities that rows of weights are in proportion to, raised to tau; -inf stays."""
+    return torch.log_softmax(tau * weights.log(), -1)
+
+
+@torch.no_grad()
+def viterbi(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
+    """The most probable states of every sentence; of equals the one with the lowest number.
+
+    Args:
+        scores: [sentences, words, classes] logarithms of probabilities, padded with anything finite.
+        lengths: [sentences] words of each, 1 or more.
+        chain: What follows what.
+
+    Returns:
+        [sentences, words] int64; behind the last word its state again.
+    """
+    if not len(lengths):
+        return torch.zeros(scores.shape[:2], dtype=torch.long)
+    return torch.cat([_viterbi(s, n, chain) for s, n in _parts(scores, lengths)])
+
+
+def _viterbi(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
+    emissions = scores[:, :, chain.classes]  # [sentences, words, states]
+    going = torch.arange(emissions.shape[1])[:, None] < lengths  # [words, sentences]
+    best = chain.start + emissions[:, 0]
+    stay, back = torch.arange(best.shape[1]).expand_as(best), []
+    for i in range(1, emissions.shape[1]):
+        highest, before = (best[:, :, None] + chain.step).max(1)
+        best = torch.where(going[i, :, None], highest + emissions[:, i], best)
+        back.append(torch.where(going[i, :, None], before, stay))
+    path = [best.argmax(1)]
+    for before in reversed(back):
+        path.append(before.gather(1, path[-1][:, None])[:, 0])
+    return torch.stack(path[::-1], 1)
+
+
+@torch.no_grad()
+def posteriors(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
+    """[sentences, words, classes] probability of every word's class given its whole sentence, 0 behind the last word.
+
+    By forwards and backwards sums over all ways through the chain; arguments as of `viterbi`.
+    """
+    if not len(lengths):
+        return torch.zeros_like(scores)
+    return torch.cat([_posteriors(s, n, chain) for s, n in _parts(scores, lengths)])
+
+
+def _posteriors(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
+    emissions = scores[:, :, chain.classes]
+    count = emissions.shape[1]
+    forward, backward = [chain.start + emissions[:, 0]], [torch.zeros_like(emissions[:, 0])]
+    for i in range(1, count):
+        forward.append((forward[-1][:, :, None] + chain.step).logsumexp(1) + emissions[:, i])
+    for i in range(count - 1, 0, -1):
+        behind = (chain.step + (emissions[:, i] + backward[-1])[:, None]).logsumexp(2)
+        backward.append(torch.where((i < lengths)[:, None], behind, 0))
+    of_states = torch.softmax(torch.stack(forward, 1) + torch.stack(backward[::-1], 1), -1)
+    of_classes = torch.zeros_like(scores).index_add_(2, chain.classes, of_states)
+    return of_classes * (torch.arange(count) < lengths[:, None])[:, :, None]
+
+
+def _parts(scores: Tensor, lengths: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
+    return zip(scores.split(_AT_ONCE), lengths.split(_AT_ONCE), strict=True)
+
+
+def tags_of(states: Iterable[int], chain: Chain, types: Sequence[str]) -> list[str]:
+    """[words] tags of states: `B-x` where an entity begins whatever was before, `I-x` within, `O` for none."""
+    names, classes, begins = [OTHER, *types], chain.classes.tolist(), chain.begins.tolist()
+    tagged = [(names[classes[state]], begins[state]) for state in states]
+    return [kind if kind == OTHER else f"{'B' if first else 'I'}-{kind}" for kind, first in tagged]
