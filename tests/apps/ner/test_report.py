@@ -13,7 +13,7 @@ from sklearn.metrics import classification_report as of_words
 from innerloop.apps.ner.mistakes import KINDS, mistakes
 from innerloop.apps.ner.report import report
 from innerloop.apps.ner.tables import entity_tables, token_table
-from innerloop.cli.ner_tables import in_context
+from innerloop.cli.ner.tables import in_context
 from innerloop.core.errors import InputError
 from innerloop.report.entities import write_entities
 from innerloop.tasks.entities.sentences import OTHER, Sentence, Span, spans, tags
