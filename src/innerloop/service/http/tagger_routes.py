@@ -219,9 +219,7 @@ async def redo(name: Name, worker: Worker, seen: Expected, store: Asked) -> Vers
     return VersionOut(version=await worker.tagging.redo(store, name, seen))
 
 
-@router.get(
-    "/{name}/download", response_class=Response, responses={200: {"content": {"application/octet-stream": {}}}}
-)
+@router.get("/{name}/download", response_class=Response, responses={200: {"content": {"application/octet-stream": {}}}})
 async def download(name: Name, worker: Worker) -> Response:
     """The tagger as a portable file with all its versions, for `innerloop ner` and `FewShotTagger.load`."""
     content: Any = await worker.tagging.file(name)

@@ -1,4 +1,4 @@
-"""Taggers of a store: each is its `.fewshot` file, which holds the sentences that it was taught and all its versions."""
+"""Taggers of a store: each is its `.fewshot` file, which holds its sentences and all its versions."""
 
 import hashlib
 import json
