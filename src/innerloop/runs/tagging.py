@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from innerloop.apps.ner.decode import Transitions
+from innerloop.apps.ner.decode import counted
 from innerloop.apps.ner.measure import Decoded, choose, measure
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
@@ -51,7 +51,7 @@ def examine_tagging(
     """
     config = read_config(run)
     training, validation = (unseen(config, replace(options, split=split), context) for split in ("train", "validation"))
-    transitions = Transitions.counted(
+    transitions = counted(
         sentence for encoded in _tagging(training, run).domains for sentence in encoded.domain.sentences
     )
     test, *_ = prepare(run, replace(options, baselines=False), context)

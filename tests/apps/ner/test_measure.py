@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from innerloop.apps.ner.decode import Transitions, chain
-from innerloop.apps.ner.measure import TAUS, TEMPERATURES, Decoding, choose, decode, measure
+from innerloop.apps.ner.decode import chain
+from innerloop.apps.ner.measure import TAUS, TEMPERATURES, choose, decode, measure
+from innerloop.apps.ner.settings import Decoding, Transitions
 from innerloop.core.model import Module
 from innerloop.core.types import Batch
 from innerloop.evaluate import meta_test
@@ -35,7 +36,7 @@ def learner() -> ProtoNet:
 
 
 def test_the_best_type_of_each_word_is_scored_as_a_meta_test_does(sampler, learner):
-    both = measure(learner, {}, sampler, 6, Decoding(LONG))
+    both = measure(learner, {}, sampler, 6, Decoding(transitions=LONG))
     assert both.argmax.tolist() == meta_test(learner, {}, sampler, 6, quiet=True).scores.tolist()
 
 
@@ -47,7 +48,7 @@ def test_whole_sentences_are_tagged_better_than_words(sampler, learner):
 
 
 def test_transitions_that_do_not_count_leave_words_as_they_are(sampler, learner):
-    both = measure(learner, {}, sampler, 4, Decoding(LONG, tau=1e-9))
+    both = measure(learner, {}, sampler, 4, Decoding(transitions=LONG, tau=1e-9))
     assert both.viterbi.tolist() == both.argmax.tolist()
 
 

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 from torch.nn.utils.rnn import pad_sequence
 
-from innerloop.apps.ner.decode import Chain, Transitions, chain, viterbi
+from innerloop.apps.ner.decode import Chain, chain, viterbi
+from innerloop.apps.ner.settings import Decoding, Transitions
 from innerloop.core import tree
 from innerloop.core.interval import Interval
 from innerloop.core.learner import Learner
@@ -23,16 +24,6 @@ TEMPERATURES, TAUS = (0.1, 0.3, 1.0, 3.0, 10.0), (0.01, 0.1, 0.3, 1.0)
 _CHOOSING = 40
 """Validation tasks that choose."""
 _SCORE = EntityF1()
-
-
-class Decoding(NamedTuple):
-    """How scores of words become entities."""
-
-    transitions: Transitions
-    temperature: float = 1.0
-    """What scores are divided by before they are logarithms of probabilities."""
-    tau: float = 1.0
-    """How much transitions count; see `decode.chain`."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +98,10 @@ def choose(learner: Learner, params: Params, sampler: Sampler, transitions: Tran
         transitions: Counted on the training domains.
     """
     answers = list(_outputs(learner, params, sampler, _CHOOSING))
-    grid = [Decoding(transitions, *numbers) for numbers in product(TEMPERATURES, TAUS)]
+    grid = [
+        Decoding(transitions=transitions, temperature=temperature, tau=tau)
+        for temperature, tau in product(TEMPERATURES, TAUS)
+    ]
     return max(grid, key=lambda one: _SCORE.total(torch.stack([_decoded(*answer, one) for answer in answers])))
 
 

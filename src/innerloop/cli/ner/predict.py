@@ -47,5 +47,5 @@ def run(argv: list[str]) -> int:
         for answer in answers:
             emit(answer.to_json())
     else:
-        sys.stdout.write(written(".conll", answers))
+        sys.stdout.write(written("answers.conll", answers))
     return 0
