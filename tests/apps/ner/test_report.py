@@ -1,6 +1,7 @@
 """Reports of entities, held against seqeval and scikit-learn."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from innerloop.core.errors import InputError
 from innerloop.report.entities import write_entities
 from innerloop.tasks.entities.sentences import OTHER, Sentence, Span, spans, tags
 
+AS_NUMBERS: Any = {"output_dict": True, "zero_division": 0}
 WORDS = ("Ada", "Lovelace", "wrote", "to", "Charles", "Babbage", "in", "London")
 TRUE = (Span(0, 2, "person"), Span(4, 6, "person"), Span(7, 8, "place"))
 
@@ -48,13 +50,13 @@ def in_io(rows: list[list[str]]) -> list[list[str]]:
 def test_tables_are_those_of_seqeval(both: tuple[list[list[str]], list[list[str]]]) -> None:
     strict = {"mode": "strict", "scheme": IOB2}
     for (true, answered), how in ((both, strict), ((in_io(both[0]), in_io(both[1])), {})):
-        entities = [[spans(row) for row in rows] for rows in (true, answered)]
-        if not any(entities[0]) and not any(entities[1]):
+        gold, found = ([spans(row) for row in rows] for rows in (true, answered))
+        if not any(gold) and not any(found):
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            expected = classification_report(true, answered, output_dict=True, zero_division=0, **how)
-        table = entity_tables(*entities)["strict"].to_json()
+            expected: Any = classification_report(true, answered, **AS_NUMBERS, **how)
+        table = entity_tables(gold, found)["strict"].to_json()
         ours = table["rows"] | {f"{name} avg": table[name] for name in ("micro", "macro", "weighted")}
         assert set(ours) == set(expected)
         for name, row in expected.items():
@@ -66,7 +68,7 @@ def test_words_are_counted_as_scikit_learn_counts_them() -> None:
     answered = [Span(0, 1, "person"), Span(4, 6, "place"), Span(7, 8, "place")]
     table = token_table([TRUE], [answered], [len(WORDS)])
     true, other = tags(TRUE, 8), tags(answered, 8)
-    expected = of_words(true, other, output_dict=True, zero_division=0)
+    expected: Any = of_words(true, other, **AS_NUMBERS)
     assert list(table.rows) == ["B-person", "I-person", "B-place", "I-place", "O"]
     ours = {**table.rows, "macro avg": table.macro, "weighted avg": table.weighted}
     for name, row in ours.items():

@@ -1,6 +1,6 @@
 """Tables of precision, recall and F1: of entities, as the field has them, and of words, as textbooks print them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -93,9 +93,14 @@ def _score(result: Any) -> ClassScore:
 def _averaged(rows: dict[str, ClassScore], micro: ClassScore) -> Table:
     """Unlike `averages`, of what has no example too: where nothing should have been predicted."""
     support = sum(row.support for row in rows.values())
-    macro, weighted = [], []
-    for column in range(3):
-        values = [row[column] for row in rows.values()]
-        macro.append(sum(values) / len(values) if values else 0.0)
-        weighted.append(sum(row[column] * row.support for row in rows.values()) / support if support else 0.0)
-    return Table(rows, micro, ClassScore(*macro, support), ClassScore(*weighted, support))
+
+    def mean(column: int, weigh: Callable[[ClassScore], int]) -> float:
+        weights = [weigh(row) for row in rows.values()]
+        total = sum(weight * row[column] for weight, row in zip(weights, rows.values(), strict=True))
+        return total / max(sum(weights), 1)
+
+    macro, weighted = (
+        ClassScore(mean(0, weigh), mean(1, weigh), mean(2, weigh), support)
+        for weigh in (lambda row: 1, lambda row: row.support)
+    )
+    return Table(rows, micro, macro, weighted)
