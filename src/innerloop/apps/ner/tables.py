@@ -22,7 +22,7 @@ class Table(NamedTuple):
     rows: dict[str, ClassScore]
     """By name, in its order; support counts true entities, or words."""
     micro: ClassScore
-    """Of all counts together."""
+    """Scores of all counts together."""
     macro: ClassScore
     """Mean of the rows, each counting alike."""
     weighted: ClassScore

@@ -25,7 +25,7 @@ class Kept:
     created: str
     version: int
     hash: str
-    """Of its file."""
+    """Hash of its file."""
     about: dict[str, Any]
     """What its file says of itself, in plain JSON."""
 
