@@ -234,6 +234,17 @@ class Entities(Problem[Material]):
         """What rows are whitened by."""
         return (*splits.train, *splits.validation) if self.whiten else ()
 
+    def whitening(self, context: Context) -> Whitening | None:
+        """What rows of these tasks are whitened by, found again from the domains; None: by nothing.
+
+        Raises:
+            InputError: The data are not there.
+        """
+        seen, encoder = self._seen(self._splits(context)), tokens.named(self.encoder)
+        if not seen:
+            return None
+        return _whitening(seen, lambda one: rows_of(encoder, [each.words for each in one.sentences], context).rows)
+
     def _encoded(self, splits: TaggedSplits, seen: Sequence[Domain], context: Context) -> Material:
         encoder, kept = tokens.named(self.encoder), dict[int, Tensor]()
 
