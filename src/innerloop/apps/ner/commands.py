@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from innerloop.apps.ner import sources
 from innerloop.apps.ner.answering import Tagged
 from innerloop.apps.ner.settings import Decode, Head, Tagging
 from innerloop.apps.ner.tagger import FewShotTagger
@@ -54,10 +55,9 @@ def adapt(
     """
     sentences = formats.read(data, strict=strict)
     files.writable(files.expanded(out).parent)
-    tagger = FewShotTagger(
-        source, head=head, decode=decode, tagging=tagging, whiten=whiten, names=names, allow=context.allow
-    )
-    start = time.perf_counter()
+    found = sources.source(source, head=head, whiten=whiten, names=names, allow=context.allow)
+    tagger = FewShotTagger(found, decode=decode, tagging=tagging)
+    start = time.perf_counter()  # loading is paid once a process: it is not what teaching costs
     tagger.fit(sentences)
     seconds = time.perf_counter() - start
     tagger.save(out)

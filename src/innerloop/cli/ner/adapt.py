@@ -21,7 +21,7 @@ class Command:
     """The file to write, by custom `<name>.fewshot`."""
     head: Head | None = None
     """What tells types apart by the rows of an encoder. nearest: a type is as near as its nearest word; prototypes: as
-    the mean of its words. Without it: nearest."""
+    the mean of its words. Without it: prototypes."""
     decode: Decode = "viterbi"
     """viterbi: the most probable sentence as a whole; argmax: word by word."""
     tagging: Tagging = "io"
