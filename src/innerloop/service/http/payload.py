@@ -100,18 +100,49 @@ async def task_file(request: Request) -> tuple[str | None, str, bytes]:
     Raises:
         HTTPError: There is none, or something else besides.
     """
+    called, content, said = await _upload(request, "a .fewshot file", ("name",))
+    return said["name"] and task_names.checked(said["name"]), called, content
+
+
+class TaggerFile(NamedTuple):
+    """A file that a tagger is to be made of."""
+
+    name: str | None
+    """What was asked for."""
+    source: str | None
+    file: str
+    """What the file is called."""
+    content: bytes
+
+
+async def tagger_file(request: Request) -> TaggerFile:
+    """A file of tagged sentences, or of a tagger, of a request.
+
+    Raises:
+        HTTPError: There is none, or something else besides.
+    """
+    called, content, said = await _upload(request, "a file of tagged sentences", ("name", "source"))
+    return TaggerFile(said["name"] and task_names.checked(said["name"]), said["source"], called, content)
+
+
+async def _upload(request: Request, what: str, known: Sequence[str]) -> tuple[str, bytes, dict[str, str | None]]:
+    """The file of a form: what it is called, its content, and the other fields, None where they are left out."""
     if not is_multipart(request):
-        raise HTTPError(415, "a .fewshot file comes as multipart/form-data, in the field file")
-    async with request.form(max_files=1, max_fields=1, max_part_size=64 * 1024) as form:
-        sent, name = form.get("file"), form.get("name")
-        foreign = next((field for field in form if field not in ("file", "name")), None)
+        raise HTTPError(415, f"{what} comes as multipart/form-data, in the field file")
+    async with request.form(max_files=1, max_fields=len(known), max_part_size=64 * 1024) as form:
+        sent, said = form.get("file"), dict[str, str | None]()
+        foreign = next((field for field in form if field not in ("file", *known)), None)
         if foreign is not None:
-            raise HTTPError(422, f"there is a field '{foreign[:100]}', and file and name are taken")
+            *first, last = ("file", *known)
+            raise HTTPError(422, f"there is a field '{foreign[:100]}', and {', '.join(first)} and {last} are taken")
         if not isinstance(sent, UploadFile):
-            raise HTTPError(422, "there is no file in the request: send a .fewshot file in the field file")
-        if isinstance(name, UploadFile):
-            raise HTTPError(422, "name is a file, and must be a text")
-        return None if name is None else task_names.checked(name), _name(sent.filename, 0), await sent.read()
+            raise HTTPError(422, f"there is no file in the request: send {what} in the field file")
+        for field in known:
+            value = form.get(field)
+            if isinstance(value, UploadFile):
+                raise HTTPError(422, f"{field} is a file, and must be a text")
+            said[field] = value
+        return _name(sent.filename, 0), await sent.read(), said
 
 
 async def table(request: Request) -> tuple[str, bytes, TableOptions]:

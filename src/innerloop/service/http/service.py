@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from anyio import to_thread
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.rules import By
 from innerloop.encoders.base import content_of
-from innerloop.fewshot import heads
+from innerloop.fewshot import container, heads
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.settings import Names
@@ -32,6 +33,7 @@ from innerloop.service.http.learning import learned
 from innerloop.service.http.metrics import Metrics
 from innerloop.service.http.offers import Sources, is_file
 from innerloop.service.http.recent import Asked, Recent, remove
+from innerloop.service.http.tagging import Tagging
 from innerloop.service.http.teaching import Teaching
 from innerloop.service.http.threads import Threads
 from innerloop.service.http.turns import TURN
@@ -85,9 +87,13 @@ class Service:
         self._evaluations = quality.Evaluations(self.store, self.limits.seconds)
         self.teaching = Teaching(self)
         self.chatting = Chatting(self)
+        self.tagging = Tagging(self)
         self._turn: dict[str, tuple[Task, Source]] = {}
         for name in filter(is_file, settings.sources):
-            transfer.serve(self.store, self.sources, name, settings.allow)
+            if container.kind_of(Path(name).expanduser()) == "tagger":
+                self.tagging.serve(name, settings.allow)
+            else:
+                transfer.serve(self.store, self.sources, name, settings.allow)
 
     def close(self) -> None:
         """Refuse what waits."""

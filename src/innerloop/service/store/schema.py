@@ -1,6 +1,8 @@
 """The tables of a store, and what makes those of an earlier release the ones of today."""
 
-SCHEMA = 10
+from itertools import chain
+
+SCHEMA = 11
 """SQLite's user version of our files."""
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 # As version 2 had them: a new store goes the way that old ones went, so that both end with the same tables.
@@ -134,18 +136,13 @@ _FROM_9 = (
     "CREATE TABLE messages (conversation INTEGER NOT NULL REFERENCES conversations (id) ON DELETE CASCADE, number "
     "INTEGER NOT NULL, content TEXT NOT NULL, PRIMARY KEY (conversation, number)) STRICT, WITHOUT ROWID",
 )
-# Run in one transaction, statement by statement: a script would commit first.
-_UP = _FROM_2 + _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8 + _FROM_9
-STEPS_UP = (
-    tuple(_TABLES.strip().rstrip(";").split(";\n")) + _UP,
-    _FROM_1 + _UP,
-    _UP,
-    _FROM_3 + _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8 + _FROM_9,
-    _FROM_4 + _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8 + _FROM_9,
-    _FROM_5 + _FROM_6 + _FROM_7 + _FROM_8 + _FROM_9,
-    _FROM_6 + _FROM_7 + _FROM_8 + _FROM_9,
-    _FROM_7 + _FROM_8 + _FROM_9,
-    _FROM_8 + _FROM_9,
-    _FROM_9,
+_FROM_10 = (
+    # A tagger is its file, which has its versions and sentences; `about` is what lists show without reading it.
+    "CREATE TABLE taggers (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, created TEXT NOT NULL, "
+    "version INTEGER NOT NULL, hash TEXT NOT NULL, about TEXT NOT NULL, content BLOB NOT NULL) STRICT",
 )
+_SINCE_2 = (_FROM_2, _FROM_3, _FROM_4, _FROM_5, _FROM_6, _FROM_7, _FROM_8, _FROM_9, _FROM_10)
+# Run in one transaction, statement by statement: a script would commit first.
+_UP = tuple(tuple(chain(*_SINCE_2[i:])) for i in range(len(_SINCE_2)))
+STEPS_UP = (tuple(_TABLES.strip().rstrip(";").split(";\n")) + _UP[0], _FROM_1 + _UP[0], *_UP)
 """What makes a store of each earlier version one of today; 0 is an empty file."""

@@ -100,6 +100,16 @@ export const feedback = (name, prediction, label) => call("POST", `${of(name)}/f
 export const chat = (name, message, conversation = null) => call("POST", `${of(name)}/chat`, { json: { message, conversation } });
 export const desk = (name) => call("GET", `${of(name)}/desk`);
 export const giveDesk = (name, json) => call("POST", `${of(name)}/desk`, { json });
+const tagging = (name) => `api/taggers/${part(name)}`;
+export const taggers = () => call("GET", "api/taggers");
+export const tagger = (name) => call("GET", tagging(name));
+export const deleteTagger = (name) => call("DELETE", tagging(name));
+export const taggerVersions = (name) => call("GET", `${tagging(name)}/versions`);
+export const undoTagger = (name, to, version) => call("POST", `${tagging(name)}/undo`, { json: { to }, version });
+export const tag = (name, texts) => call("POST", `${tagging(name)}/tag`, { json: { texts } });
+export const teachTagger = (name, sentences) => call("POST", `${tagging(name)}/sentences`, { json: { sentences } });
+export const dropType = (name, type, version) => call("DELETE", `${tagging(name)}/types/${part(type)}`, { version });
+export const downloadTagger = (name) => save(`${tagging(name)}/download`, name);
 export const runs = () => call("GET", "api/runs");
 export const run = (name) => call("GET", `api/runs/${name.split("/").map(part).join("/")}`);
 export const comparisons = (names) => call("GET", `api/comparisons?${new URLSearchParams(names.map((name) => ["run", name]))}`);
@@ -157,9 +167,20 @@ function ask(name, what, things) {
   return call("POST", path, { json });
 }
 
+/** A tagger of a file of tagged sentences, or of a .fewshot file. */
+export function importTagger(name, source, file) {
+  const form = new FormData();
+  form.append("name", name);
+  form.append("source", source);
+  form.append("file", file, file.name);
+  return call("POST", "api/taggers/import", { form });
+}
+
 /** Saves the task's file through the browser. */
-export async function download(name) {
-  const answer = await send("GET", `${of(name)}/download`);
+export const download = (name) => save(`${of(name)}/download`, name);
+
+async function save(path, name) {
+  const answer = await send("GET", path);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await answer.blob());
   link.download = `${name}.fewshot`;

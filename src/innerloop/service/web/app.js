@@ -1,7 +1,9 @@
-// Which page is shown: #/ tasks, #/tasks/NAME one of them, #/runs the runs.
+// Which page is shown: #/ tasks, #/tasks/NAME one of them, #/taggers and #/runs likewise.
 
 import { announce, h } from "./dom.js";
 import { runsPage } from "./runs.js";
+import { taggerPage } from "./tagger.js";
+import { taggersPage } from "./taggers.js";
 import { taskPage } from "./task.js";
 import { tasksPage } from "./tasks.js";
 
@@ -22,12 +24,13 @@ async function show() {
   main.replaceChildren(place);
   if (!first) main.focus();  // at once: later it would take the focus from what the person went on to
   for (const link of document.querySelectorAll("nav a[data-page]")) {
-    const here = link.dataset.page === (page === "runs" ? "runs" : "tasks");
+    const here = link.dataset.page === (["runs", "taggers"].includes(page) ? page : "tasks");
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   try {
     if (page === "runs") stop = await runsPage(place, rest.map(decodeURIComponent));
+    else if (page === "taggers") stop = await (rest.length ? taggerPage(place, decodeURIComponent(rest[0])) : taggersPage(place));
     else if (page === "tasks" && rest.length) stop = await taskPage(place, decodeURIComponent(rest[0]));
     else stop = await tasksPage(place);
   } catch (error) {

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { Chat } from "./chat.js";
-import { Message, ago, announce, button, confirm, count, h } from "./dom.js";
+import { Message, announce, button, confirm, count, h } from "./dom.js";
 import { driftOf } from "./drift.js";
 import { Next } from "./next.js";
 import { Quality } from "./quality.js";
@@ -10,9 +10,9 @@ import { Sheet } from "./sheet.js";
 import { Teach } from "./teach.js";
 import { Threshold } from "./threshold.js";
 import { Try } from "./try.js";
+import { Versions } from "./versions.js";
 
 const LOOK = 3000;  // milliseconds between two looks
-const SHOWN = 10;  // versions shown before "Show all"
 
 /** Fills `place`; returns what stops looking for changes. */
 export async function taskPage(place, name) {
@@ -45,16 +45,14 @@ class View {
     this.chat = new Chat(this);
     this.measuring = new Quality(this);
     this.drift = h("div", {});
-    this.history = h("section", { class: "history", "aria-labelledby": "versions" });
-    this.all = false;
-    this.versions = [];
+    this.history = new Versions((to, seen) => this.goBack(to, seen), sizes);
     this.download = button("Download", () => this.attempt(() => api.download(this.name)), { title: "One file that innerloop predict reads" });
     place.replaceChildren(
       h("div", { class: "head" },
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Tasks"), " /"), h("h1", { dir: "auto" }, task.name), this.facts),
         h("div", { class: "buttons" }, this.download, button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the task" }))),
       this.error.element, this.notice,
-      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.chat.element, this.next.element, this.sheet.element, this.drift), this.measuring.element, this.history));
+      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.chat.element, this.next.element, this.sheet.element, this.drift), this.measuring.element, this.history.element));
   }
 
   get version() {
@@ -66,7 +64,6 @@ class View {
     const [versions, shown] = await Promise.all([api.versions(this.name), this.teach.fetch(task)]);
     if (task.created === this.task.created && task.version < this.version) return;  // a later answer came first
     this.task = task;
-    this.versions = versions.sort((a, b) => b.version - a.version);
     const examples = task.classes.reduce((sum, c) => sum + c.examples, 0);
     this.facts.textContent = [`Starts from ${task.source}`, count(task.classes.length, "class", "classes"), count(examples, "example"), ...bounded(task), `version ${task.version}`].join(" · ");
     this.download.hidden = task.classes.length < 2;
@@ -76,7 +73,7 @@ class View {
     this.sheet.update(task);
     await this.chat.update(task);
     this.drift.replaceChildren(driftOf(task));
-    this.showVersions();
+    this.history.show(versions, task.version);
     this.measuring.update(task);
     this.teach.update(task, shown);
   }
@@ -108,6 +105,19 @@ class View {
     }
   }
 
+  async goBack(to, seen) {
+    this.error.clear();
+    try {
+      const { version } = await api.undo(this.name, to, seen);
+      announce(`Went back to version ${to}`);
+      await this.refresh(version);
+    } catch (problem) {
+      if (problem.status === 412) await this.show(await api.task(this.name));
+      this.error.show(problem);
+      this.error.element.scrollIntoView({ block: "nearest" });
+    }
+  }
+
   say(text) {
     this.notice.textContent = text;
     this.notice.hidden = false;
@@ -132,44 +142,6 @@ class View {
       announce(`Deleted ${this.name}`);
       location.hash = "#/";
     });
-  }
-
-  showVersions() {
-    const { versions } = this;
-    const shown = this.all ? versions : versions.slice(0, SHOWN);
-    const focused = this.history.contains(document.activeElement) ? document.activeElement.dataset.version : null;
-    this.history.replaceChildren(
-      h("h2", { id: "versions" }, "Versions"),
-      h("p", { class: "soft small" }, "Every change makes one. Going back makes a new version equal to the old one, so nothing is lost."),
-      h("ol", { class: "versions" }, shown.map((v) => this.versionRow(v))),
-      shown.length < versions.length ? button(`Show all ${versions.length}`, () => {
-        this.all = true;
-        this.showVersions();
-      }, { class: "link" }) : "");
-    if (focused) this.history.querySelector(`[data-version="${focused}"]`)?.focus();
-  }
-
-  versionRow(v) {
-    const now = v.version === this.version;
-    const seen = this.version;
-    const error = new Message();
-    return h("li", { class: now ? "now" : null, "aria-current": now ? "true" : null },
-      h("span", { class: "number" }, v.version),
-      h("span", { class: "what" }, h("span", { class: "clip" }, v.action),
-        h("span", { class: "soft small" }, `${ago(v.time)} · ${sizes(v)}`)),
-      now ? h("span", { class: "tag" }, "now") : button("Go back", async () => {
-        error.clear();
-        try {
-          const { version } = await api.undo(this.name, v.version, seen);
-          announce(`Went back to version ${v.version}`);
-          await this.refresh(version);
-        } catch (problem) {
-          if (problem.status === 412) await this.show(await api.task(this.name));
-          this.error.show(problem);
-          this.error.element.scrollIntoView({ block: "nearest" });
-        }
-      }, { "data-version": v.version, "aria-label": `Go back to version ${v.version}` }),
-      error.element);
   }
 }
 

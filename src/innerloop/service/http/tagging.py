@@ -1,0 +1,268 @@
+"""Taggers of the service: what a request asks of one, done as Python and the command line do it."""
+
+import io
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from innerloop.apps.ner import file
+from innerloop.apps.ner.answering import Tagged, answers
+from innerloop.apps.ner.examples import untagged
+from innerloop.apps.ner.settings import SOURCE
+from innerloop.apps.ner.tagger import FewShotTagger
+from innerloop.apps.ner.task import Task
+from innerloop.core.errors import InputError
+from innerloop.core.threads import on_one_core
+from innerloop.encoders import tokens
+from innerloop.encoders.tokens import TokenEncoder
+from innerloop.service import task_names
+from innerloop.service.http.adapted import Raw
+from innerloop.service.http.cache import Cache
+from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.offers import is_file
+from innerloop.service.http.payload import label
+from innerloop.service.settings import Settings
+from innerloop.service.store import taggers
+from innerloop.service.store.errors import StaleError
+from innerloop.service.store.records import Change
+from innerloop.service.store.store import Store
+from innerloop.service.store.taggers import Content, Kept
+from innerloop.tasks.entities import files, json_spans
+from innerloop.tasks.entities.sentences import Sentence
+
+if TYPE_CHECKING:
+    from innerloop.service.http.service import Service
+
+T = TypeVar("T")
+_TRIES = 5
+"""How often a change is made anew because another came first."""
+
+
+class Tagging:
+    """What answers and teaches taggers in one worker.
+
+    Args:
+        worker: Whose store and queues are used.
+    """
+
+    def __init__(self, worker: "Service"):
+        self._worker = worker
+        limits = worker.limits
+        # By what its file holds, so that nobody need be told of a change.
+        self._tasks: Cache[Task] = Cache(limits.adapted, limits.adapted_mb * 1e6, lambda task: task.rows.nbytes + 4096)
+        self._learning = CapacityLimiter(1)
+        """One change reads its words at a time; what is asked goes on meanwhile."""
+        self.sources = _offered(worker.settings)
+
+    async def listed(self) -> list[Kept]:
+        """All of them by name."""
+        return await self._worker.threads.read(taggers.listed, self._worker.store)
+
+    async def find(self, name: str) -> Kept:
+        """One of them."""
+        return await self._worker.threads.read(taggers.find, self._worker.store, name)
+
+    async def tag(self, name: str, texts: Sequence[str]) -> tuple[int, list[dict[str, Any]]]:
+        """The version, and what it finds in each text.
+
+        Raises:
+            HTTPError: A text is too long, or there are too many.
+        """
+        raw = [self._text(text, f"texts[{i}]") for i, text in enumerate(self._counted(texts))]
+        kept, task = await self._now(name)
+        asked = [(one.value, task) for one in raw]
+        found = await self._worker.together(("tag", task.source.encoder.name), raw, asked, _tagged, alone=True)
+        return kept.version, [one.to_json() for one in found]
+
+    async def create(self, store: Store, name: str, source: str, sentences: Sequence[dict[str, Any]]) -> Kept:
+        """A new one, of tagged texts."""
+        if store.known() is None:
+            taught = self._sentences(sentences)
+            await self._made(store, name, lambda: self._taught(source, taught))
+        return await self.find(name)
+
+    async def take(self, store: Store, name: str | None, source: str | None, called: str, content: bytes) -> Kept:
+        """A new one of a file: tagged sentences, or what `innerloop ner adapt` wrote.
+
+        Raises:
+            InputError: It can be read as neither.
+        """
+        name = name or task_names.of_file(Path(called).stem)
+        if store.known() is None:
+            if is_file(called):
+                await self._made(store, name, lambda: self._read(content, called))
+            else:
+                tagged = await self._thread(lambda: files.read_bytes(io.BytesIO(content), called, say=_unheard))
+                await self._made(store, name, lambda: self._taught(source or SOURCE, tagged))
+        return await self.find(name)
+
+    def serve(self, path: str, allow: tuple[str, ...]) -> None:
+        """Keep a tagger of this machine, named as its file; one that was kept before is what it has become since.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        place = Path(path).expanduser()
+        task = file.read(place, allow)
+        # Whoever starts the server says by naming the file that its encoder may be used.
+        self.sources |= {task.source.encoder.name: task.source.encoder.name}
+        name = task_names.of_file(place.name)
+        if all(one.name != name for one in taggers.listed(self._worker.store)):
+            taggers.create(self._worker.store, name, _content(task))
+
+    async def teach(self, store: Store, name: str, sentences: Sequence[dict[str, Any]], seen: int | None) -> int:
+        """Teach tagged texts; returns the version that knows them."""
+        taught = self._sentences(sentences)
+        return await self._change(store, name, seen, lambda task: task.more(taught))
+
+    async def drop(self, store: Store, name: str, kind: str, seen: int | None) -> int:
+        """Forget a type."""
+        return await self._change(store, name, seen, lambda task: task.without(kind))
+
+    async def undo(self, store: Store, name: str, to: int | None, seen: int | None) -> int:
+        """Go back a version, or to any."""
+
+        def back(task: Task) -> Task:
+            return task.at(task.history.undone() if to is None else task.history.back_to(to))
+
+        return await self._change(store, name, seen, back)
+
+    async def redo(self, store: Store, name: str, seen: int | None) -> int:
+        """Take back the last undo."""
+        return await self._change(store, name, seen, lambda task: task.at(task.history.redone()))
+
+    async def versions(self, name: str) -> list[dict[str, Any]]:
+        """All of them, oldest first."""
+        _, task = await self._now(name)
+        return [row | {"types": len(row["types"])} for row in task.show()["versions"]]
+
+    async def delete(self, store: Store, name: str) -> None:
+        """Forget one with all its versions."""
+        await self._worker.threads.change(taggers.delete, store, name)
+
+    async def file(self, name: str) -> bytes:
+        """Its `.fewshot` file."""
+        return await self._worker.threads.read(taggers.file, self._worker.store, await self.find(name))
+
+    async def _now(self, name: str) -> tuple[Kept, Task]:
+        kept = await self.find(name)
+        task = self._tasks.find((kept.id, kept.hash))
+        return kept, task or await to_thread.run_sync(self._loaded, kept)
+
+    def _loaded(self, kept: Kept) -> Task:
+        content = taggers.file(self._worker.store, kept)
+        return self._tasks.get((kept.id, kept.hash), lambda: self._read(content, f"the file of tagger '{kept.name}'"))
+
+    async def _change(self, store: Store, name: str, seen: int | None, work: Callable[[Task], Task]) -> int:
+        if isinstance(known := store.known(), Change):
+            return known.version
+        for left in reversed(range(_TRIES)):
+            kept, task = await self._now(name)
+            if seen is not None and seen != kept.version:
+                raise StaleError(f"tagger '{name}' is at version {kept.version}, not {seen}: look at it again")
+            content = await self._thread(lambda task=task: _content(work(task)))
+            try:
+                return (await self._worker.threads.change(taggers.replace, store, kept, content)).version
+            except StaleError:
+                if seen is not None or not left:
+                    raise
+        raise AssertionError("the last try raises")
+
+    async def _made(self, store: Store, name: str, make: Callable[[], Task]) -> None:
+        content = await self._thread(lambda: _content(make()))
+        await self._worker.threads.change(taggers.create, store, name, content)
+
+    async def _thread(self, work: Callable[[], T]) -> T:
+        return await to_thread.run_sync(lambda: on_one_core(work), limiter=self._learning)
+
+    def _taught(self, source: str, sentences: Sequence[Sentence]) -> Task:
+        self._encoder(source)
+        return FewShotTagger(source).fit(sentences).task
+
+    def _read(self, content: bytes, name: str) -> Task:
+        with _placed(content) as path:
+            try:
+                return file.read(path, encoder=self._encoder)
+            except InputError as error:
+                raise InputError(str(error).replace(str(path), name)) from error
+
+    def _encoder(self, name: str) -> TokenEncoder:
+        # What is offered, and nothing else: a client's text must never become a path.
+        if name not in self.sources:
+            known = ", ".join(self.sources) or "none"
+            raise HTTPError(422, f"this server reads no words by '{name[:100]}': it has {known}")
+        return tokens.named(name)
+
+    def _sentences(self, given: Sequence[dict[str, Any]]) -> list[Sentence]:
+        sentences = list[Sentence]()
+        for i, one in enumerate(self._counted(given)):
+            place, limits = f"sentences[{i}]", self._worker.limits
+            entities = [
+                entity | {"type": label(entity["type"], limits, f"{place}, the type")} for entity in one["entities"]
+            ]
+            text = self._text(one["text"], f"{place}.text").value
+            sentences.append(json_spans.from_object({"text": text, "entities": entities}, place))
+        return sentences
+
+    def _text(self, text: str, name: str) -> Raw:
+        if len(text) > self._worker.limits.text:
+            raise HTTPError(422, f"{name} has {len(text):,} characters, and {self._worker.limits.text:,} is most")
+        if not text.strip():
+            raise HTTPError(422, f"{name} is empty: give a text")
+        return Raw("texts", text.encode("utf-8", "replace").decode(), name)
+
+    def _counted(self, given: Sequence[T]) -> Sequence[T]:
+        most = self._worker.limits.batch
+        if len(given) > most:
+            raise HTTPError(413, f"there are {len(given):,} texts in one request, and {most} is most: send several")
+        return given
+
+
+def _offered(settings: Settings) -> dict[str, str]:
+    """Encoders of words that are installed; where sources are listed, those of these networks alone."""
+    listed = {name.partition(":")[0] for name in settings.sources if not is_file(name)}
+    about = tokens.names()
+    return {
+        name: about[name]
+        for name in about
+        if tokens.installed(name) and (not listed or name.partition(":")[0] in listed)
+    }
+
+
+def _tagged(asked: Sequence[tuple[str, Task]]) -> list[Tagged]:
+    """Answers to texts of several taggers: together where they are of one."""
+    found: dict[int, Tagged] = {}
+    of: dict[int, list[int]] = {}
+    for i, (_, task) in enumerate(asked):
+        of.setdefault(id(task), []).append(i)
+    for places in of.values():
+        texts = untagged([asked[i][0] for i in places])
+        found |= zip(places, answers(asked[places[0]][1], texts), strict=True)
+    return [found[i] for i in range(len(asked))]
+
+
+def _content(task: Task) -> Content:
+    about = task.show()
+    with _placed() as path:
+        file.write(path, task)
+        content = path.read_bytes()
+    shown = {"source": about["source"], "sentences": about["sentences"], "types": about["types"]}
+    return Content(file=content, version=about["version"], types=about["types"], about=shown)
+
+
+@contextmanager
+def _placed(content: bytes | None = None) -> Iterator[Path]:
+    """A file for what reads and writes no other way, with this content."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tagger.fewshot"
+        if content is not None:
+            path.write_bytes(content)
+        yield path
+
+
+def _unheard(message: str) -> None:
+    """Leave out a notice: who sends a file sees what became of it."""

