@@ -32,8 +32,9 @@ class Command:
     """In place of --strangers: answer "none of these" as often as leaves this share of examples of the classes, such as
     0.9, an answer."""
     head: Head | None = None
-    """What is fitted to the rows of a frozen encoder: centroid, ridge, linear or random_projection; auto: which of the
-    first three, by examples held out. Without it: auto for texts and pictures."""
+    """What is fitted to the rows of a frozen encoder, or to those that the map of a run such as intents makes:
+    centroid, ridge, linear or random_projection; own: the run's learner; auto: which is best, random_projection apart,
+    by examples held out. Without it: auto for encoders of texts and pictures and for intents, own for other runs."""
     classes: str | None = None
     """Names of classes, with commas between them, that an encoder of texts learns without examples, or besides them."""
     names: Names | None = None

@@ -48,7 +48,7 @@ def adapt(
         out: The file to write.
         reject: Share of examples of no class that may be taken for one; None: every example is named.
         context: What the source may name.
-        head: What is fitted to the rows of a frozen encoder; None: as `FewShotClassifier` has it.
+        head: What is fitted to the rows of an encoder, or of a run's map; None: as `FewShotClassifier` has it.
         table: How a table of examples is read.
         classes: That are known by their names, with examples or without.
         names: Whether names of classes are learned from; None: as `FewShotClassifier` has it.

@@ -65,7 +65,7 @@ class Client(Connection):
             name: 1 to 64 letters and digits of any script, dots, underscores and hyphens.
             source: One of `sources`.
             reject: Target false-accept rate of "none of these"; None: no such answer.
-            head: What is fitted to the rows of a frozen encoder; None: as the service has it.
+            head: What is fitted to the rows of a frozen encoder, or of a run's map; None: as the service has it.
             names: Whether an encoder of texts learns from names of classes; None: likewise.
             descriptions: What classes are, by their names.
             classes: Those that it knows before there is an example.

@@ -50,7 +50,7 @@ class SourceOut(BaseModel):
     name: str = Field(examples=["use-multilingual"])
     kind: str = Field(description="What raw examples are: pictures, texts or features.", examples=["texts"])
     about: str
-    heads: bool = Field(description="Whether a head is fitted to its rows: it is a frozen encoder.")
+    heads: bool = Field(description="Whether heads fit its rows: those of a frozen encoder, or of a run's map.")
     names: bool = Field(description="Whether it learns from names of classes: it has an encoder of texts.")
 
 
@@ -84,8 +84,8 @@ class TaskIn(AskedIn):
     reject: Share = Field(None, description="What strangers was called before; it counts where strangers is not given.")
     head: Head | None = Field(
         None,
-        description="What is fitted to the rows of a frozen encoder; auto, the usual of texts and pictures: what is "
-        "best on examples held out.",
+        description="What is fitted to the rows of a frozen encoder, or of a run's map; auto, the usual of encoders "
+        "of texts and pictures: what is best on examples held out; own: the run's learner.",
     )
     names: Names | None = Field(
         None,

@@ -14,7 +14,6 @@ from anyio import to_thread
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.rules import By
 from innerloop.encoders.base import content_of
-from innerloop.fewshot import heads
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.settings import Names
@@ -113,7 +112,7 @@ class Service:
     ) -> Task:
         """A new task, of a source that is offered; `store` is as the client asked it, here and below."""
         offered = await _thread(self.sources.find, source)
-        known = heads.checked(head, source, offered.head)
+        known = offered.headed(head).head
         naming = naming_of(offered, names, descriptions, classes, self.limits)
         pin = content_of(offered.encoder)
         return await self.threads.change(store.create, name, source, offered.kind, wanted, known, naming, pin, budget)
@@ -320,9 +319,10 @@ class Service:
         if task.pin is not None and content_of(source.encoder) != task.pin:
             raise HTTPError(409, f"the files of '{source.name}' are others since: bring those of then back")
         # A task that says no head is older than heads are, unless its source has none.
-        head = heads.checked(task.head or "centroid", source.name, source.head) if source.head else None
+        before = "centroid" if source.encoder_name is None else "own"
+        source = source.headed(task.head or (source.head and before))
         names = None if source.names is None else task.names
-        return replace(source, reading=task.reading, head=head, names=names, descriptions=task.descriptions)
+        return replace(source, reading=task.reading, names=names, descriptions=task.descriptions)
 
     def _adapt(self, task: Task) -> Adapted:
         def make() -> Adapted:
