@@ -48,6 +48,9 @@ class Command:
     budget: int | None = None
     """How many examples of each class stay, a uniform sample of all that it is taught, so that a file that is taught
     for months does not grow; without it, all of them."""
+    prior: str | None = None
+    """A run over the rows of the encoder that the source is, which teaching starts from in place of these rows:
+    use-multilingual and --prior polarity for moods; none, as without it: the rows as they are."""
     download: bool = False
     """Fetch a source that begins with hf: into the cache of this machine first; nothing else asks the network."""
     table: TableOptions = field(default_factory=TableOptions)
@@ -79,6 +82,7 @@ def run(argv: list[str]) -> int:
         coverage=options.coverage,
         tune_encoder=options.tune_encoder,
         budget=options.budget,
+        prior=options.prior,
     )
     if options.common.json:
         emit(summary)

@@ -13,7 +13,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.texts import Kind
 from innerloop.core.types import Params
-from innerloop.fewshot import class_names, examples, file, paths, sources, tune
+from innerloop.fewshot import class_names, examples, file, paths, priors, sources, tune
 from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.budget import checked
 from innerloop.fewshot.calibrate import NONE, Wanted
@@ -62,6 +62,7 @@ class FewShotClassifier(Changing):
         coverage: float | None = None,
         tune_encoder: float | None = None,
         budget: int | None = None,
+        prior: str | None = None,
     ):
         """Nothing is read before it is needed; `load` reads at once.
 
@@ -83,6 +84,8 @@ class FewShotClassifier(Changing):
                 better on some of them that are held out. None: it stays as it comes.
             budget: How many examples of each class stay, a uniform sample of all that it is taught, so that a task that
                 is taught for months does not grow. None: all of them.
+            prior: A run over the rows of the encoder that `source` is, which teaching starts from: `polarity` for
+                moods on `use-multilingual`. None, as "none": the rows as they are.
         """
         self.source = source
         self.head: Head | None = head
@@ -93,6 +96,7 @@ class FewShotClassifier(Changing):
         self.coverage = coverage
         self.tune_encoder = tune_encoder
         self.budget = budget
+        self.prior = prior
 
     @classmethod
     def of(
@@ -131,6 +135,7 @@ class FewShotClassifier(Changing):
         coverage: float | None = None,
         tune_encoder: float | None = None,
         budget: int | None = None,
+        prior: str | None = None,
     ) -> "FewShotClassifier":
         """A classifier that is ready to `fit` (from a source) or to `predict` (from a file of `save`).
 
@@ -144,6 +149,7 @@ class FewShotClassifier(Changing):
             coverage: Likewise.
             tune_encoder: Likewise.
             budget: Likewise.
+            prior: Likewise.
 
         Raises:
             InputError: None of these, of another version, damaged, or naming foreign classes.
@@ -160,6 +166,7 @@ class FewShotClassifier(Changing):
                 coverage=coverage,
                 tune_encoder=tune_encoder,
                 budget=budget,
+                prior=prior,
             )
             classifier._resolved()
             return classifier
@@ -288,6 +295,7 @@ class FewShotClassifier(Changing):
             coverage=coverage,
             tune_encoder=self.tune_encoder,
             budget=task.budget,
+            prior=self.prior,
         )
         classifier._task = task
         return classifier
@@ -359,10 +367,11 @@ class FewShotClassifier(Changing):
 
     def _resolved(self) -> Source:
         """The source; found when it is first needed, and again when it was changed."""
-        asked = (self.source, self.allow, self.head, self.names, self.descriptions, self.tune_encoder)
+        asked = (self.source, self.allow, self.head, self.names, self.descriptions, self.tune_encoder, self.prior)
         resolution = self.__dict__.get("_resolution")
         if resolution is None or resolution[0] != asked:
             source = sources.source(self.source, self.allow)
+            source = priors.begun(source, self.prior, lambda name: sources.source(name, self.allow))
             source = replace(source, learner=replace(source.learner, transductive=False))
             source = source.headed(self.head, self.tune_encoder is not None)
             resolution = (asked, class_names.reading(source, self.names, self.descriptions))

@@ -29,7 +29,7 @@ SIMPLEST_FIRST: tuple[Head, ...] = ("centroid", "ridge", "linear")
 _CENTROID = NearestCentroid(distance="cosine")
 """Encoders of sentences and of photographs were trained so that directions, not lengths, tell their rows apart."""
 _ON_MAP = NearestCentroid()
-"""Of what a run's map makes, lengths were learned as well."""
+"""Lengths of what a run's map makes were learned as well."""
 _LEARNERS: Mapping[str, type[Learner]] = {
     "centroid": NearestCentroid,
     "ridge": RidgeDiscriminant,

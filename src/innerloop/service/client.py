@@ -58,6 +58,7 @@ class Client(Connection):
         classes: Sequence[str] | None = None,
         coverage: float | None = None,
         budget: int | None = None,
+        prior: str | None = None,
     ) -> "Task":
         """Make a task.
 
@@ -71,12 +72,13 @@ class Client(Connection):
             classes: Those that it knows before there is an example.
             coverage: In place of `reject`: share of examples of the classes that are to be answered.
             budget: How many examples of each class are learned from at most; None: all of them.
+            prior: One of `sources` that is a run over the rows of `source`, which teaching starts from.
 
         Raises:
             ServiceError: The name is taken or no name, or there is no such source.
         """
         how = {"reject": reject, "head": head, "names": names, "descriptions": descriptions, "classes": classes}
-        how |= {"coverage": coverage, "budget": budget}
+        how |= {"coverage": coverage, "budget": budget, "prior": prior}
         body = {"name": name, "source": source} | {key: value for key, value in how.items() if value is not None}
         return Task(self, task_info(self.request("POST", "api/tasks", json=body).json()))
 

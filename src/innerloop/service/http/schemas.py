@@ -93,6 +93,13 @@ class TaskIn(AskedIn):
         "the examples show that they mean something.",
     )
     descriptions: dict[str, str] | None = Field(None, description="What classes are, by their names.")
+    prior: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="A source that is a run over the rows of the encoder `source`, which teaching starts from, such as "
+        "polarity; none: the rows as they are.",
+    )
     budget: int | None = Field(
         None, ge=1, lt=2**31, description="Examples of each class that are learned from at most, a uniform sample."
     )

@@ -14,6 +14,7 @@ from anyio import to_thread
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.rules import By
 from innerloop.encoders.base import content_of
+from innerloop.fewshot import priors
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.settings import Names
@@ -97,6 +98,18 @@ class Service:
         self.recent.close()
         self.drifting.close()
         self.store.close()
+
+    async def source_of(self, source: str, prior: str | None) -> str:
+        """What a task is taught to, by name: what it starts from, where that is another than the source.
+
+        Raises:
+            HTTPError: One of them is not offered.
+            InputError: The prior has learned of other rows.
+        """
+        if prior in (None, priors.NOTHING):
+            return source
+        await _thread(priors.begun, await _thread(self.sources.find, source), prior, self.sources.find)
+        return prior
 
     async def create(
         self,

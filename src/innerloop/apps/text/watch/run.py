@@ -15,7 +15,7 @@ from innerloop.apps.text.watch.listener import TOKEN, Listener
 from innerloop.apps.text.watch.settings import Settings
 from innerloop.apps.text.watch.state import State
 from innerloop.apps.text.watch.summary import Summary, summary, unknown
-from innerloop.apps.text.watch.tasks import Labels, Tasks
+from innerloop.apps.text.watch.tasks import Labels, Tasks, Teaching
 from innerloop.apps.text.watch.watch import Watch
 from innerloop.apps.text.watch.webhook import Webhook
 from innerloop.core import files
@@ -94,11 +94,12 @@ def watch(
     tell: Callable[[str], None] = _silent,
     progress: Callable[[int], None] = lambda events: None,
     command: str | None = None,
+    teaching: Teaching | None = None,
 ) -> Done:
     """Watch a stream until it ends, or until it is interrupted.
 
     Args:
-        names: One or two `.fewshot` files of texts.
+        names: One or two `.fewshot` files of texts, or tables of texts and labels.
         source: Where events come from.
         settings: How they are watched.
         output: Where alerts go.
@@ -108,6 +109,7 @@ def watch(
         tell: Called with what is to be known beside.
         progress: Called with how many events were taken.
         command: What to type to do all this again, for the page.
+        teaching: What tables are taught to; None: as `Teaching` has it.
 
     Raises:
         InputError: Something does not fit, or the state is of another watch.
@@ -116,7 +118,7 @@ def watch(
     if output.report is not None:
         files.writable(files.expanded(output.report).parent)
         from innerloop.apps.text.watch.page import write  # before hours are spent: it takes an extra
-    tasks = Tasks(names, context)
+    tasks = Tasks(names, context, teaching)
     if not tasks.shared:
         tell("the two tasks have different encoders: each text is encoded twice")
     with ExitStack() as stack:
