@@ -9,7 +9,8 @@ with Client("http://127.0.0.1:8000") as client:
 ```
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -259,6 +260,37 @@ class Task:
         before = [{"question": question, "answer": answer} for question, answer in answers]
         body = {"replies": [dict(one) for one in replies], "documents": given, "answers": before}
         return self.client.request("POST", f"{self._path}/desk", json=body).json()["passages"]
+
+    def watch(self, other: str | None = None, **settings: Any) -> dict[str, Any]:
+        """Begin to watch a stream of texts, anew where it was watched; how it stands then.
+
+        Args:
+            other: A second task on the same texts, such as one of moods.
+            settings: Options of `innerloop watch` by their names: window, warmup and so on.
+
+        Raises:
+            ServiceError: It is none of texts, or cannot be watched so.
+        """
+        body = settings | ({} if other is None else {"other": other})
+        return self.client.request("POST", f"{self._path}/watch", json=body).json()
+
+    def events(self, events: Iterable[Mapping[str, Any]], finish: bool = False) -> dict[str, Any]:
+        """Have a watch take events: text, time, and if there are such, id and source; new alerts, and what came.
+
+        Args:
+            events: 1,000 at most; one that is sent again, as where the connection breaks, is known by its id.
+            finish: Whether all windows are closed then.
+
+        Raises:
+            ServiceError: It is not watched, or was taught since.
+        """
+        content = "\n".join(json.dumps(event) for event in events).encode()
+        query = {"finish": "true"} if finish else {}
+        return self.client.request("POST", f"{self._path}/watch/events", content=content, params=query).json()
+
+    def watched(self) -> dict[str, Any] | None:
+        """How its watch stands, with curves and the last alerts; None: it has none."""
+        return self.client.request("GET", f"{self._path}/watch").json()
 
     def chat(self, message: str, conversation: str | None = None) -> dict[str, Any]:
         """What is said to a message: `kind`, `text`, `intent`, `source`, ..., `conversation`, and `id` for `feedback`.

@@ -35,6 +35,7 @@ from innerloop.service.http.recent import Asked, Recent, remove
 from innerloop.service.http.teaching import Teaching
 from innerloop.service.http.threads import Threads
 from innerloop.service.http.turns import TURN
+from innerloop.service.http.watching import Watching
 from innerloop.service.settings import Settings
 from innerloop.service.store.ask import ask
 from innerloop.service.store.erase import erase, erase_task
@@ -85,6 +86,8 @@ class Service:
         self._evaluations = quality.Evaluations(self.store, self.limits.seconds)
         self.teaching = Teaching(self)
         self.chatting = Chatting(self)
+        self.watching = Watching(self)
+        self.watching.sweep()
         self._turn: dict[str, tuple[Task, Source]] = {}
         for name in filter(is_file, settings.sources):
             transfer.serve(self.store, self.sources, name, settings.allow)
@@ -140,12 +143,14 @@ class Service:
         task = await self.threads.change(store.delete, name)
         # Another worker keeps its copy until newer tasks push it out; ids are never given twice, so it answers nobody.
         self._forget(task.id)
+        await self.watching.forget(task)
 
     async def erase_task(self, store: Store, name: str) -> None:
         """Forget a task, also what is in memory of it, and overwrite its bytes in every file of the store."""
         try:
             task = await self.threads.change(erase_task, store, name)
             self._forget(task.id)
+            await self.watching.forget(task)
             await self.threads.change(self.recent.erase, task.id)
         finally:  # also where it was deleted before, and something held the files then
             await self.threads.change(self.store.database.scrub)
@@ -201,7 +206,12 @@ class Service:
 
     async def adapted(self, name: str) -> Adapted:
         """A task as it has learned from its examples."""
-        return await _thread(self._adapt, (await _thread(self.task, name))[0])
+        return (await self.learned(name))[1]
+
+    async def learned(self, name: str) -> tuple[Task, Adapted]:
+        """The same, and which task it is."""
+        task, _ = await _thread(self.task, name)
+        return task, await _thread(self._adapt, task)
 
     async def evaluation(self, name: str) -> dict[str, Any]:
         """How good a task is, by cross-validation on its own examples; wrong answers with their examples."""

@@ -15,7 +15,7 @@ from innerloop.apps.text.watch.listener import TOKEN, Listener
 from innerloop.apps.text.watch.settings import Settings
 from innerloop.apps.text.watch.state import State
 from innerloop.apps.text.watch.summary import Summary, summary, unknown
-from innerloop.apps.text.watch.tasks import Labels, Tasks, Teaching
+from innerloop.apps.text.watch.tasks import Tasks, Teaching, record
 from innerloop.apps.text.watch.watch import Watch
 from innerloop.apps.text.watch.webhook import Webhook
 from innerloop.core import files
@@ -122,7 +122,7 @@ def watch(
     if not tasks.shared:
         tell("the two tasks have different encoders: each text is encoded twice")
     with ExitStack() as stack:
-        state = State(output.state, _record(tasks, source, settings))
+        state = State(output.state, record(tasks.subjects, source.record, settings))
         stack.callback(state.close)
         watched = Watch(tasks, settings, state, tell)
         for message in unknown(watched):
@@ -159,12 +159,6 @@ def watch(
 def _check(source: Input) -> None:
     if source.follow and source.place in (STDIN, HTTP):
         raise InputError(f"--follow is of files and feeds; {source.place} goes on as long as something comes")
-
-
-def _record(labels: Labels, source: Input, settings: Settings) -> dict[str, Any]:
-    """What makes another watch of it."""
-    tasks = {f"task {subject.name}": subject.digest[:12] for subject in labels.subjects}
-    return tasks | {"input": source.record} | settings.to_json()
 
 
 def _batches(source: Input, position: Any, tell: Callable[[str], None], stack: ExitStack) -> Iterator[Batch]:

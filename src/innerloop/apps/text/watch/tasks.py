@@ -4,12 +4,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from innerloop.apps.text.watch import correction
 from innerloop.apps.text.watch.correction import Confusion
+from innerloop.apps.text.watch.settings import Settings
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.encoders.base import content_of
@@ -102,7 +103,7 @@ class Tasks:
         stems = [file.stem for file in files]
         called = stems if len(set(stems)) == len(files) else [str(file) for file in files]
         self.subjects = [
-            _subject(name, file, one, [how.source, prior or "none"] if table else [])
+            subject(name, one, _digest(file, [how.source, prior or "none"] if table else []))
             for name, file, one, table, prior in zip(called, files, self._classifiers, tables, priors, strict=True)
         ]
         self.shared = len(files) < MOST or _one_encoder(*self._classifiers)
@@ -119,19 +120,24 @@ def _taught(table: Path, source: str, prior: str | None, context: Context) -> Fe
     return FewShotClassifier.load(source, context.allow, prior=prior).fit_folder(table)
 
 
-def _subject(name: str, file: Path, classifier: FewShotClassifier, how: Sequence[str]) -> Subject:
+def subject(name: str, classifier: FewShotClassifier, digest: str) -> Subject:
+    """What a taught task says, with what it takes for what on its own examples; arguments as of `Subject`."""
     answers = [str(label) for label in classifier.classes_.tolist()]
     if classifier.calibration_.threshold is not None:
         answers.append(NONE)
     confusion = correction.measured(classifier)
     if confusion is not None and confusion.counts.shape[1] != len(answers):
         confusion = None  # "none of these" is said, and too few examples say how often
-    return Subject(
-        name=name,
-        answers=tuple(answers),
-        confusion=confusion,
-        digest=hashlib.sha256(file.read_bytes() + "".join(f"\0{one}" for one in how).encode()).hexdigest(),
-    )
+    return Subject(name=name, answers=tuple(answers), confusion=confusion, digest=digest)
+
+
+def _digest(file: Path, how: Sequence[str]) -> str:
+    return hashlib.sha256(file.read_bytes() + "".join(f"\0{one}" for one in how).encode()).hexdigest()
+
+
+def record(subjects: Sequence[Subject], place: str, settings: Settings) -> dict[str, Any]:
+    """What makes another watch of it: other tasks, another input, other settings."""
+    return {f"task {one.name}": one.digest[:12] for one in subjects} | {"input": place} | settings.to_json()
 
 
 def _one_encoder(first: FewShotClassifier, other: FewShotClassifier) -> bool:
