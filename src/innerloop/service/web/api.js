@@ -100,6 +100,10 @@ export const feedback = (name, prediction, label) => call("POST", `${of(name)}/f
 export const chat = (name, message, conversation = null) => call("POST", `${of(name)}/chat`, { json: { message, conversation } });
 export const desk = (name) => call("GET", `${of(name)}/desk`);
 export const giveDesk = (name, json) => call("POST", `${of(name)}/desk`, { json });
+export const watched = (name) => call("GET", `${of(name)}/watch`);
+export const beginWatch = (name, json) => call("POST", `${of(name)}/watch`, { json });
+export const endWatch = (name) => call("DELETE", `${of(name)}/watch`);
+export const events = (name, lines, finish) => call("POST", `${of(name)}/watch/events${finish ? "?finish=true" : ""}`, { form: lines.join("\n") });
 export const runs = () => call("GET", "api/runs");
 export const run = (name) => call("GET", `api/runs/${name.split("/").map(part).join("/")}`);
 export const comparisons = (names) => call("GET", `api/comparisons?${new URLSearchParams(names.map((name) => ["run", name]))}`);

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Chat } from "./chat.js";
+import { Watch } from "./watch.js";
 import { Message, ago, announce, button, confirm, count, h } from "./dom.js";
 import { driftOf } from "./drift.js";
 import { Next } from "./next.js";
@@ -43,6 +44,7 @@ class View {
     this.next = new Next(this);
     this.sheet = new Sheet(this);
     this.chat = new Chat(this);
+    this.watch = new Watch(this);
     this.measuring = new Quality(this);
     this.drift = h("div", {});
     this.history = h("section", { class: "history", "aria-labelledby": "versions" });
@@ -54,7 +56,7 @@ class View {
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Tasks"), " /"), h("h1", { dir: "auto" }, task.name), this.facts),
         h("div", { class: "buttons" }, this.download, button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the task" }))),
       this.error.element, this.notice,
-      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.chat.element, this.next.element, this.sheet.element, this.drift), this.measuring.element, this.history));
+      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.chat.element, this.next.element, this.sheet.element, this.drift), this.watch.element, this.measuring.element, this.history));
   }
 
   get version() {
@@ -75,6 +77,7 @@ class View {
     this.next.update(task);
     this.sheet.update(task);
     await this.chat.update(task);
+    await this.watch.update(task);
     this.drift.replaceChildren(driftOf(task));
     this.showVersions();
     this.measuring.update(task);
