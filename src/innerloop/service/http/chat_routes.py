@@ -72,6 +72,7 @@ class TurnOut(BaseModel):
     slot: str | None
     source: str | None
     similarity: float | None
+    rule: str | None = Field(None, description="Words of the message that decided for the intent.")
 
 
 class SaidOut(TurnOut):

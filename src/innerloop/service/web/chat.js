@@ -90,7 +90,7 @@ export class Chat {
 
   /** What was said, why, and how to correct it. */
   turn(said) {
-    const why = [KINDS[said.kind], said.intent && (said.probability === null ? said.intent : `${said.intent}, ${percent(said.probability)}`), said.source && `${said.source}, similarity ${said.similarity.toFixed(2)}`];
+    const why = [KINDS[said.kind], said.intent && (said.probability === null ? said.intent : `${said.intent}, ${percent(said.probability)}`), said.rule && `by “${said.rule}”`, said.source && `${said.source}, similarity ${said.similarity.toFixed(2)}`];
     const labels = this.view.task.classes.map(({ label }) => label).filter((label) => label !== said.intent);
     const pick = h("select", { "aria-label": "Wrong? It was", onchange: () => this.correct(said, pick) },
       h("option", { value: "" }, "Wrong? It was …"), labels.map((label) => h("option", { value: label }, label)));
