@@ -10,6 +10,7 @@ with Client("http://127.0.0.1:8000") as client:
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -243,20 +244,23 @@ class Task:
     def equip(
         self,
         replies: Sequence[Mapping[str, Any]] = (),
-        documents: Mapping[str, str] | None = None,
+        documents: Mapping[str, str | bytes] | None = None,
         answers: Sequence[tuple[str, str]] = (),
     ) -> int:
         """Give it what is said in conversations, in place of what it has; returns the number of passages.
 
         Args:
             replies: Objects with intent, reply and slots, as of `innerloop support --replies`.
-            documents: Contents of .md, .txt and .html files by their names.
+            documents: Contents of .md, .txt and .html files by their names, and bytes of .pdf files.
             answers: Questions with the answers that were given before.
 
         Raises:
             ServiceError: A reply or a document is wrong, or it is no task of texts.
         """
-        given = [{"name": name, "text": text} for name, text in (documents or {}).items()]
+        given = [
+            {"name": name, "text": one} if isinstance(one, str) else {"name": name, "pdf": b64encode(one).decode()}
+            for name, one in (documents or {}).items()
+        ]
         before = [{"question": question, "answer": answer} for question, answer in answers]
         body = {"replies": [dict(one) for one in replies], "documents": given, "answers": before}
         return self.client.request("POST", f"{self._path}/desk", json=body).json()["passages"]

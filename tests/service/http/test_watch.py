@@ -40,8 +40,8 @@ def begun(client, name="topic", **how):
 def test_alerts_are_those_of_the_command_line(client, tmp_path):
     assert begun(client, other="mood")["warming"] == 5
     came, alerts = 0, []
-    for first in range(0, len(LINES), 200):
-        taken = send(client, LINES[first : first + 200], finish=first + 200 >= len(LINES)).json()
+    for first in range(0, len(LINES), 300):
+        taken = send(client, LINES[first : first + 300], finish=first + 300 >= len(LINES)).json()
         came, alerts = came + taken["came"]["events"], [*alerts, *taken["alerts"]]
     files = []
     for name in ("topic", "mood"):
