@@ -1,5 +1,5 @@
 """What maps learned on some intents do for others. `python -m benchmarks.intents banking77 clinc150 strangers taught
-heads`.
+heads minilm-banking77 minilm-clinc150`.
 
 Five published splits of the classes, 5 ways, 1 and 5 shots, 5 queries, 600 episodes a split, the same for every row.
 Maps begin from `use-multilingual` and are trained as `innerloop train LEARNER --data NAME` trains them, with one shot
@@ -9,12 +9,14 @@ and once with those that are published for training and validation, which are ea
 
 Taught: all unseen intents of the first split at once, with 1 to 20 sentences each, by what ships with the head that it
 chooses and with its own learner, and by the encoder alone, which chooses as well; all read names. Five draws, at most
-1,000 other sentences are asked. Heads: the same of a map that each of the five splits was trained for, one draw each.
+1,000 other sentences are asked. Heads: the same of a map that each of the five splits was trained for, one draw
+each. MiniLM: the frozen centroid of that encoder, as others have measured it.
 
 What comes out is kept in `intents.json`; `docs/guide/texts.md` tells it.
 """
 
 import argparse
+import functools
 import json
 import time
 from collections.abc import Sequence
@@ -259,6 +261,17 @@ def heads() -> dict[str, Any]:
     return told
 
 
+def minilm(dataset: str) -> dict[str, Any]:
+    """The frozen centroid of `minilm`, whose accuracy others have measured as well."""
+    problems = [TextClasses(data=dataset, split_scheme=scheme, encoder="minilm") for scheme in SCHEMES]
+    pools = [problem.load(Context()).test for problem in problems]
+    told: dict[str, Any] = {}
+    for shots in (1, 5):
+        each = [scores_of(FROZEN, {}, pool, shots)[None] for pool in pools]
+        told[f"{shots} shots"] = {key: value for key, value in _told(each, each).items() if "gain" not in key}
+    return told
+
+
 def _right(sources: dict[str, Source], dataset: str, scheme: str, shots: int, draw: int) -> dict[str, float]:
     """Share of other sentences that each names correctly."""
     words = texts.load(dataset, None, scheme).test
@@ -281,6 +294,7 @@ def _gains(right: Sequence[dict[str, float]]) -> dict[str, Any]:
 
 
 _OTHERS = {"strangers": strangers, "taught": taught, "heads": heads}
+_OTHERS |= {f"minilm-{dataset}": functools.partial(minilm, dataset) for dataset in ("banking77", "clinc150")}
 
 
 def main() -> None:
