@@ -41,7 +41,7 @@ class Answered(NamedTuple):
 
     subjects: Sequence[Subject]
     places: dict[str, Sequence[int]]
-    """Of each text, places among the answers of every subject."""
+    """Places among the answers of every subject, of each text."""
 
     def __call__(self, texts: list[str]) -> np.ndarray:
         """[n, subjects] of texts."""
