@@ -17,14 +17,14 @@ from innerloop.fewshot.settings import Head
 from innerloop.fewshot.sources import Source, source
 from innerloop.learners.closed_form.ridge_discriminant import RidgeDiscriminant
 from innerloop.learners.gradient.maml import MAML
-from innerloop.learners.metric.protonet import ProtoNet
+from innerloop.learners.metric.protonet import Distance, ProtoNet
 from innerloop.nn.mlp import MLP
 from innerloop.nn.residual import Residual
 from tests.fewshot.test_heads import WIDTH, rows, words
 from tests.problems import encoder as with_norms
 
 
-def mapped(distance="squared_euclidean") -> Source:
+def mapped(distance: Distance = "squared_euclidean") -> Source:
     """A run over the rows of an encoder, whose map is not the identity."""
     learner = ProtoNet(encoder=Residual(inputs=WIDTH), distance=distance)
     params = learner.init(0)

@@ -95,9 +95,10 @@ class Source:
             return replace(self, head=None)
         of_run = map_of(self.learner, self.params)
         known = heads.checked(head, self.name, self.head, of_run)
-        fixed = of_run is not None and known not in (None, "auto", "own")
+        if of_run is None or known is None or known in ("auto", "own"):
+            return replace(self, head=known)
         # Before there is an example: whether weights are taken is said by the head.
-        return replace(self, head=known, learner=of_run.behind(heads.plain(known)) if fixed else self.learner)
+        return replace(self, head=known, learner=of_run.behind(heads.plain(known)))
 
 
 def source(name: str | Path | Source | None, allow: Sequence[str] = ()) -> Source:

@@ -13,7 +13,7 @@ from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.service.store import conversations
 from innerloop.service.store.keys import add
 from tests.apps.text.desk.test_passages import pdf
-from tests.service.served import PLAIN, WORDS, serving
+from tests.service.served import PLAIN, WORDS, served_by, serving
 
 pytest.importorskip("bm25s")
 REPLY = {"intent": "a", "reply": ["Order {n}.", "订单 {n}。"], "slots": {"n": {"pattern": r"\d{5}", "ask": "Number?"}}}
@@ -92,8 +92,8 @@ def test_a_pdf_is_quoted_and_words_decide_before_the_classifier(client, monkeypa
     pytest.importorskip("pypdf")
     body = {"documents": [{"name": "terms.pdf", "pdf": base64.b64encode(pdf(b"hh hhhh hh")).decode()}], "near": 0.9}
     body |= {"replies": [{"intent": "emergency", "words": ["fire"], "hand_over": "Leave!"}]}
-    before = client.app.state.service.store.task("t")
-    kept = conversations.desk(client.app.state.service.store, before)
+    before = served_by(client).store.task("t")
+    kept = conversations.desk(served_by(client).store, before)
     assert kept is not None
     assert client.post("/api/tasks/t/desk", json=body).json()["passages"] == 1
     said = client.post("/api/tasks/t/chat", json={"message": "hhhh hhhh"}).json()
@@ -103,7 +103,7 @@ def test_a_pdf_is_quoted_and_words_decide_before_the_classifier(client, monkeypa
     monkeypatch.setattr("innerloop.core.importing.importlib.util.find_spec", lambda name: None)
     refused = client.post("/api/tasks/t/desk", json=body)
     assert refused.status_code == 422 and "innerloop[desk]" in refused.json()["error"]
-    conversations.equip(client.app.state.service.store, before, kept[1])
+    conversations.equip(served_by(client).store, before, kept[1])
 
 
 @pytest.mark.parametrize(

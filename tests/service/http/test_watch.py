@@ -12,7 +12,7 @@ from innerloop.core.context import Context
 from innerloop.service.http.app import create
 from innerloop.service.settings import Settings as Service
 from tests.apps.text.watch.streams import MOODS, TOPICS, line, surging, write
-from tests.service.served import PLAIN, WORDS, serving, teach
+from tests.service.served import PLAIN, WORDS, served_by, serving, teach
 
 QUICK = {"warmup": 5, "run_length": 100.0}
 LINES = surging(hours=11, each=30)
@@ -75,7 +75,7 @@ def test_a_watch_goes_with_its_task_and_not_on_with_another(client, tmp_path_fac
         teach(client, name)
         begun(client, name)
         send(client, [line("aaa secret", 3600 * i, i) for i in range(12)], name)
-    folder = client.app.state.service.store.database.path.parent / "watches"
+    folder = served_by(client).store.database.path.parent / "watches"
     before = {path.name for path in folder.glob("*.sqlite")}
     assert any(b"secret" in path.read_bytes() for path in folder.iterdir())
     client.delete("/api/tasks/gone").raise_for_status()
@@ -114,7 +114,7 @@ def test_one_that_is_in_use_is_told_to_come_back(tmp_path):
     with serving(tmp_path) as client:
         teach(client)
         begun(client, "t")
-        service = client.app.state.service
+        service = served_by(client)
         service.watching._seconds = 0.05
         path = service.watching._path(service.store.task("t"))
         setup = visit.setup(path)

@@ -68,7 +68,7 @@ async def begin(name: Name, body: WatchIn, worker: Worker, reach: Reach) -> Watc
     """Begin a watch, in place of the one that the task has; what is usual is learned from the first windows."""
     if body.other is not None:
         reach.check(body.other)
-    given = body.model_dump(exclude={"other"}) | {"charts": tuple(body.charts)}
+    given: dict[str, Any] = body.model_dump(exclude={"other"}) | {"charts": tuple(body.charts)}
     await worker.watching.begin(name, body.other, Settings(**given))
     return await _stands(name, worker)
 
