@@ -441,7 +441,7 @@ def test_two_tasks_are_watched_on_the_same_texts(page, address):
     panel.get_by_text("is a duration").wait_for()
     panel.get_by_label("Length of a window").fill("1h")
     panel.get_by_role("button", name="Begin", exact=True).click()
-    panel.get_by_text("Usual shares are learned for 24 more windows").wait_for()
+    panel.get_by_text("Usual shares are learned for 24 more windows").wait_for(timeout=60_000)
     panel.get_by_label("Events, a JSON object").set_input_files(WATCH / "messages.jsonl")
     panel.get_by_label("Close the last windows").check()
     panel.get_by_role("button", name="Take them").click()
