@@ -1,4 +1,5 @@
-"""What maps learned on some intents do for others. `python -m benchmarks.intents banking77 clinc150 strangers taught`.
+"""What maps learned on some intents do for others. `python -m benchmarks.intents banking77 clinc150 strangers taught
+heads minilm-banking77 minilm-clinc150`.
 
 Five published splits of the classes, 5 ways, 1 and 5 shots, 5 queries, 600 episodes a split, the same for every row.
 Maps begin from `use-multilingual` and are trained as `innerloop train LEARNER --data NAME` trains them, with one shot
@@ -6,13 +7,16 @@ and three seeds. Strangers: CLINC150's sentences out of scope against the 50 int
 each. Where to reject is chosen on the validation intents, once with a half of these sentences, drawn anew each time,
 and once with those that are published for training and validation, which are easier to tell than those for testing.
 
-Taught: all unseen intents of the first split at once, with 1 to 20 sentences each, by what ships, and by the encoder
-alone with the head and the names that it takes by itself. Five draws, at most 1,000 other sentences are asked.
+Taught: all unseen intents of the first split at once, with 1 to 20 sentences each, by what ships with the head that it
+chooses and with its own learner, and by the encoder alone, which chooses as well; all read names. Five draws, at most
+1,000 other sentences are asked. Heads: the same of a map that each of the five splits was trained for, one draw
+each. MiniLM: the frozen centroid of that encoder, as others have measured it.
 
 What comes out is kept in `intents.json`; `docs/guide/texts.md` tells it.
 """
 
 import argparse
+import functools
 import json
 import time
 from collections.abc import Sequence
@@ -37,6 +41,7 @@ from innerloop.engine import meta_train
 from innerloop.evaluate import calibration
 from innerloop.evaluate.meta_test import meta_test
 from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.fewshot.sources import Source, source
 from innerloop.learners.baselines.logistic_regression import LogisticRegression
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.metric.protonet import ProtoNet
@@ -55,6 +60,7 @@ FROZEN = NearestCentroid(distance="cosine")
 LINEAR = LogisticRegression(tolerance=1e-4)
 """Also the most probable linear head under a normal prior, which on a learned map is the MAP head."""
 TAUGHT, DRAWS, STATED = 10, 5, 0.05
+SHOTS = (1, 5, 10, 20)
 
 
 class Trained(NamedTuple):
@@ -231,29 +237,64 @@ def _logits(
 
 def taught() -> dict[str, Any]:
     """Accuracy of the shipped `intents` and of its encoder, as somebody would teach them."""
+    sources = {"intents": source("intents"), "intents, own": source("intents").headed("own"), ENCODER: source(ENCODER)}
+    return {
+        f"{dataset}, {shots}": _gains([_right(sources, dataset, SCHEMES[0], shots, draw) for draw in range(DRAWS)])
+        for dataset in ("banking77", "clinc150")
+        for shots in SHOTS
+    }
+
+
+def heads() -> dict[str, Any]:
+    """The same of maps that were trained for each split, whatever of it is taught."""
     told: dict[str, Any] = {}
     for dataset in ("banking77", "clinc150"):
-        words = texts.load(dataset, None, SCHEMES[0]).test
-        labels = np.array(words.labels)
-        for shots in (1, 5, 10, 20):
-            right: dict[str, list[float]] = {"intents": [], ENCODER: []}
-            for draw in range(DRAWS):
-                random = np.random.default_rng(draw)
-                order = random.permutation(len(labels))
-                taught = np.concatenate([order[labels[order] == name][:shots] for name in np.unique(labels)])
-                asked = np.setdiff1d(order, taught, assume_unique=True)[:1000]
-                for name, scores in right.items():
-                    classifier = FewShotClassifier(name).fit([words.texts[i] for i in taught], labels[taught].tolist())
-                    answers = classifier.predict([words.texts[i] for i in asked])
-                    scores.append(float(np.mean(np.asarray(answers) == labels[asked])))
-            gain = [ours - theirs for ours, theirs in zip(*right.values(), strict=True)]
-            told[f"{dataset}, {shots}"] = {name: interval(scores, SHARES)._asdict() for name, scores in right.items()}
-            told[f"{dataset}, {shots}"] |= {"gain": interval(gain)._asdict(), "draws": DRAWS}
-            print(dataset, shots, told[f"{dataset}, {shots}"], flush=True)
+        right: dict[int, list[dict[str, float]]] = {shots: [] for shots in SHOTS}
+        for scheme in SCHEMES:
+            made, frozen = trained("protonet", dataset, scheme, 0), source(ENCODER)
+            own = replace(frozen, learner=made.learner, params=made.params, head=None, encoder_name=ENCODER)
+            sources = {"map, auto": own.headed("auto"), "map, own": own, ENCODER: frozen}
+            for shots, each in right.items():
+                each.append(_right(sources, dataset, scheme, shots, 0))
+                print(dataset, scheme, shots, each[-1], flush=True)
+        told |= {f"{dataset}, {shots}": _gains(each) for shots, each in right.items()}
     return told
 
 
-_OTHERS = {"strangers": strangers, "taught": taught}
+def minilm(dataset: str) -> dict[str, Any]:
+    """The frozen centroid of `minilm`, whose accuracy others have measured as well."""
+    problems = [TextClasses(data=dataset, split_scheme=scheme, encoder="minilm") for scheme in SCHEMES]
+    pools = [problem.load(Context()).test for problem in problems]
+    told: dict[str, Any] = {}
+    for shots in (1, 5):
+        each = [scores_of(FROZEN, {}, pool, shots)[None] for pool in pools]
+        told[f"{shots} shots"] = {key: value for key, value in _told(each, each).items() if "gain" not in key}
+    return told
+
+
+def _right(sources: dict[str, Source], dataset: str, scheme: str, shots: int, draw: int) -> dict[str, float]:
+    """Share of other sentences that each names correctly."""
+    words = texts.load(dataset, None, scheme).test
+    labels, order = np.array(words.labels), np.random.default_rng(draw).permutation(len(words.labels))
+    taught = np.concatenate([order[labels[order] == name][:shots] for name in np.unique(labels)])
+    asked = np.setdiff1d(order, taught, assume_unique=True)[:1000]
+    right = {}
+    for name, about in sources.items():
+        classifier = FewShotClassifier(about).fit([words.texts[i] for i in taught], labels[taught].tolist())
+        right[name] = float(classifier.score([words.texts[i] for i in asked], labels[asked].tolist()))
+    return right
+
+
+def _gains(right: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """Accuracy of each, and what the first is above the others, paired."""
+    first, *others = right[0]
+    told: dict[str, Any] = {name: interval([one[name] for one in right], SHARES)._asdict() for name in right[0]}
+    gains = {name: interval([one[first] - one[name] for one in right])._asdict() for name in others}
+    return told | {"gain": gains, "pairs": len(right)}
+
+
+_OTHERS = {"strangers": strangers, "taught": taught, "heads": heads}
+_OTHERS |= {f"minilm-{dataset}": functools.partial(minilm, dataset) for dataset in ("banking77", "clinc150")}
 
 
 def main() -> None:

@@ -241,6 +241,7 @@ def test_settings_know_the_head():
         "coverage": None,
         "tune_encoder": None,
         "budget": None,
+        "prior": None,
     }
     assert repr(classifier) == "FewShotClassifier(source='minilm', head='ridge')"
     assert repr(FewShotClassifier(words())) == "FewShotClassifier(source='words')"

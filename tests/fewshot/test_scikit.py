@@ -65,6 +65,7 @@ def test_parameters_are_kept_as_they_are():
         == made.get_params()
         == {"source": "runs/none", "reject": 0.1, "allow": ("mine",)}
         | {"head": None, "names": None, "descriptions": None, "coverage": None, "tune_encoder": None, "budget": None}
+        | {"prior": None}
     )
     assert repr(made) == "FewShotClassifier(source='runs/none', reject=0.1, allow=('mine',))"
     assert repr(FewShotClassifier()) == "FewShotClassifier()"

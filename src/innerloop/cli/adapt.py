@@ -32,8 +32,9 @@ class Command:
     """In place of --strangers: answer "none of these" as often as leaves this share of examples of the classes, such as
     0.9, an answer."""
     head: Head | None = None
-    """What is fitted to the rows of a frozen encoder: centroid, ridge, linear or random_projection; auto: which of the
-    first three, by examples held out. Without it: auto for texts and pictures."""
+    """What is fitted to the rows of a frozen encoder, or to those that the map of a run such as intents makes:
+    centroid, ridge, linear or random_projection; own: the run's learner; auto: which is best, random_projection apart,
+    by examples held out. Without it: auto for encoders of texts and pictures and for intents, own for other runs."""
     classes: str | None = None
     """Names of classes, with commas between them, that an encoder of texts learns without examples, or besides them."""
     names: Names | None = None
@@ -47,6 +48,9 @@ class Command:
     budget: int | None = None
     """How many examples of each class stay, a uniform sample of all that it is taught, so that a file that is taught
     for months does not grow; without it, all of them."""
+    prior: str | None = None
+    """A run over the rows of the encoder that the source is, which teaching starts from in place of these rows:
+    use-multilingual and --prior polarity for moods; none, as without it: the rows as they are."""
     download: bool = False
     """Fetch a source that begins with hf: into the cache of this machine first; nothing else asks the network."""
     table: TableOptions = field(default_factory=TableOptions)
@@ -78,6 +82,7 @@ def run(argv: list[str]) -> int:
         coverage=options.coverage,
         tune_encoder=options.tune_encoder,
         budget=options.budget,
+        prior=options.prior,
     )
     if options.common.json:
         emit(summary)

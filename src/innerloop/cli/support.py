@@ -85,5 +85,6 @@ def _line(said: Mapping[str, object]) -> str:
         return str(said.get("error") or said["done"])
     sure = "" if said["probability"] is None else f" {100 * float(str(said['probability'])):.0f}%"
     why = [] if said["intent"] is None else [f"{said['intent']}{sure}"]
+    why += [] if said["rule"] is None else [f'by "{said["rule"]}"']
     why += [] if said["source"] is None else [f"{said['source']}, similarity {said['similarity']:.2f}"]
     return f"{said['text']}  [{'; '.join([str(said['kind']), *why])}]"

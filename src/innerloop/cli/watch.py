@@ -18,10 +18,16 @@ class Command:
     """Options of `innerloop watch`."""
 
     tasks: tyro.conf.Positional[tuple[str, ...]]
-    """One or two files of `innerloop adapt`, of texts, such as one of topics and one of sentiment."""
+    """One or two files of `innerloop adapt`, of texts, such as one of topics and one of sentiment; or tables of text
+    and label, which are taught as they are read."""
     input: str
     """A file with one JSON object a line (text, time, id, source), - for standard input, http to have them posted, or
     the address of an RSS or Atom feed."""
+    source: str | None = None
+    """What tables are taught to, use-multilingual where nothing is said; `innerloop list` names others."""
+    prior: tuple[str, ...] = ()
+    """A run that teaching starts from, in place of the rows of the source as they are, such as polarity for moods; or
+    none. One for all tables, or one for each task, in their order."""
     follow: bool = False
     """Wait for more at the end of a file, or ask a feed again and again; Ctrl-C ends it."""
     finish: bool = False
@@ -55,7 +61,10 @@ def run(argv: list[str]) -> int:
     for task in options.tasks:
         paths.existing(task)
     from innerloop.apps.text.watch.run import Input, Output, watch
+    from innerloop.apps.text.watch.tasks import Teaching
 
+    known = {} if options.source is None else {"source": options.source}
+    teaching = Teaching(prior=options.prior, **known) if known or options.prior else None
     # Where alerts are shown on a terminal, a bar would be in their way.
     with nullcontext(_silent) if sys.stdout.isatty() else counted("lines") as progress:
         done = watch(
@@ -76,6 +85,7 @@ def run(argv: list[str]) -> int:
             say=lambda body: alert(body, options.common),
             tell=lambda message: print(f"innerloop: {message}", stderr=True),
             progress=lambda taken: progress(taken, None),
+            teaching=teaching,
             command=shlex.join(["innerloop", "watch", *argv]),
         )
     if options.common.json:

@@ -13,7 +13,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.texts import Kind
 from innerloop.core.types import Params
-from innerloop.fewshot import class_names, examples, file, heads, paths, sources, tune
+from innerloop.fewshot import class_names, examples, file, paths, priors, sources, tune
 from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.budget import checked
 from innerloop.fewshot.calibrate import NONE, Wanted
@@ -62,6 +62,7 @@ class FewShotClassifier(Changing):
         coverage: float | None = None,
         tune_encoder: float | None = None,
         budget: int | None = None,
+        prior: str | None = None,
     ):
         """Nothing is read before it is needed; `load` reads at once.
 
@@ -71,8 +72,10 @@ class FewShotClassifier(Changing):
             reject: Share of examples of no class that may be taken for one of them, such as 0.05; `predict` answers
                 `NONE` for what is too far from every class. None: every example is named.
             allow: Module prefixes besides `innerloop.` that the source may name; importing them runs their code.
-            head: What is fitted to the rows of a frozen encoder: centroid, ridge, linear or random_projection; auto:
-                which of the first three, by examples held out. None: auto for texts and pictures.
+            head: What is fitted to the rows of a frozen encoder, or to those that the map of a run such as `intents`
+                makes: centroid, ridge, linear or random_projection; own: the run's learner; auto: which is best,
+                random_projection apart, by examples held out. None: auto for encoders of texts and pictures and for
+                `intents`, own for other runs.
             names: Whether an encoder of texts learns from the names of classes, too; auto, as None: where the examples
                 show that they mean something.
             descriptions: What some classes are, by their names: `{"refund": "the customer wants money back"}`.
@@ -81,6 +84,8 @@ class FewShotClassifier(Changing):
                 better on some of them that are held out. None: it stays as it comes.
             budget: How many examples of each class stay, a uniform sample of all that it is taught, so that a task that
                 is taught for months does not grow. None: all of them.
+            prior: A run over the rows of the encoder that `source` is, which teaching starts from: `polarity` for
+                moods on `use-multilingual`. None, as "none": the rows as they are.
         """
         self.source = source
         self.head: Head | None = head
@@ -91,6 +96,7 @@ class FewShotClassifier(Changing):
         self.coverage = coverage
         self.tune_encoder = tune_encoder
         self.budget = budget
+        self.prior = prior
 
     @classmethod
     def of(
@@ -129,6 +135,7 @@ class FewShotClassifier(Changing):
         coverage: float | None = None,
         tune_encoder: float | None = None,
         budget: int | None = None,
+        prior: str | None = None,
     ) -> "FewShotClassifier":
         """A classifier that is ready to `fit` (from a source) or to `predict` (from a file of `save`).
 
@@ -142,6 +149,7 @@ class FewShotClassifier(Changing):
             coverage: Likewise.
             tune_encoder: Likewise.
             budget: Likewise.
+            prior: Likewise.
 
         Raises:
             InputError: None of these, of another version, damaged, or naming foreign classes.
@@ -158,6 +166,7 @@ class FewShotClassifier(Changing):
                 coverage=coverage,
                 tune_encoder=tune_encoder,
                 budget=budget,
+                prior=prior,
             )
             classifier._resolved()
             return classifier
@@ -286,6 +295,7 @@ class FewShotClassifier(Changing):
             coverage=coverage,
             tune_encoder=self.tune_encoder,
             budget=task.budget,
+            prior=self.prior,
         )
         classifier._task = task
         return classifier
@@ -357,13 +367,13 @@ class FewShotClassifier(Changing):
 
     def _resolved(self) -> Source:
         """The source; found when it is first needed, and again when it was changed."""
-        asked = (self.source, self.allow, self.head, self.names, self.descriptions)
+        asked = (self.source, self.allow, self.head, self.names, self.descriptions, self.tune_encoder, self.prior)
         resolution = self.__dict__.get("_resolution")
         if resolution is None or resolution[0] != asked:
             source = sources.source(self.source, self.allow)
-            learner = replace(source.learner, transductive=False)
-            head = heads.checked(self.head, source.name, source.head)
-            source = class_names.reading(source, self.names, self.descriptions)
-            resolution = (asked, replace(source, learner=learner, head=head))
+            source = priors.begun(source, self.prior, lambda name: sources.source(name, self.allow))
+            source = replace(source, learner=replace(source.learner, transductive=False))
+            source = source.headed(self.head, self.tune_encoder is not None)
+            resolution = (asked, class_names.reading(source, self.names, self.descriptions))
             self._resolution = resolution
         return resolution[1]

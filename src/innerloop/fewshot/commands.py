@@ -39,6 +39,7 @@ def adapt(
     coverage: float | None = None,
     tune_encoder: float | None = None,
     budget: int | None = None,
+    prior: str | None = None,
 ) -> dict[str, Any]:
     """Teach new classes to what was trained before, and keep what it learned.
 
@@ -48,7 +49,7 @@ def adapt(
         out: The file to write.
         reject: Share of examples of no class that may be taken for one; None: every example is named.
         context: What the source may name.
-        head: What is fitted to the rows of a frozen encoder; None: as `FewShotClassifier` has it.
+        head: What is fitted to the rows of an encoder, or of a run's map; None: as `FewShotClassifier` has it.
         table: How a table of examples is read.
         classes: That are known by their names, with examples or without.
         names: Whether names of classes are learned from; None: as `FewShotClassifier` has it.
@@ -57,6 +58,7 @@ def adapt(
         coverage: In place of `reject`: share of examples of the classes that are to be named.
         tune_encoder: Seconds that tuning the encoder may take; None: it stays as it comes.
         budget: How many examples of each class stay; None: all of them.
+        prior: A run over the rows of the source, which teaching starts from; None, as "none": the rows as they are.
 
     Returns:
         The file, the number of examples of each class, the calibration, the seconds it took once the source was
@@ -84,6 +86,7 @@ def adapt(
         coverage=coverage,
         tune_encoder=tune_encoder,
         budget=checked(budget),
+        prior=prior,
     )
     # After loading, which says more about a file that is damaged; before the examples, which may be many.
     if files.is_file(Path(source)):

@@ -37,6 +37,7 @@ from innerloop.fewshot.rows import floats
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.task import Task
 from innerloop.fewshot.tuning import Tuning
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 
 VERSION = 3
 _READ = (2, 3)
@@ -232,10 +233,11 @@ def _task(
 
 def _choice(entry: Any, learner: Learner, encoder: Encoder | None) -> Choice | None:
     """The head of a task; files of earlier releases do not say it, and had the centroids alone."""
-    if entry is None and encoder is not None and heads.is_head(learner, "centroid"):
+    encoded = encoder is not None
+    if entry is None and encoded and isinstance(learner, NearestCentroid):
         return Choice(asked="centroid", head="centroid", accuracy={}, examples=0)
     choice = None if entry is None else Choice.from_json(entry)
-    if choice is not None and (encoder is None or not heads.is_head(learner, choice.head)):
+    if choice is not None and not heads.is_head(learner, choice.head, encoded):
         raise ValueError("its head is not what it learned with")
     return choice
 

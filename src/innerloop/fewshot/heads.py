@@ -1,4 +1,4 @@
-"""What is fitted to the rows of a frozen encoder: the head, and how one is chosen by the examples themselves.
+"""What is fitted to the rows of a frozen encoder, or of a run's map: the head, and how examples choose one themselves.
 
 All is a function of the examples: the same ones have the same head, however a task came to them.
 """
@@ -16,6 +16,7 @@ from innerloop.core.nearest import nearest
 from innerloop.core.threads import on_one_core
 from innerloop.evaluate.calibration import Calibration
 from innerloop.fewshot import calibrate
+from innerloop.fewshot.mapped import Map, OnMap, map_of
 from innerloop.fewshot.settings import Head
 from innerloop.fewshot.support import Support
 from innerloop.learners.baselines.logistic_regression import LogisticRegression
@@ -24,9 +25,11 @@ from innerloop.learners.closed_form.ridge_discriminant import RidgeDiscriminant,
 from innerloop.learners.online.random_projection import RandomProjection
 
 SIMPLEST_FIRST: tuple[Head, ...] = ("centroid", "ridge", "linear")
-"""What `auto` chooses among."""
+"""What `auto` chooses among; of a run, its own learner takes the place of the first."""
 _CENTROID = NearestCentroid(distance="cosine")
 """Encoders of sentences and of photographs were trained so that directions, not lengths, tell their rows apart."""
+_ON_MAP = NearestCentroid()
+"""Lengths of what a run's map makes were learned as well."""
 _LEARNERS: Mapping[str, type[Learner]] = {
     "centroid": NearestCentroid,
     "ridge": RidgeDiscriminant,
@@ -105,23 +108,24 @@ class Choice:
             ValueError, TypeError, KeyError, AttributeError: It is something else.
         """
         asked, head, accuracy, examples = (entry[key] for key in ("asked", "head", "accuracy", "examples"))
-        if asked not in get_args(Head) or head not in _LEARNERS or (asked not in ("auto", head)):
+        if asked not in get_args(Head) or head not in (*_LEARNERS, "own") or (asked not in ("auto", head)):
             raise ValueError("its head is none that there is")
         shares = {str(key): float(share) for key, share in accuracy.items()}
-        if not set(shares) <= set(SIMPLEST_FIRST) or not all(0 <= share <= 1 for share in shares.values()):
+        if not set(shares) <= {*SIMPLEST_FIRST, "own"} or not all(0 <= share <= 1 for share in shares.values()):
             raise ValueError("the accuracies of its heads are none")
         if (shares and head not in shares) or isinstance(examples, bool) or not isinstance(examples, int):
             raise ValueError("its head was not chosen by its accuracies")
         return cls(asked=asked, head=head, accuracy=shares, examples=examples)
 
 
-def checked(head: Any, name: str, own: Head | None) -> Head | None:
+def checked(head: Any, name: str, own: Head | None, of_run: Map | None = None) -> Head | None:
     """The head of a source, as it was asked for.
 
     Args:
         head: None: the source's own.
         name: What the source is called.
-        own: What it has otherwise; None: it brings a learner, which no head fits.
+        own: What it has otherwise; None: it brings a learner.
+        of_run: The map of that learner, behind which heads fit; None: they do not.
 
     Raises:
         InputError: There is no such head, or the source takes none.
@@ -130,33 +134,50 @@ def checked(head: Any, name: str, own: Head | None) -> Head | None:
         return own
     if not isinstance(head, str) or head not in get_args(Head):
         raise InputError(f"there is no head {head!r}{nearest(str(head), get_args(Head))}")
-    if own is None:
+    if of_run is None and own is None:
         raise InputError(
             f"'{name}' has a learner of its own, so that head='{head}' cannot be taken: leave the head out, or name a "
-            "frozen encoder such as use-multilingual"
+            "frozen encoder such as use-multilingual, or a run that maps rows, such as intents"
         )
+    if of_run is None and head == "own":
+        raise InputError(f"'{name}' has no learner of its own, as head='own' asks for: leave the head out")
     return next(known for known in get_args(Head) if known == head)
 
 
-def prior(choice: Choice | None, own: Calibration | None) -> Calibration | None:
+def prior(choice: Choice | None, own: Calibration | None, learner: Learner) -> Calibration | None:
     """What is known of a head's logits before an example is held out.
 
     Args:
         choice: The head; None: the source's own learner.
-        own: What is known of the source: of an encoder, with its centroids, whose cosines say nothing of other logits.
+        own: What is known of the source: of a run, with its learner; of an encoder, with its centroids, whose cosines
+            say nothing of other logits.
+        learner: What the choice came to.
     """
-    if choice is None or choice.head == "centroid":
+    on_map = isinstance(learner, OnMap)
+    if choice is None or choice.head == "own" or (choice.head == "centroid" and not on_map):
         return own
     return _SINGLE if choice.asked == "auto" and not choice.accuracy else None
 
 
-def is_head(learner: Learner, head: Head) -> bool:
-    """Whether a learner is what a head stands for."""
-    return type(learner) is _LEARNERS[head]
+def is_head(learner: Learner, head: Head, encoded: bool) -> bool:
+    """Whether a learner is what a head stands for.
+
+    Args:
+        learner: What a task learned with.
+        head: Which it is to be.
+        encoded: Whether the rows are an encoder's, on which heads are without a map, too.
+    """
+    if head == "own":
+        return not isinstance(learner, OnMap) and map_of(learner, learner.init(0)) is not None
+    if isinstance(learner, OnMap):
+        return type(learner.head) is _LEARNERS[head]
+    return encoded and type(learner) is _LEARNERS[head]
 
 
 def quick(learner: Learner) -> Learner:
     """The learner as it is asked about examples left out: it has not converged as far as the one that answers."""
+    if isinstance(learner, OnMap):
+        return replace(learner, head=quick(learner.head))
     if isinstance(learner, LogisticRegression):
         return replace(learner, tolerance=1e-4)  # as scikit-learn has it
     return learner
@@ -177,19 +198,21 @@ def fitting(x: Tensor) -> tuple[Head, ...]:
 
 
 @torch.no_grad()
-def choose(asked: Head, given: Support, ways: int) -> tuple[Learner, Choice]:
+def choose(asked: Head, given: Support, ways: int, of_run: Map | None = None) -> tuple[Learner, Choice]:
     """The learner of a task, and why it is that one.
 
     Hyper-parameters come from the support as well: the ridge's by leaving each example out, exactly, those of logistic
     regression and random projection by folds. `auto` holds the same folds out for all, and takes the head that names
     most of them correctly, of those that are as good the simplest. Where no class has a second example it is centroid,
     and with names linear, the best on training sentences of BANKING77 and CLINC150 (`python -m benchmarks.names
-    --weights`).
+    --weights`), and behind the map of `intents` on its validation intents.
 
     Args:
         asked: Which head.
         given: What it learns from.
         ways: Number of classes.
+        of_run: The map of a run, which the head is put behind; of its own learner it is asked as well, in place of
+            centroid. None: the rows are taken as they are.
 
     Raises:
         InputError: The rows are too wide for the head.
@@ -198,25 +221,39 @@ def choose(asked: Head, given: Support, ways: int) -> tuple[Learner, Choice]:
         # What the encoder was trained on tells no more: the head was chosen before.
         return plain(given.tuning.choice.head), given.tuning.choice
     # Sums of several cores round in another order: two workers would choose otherwise.
-    return on_one_core(lambda: _choose(asked, given, ways))
+    return on_one_core(lambda: _choose(asked, given, ways) if of_run is None else _on_map(asked, given, ways, of_run))
 
 
-def _choose(asked: Head, given: Support, ways: int) -> tuple[Learner, Choice]:
-    kept, width = given.kept, given.x[0].numel()
-    several = bool(calibrate.can_be_spared(given.y, kept).any())
+def _on_map(asked: Head, given: Support, ways: int, of_run: Map) -> tuple[Learner, Choice]:
+    """As `_choose`, of heads behind a run's map."""
+    own, several = None, bool(calibrate.can_be_spared(given.y, given.kept).any())
+    if asked == "own" or (asked == "auto" and not several and not _named(given)):
+        return of_run.run, Choice(asked=asked, head="own", accuracy={}, examples=0)
+    if asked == "auto" and several:
+        own = LeftOut(*calibrate.examples_left_out(of_run.run, of_run.params, given, ways, _ENOUGH))
+    learner, choice = _choose(asked, given._replace(x=of_run.rows(given.x)), ways, _ON_MAP, own)
+    return of_run.run if choice.head == "own" else of_run.behind(learner), choice
+
+
+def _choose(
+    asked: Head, given: Support, ways: int, centroid: Learner = _CENTROID, own: LeftOut | None = None
+) -> tuple[Learner, Choice]:
+    """As `choose`; `own` is what the learner of a run answers, which is compared in place of centroids."""
+    width, several = given.x[0].numel(), bool(calibrate.can_be_spared(given.y, given.kept).any())
     if asked == "ridge" and width > _WIDEST:
         raise InputError(
             f"head='ridge' takes rows of {_WIDEST:,} numbers at most, and these have {width:,}: use linear"
         )
     if asked == "auto" and not several:
-        named = kept is not None and not bool(kept.all())
-        learner = _linear(_PENALTIES[0]) if named else _CENTROID
+        named = _named(given)
+        learner = _linear(_PENALTIES[0]) if named else centroid
         return learner, Choice(asked=asked, head="linear" if named else "centroid", accuracy={}, examples=0)
     compared = asked == "auto"
     heads = fitting(given.x) if compared else (asked,)
-    tried: dict[Head, tuple[Learner, LeftOut | None]] = {
-        head: _tuned(head, given, ways, several, compared) for head in heads
-    }
+    tried: dict[Head, tuple[Learner, LeftOut | None]] = {} if own is None else {"own": (centroid, own)}
+    for head in heads:
+        if own is None or head != "centroid":
+            tried[head] = _tuned(head, given, ways, several, compared, centroid)
     if not compared:
         learner, _ = tried[asked]
         return learner, Choice(asked=asked, head=asked, accuracy={}, examples=0)
@@ -226,9 +263,16 @@ def _choose(asked: Head, given: Support, ways: int) -> tuple[Learner, Choice]:
     return tried[head][0], Choice(asked=asked, head=head, accuracy=accuracy, examples=len(right[head]))
 
 
-def _tuned(head: Head, given: Support, ways: int, several: bool, compared: bool) -> tuple[Learner, LeftOut | None]:
+def _named(given: Support) -> bool:
+    """Whether there are names beside examples."""
+    return given.kept is not None and not bool(given.kept.all())
+
+
+def _tuned(
+    head: Head, given: Support, ways: int, several: bool, compared: bool, centroid: Learner
+) -> tuple[Learner, LeftOut | None]:
     """A learner with the hyper-parameters that the support asks for, and what it answers to examples left out."""
-    candidates: Sequence[Learner] = [_CENTROID]
+    candidates: Sequence[Learner] = [centroid]
     if head == "ridge":
         candidates = [RidgeDiscriminant(decay=_decay(given, ways) if several else _DECAYS[0])]
     elif head == "linear":

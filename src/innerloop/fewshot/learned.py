@@ -35,7 +35,7 @@ def calibrated(
         InputError: The examples are too few to say when to reject.
     """
     tuning, learner = given.tuning, heads.quick(source.learner)
-    prior = source.calibration if tuning is not None else heads.prior(choice, source.calibration)
+    prior = source.calibration if tuning is not None else heads.prior(choice, source.calibration, learner)
     gate, before = None, None if tuning is None else torch.tensor(tuning.scores, dtype=torch.float64)
     if wanted != NOTHING:
         gate = foreign.gate(source, source.learner, source.params, learned, given.x, given.y)

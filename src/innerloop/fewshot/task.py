@@ -26,6 +26,7 @@ from innerloop.fewshot.heads import Choice
 from innerloop.fewshot.history import History, Label
 from innerloop.fewshot.labels import as_array, same_kind
 from innerloop.fewshot.learned import calibrated, check_ways, support_of
+from innerloop.fewshot.mapped import map_of
 from innerloop.fewshot.rows import floats
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.support import Support, in_order, weighed_together
@@ -333,7 +334,8 @@ def adapted(
     given, use = support_of(source, rows, weights, history, named)
     choice = None
     if source.head is not None:
-        learner, choice = heads.choose(source.head, given, len(classes))
+        of_run = map_of(source.learner, source.params)
+        learner, choice = heads.choose(source.head, given, len(classes), of_run)
         source = replace(source, learner=learner)
     with torch.no_grad():
         # Sums of several cores round in another order: two workers would keep tasks that differ.

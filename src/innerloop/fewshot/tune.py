@@ -22,6 +22,7 @@ from innerloop.fewshot import bodies, calibrate, class_names, foreign, heads, ro
 from innerloop.fewshot.bodies import Body, Clock, Late
 from innerloop.fewshot.class_names import Named
 from innerloop.fewshot.heads import Choice
+from innerloop.fewshot.mapped import OnMap
 from innerloop.fewshot.rows import floats, read
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.support import Support
@@ -65,6 +66,11 @@ def tuned(
         InputError: The source cannot be tuned, or the time is none.
     """
     limit = checked_seconds(seconds)
+    if isinstance(task.source.learner, OnMap) or (task.choice is not None and task.choice.head == "own"):
+        raise InputError(
+            f"the encoder of '{task.source.name}' is tuned to what the run's own learner answers: leave head out, or "
+            "tune_encoder"
+        )
     begin = time.monotonic()
 
     def stays(why: str, **about: Any) -> Task:

@@ -9,7 +9,9 @@ with Client("http://127.0.0.1:8000") as client:
 ```
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -60,6 +62,7 @@ class Client(Connection):
         classes: Sequence[str] | None = None,
         coverage: float | None = None,
         budget: int | None = None,
+        prior: str | None = None,
     ) -> "Task":
         """Make a task.
 
@@ -67,18 +70,19 @@ class Client(Connection):
             name: 1 to 64 letters and digits of any script, dots, underscores and hyphens.
             source: One of `sources`.
             reject: Target false-accept rate of "none of these"; None: no such answer.
-            head: What is fitted to the rows of a frozen encoder; None: as the service has it.
+            head: What is fitted to the rows of a frozen encoder, or of a run's map; None: as the service has it.
             names: Whether an encoder of texts learns from names of classes; None: likewise.
             descriptions: What classes are, by their names.
             classes: Those that it knows before there is an example.
             coverage: In place of `reject`: share of examples of the classes that are to be answered.
             budget: How many examples of each class are learned from at most; None: all of them.
+            prior: One of `sources` that is a run over the rows of `source`, which teaching starts from.
 
         Raises:
             ServiceError: The name is taken or no name, or there is no such source.
         """
         how = {"reject": reject, "head": head, "names": names, "descriptions": descriptions, "classes": classes}
-        how |= {"coverage": coverage, "budget": budget}
+        how |= {"coverage": coverage, "budget": budget, "prior": prior}
         body = {"name": name, "source": source} | {key: value for key, value in how.items() if value is not None}
         return Task(self, task_info(self.request("POST", "api/tasks", json=body).json()))
 
@@ -259,23 +263,57 @@ class Task:
     def equip(
         self,
         replies: Sequence[Mapping[str, Any]] = (),
-        documents: Mapping[str, str] | None = None,
+        documents: Mapping[str, str | bytes] | None = None,
         answers: Sequence[tuple[str, str]] = (),
     ) -> int:
         """Give it what is said in conversations, in place of what it has; returns the number of passages.
 
         Args:
             replies: Objects with intent, reply and slots, as of `innerloop support --replies`.
-            documents: Contents of .md, .txt and .html files by their names.
+            documents: Contents of .md, .txt and .html files by their names, and bytes of .pdf files.
             answers: Questions with the answers that were given before.
 
         Raises:
             ServiceError: A reply or a document is wrong, or it is no task of texts.
         """
-        given = [{"name": name, "text": text} for name, text in (documents or {}).items()]
+        given = [
+            {"name": name, "text": one} if isinstance(one, str) else {"name": name, "pdf": b64encode(one).decode()}
+            for name, one in (documents or {}).items()
+        ]
         before = [{"question": question, "answer": answer} for question, answer in answers]
         body = {"replies": [dict(one) for one in replies], "documents": given, "answers": before}
         return self.client.request("POST", f"{self._path}/desk", json=body).json()["passages"]
+
+    def watch(self, other: str | None = None, **settings: Any) -> dict[str, Any]:
+        """Begin to watch a stream of texts, anew where it was watched; how it stands then.
+
+        Args:
+            other: A second task on the same texts, such as one of moods.
+            settings: Options of `innerloop watch` by their names: window, warmup and so on.
+
+        Raises:
+            ServiceError: It is none of texts, or cannot be watched so.
+        """
+        body = settings | ({} if other is None else {"other": other})
+        return self.client.request("POST", f"{self._path}/watch", json=body).json()
+
+    def events(self, events: Iterable[Mapping[str, Any]], finish: bool = False) -> dict[str, Any]:
+        """Have a watch take events: text, time, and if there are such, id and source; new alerts, and what came.
+
+        Args:
+            events: 1,000 at most; one that is sent again, as where the connection breaks, is known by its id.
+            finish: Whether all windows are closed then.
+
+        Raises:
+            ServiceError: It is not watched, or was taught since.
+        """
+        content = "\n".join(json.dumps(event) for event in events).encode()
+        query = {"finish": "true"} if finish else {}
+        return self.client.request("POST", f"{self._path}/watch/events", content=content, params=query).json()
+
+    def watched(self) -> dict[str, Any] | None:
+        """How its watch stands, with curves and the last alerts; None: it has none."""
+        return self.client.request("GET", f"{self._path}/watch").json()
 
     def chat(self, message: str, conversation: str | None = None) -> dict[str, Any]:
         """What is said to a message: `kind`, `text`, `intent`, `source`, ..., `conversation`, and `id` for `feedback`.

@@ -61,6 +61,7 @@ class Connection:
         path: str,
         *,
         json: Any = None,
+        content: bytes | None = None,
         files: dict[str, tuple[str, bytes, str]] | None = None,
         data: dict[str, str] | None = None,
         params: dict[str, Any] | None = None,
@@ -73,6 +74,7 @@ class Connection:
             method: Of HTTP.
             path: Relative to the address of the service.
             json: Body.
+            content: Body of another kind.
             files: Body of several parts: name, content and media type of each.
             data: Its other fields.
             params: What follows the question mark.
@@ -93,7 +95,7 @@ class Connection:
             left -= 1
             try:
                 answer = self._http.request(
-                    method, path, json=json, files=files, data=data, params=params, headers=headers
+                    method, path, json=json, content=content, files=files, data=data, params=params, headers=headers
                 )
             except httpx.TransportError as error:
                 # Without a connection the service cannot have seen it.

@@ -1,5 +1,6 @@
 """A desk over HTTP says what the same desk says in Python, and conversations are kept."""
 
+import base64
 import json
 
 import pytest
@@ -9,8 +10,10 @@ from innerloop.apps.text.desk.opening import desk
 from innerloop.apps.text.desk.settings import DeskOptions
 from innerloop.core.context import Context
 from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.service.store import conversations
 from innerloop.service.store.keys import add
-from tests.service.served import PLAIN, WORDS, serving
+from tests.apps.text.desk.test_passages import pdf
+from tests.service.served import PLAIN, WORDS, served_by, serving
 
 pytest.importorskip("bm25s")
 REPLY = {"intent": "a", "reply": ["Order {n}.", "订单 {n}。"], "slots": {"n": {"pattern": r"\d{5}", "ask": "Number?"}}}
@@ -85,12 +88,35 @@ def test_a_conversation_is_deleted(client):
     assert gone.status_code == 404 and f"no conversation '{name}'" in gone.json()["error"]
 
 
+def test_a_pdf_is_quoted_and_words_decide_before_the_classifier(client, monkeypatch):
+    pytest.importorskip("pypdf")
+    body = {"documents": [{"name": "terms.pdf", "pdf": base64.b64encode(pdf(b"hh hhhh hh")).decode()}], "near": 0.9}
+    body |= {"replies": [{"intent": "emergency", "words": ["fire"], "hand_over": "Leave!"}]}
+    before = served_by(client).store.task("t")
+    kept = conversations.desk(served_by(client).store, before)
+    assert kept is not None
+    assert client.post("/api/tasks/t/desk", json=body).json()["passages"] == 1
+    said = client.post("/api/tasks/t/chat", json={"message": "hhhh hhhh"}).json()
+    assert (said["kind"], said["source"]) == ("passage", "terms.pdf, page 1")
+    said = client.post("/api/tasks/t/chat", json={"message": "aaa fire"}).json()
+    assert (said["kind"], said["text"], said["rule"]) == ("hand-over", "Leave!", "fire")
+    monkeypatch.setattr("innerloop.core.importing.importlib.util.find_spec", lambda name: None)
+    refused = client.post("/api/tasks/t/desk", json=body)
+    assert refused.status_code == 422 and "innerloop[desk]" in refused.json()["error"]
+    conversations.equip(served_by(client).store, before, kept[1])
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
         ({"replies": [{"intent": "z", "reply": "x"}]}, "replies[0] answers 'z', which is no intent"),
         ({"replies": [{"intent": "a", "reply": "{x}"}]}, "nothing fills {x}"),
         ({"documents": [{"name": "a.pdf", "text": "x"}]}, "give .md, .txt or .html"),
+        ({"documents": [{"name": "a.pdf", "pdf": "eA=="}]}, "a.pdf is no PDF that can be read"),
+        ({"documents": [{"name": "a.pdf", "pdf": "?"}]}, "a.pdf is not base64"),
+        ({"documents": [{"name": "a.pdf"}]}, "give one of them"),
+        ({"documents": [{"name": "a.pdf", "pdf": "eA==", "text": "x"}]}, "give one of them"),
+        ({"replies": [{"intent": "z", "pattern": "(a+)+"}]}, "could take very long"),
         ({"near": float("inf")}, "near"),
         ({"hand_over": []}, "hand_over"),
         ({"reply": []}, "reply"),

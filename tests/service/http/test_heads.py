@@ -55,6 +55,25 @@ def test_sources_say_whether_they_take_a_head(tmp_path):
         assert client.post("/api/tasks", json={"name": "t", "source": "kanji-protonet"}).json()["head"] is None
 
 
+def test_a_task_of_a_run_that_is_older_than_its_heads_keeps_the_runs_own_learner(tmp_path):
+    with serving(tmp_path, sources=("intents", "use-multilingual", WORDS)) as client:
+        assert [one["heads"] for one in client.get("/api/sources").json()] == [True] * 3
+        begun = client.post("/api/tasks", json={"name": "w", "source": "use-multilingual", "prior": "intents"})
+        assert begun.json()["source"] == "intents" and begun.json()["head"] == {"asked": "auto"}
+        for source, prior, said in ((WORDS, "intents", "makes others"), (WORDS, "polarity", "offers no source")):
+            refused = client.post("/api/tasks", json={"name": "x", "source": source, "prior": prior})
+            assert refused.status_code == 422 and said in refused.json()["error"]
+        for name, how in (("t", {}), ("u", {"head": "own"}), ("v", {"head": "ridge"})):
+            made = client.post("/api/tasks", json={"name": name, "source": "intents"} | how)
+            assert made.json()["head"] == {"asked": how.get("head", "auto")}
+            teach(client, name)
+        with sqlite3.connect(tmp_path / "store.sqlite") as c:
+            c.execute("UPDATE tasks SET head = NULL WHERE name = 't'")
+    with serving(tmp_path, sources=("intents",)) as client:
+        assert answers(client, "t") == answers(client, "u") != answers(client, "v")
+        assert show(client, "v")["head"]["head"] == "ridge"
+
+
 def test_every_change_is_learned_as_if_taught_at_once_and_undone(tmp_path):
     for head in ("ridge", "linear", "auto"):
         with serving(tmp_path / head) as client:

@@ -177,15 +177,16 @@ class Adapted:
 
     def __init__(self, source: Source, rows: np.ndarray, labels: list[str], wanted: Wanted, named: Sequence[str] = ()):
         self.source = source
-        self._classifier = FewShotClassifier(source, reject=wanted.strangers, coverage=wanted.coverage)
+        self.classifier = FewShotClassifier(source, reject=wanted.strangers, coverage=wanted.coverage)
+        """What learned; many ask it, nobody changes it."""
         if named:
-            self._classifier.fit_names(named)
+            self.classifier.fit_names(named)
         if labels:
-            self._classifier.partial_fit(Rows(from_numpy(rows)), labels)
-        self._labels = [str(label) for label in self._classifier.classes_]
-        self.shape = tuple(self._classifier.task.rows.shape[1:])
+            self.classifier.partial_fit(Rows(from_numpy(rows)), labels)
+        self._labels = [str(label) for label in self.classifier.classes_]
+        self.shape = tuple(self.classifier.task.rows.shape[1:])
         """Shape of one row."""
-        self.size = rows.nbytes * 4 + self._classifier.nbytes + 4096
+        self.size = rows.nbytes * 4 + self.classifier.nbytes + 4096
         """Bytes that it takes, roughly: the rows as they came and as they are learned from, and what was learned."""
 
     def answer(self, rows: Sequence[np.ndarray], raw: Sequence[Raw]) -> list[Answer]:
@@ -195,12 +196,12 @@ class Adapted:
             return from_numpy(np.stack(encode(self.source, raw[i : i + 1])))
 
         encoded = self.source.encoder is not None
-        return self._classifier.answers(Rows(stacked(rows), again if encoded else None)).each(self._labels)
+        return self.classifier.answers(Rows(stacked(rows), again if encoded else None)).each(self._labels)
 
     @property
     def task(self) -> Task:
         """What was taught."""
-        return self._classifier.task
+        return self.classifier.task
 
     def sets(self, rows: Sequence[np.ndarray], coverage: float) -> list[list[str]]:
         """The fewest classes for each row that hold the right one so often.
@@ -209,20 +210,20 @@ class Adapted:
             HTTPError: It has too few examples.
         """
         try:
-            answers = self._classifier.predict_sets(Rows(stacked(rows)), coverage)
+            answers = self.classifier.predict_sets(Rows(stacked(rows)), coverage)
         except InputError as error:
             raise HTTPError(409, str(error)) from error
         return [[str(label) for label in some] for some in answers]
 
     def nearest(self, rows: Sequence[np.ndarray], n: int) -> list[list[Neighbour]]:
         """The n taught examples that are nearest to each row."""
-        return self._classifier.explain(Rows(stacked(rows)), n)
+        return self.classifier.explain(Rows(stacked(rows)), n)
 
     def most_telling(self, answered: Sequence[tuple[np.ndarray, Answer]], n: int, by: By) -> Chosen:
         """Places of the n examples, by their rows and answers, whose labels it would learn most from."""
         probabilities = [[answer.probabilities[label] for label in self._labels] for _, answer in answered]
         rows = stacked([row for row, _ in answered])
-        return most_telling(self._classifier.task, rows, torch.tensor(probabilities, dtype=torch.float64), n, by)
+        return most_telling(self.classifier.task, rows, torch.tensor(probabilities, dtype=torch.float64), n, by)
 
     def evaluation(self, name: str, progress: Progress) -> dict[str, Any]:
         """How good it is by cross-validation on its own examples, in plain JSON.
@@ -231,13 +232,13 @@ class Adapted:
             HTTPError: It has too few examples.
         """
         try:
-            return cross_validate(self._classifier, name=name, progress=progress).to_json()
+            return cross_validate(self.classifier, name=name, progress=progress).to_json()
         except InputError as error:
             raise HTTPError(409, str(error)) from error
 
     def measured(self) -> Measured:
         """What is known about its probabilities, its threshold, its head, its names and its encoder."""
-        shown = self._classifier.show()
+        shown = self.classifier.show()
         return Measured(shown["calibration"], shown["head"], shown["names"], shown["tuning"])
 
 

@@ -28,6 +28,7 @@ from innerloop.service.http import (
     routes,
     table_routes,
     tagger_routes,
+    watch_routes,
 )
 from innerloop.service.http.access import permitted
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
@@ -82,6 +83,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(generation_routes.router)
     app.include_router(chat_routes.router)
     app.include_router(tagger_routes.router)
+    app.include_router(watch_routes.router)
     app.include_router(read_routes.router)
     app.add_middleware(PredictRoad, service=service, route=_predict_route())
     app.add_middleware(Guard, service=service)  # the last is the outermost

@@ -3,8 +3,9 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from innerloop.service.http import payload
 from innerloop.service.http.access import KEY
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.routes import REFUSALS, Asked, Name, Worker
@@ -20,8 +21,23 @@ class Document(BaseModel):
     """A document whose passages are quoted."""
 
     model_config = _STRICT
-    name: str = Field(min_length=1, max_length=200, description="Its path; .md, .txt or .html.", examples=["faq.md"])
-    text: str = Field(max_length=1_000_000)
+    name: str = Field(min_length=1, max_length=200, description=".md, .txt, .html or .pdf.", examples=["faq.md"])
+    text: str | None = Field(None, max_length=1_000_000)
+    pdf: str | None = Field(None, description="In place of text: a PDF file in base64.")
+
+    @model_validator(mode="after")
+    def _one(self) -> "Document":
+        if (self.text is None) == (self.pdf is None):
+            raise ValueError("a document has text, or a pdf in base64: give one of them")
+        return self
+
+    def content(self) -> str | bytes:
+        """Its text, or the bytes of its PDF.
+
+        Raises:
+            HTTPError: They are not base64.
+        """
+        return self.text if self.text is not None else payload.decoded(self.pdf or "", self.name)
 
 
 class GivenIn(BaseModel):
@@ -72,6 +88,7 @@ class TurnOut(BaseModel):
     slot: str | None
     source: str | None
     similarity: float | None
+    rule: str | None = Field(None, description="Words of the message that decided for the intent.")
 
 
 class SaidOut(TurnOut):
@@ -108,7 +125,7 @@ async def give_desk(name: Name, body: DeskIn, worker: Worker, store: Asked) -> D
         store,
         name,
         body.replies,
-        [(one.name, one.text) for one in body.documents],
+        [(one.name, one.content()) for one in body.documents],
         [(one.question, one.answer) for one in body.answers],
         body.near,
         body.hand_over,

@@ -1,6 +1,7 @@
 """Conversations with tasks of texts, as `innerloop support` has them on the command line."""
 
 import functools
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.fewshot.sources import Source
 from innerloop.service.http.adapted import Raw
+from innerloop.service.http.apart import apart
 from innerloop.service.http.cache import Cache, ticket
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.store import conversations
@@ -47,7 +49,7 @@ class Chatting:
         store: Store,
         name: str,
         said: Sequence[Any],
-        documents: Sequence[tuple[str, str]],
+        documents: Sequence[tuple[str, str | bytes]],
         answers: Sequence[tuple[str, str]],
         near: float | None,
         hand_over: Sequence[str] | None,
@@ -62,7 +64,7 @@ class Chatting:
         _, source = await to_thread.run_sync(self._worker.task, name)
         if source.kind != "texts" or source.encoder is None:
             raise HTTPError(422, f"task '{name}' reads {source.kind}, and a desk reads texts: make a task of texts")
-        quoted = [one for path, text in documents for one in passages.of_text(text, path)]
+        quoted = await apart("documents", _read, documents, self._worker.limits.seconds)
         quoted += [
             Passage(text=answer, source=f"answer {number}", question=question)
             for number, (question, answer) in enumerate(answers, 1)
@@ -130,6 +132,17 @@ class Chatting:
             return known
         kept = conversations.desk(self._worker.store, task)
         return Desk() if kept is None else self._desks.get((*about, kept[0]), lambda: _made(source, kept[1]))
+
+
+def _read(documents: Sequence[tuple[str, str | bytes]], seconds: float) -> list[Passage]:
+    """Passages of documents; of a PDF its bytes are given."""
+    found: list[Passage] = []
+    for name, content in documents:
+        if isinstance(content, bytes):
+            found += passages.of_pdf(io.BytesIO(content), name, seconds)
+        else:
+            found += passages.of_text(content, name)
+    return found
 
 
 def _made(source: Source, content: dict[str, Any]) -> Desk:

@@ -26,6 +26,8 @@ from innerloop.service.store.keys import Key
 
 _LOG = logging.getLogger("innerloop.service")
 _ASKING = ("/predict", "/suggestions", "/chat")
+_LINES = "/watch/events"
+"""Many small objects, a line each, that a thread parses one by one: no single one keeps others waiting."""
 _LOOKING = ("GET", "HEAD", "OPTIONS")
 _SENDING = ("POST", "PATCH")
 """Methods whose routes read a body; one that nobody reads would never begin a turn, which would be a way around it."""
@@ -75,7 +77,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status, body = time.perf_counter(), 0, _Body(self, receive, Headers(scope=scope))
+        start, status, body = time.perf_counter(), 0, _Body(self, receive, scope)
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -173,13 +175,14 @@ class Guard:
 class _Body:
     """Counts what a client sends, and stops it where it is too much or too slow."""
 
-    def __init__(self, guard: Guard, receive: Receive, headers: Headers):
+    def __init__(self, guard: Guard, receive: Receive, scope: Scope):
         self.size, self.cut = 0, False
         self.turn: Turn | None = None
         self._ended = False  # afterwards the client's leaving is awaited, which may take as long as it likes
-        self._guard, self._receive, self._headers = guard, receive, headers
+        self._guard, self._receive, self._headers = guard, receive, (headers := Headers(scope=scope))
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        self._counter = None if kind == "multipart/form-data" else Counter(guard._limits)
+        uncounted = kind == "multipart/form-data" or scope["path"].endswith(_LINES)
+        self._counter = None if uncounted else Counter(guard._limits)
         self._deadline = time.monotonic() + _WHOLE
 
     def check(self) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from innerloop import encoders
 from innerloop.core.errors import InputError
 from innerloop.encoders.base import Encoder
 from innerloop.encoders.tuned import Tuned
@@ -79,12 +78,13 @@ class Sources:
         for name in [*self._about, *self._run_names()]:
             with contextlib.suppress(InputError, HTTPError):
                 if name in known and name not in self._loaded:
-                    kind, frozen = sources.kind(name), name in encoders.names()
-                    offers.append(Offer(name, kind, known[name], frozen, frozen and kind == "texts"))
+                    # A shipped run over the rows of an encoder is a map of these.
+                    kind, encoded = sources.kind(name), sources.encoder_of(name) is not None
+                    offers.append(Offer(name, kind, known[name], encoded, encoded and kind == "texts"))
                     continue
                 source = self.find(name)
                 about = self._about.get(name) or f"{type(source.learner).__name__}, a run of this server"
-                heads, names = source.head is not None, source.names is not None
+                heads, names = source.takes_heads, source.names is not None
                 offers.append(Offer(name, source.kind, about, heads, names))
         return offers
 

@@ -257,11 +257,19 @@ def _features(value: Sequence[float], name: str, limits: Limits) -> Raw:
 def _image(value: str, name: str, limits: Limits) -> Raw:
     if value.startswith("data:"):
         value = value.partition(",")[2]
+    return Raw("pictures", decoded(value, name), name)
+
+
+def decoded(value: str, name: str) -> bytes:
+    """What base64 holds.
+
+    Raises:
+        HTTPError: It is none.
+    """
     try:
-        content = base64.b64decode(value, validate=True)
+        return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
         raise HTTPError(422, f"{name} is not base64 ({error})") from error
-    return Raw("pictures", content, name)
 
 
 async def _files(request: Request, limits: Limits, labelled: bool) -> Given:

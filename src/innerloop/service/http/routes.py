@@ -197,7 +197,8 @@ async def create_task(body: TaskIn, worker: Worker, store: Asked, reach: Reach) 
     reach.check(body.name)
     classes = [payload.label(one, worker.limits, f"classes[{i}]") for i, one in enumerate(body.classes or ())]
     how = (body.wanted, body.head, body.names, body.descriptions, classes, body.budget)
-    task = await worker.create(store, body.name, body.source, *how)
+    source = await worker.source_of(body.source, body.prior)
+    task = await worker.create(store, body.name, source, *how)
     return _task(task, dict.fromkeys(sorted(classes), 0), None)
 
 

@@ -50,7 +50,7 @@ class SourceOut(BaseModel):
     name: str = Field(examples=["use-multilingual"])
     kind: str = Field(description="What raw examples are: pictures, texts or features.", examples=["texts"])
     about: str
-    heads: bool = Field(description="Whether a head is fitted to its rows: it is a frozen encoder.")
+    heads: bool = Field(description="Whether heads fit its rows: those of a frozen encoder, or of a run's map.")
     names: bool = Field(description="Whether it learns from names of classes: it has an encoder of texts.")
 
 
@@ -84,8 +84,8 @@ class TaskIn(AskedIn):
     reject: Share = Field(None, description="What strangers was called before; it counts where strangers is not given.")
     head: Head | None = Field(
         None,
-        description="What is fitted to the rows of a frozen encoder; auto, the usual of texts and pictures: what is "
-        "best on examples held out.",
+        description="What is fitted to the rows of a frozen encoder, or of a run's map; auto, the usual of encoders "
+        "of texts and pictures: what is best on examples held out; own: the run's learner.",
     )
     names: Names | None = Field(
         None,
@@ -93,6 +93,13 @@ class TaskIn(AskedIn):
         "the examples show that they mean something.",
     )
     descriptions: dict[str, str] | None = Field(None, description="What classes are, by their names.")
+    prior: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="A source that is a run over the rows of the encoder `source`, which teaching starts from, such as "
+        "polarity; none: the rows as they are.",
+    )
     budget: int | None = Field(
         None, ge=1, lt=2**31, description="Examples of each class that are learned from at most, a uniform sample."
     )

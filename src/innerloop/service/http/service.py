@@ -15,7 +15,7 @@ from anyio import to_thread
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.rules import By
 from innerloop.encoders.base import content_of
-from innerloop.fewshot import container, heads
+from innerloop.fewshot import container, priors
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.settings import Names
@@ -37,6 +37,7 @@ from innerloop.service.http.tagging import Tagging
 from innerloop.service.http.teaching import Teaching
 from innerloop.service.http.threads import Threads
 from innerloop.service.http.turns import TURN
+from innerloop.service.http.watching import Watching
 from innerloop.service.settings import Settings
 from innerloop.service.store.ask import ask
 from innerloop.service.store.erase import erase, erase_task
@@ -88,6 +89,8 @@ class Service:
         self.teaching = Teaching(self)
         self.chatting = Chatting(self)
         self.tagging = Tagging(self)
+        self.watching = Watching(self)
+        self.watching.sweep()
         self._turn: dict[str, tuple[Task, Source]] = {}
         for name in filter(is_file, settings.sources):
             if container.kind_of(Path(name).expanduser()) == "tagger":
@@ -105,6 +108,18 @@ class Service:
         self.drifting.close()
         self.store.close()
 
+    async def source_of(self, source: str, prior: str | None) -> str:
+        """What a task is taught to, by name: what it starts from, where that is another than the source.
+
+        Raises:
+            HTTPError: One of them is not offered.
+            InputError: The prior has learned of other rows.
+        """
+        if prior in (None, priors.NOTHING):
+            return source
+        await _thread(priors.begun, await _thread(self.sources.find, source), prior, self.sources.find)
+        return prior
+
     async def create(
         self,
         store: Store,
@@ -119,7 +134,7 @@ class Service:
     ) -> Task:
         """A new task, of a source that is offered; `store` is as the client asked it, here and below."""
         offered = await _thread(self.sources.find, source)
-        known = heads.checked(head, source, offered.head)
+        known = offered.headed(head).head
         naming = naming_of(offered, names, descriptions, classes, self.limits)
         pin = content_of(offered.encoder)
         return await self.threads.change(store.create, name, source, offered.kind, wanted, known, naming, pin, budget)
@@ -134,12 +149,14 @@ class Service:
         task = await self.threads.change(store.delete, name)
         # Another worker keeps its copy until newer tasks push it out; ids are never given twice, so it answers nobody.
         self._forget(task.id)
+        await self.watching.forget(task)
 
     async def erase_task(self, store: Store, name: str) -> None:
         """Forget a task, also what is in memory of it, and overwrite its bytes in every file of the store."""
         try:
             task = await self.threads.change(erase_task, store, name)
             self._forget(task.id)
+            await self.watching.forget(task)
             await self.threads.change(self.recent.erase, task.id)
         finally:  # also where it was deleted before, and something held the files then
             await self.threads.change(self.store.database.scrub)
@@ -195,7 +212,12 @@ class Service:
 
     async def adapted(self, name: str) -> Adapted:
         """A task as it has learned from its examples."""
-        return await _thread(self._adapt, (await _thread(self.task, name))[0])
+        return (await self.learned(name))[1]
+
+    async def learned(self, name: str) -> tuple[Task, Adapted]:
+        """The same, and which task it is."""
+        task, _ = await _thread(self.task, name)
+        return task, await _thread(self._adapt, task)
 
     async def evaluation(self, name: str) -> dict[str, Any]:
         """How good a task is, by cross-validation on its own examples; wrong answers with their examples."""
@@ -326,9 +348,10 @@ class Service:
         if task.pin is not None and content_of(source.encoder) != task.pin:
             raise HTTPError(409, f"the files of '{source.name}' are others since: bring those of then back")
         # A task that says no head is older than heads are, unless its source has none.
-        head = heads.checked(task.head or "centroid", source.name, source.head) if source.head else None
+        before = "centroid" if source.encoder_name is None else "own"
+        source = source.headed(task.head or (source.head and before))
         names = None if source.names is None else task.names
-        return replace(source, reading=task.reading, head=head, names=names, descriptions=task.descriptions)
+        return replace(source, reading=task.reading, names=names, descriptions=task.descriptions)
 
     def _adapt(self, task: Task) -> Adapted:
         def make() -> Adapted:

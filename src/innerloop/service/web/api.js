@@ -110,6 +110,10 @@ export const tag = (name, texts) => call("POST", `${tagging(name)}/tag`, { json:
 export const teachTagger = (name, sentences) => call("POST", `${tagging(name)}/sentences`, { json: { sentences } });
 export const dropType = (name, type, version) => call("DELETE", `${tagging(name)}/types/${part(type)}`, { version });
 export const downloadTagger = (name) => save(`${tagging(name)}/download`, name);
+export const watched = (name) => call("GET", `${of(name)}/watch`);
+export const beginWatch = (name, json) => call("POST", `${of(name)}/watch`, { json });
+export const endWatch = (name) => call("DELETE", `${of(name)}/watch`);
+export const events = (name, lines, finish) => call("POST", `${of(name)}/watch/events${finish ? "?finish=true" : ""}`, { form: lines.join("\n") });
 export const runs = () => call("GET", "api/runs");
 export const run = (name) => call("GET", `api/runs/${name.split("/").map(part).join("/")}`);
 export const comparisons = (names) => call("GET", `api/comparisons?${new URLSearchParams(names.map((name) => ["run", name]))}`);

@@ -5,6 +5,15 @@ import { Message, announce, busy, button, count, h, percent } from "./dom.js";
 
 const KINDS = { reply: "Reply", question: "Question back", passage: "Quoted", "hand-over": "Handed over" };
 
+/** A file as the service takes it: PDFs as bytes. */
+async function document(file) {
+  if (!file.name.toLowerCase().endsWith(".pdf")) return { name: file.name, text: await file.text() };
+  const pieces = [];
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  for (let at = 0; at < bytes.length; at += 0x8000) pieces.push(String.fromCharCode(...bytes.subarray(at, at + 0x8000)));
+  return { name: file.name, pdf: btoa(pieces.join("")) };
+}
+
 /** The part of a task's page that chats. */
 export class Chat {
   constructor(view) {
@@ -27,7 +36,7 @@ export class Chat {
   /** What it says, chosen from files; the names are those of the command line's options. */
   sources() {
     this.replies = h("input", { type: "file", id: "chat-replies", accept: ".jsonl,.json,.ndjson" });
-    this.documents = h("input", { type: "file", id: "chat-documents", multiple: true, accept: ".md,.markdown,.txt,.html,.htm" });
+    this.documents = h("input", { type: "file", id: "chat-documents", multiple: true, accept: ".md,.markdown,.txt,.html,.htm,.pdf" });
     const give = h("button", {}, "Use these");
     return h("details", { class: "why" }, h("summary", {}, "Replies and documents"),
       h("form", { onsubmit: async (event) => {
@@ -35,7 +44,7 @@ export class Chat {
         await busy(give, () => this.give());
       } },
         h("div", { class: "field" }, h("label", { for: "chat-replies" }, "Replies, a JSON object a line"), this.replies),
-        h("div", { class: "field" }, h("label", { for: "chat-documents" }, "Documents that it quotes (.md, .txt, .html)"), this.documents),
+        h("div", { class: "field" }, h("label", { for: "chat-documents" }, "Documents that it quotes (.md, .txt, .html, .pdf)"), this.documents),
         h("p", { class: "soft small" }, "They take the place of what it has."),
         h("div", { class: "buttons" }, give)), this.known);
   }
@@ -66,7 +75,7 @@ export class Chat {
           throw new Error(`line ${i + 1} of ${this.replies.files[0].name} is not JSON: write one object a line`);
         }
       });
-      const documents = await Promise.all([...this.documents.files].map(async (file) => ({ name: file.name, text: await file.text() })));
+      const documents = await Promise.all([...this.documents.files].map(document));
       this.tell(await api.giveDesk(this.view.name, { replies, documents }));
       announce(this.known.textContent);
     } catch (problem) {
@@ -90,7 +99,7 @@ export class Chat {
 
   /** What was said, why, and how to correct it. */
   turn(said) {
-    const why = [KINDS[said.kind], said.intent && (said.probability === null ? said.intent : `${said.intent}, ${percent(said.probability)}`), said.source && `${said.source}, similarity ${said.similarity.toFixed(2)}`];
+    const why = [KINDS[said.kind], said.intent && (said.probability === null ? said.intent : `${said.intent}, ${percent(said.probability)}`), said.rule && `by “${said.rule}”`, said.source && `${said.source}, similarity ${said.similarity.toFixed(2)}`];
     const labels = this.view.task.classes.map(({ label }) => label).filter((label) => label !== said.intent);
     const pick = h("select", { "aria-label": "Wrong? It was", onchange: () => this.correct(said, pick) },
       h("option", { value: "" }, "Wrong? It was …"), labels.map((label) => h("option", { value: label }, label)));

@@ -58,6 +58,29 @@ function shaded(cell, share) {
   return cell;
 }
 
+/** The share of a label over time, with its interval, the usual share, and where alerts began. */
+export function shareCurve(name, points, usual, alerts) {
+  const [from, to] = [points[0].time, points.at(-1).time];
+  const most = Math.min(1, Math.max(0.05, ...points.map(({ share }) => share), usual ?? 0) * 1.15);
+  const x = (time) => LEFT + ((time - from) / (to - from || 1)) * (WIDTH - LEFT - EDGE);
+  const y = (share) => HEIGHT - BOTTOM - (Math.min(share, most) / most) * (HEIGHT - BOTTOM - EDGE);
+  const at = (time, share) => `${x(time).toFixed(1)},${y(share).toFixed(1)}`;
+  const band = [...points.map(({ time, high }) => at(time, high)), ...points.toReversed().map(({ time, low }) => at(time, low))].join(" ");
+  const day = (time) => new Date(1000 * time).toISOString().slice(5, 16).replace("T", " ");
+  const last = points.at(-1);
+  const words = `${exact(last.share)} in the last window${usual === null ? "" : `, usually ${exact(usual)}`}${alerts.length ? `; ${count(alerts.length, "alert")}` : ""}`;
+  return figure(name,
+    s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `Share of ${name} over time: ${words}` },
+      [0, most / 2, most].map((share) => [s("line", { class: "grid", x1: x(from), x2: x(to), y1: y(share), y2: y(share) }), text(LEFT - 8, y(share) + 4, Math.round(100 * share), "end")]),
+      s("polygon", { class: "band", points: band }),
+      usual === null ? [] : s("line", { class: "usual", x1: x(from), x2: x(to), y1: y(usual), y2: y(usual), title: `usually ${exact(usual)}` }),
+      s("polyline", { class: "line", points: points.map(({ time, share }) => at(time, share)).join(" ") }),
+      alerts.filter((time) => time >= from && time <= to).map((time) => s("circle", { class: "dot", cx: x(time), cy: y(points.find((one) => one.time === time)?.share ?? 0), r: 4, title: `an alert, ${day(time)}` })),
+      text(x(from), HEIGHT - BOTTOM + 18, day(from), "start"), text(x(to), HEIGHT - BOTTOM + 18, day(to), "end"),
+      text(0, 0, "share (%)", "middle", { transform: `translate(13 ${y(most / 2)}) rotate(-90)` })),
+    `${words}. Times are UTC.`);
+}
+
 const total = (row) => Math.max(1, row.reduce((sum, n) => sum + n, 0));
 
 function table(classes, columns, rows) {

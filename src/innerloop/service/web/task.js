@@ -2,7 +2,8 @@
 
 import * as api from "./api.js";
 import { Chat } from "./chat.js";
-import { Message, announce, button, confirm, count, h } from "./dom.js";
+import { Watch } from "./watch.js";
+import { Message, ago, announce, button, confirm, count, h } from "./dom.js";
 import { driftOf } from "./drift.js";
 import { Next } from "./next.js";
 import { Quality } from "./quality.js";
@@ -43,6 +44,7 @@ class View {
     this.next = new Next(this);
     this.sheet = new Sheet(this);
     this.chat = new Chat(this);
+    this.watch = new Watch(this);
     this.measuring = new Quality(this);
     this.drift = h("div", {});
     this.history = new Versions((to, seen) => this.goBack(to, seen), sizes);
@@ -52,7 +54,7 @@ class View {
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Tasks"), " /"), h("h1", { dir: "auto" }, task.name), this.facts),
         h("div", { class: "buttons" }, this.download, button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the task" }))),
       this.error.element, this.notice,
-      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.chat.element, this.next.element, this.sheet.element, this.drift), this.measuring.element, this.history.element));
+      h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.chat.element, this.next.element, this.sheet.element, this.drift), this.watch.element, this.measuring.element, this.history.element));
   }
 
   get version() {
@@ -72,6 +74,7 @@ class View {
     this.next.update(task);
     this.sheet.update(task);
     await this.chat.update(task);
+    await this.watch.update(task);
     this.drift.replaceChildren(driftOf(task));
     this.history.show(versions, task.version);
     this.measuring.update(task);

@@ -89,7 +89,9 @@ function newTask(sources, taken, open) {
   side.addEventListener("change", () => { rate.value = side.value === "coverage" ? 90 : 5; });
   reject.addEventListener("change", () => { rejecting.hidden = !reject.checked; });
   const head = h("select", { id: "head", "aria-describedby": "head-help" },
-    ["", "centroid", "ridge", "linear", "random_projection"].map((value) => h("option", { value }, value || "chosen by your examples")));
+    [["", "as what it starts from usually does"], ["auto", "chosen by your examples"],
+      ...["centroid", "ridge", "linear", "random_projection"].map((value) => [value, value])]
+      .map(([value, text]) => h("option", { value }, text)));
   const fitting = h("div", { class: "field", hidden: true },
     h("label", { for: "head" }, "How it tells the classes apart"), head,
     h("p", { class: "help", id: "head-help" }, "Centroid compares with each class's mean; the others learn which differences matter, which pays with more examples."));

@@ -40,9 +40,9 @@ def test_text_is_cut_at_empty_lines_and_long_ones_at_sentences(tmp_path):
     assert all(len(one.text) <= passages.LONGEST and one.text.endswith("words.") for one in rest)
 
 
-def test_a_pdf_is_read_with_its_pages(tmp_path):
-    pypdf = pytest.importorskip("pypdf")
-    stream = b"BT /F1 12 Tf 20 100 Td (The guarantee is two years.) Tj ET"
+def pdf(words: bytes = b"The guarantee is two years.") -> bytes:
+    """A PDF of one page."""
+    stream = b"BT /F1 12 Tf 20 100 Td (%s) Tj ET" % words
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
@@ -59,13 +59,26 @@ def test_a_pdf_is_read_with_its_pages(tmp_path):
         table,
         len(body),
     )
-    write(tmp_path, "a.pdf", body + end)
+    return body + end
+
+
+def test_a_pdf_is_read_with_its_pages(tmp_path):
+    pypdf = pytest.importorskip("pypdf")
+    write(tmp_path, "a.pdf", pdf())
     (only,) = passages.read(tmp_path)
     assert (only.text, only.source) == ("The guarantee is two years.", "a.pdf, page 1")
     damaged = write(tmp_path, "b.pdf", b"nothing of a PDF")
     with pytest.raises(InputError, match="is no PDF that can be read"):
         passages.read(damaged)
-    assert pypdf
+    locked = pypdf.PdfWriter(clone_from=tmp_path / "a.pdf")
+    locked.encrypt("secret", algorithm="RC4-128")
+    locked.write(tmp_path / "c.pdf")
+    with pytest.raises(InputError, match=r"c\.pdf is encrypted"):
+        passages.read(tmp_path / "c.pdf")
+    with pytest.raises(InputError, match="holds no words"):
+        passages.read(write(tmp_path, "d.pdf", pdf(b"")))
+    with pytest.raises(InputError, match="holds too much"):
+        list(passages.of_pdf(tmp_path / "a.pdf", "a.pdf", seconds=-1))
 
 
 def test_answers_given_before_are_found_by_their_questions(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 from innerloop.apps.text.watch import page
 from innerloop.apps.text.watch.run import Input, Output, watch
-from innerloop.apps.text.watch.tasks import Tasks
+from innerloop.apps.text.watch.tasks import Tasks, Teaching
 from innerloop.cli.main import main
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
@@ -54,6 +54,22 @@ def test_tasks_that_cannot_be_watched(tasks, tmp_path):
     ):
         with pytest.raises(InputError, match=said):
             Tasks(names, ALLOW)
+
+
+def test_a_table_is_taught_as_adapt_teaches_it(tasks, tmp_path):
+    table = tmp_path / "topic.csv"
+    table.write_text("text,label\nag,a\nah,a\nbg,b\nbh,b\n")
+    read = Tasks([table, tasks[1]], ALLOW, Teaching(source=streams.ENCODER, prior=("none",)))
+    assert read(["ag", "bh"]).tolist() == [[0, 0], [1, 1]] and read.shared
+    again = Tasks([table, tasks[1]], ALLOW, Teaching(source=streams.ENCODER))
+    assert [one.digest for one in again.subjects] == [one.digest for one in read.subjects]
+    for names, teaching, said in (
+        ([table], Teaching(source=streams.ENCODER, prior=("polarity",)), "makes others"),
+        ([table], Teaching(source=streams.ENCODER, prior=("none",) * 3), "3 priors are given for 1 tasks"),
+        ([tasks[0]], Teaching(), "was taught before"),
+    ):
+        with pytest.raises(InputError, match=said):
+            Tasks(names, ALLOW, teaching)
 
 
 def test_the_command_line_alerts_and_goes_on_and_draws_a_page(tasks, tmp_path, capsys):

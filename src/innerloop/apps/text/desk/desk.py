@@ -53,6 +53,8 @@ class Turn:
     """Where a passage stands."""
     similarity: float | None = None
     """How near a passage is."""
+    rule: str | None = None
+    """Words of the message that decided for the intent, whatever the task takes it for."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -84,7 +86,7 @@ class Desk:
             answer: What the task takes it for.
             row: [features] what the encoder makes of it.
         """
-        if self.index is None or (answer.accepted and str(answer.label) in self.replies):
+        if self.index is None or (answer.accepted and str(answer.label) in self.replies) or self._ruled(message):
             return None
         (hit,) = self.index.search(message, row, 1)
         return hit if hit.similarity >= self.near else None
@@ -92,8 +94,8 @@ class Desk:
     def respond(self, state: State, message: str, answer: Answer, hit: Hit | None) -> tuple[State, Turn]:
         """What is said to a message.
 
-        A message that fills the slot which was asked for, or a slot of the intent that is talked about, goes on with
-        that intent where no other is certain.
+        Words that decide for an intent come first. A message that fills the slot which was asked for, or a slot of the
+        intent that is talked about, goes on with that intent where no other is certain.
 
         Args:
             state: What the conversation has come to.
@@ -106,6 +108,11 @@ class Desk:
         """
         intent = str(answer.label) if answer.accepted else None
         state = replace(state, script=script_of(message) or state.script)
+        if (ruled := self._ruled(message)) is not None:
+            intent, words = ruled
+            known = state if state.intent == intent else State(intent=intent, script=state.script)
+            now, turn = self._reply(known, intent, message, answer)
+            return now, replace(turn, rule=words, probability=None)
         if state.intent is not None and self._goes_on(state, intent, message):
             return self._reply(state, state.intent, message, answer)
         if intent is not None and intent in self.replies:
@@ -113,6 +120,11 @@ class Desk:
             return self._reply(known, intent, message, answer)
         now = State(intent=intent, script=state.script)
         return now, self._handed_over(now, answer) if hit is None else self._quoted(hit, intent, answer)
+
+    def _ruled(self, message: str) -> tuple[str, str] | None:
+        """The first intent whose words are in a message, and these; None: there is none."""
+        each = ((intent, reply.rule.find(message)) for intent, reply in self.replies.items() if reply.rule is not None)
+        return next(((intent, words) for intent, words in each if words is not None), None)
 
     def _goes_on(self, state: State, intent: str | None, message: str) -> bool:
         reply = self.replies.get(state.intent or "")
@@ -124,6 +136,9 @@ class Desk:
 
     def _reply(self, state: State, intent: str, message: str, answer: Answer) -> tuple[State, Turn]:
         reply: Reply = self.replies[intent]
+        if not reply.texts:
+            gone = State(intent=intent, script=state.script)
+            return gone, self._handed_over(gone, answer, reply.hand_over)
         filled = {slot.name: value for slot in reply.slots if (value := slot.find(message)) is not None}
         values = {**state.values, **filled}
         missing: Slot | None = next((slot for slot in reply.slots if slot.name not in values), None)
@@ -149,8 +164,8 @@ class Desk:
             similarity=hit.similarity,
         )
 
-    def _handed_over(self, now: State, answer: Answer) -> Turn:
-        text = in_script(self.hand_over, now.script)
+    def _handed_over(self, now: State, answer: Answer, said: Sequence[str] = ()) -> Turn:
+        text = in_script(said or self.hand_over, now.script)
         return Turn(kind="hand-over", text=text, intent=now.intent, probability=_probability(now.intent, answer))
 
 

@@ -1,10 +1,13 @@
 """Documents as passages that can be quoted: Markdown, plain text, HTML and PDF."""
 
+import math
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import IO
 
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded, is_folder
@@ -21,6 +24,8 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 _MARKS = re.compile(r"!\[[^\]]*\]\([^)]*\)|(?<=\])\([^)]*\)|[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}|[\[\]]|^\s*([-+*]|>)\s+")
 """Pictures, targets of links, emphasis, brackets, bullets and quotation: what Markdown adds to words."""
 _END = re.compile(r"(?<=[.!?。！？])\s*")
+_PAGES, _CHARACTERS = 2_000, 5_000_000
+"""Most of one PDF."""
 MOST = 20_000
 """Passages of a desk: each has a row in memory."""
 
@@ -108,7 +113,7 @@ def _of_file(path: Path, name: str) -> list[Passage]:
     if kind is None:
         raise InputError(f"{path} is no document that can be read: give {', '.join(_SUFFIXES)}")
     if kind == "pdf":
-        return list(_pdf(path, name))
+        return list(of_pdf(path, name))
     try:
         with path.open("rb") as file:
             text = "".join(lines(file, str(path)))
@@ -122,7 +127,7 @@ def of_text(text: str, name: str) -> list[Passage]:
 
     Args:
         text: Its content.
-        name: Its path, whose ending says what it is; of a PDF the bytes are needed, see `read`.
+        name: Its path, whose ending says what it is; of a PDF the bytes are needed, see `of_pdf`.
 
     Raises:
         InputError: It is of none of these kinds.
@@ -204,21 +209,48 @@ def _html(text: str) -> Iterator[Part]:
         yield " ".join("".join(heading).split()), "".join(body)
 
 
-def _pdf(path: Path, name: str) -> Iterator[Passage]:
+def of_pdf(file: Path | IO[bytes], name: str, seconds: float = math.inf) -> Iterator[Passage]:
+    """Passages of a PDF.
+
+    Args:
+        file: Its path, or its bytes.
+        name: What passages and errors call it.
+        seconds: How long reading it may take; it is looked at between pages.
+
+    Raises:
+        InputError: pypdf is not installed, or it is damaged, encrypted, holds no words, or too many.
+    """
     require("pypdf", f"reading {name}", "desk")
     from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
+    from pypdf.errors import FileNotDecryptedError, PyPdfError
 
+    begin, held = time.monotonic(), 0
     try:
-        pages = [page.extract_text() for page in PdfReader(path).pages]
+        reader = PdfReader(file)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise FileNotDecryptedError
+        for number, page in enumerate(reader.pages, 1):
+            words = page.extract_text()
+            held += len(words)
+            if number > _PAGES or held > _CHARACTERS or time.monotonic() - begin > seconds:
+                raise InputError(
+                    f"{name} holds too much to be quoted: {_PAGES:,} pages and {_CHARACTERS:,} characters are most, "
+                    "and they are to be read in a minute; give the chapters that customers ask about"
+                )
+            for _, part in _plain(words):
+                for piece in _cut(part):
+                    yield Passage(text=piece, source=f"{name}, page {number}")
+    except InputError:
+        raise
+    except FileNotDecryptedError as error:
+        raise InputError(f"{name} is encrypted: save it without a password") from error
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path} is no PDF that can be read ({type(error).__name__}: {error})") from error
-    for number, words in enumerate(pages, 1):
-        for _, part in _plain(words):
-            for piece in _cut(part):
-                yield Passage(text=piece, source=f"{name}, page {number}")
+        raise InputError(f"cannot read {name}: {error.strerror or error}") from error
+    except Exception as error:  # PyPdfError, or whatever a damaged file leads its parser to
+        kind = "" if isinstance(error, PyPdfError) else f"{type(error).__name__}: "
+        raise InputError(f"{name} is no PDF that can be read ({kind}{error})") from error
+    if not held:
+        raise InputError(f"{name} holds no words: it may be pictures of pages, which are to be recognised first")
 
 
 def _cut(words: str) -> Iterator[str]:

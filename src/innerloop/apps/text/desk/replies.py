@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from innerloop.apps.text.desk.rules import READ, Rule, holds, rule
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded
 from innerloop.core.nearest import nearest
 from innerloop.tasks.encodings import lines
 
-READ = 500
-"""Characters of a message in which slots are looked for: patterns are somebody's, and may be slow."""
 _LATIN = "LATIN"
-_KEYS = {"intent", "reply", "slots"}
+_KEYS = {"intent", "reply", "slots", "words", "pattern", "hand_over"}
 _SLOT_KEYS = {"pattern", "values", "ask"}
 
 
@@ -43,7 +42,7 @@ class Slot:
         small = message.casefold()
         # "express plus" before "express".
         known = sorted(self.values, key=len, reverse=True)
-        return next((self.values[word] for word in known if _holds(small, word)), None)
+        return next((self.values[word] for word in known if holds(small, word)), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +50,12 @@ class Reply:
     """What is said to an intent."""
 
     texts: tuple[str, ...]
-    """In one language or more; slots stand in braces."""
+    """In one language or more; slots stand in braces. None: a person takes over."""
     slots: tuple[Slot, ...] = ()
+    rule: Rule | None = None
+    """Words that decide for the intent, before it is asked what a message is."""
+    hand_over: tuple[str, ...] = ()
+    """What is said where a person takes over, in place of what the desk says."""
 
     def filled(self, values: Mapping[str, str], script: str | None) -> str:
         """The text in a script, with slots filled."""
@@ -69,7 +72,11 @@ def read(path: str | Path, intents: Sequence[str]) -> dict[str, Reply]:
     ```json
     {"intent": "order status", "reply": ["Order {order} is on its way.", "订单 {order} 正在路上。"],
      "slots": {"order": {"pattern": "\\b\\d{5}\\b", "ask": "Which number does the order have?"}}}
+    {"intent": "emergency", "words": ["gas leak", "着火"], "hand_over": "Leave the house and call 112."}
     ```
+
+    An entry with words or a pattern decides for its intent, which need not be one of the task then; without a reply it
+    is handed over at once.
 
     Args:
         path: The file.
@@ -102,11 +109,14 @@ def checked(entries: Iterable[tuple[str, Any]], intents: Sequence[str]) -> dict[
     """
     replies: dict[str, Reply] = {}
     for place, entry in entries:
-        if not isinstance(entry, dict) or not {"intent", "reply"} <= set(entry):
+        ruled = isinstance(entry, dict) and ("words" in entry or "pattern" in entry)
+        if not isinstance(entry, dict) or "intent" not in entry or not ("reply" in entry or ruled):
             raise InputError(f'{place} is no reply: write an object such as {{"intent": "...", "reply": "..."}}')
         _known(entry, _KEYS, place)
         intent = entry["intent"]
-        if intent not in intents:
+        if ruled and not (isinstance(intent, str) and intent.strip()):
+            raise InputError(f"{place}: intent is a name, got {intent!r}")
+        if intent not in intents and not ruled:
             raise InputError(
                 f"{place} answers '{intent}', which is no intent of the task{nearest(str(intent), list(intents))}"
             )
@@ -131,6 +141,14 @@ def in_script(texts: Sequence[str], script: str | None) -> str:
 
 
 def _reply(entry: dict[str, Any], place: str) -> Reply:
+    decides = rule(entry, place)
+    if "hand_over" in entry and "reply" in entry:
+        raise InputError(f"{place} has a reply and is handed over: give reply or hand_over")
+    if "reply" not in entry:
+        if "slots" in entry:
+            raise InputError(f"{place} has slots and no reply that they fill: leave them out")
+        said = _texts(entry["hand_over"], "hand_over", place) if "hand_over" in entry else ()
+        return Reply(texts=(), rule=decides, hand_over=said)
     texts = _texts(entry["reply"], "reply", place)
     fillers = entry.get("slots", {})
     if not isinstance(fillers, dict):
@@ -140,7 +158,7 @@ def _reply(entry: dict[str, Any], place: str) -> Reply:
         for name in _names(text, place):
             if name not in fillers:
                 raise InputError(f"{place}: nothing fills {{{name}}}: say how in slots, by a pattern or values")
-    return Reply(texts=texts, slots=slots)
+    return Reply(texts=texts, slots=slots, rule=decides)
 
 
 def _slot(name: str, entry: Any, place: str) -> Slot:
@@ -207,10 +225,3 @@ def _parsed(line: str, place: str) -> Any:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{place} is not JSON ({error}): write one object a line") from error
-
-
-def _holds(message: str, word: str) -> bool:
-    """Whether a word stands in a message by itself; characters that are written without blanks have no edges."""
-    if not word.isascii():
-        return word in message
-    return re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", message) is not None

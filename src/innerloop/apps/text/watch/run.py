@@ -15,7 +15,7 @@ from innerloop.apps.text.watch.listener import TOKEN, Listener
 from innerloop.apps.text.watch.settings import Settings
 from innerloop.apps.text.watch.state import State
 from innerloop.apps.text.watch.summary import Summary, summary, unknown
-from innerloop.apps.text.watch.tasks import Labels, Tasks
+from innerloop.apps.text.watch.tasks import Tasks, Teaching, record
 from innerloop.apps.text.watch.watch import Watch
 from innerloop.apps.text.watch.webhook import Webhook
 from innerloop.core import files
@@ -94,11 +94,12 @@ def watch(
     tell: Callable[[str], None] = _silent,
     progress: Callable[[int], None] = lambda events: None,
     command: str | None = None,
+    teaching: Teaching | None = None,
 ) -> Done:
     """Watch a stream until it ends, or until it is interrupted.
 
     Args:
-        names: One or two `.fewshot` files of texts.
+        names: One or two `.fewshot` files of texts, or tables of texts and labels.
         source: Where events come from.
         settings: How they are watched.
         output: Where alerts go.
@@ -108,6 +109,7 @@ def watch(
         tell: Called with what is to be known beside.
         progress: Called with how many events were taken.
         command: What to type to do all this again, for the page.
+        teaching: What tables are taught to; None: as `Teaching` has it.
 
     Raises:
         InputError: Something does not fit, or the state is of another watch.
@@ -116,11 +118,11 @@ def watch(
     if output.report is not None:
         files.writable(files.expanded(output.report).parent)
         from innerloop.apps.text.watch.page import write  # before hours are spent: it takes an extra
-    tasks = Tasks(names, context)
+    tasks = Tasks(names, context, teaching)
     if not tasks.shared:
         tell("the two tasks have different encoders: each text is encoded twice")
     with ExitStack() as stack:
-        state = State(output.state, _record(tasks, source, settings))
+        state = State(output.state, record(tasks.subjects, source.record, settings))
         stack.callback(state.close)
         watched = Watch(tasks, settings, state, tell)
         for message in unknown(watched):
@@ -157,12 +159,6 @@ def watch(
 def _check(source: Input) -> None:
     if source.follow and source.place in (STDIN, HTTP):
         raise InputError(f"--follow is of files and feeds; {source.place} goes on as long as something comes")
-
-
-def _record(labels: Labels, source: Input, settings: Settings) -> dict[str, Any]:
-    """What makes another watch of it."""
-    tasks = {f"task {subject.name}": subject.digest[:12] for subject in labels.subjects}
-    return tasks | {"input": source.record} | settings.to_json()
 
 
 def _batches(source: Input, position: Any, tell: Callable[[str], None], stack: ExitStack) -> Iterator[Batch]:

@@ -46,6 +46,10 @@ CREATE TABLE alerts (
 """
 
 
+class HeldError(InputError):
+    """Somebody else watches with the file."""
+
+
 class State:
     """The file, held by one process at a time."""
 
@@ -57,7 +61,8 @@ class State:
             record: What makes another watch of it: tasks, settings, input.
 
         Raises:
-            InputError: Another process watches with it, it was made by another watch, or it is no such file.
+            HeldError: Another process watches with it.
+            InputError: It was made by another watch, or is no such file.
         """
         self.path = files.expanded(path)
         self._lock = _held(self.path)
@@ -228,5 +233,5 @@ def _held(path: Path) -> int | None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(handle)
-        raise InputError(f"another process watches with {path}: stop it, or name another --state") from error
+        raise HeldError(f"another process watches with {path}: stop it, or name another --state") from error
     return handle

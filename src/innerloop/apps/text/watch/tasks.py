@@ -4,12 +4,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from innerloop.apps.text.watch import correction
 from innerloop.apps.text.watch.correction import Confusion
+from innerloop.apps.text.watch.settings import Settings
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.encoders.base import content_of
@@ -17,6 +18,7 @@ from innerloop.fewshot import asking, paths
 from innerloop.fewshot.calibrate import NONE
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.evaluation import encoded_once
+from innerloop.tasks.tables import is_table
 
 MOST = 2
 
@@ -34,6 +36,26 @@ class Subject:
     """Hash of what was taught, by which another task is told from it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Teaching:
+    """What tasks that are tables are taught to."""
+
+    source: str = "use-multilingual"
+    """An encoder of texts, or a run over its rows."""
+    prior: tuple[str, ...] = ()
+    """A run that teaching starts from, such as polarity, or none: one for all tables, or one for each task."""
+
+    def of(self, place: int, count: int) -> str | None:
+        """The prior of one of so many tasks.
+
+        Raises:
+            InputError: They are as many as neither.
+        """
+        if len(self.prior) not in (0, 1, count):
+            raise InputError(f"{len(self.prior)} priors are given for {count} tasks: give one, or one for each")
+        return None if not self.prior else self.prior[place if len(self.prior) == count else 0]
+
+
 class Labels(Protocol):
     """What says what texts are about."""
 
@@ -48,31 +70,41 @@ class Labels(Protocol):
 
 
 class Tasks:
-    """Files of `innerloop adapt`."""
+    """Files of `innerloop adapt`, or tables of texts and their labels."""
 
-    def __init__(self, names: Sequence[str | Path], context: Context = Context()):
+    def __init__(self, names: Sequence[str | Path], context: Context = Context(), teaching: Teaching | None = None):
         """Read them, and ask each about its own examples, held out, what it takes for what.
 
         Args:
-            names: One or two `.fewshot` files.
+            names: One or two `.fewshot` files or tables.
             context: What they may name.
+            teaching: What tables are taught to; None: as `Teaching` has it.
 
         Raises:
-            InputError: They are more, the same twice, not of texts, or cannot be read.
+            InputError: They are more, the same twice, not of texts, or cannot be read; or nothing is to be taught.
         """
         if not 1 <= len(names) <= MOST:
             raise InputError(f"{len(names)} tasks cannot be watched at once: give one or {MOST}")
         files = [paths.existing(name) for name in names]
         if len({file.resolve() for file in files}) < len(files):
             raise InputError(f"{files[0]} is given twice: give two tasks, such as one of topics and one of sentiment")
-        self._classifiers = [asking.opened(file, context) for file in files]
+        tables = [is_table(file) for file in files]
+        if teaching is not None and not any(tables):
+            raise InputError(f"{files[0]} was taught before: --source and --prior are of tables, leave them out")
+        how = teaching or Teaching()
+        priors = [how.of(i, len(files)) if table else None for i, table in enumerate(tables)]
+        self._classifiers = [
+            _taught(file, how.source, prior, context) if table else asking.opened(file, context)
+            for file, table, prior in zip(files, tables, priors, strict=True)
+        ]
         for file, one in zip(files, self._classifiers, strict=True):
             if one.kind != "texts":
                 raise InputError(f"{file} names {one.kind}: give a task that was taught texts")
         stems = [file.stem for file in files]
         called = stems if len(set(stems)) == len(files) else [str(file) for file in files]
         self.subjects = [
-            _subject(name, file, one) for name, file, one in zip(called, files, self._classifiers, strict=True)
+            subject(name, one, _digest(file, [how.source, prior or "none"] if table else []))
+            for name, file, one, table, prior in zip(called, files, self._classifiers, tables, priors, strict=True)
         ]
         self.shared = len(files) < MOST or _one_encoder(*self._classifiers)
         """Whether a text is encoded once."""
@@ -84,19 +116,28 @@ class Tasks:
         return np.stack([_places(one, asked) for one in (first, *others)], 1)
 
 
-def _subject(name: str, file: Path, classifier: FewShotClassifier) -> Subject:
+def _taught(table: Path, source: str, prior: str | None, context: Context) -> FewShotClassifier:
+    return FewShotClassifier.load(source, context.allow, prior=prior).fit_folder(table)
+
+
+def subject(name: str, classifier: FewShotClassifier, digest: str) -> Subject:
+    """What a taught task says, with what it takes for what on its own examples; arguments as of `Subject`."""
     answers = [str(label) for label in classifier.classes_.tolist()]
     if classifier.calibration_.threshold is not None:
         answers.append(NONE)
     confusion = correction.measured(classifier)
     if confusion is not None and confusion.counts.shape[1] != len(answers):
         confusion = None  # "none of these" is said, and too few examples say how often
-    return Subject(
-        name=name,
-        answers=tuple(answers),
-        confusion=confusion,
-        digest=hashlib.sha256(file.read_bytes()).hexdigest(),
-    )
+    return Subject(name=name, answers=tuple(answers), confusion=confusion, digest=digest)
+
+
+def _digest(file: Path, how: Sequence[str]) -> str:
+    return hashlib.sha256(file.read_bytes() + "".join(f"\0{one}" for one in how).encode()).hexdigest()
+
+
+def record(subjects: Sequence[Subject], place: str, settings: Settings) -> dict[str, Any]:
+    """What makes another watch of it: other tasks, another input, other settings."""
+    return {f"task {one.name}": one.digest[:12] for one in subjects} | {"input": place} | settings.to_json()
 
 
 def _one_encoder(first: FewShotClassifier, other: FewShotClassifier) -> bool:

@@ -1,0 +1,121 @@
+"""Words that decide an intent before a classifier is asked: such as those of an emergency."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from innerloop.core.errors import InputError
+
+try:
+    from re import _parser as parser  # pyright: ignore[reportAttributeAccessIssue]
+except ImportError:  # before Python 3.11
+    import sre_parse as parser
+
+READ = 500
+"""Characters of a message in which expressions are looked for: they are somebody's, and may be slow."""
+_STEPS = 5e7
+"""What an expression may take at worst: half a second."""
+_REPEATS = ("MAX_REPEAT", "MIN_REPEAT")
+_INSIDE = {"SUBPATTERN": -1, "ATOMIC_GROUP": 0, "ASSERT": 1, "ASSERT_NOT": 1}
+"""Where the parts of what is no choice and no repetition stand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What decides an intent."""
+
+    words: tuple[str, ...] = ()
+    """Words or phrases, in small letters."""
+    pattern: re.Pattern[str] | None = None
+    """An expression beside them."""
+
+    def find(self, message: str) -> str | None:
+        """What of a message decides; None: nothing does."""
+        small = message.casefold()
+        found = next((word for word in self.words if holds(small, word)), None)
+        if found is not None or self.pattern is None:
+            return found
+        match = self.pattern.search(message[:READ])
+        return match[0] if match and match[0] else None
+
+
+def rule(entry: Mapping[str, Any], place: str) -> Rule | None:
+    """The rule of an entry with words or a pattern; None: it has neither.
+
+    Args:
+        entry: Of a file of replies.
+        place: What errors call it.
+
+    Raises:
+        InputError: They are no words, no expression, or one that would take too long.
+    """
+    words, text = entry.get("words"), entry.get("pattern")
+    if words is None and text is None:
+        return None
+    words = [] if words is None else [words] if isinstance(words, str) else words
+    if not isinstance(words, list) or not all(isinstance(word, str) and word.strip() for word in words):
+        raise InputError(f'{place}: words are a list such as ["gas leak", "fire"]')
+    if not words and text is None:
+        raise InputError(f"{place}: words is empty: give some, or leave it out")
+    pattern = None if text is None else expression(text, place)
+    return Rule(words=tuple(" ".join(word.casefold().split()) for word in words), pattern=pattern)
+
+
+def holds(message: str, word: str) -> bool:
+    """Whether a word stands in a message by itself; characters that are written without blanks have no edges."""
+    if not word.isascii():
+        return word in message
+    return re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", message) is not None
+
+
+def expression(text: Any, place: str) -> re.Pattern[str]:
+    """An expression whose search ends in time, whatever the message.
+
+    Raises:
+        InputError: It is none, or could take too long.
+    """
+    try:
+        pattern = re.compile(text, re.IGNORECASE)
+        ways, endless = _cost(parser.parse(text))
+    except (re.error, TypeError, RecursionError, OverflowError) as error:
+        raise InputError(f"{place}: the pattern is no regular expression ({error})") from error
+    if ways * READ ** (endless + 1) / math.factorial(endless + 1) > _STEPS:
+        raise InputError(
+            f"{place}: the pattern {text!r} could take very long on some messages: repeat with a bound, such as "
+            "{0,20}, repeat nothing that is repeated or chosen inside, and give plain words in `words`"
+        )
+    return pattern
+
+
+def _cost(parts: Any) -> tuple[float, int]:
+    """In how many ways a sequence may match at a place, and how many repetitions without a bound it has."""
+    ways, endless = 1.0, 0
+    for kind, what in parts:
+        more, unbounded = _cost_of(str(kind), what)
+        ways, endless = min(ways * more, math.inf), endless + unbounded
+    return ways, endless
+
+
+def _cost_of(kind: str, what: Any) -> tuple[float, int]:
+    if kind == "BRANCH":
+        each = [_cost(part) for part in what[1]]
+        return sum(ways for ways, _ in each), max(endless for _, endless in each)
+    if kind in _REPEATS or kind == "POSSESSIVE_REPEAT":
+        least, most, inside = what
+        ways, endless = _cost(inside)
+        if int(most) - int(least) < READ and not endless:
+            return _times(ways, int(least), int(most)), 0
+        return (1.0, 1) if ways == 1 and not endless else (math.inf, 1)
+    if kind in _INSIDE:
+        return _cost(what[_INSIDE[kind]] if isinstance(what, tuple) else what)
+    return (math.inf, 0) if kind in ("GROUPREF", "GROUPREF_EXISTS") else (1.0, 0)
+
+
+def _times(ways: float, least: int, most: int) -> float:
+    if ways == 1:
+        return most - least + 1.0
+    if most * math.log(ways) > math.log(_STEPS):
+        return math.inf
+    return sum(ways**times for times in range(least, most + 1))

@@ -1,0 +1,180 @@
+"""Watches of tasks of texts, as `innerloop watch` has them on the command line: events come in by requests."""
+
+import contextlib
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from innerloop.apps.text.watch import tasks, visit
+from innerloop.apps.text.watch.settings import Settings
+from innerloop.apps.text.watch.tasks import Subject
+from innerloop.apps.text.watch.visit import Answered
+from innerloop.core.errors import FailedError
+from innerloop.fewshot.answers import Answer
+from innerloop.service.http.adapted import Adapted, Raw
+from innerloop.service.http.cache import Cache
+from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.threads import T, Threads
+from innerloop.service.store.records import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from innerloop.service.http.service import Service
+
+_FOLDER = "watches"
+_SUBJECTS = 64
+"""Tasks whose confusions are in memory."""
+_NONE = "task '{}' has no watch: begin one (POST /api/tasks/.../watch)"
+
+
+class Watching:
+    """What takes events in one worker; each watch is a file of its own, beside the store.
+
+    Args:
+        worker: Whose store, queues and sources are used.
+    """
+
+    def __init__(self, worker: "Service"):
+        self._worker = worker
+        self._seconds = worker.limits.store_seconds
+        # Its own: whoever waits for a watch is not to keep changes of tasks from the store.
+        self._threads = Threads(worker.limits.changes)
+        self._subjects: Cache[Subject] = Cache(_SUBJECTS, 64e6, lambda subject: 64 * len(subject.answers) ** 2 + 4096)
+
+    async def begin(self, name: str, other: str | None, settings: Settings) -> None:
+        """Begin to watch a task, or two on the same texts, anew where it was watched.
+
+        Raises:
+            HTTPError: One is none of texts, or it is the same twice.
+            FailedError: The watch that there is cannot be had.
+        """
+        if other == name:
+            raise HTTPError(422, f"'{name}' is given twice: give two tasks, such as one of topics and one of moods")
+        both = [await self._asked(one) for one in (name, other) if one is not None]
+        subjects = [await self._subject(task, adapted) for task, adapted in both]
+        about = {"tasks": [{"name": t.name, "version": t.version, "state": _state(t)} for t, _ in both]}
+        task = both[0][0]
+        await self._change(visit.begin, self._path(task), subjects, settings, about, self._seconds)
+
+    async def take(self, name: str, lines: Sequence[bytes], finish: bool) -> dict[str, Any]:
+        """Take events, one a line.
+
+        Raises:
+            HTTPError: There is no watch, or a task was taught since it was begun.
+            FailedError: It cannot be had, or written.
+        """
+        path, setup = await self._setup(name)
+        texts = await self._worker.threads.read(visit.texts, lines)
+        raw = [Raw("texts", text[: self._worker.limits.text], "event") for text in texts]
+        subjects, places = [], [list[int]() for _ in texts]
+        for one in setup.about["tasks"]:
+            task, adapted = await self._asked(one["name"])
+            _check_same(one, task)
+            subjects.append(subject := await self._subject(task, adapted))
+            answers = await self._answers(task, raw)
+            for place, answer in zip(places, answers, strict=True):
+                place.append(_place(subject, answer))
+        labels = Answered(subjects, dict(zip(texts, places, strict=True)))
+        return await self._change(visit.take, path, labels, setup.settings, lines, finish, self._seconds)
+
+    async def stands(self, name: str) -> dict[str, Any] | None:
+        """How it stands; None: there is no watch.
+
+        Raises:
+            HTTPError: A task was taught since it was begun.
+        """
+        task = await self._worker.threads.read(self._worker.store.task, name)
+        if (setup := await self._worker.threads.read(visit.setup, self._path(task))) is None:
+            return None
+        about = {"tasks": setup.about["tasks"], "settings": setup.settings.to_json()}
+        subjects = []
+        for one in setup.about["tasks"]:
+            task_now, adapted = await self._asked(one["name"])
+            _check_same(one, task_now)
+            subjects.append(await self._subject(task_now, adapted))
+        return about | await self._change(visit.stands, self._path(task), subjects, setup.settings, self._seconds)
+
+    async def end(self, name: str) -> None:
+        """Forget a watch, with what people wrote.
+
+        Raises:
+            HTTPError: There is none.
+        """
+        path, _ = await self._setup(name)
+        await self._change(visit.end, path, self._seconds)
+
+    async def forget(self, task: Task) -> None:
+        """Forget the watch of a task that is gone, if it had one."""
+        await self._change(visit.end, self._path(task), self._seconds)
+
+    def sweep(self) -> None:
+        """Forget watches of tasks that are gone: one was ended between its task and its file."""
+        known = {task.id for task, _ in self._worker.store.tasks()}
+        for path in self._folder.glob("*.sqlite"):
+            if path.stem.isdigit() and int(path.stem) not in known:
+                with contextlib.suppress(FailedError):  # another worker does it just now
+                    visit.end(path, 0.0)
+
+    @property
+    def _folder(self) -> Path:
+        return self._worker.store.database.path.parent / _FOLDER
+
+    def _path(self, task: Task) -> Path:
+        return self._folder / f"{task.id}.sqlite"  # an id is never given twice
+
+    async def _setup(self, name: str) -> tuple[Path, visit.Setup]:
+        task = await self._worker.threads.read(self._worker.store.task, name)
+        path = self._path(task)
+        if (setup := await self._worker.threads.read(visit.setup, path)) is None:
+            raise HTTPError(409, _NONE.format(name))
+        return path, setup
+
+    async def _asked(self, name: str) -> tuple[Task, Adapted]:
+        task, adapted = await self._worker.learned(name)
+        if adapted.source.kind != "texts":
+            raise HTTPError(422, f"task '{name}' reads {adapted.source.kind}, and a watch reads texts: ask `predict`")
+        return task, adapted
+
+    async def _subject(self, task: Task, adapted: Adapted) -> Subject:
+        make = functools.partial(tasks.subject, task.name, adapted.classifier, _state(task))
+        return await self._threads.read(self._subjects.get, task.state, make)
+
+    async def _answers(self, task: Task, raw: Sequence[Raw]) -> list[Answer]:
+        """What a task says of texts, in parts that others can come between."""
+        answers, each = list[Answer](), self._worker.limits.batch
+        for first in range(0, len(raw), each):
+            now, _, results = await self._worker.answered(task.name, raw[first : first + each])
+            if now.state != task.state:
+                raise HTTPError(409, f"task '{task.name}' was taught while these events came: send them again")
+            answers += [answer for _, answer in results]
+        accepted = sum(answer.accepted for answer in answers)
+        self._worker.metrics.predictions.labels("yes").inc(accepted)
+        self._worker.metrics.predictions.labels("no").inc(len(answers) - accepted)
+        return answers
+
+    async def _change(self, work: "Callable[..., T]", *args: Any) -> T:
+        try:
+            return await self._threads.change(work, *args)
+        except FailedError as error:
+            raise HTTPError(503, str(error), retry=2) from error
+
+
+def _state(task: Task) -> str:
+    """What its answers follow from."""
+    return "-".join(map(str, (task.id, task.version, *task.wanted)))
+
+
+def _check_same(begun: dict[str, Any], task: Task) -> None:
+    if begun["state"] != _state(task):
+        raise HTTPError(
+            409,
+            f"task '{task.name}' was taught, or made anew, since its watch began at version {begun['version']}, and "
+            "what is usual is known of its answers then: begin the watch anew (POST /api/tasks/.../watch)",
+        )
+
+
+def _place(subject: Subject, answer: Answer) -> int:
+    # What is refused comes after all classes, whatever these are called.
+    return subject.answers.index(str(answer.label)) if answer.accepted else len(subject.answers) - 1
