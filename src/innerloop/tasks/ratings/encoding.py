@@ -48,6 +48,8 @@ class Encoding:
     median: float
     counts: Whole  # [items]
     sums: Numbers  # [items] of ratings
+    user_counts: Whole  # [users] of meta-training's ratings
+    user_sums: Numbers  # [users]
     single: Vocabulary
     several: Vocabulary
     moments: Numbers  # [2, columns] mean and deviation of the numbers
@@ -60,21 +62,25 @@ class Encoding:
         """Rows of the table of items, the unknown one first."""
         return len(self.counts) + 1
 
-    def means(self, items: Whole, own: Numbers | None = None) -> tuple[Numbers, Whole]:
-        """The items' means, shrunk, and of how many ratings each is.
+    def means(self, users: Whole, items: Whole, own: Numbers | None = None) -> tuple[Numbers, Whole]:
+        """The items' means, shrunk to that of all ratings, and of how many ratings each is.
 
         Args:
+            users: [n] positions.
             items: [n] positions.
-            own: [n] ratings among those of meta-training that are left out of them; None: none.
+            own: [n] the ratings of these pairs where they are meta-training's: they, and all of the same user, are left
+                out. None: they are not.
         """
-        sums, counts = self.sums[items], self.counts[items]
+        sums, counts, centre = self.sums[items], self.counts[items], np.full(len(items), self.centre)
         if own is not None:
             sums, counts = sums - own, counts - 1
-        return (sums + SHRINK * self.centre) / (counts + SHRINK), counts
+            others = self.user_counts.sum() - self.user_counts[users]
+            centre = (self.user_sums.sum() - self.user_sums[users]) / np.maximum(others, 1)
+        return (sums + SHRINK * centre) / (counts + SHRINK), counts
 
     def rows(self, users: Whole, items: Whole, own: Numbers | None = None) -> Rows:
         """Inputs of pairs of users and items; arguments as of `means`."""
-        means, counts = self.means(items, own)
+        means, counts = self.means(users, items, own)
         known = np.log1p(counts)[:, None] / 4.0  # of the size of the other numbers
         rows: Rows = {"item": np.where(counts > 0, items + 1, UNKNOWN), "mean": means.astype(np.float32)}
         for name in ("categories", "several", "numbers"):
@@ -98,8 +104,8 @@ def encoded(table: Ratings, known: NDArray[np.bool_]) -> Encoding:
     """
     if not known.any():
         raise InputError(f"{table.name} has no rating to meta-train on: it has {len(table)}, which is too few")
-    values, items, n = table.values[known], table.items[known], len(table.item_names)
-    sides = (table.user_features, np.unique(table.users[known])), (table.item_features, np.unique(items))
+    values, users, items = table.values[known], table.users[known], table.items[known]
+    sides = (table.user_features, np.unique(users)), (table.item_features, np.unique(items))
     single = _vocabulary((c, who) for f, who in sides for c in f.categories.values())
     several = _vocabulary((c, who) for f, who in sides for c in f.several.values())
     moments = _moments([(c, who) for f, who in sides for c in f.numbers.values()])
@@ -107,8 +113,10 @@ def encoded(table: Ratings, known: NDArray[np.bool_]) -> Encoding:
     return Encoding(
         centre=float(values.mean()),
         median=float(np.median(values)),
-        counts=np.bincount(items, minlength=n),
-        sums=np.bincount(items, values, n),
+        counts=np.bincount(items, minlength=len(table.item_names)),
+        sums=np.bincount(items, values, len(table.item_names)),
+        user_counts=np.bincount(users, minlength=len(table.user_names)),
+        user_sums=np.bincount(users, values, len(table.user_names)),
         single=single,
         several=several,
         moments=moments,

@@ -43,8 +43,6 @@ def read_features(
     key = next((c for c in header if c.casefold().replace("_", "").removesuffix("id") == of), None)
     if key is None:
         raise InputError(f"{path}: the first line must name a column {of}; it names {', '.join(map(repr, header))}")
-    if unknown := [c for c in categories if c not in header]:
-        raise InputError(f"{path} has no column '{unknown[0]}' (--categories): it has {', '.join(header)}")
     known: dict[str, Mapping[str, str]] = {}
     for number, line in lines:
         name = line[key].strip()

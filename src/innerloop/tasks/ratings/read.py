@@ -112,13 +112,17 @@ def with_features(table: Ratings, options: RatingOptions, say: Say = warn) -> Ra
     Raises:
         InputError: A file cannot be read, or names somebody twice.
     """
-    changes = {}
+    changes, columns = {}, []
     for of, names in (("user", table.user_names), ("item", table.item_names)):
         path = getattr(options, f"{of}_features")
         if path is not None:
             file = expanded(path)
-            features, titles = read_features(file, of, names, _table(file), options.categories, say)
+            header, records = _table(file)
+            columns += header
+            features, titles = read_features(file, of, names, (header, records), options.categories, say)
             changes |= {f"{of}_features": features} | ({"titles": titles} if titles and of == "item" else {})
+    if unknown := [name for name in options.categories if name not in columns]:
+        raise InputError(f"no file of features has a column '{unknown[0]}' (--categories): {', '.join(columns)}")
     return replace(table, **changes)
 
 

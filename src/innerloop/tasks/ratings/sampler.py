@@ -1,11 +1,10 @@
 """Tasks of ratings: a user is a task, and what it rated is told in part, the support, and asked for in part."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import torch
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
@@ -46,7 +45,7 @@ class RatingSampler(Checked):
     """Share of items that are taken for unknown ones, so that what stands for these is learned."""
     score: Literal["mae", "rmse"] = "mae"
     seed: int = 0
-    who: str = field(default="user")
+    who: str = "user"
     """What a task is, for records."""
 
     def __post_init__(self) -> None:
@@ -55,7 +54,7 @@ class RatingSampler(Checked):
             raise InputError(f"fewest_shots must be at most shots={self.shots}, got {self.fewest_shots}")
         if self.at_least <= self.shots:
             raise InputError(
-                f"at_least must be more than shots={self.shots}, got {self.at_least}: one rating must be left to ask for"
+                f"at_least must be more than shots={self.shots}, got {self.at_least}: a rating must be left to ask for"
             )
         if self.by == "time" and self.table.times is None:
             raise InputError(f"{self.table.name} has no times: add a column time, or tell ratings apart at random")
@@ -120,6 +119,10 @@ class RatingSampler(Checked):
         parts = np.bincount(self.roles + 1, minlength=4)[1:].tolist()
         return about | {"ratings": parts, "tasks": len(self), "draws": draws.VERSION, "data": self.table.digest}
 
+    def inputs(self, task: int) -> Rows:
+        """Inputs of all ratings of a task."""
+        return {name: values[self._tasks[task]] for name, values in self._rows.items()}
+
     def user(self, task: int) -> int:
         """The position, among the table's users, of the one that a task is about."""
         return int(self.table.users[self._tasks[task][0]])
@@ -144,10 +147,3 @@ class RatingSampler(Checked):
 
 def _along(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
     return mask.reshape(*mask.shape, *(1,) * (values.ndim - 2))
-
-
-def as_batch(rows: Rows, values: np.ndarray | None = None) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Inputs of one task, and its targets [n, 1]; zeros where there are none."""
-    n = len(rows["item"])
-    y = np.zeros(n) if values is None else np.asarray(values)
-    return {name: from_numpy(array) for name, array in rows.items()}, from_numpy(y.astype(np.float32)[:, None])
