@@ -22,6 +22,7 @@ from innerloop.tasks import Pool, Splits, cache, tables, texts
 from innerloop.tasks.columns import TableOptions
 from innerloop.tasks.pool import from_rows
 from innerloop.tasks.progress import track
+from innerloop.tasks.ratings import is_ratings
 
 _BATCH = 64
 
@@ -47,7 +48,9 @@ class TextClasses(Classes):
     @classmethod
     def claims(cls, data: str) -> bool:
         path = Path(data)
-        return bool(texts.parts(data)) or (tables.is_table(path) and not is_folder(path))
+        if texts.parts(data):
+            return True
+        return tables.is_table(path) and not is_folder(path) and not is_ratings(path)
 
     @classmethod
     def data_sets(cls) -> Mapping[str, str]:

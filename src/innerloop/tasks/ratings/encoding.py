@@ -62,7 +62,14 @@ class Encoding:
         """Rows of the table of items, the unknown one first."""
         return len(self.counts) + 1
 
-    def means(self, users: Whole, items: Whole, own: Numbers | None = None) -> tuple[Numbers, Whole]:
+    def _of_users(self, name: str, users: Whole | None, count: int) -> NDArray:
+        known = self.users[name]
+        if users is not None:
+            return known[users]
+        unknown = np.zeros((count, *known.shape[1:]), known.dtype)
+        return unknown + (np.array(self.single.starts[: known.shape[1]]) if name == "categories" else 0)
+
+    def means(self, users: Whole | None, items: Whole, own: Numbers | None = None) -> tuple[Numbers, Whole]:
         """The items' means, shrunk to that of all ratings, and of how many ratings each is.
 
         Args:
@@ -72,19 +79,20 @@ class Encoding:
                 out. None: they are not.
         """
         sums, counts, centre = self.sums[items], self.counts[items], np.full(len(items), self.centre)
-        if own is not None:
+        if own is not None and users is not None:
             sums, counts = sums - own, counts - 1
             others = self.user_counts.sum() - self.user_counts[users]
             centre = (self.user_sums.sum() - self.user_sums[users]) / np.maximum(others, 1)
         return (sums + SHRINK * centre) / (counts + SHRINK), counts
 
-    def rows(self, users: Whole, items: Whole, own: Numbers | None = None) -> Rows:
-        """Inputs of pairs of users and items; arguments as of `means`."""
+    def rows(self, users: Whole | None, items: Whole, own: Numbers | None = None) -> Rows:
+        """Inputs of pairs of users and items; arguments as of `means`. Users None: of somebody who is not known."""
         means, counts = self.means(users, items, own)
         known = np.log1p(counts)[:, None] / 4.0  # of the size of the other numbers
         rows: Rows = {"item": np.where(counts > 0, items + 1, UNKNOWN), "mean": means.astype(np.float32)}
         for name in ("categories", "several", "numbers"):
-            of = [part[name][at] for part, at in ((self.users, users), (self.items, items)) if name in part]
+            of = [self._of_users(name, users, len(items))] if name in self.users else []
+            of += [self.items[name][items]] if name in self.items else []
             of += [known.astype(np.float32)] if name == "numbers" else []
             if of:
                 width = max(a.shape[-1] for a in of) if name == "several" else 0
