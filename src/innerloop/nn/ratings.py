@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from innerloop.core.model import Model
-from innerloop.core.ranges import Count, Natural
+from innerloop.core.ranges import Count, Natural, Within
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class _RatingEncoder(nn.Module):
 class SkipHead(Model):
     """[n, inputs] -> [n, 1]: the last input, an item's mean, and what is made of the others, which begins with 0."""
 
-    inputs: Count = 17
+    inputs: Annotated[int, Within(2)] = 17
     hidden: tuple[Count, ...] = ()
 
     def build(self) -> nn.Module:
