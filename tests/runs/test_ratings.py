@@ -14,9 +14,10 @@ from innerloop.engine import meta_gradient
 from innerloop.engine.checkpoint import read_config
 from innerloop.problems import kind_of, of_record
 from innerloop.problems.rating_baselines import RatingBaseline
-from innerloop.problems.ratings import RatingTasks
+from innerloop.problems.ratings import RatingNetworkOptions, RatingTasks
 from innerloop.problems.texts import TextClasses
 from innerloop.runs import build, defaults
+from innerloop.runs.defaults import learner_class
 from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.runs.record import command
 from tests.tasks.ratings.made import made
@@ -53,9 +54,10 @@ def test_who_is_new_is_foreseen_better_than_by_means(path, tmp_path):
     config = read_config(run)
     assert of_record(config["record"]["task"]) == options("anil", path).task
     assert "--meta-lr 0.02" in str(command(config)) and "--categories" not in str(command(config))
+    other = replace(of_record(config["record"]["task"]), fold=1)
+    tests = other.episodes(other.load(Context()), "test", 0)
     with pytest.raises(InputError, match="trained with fold 0"):
-        problem = replace(of_record(config["record"]["task"]), fold=1)
-        problem.refuse_unfit(None, {}, config["record"], problem.episodes(problem.load(Context()), "test", 0))
+        other.refuse_unfit(RatingBaseline(), {}, config["record"], tests)
     path_of_others = tmp_path / "others.csv"
     path_of_others.write_text("user,item,rating\na,x,1\n")
     with pytest.raises(InputError, match="other ratings than the run was trained on"):
@@ -67,7 +69,8 @@ def test_every_plan_gives_the_same_gradient_of_ragged_tasks(path, learner):
     problem = RatingTasks(data=str(path))
     table = problem.load(Context())
     usual = defaults(learner, str(path))
-    made = problem.learner(build(usual).learner.__class__, usual.fields, usual.network, table)
+    assert isinstance(usual.network, RatingNetworkOptions)
+    made = problem.learner(learner_class(learner), usual.fields, usual.network, table)
     params = {k: v.double() + 0.01 for k, v in made.init(0).items()}
     episodes = problem.train(table, "episodes", 0).episodes(0, 4)
     episodes = tree.map(lambda v: v.double() if v.is_floating_point() else v, episodes)

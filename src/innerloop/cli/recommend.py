@@ -19,6 +19,8 @@ class Command:
     """CSV file with the columns item (name or title) and rating of the one to recommend to; None: nothing is known."""
     top: int = 10
     """How many items."""
+    familiarity: float = 0.0
+    """What the logarithm of how many have rated an item adds to its rating in the order of the list."""
     ask: int | None = None
     """Instead name so many items that are worth asking about next, the most telling first."""
     common: Common = field(default_factory=Common)
@@ -30,8 +32,8 @@ def run(argv: list[str]) -> int:
     A line has the foreseen rating with its deviation, the item, and the rated items that raise it most.
     """
     options = parse(Command, argv, "recommend", run.__doc__ or "")
-    if options.ask is not None and options.top != Command.top:
-        raise InputError("--top is of recommendations and --ask of questions: give one of them")
+    if options.ask is not None and (options.top, options.familiarity) != (Command.top, Command.familiarity):
+        raise InputError("--top and --familiarity are of recommendations: leave them out with --ask")
     from innerloop.apps.recsys.recommender import Recommender
 
     recommender = Recommender.load(options.run, options.common).fit(options.user or {})
@@ -39,7 +41,7 @@ def run(argv: list[str]) -> int:
         titles = recommender.ask(options.ask)
         emit({"ask": titles}) if options.common.json else print("\n".join(map(printable, titles)))
         return 0
-    found = recommender.recommend(options.top)
+    found = recommender.recommend(options.top, options.familiarity)
     if options.common.json:
         emit({"recommended": [{**one._asdict(), "because": dict(one.because)} for one in found]})
     else:

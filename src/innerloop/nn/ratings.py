@@ -13,10 +13,10 @@ from innerloop.core.ranges import Count, Natural, Within
 
 @dataclass(frozen=True)
 class RatingEncoder(Model):
-    """A dict of `item` [n], `mean` [n] and, where there are any, `categories` [n, c], `several` [n, s, m] and `numbers`
-    [n, k] -> [n, features + 1], whose last entry is the item's mean as it is.
+    """A pair of user and item -> [n, features + 1], whose last entry is the item's mean as it is.
 
-    Whole numbers are rows of tables: 0 of items is for unknown ones, and 0 of several values is none.
+    Inputs are a dict of `item` [n], `mean` [n] and, where there are any, `categories` [n, c], `several` [n, s, m] and
+    `numbers` [n, k]. Whole numbers are rows of tables: 0 of items is for unknown ones, and 0 of several values is none.
     """
 
     items: Count = 2
@@ -32,7 +32,7 @@ class RatingEncoder(Model):
     numbers: Natural = 0
     """k."""
     length: Count = 16
-    """Of what stands for an item; other things have half as many."""
+    """Numbers that stand for an item; other things have half as many."""
     features: Count = 16
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -121,18 +121,25 @@ class Recommender:
         at = [self.find(item) for item in items]
         return self._scaled(self._foreseen(self._fitted.adapted)[0][at]).tolist()
 
-    def recommend(self, top: int = 10) -> list[Recommended]:
-        """The items with the highest foreseen ratings of those that are not rated yet, best first.
+    def recommend(self, top: int = 10, familiarity: float = 0.0) -> list[Recommended]:
+        """Items that are not rated yet, by the rating that is foreseen, best first.
+
+        Args:
+            top: How many.
+            familiarity: What the logarithm of how many have rated an item adds to its rating in the order: 0 finds what
+                is liked however rare, 1 what is also likely to be met.
 
         Raises:
-            InputError: `fit` was not called, or fewer than one item is asked for.
+            InputError: `fit` was not called, fewer than one item is asked for, or familiarity is negative.
         """
         if top < 1:
             raise InputError(f"top must be at least 1, got {top}")
+        if not familiarity >= 0:
+            raise InputError(f"familiarity must not be negative, got {familiarity}")
         user = self._fitted
         mean, deviation = self._foreseen(user.adapted)
-        open_ = self._open()
-        best = open_[mean[open_].argsort(descending=True, stable=True)[:top]]
+        open_, order = self._open(), self.scores(familiarity)
+        best = open_[order[open_].argsort(descending=True, stable=True)[:top]]
         shares = self._shares(user, best)
         rated = list(user.ratings)
         found = []
@@ -144,6 +151,11 @@ class Recommender:
             found.append(Recommended(name, self.title(i), rating, float(deviation[i]), because))
         return found
 
+    def scores(self, familiarity: float = 0.0) -> Tensor:
+        """[items] what `recommend` orders by; arguments and errors as there."""
+        mean, _ = self._foreseen(self._fitted.adapted)
+        return mean.double() + familiarity * from_numpy(np.log1p(self._encoding.counts))
+
     def ask(self, count: int = 5) -> list[str]:
         """Titles of the items to ask for next, the most telling first; popular ones, which people know, before others.
 
@@ -153,7 +165,7 @@ class Recommender:
         if count < 1:
             raise InputError(f"ask for at least 1 item, got {count}")
         open_, basis, noise = self._open(), self._known.basis, float(self._params["log_noise"].exp())
-        popular = torch.from_numpy(self._encoding.counts / max(1, self._encoding.counts.max()))
+        popular = from_numpy(self._encoding.counts / max(1, self._encoding.counts.max()))
         chosen = most_telling(
             self._fitted.adapted.precision, noise, basis[open_], popular[open_], basis, popular, count
         )
@@ -222,7 +234,7 @@ class Recommender:
 
     def _open(self) -> Tensor:
         """Positions of items that are not rated yet, and that meta-training knows."""
-        known = torch.from_numpy(self._encoding.counts > 0)
+        known = from_numpy(self._encoding.counts > 0)
         known[list(self._fitted.ratings)] = False
         return known.nonzero()[:, 0]
 

@@ -122,15 +122,19 @@ def encoded(table: Ratings, known: NDArray[np.bool_]) -> Encoding:
         centre=float(values.mean()),
         median=float(np.median(values)),
         counts=np.bincount(items, minlength=len(table.item_names)),
-        sums=np.bincount(items, values, len(table.item_names)),
+        sums=_sums(items, values, len(table.item_names)),
         user_counts=np.bincount(users, minlength=len(table.user_names)),
-        user_sums=np.bincount(users, values, len(table.user_names)),
+        user_sums=_sums(users, values, len(table.user_names)),
         single=single,
         several=several,
         moments=moments,
         users=_side(table.user_features, single, several, moments, (0, 0, 0)),
         items=_side(table.item_features, single, several, moments, offsets),
     )
+
+
+def _sums(rows: Whole, values: Numbers, count: int) -> Numbers:
+    return np.bincount(rows, values, count).astype(np.float64)
 
 
 def _offsets(features: Features) -> tuple[int, int, int]:

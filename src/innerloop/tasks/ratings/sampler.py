@@ -123,6 +123,10 @@ class RatingSampler(Checked):
         """Inputs of all ratings of a task."""
         return {name: values[self._tasks[task]] for name, values in self._rows.items()}
 
+    def rows(self, task: int) -> Whole:
+        """Rows of the table that a task is made of."""
+        return self._tasks[task]
+
     def user(self, task: int) -> int:
         """The position, among the table's users, of the one that a task is about."""
         return int(self.table.users[self._tasks[task][0]])

@@ -27,7 +27,7 @@ class Features:
 
     @property
     def names(self) -> list[str]:
-        """Of all columns."""
+        """Names of all columns."""
         return [*self.categories, *self.several, *self.numbers]
 
 
