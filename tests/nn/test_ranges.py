@@ -19,6 +19,7 @@ from innerloop.nn.conv4 import Conv4
 from innerloop.nn.decoder import JoinedMLP, PictureDecoder
 from innerloop.nn.labelled import LabelledPictures
 from innerloop.nn.mlp import MLP, Linear
+from innerloop.nn.ratings import RatingEncoder, RatingNetwork, SkipHead
 from innerloop.nn.relation import ConvMaps, Relation
 from innerloop.nn.residual import Residual
 from innerloop.nn.resnet12 import ResNet12
@@ -26,6 +27,17 @@ from innerloop.nn.set_encoder import CodeStatistics, LatentStatistics, PictureFe
 from innerloop.nn.warp import Warp
 
 WRONG = ("gelu", "", -1, 0, -0.5, 2.5, math.nan, math.inf, True, None, (), (0,), (-1, 2), [3], [], {}, object(), "1")
+
+
+def rated(of: RatingEncoder) -> dict[str, torch.Tensor]:
+    """Two pairs of a user and an item, with all that the network takes."""
+    whole = {"categories": (2, of.columns), "several": (2, of.sets, 3)} if of.categories and of.values else {}
+    x = {name: torch.zeros(shape, dtype=torch.int64) for name, shape in whole.items()}
+    return {
+        "item": torch.zeros(2, dtype=torch.int64),
+        "mean": torch.zeros(2),
+        "numbers": torch.zeros(2, of.numbers),
+    } | x
 
 
 def pictures(channels: int, size: int) -> torch.Tensor:
@@ -55,6 +67,9 @@ SMALL: list[tuple[Model, Any]] = [
     (ConvMaps(width=2, size=16), lambda m: pictures(m.channels, m.size)),
     (Relation(channels=2), lambda m: pictures(2 * m.channels, m.size)),
     (ResNet12(widths=(2, 2, 2, 2), size=16), lambda m: pictures(m.channels, m.size)),
+    (RatingEncoder(items=3, length=2, features=2), rated),
+    (SkipHead(inputs=3), lambda m: torch.zeros(2, m.inputs)),
+    (RatingNetwork(RatingEncoder(features=2), SkipHead(inputs=3)), lambda m: rated(m.encoder)),
     (BiLSTM(features=3), lambda m: {"x": torch.zeros(2, m.features), "rows": torch.ones(2, dtype=torch.bool)}),
     (
         LSTMCell(inputs=3, units=2),

@@ -5,7 +5,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from innerloop.audit import check_behaviour, check_data, check_episodes, check_learner, check_near, check_network
+from innerloop.audit import (
+    check_behaviour,
+    check_data,
+    check_episodes,
+    check_learner,
+    check_near,
+    check_network,
+    check_ratings,
+)
 from innerloop.audit.check import Check
 from innerloop.audit.check_plans import PLANS, check_names, plan_checks, reason
 from innerloop.core import tree
@@ -14,6 +22,7 @@ from innerloop.core.learner import Learner
 from innerloop.core.scores import of_sampler
 from innerloop.core.types import Episode, Params, Sampler
 from innerloop.tasks import Pool, Splits
+from innerloop.tasks.ratings.sampler import RatingSampler
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,8 @@ def audit(
             ("tasks repeat", lambda: check_episodes.repeatable(sampler, drawn)),
             ("score", lambda: check_episodes.score_of_rows(score, drawn)),
         ]
+        if isinstance(sampler, RatingSampler):
+            checks.append(("ratings apart", lambda: check_ratings.known_apart(sampler)))
         if score.of_classes:
             checks += [
                 ("query classes", lambda: check_episodes.answerable(drawn)),

@@ -42,6 +42,7 @@ GROUPS = {
         "generate": "further examples of classes, from a few pictures of each: a sheet, arrays or pictures",
         "export": "write a file of `adapt` as one ONNX or pt2 graph, checked against the original",
         "ner": "entities in sentences: adapt to a few tagged ones, predict, report, add, drop, undo, train, test",
+        "recommend": "items to somebody who has rated a few, with reasons; or which to ask about next",
         "support": "a support desk on a task of texts: replies by intent, quotes from documents, or a hand-over",
         "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys` for API keys",
     },

@@ -46,3 +46,7 @@ INNER_LOOP = Sensible(
     train={"meta_batch_size": 8, "meta_lr": 5e-3},
 )
 """Several tasks a step, each with inner steps of gradient descent."""
+RATINGS = Sensible(
+    train={"steps": 300, "meta_batch_size": 32, "meta_lr": 2e-3, "schedule": "cosine"},
+)
+"""Users as tasks: what is worth learning of items is learned early, and by heart soon after."""

@@ -23,6 +23,7 @@ from innerloop.tasks.columns import TableOptions
 from innerloop.tasks.entities.files import is_tagged
 from innerloop.tasks.pool import from_rows
 from innerloop.tasks.progress import track
+from innerloop.tasks.ratings import is_ratings
 
 _BATCH = 64
 
@@ -48,7 +49,10 @@ class TextClasses(Classes):
     @classmethod
     def claims(cls, data: str) -> bool:
         path = Path(data)
-        return bool(texts.parts(data)) or (tables.is_table(path) and not is_folder(path) and not is_tagged(path))
+        if texts.parts(data):
+            return True
+        other = is_tagged(path) or is_ratings(path)
+        return tables.is_table(path) and not is_folder(path) and not other
 
     @classmethod
     def data_sets(cls) -> Mapping[str, str]:

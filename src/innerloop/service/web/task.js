@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { Chat } from "./chat.js";
 import { Watch } from "./watch.js";
-import { Message, ago, announce, button, confirm, count, h } from "./dom.js";
+import { Message, announce, button, confirm, count, h } from "./dom.js";
 import { driftOf } from "./drift.js";
 import { Next } from "./next.js";
 import { Quality } from "./quality.js";

@@ -1,0 +1,1 @@
+"""Recommendation to people who have rated a few items."""

@@ -1,0 +1,247 @@
+"""Recommend to somebody who has rated a few items, say why, and ask what is worth knowing."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from innerloop.apps.recsys.onboarding import most_telling
+from innerloop.core import tree
+from innerloop.core.aligned import from_numpy
+from innerloop.core.context import Context
+from innerloop.core.errors import InputError
+from innerloop.core.files import expanded
+from innerloop.core.types import Batch, Params
+from innerloop.engine import load as load_run
+from innerloop.engine.checkpoint import read_config
+from innerloop.learners.closed_form.alpaca import ALPaCA, Posterior, solved
+from innerloop.problems import of_record
+from innerloop.problems.ratings import RatingTasks
+from innerloop.tasks.ratings.encoding import Encoding
+from innerloop.tasks.ratings.read import rating_rows
+from innerloop.tasks.ratings.table import Ratings
+
+_NEAR, _REASONS = 3, 2
+
+
+class Recommended(NamedTuple):
+    """An item that somebody may like."""
+
+    item: str
+    title: str
+    rating: float
+    """Foreseen, within the scale."""
+    deviation: float
+    """How far the rating may be from that."""
+    because: tuple[tuple[str, float], ...]
+    """Titles of rated items that raise it most, and by how much."""
+
+    def __str__(self) -> str:
+        why = ", ".join(f"{title} ({share:+.2f})" for title, share in self.because)
+        return f"{self.rating:.2f} ± {self.deviation:.2f}  {self.title}" + (f", because of {why}" if why else "")
+
+
+@dataclass(frozen=True, eq=False)
+class _User:
+    """What is known of the one who is recommended to."""
+
+    ratings: dict[int, float]
+    """By the item's position."""
+    adapted: Posterior
+
+
+class Recommender:
+    """A run of `innerloop train alpaca` on ratings, in use: `Recommender.load(run).fit(ratings).recommend()`."""
+
+    def __init__(self, learner: ALPaCA, params: Params, table: Ratings, encoding: Encoding):
+        """A recommender of what was trained.
+
+        Args:
+            learner: As trained.
+            params: Its meta-parameters.
+            table: The ratings that it was trained on.
+            encoding: What meta-training knows of their items.
+        """
+        self._learner, self._params, self._table, self._encoding = learner, params, table, encoding
+        self._user: _User | None = None
+
+    @classmethod
+    def load(cls, run: str | Path, context: Context = Context()) -> Self:
+        """The recommender of a run folder.
+
+        Raises:
+            InputError: It is no run of alpaca on ratings of users, or its data have changed.
+        """
+        record = read_config(run).get("record") or {}
+        problem = of_record(record["task"]) if record.get("task") else None
+        learner, params = load_run(run, context.allow)
+        if not isinstance(problem, RatingTasks) or not isinstance(learner, ALPaCA) or problem.task != "user":
+            raise InputError(
+                f"{run} recommends nothing: train on ratings of users by alpaca, which says how sure it is and why "
+                "(innerloop train alpaca --data insteval)"
+            )
+        sampler = problem.unseen(record, context, "train", 0)
+        return cls(learner, params, sampler.table, sampler.encoding)
+
+    def fit(self, ratings: Mapping[str, float] | str | Path) -> Self:
+        """Adapt to somebody's ratings, in milliseconds; nobody is remembered but the last one.
+
+        Args:
+            ratings: By an item's name or title; or a CSV file with the columns item and rating. None at all is allowed.
+
+        Raises:
+            InputError: An item is not known, where the nearest titles are named, or a rating is outside of the scale.
+        """
+        low, high = self._table.scale
+        if not isinstance(ratings, Mapping):
+            path = expanded(ratings)
+            rows = rating_rows(path, self._table.scale, needed=("item", "rating"))
+            ratings = {item: value for _, item, value, _ in rows}
+        known = {self.find(item): float(value) for item, value in ratings.items()}
+        if wrong := next((v for v in known.values() if not low <= v <= high), None):
+            raise InputError(f"the rating {wrong:g} is outside of the scale from {low:g} to {high:g}")
+        at = np.fromiter(known, np.int64, len(known))
+        y = torch.tensor(list(known.values()), dtype=torch.float32)[:, None]
+        with torch.no_grad():
+            self._user = _User(known, self._learner.adapt(self._params, Batch(self._inputs(at), y)))
+        return self
+
+    def predict(self, items: Sequence[str]) -> list[float]:
+        """Foreseen ratings of items, by name or title.
+
+        Raises:
+            InputError: `fit` was not called, or an item is not known.
+        """
+        at = [self.find(item) for item in items]
+        return self._scaled(self._foreseen(self._fitted.adapted)[0][at]).tolist()
+
+    def recommend(self, top: int = 10, familiarity: float = 0.0) -> list[Recommended]:
+        """Items that are not rated yet, by the rating that is foreseen, best first.
+
+        Args:
+            top: How many.
+            familiarity: What the logarithm of how many have rated an item adds to its rating in the order: 0 finds what
+                is liked however rare, 1 what is also likely to be met.
+
+        Raises:
+            InputError: `fit` was not called, fewer than one item is asked for, or familiarity is negative.
+        """
+        if top < 1:
+            raise InputError(f"top must be at least 1, got {top}")
+        if not familiarity >= 0:
+            raise InputError(f"familiarity must not be negative, got {familiarity}")
+        user = self._fitted
+        mean, deviation = self._foreseen(user.adapted)
+        open_, order = self._open(), self.scores(familiarity)
+        best = open_[order[open_].argsort(descending=True, stable=True)[:top]]
+        shares = self._shares(user, best)
+        rated = list(user.ratings)
+        found = []
+        for row, i in enumerate(best.tolist()):
+            strongest = shares[row].argsort(descending=True)[:_REASONS].tolist()
+            because = tuple((self.title(rated[j]), float(shares[row, j])) for j in strongest if shares[row, j] > 0)
+            rating = float(self._scaled(mean[i]))
+            name = self._table.item_names[i]
+            found.append(Recommended(name, self.title(i), rating, float(deviation[i]), because))
+        return found
+
+    def scores(self, familiarity: float = 0.0) -> Tensor:
+        """[items] what `recommend` orders by; arguments and errors as there."""
+        mean, _ = self._foreseen(self._fitted.adapted)
+        return mean.double() + familiarity * from_numpy(np.log1p(self._encoding.counts))
+
+    def ask(self, count: int = 5) -> list[str]:
+        """Titles of the items to ask for next, the most telling first; popular ones, which people know, before others.
+
+        Raises:
+            InputError: `fit` was not called, or fewer than one item is asked for.
+        """
+        if count < 1:
+            raise InputError(f"ask for at least 1 item, got {count}")
+        open_, basis, noise = self._open(), self._known.basis, float(self._params["log_noise"].exp())
+        popular = from_numpy(self._encoding.counts / max(1, self._encoding.counts.max()))
+        chosen = most_telling(
+            self._fitted.adapted.precision, noise, basis[open_], popular[open_], basis, popular, count
+        )
+        return [self.title(int(open_[i])) for i in chosen]
+
+    def find(self, item: str) -> int:
+        """The position of an item, by its name or its title.
+
+        Raises:
+            InputError: It is not known, or several are called so.
+        """
+        found = self._positions.get(item) or self._positions.get(item.strip().casefold()) or ()
+        if len(found) > 1:
+            names = ", ".join(self._table.item_names[i] for i in found[:_NEAR])
+            raise InputError(f"{len(found)} items are called '{item}': say which by its name, such as {names}")
+        if not found:
+            near = difflib.get_close_matches(item.casefold(), self._positions, _NEAR, 0.4)
+            titles = ", ".join(f"'{self.title(self._positions[n][0])}'" for n in near)
+            raise InputError(f"there is no item '{item}'" + (f"; the nearest are {titles}" if titles else ""))
+        return found[0]
+
+    def title(self, position: int) -> str:
+        """What people call the item at a position."""
+        return self._table.titles[position] if self._table.titles else self._table.item_names[position]
+
+    @property
+    def _fitted(self) -> _User:
+        if self._user is None:
+            raise InputError("nobody's ratings are known: call fit first, with an empty dict where there are none")
+        return self._user
+
+    @cached_property
+    def _positions(self) -> dict[str, tuple[int, ...]]:
+        found: dict[str, tuple[int, ...]] = {}
+        for i, title in enumerate(self._table.titles):
+            found[title.casefold()] = (*found.get(title.casefold(), ()), i)
+        return found | {name: (i,) for i, name in enumerate(self._table.item_names)}
+
+    @cached_property
+    def _known(self) -> "_Items":
+        """What is the same for everybody, once for all items: their features, the head's answers, the basis."""
+        with torch.no_grad():
+            inputs = self._inputs(np.arange(len(self._table.item_names)))
+            params, learner = self._params, self._learner
+            features = learner.encoder.apply(tree.part(params, "encoder"), inputs)
+            head = learner.head.apply(tree.part(params, "head"), features)[:, 0]
+            return _Items(head, learner.basis.apply(tree.part(params, "basis"), features))
+
+    def _inputs(self, items: np.ndarray) -> dict[str, Tensor]:
+        return {name: from_numpy(rows) for name, rows in self._encoding.rows(None, items).items()}
+
+    def _foreseen(self, adapted: Posterior) -> tuple[Tensor, Tensor]:
+        """[items] ratings and their deviations."""
+        known = self._known
+        half = torch.linalg.solve_triangular(torch.linalg.cholesky(adapted.precision), known.basis.T, upper=False)
+        noise = float(self._params["log_noise"].exp())
+        return known.head + (known.basis @ solved(adapted))[:, 0], (half.square().sum(0) + noise**2).sqrt()
+
+    def _shares(self, user: _User, items: Tensor) -> Tensor:
+        """[items, rated] what each rated item adds to a foreseen rating; together, all that differs from nobody's."""
+        at, known = list(user.ratings), self._known
+        noise = float(self._params["log_noise"].exp())
+        left = torch.tensor(list(user.ratings.values())) - known.head[at]
+        weights = torch.linalg.solve(user.adapted.precision, known.basis[at].T * left / noise**2)  # [b, rated]
+        return known.basis[items] @ weights
+
+    def _open(self) -> Tensor:
+        """Positions of items that are not rated yet, and that meta-training knows."""
+        known = from_numpy(self._encoding.counts > 0)
+        known[list(self._fitted.ratings)] = False
+        return known.nonzero()[:, 0]
+
+    def _scaled(self, ratings: Tensor) -> Tensor:
+        return ratings.clamp(*self._table.scale)
+
+
+class _Items(NamedTuple):
+    head: Tensor  # [items]
+    basis: Tensor  # [items, b]

@@ -1,0 +1,80 @@
+"""What is known of users or items, from a CSV file: categories, several categories, numbers."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from innerloop.core.errors import InputError
+from innerloop.tasks.notices import Say
+from innerloop.tasks.ratings.table import Features
+
+SEVERAL = "|"
+"""What stands between several values of one cell, as in Comedy|Drama."""
+TITLE = "title"
+
+
+def read_features(
+    path: Path,
+    of: str,
+    names: Sequence[str],
+    table: tuple[Sequence[str], Iterator[tuple[int, Mapping[str, str]]]],
+    categories: Sequence[str],
+    say: Say,
+) -> tuple[Features, tuple[str, ...]]:
+    """Columns in the order of `names`, and titles where there is such a column.
+
+    A column with a `|` in any cell has several categories a cell; one whose cells are all numbers has numbers, unless
+    it is among `categories`; any other has one category a cell. Which is which is said.
+
+    Args:
+        path: What errors call the file.
+        of: user or item, the column of names.
+        names: Who is needed; who has no line knows nothing, and further lines are left out.
+        table: Header and lines of the file.
+        categories: Columns whose numbers are names.
+        say: Where notices go.
+
+    Raises:
+        InputError: There is no column of names, a name comes twice, or nobody who is needed is there.
+    """
+    header, lines = table
+    key = next((c for c in header if c.casefold().replace("_", "").removesuffix("id") == of), None)
+    if key is None:
+        raise InputError(f"{path}: the first line must name a column {of}; it names {', '.join(map(repr, header))}")
+    known: dict[str, Mapping[str, str]] = {}
+    for number, line in lines:
+        name = line[key].strip()
+        if name in known:
+            raise InputError(f"{path}, line {number}: {of} '{name}' is there twice; remove one of its lines")
+        known[name] = line
+    if not known.keys() & set(names):
+        raise InputError(f"{path} names none of the {len(names)} {of}s that are rated: are its names those of ratings?")
+    columns = {c: [known[n][c].strip() if n in known else "" for n in names] for c in header if c != key}
+    titles = columns.pop(next((c for c in columns if c.casefold() == TITLE), ""), None) if of == "item" else None
+    features = sorted_out(columns, categories)
+    kinds = {"categories": features.categories, "several categories": features.several, "numbers": features.numbers}
+    say(f"{path}: " + "; ".join(f"{kind}: {', '.join(cells)}" for kind, cells in kinds.items() if cells))
+    named = () if titles is None else tuple(title or name for title, name in zip(titles, names, strict=True))
+    return features, named
+
+
+def sorted_out(columns: Mapping[str, Sequence[str]], categories: Sequence[str] = ()) -> Features:
+    """Columns of texts as what they hold, by the rule of `read_features`."""
+    features = Features()
+    for name, cells in columns.items():
+        if any(SEVERAL in cell for cell in cells):
+            features.several[name] = [tuple(filter(None, map(str.strip, cell.split(SEVERAL)))) for cell in cells]
+        elif name not in categories and all(map(_is_number, filter(None, cells))):
+            features.numbers[name] = np.array([float(cell) if cell else math.nan for cell in cells])
+        else:
+            features.categories[name] = list(cells)
+    return features
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False

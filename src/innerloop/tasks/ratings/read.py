@@ -1,0 +1,186 @@
+"""Tables of ratings as CSV: user, item, rating, perhaps time; with files of what is known of users and items."""
+
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from innerloop.core.errors import InputError
+from innerloop.core.files import check_file, expanded, is_file
+from innerloop.tasks.encodings import lines
+from innerloop.tasks.notices import Say, warn
+from innerloop.tasks.ratings.features import read_features
+from innerloop.tasks.ratings.table import Ratings, Scale, tabled
+
+COLUMNS = {"user": ("user", "userid"), "item": ("item", "itemid"), "rating": ("rating",), "time": ("time", "timestamp")}
+"""What the columns may be called, in any case and with or without blanks and underscores."""
+_NEEDED = ("user", "item", "rating")
+_SUFFIXES = (".csv", ".tsv")
+Record = tuple[int, dict[str, str]]
+"""The number of a line, and its cells by column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatingOptions:
+    """What is known of a table of ratings beside its rows."""
+
+    user_features: str | None = None
+    """CSV file with a column user and a column for each feature; None: nothing is known of users."""
+    item_features: str | None = None
+    """The same with a column item; a column title has what people call them."""
+    categories: tuple[str, ...] = ()
+    """Columns of features whose numbers are names of categories, such as codes."""
+    scale: tuple[float, float] | None = None
+    """The lowest and the highest rating; None: those that occur."""
+
+
+def is_ratings(path: Path) -> bool:
+    """Whether a file is called like a table and its first line names user, item and rating."""
+    if path.suffix.lower() not in _SUFFIXES or not is_file(path):
+        return False
+    try:
+        with path.open("rb") as file:
+            first = next(lines(file, str(path), say=lambda _: None), "")
+    except (InputError, OSError):  # whoever reads it as something else says why
+        return False
+    header = next(csv.reader([first], delimiter=_delimiter(first)), [])
+    return set(_NEEDED) <= _columns(header).keys()
+
+
+def from_file(path: Path, options: RatingOptions = RatingOptions(), say: Say = warn) -> Ratings:
+    """Read a table of ratings.
+
+    Args:
+        path: A CSV file; its first line names the columns user, item, rating and perhaps time, which is a number or a
+            date as ISO 8601 writes it.
+        options: Files of features, and the scale.
+        say: Where notices go, such as how many ratings were replaced by later ones.
+
+    Raises:
+        InputError: There is no header, or a line is not what it should be; the message names the line.
+    """
+    users, items, values, times = [], [], [], []
+    rows = rating_rows(path, options.scale)
+    for user, item, value, time in rows:
+        users.append(user)
+        items.append(item)
+        values.append(value)
+        times.append(time)
+    if not values:
+        raise InputError(f"{path} has no rating: give at least one line of user, item and rating below its header")
+    timed = times[0] is not None
+    scale = Scale(min(values), max(values)) if options.scale is None else Scale(*options.scale)
+    table = tabled(path.stem, users, items, values, times if timed else None, scale)
+    if table.repeated:
+        say(f"{path}: {table.repeated} ratings of a pair that was rated again later were left out")
+    return with_features(table, options, say)
+
+
+def rating_rows(
+    path: Path, scale: tuple[float, float] | None, needed: Sequence[str] = _NEEDED
+) -> Iterator[tuple[str, str, float, float | None]]:
+    """User, item, rating and time of every line; the user is empty where no such column is needed.
+
+    Raises:
+        InputError: As of `from_file`.
+    """
+    header, records = _table(path)
+    where = _columns(header)
+    missing = [name for name in needed if name not in where]
+    if missing:
+        listed = ", ".join(f"'{cell[:40]}'" for cell in header[:8])
+        raise InputError(
+            f"{path}: the first line must name the columns {', '.join(needed)}; it has {listed}. Put such a header "
+            f"above the ratings, or rename the column that holds {missing[0]}"
+        )
+    for number, record in records:
+        place = f"{path}, line {number}"
+        cells = {name: record[column].strip() for name, column in where.items()}
+        empty = next((name for name in needed if not cells[name]), None)
+        if empty is not None:
+            raise InputError(f"{place} has no {empty}: fill it in, or remove the line")
+        value = _number(cells["rating"], place, scale)
+        time = _time(cells["time"], place) if "time" in where else None
+        yield cells.get("user", ""), cells["item"], value, time
+
+
+def with_features(table: Ratings, options: RatingOptions, say: Say = warn) -> Ratings:
+    """The table with what files say of users and items.
+
+    Raises:
+        InputError: A file cannot be read, or names somebody twice.
+    """
+    changes, columns = {}, []
+    for of, names in (("user", table.user_names), ("item", table.item_names)):
+        path = getattr(options, f"{of}_features")
+        if path is not None:
+            file = expanded(path)
+            header, records = _table(file)
+            columns += header
+            features, titles = read_features(file, of, names, (header, records), options.categories, say)
+            changes |= {f"{of}_features": features} | ({"titles": titles} if titles and of == "item" else {})
+    if unknown := [name for name in options.categories if name not in columns]:
+        raise InputError(f"no file of features has a column '{unknown[0]}' (--categories): {', '.join(columns)}")
+    return replace(table, **changes)
+
+
+def _table(path: Path) -> tuple[list[str], Iterator[Record]]:
+    """The header of a CSV file, and its lines."""
+    check_file(path, "give a CSV file of ratings")
+    with path.open("rb") as file:
+        text = list(lines(file, str(path)))
+    reader = csv.reader(text, delimiter=_delimiter(text[0] if text else ""))
+    header = [cell.strip() for cell in next(reader, [])]
+
+    def records() -> Iterator[Record]:
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                raise InputError(
+                    f"{path}, line {reader.line_num} has {len(cells)} cells, and the header names {len(header)} columns"
+                )
+            yield reader.line_num, dict(zip(header, cells, strict=True))
+
+    return header, records()
+
+
+def _delimiter(header: str) -> str:
+    return max(",;\t", key=header.count)
+
+
+def _columns(header: Sequence[str]) -> dict[str, str]:
+    """The columns of a header that are known, by what they hold."""
+    plain = {cell.casefold().replace("_", "").replace(" ", ""): cell for cell in header}
+    found = {name: next((plain[k] for k in known if k in plain), None) for name, known in COLUMNS.items()}
+    return {name: column for name, column in found.items() if column is not None}
+
+
+def _number(cell: str, place: str, scale: tuple[float, float] | None) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{place}: the rating '{cell[:40]}' is no number")
+    if scale is not None and not scale[0] <= value <= scale[1]:
+        raise InputError(f"{place}: the rating {value:g} is outside of the scale from {scale[0]:g} to {scale[1]:g}")
+    return value
+
+
+def _time(cell: str, place: str) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if math.isfinite(value):
+        return value
+    try:
+        when = datetime.fromisoformat(cell)
+    except ValueError:
+        raise InputError(
+            f"{place}: the time '{cell[:40]}' is neither a number nor a date such as 2026-11-28T14:00"
+        ) from None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

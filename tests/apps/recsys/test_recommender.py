@@ -1,0 +1,135 @@
+import csv
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from innerloop.apps.recsys.onboarding import most_telling
+from innerloop.apps.recsys.recommender import Recommender
+from innerloop.cli.main import main
+from innerloop.core.errors import InputError
+from innerloop.core.types import Batch
+from innerloop.runs import build, defaults
+from tests.tasks.ratings.made import made
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run on a table of two kinds of items, of which every user likes one."""
+    folder, table = tmp_path_factory.mktemp("ratings"), made()
+    with (folder / "made.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["user", "item", "rating"])
+        for u, i, v in zip(table.users, table.items, table.values, strict=True):
+            writer.writerow([table.user_names[u], table.item_names[i], v])
+    with (folder / "items.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["item", "title", "kind"])
+        for name, kind in zip(table.item_names, table.item_features.categories["kind"], strict=True):
+            writer.writerow([name, f"Film {name[1:]}", kind])
+    usual = defaults("alpaca", str(folder / "made.csv"))
+    task = replace(usual.task, product_features=str(folder / "items.csv"))
+    train = replace(usual.train, steps=60, meta_batch_size=8, meta_lr=0.02, plan="vmap", unchecked=True)
+    with pytest.warns(UserWarning, match="categories: kind"):
+        build(replace(usual, task=task, train=train)).meta_train(folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def recommender(run):
+    with pytest.warns(UserWarning, match="categories: kind"):
+        return Recommender.load(run)
+
+
+LIKES_A = {"Film 0": 5, "i2": 5, "film 4": 4, "Film 1": 1, "Film 3": 2}
+
+
+def test_it_recommends_the_kind_that_is_liked_and_says_why(recommender):
+    found = recommender.fit(LIKES_A).recommend(8)
+    assert all(int(one.item[1:]) % 2 == 0 for one in found[:5])
+    assert not {one.title for one in found} & {"Film 0", "Film 2", "Film 4"}
+    assert [one.rating for one in found] == sorted((one.rating for one in found), reverse=True)
+    assert all(1 <= one.rating <= 5 and one.deviation > 0 and one.because for one in found)
+    assert "because of Film" in str(found[0])
+    other = recommender.fit({k: 6 - v for k, v in LIKES_A.items()}).recommend(5)
+    assert all(int(one.item[1:]) % 2 for one in other)
+
+
+def test_reasons_add_up_to_what_the_ratings_changed(recommender):
+    at = torch.tensor([recommender.find(item) for item in ("i6", "i7")])
+    before, after = (recommender._foreseen(recommender.fit(r)._fitted.adapted)[0][at] for r in ({}, LIKES_A))
+    assert torch.allclose(recommender._shares(recommender._fitted, at).sum(1), after - before, atol=1e-4)
+
+
+def test_predictions_are_the_learners_own(recommender):
+    recommender.fit(LIKES_A)
+    at = np.array([recommender.find(item) for item in LIKES_A])
+    with torch.no_grad():
+        y = torch.tensor([float(v) for v in LIKES_A.values()])[:, None]
+        adapted = recommender._learner.adapt(recommender._params, Batch(recommender._inputs(at), y))
+        own = recommender._learner.predictive(recommender._params, adapted, recommender._inputs(at))
+    mean, deviation = recommender._foreseen(recommender._fitted.adapted)
+    assert torch.allclose(mean[at], own.outputs[0, :, 0], atol=1e-5)
+    assert torch.allclose(deviation[at], own.std[0, :, 0], atol=1e-5)
+
+
+def test_what_is_asked_first_leaves_less_unknown_than_what_comes_last(recommender):
+    recommender.fit({})
+    everything = recommender.ask(100)
+    assert len(everything) == 30 and recommender.ask(3) == everything[:3]
+
+    def unknown(titles):
+        fitted = recommender.fit(dict.fromkeys(titles, 3))._fitted
+        return float(recommender._foreseen(fitted.adapted)[1].square().mean())
+
+    assert unknown(everything[:3]) < unknown(everything[-3:])
+
+
+def test_the_first_question_is_the_best_of_all_by_trying_each():
+    generator = torch.Generator().manual_seed(1)
+    basis = torch.randn(6, 3, generator=generator, dtype=torch.float64)
+    weight, noise = torch.rand(6, generator=generator, dtype=torch.float64), 0.7
+
+    def left(rows):
+        covariance = torch.linalg.inv(torch.eye(3).double() + rows.T @ rows / noise**2)
+        return float((weight * ((basis @ covariance) * basis).sum(1)).sum())
+
+    chosen = most_telling(torch.eye(3), noise, basis, torch.ones(6), basis, weight, 2)
+    assert chosen[0] == int(np.argmin([left(basis[[i]]) for i in range(6)]))
+    pairs = [left(basis[[chosen[0], i]]) if i != chosen[0] else np.inf for i in range(6)]
+    assert chosen[1] == int(np.argmin(pairs))
+
+
+def test_adapting_to_somebody_takes_milliseconds(recommender):
+    recommender.fit(LIKES_A)
+    start = time.process_time()
+    for _ in range(20):
+        recommender.fit(LIKES_A)
+    assert (time.process_time() - start) / 20 < 0.1  # 1 ms; a bound that a busy machine holds
+
+
+def test_what_is_not_known_is_named_with_the_nearest(recommender):
+    with pytest.raises(InputError, match="there is no item 'Flim 7'; the nearest are 'Film"):
+        recommender.fit({"Flim 7": 3})
+    with pytest.raises(InputError, match="rating 9 is outside of the scale from 1 to 5"):
+        recommender.fit({"Film 7": 9})
+    with pytest.raises(InputError, match="call fit first"):
+        Recommender(*(getattr(recommender, f"_{k}") for k in ("learner", "params", "table", "encoding"))).recommend()
+
+
+@pytest.mark.filterwarnings("ignore:.*categories. kind")
+def test_the_command_line_says_the_same(run, recommender, tmp_path, capsys):
+    mine = tmp_path / "me.csv"
+    mine.write_text("item,rating\n" + "".join(f"{k},{v}\n" for k, v in LIKES_A.items()))
+    expected = recommender.fit(LIKES_A)
+    assert main(["recommend", str(run), "--user", str(mine), "--top", "2", "--json"]) == 0
+    lines = json.loads(capsys.readouterr().out)["recommended"]
+    assert [one["item"] for one in lines] == [one.item for one in expected.recommend(2)]
+    assert main(["recommend", str(run), "--user", str(mine), "--ask", "2"]) == 0
+    assert capsys.readouterr().out.splitlines() == expected.ask(2)
+    mine.write_text("item,rating\nFlim 3,4\n")
+    assert main(["recommend", str(run), "--user", str(mine)]) == 2
+    assert "the nearest are" in capsys.readouterr().err
