@@ -35,7 +35,10 @@ from innerloop.tasks import (
     image_folder,
     interpolation,
 )
+from innerloop.tasks.distorted import LIGHT
+from innerloop.tasks.log_mel import of_sounds
 from innerloop.tasks.pool import base_name
+from innerloop.tasks.sound_augment import SoundAugmentation
 from innerloop.tasks.zips import is_zip
 
 CUT, WITHIN = tyro.conf.arg(aliases=("--cut",)), tyro.conf.arg(aliases=("--within",))
@@ -89,7 +92,8 @@ class Classes(Problem[Splits]):
     rotations: bool = False
     """Meta-train on further classes: those of pictures, turned by 90, 180 and 270 degrees. Omniglot has them."""
     distort: bool = False
-    """Meta-train on distorted copies: pictures are turned, moved, scaled and slanted a little, anew in each task."""
+    """Meta-train on distorted copies, anew in each task: pictures are turned, moved, scaled and slanted a little; sounds
+    are moved, said faster or slower and higher or lower, with another gain, noise, and some of them left out."""
     interpolate: float = 0.0
     """Share of meta-training tasks whose classes are mixed with those of another task, after any distortion."""
     interpolate_beta: float | None = None
@@ -126,7 +130,8 @@ class Classes(Problem[Splits]):
         if self.distort and self.unsupervised:
             raise InputError("unsupervised tasks are of distorted copies already: leave out --distort")
         if self.distort:
-            sampler = Distorted(sampler=sampler)
+            sounds = of_sounds(material.train.preprocessing)
+            sampler = Distorted(sampler=sampler, augmentation=SoundAugmentation() if sounds else LIGHT)
         if self.interpolate:
             beta = interpolation.BETA if self.interpolate_beta is None else self.interpolate_beta
             return Interpolated(sampler=sampler, share=self.interpolate, beta=beta)

@@ -16,6 +16,11 @@ from innerloop.tasks.zips import Content, Packed
 _REFUSED = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")
 """Formats of Pillow that start another program, or hold no pixels that it can read."""
 _HEIC = (".heic", ".heif", ".hif")
+SOUNDS = (".wav", ".wave", ".flac")
+"""Endings of sounds."""
+_ENDINGS = {"pictures": None, "texts": (".txt",), "sounds": SOUNDS}
+ONE = {"pictures": "picture", "texts": ".txt file", "sounds": "sound"}
+"""What a file of examples of each kind is called."""
 _NAMED = 5
 """Files that a notice names."""
 
@@ -48,6 +53,11 @@ class Listing(NamedTuple, Generic[T]):
     def files(self) -> list[T]:
         """All files."""
         return [*self.loose, *(file for files in self.classes.values() for file in files)]
+
+
+def endings_of(kind: str) -> tuple[str, ...] | None:
+    """Endings of files that hold examples of a kind, as `listing` takes them; None: those of pictures."""
+    return _ENDINGS[kind]
 
 
 def opened(file: File) -> Path | Content:
@@ -83,7 +93,7 @@ def labelled(found: Listing[T], root: Path | str, what: str) -> dict[str, list[T
     Args:
         found: As of `listing`.
         root: The folder.
-        what: What is to be put into the folders of classes.
+        what: The kind of what is to be put into the folders of classes.
 
     Raises:
         InputError: There is no class, or one without files.
@@ -97,7 +107,7 @@ def labelled(found: Listing[T], root: Path | str, what: str) -> dict[str, list[T
     if empty:
         more = f" ({len(empty) - 1} more are like it)" if len(empty) > 1 else ""
         raise InputError(
-            f"class '{empty[0]}' of {root} has no {'picture' if what == 'pictures' else '.txt file'} in it: add some, "
+            f"class '{empty[0]}' of {root} has no {ONE[what]} in it: add some, "
             f"or remove the folder{more}{'; ' + notice(found.left) if found.left else ''}"
         )
     return found.classes
