@@ -32,9 +32,9 @@ from innerloop.tasks import (
     TrajectorySampler,
     UnsupervisedSampler,
     datasets,
-    image_folder,
     interpolation,
 )
+from innerloop.tasks.datasets.folder import read_alike
 from innerloop.tasks.distorted import LIGHT
 from innerloop.tasks.log_mel import of_sounds
 from innerloop.tasks.pool import base_name
@@ -62,8 +62,8 @@ class Classes(Problem[Splits]):
     }
 
     data: str = usual_data
-    """A data set (see `innerloop list`), a folder with a sub-folder of pictures for each class, a zip of one, or an
-    .npz file."""
+    """A data set (see `innerloop list`), a folder with a sub-folder of pictures, or of sounds, for each class, a
+    zip of one, or an .npz file."""
     split_scheme: Annotated[str | None, CUT] = None
     """How classes are split for training and testing, where there are several ways (omniglot: lake, vinyals, maml)."""
     ways: int = 5
@@ -236,7 +236,7 @@ class Classes(Problem[Splits]):
         history = trained_on(record)
         own = [entry for entry in history if entry["data"] in _parts(self.data)]
         if not own and self.data not in datasets.names() and _holds_classes(self.data):
-            return self._of(image_folder(self.data, **(record.get("preprocessing") or {})), seed)
+            return self._of(read_alike(self.data, record.get("preprocessing")), seed)
         scheme = self.split_scheme or (own[0]["split_scheme"] if own else None)
         pool = self.changed({"split_scheme": scheme}).load(context).pools()[split]
         for entry in history:

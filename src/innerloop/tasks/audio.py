@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,7 +32,7 @@ _NYQUIST = 0.475
 _USUAL, _SHORTEST, _STEP, _LONGEST = 0.95, 0.3, 0.1, 10.0
 """Share of the sounds that a picture shows whole, and what its seconds are rounded to and lie between."""
 _MANY = 200
-_MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac"}
+"""Files from which progress is shown."""
 
 Source = Path | str | bytes
 """A file, or its content."""
@@ -63,9 +63,10 @@ def rate_of(source: Source, name: str = "") -> int:
         return _flac_info(file, called).samplerate if _is_flac(file) else wav.header(file, called).rate
 
 
-def is_sound(content: bytes) -> bool:
-    """Whether the content of a file begins as one of those that are read."""
-    return content[:4] in _MAGIC
+def is_sound(content: bytes, name: str) -> bool:
+    """Whether a file is one of those that are read, by how it begins or by what it is called."""
+    wave = content[:4] == b"RIFF" and content[8:12] == b"WAVE"  # WebP is RIFF as well
+    return wave or content[:4] == b"fLaC" or name.lower().endswith(SOUNDS)
 
 
 def sound_row(source: Source, how: Mapping[str, Any], name: str = "") -> Tensor:
@@ -140,7 +141,8 @@ def sound_folder(
 
 def holds_sounds(path: Path | str) -> bool:
     """Whether a folder, or a zip, has sounds in it."""
-    return bool(listing(expanded(path), SOUNDS).files)
+    root = expanded(path)
+    return (is_folder(root) or is_zip(root)) and bool(listing(root, SOUNDS).files)
 
 
 def refuse_mixed(found: Listing[Any], root: Path | str) -> None:
@@ -149,9 +151,11 @@ def refuse_mixed(found: Listing[Any], root: Path | str) -> None:
     Raises:
         InputError: With one of each.
     """
-    pictures = [name for name, _ in found.left if picture_files.is_picture(Path(name))]
+    pictures: list[str] = []
+    with suppress(ImportError):  # without Pillow nobody knows what pictures are called
+        pictures = [name for name, _ in found.left if picture_files.is_picture(Path(name))]
     if pictures and found.files:
-        sound = found.files[0].name.removeprefix(f"{root}/")
+        sound = picture_files.below(found.files[0], root)
         raise InputError(
             f"{root} holds sounds and pictures, such as {sound} and {pictures[0]}: keep each kind in a folder of its own"
         )
@@ -188,7 +192,7 @@ def _open(source: Source, called: str):
 def _is_flac(file: IO[bytes]) -> bool:
     top = file.read(4)
     file.seek(0)
-    return _MAGIC.get(top) == ".flac"
+    return top == b"fLaC"
 
 
 def _flac(file: IO[bytes], called: str) -> Sound:

@@ -100,7 +100,7 @@ def labelled(found: Listing[T], root: Path | str, what: str) -> dict[str, list[T
     """
     if not found.classes:
         raise InputError(f"{root} has no sub-folders; make one for each class and put its {what} in it")
-    found.left.extend((_name(file, root), "beside the folders of classes") for file in found.loose)
+    found.left.extend((below(file, root), "beside the folders of classes") for file in found.loose)
     found.loose.clear()
     drop_damaged(found, root)
     empty = [name for name, files in found.classes.items() if not files]
@@ -138,7 +138,7 @@ def leave_out(found: Listing[T], root: Path | str, refusal: Callable[[T], str | 
     """
     for files in (found.loose, *found.classes.values()):
         why = [refusal(file) for file in files]
-        found.left.extend((_name(file, root), said) for file, said in zip(files, why, strict=True) if said is not None)
+        found.left.extend((below(file, root), said) for file, said in zip(files, why, strict=True) if said is not None)
         files[:] = [file for file, said in zip(files, why, strict=True) if said is None]
 
 
@@ -156,7 +156,7 @@ def refuse_parent(found: Listing[T], root: Path | str, known: Collection[str]) -
     if len(found.classes) != 1 or set(found.classes) & set(known):
         return
     ((name, files),) = found.classes.items()
-    parts = [Path(_name(file, root)).parts for file in files]
+    parts = [Path(below(file, root)).parts for file in files]
     inner = sorted({part[1] for part in parts if len(part) > 2})
     if len(inner) > 1 and all(len(part) > 2 for part in parts):
         raise InputError(
@@ -229,14 +229,14 @@ class _Walk:
     def inside(self, folder: Path, above: tuple[Path, ...]) -> Iterator[File]:
         real = folder.resolve()
         if real in above:
-            self.left.append((_name(folder, self.root), "a link to a folder that it is in"))
+            self.left.append((below(folder, self.root), "a link to a folder that it is in"))
         else:
             yield from self.files(folder, (*above, real))
 
     def file(self, entry: Path) -> Path | None:
         why = self.refusal(entry.name) if is_file(entry) else "no file"
         if why is not None:
-            self.left.append((_name(entry, self.root), why))
+            self.left.append((below(entry, self.root), why))
         return entry if why is None else None
 
 
@@ -276,15 +276,16 @@ def of_zip(file: Path | IO[bytes], called: str, suffixes: tuple[str, ...] | None
     return _arranged(packed, suffixes)
 
 
-def of_names(names: Sequence[str], called: str) -> Listing[Sent]:
-    """Pictures of a folder that lies elsewhere, such as on the machine of a browser.
+def of_names(names: Sequence[str], called: str, suffixes: tuple[str, ...] | None = None) -> Listing[Sent]:
+    """Files of a folder that lies elsewhere, such as on the machine of a browser.
 
     Args:
         names: Of its files, below it, with `/` between folders.
         called: What errors call the folder.
+        suffixes: As of `listing`.
     """
     placed = [(PurePosixPath(name).parts, Sent(f"{called}/{name}", i)) for i, name in enumerate(names)]
-    return _arranged([(parts, file) for parts, file in placed if parts and not _hidden(parts)], None)
+    return _arranged([(parts, file) for parts, file in placed if parts and not _hidden(parts)], suffixes)
 
 
 def _hidden(parts: tuple[str, ...]) -> bool:
@@ -309,5 +310,6 @@ def _arranged(found: Sequence[tuple[tuple[str, ...], T]], suffixes: tuple[str, .
     return Listing(merged, loose, left)
 
 
-def _name(entry: File | Sent, root: Path | str) -> str:
+def below(entry: File | Sent, root: Path | str) -> str:
+    """What a file is called below a folder or zip that it lies in."""
     return str(entry.relative_to(root)) if isinstance(entry, Path) else entry.name.removeprefix(f"{root}/")
