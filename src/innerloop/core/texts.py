@@ -5,7 +5,9 @@ from typing import Any, Literal
 
 from innerloop.core.errors import InputError
 
-Kind = Literal["pictures", "texts", "features"]
+Kind = Literal["pictures", "sounds", "texts", "features"]
+FILES = ("pictures", "sounds")
+"""Kinds whose examples are files, which become rows one by one."""
 LONGEST = 5_000
 """Characters of a text that encoders of sentences read. Time grows with them: a million would take minutes."""
 

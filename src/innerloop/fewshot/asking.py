@@ -13,6 +13,7 @@ from innerloop.core.aligned import from_numpy
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.rules import By
+from innerloop.core.texts import FILES
 from innerloop.evaluate import acquisition
 from innerloop.fewshot import evaluation, examples, paths, suggestions
 from innerloop.fewshot import sets as answer_sets
@@ -71,7 +72,7 @@ def predictions(
     if sets is not None:
         answer_sets.check(classifier.task, sets)
     names = [str(name) for name in classifier.classes_.tolist()]
-    key = "path" if classifier.kind == "pictures" else "text"
+    key = "path" if classifier.kind in FILES else "text"
     count = 0
     if read is None:
         read = itertools.chain.from_iterable(
@@ -116,7 +117,7 @@ def _readable(
     try:
         results = work(part)
     except InputError:
-        if unread is None or classifier.kind != "pictures" or isinstance(part, np.ndarray):
+        if unread is None or classifier.kind not in FILES or isinstance(part, np.ndarray):
             raise
         # Alone a picture gets the answer that it gets among others.
         for one in part:
@@ -206,7 +207,7 @@ def suggest(
         raise _none(unread)
     if not rows:
         raise InputError(suggestions.NOTHING)
-    key = "row" if isinstance(known[0], int) else "path" if classifier.kind == "pictures" else "text"
+    key = "row" if isinstance(known[0], int) else "path" if classifier.kind in FILES else "text"
     x = torch.stack(rows)
     p = from_numpy(classifier.predict_proba(Rows(x)))
     chosen = suggestions.most_telling(classifier.task, x, p, n, by)

@@ -3,6 +3,7 @@
 | kind | a folder | a table (`tasks.tables`) | `.npz` | line by line |
 | --- | --- | --- | --- | --- |
 | pictures | picture files, with labels in a sub-folder for each class | `path` and `label` | `x` and `y` | paths |
+| sounds | `.wav` and `.flac` files, likewise | `path` and `label` | `x` and `y` | paths |
 | texts | `.txt` files, one text each, likewise | `text` and `label` | `x` and `y` of rows | texts |
 | features | – | JSON, JSONL, Parquet: `features` and `label` | `x` and `y` | – |
 
@@ -21,10 +22,11 @@ import numpy as np
 
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded, is_folder
-from innerloop.core.texts import Kind
+from innerloop.core.texts import FILES, Kind
 from innerloop.fewshot.history import Label
 from innerloop.tasks import npz, tables
 from innerloop.tasks import picture_files as files
+from innerloop.tasks.audio import refuse_mixed
 from innerloop.tasks.columns import USUAL, TableOptions
 from innerloop.tasks.encodings import lines
 from innerloop.tasks.notices import Say, warn
@@ -81,7 +83,7 @@ def unlabelled(
     """Read examples to predict on, as they are needed.
 
     Args:
-        path: A folder, a file (a picture, a table whose labels are left out, `.npz`, `.txt` with one text or path a
+        path: A folder, a file (a picture, a sound, a table whose labels are left out, `.npz`, `.txt` with one text or path a
             line), or "-": standard input, a table if its first line is a header or an object, else one text or path a
             line.
         kind: What raw examples are.
@@ -98,7 +100,7 @@ def unlabelled(
     elif str(path) != STDIN and root.suffix.lower() == ".npz":
         x, _ = _arrays(root, labels=False)
         yield from (x[i : i + chunk] for i in range(0, len(x), chunk))
-    elif str(path) != STDIN and kind == "pictures" and files.is_picture(root):
+    elif str(path) != STDIN and _is_one(root, kind):
         yield [root]
     else:
         with _opened(path) as (file, name, folder):
@@ -142,13 +144,12 @@ def _folder(root: Path, kind: Kind, known: Collection[str]) -> tuple[Chunk, list
 
 
 def _files(root: Path, kind: Kind, unread: list[str] | None) -> Iterator[Any]:
-    """Pictures, or texts, of a folder and of those in it."""
+    """Pictures, sounds, or texts, of a folder and of those in it."""
     inside = _listing(root, kind)
     if inside.left:
         warn(files.notice(inside.left))
     if not inside.files:
-        what = "picture" if kind == "pictures" else ".txt file"
-        raise InputError(f"{root} holds no {what}: put some in it")
+        raise InputError(f"{root} holds no {files.ONE[kind]}: put some in it")
     for file in inside.files:
         try:
             yield _content(file, kind)
@@ -161,11 +162,19 @@ def _files(root: Path, kind: Kind, unread: list[str] | None) -> Iterator[Any]:
 def _listing(root: Path, kind: Kind) -> files.Listing[files.File]:
     if kind == "features":
         raise InputError(f"{root} is a folder; features are read from .npz (x and y) or a table (features and label)")
-    return files.listing(root, None if kind == "pictures" else (".txt",))
+    found = files.listing(root, files.endings_of(kind))
+    if kind == "sounds":
+        refuse_mixed(found, root)
+    return found
+
+
+def _is_one(file: Path, kind: Kind) -> bool:
+    """Whether a file is an example itself, not a table of them."""
+    return files.is_picture(file) if kind == "pictures" else kind == "sounds" and file.suffix.lower() in files.SOUNDS
 
 
 def _content(file: files.File, kind: Kind) -> Any:
-    return files.opened(file) if kind == "pictures" else _text(file)
+    return files.opened(file) if kind in FILES else _text(file)
 
 
 def _text(file: files.File) -> str:
@@ -190,7 +199,7 @@ def _example(row: tables.Row, name: str, folder: Path, kind: Kind) -> str | Path
     if not isinstance(value, str) or not value.strip():
         fault = "is empty" if value in ("", None) or isinstance(value, str) else f"is {type(value).__name__}, not text"
         raise InputError(f"{name}, {row.place}: {USUAL[kind]} {fault}")
-    return folder / expanded(value.strip()) if kind == "pictures" else value
+    return folder / expanded(value.strip()) if kind in FILES else value
 
 
 def _label(row: tables.Row, name: str) -> Label:

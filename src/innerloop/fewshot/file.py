@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.fits import completed
 from innerloop.core.learner import Learner
 from innerloop.core.names import reason
+from innerloop.core.texts import Kind
 from innerloop.encoders.base import Encoder, Pinned, content_of
 from innerloop.encoders.tuned import Tuned
 from innerloop.engine import checkpoint
@@ -185,7 +186,7 @@ def _task(
         encoder = _encoder(path, named or str(entry["name"]), find, shape, entry.get("pin"))
         if others := {name: tensors[f"{_TUNED}{name}"] for name in entry.get("tuned", ())}:
             encoder = Tuned(encoder, others)
-    if entry["kind"] not in ("pictures", "texts", "features"):
+    if entry["kind"] not in get_args(Kind):
         raise ValueError(f"there are no examples of kind {entry['kind']!r}")
     wanted = checked_wanted(Wanted(about["reject"], about.get("coverage")), classes)
     if gate is not None and (gate.dtype != torch.float32 or gate.shape != (rows[0].numel() + 1,)):

@@ -29,9 +29,8 @@ class Graph(nn.Module):
         self.begins_with: nn.Module | None = None if pixels is None else pixels[0]
         self.shape: tuple[int, ...] = tuple(task.rows.shape[1:]) if pixels is None else pixels[1]
         """Shape of one input."""
-        how = task.source.preprocessing or {"ink": "light"}
-        # A run says it of all its tasks, or each task decided it when it was taught.
-        self.inverts = "dark" in (how["ink"], task.source.reading.ink)
+        # A run says it of all its tasks, or each task decided it when it was taught; sounds have no ink.
+        self.inverts = "dark" in ((task.source.preprocessing or {}).get("ink"), task.source.reading.ink)
         # Modules keep no trees: the leaves become buffers, and are found again by who they are.
         self._trees: tuple[Any, Any] = (task.source.params, task.adapted)
         self._names: dict[int, str] = {}
@@ -48,7 +47,7 @@ class Graph(nn.Module):
     @property
     def takes_pictures(self) -> bool:
         """Whether inputs are pictures; else they are rows of numbers."""
-        return self.begins_with is not None or self.task.source.preprocessing is not None
+        return self.begins_with is not None or self.task.source.kind == "pictures"
 
     @property
     def rejects(self) -> bool:

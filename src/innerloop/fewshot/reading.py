@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from innerloop.core.errors import InputError
+from innerloop.tasks.audio import sound_row
 from innerloop.tasks.images import Scan, ink_of, read_image, scan
+from innerloop.tasks.log_mel import of_sounds
 from innerloop.tasks.pillow import called
 
 _DARKEST, _BRIGHTEST = -0.5, 1.5
@@ -73,6 +75,8 @@ class Reading:
 
     def undecided(self, preprocessing: Mapping[str, Any]) -> bool:
         """Whether the first picture files are still to decide about ink."""
+        if of_sounds(preprocessing):
+            return False  # what a sound is read by was decided in training
         return self.ink is None and preprocessing["ink"] == "auto" and preprocessing["channels"] == 1
 
     def of_scans(self, scans: Sequence[Scan]) -> "Reading":
@@ -89,11 +93,13 @@ class Reading:
         return replace(self, unit=1) if self.unit is None and x.ndim == 2 else self
 
     def picture(self, file: str | Path | bytes, preprocessing: Mapping[str, Any], name: str) -> Tensor:
-        """[channels, size, size] uint8, one picture file as the learner takes it.
+        """[channels, size, size] uint8, one file, of a picture or a sound, as the learner takes it.
 
         Raises:
             InputError: It cannot be read, or is a photograph and the task is of drawings.
         """
+        if of_sounds(preprocessing):
+            return sound_row(file, preprocessing, name)
         size, channels, ink = preprocessing["size"], preprocessing["channels"], preprocessing["ink"]
         # A run says itself how its pictures were read, and colours have no ink.
         if ink != "auto" or channels != 1:

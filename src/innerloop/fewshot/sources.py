@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,6 +30,7 @@ from innerloop.fewshot.source_names import SHIPPED
 from innerloop.fewshot.tuning import Tuning
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.tasks.images import LARGEST_SIDE, Ink
+from innerloop.tasks.log_mel import LogMel, of_sounds
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,7 +46,8 @@ class Source:
     shape: tuple[int, ...] | None = None
     """Shape of one row; None: as of the first ones given."""
     preprocessing: dict[str, Any] | None = None
-    """How picture files become rows, for runs on pictures: keyword arguments of `tasks.image_files`."""
+    """How files become rows, for runs on pictures and sounds: keyword arguments of `tasks.image_files`, or those of
+    `tasks.log_mel.LogMel`."""
     reading: Reading = field(default_factory=Reading)
     """What was decided about the examples of a task that it was taught."""
     columns: tuple[str, ...] | None = None
@@ -67,7 +69,7 @@ class Source:
     """Whether the encoder was tuned to a task, and why; None: nobody asked for it."""
 
     def __post_init__(self) -> None:
-        if self.preprocessing is None:
+        if self.preprocessing is None or of_sounds(self.preprocessing):
             return
         how = {"channels": 1, "ink": "auto"} | self.preprocessing  # what `image_files` takes for what is left out
         if set(how) != {"size", "channels", "ink"}:
@@ -144,7 +146,7 @@ def of_learner(
         name=type(learner).__name__,
         learner=replace(learner, transductive=False),
         params=packed(params),
-        kind="features" if preprocessing is None else "pictures",
+        kind=_kind_of(preprocessing),
         shape=None if shape is None else tuple(shape),
         preprocessing=preprocessing,
     )
@@ -168,7 +170,7 @@ def kind(name: str) -> Kind:
     encoder = encoder_of(name)
     if encoder is not None:
         return encoders.about(encoder).KIND
-    return "features" if _record(name).get("preprocessing") is None else "pictures"
+    return _kind_of(_record(name).get("preprocessing"))
 
 
 def encoder_of(name: str) -> str | None:
@@ -187,13 +189,18 @@ def _record(name: str) -> dict[str, Any]:
 
 
 def checked_preprocessing(entry: Any) -> dict[str, Any] | None:
-    """How pictures become rows, as a file or a run says it.
+    """How pictures or sounds become rows, as a file or a run says it.
 
     Raises:
         ValueError, TypeError, KeyError: It does not.
     """
     if entry is None:
         return None
+    if isinstance(entry, Mapping) and of_sounds(entry):
+        try:
+            return asdict(LogMel(**entry))
+        except InputError as error:
+            raise ValueError(f"its preprocessing asks for sounds that there are none of: {error}") from error
     size, channels, ink = entry["size"], entry["channels"], entry["ink"]
     if isinstance(size, bool) or not isinstance(size, int) or channels not in (1, 3) or not isinstance(ink, str):
         raise ValueError("its preprocessing is not that of pictures")
@@ -202,6 +209,11 @@ def checked_preprocessing(entry: Any) -> dict[str, Any] | None:
     if not isinstance(entry, Mapping) or len(entry) != 3:
         raise ValueError("its preprocessing has entries that this release does not know")
     return {"size": size, "channels": channels, "ink": ink}
+
+
+def _kind_of(preprocessing: Mapping[str, Any] | None) -> Kind:
+    """What raw examples are that become rows so."""
+    return "features" if preprocessing is None else "sounds" if of_sounds(preprocessing) else "pictures"
 
 
 def _frozen(name: str) -> Source:
@@ -248,7 +260,7 @@ def _run(name: str, folder: Path, allow: Sequence[str]) -> Source:
         name=name,
         learner=learner,
         params=params,
-        kind=encoder.kind if encoder is not None else "features" if preprocessing is None else "pictures",
+        kind=encoder.kind if encoder is not None else _kind_of(preprocessing),
         encoder=encoder,
         encoder_name=frozen,
         head=head,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from innerloop.core.aligned import aligned, packed
 from innerloop.core.errors import InputError
+from innerloop.core.texts import FILES
 from innerloop.core.threads import on_one_core, spread
 from innerloop.evaluate import acquisition
 from innerloop.evaluate.calibration import Calibration
@@ -163,7 +164,7 @@ class Task:
     @property
     def one_by_one(self) -> bool:
         """Whether each row is answered by itself, because torch rounds convolutions by how many there are."""
-        return self.source.kind == "pictures"
+        return self.source.kind in FILES
 
     @cached_property
     def room(self) -> float:

@@ -32,10 +32,13 @@ from innerloop.tasks import (
     TrajectorySampler,
     UnsupervisedSampler,
     datasets,
-    image_folder,
     interpolation,
 )
+from innerloop.tasks.datasets.folder import read_alike
+from innerloop.tasks.distorted import LIGHT
+from innerloop.tasks.log_mel import of_sounds
 from innerloop.tasks.pool import base_name
+from innerloop.tasks.sound_augment import SoundAugmentation
 from innerloop.tasks.zips import is_zip
 
 CUT, WITHIN = tyro.conf.arg(aliases=("--cut",)), tyro.conf.arg(aliases=("--within",))
@@ -59,8 +62,8 @@ class Classes(Problem[Splits]):
     }
 
     data: str = usual_data
-    """A data set (see `innerloop list`), a folder with a sub-folder of pictures for each class, a zip of one, or an
-    .npz file."""
+    """A data set (see `innerloop list`), a folder with a sub-folder of pictures, or of sounds, for each class, a
+    zip of one, or an .npz file."""
     split_scheme: Annotated[str | None, CUT] = None
     """How classes are split for training and testing, where there are several ways (omniglot: lake, vinyals, maml)."""
     ways: int = 5
@@ -89,7 +92,8 @@ class Classes(Problem[Splits]):
     rotations: bool = False
     """Meta-train on further classes: those of pictures, turned by 90, 180 and 270 degrees. Omniglot has them."""
     distort: bool = False
-    """Meta-train on distorted copies: pictures are turned, moved, scaled and slanted a little, anew in each task."""
+    """Meta-train on distorted copies, anew in each task: pictures are turned, moved, scaled and slanted a little; sounds
+    are moved, said faster or slower and higher or lower, with another gain, noise, and some of them left out."""
     interpolate: float = 0.0
     """Share of meta-training tasks whose classes are mixed with those of another task, after any distortion."""
     interpolate_beta: float | None = None
@@ -126,7 +130,8 @@ class Classes(Problem[Splits]):
         if self.distort and self.unsupervised:
             raise InputError("unsupervised tasks are of distorted copies already: leave out --distort")
         if self.distort:
-            sampler = Distorted(sampler=sampler)
+            sounds = of_sounds(material.train.preprocessing)
+            sampler = Distorted(sampler=sampler, augmentation=SoundAugmentation() if sounds else LIGHT)
         if self.interpolate:
             beta = interpolation.BETA if self.interpolate_beta is None else self.interpolate_beta
             return Interpolated(sampler=sampler, share=self.interpolate, beta=beta)
@@ -231,7 +236,7 @@ class Classes(Problem[Splits]):
         history = trained_on(record)
         own = [entry for entry in history if entry["data"] in _parts(self.data)]
         if not own and self.data not in datasets.names() and _holds_classes(self.data):
-            return self._of(image_folder(self.data, **(record.get("preprocessing") or {})), seed)
+            return self._of(read_alike(self.data, record.get("preprocessing")), seed)
         scheme = self.split_scheme or (own[0]["split_scheme"] if own else None)
         pool = self.changed({"split_scheme": scheme}).load(context).pools()[split]
         for entry in history:

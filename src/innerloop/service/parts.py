@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from innerloop.core.errors import InputError
+from innerloop.core.texts import FILES
 
 T = TypeVar("T")
 Example = str | Path | bytes | np.ndarray | Sequence[float]
-"""A picture (path, or bytes of a file), a text, or a vector of features; strings are paths in tasks of pictures."""
+"""A picture or a sound (path, or bytes of a file), a text, or a vector of features; strings are paths in tasks of files."""
 Examples = Sequence[Example] | np.ndarray
 # Less than the 256 examples and 32 MB that a service takes: labels and what stands around the values come on top.
 _AT_ONCE = 200
@@ -26,7 +27,7 @@ def parts(examples: Sequence[Example] | np.ndarray, kind: str) -> Iterator[tuple
 
     Args:
         examples: All that are to be sent.
-        kind: Of the task; strings are paths where it is "pictures".
+        kind: Of the task; strings are paths where it is "pictures" or "sounds".
 
     Raises:
         InputError: One is no example, or a file that cannot be read.
@@ -74,11 +75,12 @@ def body(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
 
 
 def _row(example: Example, kind: str) -> dict[str, Any]:
+    field = "sound" if kind == "sounds" else "image"
     if isinstance(example, bytes):
-        return {"image": base64.b64encode(example).decode()}
-    if isinstance(example, Path) or (isinstance(example, str) and kind == "pictures"):
+        return {field: base64.b64encode(example).decode()}
+    if isinstance(example, Path) or (isinstance(example, str) and kind in FILES):
         try:
-            return {"image": base64.b64encode(Path(example).read_bytes()).decode()}
+            return {field: base64.b64encode(Path(example).read_bytes()).decode()}
         except OSError as error:
             raise InputError(f"{example} cannot be read: {error.strerror or error}") from error
     if isinstance(example, str):

@@ -15,7 +15,7 @@ class TaskInfo:
     name: str
     source: str
     kind: str
-    """What raw examples are: "pictures", "texts" or "features"."""
+    """What raw examples are: "pictures", "sounds", "texts" or "features"."""
     version: int
     created: str
     classes: dict[str, int]

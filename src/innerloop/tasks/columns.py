@@ -29,7 +29,7 @@ class Choice(NamedTuple):
     """None: there is none, or it is not wanted."""
 
 
-USUAL = {"pictures": "path", "texts": "text", "features": "features"}
+USUAL = {"pictures": "path", "sounds": "path", "texts": "text", "features": "features"}
 """What the column of examples is called."""
 LABEL = "label"
 SAMPLE = 1_000
@@ -169,6 +169,7 @@ def _come_again(values: Sequence[Any]) -> bool:
 
 _LOOKS: dict[str, Callable[[Sequence[Any]], bool]] = {
     "pictures": _are_paths,
+    "sounds": _are_paths,
     "texts": _are_texts,
     "features": _are_vectors,
 }

@@ -10,6 +10,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.ranges import Checked
 from innerloop.core.types import Batch, Episode, Sampler
 from innerloop.tasks.augment import Augmentation
+from innerloop.tasks.sound_augment import SoundAugmentation
 
 _COPY = 0xD157
 LIGHT = Augmentation(rotation=10.0, shift=1.5, scale=0.1, shear=0.1)
@@ -26,8 +27,8 @@ class Distorted(Checked):
 
     sampler: Sampler
     """Its labels, masks and keys stay as they are, and so does padding."""
-    augmentation: Augmentation = LIGHT
-    """What pictures of support and query are distorted by, each on its own."""
+    augmentation: Augmentation | SoundAugmentation = LIGHT
+    """What pictures of support and query are distorted by, each on its own; those of sounds need another."""
 
     def __post_init__(self) -> None:
         about = self.sampler.describe()

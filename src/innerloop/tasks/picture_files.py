@@ -16,6 +16,11 @@ from innerloop.tasks.zips import Content, Packed
 _REFUSED = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG")
 """Formats of Pillow that start another program, or hold no pixels that it can read."""
 _HEIC = (".heic", ".heif", ".hif")
+SOUNDS = (".wav", ".wave", ".flac")
+"""Endings of sounds."""
+_ENDINGS = {"pictures": None, "texts": (".txt",), "sounds": SOUNDS}
+ONE = {"pictures": "picture", "texts": ".txt file", "sounds": "sound"}
+"""What a file of examples of each kind is called."""
 _NAMED = 5
 """Files that a notice names."""
 
@@ -48,6 +53,11 @@ class Listing(NamedTuple, Generic[T]):
     def files(self) -> list[T]:
         """All files."""
         return [*self.loose, *(file for files in self.classes.values() for file in files)]
+
+
+def endings_of(kind: str) -> tuple[str, ...] | None:
+    """Endings of files that hold examples of a kind, as `listing` takes them; None: those of pictures."""
+    return _ENDINGS[kind]
 
 
 def opened(file: File) -> Path | Content:
@@ -83,21 +93,21 @@ def labelled(found: Listing[T], root: Path | str, what: str) -> dict[str, list[T
     Args:
         found: As of `listing`.
         root: The folder.
-        what: What is to be put into the folders of classes.
+        what: The kind of what is to be put into the folders of classes.
 
     Raises:
         InputError: There is no class, or one without files.
     """
     if not found.classes:
         raise InputError(f"{root} has no sub-folders; make one for each class and put its {what} in it")
-    found.left.extend((_name(file, root), "beside the folders of classes") for file in found.loose)
+    found.left.extend((below(file, root), "beside the folders of classes") for file in found.loose)
     found.loose.clear()
     drop_damaged(found, root)
     empty = [name for name, files in found.classes.items() if not files]
     if empty:
         more = f" ({len(empty) - 1} more are like it)" if len(empty) > 1 else ""
         raise InputError(
-            f"class '{empty[0]}' of {root} has no {'picture' if what == 'pictures' else '.txt file'} in it: add some, "
+            f"class '{empty[0]}' of {root} has no {ONE[what]} in it: add some, "
             f"or remove the folder{more}{'; ' + notice(found.left) if found.left else ''}"
         )
     return found.classes
@@ -128,7 +138,7 @@ def leave_out(found: Listing[T], root: Path | str, refusal: Callable[[T], str | 
     """
     for files in (found.loose, *found.classes.values()):
         why = [refusal(file) for file in files]
-        found.left.extend((_name(file, root), said) for file, said in zip(files, why, strict=True) if said is not None)
+        found.left.extend((below(file, root), said) for file, said in zip(files, why, strict=True) if said is not None)
         files[:] = [file for file, said in zip(files, why, strict=True) if said is None]
 
 
@@ -146,7 +156,7 @@ def refuse_parent(found: Listing[T], root: Path | str, known: Collection[str]) -
     if len(found.classes) != 1 or set(found.classes) & set(known):
         return
     ((name, files),) = found.classes.items()
-    parts = [Path(_name(file, root)).parts for file in files]
+    parts = [Path(below(file, root)).parts for file in files]
     inner = sorted({part[1] for part in parts if len(part) > 2})
     if len(inner) > 1 and all(len(part) > 2 for part in parts):
         raise InputError(
@@ -219,14 +229,14 @@ class _Walk:
     def inside(self, folder: Path, above: tuple[Path, ...]) -> Iterator[File]:
         real = folder.resolve()
         if real in above:
-            self.left.append((_name(folder, self.root), "a link to a folder that it is in"))
+            self.left.append((below(folder, self.root), "a link to a folder that it is in"))
         else:
             yield from self.files(folder, (*above, real))
 
     def file(self, entry: Path) -> Path | None:
         why = self.refusal(entry.name) if is_file(entry) else "no file"
         if why is not None:
-            self.left.append((_name(entry, self.root), why))
+            self.left.append((below(entry, self.root), why))
         return entry if why is None else None
 
 
@@ -266,15 +276,16 @@ def of_zip(file: Path | IO[bytes], called: str, suffixes: tuple[str, ...] | None
     return _arranged(packed, suffixes)
 
 
-def of_names(names: Sequence[str], called: str) -> Listing[Sent]:
-    """Pictures of a folder that lies elsewhere, such as on the machine of a browser.
+def of_names(names: Sequence[str], called: str, suffixes: tuple[str, ...] | None = None) -> Listing[Sent]:
+    """Files of a folder that lies elsewhere, such as on the machine of a browser.
 
     Args:
         names: Of its files, below it, with `/` between folders.
         called: What errors call the folder.
+        suffixes: As of `listing`.
     """
     placed = [(PurePosixPath(name).parts, Sent(f"{called}/{name}", i)) for i, name in enumerate(names)]
-    return _arranged([(parts, file) for parts, file in placed if parts and not _hidden(parts)], None)
+    return _arranged([(parts, file) for parts, file in placed if parts and not _hidden(parts)], suffixes)
 
 
 def _hidden(parts: tuple[str, ...]) -> bool:
@@ -299,5 +310,6 @@ def _arranged(found: Sequence[tuple[tuple[str, ...], T]], suffixes: tuple[str, .
     return Listing(merged, loose, left)
 
 
-def _name(entry: File | Sent, root: Path | str) -> str:
+def below(entry: File | Sent, root: Path | str) -> str:
+    """What a file is called below a folder or zip that it lies in."""
     return str(entry.relative_to(root)) if isinstance(entry, Path) else entry.name.removeprefix(f"{root}/")

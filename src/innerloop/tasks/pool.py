@@ -42,7 +42,7 @@ class Pool:
     dataset: str = "arrays"
     split: str = "all"
     preprocessing: dict[str, Any] | None = None
-    """How a picture file becomes a row, as keyword arguments of `image_folder`; None: rows were never pictures."""
+    """How a file becomes a row, as keyword arguments of `image_folder` or `sound_folder`; None: rows were no files."""
     role: Role | None = None
     """What its classes are for, which `Splits` says; nothing is guessed from the name of the split."""
 

@@ -35,7 +35,7 @@ class Raw(NamedTuple):
     """An example as a client sent it."""
 
     kind: str
-    """pictures, texts or features."""
+    """pictures, sounds, texts or features."""
     value: Any
     """bytes, str or a list of numbers."""
     name: str

@@ -13,6 +13,7 @@ from innerloop.service.http.adapted import Raw
 _TEXT, _CHARACTER = 6e-4, 6e-6
 _PICTURE, _PIXEL = 2e-3, 5e-8
 _VECTOR, _NUMBER = 1e-4, 1e-7
+_SOUND, _BYTE = 2e-3, 1e-7
 
 
 def costs_of(raw: Sequence[Raw]) -> list[float]:
@@ -25,6 +26,8 @@ def _cost(raw: Raw) -> float:
         return _TEXT + _CHARACTER * len(raw.value)
     if raw.kind == "features":
         return _VECTOR + _NUMBER * len(raw.value)
+    if raw.kind == "sounds":
+        return _SOUND + _BYTE * len(raw.value)
     # One that cannot be read costs the least: it is refused by its name when its turn comes.
     width, height = thumbnails.size(raw.value)
     return _PICTURE + _PIXEL * width * height

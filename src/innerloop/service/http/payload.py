@@ -85,12 +85,12 @@ def _examples(content: bytes, limits: Limits) -> list[Raw]:
 
 def _questions(content: bytes, limits: Limits) -> list[Raw]:
     asked = _validated(PredictBody, _json(content))
-    kinds = [name for name in ("texts", "features", "images") if getattr(asked, name) is not None]
+    kinds = [name for name in ("texts", "features", "images", "sounds") if getattr(asked, name) is not None]
     if len(kinds) != 1:
-        raise HTTPError(422, f"give one of texts, features and images, got {' and '.join(kinds) or 'none'}")
+        raise HTTPError(422, f"give one of texts, features, images and sounds, got {' and '.join(kinds) or 'none'}")
     values = getattr(asked, kinds[0])
     _count(len(values), limits)
-    read = {"texts": _text, "features": _features, "images": _image}[kinds[0]]
+    read = {"texts": _text, "features": _features, "images": _image, "sounds": _sound}[kinds[0]]
     return [read(value, f"{kinds[0]}[{i}]", limits) for i, value in enumerate(values)]
 
 
@@ -228,10 +228,11 @@ def example(parsed: ExampleIn, limits: Limits) -> Raw:
 
 def _example(parsed: ExampleIn, i: int, limits: Limits) -> Raw:
     where = f"examples[{i}]"
-    kinds = [name for name in ("text", "features", "image") if getattr(parsed, name) is not None]
+    kinds = [name for name in ("text", "features", "image", "sound") if getattr(parsed, name) is not None]
     if len(kinds) != 1:
-        raise HTTPError(422, f"{where} must have one of text, features and image, got {' and '.join(kinds) or 'none'}")
-    read = {"text": _text, "features": _features, "image": _image}[kinds[0]]
+        got = " and ".join(kinds) or "none"
+        raise HTTPError(422, f"{where} must have one of text, features, image and sound, got {got}")
+    read = {"text": _text, "features": _features, "image": _image, "sound": _sound}[kinds[0]]
     raw = read(getattr(parsed, kinds[0]), f"{where}.{kinds[0]}", limits)
     return raw._replace(label=label(parsed.label, limits, f"{where}.label"))
 
@@ -255,6 +256,14 @@ def _features(value: Sequence[float], name: str, limits: Limits) -> Raw:
 
 
 def _image(value: str, name: str, limits: Limits) -> Raw:
+    return Raw("pictures", _decoded(value, name), name)
+
+
+def _sound(value: str, name: str, limits: Limits) -> Raw:
+    return Raw("sounds", _decoded(value, name), name)
+
+
+def _decoded(value: str, name: str) -> bytes:
     if value.startswith("data:"):
         value = value.partition(",")[2]
     return Raw("pictures", decoded(value, name), name)
@@ -290,7 +299,7 @@ async def _files(request: Request, limits: Limits, labelled: bool) -> Given:
             if not isinstance(file, UploadFile):
                 raise HTTPError(422, f"files[{i}] is not a file: send it with a file name")
             name = _name(file.filename, i)
-            some, notices = [Raw("pictures", await file.read(), name)], []
+            some, notices = [zipped.raw(await file.read(), name)], []
             if _is_zip(file):
                 some, notices = await zipped.unpacked(some[0].value, name, labelled and text is None, limits)
             given.raw.extend(one._replace(label=_label_of(one, text, limits)) for one in some)

@@ -132,7 +132,7 @@ def body_of(model: type, form: dict[str, Any]) -> dict[str, Any]:
         "application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}},
         "multipart/form-data": {
             "schema": {"type": "object", "properties": form, "required": ["files"], "additionalProperties": False},
-            "encoding": {"files": {"contentType": "image/png, image/jpeg, application/zip"}},
+            "encoding": {"files": {"contentType": "image/png, image/jpeg, audio/wav, application/zip"}},
         },
     }
     return {"requestBody": {"required": True, "content": schemas}}
@@ -244,13 +244,14 @@ async def feedback(name: Name, body: FeedbackIn, worker: Worker, seen: Expected,
     Predictions are remembered for a while; afterwards (410) the example itself is sent.
     """
     label = payload.label(body.label, worker.limits)
-    itself = any(value is not None for value in (body.text, body.features, body.image))
+    itself = any(value is not None for value in (body.text, body.features, body.image, body.sound))
     if itself == (body.prediction is not None):
-        raise HTTPError(422, "give either the prediction's id, or the example itself as text, features or image")
+        raise HTTPError(422, "give either the prediction's id, or the example itself as text, features, image or sound")
     if body.prediction is not None:
         return taught_out(await worker.teaching.feedback(store, name, body.prediction, label, seen))
     raw = payload.example(
-        ExampleIn(label=label, text=body.text, features=body.features, image=body.image), worker.limits
+        ExampleIn(label=label, text=body.text, features=body.features, image=body.image, sound=body.sound),
+        worker.limits,
     )
     return taught_out(await worker.teaching.teach(store, name, [raw], seen, f"feedback: 1 to {label}"))
 

@@ -48,7 +48,7 @@ class SourceOut(BaseModel):
     """What a task can be taught to."""
 
     name: str = Field(examples=["use-multilingual"])
-    kind: str = Field(description="What raw examples are: pictures, texts or features.", examples=["texts"])
+    kind: str = Field(description="What raw examples are: pictures, sounds, texts or features.", examples=["texts"])
     about: str
     heads: bool = Field(description="Whether heads fit its rows: those of a frozen encoder, or of a run's map.")
     names: bool = Field(description="Whether it learns from names of classes: it has an encoder of texts.")
@@ -154,13 +154,14 @@ class TaskOut(BaseModel):
 
 
 class ExampleIn(BaseModel):
-    """A labelled example: one of text, features and image."""
+    """A labelled example: one of text, features, image and sound."""
 
     model_config = _STRICT
     label: str
     text: str | None = None
     features: _Numbers | None = None
     image: str | None = Field(None, description="A picture file in base64.")
+    sound: str | None = Field(None, description="A WAV or FLAC file in base64.")
 
 
 class ExamplesIn(BaseModel):
@@ -182,12 +183,13 @@ class ExamplesIn(BaseModel):
 
 
 class PredictBody(BaseModel):
-    """Examples to predict: one of texts, features and images."""
+    """Examples to predict: one of texts, features, images and sounds."""
 
     model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"texts": ["what is on my account?"]}]})
     texts: _Texts | None = None
     features: Annotated[list[_Numbers], _FIRST] | None = None
     images: _Texts | None = Field(None, description="Picture files in base64.")
+    sounds: _Texts | None = Field(None, description="WAV or FLAC files in base64.")
 
 
 class TaughtOut(BaseModel):
@@ -303,6 +305,7 @@ class FeedbackIn(BaseModel):
     text: str | None = None
     features: _Numbers | None = None
     image: str | None = None
+    sound: str | None = None
 
 
 class ShareOut(BaseModel):

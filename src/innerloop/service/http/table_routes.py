@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from innerloop.core.texts import Kind
+from innerloop.core.texts import FILES, Kind
 from innerloop.fewshot.examples import of_table
 from innerloop.service.http import payload
 from innerloop.service.http.apart import apart
@@ -38,10 +38,8 @@ async def read_table(name: Name, request: Request, worker: Worker) -> TableOut:
     """The examples in a table, with their labels where it has a column of them; nothing is learned from it yet."""
     file_name, content, options = await payload.table(request)
     kind = (await worker.threads.read(worker.store.task, name)).kind
-    if kind == "pictures":
-        raise HTTPError(
-            422, f"task '{name}' is taught pictures, and a table only names them: send the files themselves"
-        )
+    if kind in FILES:
+        raise HTTPError(422, f"task '{name}' is taught {kind}, and a table only names them: send the files themselves")
     return await apart("tables", _read, content, file_name, kind, options, worker.limits)
 
 

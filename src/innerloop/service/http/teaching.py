@@ -11,7 +11,7 @@ from torch import from_numpy
 
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.sources import Source
-from innerloop.service.http import work
+from innerloop.service.http import thumbnails, work
 from innerloop.service.http.adapted import Raw, check_kind, check_shape, check_ways, decide
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.store import drifts, held
@@ -172,6 +172,8 @@ class Teaching:
 
 
 def _taught(raw: Raw, row: np.ndarray, picture: Picture) -> Example:
+    if raw.kind == "sounds" and row.ndim == 3:
+        picture = thumbnails.of_row(from_numpy(row)), "image/png"  # what is seen of a sound
     thumbnail, mime = picture or (None, None)
     text = raw.value if raw.kind == "texts" else None
     return Example(row=row, label=str(raw.label), text=text, picture=thumbnail, mime=mime)

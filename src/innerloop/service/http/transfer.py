@@ -116,7 +116,7 @@ def _pictures(taught: Taught) -> list[bytes | None]:
     source, rows = taught.source, taught.rows
     if source.preprocessing is None or rows.dtype != torch.uint8 or rows.ndim != 4:
         return [None] * len(rows)
-    dark = "dark" in (source.preprocessing["ink"], source.reading.ink)
+    dark = "dark" in (source.preprocessing.get("ink"), source.reading.ink)
     return [thumbnails.of_row(255 - row if dark else row) for row in rows]
 
 

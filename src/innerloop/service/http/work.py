@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from innerloop.core.errors import InputError
+from innerloop.core.texts import FILES
 from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.sources import Source
@@ -18,8 +19,8 @@ def encoded(asked: Sequence[tuple[Raw, Source]], pixels: int) -> list[np.ndarray
     """Rows of examples for several tasks of one source: together where they are read alike."""
     raw = [example for example, _ in asked]
     # Before any is decoded: few bytes can unfold to gigabytes.
-    for example in raw:
-        if example.kind == "pictures":
+    for example, source in asked:
+        if example.kind in FILES and source.kind == "pictures":
             thumbnails.check(example.value, example.name, pixels)
     rows: dict[int, np.ndarray] = {}
     alike: dict[Reading, list[int]] = {}

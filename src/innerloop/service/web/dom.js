@@ -89,6 +89,9 @@ export function confirm(title, text, yes) {
   });
 }
 
+/** Whether examples of a kind are files, which are chosen or recorded, not typed. */
+export const areFiles = (kind) => kind === "pictures" || kind === "sounds";
+
 /** "1 example", "2 examples". */
 export const count = (n, word, words = `${word}s`) => `${n.toLocaleString("en")} ${n === 1 ? word : words}`;
 

@@ -1,8 +1,9 @@
-// Where examples come in: dropped or chosen pictures, typed lines, files of lines. Each is {file | text | features, label, name}.
+// Where examples come in: dropped or chosen pictures and sounds, recordings, typed lines, files of lines. Each is {file | text | features, label, name}.
 
 import * as api from "./api.js";
-import { button, h, unique } from "./dom.js";
+import { areFiles, button, h, unique } from "./dom.js";
 import { chosen, dropping, gather } from "./folders.js";
+import { recorder } from "./microphone.js";
 
 const HINT = {
   texts: "One sentence a line",
@@ -13,7 +14,7 @@ const HOW = {
   label_column: "Column with the classes",
   encoding: "Encoding, such as shift_jis",
 };
-const PICTURES = "image/*,.heic,.heif,.zip";
+const ACCEPTED = { pictures: "image/*,.heic,.heif,.zip", sounds: ".wav,.flac,.zip" };
 const SAID = 100;  // characters of a name, at its end, that the service says
 const LINES = ".txt,.csv,.tsv,.json,.jsonl,.ndjson,.xlsx,.parquet,text/plain,text/csv";
 
@@ -35,13 +36,13 @@ export class Intake {
     this.note = h("p", { class: "help", role: "status" });
     this.reading = h("div", { class: "reading", hidden: true });
     this.list = h("ul", { class: "pending", "aria-label": "Chosen, not sent yet" });
-    this.element = kind === "pictures" ? this.pictures(label) : this.lines(label, rows);
+    this.element = areFiles(kind) ? this.files(label) : this.lines(label, rows);
     dropping(this.element, (found) => this.take(found));
   }
 
   /** What is there, as the routes take it; throws where a line is not numbers. */
   things() {
-    if (this.kind === "pictures") return this.pending;
+    if (areFiles(this.kind)) return this.pending;
     const typed = this.area.value.split("\n").map((line) => line.trim()).filter(Boolean);
     return [...this.pending, ...typed.map((line) => ({ ...row(this.kind, line), label: null, name: line, typed: true }))];
   }
@@ -74,7 +75,7 @@ export class Intake {
     return named;
   }
 
-  pictures(label) {
+  files(label) {
     const files = (attributes) => {
       const input = h("input", { type: "file", multiple: true, class: "unseen", onkeydown: enter, ...attributes, onchange: () => {
         this.take(chosen(input.files));
@@ -83,8 +84,9 @@ export class Intake {
       return input;
     };
     return h("div", { class: "intake" },
-      h("label", { class: "drop" }, files({ accept: PICTURES }), h("span", {}, h("strong", {}, label), " or drop them here, also as a folder or zip")),
+      h("label", { class: "drop" }, files({ accept: ACCEPTED[this.kind] }), h("span", {}, h("strong", {}, label), " or drop them here, also as a folder or zip")),
       this.folders ? h("label", { class: "link" }, files({ webkitdirectory: true }), h("span", {}, "Choose a folder: its sub-folders are the classes")) : null,
+      this.kind === "sounds" ? recorder((file) => this.take([{ file, path: null }]), (error) => { this.note.textContent = error.message; }) : null,
       this.note, this.list);
   }
 
@@ -104,7 +106,7 @@ export class Intake {
   /** Takes what was chosen or dropped, as {file, path}. */
   async take(found) {
     this.reading.hidden = true;
-    if (this.kind !== "pictures") {
+    if (!areFiles(this.kind)) {
       await this.tables(found.map(({ file }) => ({ file, name: file.name })));
       return;
     }
@@ -162,7 +164,7 @@ export class Intake {
   }
 
   show(blamed = []) {
-    for (const image of this.list.querySelectorAll("img")) URL.revokeObjectURL(image.src);
+    for (const image of this.list.querySelectorAll("img, audio")) URL.revokeObjectURL(image.src);
     const shown = this.pending.slice(0, 60);
     this.list.replaceChildren(...shown.map((thing) => h("li", { class: blamed.includes(thing) ? "blamed" : null },
       thing.file ? picture(thing) : h("span", { class: "clip" }, thing.name),
@@ -199,8 +201,9 @@ export function* requests(things) {
   if (some.length) yield some;
 }
 
-/** A preview of a file that is still on this machine. */
+/** A preview of a file that is still on this machine: seen, or of a sound heard. */
 export function picture({ file, name }) {
+  if (/\.(wav|wave|flac)$/i.test(file.name)) return h("audio", { controls: true, "aria-label": name, src: URL.createObjectURL(file) });
   const image = h("img", { alt: name, src: URL.createObjectURL(file), onerror: () => {
     image.replaceWith(h("span", { class: "nopicture", role: "img", "aria-label": `${name} can't be shown` }, "?"));
   } });

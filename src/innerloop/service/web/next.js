@@ -1,7 +1,7 @@
 // Which of many examples to label next: the service chooses, a person says what they are.
 
 import * as api from "./api.js";
-import { Message, announce, busy, count, h } from "./dom.js";
+import { Message, announce, areFiles, busy, count, h } from "./dom.js";
 import { Intake, requests, sent } from "./intake.js";
 import { Answer } from "./try.js";
 
@@ -17,7 +17,7 @@ export class Next {
   constructor(view) {
     this.view = view;
     this.error = new Message();
-    const words = { pictures: "Choose pictures without labels", texts: "Sentences without labels", features: "Examples without labels" };
+    const words = { pictures: "Choose pictures without labels", sounds: "Choose sounds without labels", texts: "Sentences without labels", features: "Examples without labels" };
     this.intake = new Intake(view, words[view.kind], () => this.error.clear());
     this.choose = h("button", { class: "primary" }, `Pick ${ASKED} of them`);
     this.by = h("select", { id: "next-by" }, ...Object.entries(RULES).filter(([value]) => value !== "mutual_information" || view.abilities.mutual_information).map(([value, says]) => h("option", { value }, says)));
@@ -43,7 +43,7 @@ export class Next {
     this.note.textContent = "";
     try {
       const things = this.intake.things();
-      if (!things.length) throw new Error(this.view.kind === "pictures" ? "choose some pictures first" : "type some, or take them from a file, first");
+      if (!things.length) throw new Error(areFiles(this.view.kind) ? `choose some ${this.view.kind} first` : "type some, or take them from a file, first");
       const { chosen, version, notices } = await this.among(things);
       this.note.textContent = [...notices].join(". ");
       const answers = chosen.map(([thing, prediction]) => new Answer(this.view, prediction, thing, version, { open: true }));

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { Message, ago, announce, busy, button, count, h } from "./dom.js";
 
-const KINDS = { pictures: "Pictures", texts: "Sentences", features: "Numbers" };
+const KINDS = { pictures: "Pictures", sounds: "Sounds", texts: "Sentences", features: "Numbers" };
 const NAME = String.raw`[\p{L}\p{Nd}][\p{L}\p{M}\p{Nd}._\-]{0,63}`;  // the server's own (service/task_names.py)
 
 /** Fills `place`; nothing needs stopping when it is left. */

@@ -1,7 +1,7 @@
 // The classes of a task: what each was taught, more of it, and putting right what was taught wrong.
 
 import * as api from "./api.js";
-import { Message, announce, busy, button, confirm, count, h, unique } from "./dom.js";
+import { Message, announce, areFiles, busy, button, confirm, count, h, unique } from "./dom.js";
 import { dropping } from "./folders.js";
 import { Intake, requests, sent } from "./intake.js";
 
@@ -40,9 +40,9 @@ function composer(view, fixed) {
   const naming = fixed === null;
   const id = unique("label");
   const label = naming ? h("input", { id, required: true, maxlength: 100, autocomplete: "off", list: "known-classes" }) : null;
-  const words = { pictures: "Choose pictures", texts: naming ? "Sentences of this class" : `More of ${fixed}`, features: naming ? "Examples of this class" : `More of ${fixed}` };
+  const words = { pictures: "Choose pictures", sounds: "Choose sounds", texts: naming ? "Sentences of this class" : `More of ${fixed}`, features: naming ? "Examples of this class" : `More of ${fixed}` };
   const teach = h("button", { class: naming ? "primary" : null }, "Teach");
-  const atOnce = !naming && view.kind === "pictures";  // with the class known, choosing pictures is all that there is to say
+  const atOnce = !naming && areFiles(view.kind);  // with the class known, choosing pictures is all that there is to say
   let underWay = false;
   const announceCount = () => {
     folders.textContent = summary(intake.pending);
@@ -70,7 +70,7 @@ function composer(view, fixed) {
     let version;
     try {
       const things = intake.things();
-      if (!things.length) throw new Error(view.kind === "pictures" ? "choose some pictures first" : "type an example first");
+      if (!things.length) throw new Error(areFiles(view.kind) ? `choose some ${view.kind} first` : "type an example first");
       const name = fixed ?? label.value.trim();
       const message = `Learned ${count(things.length, "example")}${name ? ` of ${name}` : ""}`;
       version = await sending.send(things, name);
@@ -152,7 +152,7 @@ class Card {
     this.error = new Message();
     const id = unique("class");
     this.size = h("span", { class: "soft small" });
-    this.examples = h("ul", { class: view.kind === "pictures" ? "thumbs" : "texts", "aria-label": `Examples of ${label}` });
+    this.examples = h("ul", { class: areFiles(view.kind) ? "thumbs" : "texts", "aria-label": `Examples of ${label}` });
     this.more = button("Show more", async () => {
       this.limit = Math.min(1000, this.limit + 5 * PAGE);
       this.draw(await api.examples(view.name, label, this.limit).catch((problem) => problem));
@@ -168,7 +168,7 @@ class Card {
     this.element = h("section", { class: "class", "aria-labelledby": id },
       h("header", {}, h("div", { class: "clip" }, h("h3", { id }, label), this.size), h("div", { class: "buttons" }, add, drop)),
       this.examples, this.more, this.composer.element, this.error.element);
-    if (view.kind === "pictures") {
+    if (areFiles(view.kind)) {
       dropping(this.element, (found) => {
         this.composer.element.hidden = false;
         this.composer.intake.take(found);

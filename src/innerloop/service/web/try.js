@@ -1,7 +1,7 @@
 // Asking the task about something new, and telling it where it is wrong.
 
 import * as api from "./api.js";
-import { Message, announce, busy, button, count, h, percent, unique } from "./dom.js";
+import { Message, announce, areFiles, busy, button, count, h, percent, unique } from "./dom.js";
 import { Intake, picture, requests, sent } from "./intake.js";
 
 const BARS = 5;
@@ -18,16 +18,16 @@ export class Try {
     this.waiting = h("p", { class: "soft" });
     this.stale = h("div", { class: "notice", role: "status", hidden: true });
     this.results = h("ol", { class: "answers", "aria-label": "Answers" });
-    const words = { pictures: "Choose pictures to try", texts: "Sentences to try", features: "Examples to try" };
+    const words = { pictures: "Choose pictures to try", sounds: "Choose sounds to try", texts: "Sentences to try", features: "Examples to try" };
     this.ask = h("button", { class: "primary" }, "Ask");
     this.intake = new Intake(view, words[view.kind], () => {
       this.error.clear();
-      if (view.kind === "pictures" && !this.intake.empty) this.form.requestSubmit();
+      if (areFiles(view.kind) && !this.intake.empty) this.form.requestSubmit();
     });
     this.form = h("form", { onsubmit: async (event) => {
       event.preventDefault();
       await busy(this.ask, () => this.predict());
-    } }, this.intake.element, this.error.element, view.kind === "pictures" ? null : h("div", { class: "buttons" }, this.ask));
+    } }, this.intake.element, this.error.element, areFiles(view.kind) ? null : h("div", { class: "buttons" }, this.ask));
     this.intake.area?.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.form.requestSubmit();
     });
@@ -71,7 +71,7 @@ export class Try {
     this.error.clear();
     try {
       const things = this.intake.things();
-      if (!things.length) throw new Error(this.view.kind === "pictures" ? "choose some pictures first" : "type something to ask about first");
+      if (!things.length) throw new Error(areFiles(this.view.kind) ? `choose some ${this.view.kind} first` : "type something to ask about first");
       await this.run(things, () => this.intake.sent(things));
     } catch (problem) {
       const wrong = this.intake.blame(problem.message);
@@ -84,7 +84,7 @@ export class Try {
     } finally {
       this.asking = false;
     }
-    if (this.view.kind === "pictures" && !this.intake.empty) await this.predict();  // chosen in the meantime
+    if (areFiles(this.view.kind) && !this.intake.empty) await this.predict();  // chosen in the meantime
   }
 
   async run(things, done = () => {}) {
