@@ -5,7 +5,7 @@ from typing import Annotated
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, pad
 
 from innerloop.core import random
 from innerloop.core.ranges import NotNegative, Within
@@ -17,7 +17,7 @@ _COLOUR, _SIDE, _OTHER, _BLUR, _NOISE, _LEVEL = 11, 12, 13, 14, 15, 16
 
 @dataclass(frozen=True, kw_only=True)
 class Clutter(Augmentation):
-    """A random affine map, then pieces of copies at the sides, any two colours, a gradient, blur and noise.
+    """A random affine map, pieces of copies at the sides, any two colours, a gradient, blur and noise.
 
     Pictures are light strokes on dark; brightness says how much of a pixel has the stroke's colour. As any
     augmentation, it is a function of a picture and its key alone: what clutters a picture are copies of itself,
@@ -89,4 +89,4 @@ def _blurred(x: Tensor) -> Tensor:
     """Smoothed by a kernel of three pixels each way."""
     line = x.new_tensor(_SMOOTH)
     kernel = (line[:, None] * line).expand(x.shape[1], 1, 3, 3)
-    return conv2d(torch.nn.functional.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])
+    return conv2d(pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])

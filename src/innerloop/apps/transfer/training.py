@@ -59,7 +59,9 @@ def trained(source: Pool, ways: int, settings: Settings, seed: int, context: Con
     yield Entry(FROM_SCRATCH, scratch, scratch.init(seed))
 
     def learned(learner: Learner, sampler: Sampler, cluttered: bool = False, **how: Any) -> Params:
-        config = TrainConfig(**{"steps": settings.steps, "seed": seed, "meta_batch_size": 1, "plan": "loop"} | how)
+        config = TrainConfig(
+            **{"steps": settings.steps, "seed": seed, "meta_batch_size": 1, "meta_lr": 2e-3, "plan": "loop"} | how
+        )
         material = Distorted(sampler=sampler, augmentation=Clutter()) if cluttered else sampler
         return meta_train(learner, material, config, cache=context.cache)
 
@@ -78,7 +80,7 @@ def trained(source: Pool, ways: int, settings: Settings, seed: int, context: Con
     yield Entry("r2d2", ridge, learned(ridge, tasks), meta=True)
     if tasks.ways == ways:  # MAML's outputs are the classes of a task
         steps = MAML(model=whole, inner_lr=0.5, transductive=True)
-        weights = learned(steps, tasks, meta_batch_size=2, meta_lr=5e-3)
+        weights = learned(steps, tasks)
         yield Entry("maml", replace(steps, transductive=False), weights, meta=True)
     yield Entry("protonet, cluttered", prototypes, learned(prototypes, tasks, cluttered=True), meta=True)
     yield Entry("r2d2, cluttered", ridge, learned(ridge, tasks, cluttered=True), meta=True)
