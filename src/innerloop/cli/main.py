@@ -27,6 +27,7 @@ GROUPS = {
         "compare": "runs on the same unseen tasks, in one table with paired differences, time and memory",
         "verify": "tell pairs of one class from pairs of two, of unseen classes",
         "follow": "predict a stream whose constants change, adapting to its last moments",
+        "transfer": "learn on one data set and use it on another: every way of learning, on the same target tasks",
         "audit": "look for the mistakes that make numbers in meta-learning wrong",
     },
     "Tasks, taught a few examples and put to work": {

@@ -119,7 +119,7 @@ class Comparison:
         if not self.seeded:
             return f"{self._of_runs()}\n{self.notes}"
         heads = ("learner", "seeds", self.protocol.score.title, "between seeds", f"against {self.groups[0].name}")
-        return f"{_aligned([heads, *(group.cells for group in self.groups)])}\n\n{self._of_runs()}\n{self.notes}"
+        return f"{aligned([heads, *(group.cells for group in self.groups)])}\n\n{self._of_runs()}\n{self.notes}"
 
     def _of_runs(self) -> str:
         first = self.rows[0].result.learner
@@ -131,10 +131,11 @@ class Comparison:
                 ("run" if i == 0 else a[0], b[0], *a[1:], *b[1:])
                 for i, (a, b) in enumerate(zip(cells, more, strict=True))
             ]
-        return _aligned(cells)
+        return aligned(cells)
 
 
-def _aligned(cells: Sequence[Sequence[str]]) -> str:
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Lines of a table, its first one underlined."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
     lines.insert(1, "  ".join("-" * w for w in widths))

@@ -47,6 +47,14 @@ def load(name_or_path: str | Path, root: Root = None, split: str | None = None) 
     raise InputError(f"there is no data set and no path '{name}'. {hint}The data sets are {', '.join(names())}")
 
 
+def official_test(name: str) -> bool:
+    """Whether a data set is published with a part to train on and one to test on, which its `split` names."""
+    module = name.replace("-", "_")
+    return module in {m.name for m in pkgutil.iter_modules(__path__)} and getattr(
+        importlib.import_module(f"{__name__}.{module}"), "OFFICIAL_TEST", False
+    )
+
+
 def _call(module: str, root: Root, split: str | None) -> Splits:
     read: Callable[..., Splits] = getattr(importlib.import_module(f"{__name__}.{module}"), module)
     if split is None:

@@ -9,9 +9,8 @@ from pathlib import Path
 import torch
 
 from innerloop.core.errors import InputError
-from innerloop.tasks.pool import Splits, from_rows
-
-_PARTS = {"train": range(5), "validation": range(5, 7), "test": range(7, 10)}
+from innerloop.tasks.pool import Splits
+from innerloop.tasks.ten_classes import ten_classes
 
 
 def digits(root: Path | str | None = None) -> Splits:
@@ -29,6 +28,4 @@ def digits(root: Path | str | None = None) -> Splits:
         raise InputError("the digits come with scikit-learn: pip install innerloop[digits]") from error
     images, labels = load_digits(return_X_y=True)  # [n, 64] in 0 .. 16
     x = (torch.as_tensor(images).reshape(-1, 1, 8, 8) * (255 / 16)).round().to(torch.uint8)
-    preprocessing = {"size": 8, "channels": 1, "ink": "auto"}
-    whole = from_rows(x, labels.tolist(), [str(i) for i in range(10)], dataset="digits", preprocessing=preprocessing)
-    return Splits(**{split: whole.take(classes, split) for split, classes in _PARTS.items()})
+    return ten_classes(x, labels.tolist(), "digits")

@@ -10,10 +10,9 @@ import hashlib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,9 +21,8 @@ from innerloop.core import random, tree
 from innerloop.core.aligned import from_numpy
 from innerloop.core.context import Root
 from innerloop.core.errors import InputError
-from innerloop.core.files import share
 from innerloop.core.types import Batch, Episode
-from innerloop.tasks import cache, images
+from innerloop.tasks import cache, downloads, images
 from innerloop.tasks.pool import Pool, Role, Splits
 from innerloop.tasks.progress import track
 
@@ -41,7 +39,6 @@ _MD5 = {
     "images_evaluation": "6b91aef0f799c5bb55b94e3f2daec811",
 }
 _RUNS, _RUN_CLASSES = 20, 20
-_CHUNK = 1 << 16
 
 _VALIDATION = frozenset({"Armenian", "Bengali", "Early_Aramaic", "Hebrew", "Mkhedruli_(Georgian)"})
 """Validation alphabets of the Vinyals lists; all are background alphabets, so `lake` takes the same ones."""
@@ -104,11 +101,11 @@ def omniglot_runs(root: Root = None) -> Episode:
     Raises:
         InputError: The file is not there or is not the test.
     """
-    folders = _places(root)
+    folders = downloads.places(root, "omniglot")
     path = next((f / "all_runs.zip" for f in folders if (f / "all_runs.zip").exists()), None)
     if path is None:
         url = f"{_URL}one-shot-classification/all_runs.zip"
-        raise InputError(f"there is no all_runs.zip in {_listed(folders)}; get it from {url}")
+        raise InputError(f"there is no all_runs.zip in {downloads.listed(folders)}; get it from {url}")
     with _opened(path) as archive:
         return tree.stack([_run(archive, f"run{i:02d}", i) for i in range(1, _RUNS + 1)])
 
@@ -251,54 +248,25 @@ def _decode(sources: _Sources) -> cache.Arrays:
     return {"drawings": drawings, "names": np.array(list(sources.classes))}
 
 
-def _places(root: Root) -> list[Path]:
-    base = cache.data_folder(root)
-    return list(dict.fromkeys([base, base / "omniglot", cache.folder(root) / "data" / "omniglot"]))
-
-
 def _locate(root: Root) -> list[Path]:
     """The two sets, each a zip or a folder; downloaded into the last place, in the cache, when missing."""
     places = []
     for name in _SETS:
-        choices = [folder / f"{name}{suffix}" for folder in _places(root) for suffix in ("", ".zip")]
+        choices = [
+            folder / f"{name}{suffix}" for folder in downloads.places(root, "omniglot") for suffix in ("", ".zip")
+        ]
         here = next((path for path in choices if path.exists()), None)
-        places.append(here if here is not None else _download(name, _places(root)))
+        places.append(here if here is not None else _download(name, downloads.places(root, "omniglot")))
     return places
 
 
 def _download(name: str, folders: Sequence[Path]) -> Path:
     advice = (
-        f"there is no {name}.zip and no folder {name} in {_listed(folders)}, and it could not be downloaded. Put "
-        f"images_background.zip and images_evaluation.zip from {_URL} into {folders[1]}, or set INNERLOOP_DATA or "
+        f"there is no {name}.zip and no folder {name} in {downloads.listed(folders)}, and it could not be downloaded. "
+        f"Put images_background.zip and images_evaluation.zip from {_URL} into {folders[1]}, or set INNERLOOP_DATA or "
         "--data-root to the folder that holds them"
     )
-    try:
-        import pooch
-    except ImportError as error:
-        raise InputError(f"{advice}; downloading needs pooch: pip install innerloop[images]") from error
-    try:
-        path = pooch.retrieve(f"{_URL}{name}.zip", f"md5:{_MD5[name]}", f"{name}.zip", folders[-1], downloader=_fetch)  # pyright: ignore[reportArgumentType]
-    except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong checksum is a ValueError
-        raise InputError(f"{advice} ({error})") from error
-    share(Path(path))  # pooch makes it for one user, and the folder may be for many
-    return Path(path)
-
-
-def _fetch(url: str, output: str | IO[bytes], _: object) -> None:
-    """Pooch's downloader, with our bar."""
-    import requests
-
-    with requests.get(url, stream=True, timeout=30) as answer:
-        answer.raise_for_status()
-        size = int(answer.headers.get("Content-Length", 0))
-        chunks = answer.iter_content(_CHUNK)
-        with open(output, "wb") if isinstance(output, str) else nullcontext(output) as file:
-            for chunk in track(chunks, f"downloading {url.rsplit('/', 1)[-1]}", -(-size // _CHUNK)):
-                file.write(chunk)
-
-
-def _listed(folders: Sequence[Path]) -> str:
-    return " or ".join(str(folder) for folder in folders)
+    return downloads.fetched(f"{_URL}{name}.zip", _MD5[name], folders[-1], advice)
 
 
 def _opened(path: Path) -> zipfile.ZipFile:
