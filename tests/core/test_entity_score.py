@@ -44,7 +44,7 @@ def test_it_is_seqevals(episodes: list[list[list[tuple[int, int]]]]):
         assert counts[number].tolist() == [len(gold & predicted), len(predicted), len(gold)]
     sentences = [sentence for episode in episodes for sentence in episode]
     if counts[:, 1:].sum() > 0:
-        wanted = f1_score(_tags(sentences, 0), _tags(sentences, 1), zero_division=0)
+        wanted = f1_score(_tags(sentences, 0), _tags(sentences, 1), zero_division=0)  # pyright: ignore[reportArgumentType]
         assert score.total(counts) == pytest.approx(wanted)
 
 

@@ -187,15 +187,16 @@ class EntitySampler(Checked):
         counts = encoded.counts[types]  # [ways, sentences]
         own, most = counts.sum(0), 2 * max(self.shots, self.queries)
         candidates = np.flatnonzero((own > 0) & (own == encoded.totals) & (counts.max(0) <= most))
-        missing, parts = np.flatnonzero(counts[:, candidates].sum(1) < self.shots + self.queries), []
+        missing = np.flatnonzero(counts[:, candidates].sum(1) < self.shots + self.queries).tolist()
+        parts = list[tuple[int, ...]]()
         for part, least in enumerate((self.shots, self.queries)):
-            if len(missing):
+            if missing:
                 break
             order = candidates[draws.permutation(draws.fold(key, 1 + part), len(candidates))[0]]
             chosen, missing = _greedy(order.tolist(), counts[:, order].T.tolist(), least)
             parts.append(tuple(chosen))
             candidates = np.setdiff1d(candidates, chosen, assume_unique=True)
-        return parts, list(missing)
+        return parts, missing
 
     def _needed(self, domain: int, sentences: Sequence[int]) -> int:
         """Rows of some sentences, with those between them."""
