@@ -75,7 +75,7 @@ class Tagging:
         raw = [self._text(text, f"texts[{i}]") for i, text in enumerate(self._counted(texts))]
         kept, task = await self._now(name)
         asked = [(one.value, task) for one in raw]
-        found = await self._worker.together(("tag", task.source.encoder.name), raw, asked, _tagged, alone=True)
+        found = await self._worker.together(("tag", task.source.encoder.name), raw, asked, _tagged)
         return kept.version, [one.to_json() for one in found]
 
     async def create(self, store: Store, name: str, source: str, sentences: Sequence[dict[str, Any]]) -> Kept:
