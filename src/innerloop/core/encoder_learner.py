@@ -9,7 +9,7 @@ from innerloop.core.learner import Adapted, EpisodicClassifier, Learner, mask_ab
 from innerloop.core.model import Model
 from innerloop.core.prototypes import Centroids, squared_distance
 from innerloop.core.scores import Accuracy, measured
-from innerloop.core.sensible import FROZEN_ROWS, MANY_WAYS, by_kind
+from innerloop.core.sensible import FROZEN_ROWS, FROZEN_WORDS, MANY_WAYS, by_kind
 from innerloop.core.types import Batch, Metrics, Params
 
 
@@ -25,7 +25,7 @@ class Means(NamedTuple):
 class EncoderLearner(Learner[Adapted], Generic[Adapted]):
     """A learner over the features of an encoder. Parameters are the encoder's, where a learner has no others."""
 
-    sensible = by_kind(classes=MANY_WAYS, texts=FROZEN_ROWS)
+    sensible = by_kind(classes=MANY_WAYS, texts=FROZEN_ROWS, entities=FROZEN_WORDS)
 
     encoder: Model
     """x -> features [n, d]."""

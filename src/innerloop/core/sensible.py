@@ -1,7 +1,7 @@
 """What learners say of themselves about training: what they are given, and what is sensible to start from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ class Sensible:
 
 
 def by_kind(**kinds: Sensible) -> Mapping[str, Sensible]:
-    """What is sensible on each kind of problem: `classes`, `texts`, `sinusoid`, `mass_spring_damper`, `functions`."""
+    """What is sensible on each kind of problem: `classes`, `texts`, `entities`, `sinusoid`, `functions` and the like."""
     return MappingProxyType(kinds)
 
 
@@ -40,6 +40,8 @@ FROZEN_ROWS = Sensible(
     train={"steps": 300, "meta_batch_size": 4, "meta_lr": 2e-4, "schedule": "cosine"},
 )
 """A map of what a frozen encoder made of texts."""
+FROZEN_WORDS = replace(FROZEN_ROWS, task={}, train={**FROZEN_ROWS.train, "steps": 150, "meta_lr": 1e-3})
+"""Likewise of words, whose rows were never made to tell types apart: larger steps."""
 INNER_LOOP = Sensible(
     # Trained with the statistics of the query batch, as in the papers; tested without, unless asked.
     fields={"inner_lr": 0.5, "transductive": True},

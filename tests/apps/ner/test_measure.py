@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from innerloop.apps.ner.decode import chain
-from innerloop.apps.ner.measure import TAUS, TEMPERATURES, choose, decode, measure
+from innerloop.apps.ner.measure import STRENGTHS, TEMPERATURES, choose, decode, measure
 from innerloop.apps.ner.settings import Decoding, Transitions
 from innerloop.core.model import Module
 from innerloop.core.types import Batch
@@ -42,7 +42,8 @@ def test_the_best_type_of_each_word_is_scored_as_a_meta_test_does(sampler, learn
 
 def test_whole_sentences_are_tagged_better_than_words(sampler, learner):
     decoding = choose(learner, {}, sampler, LONG)
-    assert decoding.temperature in TEMPERATURES and decoding.tau in TAUS
+    assert decoding.temperature in TEMPERATURES
+    assert any(decoding.tau * decoding.temperature == pytest.approx(strength) for strength in STRENGTHS)
     gain = measure(learner, {}, sampler, 20, decoding).intervals["difference"]
     assert gain.mean - gain.ci95 > 0.05
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import torch
@@ -15,12 +14,15 @@ from innerloop.apps.ner.settings import Decoding, Transitions
 from innerloop.core import tree
 from innerloop.core.interval import Interval
 from innerloop.core.learner import Learner
+from innerloop.core.objectives import classification
 from innerloop.core.scores import EntityF1, measured
 from innerloop.core.types import Batch, Params, Sampler
 from innerloop.evaluate.result import finite, spell
 
-TEMPERATURES, TAUS = (0.1, 0.3, 1.0, 3.0, 10.0), (0.01, 0.1, 0.3, 1.0)
-"""Among these, the decoding of a run is chosen."""
+TEMPERATURES = tuple(0.05 * 1.5**k for k in range(19))
+"""Among these, the one whose probabilities of words are best is chosen: confidences depend on it."""
+STRENGTHS = tuple(0.005 * 2.0**k for k in range(15))
+"""tau times temperature, on which alone the best path depends: likewise, by the entities that are right."""
 _CHOOSING = 40
 """Validation tasks that choose."""
 _SCORE = EntityF1()
@@ -49,7 +51,9 @@ class Decoded:
         rows = self.intervals
         argmax, viterbi = (spell(*rows[name], _SCORE) for name in ("argmax", "viterbi"))
         gain = spell(*rows["difference"], _SCORE, sign=True)
-        about = f"temperature {self.decoding.temperature:g} and tau {self.decoding.tau:g}, chosen on validation tasks"
+        about = (
+            f"temperature {self.decoding.temperature:.3g} and tau {self.decoding.tau:.3g}, chosen on validation tasks"
+        )
         return f"entity F1 by the best type of each word {argmax}, by Viterbi {viterbi} ({gain}; {about})"
 
     def to_json(self) -> dict[str, Any]:
@@ -89,7 +93,7 @@ def measure(
 
 
 def choose(learner: Learner, params: Params, sampler: Sampler, transitions: Transitions) -> Decoding:
-    """The temperature and tau that tag validation tasks best.
+    """The temperature and tau that are best on validation tasks.
 
     Args:
         learner: With class 0 for none.
@@ -98,11 +102,15 @@ def choose(learner: Learner, params: Params, sampler: Sampler, transitions: Tran
         transitions: Counted on the training domains.
     """
     answers = list(_outputs(learner, params, sampler, _CHOOSING))
-    grid = [
-        Decoding(transitions=transitions, temperature=temperature, tau=tau)
-        for temperature, tau in product(TEMPERATURES, TAUS)
-    ]
-    return max(grid, key=lambda one: _SCORE.total(torch.stack([_decoded(*answer, one) for answer in answers])))
+
+    def surprise(temperature: float) -> float:
+        return sum(classification(outputs / temperature, query.y, query.mask).item() for outputs, query in answers)
+
+    def right(one: Decoding) -> float:
+        return _SCORE.total(torch.stack([_decoded(*answer, one) for answer in answers]))
+
+    usual = Decoding(transitions=transitions, temperature=min(TEMPERATURES, key=surprise))
+    return max((usual._replace(tau=strength / usual.temperature) for strength in STRENGTHS), key=right)
 
 
 def _outputs(learner: Learner, params: Params, sampler: Sampler, episodes: int) -> Iterator[tuple[Tensor, Batch]]:
