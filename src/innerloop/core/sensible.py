@@ -27,7 +27,7 @@ class Sensible:
 
 
 def by_kind(**kinds: Sensible) -> Mapping[str, Sensible]:
-    """What is sensible on each kind of problem: `classes`, `texts`, `entities`, `sinusoid`, `functions` and the like."""
+    """What is sensible on each kind of problem: `classes`, `texts`, `entities`, `sinusoid`, `functions` and others."""
     return MappingProxyType(kinds)
 
 

@@ -119,3 +119,12 @@ def _parts(thing: Any) -> Iterator[Any]:
 
 def _refused(constant: str) -> Any:
     raise ValueError(f"it holds {constant}")
+
+
+def kind_of(path: Path) -> str:
+    """What kind of `.fewshot` file this is; `classifier` where it does not say, or is none."""
+    try:
+        about = json.loads(checkpoint.read_tensors(path)[1][_KEY])
+    except Exception:  # whoever reads it says what is wrong
+        return "classifier"
+    return str(about.get("kind", "classifier")) if isinstance(about, dict) else "classifier"

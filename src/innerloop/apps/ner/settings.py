@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from innerloop.core.errors import InputError
@@ -16,8 +17,16 @@ Tagging = Literal["io", "bio"]
 """What words are told apart by. io: their types, so that entities of one type side by side are one. bio: also whether
 an entity begins, which no word says by itself: both states of a type share what is said of the type, and transitions
 alone tell them apart."""
-SOURCE, HEAD = "minilm:3", "prototypes"
-"""What a tagger starts from where nobody says it."""
+SOURCE, ENCODER, HEAD = "entities", "minilm:3", "prototypes"
+"""What a tagger starts from where nobody says it: a run, or where a head or whitening is asked for, an encoder."""
+SHIPPED = Path(__file__).parent / "shipped"
+"""Runs that come with the package, each with its card."""
+
+
+def shipped() -> dict[str, str]:
+    """Names of the runs that come with the package, and what they are: the first line of their card."""
+    cards = sorted(SHIPPED.glob("*/card.md"))
+    return {card.parent.name: card.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for card in cards}
 
 
 class Transitions(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from innerloop.apps.ner.settings import HEAD, SOURCE, Head
+from innerloop.apps.ner.settings import ENCODER, HEAD, SHIPPED, SOURCE, Head, shipped
 from innerloop.core import files
 from innerloop.core.aligned import packed
 from innerloop.core.context import Context
@@ -89,7 +89,7 @@ class Source:
 
 
 def source(
-    name: str | Path | Source,
+    name: str | Path | Source | None,
     *,
     head: Head | None = None,
     whiten: Whitening | bool = False,
@@ -99,7 +99,8 @@ def source(
     """Find what a name stands for.
 
     Args:
-        name: An encoder of words such as `minilm:3`, or a run folder (which wins if it has a slash or is a `Path`).
+        name: An encoder of words such as `minilm:3`, a shipped run such as `entities`, or a run folder (which wins if
+            it has a slash or is a `Path`). None: `entities`, or `minilm:3` where a head or whitening is asked for.
         head: Of an encoder; None: prototypes.
         whiten: How its rows are whitened; True: by what differs within types of CrossNER, which has to be at hand;
             False: not at all.
@@ -111,13 +112,16 @@ def source(
     """
     if isinstance(name, Source):
         return name
+    if name is None:
+        name = SOURCE if head is None and whiten is False else ENCODER
     if not isinstance(name, str | os.PathLike):
         raise InputError(f"a tagger starts from an encoder of words or a run folder, got {type(name).__name__}")
     text = os.fspath(name)
-    if isinstance(name, Path) or not _names_encoder(text):
+    ours = isinstance(name, str) and text in shipped()
+    if ours or isinstance(name, Path) or not _names_encoder(text):
         if head is not None or whiten is not False:
             raise InputError(f"{text} is a run, which has its own head and rows: leave out head and whiten")
-        return _run(text, names, allow)
+        return replace(_run(str(SHIPPED / text), names, allow), name=text) if ours else _run(text, names, allow)
     if head is not None and head not in HEADS:
         raise InputError(f"there is no head '{head}' of a tagger{nearest(str(head), HEADS)}")
     encoder = tokens.named(text)
@@ -143,7 +147,7 @@ def _run(name: str, names: bool, allow: Sequence[str]) -> Source:
 
     folder = Path(name)
     if not files.is_folder(folder):
-        raise InputError(f"there is no run folder {name}: name one, or an encoder of words such as {SOURCE}")
+        raise InputError(f"there is no run folder {name}: name one, or an encoder of words such as {ENCODER}")
     record = checkpoint.read_config(folder).get("record") or {}
     try:
         problem = problems.of_record(record["task"])

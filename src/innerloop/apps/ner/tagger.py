@@ -8,7 +8,7 @@ from typing import Any
 from innerloop.apps.ner import file
 from innerloop.apps.ner.answering import Tagged, answers
 from innerloop.apps.ner.examples import tagged, untagged
-from innerloop.apps.ner.settings import SOURCE, USUAL, Decode, Decoding, Head, Tagging, Transitions, checked
+from innerloop.apps.ner.settings import USUAL, Decode, Decoding, Head, Tagging, Transitions, checked
 from innerloop.apps.ner.sources import Source, source
 from innerloop.apps.ner.task import Task, teach
 from innerloop.core import files
@@ -27,7 +27,7 @@ class FewShotTagger(scikit.Settings):
 
     def __init__(
         self,
-        source: str | Path | Source = SOURCE,
+        source: str | Path | Source | None = None,
         *,
         head: Head | None = None,
         decode: Decode = "viterbi",
@@ -42,7 +42,8 @@ class FewShotTagger(scikit.Settings):
         """Nothing is read before it is needed; `load` reads at once.
 
         Args:
-            source: An encoder of words such as `minilm:3`, or the folder of a run that was trained on entities.
+            source: An encoder of words such as `minilm:3`, the shipped run `entities`, or the folder of a run that was
+                trained on entities. None: `entities`, or `minilm:3` where a head or whitening is asked for.
             head: What tells types apart by the rows of an encoder: prototypes (a type is as near as the mean of its
                 words) or nearest (as its nearest word). None: prototypes.
             decode: viterbi: the most probable sentence as a whole. argmax: every word by itself.

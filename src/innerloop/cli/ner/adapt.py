@@ -13,8 +13,9 @@ class Command:
     """Options of `innerloop ner adapt`."""
 
     source: tyro.conf.Positional[str]
-    """What reads the words: minilm (English), minilm:0 to minilm:6 for another layer, use-multilingual (16 languages,
-    much weaker), gliner: and a folder or name, or the folder of a run of `innerloop ner train`."""
+    """What reads the words: entities (English, meta-trained), minilm (English), minilm:0 to minilm:6 for another layer,
+    use-multilingual (16 languages, much weaker), gliner: and a folder or name, or the folder of a run of
+    `innerloop ner train`."""
     data: tyro.conf.Positional[str]
     """Tagged sentences: a CoNLL file (a word a line with its tag), or JSON with the places of entities in texts."""
     out: str
@@ -27,7 +28,7 @@ class Command:
     tagging: Tagging = "io"
     """io: words of one type side by side are one entity; bio: two may touch."""
     whiten: bool = False
-    """Whiten rows by what is shipped, which was fitted on other sentences."""
+    """Whiten rows of an encoder by what differs within types of CrossNER, which has to be at hand."""
     names: bool = False
     """Learn from the name of a type as from an example of it."""
     strict: bool = False

@@ -12,7 +12,7 @@ from anyio import CapacityLimiter, to_thread
 from innerloop.apps.ner import file
 from innerloop.apps.ner.answering import Tagged, answers
 from innerloop.apps.ner.examples import untagged
-from innerloop.apps.ner.settings import SOURCE
+from innerloop.apps.ner.settings import ENCODER, SOURCE, shipped
 from innerloop.apps.ner.tagger import FewShotTagger
 from innerloop.apps.ner.task import Task
 from innerloop.core.errors import InputError
@@ -223,13 +223,14 @@ class Tagging:
 
 
 def _offered(settings: Settings) -> dict[str, str]:
-    """Encoders of words that are installed; where sources are listed, those of these networks alone."""
+    """What taggers may start from that is installed; where sources are listed, what is of these networks alone."""
     listed = {name.partition(":")[0] for name in settings.sources if not is_file(name)}
-    about = tokens.names()
+    about = {SOURCE: shipped()[SOURCE]} | tokens.names()
+    network = {name: name.partition(":")[0] for name in about} | {SOURCE: ENCODER.partition(":")[0]}
     return {
         name: about[name]
         for name in about
-        if tokens.installed(name) and (not listed or name.partition(":")[0] in listed)
+        if tokens.installed(network[name]) and (not listed or network[name] in listed)
     }
 
 
