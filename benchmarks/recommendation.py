@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--task", default="user")
     parser.add_argument("--folds", type=int, nargs="+", default=[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--learners", nargs="+", default=["anil", "alpaca"])
+    parser.add_argument("--learners", nargs="*", default=["anil", "alpaca"])
     options = parser.parse_args()
     rows: dict[str, list[list[dict[str, torch.Tensor]]]] = {}
     for fold in options.folds:
