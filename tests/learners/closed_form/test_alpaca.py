@@ -12,7 +12,6 @@ from innerloop.nn.mlp import MLP, Linear
 from tests.conformance import ValuesConformance
 from tests.problems import FEATURES, INPUTS
 
-
 LEARNER = ALPaCA(
     encoder=MLP(INPUTS, (16,), FEATURES, activation="tanh"), head=Linear(FEATURES, 3), basis=Linear(FEATURES, FEATURES)
 )
