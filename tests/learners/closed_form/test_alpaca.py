@@ -12,13 +12,13 @@ from innerloop.nn.mlp import MLP, Linear
 from tests.conformance import ValuesConformance
 from tests.problems import FEATURES, INPUTS
 
+LEARNER = ALPaCA(
+    encoder=MLP(INPUTS, (16,), FEATURES, activation="tanh"), head=Linear(FEATURES, 3), basis=Linear(FEATURES, FEATURES)
+)
+
 
 class TestALPaCA(ValuesConformance):
-    learner = ALPaCA(
-        encoder=MLP(INPUTS, (16,), FEATURES, activation="tanh"),
-        head=Linear(FEATURES, 3),
-        basis=Linear(FEATURES, FEATURES),
-    )
+    learner = LEARNER
 
 
 @torch.no_grad()
@@ -40,7 +40,7 @@ def test_it_is_a_gaussian_process_with_a_linear_kernel(noise):
 
 
 def test_nothing_known_is_what_the_head_says():
-    learner = TestALPaCA.learner
+    learner = LEARNER
     params = learner.init(0)
     x = torch.randn(5, INPUTS)
     blank = Batch(x, torch.randn(5, 3), torch.zeros(5, dtype=torch.bool))
@@ -50,6 +50,6 @@ def test_nothing_known_is_what_the_head_says():
 
 
 def test_classes_are_pointed_to_another_learner():
-    learner = TestALPaCA.learner
+    learner = LEARNER
     with pytest.raises(InputError, match="take r2d2"):
         learner.adapt(learner.init(0), Batch(torch.zeros(2, INPUTS), torch.zeros(2, dtype=torch.int64)))

