@@ -85,7 +85,12 @@ def test_contrast_has_an_inverse():
 
 @pytest.mark.parametrize(
     ("samples", "said"),
-    [(np.zeros(1), "1 samples"), (np.zeros(0), "0 samples"), (np.zeros(9_000), "silence"), (np.full(9_000, 0.3), "silence")],
+    [
+        (np.zeros(1), "1 samples"),
+        (np.zeros(0), "0 samples"),
+        (np.zeros(9_000), "silence"),
+        (np.full(9_000, 0.3), "silence"),
+    ],
 )
 def test_what_is_refused(samples, said):
     with pytest.raises(InputError, match=said) as error:

@@ -38,7 +38,10 @@ def test_without_any_part_a_copy_is_the_picture(x):
     torch.testing.assert_close(SoundAugmentation(**NONE)(x, keys(16)), x, atol=0.01, rtol=0)
 
 
-@pytest.mark.parametrize("part", [{"shift": 4.0}, {"rate": 0.3}, {"pitch": 0.1}, {"gain": 20.0}, {"noise": 0.6}, {"bands": 0.4}, {"columns": 0.4}])
+@pytest.mark.parametrize(
+    "part",
+    [{"shift": 4.0}, {"rate": 0.3}, {"pitch": 0.1}, {"gain": 20.0}, {"noise": 0.6}, {"bands": 0.4}, {"columns": 0.4}],
+)
 def test_every_part_does_its_own(x, part):
     before, after = levels(x), levels(SoundAugmentation(**NONE | part)(x, keys(16)))
     loudest = before.mean(-1).argmax(-1).flatten()  # of tones, their band

@@ -13,7 +13,9 @@ def read(content: bytes) -> Sound:
     return samples(io.BytesIO(content), "a.wav")
 
 
-@pytest.mark.parametrize(("kind", "error"), [("u1", 1e-2), ("i2", 1e-4), ("i3", 1e-6), ("i4", 1e-8), ("f4", 1e-6), ("f8", 0)])
+@pytest.mark.parametrize(
+    ("kind", "error"), [("u1", 1e-2), ("i2", 1e-4), ("i3", 1e-6), ("i4", 1e-8), ("f4", 1e-6), ("f8", 0)]
+)
 @pytest.mark.parametrize("rate", [8_000, 44_100])
 def test_every_width(kind, error, rate):
     left, right = tone(300, rate), tone(900, rate)

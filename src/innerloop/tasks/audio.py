@@ -157,7 +157,8 @@ def refuse_mixed(found: Listing[Any], root: Path | str) -> None:
     if pictures and found.files:
         sound = picture_files.below(found.files[0], root)
         raise InputError(
-            f"{root} holds sounds and pictures, such as {sound} and {pictures[0]}: keep each kind in a folder of its own"
+            f"{root} holds sounds and pictures, such as {sound} and {pictures[0]}: keep each kind in a folder of its "
+            "own"
         )
 
 

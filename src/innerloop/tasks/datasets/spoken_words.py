@@ -140,7 +140,9 @@ def say(word: str, speaker: Speaker) -> bytes:
 
 
 def _make() -> cache.Arrays:
-    every = [(role, group, word) for role, groups in _WORDS.items() for group in groups for word in groups[group].split()]
+    every = [
+        (role, group, word) for role, groups in _WORDS.items() for group in groups for word in groups[group].split()
+    ]
     heard: dict[str, list[np.ndarray]] = {}
     with ThreadPoolExecutor(2) as pool:
         shown = track(pool.map(lambda one: _heard(one[2], speakers(one[0])), every), "saying words", len(every))
