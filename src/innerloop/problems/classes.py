@@ -93,8 +93,8 @@ class Classes(Problem[Splits]):
     rotations: bool = False
     """Meta-train on further classes: those of pictures, turned by 90, 180 and 270 degrees. Omniglot has them."""
     distort: bool = False
-    """Meta-train on distorted copies, anew in each task: pictures are turned, moved, scaled and slanted a little, sounds
-    are moved, made faster or slower, higher or lower, with another gain, noise, and parts left out."""
+    """Meta-train on distorted copies, anew in each task: pictures are turned, moved, scaled and slanted a little,
+    sounds are moved, made faster or slower, higher or lower, with another gain, noise, and parts left out."""
     interpolate: float = 0.0
     """Share of meta-training tasks whose classes are mixed with those of another task, after any distortion."""
     interpolate_beta: float | None = None

@@ -48,8 +48,8 @@ _WORDS: dict[Role, dict[str, str]] = {
         "prison restaurant school stadium theatre village zoo",
     },
     "test": {
-        "commands": "backward cancel continue down enter follow forward go left louder no open pause quiet repeat right "
-        "start stop undo up yes",
+        "commands": "backward cancel continue down enter follow forward go left louder no open pause quiet repeat "
+        "right start stop undo up yes",
         "numbers": "zero one two three four five six seven eight nine ten eleven twelve twenty hundred",
         "instruments": "accordion banjo clarinet drum flute guitar harp piano saxophone trombone trumpet violin",
     },
