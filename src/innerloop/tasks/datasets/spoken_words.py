@@ -66,7 +66,7 @@ _ACCENTS: dict[Role, str] = {
     "test": "en en-us en-gb-scotland en-029",
 }
 _PITCHES, _RATES = (20, 80), (130, 210)
-"""Of eSpeak NG's 0 to 99, and its words a minute."""
+"""Bounds of a speaker's pitch, from 0 to 99, and of the words a minute."""
 
 
 class Speaker(NamedTuple):
