@@ -214,7 +214,7 @@ def _flac_info(file: IO[bytes], called: str) -> Any:
 
 def _explained(called: str, work: Callable[[Any], Any]) -> Any:
     try:
-        import soundfile
+        import soundfile  # pyright: ignore[reportMissingImports]
     except (ImportError, OSError) as error:  # OSError: its library of C is missing
         raise InputError(f"reading {called} needs soundfile: pip install 'innerloop[sounds]'") from error
     try:
