@@ -35,6 +35,20 @@ def test_the_code_of_a_page_runs(page, printed, capsys, monkeypatch):
     assert all(words in output for words in printed), output
 
 
+@pytest.mark.slow
+def test_sounds_are_learned_as_their_page_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = (GUIDE / "sounds.md").read_text(encoding="utf-8")
+    melodies, python = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    exec(compile(melodies, "sounds.md", "exec"), {})
+    for command in typed(page):
+        assert main(shlex.split(command)[1:]) == 0, command
+    assert "melody-03" in capsys.readouterr().out
+    names: dict[str, object] = {}
+    exec(compile(python, "sounds.md", "exec"), names)
+    assert names["classifier"].kind == "sounds"  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def commands(heading: str) -> list[str]:
     """What is typed in the first block below a heading of the README."""
     return typed((GUIDE.parents[1] / "README.md").read_text().partition(f"## {heading}\n")[2])

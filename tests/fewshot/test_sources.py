@@ -176,3 +176,22 @@ def test_shipped_runs_are_small_documented_and_calibrated(name, kind, origins):
     assert f"Calibrated on {found.calibration.tasks} tasks (5 ways, 1 shot)" in words
     assert f"({100 * low:.1f} to {100 * high:.1f}, 95% interval over these tasks)" in words
     assert f"{100 * (found.calibration.coverage or 0):.0f}% of those that are of one are accepted" in words
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": 10**9},
+        {"seconds": float("nan")},
+        {"seconds": 1e9},
+        {"highest": "7600"},
+        {"rate": 8_000},
+        {"size": None},
+    ],
+)
+def test_how_sounds_are_heard_is_checked_as_how_pictures_are_read_is(wrong):
+    """A stranger may have written the file."""
+    how = {"size": 40, "seconds": 1.0, "highest": 7_600.0}
+    assert sources.checked_preprocessing(how) == how
+    with pytest.raises((ValueError, TypeError)):
+        sources.checked_preprocessing(how | wrong)

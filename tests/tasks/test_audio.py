@@ -55,7 +55,7 @@ def test_empty_folders_are_refused(tmp_path):
         sound_folder(tmp_path)
     sounds.folder(tmp_path / "tones", 1)
     (tmp_path / "tones" / "none").mkdir()
-    with pytest.raises(InputError, match="class 'none' .* has no sound in it"):
+    with pytest.raises(InputError, match=r"class 'none' .* has no sound in it"):
         sound_folder(tmp_path / "tones")
     with pytest.raises(InputError, match="there is no folder"):
         sound_folder(tmp_path / "elsewhere")

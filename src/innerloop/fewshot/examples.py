@@ -83,9 +83,9 @@ def unlabelled(
     """Read examples to predict on, as they are needed.
 
     Args:
-        path: A folder, a file (a picture, a sound, a table whose labels are left out, `.npz`, `.txt` with one text or path a
-            line), or "-": standard input, a table if its first line is a header or an object, else one text or path a
-            line.
+        path: A folder, a file (a picture, a sound, a table whose labels are left out, `.npz`, `.txt` with one text or
+            path a line), or "-": standard input, a table if its first line is a header or an object, else one text or
+            path a line.
         kind: What raw examples are.
         chunk: At most so many at once.
         table: How a table is read.

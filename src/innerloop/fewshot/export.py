@@ -40,6 +40,7 @@ _OUTPUTS = ("probabilities", "accepted")
 _PREPARED = (
     "paste the picture on a square of the mean colour of its border, scale it to size x size (Lanczos), divide by 255"
 )
+_HEARD = "make a picture of log-mel energy, [1, size, size], as innerloop.tasks.audio.sound_row, and divide it by 255"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +212,8 @@ def _about(graph: Graph) -> dict[str, Any]:
             "ink": "dark" if graph.inverts else "light",
             "steps": _PREPARED,
         }
+    elif source.kind == "sounds":
+        preprocessing = {**(source.preprocessing or {}), "steps": _HEARD}
     return {
         "made_by": f"{KEY} {importlib.metadata.version(KEY)}",
         "classes": graph.task.classes,

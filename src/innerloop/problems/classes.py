@@ -22,11 +22,13 @@ from innerloop.problems.base import Baseline, Problem, Split, first_line
 from innerloop.problems.learner import make_learner
 from innerloop.problems.networks import NetworkOptions
 from innerloop.tasks import (
+    Augmentation,
     BatchSampler,
     Distorted,
     EpisodeSampler,
     Interpolated,
     Pool,
+    SoundAugmentation,
     Splits,
     TaskBatchSampler,
     TrajectorySampler,
@@ -38,7 +40,6 @@ from innerloop.tasks.datasets.folder import read_alike
 from innerloop.tasks.distorted import LIGHT
 from innerloop.tasks.log_mel import of_sounds
 from innerloop.tasks.pool import base_name
-from innerloop.tasks.sound_augment import SoundAugmentation
 from innerloop.tasks.zips import is_zip
 
 CUT, WITHIN = tyro.conf.arg(aliases=("--cut",)), tyro.conf.arg(aliases=("--within",))
@@ -92,8 +93,8 @@ class Classes(Problem[Splits]):
     rotations: bool = False
     """Meta-train on further classes: those of pictures, turned by 90, 180 and 270 degrees. Omniglot has them."""
     distort: bool = False
-    """Meta-train on distorted copies, anew in each task: pictures are turned, moved, scaled and slanted a little; sounds
-    are moved, said faster or slower and higher or lower, with another gain, noise, and some of them left out."""
+    """Meta-train on distorted copies, anew in each task: pictures are turned, moved, scaled and slanted a little,
+    sounds are moved, made faster or slower, higher or lower, with another gain, noise, and parts left out."""
     interpolate: float = 0.0
     """Share of meta-training tasks whose classes are mixed with those of another task, after any distortion."""
     interpolate_beta: float | None = None
@@ -123,6 +124,8 @@ class Classes(Problem[Splits]):
 
     def _with_rotations(self, splits: Splits) -> Splits:
         """Splits whose classes of meta-training, and of no other, are there in four turns where that is asked for."""
+        if self.rotations and of_sounds(splits.train.preprocessing):
+            raise InputError("turned pictures of sounds are none of anything that is heard: leave out --rotations")
         return replace(splits, train=splits.train.rotated()) if self.rotations else splits
 
     def train(self, material: Splits, stream: Stream, seed: int) -> Sampler:
@@ -130,8 +133,8 @@ class Classes(Problem[Splits]):
         if self.distort and self.unsupervised:
             raise InputError("unsupervised tasks are of distorted copies already: leave out --distort")
         if self.distort:
-            sounds = of_sounds(material.train.preprocessing)
-            sampler = Distorted(sampler=sampler, augmentation=SoundAugmentation() if sounds else LIGHT)
+            copies = SoundAugmentation() if of_sounds(material.train.preprocessing) else LIGHT
+            sampler = Distorted(sampler=sampler, augmentation=copies)
         if self.interpolate:
             beta = interpolation.BETA if self.interpolate_beta is None else self.interpolate_beta
             return Interpolated(sampler=sampler, share=self.interpolate, beta=beta)
@@ -154,7 +157,8 @@ class Classes(Problem[Splits]):
                 "unsupervised tasks are of single pictures, whose classes nobody knows: leave out --unlabelled, "
                 "--distractors and --same-group"
             )
-        return UnsupervisedSampler(pool=material.train, **sizes)
+        copies = SoundAugmentation() if of_sounds(material.train.preprocessing) else Augmentation()
+        return UnsupervisedSampler(pool=material.train, **sizes, augmentation=copies)
 
     def validation(self, material: Splits, seed: int) -> Sampler:
         return EpisodeSampler(

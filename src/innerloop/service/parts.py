@@ -13,7 +13,8 @@ from innerloop.core.texts import FILES
 
 T = TypeVar("T")
 Example = str | Path | bytes | np.ndarray | Sequence[float]
-"""A picture or a sound (path, or bytes of a file), a text, or a vector of features; strings are paths in tasks of files."""
+"""A picture or a sound (path, or bytes of a file), a text, or a vector of features; where a task is of
+files, strings are paths."""
 Examples = Sequence[Example] | np.ndarray
 # Less than the 256 examples and 32 MB that a service takes: labels and what stands around the values come on top.
 _AT_ONCE = 200

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from innerloop.tasks.audio import sound_folder
     from innerloop.tasks.augment import Augmentation
     from innerloop.tasks.distorted import Distorted
     from innerloop.tasks.dynamics import MassSpringDamper
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from innerloop.tasks.pool import Pool, Splits
     from innerloop.tasks.regression import GPCurves, Mixture, Polynomial, Sinusoid, mixture
     from innerloop.tasks.scored import Scored
+    from innerloop.tasks.sound_augment import SoundAugmentation
     from innerloop.tasks.trajectories import TrajectorySampler
     from innerloop.tasks.unsupervised import UnsupervisedSampler
 
 _NAMES = {
+    "audio": ("sound_folder",),
     "augment": ("Augmentation",),
     "distorted": ("Distorted",),
     "dynamics": ("MassSpringDamper",),
@@ -31,6 +34,7 @@ _NAMES = {
     "pool": ("Pool", "Splits"),
     "regression": ("GPCurves", "Mixture", "Polynomial", "Sinusoid", "mixture"),
     "scored": ("Scored",),
+    "sound_augment": ("SoundAugmentation",),
     "trajectories": ("TrajectorySampler",),
     "unsupervised": ("UnsupervisedSampler",),
 }
@@ -49,6 +53,7 @@ __all__ = [
     "Pool",
     "Scored",
     "Sinusoid",
+    "SoundAugmentation",
     "Splits",
     "TaskBatchSampler",
     "TrajectorySampler",
@@ -56,6 +61,7 @@ __all__ = [
     "image_files",
     "image_folder",
     "mixture",
+    "sound_folder",
 ]
 
 

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +31,8 @@ _NYQUIST = 0.475
 """Highest frequency that is listened to in samples a second: recorders cut off a little below the half."""
 _USUAL, _SHORTEST, _STEP, _LONGEST = 0.95, 0.3, 0.1, 10.0
 """Share of the sounds that a picture shows whole, and what its seconds are rounded to and lie between."""
+_SHOWN = 200
+"""Characters of a name in a message."""
 _MANY = 200
 """Files from which progress is shown."""
 
@@ -157,7 +159,8 @@ def refuse_mixed(found: Listing[Any], root: Path | str) -> None:
     if pictures and found.files:
         sound = picture_files.below(found.files[0], root)
         raise InputError(
-            f"{root} holds sounds and pictures, such as {sound} and {pictures[0]}: keep each kind in a folder of its own"
+            f"{root} holds sounds and pictures, such as {sound} and {pictures[0]}: keep each kind in a folder of its "
+            "own"
         )
 
 
@@ -172,21 +175,17 @@ def _called(source: Source, name: str) -> str:
 
 
 @contextmanager
-def _open(source: Source, called: str):
+def _open(source: Source, called: str) -> Iterator[IO[bytes]]:
     if isinstance(source, bytes):
         yield io.BytesIO(source)
         return
     try:
-        file = Path(source).open("rb")
+        with Path(source).open("rb") as file:
+            yield file
     except FileNotFoundError as error:
         raise InputError(f"there is no sound {called}") from error
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise InputError(f"cannot read {called[:200]}: {reason(error)}") from error
-    with file:
-        try:
-            yield file
-        except OSError as error:
-            raise InputError(f"cannot read {called[:200]}: {reason(error)}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {called[:_SHOWN]}: {reason(error)}") from error
 
 
 def _is_flac(file: IO[bytes]) -> bool:
@@ -215,7 +214,7 @@ def _flac_info(file: IO[bytes], called: str) -> Any:
 
 def _explained(called: str, work: Callable[[Any], Any]) -> Any:
     try:
-        import soundfile
+        import soundfile  # pyright: ignore[reportMissingImports]
     except (ImportError, OSError) as error:  # OSError: its library of C is missing
         raise InputError(f"reading {called} needs soundfile: pip install 'innerloop[sounds]'") from error
     try:

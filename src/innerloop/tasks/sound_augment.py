@@ -1,8 +1,8 @@
 """Copies of pictures of sounds as other speakers, rooms and recorders would have made them.
 
-Each is a function of the picture and a key, whatever batch it is in. Besides shift, gain and noise there are SpecAugment
-(Park et al. 2019, https://arxiv.org/abs/1904.08779), which blanks bands and columns, and another length of the vocal
-tract and rate of speech, as scales of both axes (Jaitly and Hinton 2013).
+Each is a function of the picture and a key, whatever batch it is in. Besides shift, gain and noise there are
+SpecAugment (Park et al. 2019, https://arxiv.org/abs/1904.08779), which blanks bands and columns, and another length of
+the vocal tract and rate of speech, as scales of both axes (Jaitly and Hinton 2013).
 """
 
 import math

@@ -21,6 +21,7 @@ from innerloop.tasks import draws
 from innerloop.tasks.augment import Augmentation
 from innerloop.tasks.episodes import DRAW, QUERY
 from innerloop.tasks.pool import Pool
+from innerloop.tasks.sound_augment import SoundAugmentation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,8 +40,8 @@ class UnsupervisedSampler(Checked):
     queries: Count = 1
     """How many further copies of each are asked for."""
     seed: int = 0
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    """What support and query copies are distorted by."""
+    augmentation: Augmentation | SoundAugmentation = field(default_factory=Augmentation)
+    """What support and query copies are distorted by; pictures of sounds need another."""
 
     def __post_init__(self) -> None:
         if len(self.pool.shape) != 3:

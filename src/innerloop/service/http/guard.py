@@ -45,8 +45,8 @@ _PATIENCE = 30.0
 _WHOLE = 300.0
 """Seconds for a whole body: 32 MB at a megabit a second."""
 _POLICY = (
-    "default-src 'self'; img-src 'self' blob: data:; media-src blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'"
+    "default-src 'self'; img-src 'self' blob: data:; media-src blob:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "content-security-policy": _POLICY,

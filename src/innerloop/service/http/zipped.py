@@ -1,4 +1,4 @@
-"""Zips of pictures or sounds in a request: read as Python and the command line read them, and bounded as a request is."""
+"""Zips of pictures or sounds in a request: read as Python and the command line do, and bounded as a request is."""
 
 import io
 

@@ -48,8 +48,8 @@ _WORDS: dict[Role, dict[str, str]] = {
         "prison restaurant school stadium theatre village zoo",
     },
     "test": {
-        "commands": "backward cancel continue down enter follow forward go left louder no open pause quiet repeat right "
-        "start stop undo up yes",
+        "commands": "backward cancel continue down enter follow forward go left louder no open pause quiet repeat "
+        "right start stop undo up yes",
         "numbers": "zero one two three four five six seven eight nine ten eleven twelve twenty hundred",
         "instruments": "accordion banjo clarinet drum flute guitar harp piano saxophone trombone trumpet violin",
     },
@@ -66,7 +66,7 @@ _ACCENTS: dict[Role, str] = {
     "test": "en en-us en-gb-scotland en-029",
 }
 _PITCHES, _RATES = (20, 80), (130, 210)
-"""Of eSpeak NG's 0 to 99, and its words a minute."""
+"""Bounds of a speaker's pitch, from 0 to 99, and of the words a minute."""
 
 
 class Speaker(NamedTuple):
