@@ -16,7 +16,7 @@ class Settings(Checked):
     episodes: Count = 15
     """Tasks drawn from the target, the same for every row and seed."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Of trainings on the source, each anew."""
+    """Seeds of trainings on the source, each anew."""
     steps: Natural = 300
     """Meta-steps, or steps of pre-training."""
     batch_size: Count = 64
