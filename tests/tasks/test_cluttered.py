@@ -41,5 +41,6 @@ def test_it_distorts_the_pictures_of_tasks():
         pool=Pool(data=data, counts=torch.full((3,), 4), names=tuple("abc")), ways=2, shots=1, queries=1
     )
     distorted = Distorted(sampler=sampler, augmentation=Clutter())
-    assert torch.equal(distorted.episodes(1, 1).query.x[0], distorted.episodes(0, 2).query.x[1])
+    one, two = distorted.episodes(1, 1).query.x, distorted.episodes(0, 2).query.x
+    assert isinstance(one, torch.Tensor) and isinstance(two, torch.Tensor) and torch.equal(one[0], two[1])
     assert "neighbours" in str(distorted.describe())

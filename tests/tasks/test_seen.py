@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from innerloop.core.errors import InputError
 from innerloop.tasks import EpisodeSampler, Pool
@@ -52,6 +53,7 @@ def test_seen_tasks_are_the_same_draws_and_describe_themselves_alike():
     sampler = EpisodeSampler(pool=pool, ways=2, shots=2, queries=2, seed=3)
     seen = Seen(sampler=sampler, pool=resized(pool, 8, 3))
     own, other = sampler.episodes(0, 5), seen.episodes(0, 5)
+    assert isinstance(own.query.x, Tensor) and isinstance(other.query.x, Tensor)
     assert torch.equal(other.query.x, own.query.x.expand(-1, -1, 3, -1, -1))
     assert torch.equal(other.query.y, own.query.y) and seen.describe() == sampler.describe()
     with pytest.raises(InputError, match="does not have the classes and examples"):

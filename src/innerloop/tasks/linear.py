@@ -27,7 +27,7 @@ class LinearTasks(Checked):
     """
 
     mean: tuple[float, ...] = (1.0, 0.0)
-    """Of the weights, the bias last."""
+    """Mean of the weights, the bias last."""
     spread: NotNegative = 1.0
     """Standard deviation of each weight."""
     noise: NotNegative = 0.0

@@ -1,6 +1,7 @@
 """What can be asked of a transfer."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from innerloop.core.ranges import Checked, Count, Natural, Positive
 
@@ -16,7 +17,7 @@ class Settings(Checked):
     episodes: Count = 15
     """Tasks drawn from the target, the same for every row and seed."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Of trainings on the source, each anew."""
+    """Seeds of trainings on the source, each anew."""
     steps: Natural = 300
     """Meta-steps, or steps of pre-training."""
     batch_size: Count = 64
@@ -24,7 +25,9 @@ class Settings(Checked):
     size: Count = 32
     """Height and width that pictures of both are brought to, in three channels."""
     width: Count = 32
-    """Channels of the network, a Conv-4 with strides."""
+    """Channels of the network, a Conv-4."""
+    pool: Literal["stride", "max"] = "stride"
+    """How the network shrinks pictures: strides and a mean over space, or max-pools, at four times the cost."""
     adaptation_steps: Count = 40
     """Steps of Adam on the target's labels, from scratch and where all weights are fine-tuned."""
     adaptation_lr: Positive = 1e-2

@@ -15,7 +15,7 @@ class Measured(NamedTuple):
 
     entry: Entry
     seed: int | None
-    """Of its training; None: it was not trained here."""
+    """Seed of its training; None: it was not trained here."""
     result: Result
 
 

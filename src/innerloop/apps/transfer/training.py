@@ -51,7 +51,9 @@ def trained(source: Pool, ways: int, settings: Settings, seed: int, context: Con
         seed: Of parameters and draws.
         context: Where chosen plans are remembered.
     """
-    network = Conv4(channels=source.shape[0], size=source.shape[-1], outputs=None, width=settings.width, pool="stride")
+    network = Conv4(
+        channels=source.shape[0], size=source.shape[-1], outputs=None, width=settings.width, pool=settings.pool
+    )
     whole = replace(network, outputs=ways)
     scratch = Reptile(
         model=whole, inner_lr=settings.adaptation_lr, inner_batch=_BATCH, test_steps=settings.adaptation_steps

@@ -49,10 +49,15 @@ def transfer(
         raise InputError("a transfer needs at least one target, one number of shots and one seed")
     known = resized(_pool(source, "train", context), settings.size, 3)
     pools = {name: _pool(name, "test", context) for name in targets}
-    samplers = {(name, n): _tasks(pool, n, settings) for name, pool in pools.items() for n in settings.shots}
-    ways = {sampler.ways for sampler in samplers.values()}
+    ways = {min(len(pool), _MOST_WAYS) for pool in pools.values()}
     if len(ways) > 1:
         raise InputError(f"targets of one transfer need the same number of classes up to {_MOST_WAYS}: take one a time")
+    (count,) = ways
+    samplers = {
+        (name, n): EpisodeSampler(pool=pool, ways=count, shots=n, queries=settings.queries)
+        for name, pool in pools.items()
+        for n in settings.shots
+    }
     rows: dict[tuple[str, int], list[Measured]] = {key: [] for key in samplers}
 
     def measure(name: str, entry: Entry, seed: int | None, pool: Pool) -> None:
@@ -61,7 +66,7 @@ def transfer(
 
     views = {name: resized(pool, settings.size, 3) for name, pool in pools.items()}
     for seed in settings.seeds:
-        for entry in trained(known, int(ways.copy().pop()), settings, seed, context):
+        for entry in trained(known, count, settings, seed, context):
             say(f"seed {seed}: {entry.name}")
             for name, pool in views.items():
                 measure(name, entry, seed, pool)
@@ -75,10 +80,6 @@ def transfer(
 def _pool(name: str, part: str, context: Context) -> Pool:
     """All classes of a data set, or of a part of it where it is published in two."""
     return joined(datasets.load(name, context, part if datasets.official_test(name) else None))
-
-
-def _tasks(pool: Pool, shots: int, settings: Settings) -> EpisodeSampler:
-    return EpisodeSampler(pool=pool, ways=min(len(pool), _MOST_WAYS), shots=shots, queries=settings.queries)
 
 
 def _measured(entry: Entry, sampler: EpisodeSampler, pool: Pool, settings: Settings) -> Result:
