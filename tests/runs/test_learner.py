@@ -100,8 +100,8 @@ class OwnNetwork(ProtoNet):
 
 @dataclass(frozen=True, kw_only=True)
 class Circle(ProtoNet):
-    one: Model = field(metadata=role(Rows(Size("other"), 1)))
-    other: Model = field(metadata=role(Rows(Size("one"), 1)))
+    one: Model = field(metadata=role(Rows(Size("another"), 1)))
+    another: Model = field(metadata=role(Rows(Size("one"), 1)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +179,7 @@ def test_a_network_without_a_role_is_refused_by_name(own):
 @pytest.mark.parametrize(
     ("cls", "message"),
     [
-        (Circle, "the networks one, other of Circle are made from one another"),
+        (Circle, "the networks one, another of Circle are made from one another"),
         (Nowhere, "a network of Nowhere is made from 'gone', which is no network of it"),
         (Misspelt, "Misspelt.one depends on 'distancee', which is no field of it"),
         (Novel, "no network is known here for the role Unheard"),

@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch import Tensor
 
-from innerloop.core import random
+from innerloop.core import random, tree
 from innerloop.core.errors import InputError
 from innerloop.tasks import EpisodeSampler
 from innerloop.tasks.audio import sound_folder
@@ -59,8 +60,12 @@ def test_tasks_of_sounds_are_distorted(pool):
     sampler = EpisodeSampler(pool=pool, ways=3, shots=1, queries=2, seed=0)
     distorted = Distorted(sampler=sampler, augmentation=SoundAugmentation())
     some, again = distorted.episodes(0, 2), distorted.episodes(1, 1)
-    torch.testing.assert_close(some.query.x[1], again.query.x[0])
-    assert not torch.equal(some.support.x, sampler.episodes(0, 2).support.x)
+    torch.testing.assert_close(
+        tree.map(lambda leaf: leaf[1], some.query.x), tree.map(lambda leaf: leaf[0], again.query.x)
+    )
+    plain = sampler.episodes(0, 2).support.x
+    assert isinstance(plain, Tensor) and isinstance(some.support.x, Tensor)
+    assert not torch.equal(some.support.x, plain)
     assert distorted.describe()["distorted"]["noise"] == 0.5  # pyright: ignore[reportIndexIssue]
 
 

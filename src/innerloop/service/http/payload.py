@@ -256,25 +256,21 @@ def _features(value: Sequence[float], name: str, limits: Limits) -> Raw:
 
 
 def _image(value: str, name: str, limits: Limits) -> Raw:
-    return Raw("pictures", _decoded(value, name), name)
-
-
-def _sound(value: str, name: str, limits: Limits) -> Raw:
-    return Raw("sounds", _decoded(value, name), name)
-
-
-def _decoded(value: str, name: str) -> bytes:
-    if value.startswith("data:"):
-        value = value.partition(",")[2]
     return Raw("pictures", decoded(value, name), name)
 
 
+def _sound(value: str, name: str, limits: Limits) -> Raw:
+    return Raw("sounds", decoded(value, name), name)
+
+
 def decoded(value: str, name: str) -> bytes:
-    """What base64 holds.
+    """What base64 holds, also behind the head of a data URL.
 
     Raises:
         HTTPError: It is none.
     """
+    if value.startswith("data:"):
+        value = value.partition(",")[2]
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
