@@ -58,9 +58,10 @@ def test_every_part_does_its_own(x, part):
 def test_tasks_of_sounds_are_distorted(pool):
     sampler = EpisodeSampler(pool=pool, ways=3, shots=1, queries=2, seed=0)
     distorted = Distorted(sampler=sampler, augmentation=SoundAugmentation())
-    some, again = distorted.episodes(0, 2), distorted.episodes(1, 1)
-    torch.testing.assert_close(some.query.x[1], again.query.x[0])
-    assert not torch.equal(some.support.x, sampler.episodes(0, 2).support.x)
+    some, again, plain = (each.query.x for each in (*map(distorted.episodes, (0, 1), (2, 1)), sampler.episodes(0, 2)))
+    assert isinstance(some, torch.Tensor) and isinstance(again, torch.Tensor) and isinstance(plain, torch.Tensor)
+    torch.testing.assert_close(some[1], again[0])
+    assert not torch.equal(some, plain)
     assert distorted.describe()["distorted"]["noise"] == 0.5  # pyright: ignore[reportIndexIssue]
 
 
