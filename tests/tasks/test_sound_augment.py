@@ -1,8 +1,7 @@
 import pytest
 import torch
-from torch import Tensor
 
-from innerloop.core import random, tree
+from innerloop.core import random
 from innerloop.core.errors import InputError
 from innerloop.tasks import EpisodeSampler
 from innerloop.tasks.audio import sound_folder
@@ -59,13 +58,10 @@ def test_every_part_does_its_own(x, part):
 def test_tasks_of_sounds_are_distorted(pool):
     sampler = EpisodeSampler(pool=pool, ways=3, shots=1, queries=2, seed=0)
     distorted = Distorted(sampler=sampler, augmentation=SoundAugmentation())
-    some, again = distorted.episodes(0, 2), distorted.episodes(1, 1)
-    torch.testing.assert_close(
-        tree.map(lambda leaf: leaf[1], some.query.x), tree.map(lambda leaf: leaf[0], again.query.x)
-    )
-    plain = sampler.episodes(0, 2).support.x
-    assert isinstance(plain, Tensor) and isinstance(some.support.x, Tensor)
-    assert not torch.equal(some.support.x, plain)
+    some, again, plain = (each.query.x for each in (*map(distorted.episodes, (0, 1), (2, 1)), sampler.episodes(0, 2)))
+    assert isinstance(some, torch.Tensor) and isinstance(again, torch.Tensor) and isinstance(plain, torch.Tensor)
+    torch.testing.assert_close(some[1], again[0])
+    assert not torch.equal(some, plain)
     assert distorted.describe()["distorted"]["noise"] == 0.5  # pyright: ignore[reportIndexIssue]
 
 
