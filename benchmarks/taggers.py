@@ -26,6 +26,7 @@ from innerloop.core.learner import Learner
 from innerloop.core.scores import EntityF1
 from innerloop.core.types import Params
 from innerloop.engine import meta_train
+from innerloop.problems.base import Split
 from innerloop.problems.entities import Entities, Material
 from innerloop.runs.build import build
 from innerloop.runs.defaults import defaults
@@ -34,7 +35,7 @@ from innerloop.tasks.entities.datasets.crossner import SCHEMES
 
 SHOTS = (5, 1)
 WNUT17 = "wnut17"
-SEEDS = {"train": 0, "validation": 0, "test": 77}
+SEEDS: dict[Split, int] = {"train": 0, "validation": 0, "test": 77}
 """Those of `innerloop ner test`."""
 SCORE = EntityF1()
 FILE = Path(__file__).with_suffix(".json")
