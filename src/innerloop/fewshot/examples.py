@@ -26,7 +26,6 @@ from innerloop.core.texts import FILES, Kind
 from innerloop.fewshot.history import Label
 from innerloop.tasks import npz, tables
 from innerloop.tasks import picture_files as files
-from innerloop.tasks.audio import refuse_mixed
 from innerloop.tasks.columns import USUAL, TableOptions
 from innerloop.tasks.encodings import lines
 from innerloop.tasks.notices import Say, warn
@@ -164,7 +163,7 @@ def _listing(root: Path, kind: Kind) -> files.Listing[files.File]:
         raise InputError(f"{root} is a folder; features are read from .npz (x and y) or a table (features and label)")
     found = files.listing(root, files.endings_of(kind))
     if kind == "sounds":
-        refuse_mixed(found, root)
+        files.refuse_mixed(found, root)
     return found
 
 

@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,10 +14,10 @@ from torch import Tensor
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded, is_folder
 from innerloop.core.names import of_path, reason
-from innerloop.tasks import picture_files, wav
+from innerloop.tasks import wav
 from innerloop.tasks.log_mel import HOP, LogMel
 from innerloop.tasks.notices import warn
-from innerloop.tasks.picture_files import SOUNDS, Listing, labelled, listing, notice, opened
+from innerloop.tasks.picture_files import SOUNDS, labelled, listing, notice, opened, refuse_mixed
 from innerloop.tasks.pool import Pool, from_rows
 from innerloop.tasks.progress import track
 from innerloop.tasks.wav import Sound
@@ -145,23 +145,6 @@ def holds_sounds(path: Path | str) -> bool:
     """Whether a folder, or a zip, has sounds in it."""
     root = expanded(path)
     return (is_folder(root) or is_zip(root)) and bool(listing(root, SOUNDS).files)
-
-
-def refuse_mixed(found: Listing[Any], root: Path | str) -> None:
-    """Refuse a folder in which pictures lie among the sounds: a task is of the one or of the other.
-
-    Raises:
-        InputError: With one of each.
-    """
-    pictures: list[str] = []
-    with suppress(ImportError):  # without Pillow nobody knows what pictures are called
-        pictures = [name for name, _ in found.left if picture_files.is_picture(Path(name))]
-    if pictures and found.files:
-        sound = picture_files.below(found.files[0], root)
-        raise InputError(
-            f"{root} holds sounds and pictures, such as {sound} and {pictures[0]}: keep each kind in a folder of its "
-            "own"
-        )
 
 
 def _seconds(heard: Sequence[Tensor]) -> float:

@@ -166,6 +166,26 @@ def refuse_parent(found: Listing[T], root: Path | str, known: Collection[str]) -
         )
 
 
+def refuse_mixed(found: Listing[T], root: Path | str) -> None:
+    """Refuse a folder in which pictures lie among the sounds: a task is of the one or of the other.
+
+    Args:
+        found: As of `listing` for sounds.
+        root: The folder.
+
+    Raises:
+        InputError: With one of each.
+    """
+    pictures: list[str] = []
+    with suppress(ImportError):  # without Pillow nobody knows what pictures are called
+        pictures = [name for name, _ in found.left if is_picture(Path(name))]
+    if pictures and found.files:
+        raise InputError(
+            f"{root} holds sounds and pictures, such as {below(found.files[0], root)} and {pictures[0]}: keep each "
+            "kind in a folder of its own"
+        )
+
+
 def notice(left: list[Left]) -> str:
     """What was left out, in one line."""
     named = ", ".join(f"{printable(name)} ({why})" for name, why in left[:_NAMED])

@@ -18,7 +18,6 @@ from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.routes import REFUSALS, Name, Worker
 from innerloop.service.limits import Limits
 from innerloop.tasks import picture_files, zips
-from innerloop.tasks.audio import refuse_mixed
 from innerloop.tasks.picture_files import Listing, Sent
 
 router = APIRouter(prefix="/api", responses=REFUSALS)
@@ -74,7 +73,7 @@ def _read(called: str, content: bytes, packed: bool, known: list[str] | None, ki
     if kind == "pictures":
         thumbnails.leave_out_others(listing, called)
     else:
-        refuse_mixed(listing, called)
+        picture_files.refuse_mixed(listing, called)
     labels: dict[int, str] = {}
     files = listing.files
     if known is not None and listing.classes:

@@ -9,7 +9,7 @@ from innerloop.service.http.apart import apart
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.limits import Limits
 from innerloop.tasks import picture_files
-from innerloop.tasks.audio import is_sound, refuse_mixed
+from innerloop.tasks.audio import is_sound
 from innerloop.tasks.zips import Packed
 
 ENDING = ".zip"
@@ -42,7 +42,7 @@ def _unpacked(content: bytes, name: str, labelled: bool, limits: Limits) -> tupl
     listing = picture_files.of_zip(io.BytesIO(content), name, picture_files.SOUNDS)
     kind = "sounds" if listing.files else "pictures"
     if kind == "sounds":
-        refuse_mixed(listing, name)
+        picture_files.refuse_mixed(listing, name)
     else:
         listing = picture_files.of_zip(io.BytesIO(content), name)
         thumbnails.leave_out_others(listing, name)
