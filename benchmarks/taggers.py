@@ -57,7 +57,8 @@ def rows(domain: str, learners: Sequence[str], seeds: Sequence[int]) -> Iterator
     for whiten in (False, True):
         problem = replace(_problem("protonet", domain), whiten=whiten)
         material = problem.load(Context())
-        sampler = problem.episodes(material, "test", 0)
+        # Among the samplers of the two splits, the one of longer tasks decides how much is remembered.
+        sampler = max((problem.episodes(material, split, 0) for split in ("validation", "test")), key=_longest)
         untrained = build(replace(defaults("protonet", "crossner"), task=problem)).learner
         for one in problem.baselines(untrained, 0, sampler):
             if one.label in ("nearest-token", "prototypes"):
@@ -69,6 +70,10 @@ def rows(domain: str, learners: Sequence[str], seeds: Sequence[int]) -> Iterator
             run = build(replace(options, task=problem, train=replace(options.train, seed=seed)))
             params = meta_train(run.learner, run.train, run.config)
             yield Row(f"{name}, meta-trained", seed, run.learner, params, problem, problem.load(Context()))
+
+
+def _longest(sampler: EntitySampler) -> int:
+    return max(sampler.lengths)
 
 
 def _problem(learner: str, domain: str) -> Entities:

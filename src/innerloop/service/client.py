@@ -90,13 +90,13 @@ class Client(Connection):
         """All taggers."""
         return tagger.listed(self)
 
-    def create_tagger(self, name: str, sentences: Sequence[Mapping[str, Any]], source: str = "minilm") -> Tagger:
+    def create_tagger(self, name: str, sentences: Sequence[Mapping[str, Any]], source: str = "entities") -> Tagger:
         """Make a tagger of tagged texts.
 
         Args:
             name: As of `create`.
             sentences: Objects with `text` and `entities`, each with `start`, `end` and `type`.
-            source: What reads the words.
+            source: What it starts from.
 
         Raises:
             ServiceError: The name is taken or no name, a sentence is wrong, or there is no such source.
@@ -294,8 +294,7 @@ class Task:
         Raises:
             ServiceError: It is none of texts, or cannot be watched so.
         """
-        body = settings | ({} if other is None else {"other": other})
-        return self.client.request("POST", f"{self._path}/watch", json=body).json()
+        return self.client.request("POST", f"{self._path}/watch", json={**settings, "other": other}).json()
 
     def events(self, events: Iterable[Mapping[str, Any]], finish: bool = False) -> dict[str, Any]:
         """Have a watch take events: text, time, and if there are such, id and source; new alerts, and what came.
@@ -307,9 +306,8 @@ class Task:
         Raises:
             ServiceError: It is not watched, or was taught since.
         """
-        content = "\n".join(json.dumps(event) for event in events).encode()
-        query = {"finish": "true"} if finish else {}
-        return self.client.request("POST", f"{self._path}/watch/events", content=content, params=query).json()
+        content, road = "\n".join(map(json.dumps, events)).encode(), f"{self._path}/watch/events"
+        return self.client.request("POST", f"{road}?finish=true" if finish else road, content=content).json()
 
     def watched(self) -> dict[str, Any] | None:
         """How its watch stands, with curves and the last alerts; None: it has none."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from innerloop.apps.ner.settings import SOURCE
 from innerloop.service import task_names
 from innerloop.service.http import payload
 from innerloop.service.http.named import TaskName
@@ -57,7 +58,7 @@ class TaggerIn(BaseModel):
 
     model_config = _STRICT
     name: TaskName
-    source: str = Field("minilm", description="What reads the words.")
+    source: str = Field(SOURCE, description="What it starts from: a run for taggers, or what reads the words.")
     sentences: list[SentenceIn] = Field(min_length=1)
 
 
