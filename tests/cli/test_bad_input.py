@@ -164,7 +164,7 @@ def test_an_adapted_file_of_another_version_or_with_a_foreign_class_or_cut_short
         ({"history": [about["history"][0] | {"base": 1}]}, "damaged"),
         ({"source": about["source"] | {"encoder": True, "name": str(run)}}, "names the encoder"),
         ({"source": about["source"] | {"encoder": True, "name": "os:system"}}, "os"),
-        ({"source": about["source"] | {"kind": "sounds"}}, "damaged"),
+        ({"source": about["source"] | {"kind": "smells"}}, "damaged"),
         ({"source": about["source"] | {"preprocessing": {"size": "8", "channels": 1, "ink": "dark"}}}, "damaged"),
         ({"calibration": {"temperature": 0}}, "damaged"),
         ({"calibration": {"temperature": "hot"}}, "damaged"),

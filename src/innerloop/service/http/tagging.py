@@ -180,7 +180,7 @@ class Tagging:
         return await to_thread.run_sync(lambda: on_one_core(work), limiter=self._learning)
 
     def _taught(self, source: str, sentences: Sequence[Sentence]) -> Task:
-        self._encoder(source)
+        self._check(source)
         return FewShotTagger(source).fit(sentences).task
 
     def _read(self, content: bytes, name: str) -> Task:
@@ -191,11 +191,14 @@ class Tagging:
                 raise InputError(str(error).replace(str(path), name)) from error
 
     def _encoder(self, name: str) -> TokenEncoder:
+        self._check(name)
+        return tokens.named(name)
+
+    def _check(self, name: str) -> None:
         # What is offered, and nothing else: a client's text must never become a path.
         if name not in self.sources:
             known = ", ".join(self.sources) or "none"
             raise HTTPError(422, f"this server reads no words by '{name[:100]}': it has {known}")
-        return tokens.named(name)
 
     def _sentences(self, given: Sequence[dict[str, Any]]) -> list[Sentence]:
         sentences = list[Sentence]()
