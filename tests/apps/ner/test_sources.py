@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from innerloop.apps.ner import file
+from innerloop.apps.ner.settings import SHIPPED, shipped
 from innerloop.apps.ner.sources import source
 from innerloop.apps.ner.tagger import FewShotTagger
 from innerloop.core.errors import InputError
-from innerloop.engine import checkpoint
+from innerloop.engine import checkpoint, load
 from innerloop.learners.closed_form.r2d2 import R2D2
 from innerloop.learners.gradient.maml import MAML
 from innerloop.nn.mlp import MLP
@@ -95,3 +96,19 @@ def test_the_file_of_a_run_is_checked_before_anything_is_built(root):
 def test_whitening_by_crossner_is_found_where_it_lies(root):
     whitened = FewShotTagger(whiten=True, head="nearest").fit(SENTENCES, TAGS)
     assert whitened.task.source.whitening is not None and whitened.predict([ASKED]) == [ANSWER]
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_what_ships_is_what_its_card_says(name):
+    folder = SHIPPED / name
+    learner, params = load(folder)
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    assert checkpoint.fingerprint(params, learner) in card and "Where it fails" in card and "Licence" in card
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1_000_000
+    assert f"{sum(value.numel() for value in params.values()):,} weights" in card
+
+
+def test_a_shipped_run_has_its_own_head():
+    with pytest.raises(InputError, match="leave out head"):
+        source("entities", head="nearest")
+    assert source("entities").name == "entities"
