@@ -39,7 +39,7 @@ def trained(problem: RatingTasks, seed: int = 0) -> tuple[Recommender, float]:
     learner = problem.learner(ALPaCA, options.fields, options.network, table)  # pyright: ignore[reportArgumentType]
     tasks = problem.train(table, "episodes", seed)
     params = meta_train(learner, tasks, replace(options.train, seed=seed, plan="vmap"))
-    return Recommender(learner, params, table, tasks.encoding), float(params["log_noise"].exp())  # type: ignore
+    return Recommender(learner, params, table, tasks.encoding), float(params["log_sigma"].exp())  # type: ignore
 
 
 def scorers(recommender: Recommender, tests: RatingSampler) -> dict[str, Scorer]:

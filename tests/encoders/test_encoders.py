@@ -273,7 +273,7 @@ def test_a_network_of_ones_own_on_texts_and_arrays():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Strange", "has kind 'smells': choose pictures, texts, features"),
+        ("Strange", "has kind 'smells': choose pictures, sounds, texts, features"),
         ("Sizeless", "needs an attribute `size`"),
         ("Broken", r"failed on pictures of shape \[1, 1, 16, 16\] .RuntimeError: no luck"),
         ("Scalar", r"must return \[n, features\] for n = 1, it returned \[\]"),

@@ -27,7 +27,7 @@ def test_it_is_a_gaussian_process_with_a_linear_kernel(noise):
     generator = torch.Generator().manual_seed(0)
     x, new = (torch.randn(n, 4, generator=generator, dtype=torch.float64) for n in (6, 3))
     y = torch.randn(6, 2, generator=generator, dtype=torch.float64)
-    learner = ALPaCA(encoder=Module(nn.Flatten), head=Linear(4, 2, zero=True), basis=Module(nn.Flatten), noise=noise)
+    learner = ALPaCA(encoder=Module(nn.Flatten), head=Linear(4, 2, zero=True), basis=Module(nn.Flatten), sigma=noise)
     params = {k: v.double() for k, v in learner.init(0).items()}
     adapted = learner.adapt(params, Batch(x, y))
     oracle = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=noise**2).fit(x.numpy(), y.numpy())

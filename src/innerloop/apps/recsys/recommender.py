@@ -164,7 +164,7 @@ class Recommender:
         """
         if count < 1:
             raise InputError(f"ask for at least 1 item, got {count}")
-        open_, basis, noise = self._open(), self._known.basis, float(self._params["log_noise"].exp())
+        open_, basis, noise = self._open(), self._known.basis, float(self._params["log_sigma"].exp())
         popular = from_numpy(self._encoding.counts / max(1, self._encoding.counts.max()))
         chosen = most_telling(
             self._fitted.adapted.precision, noise, basis[open_], popular[open_], basis, popular, count
@@ -221,13 +221,13 @@ class Recommender:
         """[items] ratings and their deviations."""
         known = self._known
         half = torch.linalg.solve_triangular(torch.linalg.cholesky(adapted.precision), known.basis.T, upper=False)
-        noise = float(self._params["log_noise"].exp())
+        noise = float(self._params["log_sigma"].exp())
         return known.head + (known.basis @ solved(adapted))[:, 0], (half.square().sum(0) + noise**2).sqrt()
 
     def _shares(self, user: _User, items: Tensor) -> Tensor:
         """[items, rated] what each rated item adds to a foreseen rating; together, all that differs from nobody's."""
         at, known = list(user.ratings), self._known
-        noise = float(self._params["log_noise"].exp())
+        noise = float(self._params["log_sigma"].exp())
         left = torch.tensor(list(user.ratings.values())) - known.head[at]
         weights = torch.linalg.solve(user.adapted.precision, known.basis[at].T * left / noise**2)  # [b, rated]
         return known.basis[items] @ weights

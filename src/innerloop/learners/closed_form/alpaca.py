@@ -38,7 +38,7 @@ class ALPaCA(EncoderLearner[Posterior]):
     """Outputs are `head(f) + basis(f) W`, with features f, W ~ N(0, 1), and noise of targets of deviation sigma.
 
     A basis that is linear with a bias makes the prior of a linear model any normal one, as in the paper. Parameters:
-    `encoder.*`, `head.*`, `basis.*` and `log_noise`.
+    `encoder.*`, `head.*`, `basis.*` and `log_sigma`.
 
     `update` sees what it adds with the batch-norm statistics of the first support.
     """
@@ -56,12 +56,12 @@ class ALPaCA(EncoderLearner[Posterior]):
     """features -> what every task begins with, [n, k]."""
     basis: Model = field(metadata=role(Rows(FEATURES, FEATURES)))
     """features -> what weights of a task multiply, [n, b]."""
-    noise: Positive = 1.0
+    sigma: Positive = 1.0
     """Deviation of targets at first; learned."""
 
     def init(self, seed: int) -> Params:
         networks = {name: getattr(self, name).init(seed) for name in ("encoder", "head", "basis")}
-        return tree.join(**networks) | {"log_noise": torch.tensor(math.log(self.noise))}
+        return tree.join(**networks) | {"log_sigma": torch.tensor(math.log(self.sigma))}
 
     def adapt(self, params: Params, support: Batch) -> Posterior:
         features, encoder = self.features(tree.part(params, "encoder"), support)
@@ -82,7 +82,7 @@ class ALPaCA(EncoderLearner[Posterior]):
         basis = self._basis(params, features)
         outputs = self._head(params, features) + basis @ solved(adapted)
         half = torch.linalg.solve_triangular(torch.linalg.cholesky(adapted.precision), basis.T, upper=False)  # [b, n]
-        variance = half.square().sum(0) + (2 * params["log_noise"]).exp()
+        variance = half.square().sum(0) + (2 * params["log_sigma"]).exp()
         return Predictive(outputs[None], variance.sqrt()[None, :, None].expand_as(outputs[None]))
 
     def loss(self, params: Params, episode: Episode) -> tuple[Tensor, Metrics]:
@@ -109,8 +109,8 @@ class ALPaCA(EncoderLearner[Posterior]):
                 f"{str(more.y.dtype).removeprefix('torch.')} {list(more.y.shape)}; to tell classes apart, take r2d2"
             )
         rows = weights(more.y, more.mask).to(features.dtype)[:, None]
-        basis = self._basis(params, features) * rows * (-params["log_noise"]).exp()
-        left = (more.y - self._head(params, features)) * rows * (-params["log_noise"]).exp()
+        basis = self._basis(params, features) * rows * (-params["log_sigma"]).exp()
+        left = (more.y - self._head(params, features)) * rows * (-params["log_sigma"]).exp()
         return known._replace(precision=known.precision + basis.T @ basis, evidence=known.evidence + basis.T @ left)
 
 
