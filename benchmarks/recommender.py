@@ -24,7 +24,6 @@ from innerloop.engine import meta_train
 from innerloop.learners.closed_form.alpaca import ALPaCA
 from innerloop.problems.ratings import RatingTasks
 from innerloop.runs.defaults import defaults
-from innerloop.tasks.ratings.encoding import SHRINK
 from innerloop.tasks.ratings.sampler import RatingSampler
 from innerloop.tasks.ratings.splits import TRAIN
 
@@ -45,7 +44,7 @@ def trained(problem: RatingTasks, seed: int = 0) -> tuple[Recommender, float]:
 def scorers(recommender: Recommender, tests: RatingSampler) -> dict[str, Scorer]:
     """Rankings by their names."""
     known, table = tests.encoding, tests.table
-    means = (known.sums + SHRINK * known.centre) / (known.counts + SHRINK)
+    means, _ = known.means(None, np.arange(len(known.counts)))
     factors = factorised(table, tests.roles == TRAIN, means)
 
     def alpaca(items: np.ndarray, ratings: np.ndarray) -> torch.Tensor:
@@ -63,7 +62,7 @@ def scorers(recommender: Recommender, tests: RatingSampler) -> dict[str, Scorer]
 
 def asking(recommender: Recommender, noise: float, tests: RatingSampler) -> torch.Tensor:
     """[users, 2] absolute error on a third of a user's ratings, after 5 of the others: chosen ones, random ones."""
-    basis, table, rows = recommender._known.basis, tests.table, []
+    basis, table, rows = recommender.basis, tests.table, []
     counts = torch.from_numpy(tests.encoding.counts).double()
     for user in range(len(tests)):
         own = np.random.default_rng(user).permutation(tests.rows(user))

@@ -96,6 +96,7 @@ def test_a_table_is_claimed_by_its_header(path, tmp_path):
         ("neural_process", {}, "inputs that are one row of numbers"),
         ("anil", {"shots": 15}, "at_least must be more than shots"),
         ("anil", {"lowest": 1.0}, "a scale has two ends"),
+        ("anil", {"lowest": 5.0, "highest": 1.0}, "--lowest must be below --highest, got 5 and 1"),
         ("anil", {"state": "later"}, "has no times"),
         ("anil", {"at_least": 99}, "has 99 ratings: ask for fewer shots"),
         ("anil", {"fold": 5}, "fold is one of 0 to 4"),

@@ -41,9 +41,9 @@ def run(argv: list[str]) -> int:
         titles = recommender.ask(options.ask)
         emit({"ask": titles}) if options.common.json else print("\n".join(map(printable, titles)))
         return 0
-    found = recommender.recommend(options.top, options.familiarity)
+    recommended = recommender.recommend(options.top, options.familiarity)
     if options.common.json:
-        emit({"recommended": [{**one._asdict(), "because": dict(one.because)} for one in found]})
+        emit({"recommended": [{**one._asdict(), "because": dict(one.because)} for one in recommended]})
     else:
-        print("\n".join(printable(str(one)) for one in found))
+        print("\n".join(printable(str(one)) for one in recommended))
     return 0

@@ -100,6 +100,8 @@ class RatingTasks(Problem[Ratings]):
                 raise InputError(f"{name} must be at least 1, got {value}")
         if (self.lowest is None) is not (self.highest is None):
             raise InputError("a scale has two ends: give --lowest and --highest, or neither")
+        if self.lowest is not None and self.highest is not None and not self.lowest < self.highest:
+            raise InputError(f"--lowest must be below --highest, got {self.lowest:g} and {self.highest:g}")
         if self.at_least <= self.shots:
             raise InputError(
                 f"at_least must be more than shots, got {self.at_least} and {self.shots}: one rating must be left to "

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import time
 from dataclasses import replace
 
@@ -114,10 +115,42 @@ def test_adapting_to_somebody_takes_milliseconds(recommender):
 def test_what_is_not_known_is_named_with_the_nearest(recommender):
     with pytest.raises(InputError, match="there is no item 'Flim 7'; the nearest are 'Film"):
         recommender.fit({"Flim 7": 3})
-    with pytest.raises(InputError, match="rating 9 is outside of the scale from 1 to 5"):
-        recommender.fit({"Film 7": 9})
+    for wrong in (9, 0, float("nan")):
+        with pytest.raises(InputError, match=f"rating {wrong:g} is outside of the scale from 1 to 5"):
+            recommender.fit({"Film 7": wrong})
+    with pytest.raises(InputError, match="no item is left: 30 are rated"):
+        recommender.fit({f"i{i}": 3 for i in range(30)}).recommend()
     with pytest.raises(InputError, match="call fit first"):
         Recommender(*(getattr(recommender, f"_{k}") for k in ("learner", "params", "table", "encoding"))).recommend()
+
+
+def test_of_several_ratings_of_one_item_the_latest_is_kept_and_counted(recommender, tmp_path):
+    mine = tmp_path / "me.csv"
+    mine.write_text("item,rating,time\ni6,5,2026-03-01\nFilm 6,1,2026-01-01\ni7,2,2026-02-01\n")
+    with pytest.warns(UserWarning, match="1 ratings of an item that was rated again"):
+        recommender.fit(mine)
+    assert recommender._fitted.ratings == {recommender.find("i6"): 5.0, recommender.find("i7"): 2.0}
+    mine.write_text("user,item,rating\na,i6,5\nb,i7,2\n")
+    with pytest.raises(InputError, match="ratings of 2 users, such as 'a' and 'b'"):
+        recommender.fit(mine)
+
+
+def test_a_name_that_is_the_title_of_another_item_is_said(recommender):
+    table = replace(recommender._table, titles=("i7", *recommender._table.titles[1:]))
+    other = Recommender(recommender._learner, recommender._params, table, recommender._encoding)
+    at = table.item_names.index("i7")
+    with pytest.warns(UserWarning, match=f"'i7' is taken for the name of 'Film 7', not .* of {table.item_names[0]}"):
+        assert other.find("i7") == at
+    assert at != 0
+
+
+def test_items_of_one_title_are_told_by_their_names(recommender):
+    table = replace(recommender._table, titles=("Film", "film", *recommender._table.titles[2:]))
+    other = Recommender(recommender._learner, recommender._params, table, recommender._encoding)
+    first, second = (f"{title} ({name})" for title, name in zip(table.titles[:2], table.item_names[:2], strict=True))
+    with pytest.raises(InputError, match=f"2 items are called 'Film': say which, such as '{re.escape(first)}', '"):
+        other.find("Film")
+    assert [other.title(0), other.title(1)] == [first, second] and other.find(second.upper()) == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*categories. kind")

@@ -43,6 +43,8 @@ def test_of_ratings_of_one_pair_the_latest_is_kept_and_counted(tmp_path):
         (HEADER + ",x,3,1\n", "line 2 has no user"),
         (HEADER, "has no rating"),
         ("", "first line must name"),
+        (HEADER + 'a,x,3,1\n"b,y,2,1\n' + "c,z,1,1\n" * 20_000, "line 3: field larger than .* written in quotes"),
+        ("user,item,rating,item\na,x,3,y\n", "names the column 'item' twice"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path, text, said):
@@ -57,7 +59,7 @@ def test_features_are_sorted_by_what_cells_hold(tmp_path):
     )
     users = written(tmp_path, "user,age\nb,30\na,40\nq,7\n", "users.csv")
     options = RatingOptions(user_features=str(users), item_features=str(items), categories=("code",))
-    with pytest.warns(UserWarning, match=r"items.csv: categories: code; several categories: genre; numbers: year"):
+    with pytest.warns(UserWarning, match="categories: code; several categories: genre; numbers: year; 1 of 3 items"):
         table = load(str(path), options)
     known = table.item_features
     assert known.several == {"genre": [("Comedy", "Drama"), ("Horror",), ()]}

@@ -23,11 +23,14 @@ from innerloop.engine.checkpoint import read_config
 from innerloop.learners.closed_form.alpaca import ALPaCA, Posterior, solved
 from innerloop.problems import of_record
 from innerloop.problems.ratings import RatingTasks
+from innerloop.tasks.notices import warn
 from innerloop.tasks.ratings.encoding import Encoding
-from innerloop.tasks.ratings.read import rating_rows
+from innerloop.tasks.ratings.read import ratings_of_one
 from innerloop.tasks.ratings.table import Ratings
 
 _NEAR, _REASONS = 3, 2
+_COMPARED = 100
+"""Characters of what is called like no item, by which the nearest are looked for."""
 
 
 class Recommended(NamedTuple):
@@ -93,19 +96,22 @@ class Recommender:
         """Adapt to somebody's ratings, in milliseconds; nobody is remembered but the last one.
 
         Args:
-            ratings: By an item's name or title; or a CSV file with the columns item and rating. None at all is allowed.
+            ratings: By an item's name or title; or a CSV file with the columns item and rating, and perhaps time. Of
+                several ratings of one item the latest stays, and how many were left out is said. None at all is
+                allowed.
 
         Raises:
             InputError: An item is not known, where the nearest titles are named, or a rating is outside of the scale.
         """
         low, high = self._table.scale
-        if not isinstance(ratings, Mapping):
-            path = expanded(ratings)
-            rows = rating_rows(path, self._table.scale, needed=("item", "rating"))
-            ratings = {item: value for _, item, value, _ in rows}
-        known = {self.find(item): float(value) for item, value in ratings.items()}
-        if wrong := next((v for v in known.values() if not low <= v <= high), None):
-            raise InputError(f"the rating {wrong:g} is outside of the scale from {low:g} to {high:g}")
+        rows = list(ratings.items()) if isinstance(ratings, Mapping) else ratings_of_one(expanded(ratings), (low, high))
+        known: dict[int, float] = {}
+        for item, value in rows:
+            if not low <= value <= high:
+                raise InputError(f"the rating {value:g} is outside of the scale from {low:g} to {high:g}")
+            known[self.find(item)] = float(value)
+        if len(known) < len(rows):
+            warn(f"{len(rows) - len(known)} ratings of an item that was rated again later were left out")
         at = np.fromiter(known, np.int64, len(known))
         y = torch.tensor(list(known.values()), dtype=torch.float32)[:, None]
         with torch.no_grad():
@@ -130,7 +136,8 @@ class Recommender:
                 is liked however rare, 1 what is also likely to be met.
 
         Raises:
-            InputError: `fit` was not called, fewer than one item is asked for, or familiarity is negative.
+            InputError: `fit` was not called, fewer than one item is asked for, none is left, or familiarity is
+                negative.
         """
         if top < 1:
             raise InputError(f"top must be at least 1, got {top}")
@@ -142,14 +149,14 @@ class Recommender:
         best = open_[order[open_].argsort(descending=True, stable=True)[:top]]
         shares = self._shares(user, best)
         rated = list(user.ratings)
-        found = []
+        recommended = []
         for row, i in enumerate(best.tolist()):
             strongest = shares[row].argsort(descending=True)[:_REASONS].tolist()
             because = tuple((self.title(rated[j]), float(shares[row, j])) for j in strongest if shares[row, j] > 0)
             rating = float(self._scaled(mean[i]))
             name = self._table.item_names[i]
-            found.append(Recommended(name, self.title(i), rating, float(deviation[i]), because))
-        return found
+            recommended.append(Recommended(name, self.title(i), rating, float(deviation[i]), because))
+        return recommended
 
     def scores(self, familiarity: float = 0.0) -> Tensor:
         """[items] what `recommend` orders by; arguments and errors as there."""
@@ -160,7 +167,7 @@ class Recommender:
         """Titles of the items to ask for next, the most telling first; popular ones, which people know, before others.
 
         Raises:
-            InputError: `fit` was not called, or fewer than one item is asked for.
+            InputError: `fit` was not called, fewer than one item is asked for, or none is left.
         """
         if count < 1:
             raise InputError(f"ask for at least 1 item, got {count}")
@@ -172,24 +179,41 @@ class Recommender:
         return [self.title(int(open_[i])) for i in chosen]
 
     def find(self, item: str) -> int:
-        """The position of an item, by its name or its title.
+        """The position of an item, by its name or its title. A name that is another's title as well is said.
 
         Raises:
-            InputError: It is not known, or several are called so.
+            InputError: It is not known, or several have the title.
         """
-        found = self._positions.get(item) or self._positions.get(item.strip().casefold()) or ()
-        if len(found) > 1:
-            names = ", ".join(self._table.item_names[i] for i in found[:_NEAR])
-            raise InputError(f"{len(found)} items are called '{item}': say which by its name, such as {names}")
-        if not found:
-            near = difflib.get_close_matches(item.casefold(), self._positions, _NEAR, 0.4)
-            titles = ", ".join(f"'{self.title(self._positions[n][0])}'" for n in near)
-            raise InputError(f"there is no item '{item}'" + (f"; the nearest are {titles}" if titles else ""))
-        return found[0]
+        titled = self._titled.get(item.strip().casefold(), ())
+        if (named := self._named.get(item)) is not None:
+            if (other := next((i for i in titled if i != named), None)) is not None:
+                warn(
+                    f"'{item}' is taken for the name of '{self.title(named)}', not for the title of "
+                    f"{self._table.item_names[other]}"
+                )
+            return named
+        if len(titled) > 1:
+            titles = ", ".join(f"'{self.title(i)}'" for i in titled[:_NEAR])
+            raise InputError(f"{len(titled)} items are called '{item}': say which, such as {titles}")
+        if not titled:
+            called = {title: some[0] for title, some in self._titled.items() if len(some) == 1} | self._named
+            near = difflib.get_close_matches(item[:_COMPARED].casefold(), called, _NEAR, 0.4)
+            titles = ", ".join(f"'{self.title(called[n])}'" for n in near)
+            raise InputError(
+                f"there is no item '{item[:_COMPARED]}'" + (f"; the nearest are {titles}" if titles else "")
+            )
+        return titled[0]
 
     def title(self, position: int) -> str:
-        """What people call the item at a position."""
-        return self._table.titles[position] if self._table.titles else self._table.item_names[position]
+        """What people call the item at a position; its name is added where several are called so."""
+        name = self._table.item_names[position]
+        title = self._table.titles[position] if self._table.titles else name
+        return f"{title} ({name})" if len(self._titled.get(title.casefold(), ())) > 1 else title
+
+    @property
+    def basis(self) -> Tensor:
+        """[items, b] what the weights that are adapted to somebody multiply."""
+        return self._known.basis
 
     @property
     def _fitted(self) -> _User:
@@ -198,11 +222,18 @@ class Recommender:
         return self._user
 
     @cached_property
-    def _positions(self) -> dict[str, tuple[int, ...]]:
-        found: dict[str, tuple[int, ...]] = {}
+    def _named(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self._table.item_names)}
+
+    @cached_property
+    def _titled(self) -> dict[str, tuple[int, ...]]:
+        positions: dict[str, tuple[int, ...]] = {}
         for i, title in enumerate(self._table.titles):
-            found[title.casefold()] = (*found.get(title.casefold(), ()), i)
-        return found | {name: (i,) for i, name in enumerate(self._table.item_names)}
+            positions[title.casefold()] = (*positions.get(title.casefold(), ()), i)
+        shared = [(title, some) for title, some in positions.items() if len(some) > 1]
+        return positions | {
+            f"{title} ({self._table.item_names[i]})".casefold(): (i,) for title, some in shared for i in some
+        }
 
     @cached_property
     def _known(self) -> "_Items":
@@ -236,6 +267,8 @@ class Recommender:
         """Positions of items that are not rated yet, and that meta-training knows."""
         known = from_numpy(self._encoding.counts > 0)
         known[list(self._fitted.ratings)] = False
+        if not known.any():
+            raise InputError(f"no item is left: {len(self._fitted.ratings)} are rated, and no other is known")
         return known.nonzero()[:, 0]
 
     def _scaled(self, ratings: Tensor) -> Tensor:

@@ -55,7 +55,10 @@ def read_features(
     titles = columns.pop(next((c for c in columns if c.casefold() == TITLE), ""), None) if of == "item" else None
     features = sorted_out(columns, categories)
     kinds = {"categories": features.categories, "several categories": features.several, "numbers": features.numbers}
-    say(f"{path}: " + "; ".join(f"{kind}: {', '.join(cells)}" for kind, cells in kinds.items() if cells))
+    about = [f"{kind}: {', '.join(cells)}" for kind, cells in kinds.items() if cells]
+    if missing := sum(name not in known for name in names):
+        about.append(f"{missing} of {len(names)} {of}s have no line, of whom nothing is known")
+    say(f"{path}: " + "; ".join(about))
     named = () if titles is None else tuple(title or name for title, name in zip(titles, names, strict=True))
     return features, named
 

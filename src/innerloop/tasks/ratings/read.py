@@ -2,9 +2,11 @@
 
 import csv
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from innerloop.core.errors import InputError
@@ -45,7 +47,10 @@ def is_ratings(path: Path) -> bool:
             first = next(lines(file, str(path), say=lambda _: None), "")
     except (InputError, OSError):  # whoever reads it as something else says why
         return False
-    header = next(csv.reader([first], delimiter=_delimiter(first)), [])
+    try:
+        header = next(csv.reader([first], delimiter=_delimiter(first)), [])
+    except csv.Error:
+        return False
     return set(_NEEDED) <= _columns(header).keys()
 
 
@@ -64,8 +69,8 @@ def from_file(path: Path, options: RatingOptions = RatingOptions(), say: Say = w
     users, items, values, times = [], [], [], []
     rows = rating_rows(path, options.scale)
     for user, item, value, time in rows:
-        users.append(user)
-        items.append(item)
+        users.append(sys.intern(user))  # names come again and again: one copy of each is kept
+        items.append(sys.intern(item))
         values.append(value)
         times.append(time)
     if not values:
@@ -106,6 +111,23 @@ def rating_rows(
         yield cells.get("user", ""), cells["item"], value, time
 
 
+def ratings_of_one(path: Path, scale: tuple[float, float]) -> list[tuple[str, float]]:
+    """Items and ratings of a file of one person, the latest last: columns item and rating, perhaps time and user.
+
+    Raises:
+        InputError: As of `from_file`, or it has ratings of several users.
+    """
+    rows = list(rating_rows(path, scale, needed=("item", "rating")))
+    users = sorted({user for user, *_ in rows})
+    if len(users) > 1:
+        raise InputError(
+            f"{path} has ratings of {len(users)} users, such as '{users[0][:40]}' and '{users[1][:40]}': give those of "
+            "one"
+        )
+    rows.sort(key=lambda row: row[3] or 0.0)  # stays as it stands where there are no times
+    return [(item, value) for _, item, value, _ in rows]
+
+
 def with_features(table: Ratings, options: RatingOptions, say: Say = warn) -> Ratings:
     """The table with what files say of users and items.
 
@@ -127,24 +149,42 @@ def with_features(table: Ratings, options: RatingOptions, say: Say = warn) -> Ra
 
 
 def _table(path: Path) -> tuple[list[str], Iterator[Record]]:
-    """The header of a CSV file, and its lines."""
+    """The header of a CSV file, and its lines, read as they are asked for."""
     check_file(path, "give a CSV file of ratings")
-    with path.open("rb") as file:
-        text = list(lines(file, str(path)))
-    reader = csv.reader(text, delimiter=_delimiter(text[0] if text else ""))
-    header = [cell.strip() for cell in next(reader, [])]
+    rows = _rows(path)
+    header = [cell.strip() for cell in next(rows, (1, []))[1]]
+    twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
+    if twice is not None:
+        raise InputError(f"{path}: the first line names the column '{twice[:40]}' twice; remove or rename one of them")
 
     def records() -> Iterator[Record]:
-        for cells in reader:
+        for number, cells in rows:
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(header):
                 raise InputError(
-                    f"{path}, line {reader.line_num} has {len(cells)} cells, and the header names {len(header)} columns"
+                    f"{path}, line {number} has {len(cells)} cells, and the header names {len(header)} columns"
                 )
-            yield reader.line_num, dict(zip(header, cells, strict=True))
+            yield number, dict(zip(header, cells, strict=True))
 
     return header, records()
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Cells of every line, each with its number; never wholly in memory."""
+    with path.open("rb") as file:
+        text = lines(file, str(path))
+        first = next(text, "")
+        reader = csv.reader(chain([first], text), delimiter=_delimiter(first), strict=True)
+        before = 0
+        try:
+            for cells in reader:
+                before = reader.line_num
+                yield before, cells
+        except csv.Error as error:
+            raise InputError(
+                f"{path}, line {before + 1}: {error}. A cell with quotes is written in quotes, those in it twice"
+            ) from error
 
 
 def _delimiter(header: str) -> str:
