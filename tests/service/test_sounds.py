@@ -92,6 +92,7 @@ def test_what_is_no_sound_is_refused_by_its_name(place, tmp_path, capsys):
         client.post("/api/tasks", json={"name": "t", "source": str(place / "run")}).raise_for_status()
         for name, content, said in (
             ("odd.wav", b"only words", "odd.wav is no WAV that can be read"),
+            ("odd.mp3", b"ID3", "odd.mp3 is no WAV that can be read"),
             ("cut.wav", wav(tone())[:-5], "cut.wav is cut short"),
             ("a.png", b"\x89PNG", "takes sounds, not pictures"),
         ):

@@ -6,8 +6,12 @@ import pytest
 from PIL import Image
 
 from innerloop.core.errors import InputError
-from innerloop.tasks import datasets
-from innerloop.tasks.audio import is_sound, read_sound, sound_folder, sound_row
+from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.problems.classes import Classes
+from innerloop.problems.completion import Pixels
+from innerloop.tasks import EpisodeSampler, datasets
+from innerloop.tasks.audio import count_of, is_sound, read_sound, sound_folder, sound_row
+from innerloop.tasks.resized import resized
 from tests.tasks import sounds
 from tests.tasks.sounds import tone, wav
 
@@ -94,6 +98,11 @@ def test_flac_is_what_the_wav_is(tmp_path):
         np.testing.assert_allclose(sound.samples, samples.T, atol=1e-4)
     content = (tmp_path / "a.flac").read_bytes()
     np.testing.assert_array_equal(read_sound(content).samples, sound.samples)
+    count = int.from_bytes(content[21:26], "big")
+    assert count_of(content) == 2 * (count & 0xFFFFFFFFF) == 2 * len(samples)
+    endless = content[:21] + (count >> 36 << 36).to_bytes(5, "big") + content[26:]
+    with pytest.raises(InputError, match=r"b\.flac does not say how long it is"):
+        read_sound(endless, "b.flac")
     for damaged in (content[: len(content) // 2], content[:30]):
         with pytest.raises(InputError, match=r"b\.flac is (damaged|cut short)"):
             read_sound(damaged, "b.flac")
@@ -108,5 +117,16 @@ def test_flac_without_its_package_says_what_to_install(monkeypatch):
 def test_sounds_are_told_by_how_they_begin_or_are_called():
     webp = io.BytesIO()
     Image.new("L", (9, 9)).save(webp, "WEBP")
-    assert is_sound(wav(tone()), "a") and is_sound(b"fLaC", "a") and is_sound(b"", "a.WAV")
+    assert is_sound(wav(tone()), "a") and is_sound(b"fLaC", "a") and is_sound(b"", "a.WAV") and is_sound(b"", "a.mp3")
+    assert count_of(wav(np.zeros((9, 2)))) == 18 and count_of(b"words") == 0
     assert not is_sound(webp.getvalue(), "a.webp")
+
+
+def test_what_is_made_of_sounds_is_not_called_pixels(tmp_path):
+    pool = sound_folder(sounds.folder(tmp_path / "tones", 2))
+    sampler = EpisodeSampler(pool=pool, ways=2, shots=1, queries=1)
+    first = next(Classes(data="tones").baselines(NearestCentroid(), 0, sampler))
+    assert first.name == "log-mel energy, nearest centroid"
+    assert {"mnist-pixels"} <= set(Pixels.data_sets()) and "spoken-words-pixels" not in Pixels.data_sets()
+    with pytest.raises(InputError, match=r"only pictures in grey or colour .* are sounds"):
+        resized(pool, 16, 3)

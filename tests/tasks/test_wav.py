@@ -62,6 +62,7 @@ def test_the_codecs_of_telephones(codec, bytes_, values):
         (packed(bytes(64), 1_000, 1, 2, 1), "1,000 samples a second"),
         (packed(bytes(64), 16_000, 0, 2, 1), "0 channels"),
         (wav(np.array([0.1, np.nan, 0.2]), kind="f4"), "NaN"),
+        (wav(tone() * 1e30, kind="f4"), "far too large"),
     ],
 )
 def test_what_is_refused(content, said):
@@ -80,4 +81,14 @@ def test_two_hours_are_refused_by_the_header(tmp_path):
     with path.open("rb") as file, pytest.raises(InputError, match=r"lasts 120\.0 minutes"):
         samples(file, "long.wav")
     with path.open("rb") as file:
-        assert header(file, "long.wav").seconds == 7200
+        assert header(file, "long.wav").total == 7200 * 16_000
+
+
+def test_too_many_samples_are_refused_by_the_header(tmp_path):
+    content = packed(b"", 192_000, 8, 2, 1, 20 * 192_000 * 16)
+    path = tmp_path / "wide.wav"
+    with path.open("wb") as file:
+        file.write(content)
+        file.truncate(len(content) + 20 * 192_000 * 16)
+    with path.open("rb") as file, pytest.raises(InputError, match="30,720,000 samples in 8 channels, and 24,000,000"):
+        samples(file, "wide.wav")

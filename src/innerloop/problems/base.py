@@ -260,8 +260,8 @@ class Problem(abc.ABC, Generic[Material]):
         if start:
             yield Baseline("untrained", learner, start, f"{type(learner).__name__}, untrained")
 
-    def raw(self, shape: Sequence[int]) -> str:
-        """What tables call examples of this shape as they are."""
+    def raw(self, shape: Sequence[int], preprocessing: Mapping[str, Any] | None = None) -> str:
+        """What tables call examples of this shape, and made from files so, as they are."""
         return "raw inputs"
 
     def pictures(self, learner: Learner, params: Params, sampler: Sampler, count: int) -> list[Any]:

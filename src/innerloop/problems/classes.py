@@ -279,13 +279,18 @@ class Classes(Problem[Splits]):
             )
 
     def baselines(self, learner: Learner, seed: int, sampler: Sampler) -> Iterator[Baseline]:
-        """Pixels with the nearest centroid, then the learner without training."""
+        """Examples as they are with the nearest centroid, then the learner without training."""
         shape: Any = sampler.describe().get("shape")
+        pool: Pool | None = getattr(sampler, "pool", None)
         pixels = NearestCentroid(transductive=learner.transductive)
-        yield Baseline("pixels", pixels, {}, f"{self.raw(shape)}, nearest centroid")
+        yield Baseline(
+            "pixels", pixels, {}, f"{self.raw(shape, None if pool is None else pool.preprocessing)}, nearest centroid"
+        )
         yield from super().baselines(learner, seed, sampler)
 
-    def raw(self, shape: Sequence[int]) -> str:
+    def raw(self, shape: Sequence[int], preprocessing: Mapping[str, Any] | None = None) -> str:
+        if of_sounds(preprocessing):
+            return "log-mel energy"
         return "pixels" if len(shape) == 3 else "raw inputs"
 
     def _of(self, pool: Pool, seed: int) -> EpisodeSampler:

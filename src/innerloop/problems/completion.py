@@ -47,7 +47,7 @@ class Pixels(Problem[Splits]):
     def data_sets(cls) -> Mapping[str, str]:
         return {
             f"{name}{_ENDING}": f"Pictures of {name} as functions of the pixel's place, completed from a few pixels."
-            for name in datasets.names()
+            for name in datasets.of_pictures()
         }
 
     @classmethod

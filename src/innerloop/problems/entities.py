@@ -206,7 +206,7 @@ class Entities(Problem[Material]):
         yield Baseline("prototypes", means, means.init(seed), f"{self.raw(())}, prototypes")
         yield from super().baselines(learner, seed, sampler)
 
-    def raw(self, shape: Sequence[int]) -> str:
+    def raw(self, shape: Sequence[int], preprocessing: Mapping[str, Any] | None = None) -> str:
         return f"{self.encoder}, whitened" if self.whiten else self.encoder
 
     def pictures(self, learner: Learner, params: Params, sampler: Sampler, count: int) -> list[Any]:

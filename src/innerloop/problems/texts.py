@@ -95,7 +95,7 @@ class TextClasses(Classes):
     def pictures(self, learner: Learner, params: Params, sampler: Sampler, count: int) -> list[Any]:
         return []  # tasks hold rows, of which nobody sees what they were
 
-    def raw(self, shape: Sequence[int]) -> str:
+    def raw(self, shape: Sequence[int], preprocessing: Mapping[str, Any] | None = None) -> str:
         return self.encoder
 
     def _pool(self, context: Context, dataset: str, split: str, part: texts.Texts) -> Pool:

@@ -79,7 +79,7 @@ def describe(data: str, options: DescribeOptions, context: Context = Context()) 
     if note is None:
         # The seed of every measurement, so that two people print the same difficulty.
         sampler = EpisodeSampler(pool=splits.test, ways=ways, shots=1, queries=queries, seed=77)
-        name = f"nearest centroid of {problem.raw(splits.train.shape)}"
+        name = f"nearest centroid of {problem.raw(splits.train.shape, splits.train.preprocessing)}"
         difficulty = meta_test(NearestCentroid(), {}, sampler, options.episodes, name=name)
     return Description(
         dataset=splits.train.dataset,

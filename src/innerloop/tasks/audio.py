@@ -31,6 +31,10 @@ _NYQUIST = 0.475
 """Highest frequency that is listened to in samples a second: recorders cut off a little below the half."""
 _USUAL, _SHORTEST, _STEP, _LONGEST = 0.95, 0.3, 0.1, 10.0
 """Share of the sounds that a picture shows whole, and what its seconds are rounded to and lie between."""
+_COMPRESSED = (".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff")
+"""Endings of other sounds, which are refused as sounds."""
+_ENDLESS = 2**63 - 1
+"""Samples that soundfile counts in a FLAC that does not say how many it has."""
 _SHOWN = 200
 """Characters of a name in a message."""
 _MANY = 200
@@ -65,10 +69,22 @@ def rate_of(source: Source, name: str = "") -> int:
         return _flac_info(file, called).samplerate if _is_flac(file) else wav.header(file, called).rate
 
 
+def count_of(content: bytes) -> int:
+    """Samples of all channels of a file, by its header; 0 where it cannot be read."""
+    try:
+        with _open(content, "") as file:
+            if not _is_flac(file):
+                return wav.header(file, "").total
+            about = _flac_info(file, "")
+            return about.frames * about.channels
+    except InputError:
+        return 0
+
+
 def is_sound(content: bytes, name: str) -> bool:
-    """Whether a file is one of those that are read, by how it begins or by what it is called."""
+    """Whether a file is one that is read, or is meant as a sound, by how it begins or by what it is called."""
     wave = content[:4] == b"RIFF" and content[8:12] == b"WAVE"  # WebP is RIFF as well
-    return wave or content[:4] == b"fLaC" or name.lower().endswith(SOUNDS)
+    return wave or content[:4] == b"fLaC" or name.lower().endswith((*SOUNDS, *_COMPRESSED))
 
 
 def sound_row(source: Source, how: Mapping[str, Any], name: str = "") -> Tensor:
@@ -179,8 +195,10 @@ def _is_flac(file: IO[bytes]) -> bool:
 
 def _flac(file: IO[bytes], called: str) -> Sound:
     about = _flac_info(file, called)
-    wav.check_length(about.frames / about.samplerate, called)
+    if about.frames == _ENDLESS:
+        raise InputError(f"{called} does not say how long it is: convert it anew, from a file instead of a stream")
     wav.check_rate(about.samplerate, called)
+    wav.check_length(about.frames * about.channels, about.channels, about.samplerate, called)
     file.seek(0)
     values, rate = _explained(called, lambda flac: flac.read(file, dtype="float64", always_2d=True))
     if len(values) < about.frames:

@@ -122,7 +122,7 @@ def of_sounds(preprocessing: Mapping[str, Any] | None) -> bool:
 
 
 def energies(samples: Tensor, rate: int, bands: int, highest: float) -> Tensor:
-    """[windows, bands] energy of [n] float64 samples in bands of mel, a window every 10 ms.
+    """[windows, bands] energy of [n] float64 samples in bands of mel, a window every 5 ms.
 
     Args:
         samples: Of one channel.

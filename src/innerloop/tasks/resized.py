@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from innerloop.core.errors import InputError
+from innerloop.tasks.log_mel import of_sounds
 from innerloop.tasks.pool import Pool
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -25,10 +26,11 @@ def resized(pool: Pool, size: int, channels: int, ink: Literal["as it is", "ligh
     Raises:
         InputError: The examples are no such pictures.
     """
-    if len(pool.shape) != 3 or pool.data.dtype != torch.uint8 or pool.shape[0] not in (1, 3):
+    how = pool.preprocessing
+    if len(pool.shape) != 3 or pool.data.dtype != torch.uint8 or pool.shape[0] not in (1, 3) or of_sounds(how):
         raise InputError(
             f"{pool.dataset}: only pictures in grey or colour can be brought to one size; examples are "
-            f"{list(pool.shape)}"
+            f"{'sounds' if of_sounds(how) else list(pool.shape)}"
         )
     data = torch.stack([_rows(rows, size, channels, ink == "light") for rows in pool.data])  # a class at a time
     preprocessing: dict[str, Any] = {"size": size, "channels": channels, "ink": "auto"}

@@ -9,6 +9,8 @@ from innerloop.core.errors import InputError
 
 LONGEST = 60.0
 """Seconds of a sound that is read as one example: longer ones are refused by their header, before they are read."""
+MOST = 24_000_000
+"""Samples of all its channels together, likewise: a minute in mono at 384 kHz, or in eight channels at 48 kHz."""
 _PCM, _FLOAT, _A_LAW, _MU_LAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 _OTHERS = {
     **{0x02: "Microsoft ADPCM", 0x11: "IMA ADPCM", 0x31: "GSM 6.10", 0x40: "G.721 ADPCM", 0x50: "MPEG", 0x55: "MP3"},
@@ -18,6 +20,8 @@ _WIDTHS = {_PCM: (1, 2, 3, 4), _FLOAT: (4, 8), _A_LAW: (1,), _MU_LAW: (1,)}
 """Bytes of a sample in each codec that is read."""
 _UNKNOWN = (0, 0x7FFFF000, 0xFFFFFFFF)
 """Lengths that programs write who do not know, while they stream, how much is to come."""
+_LOUDEST = 2.0**32
+"""Floats that are louder are damaged: some programs write whole numbers of 32 bits as floats, and none more."""
 _CHANNELS = 32
 _RATES = (4_000, 384_000)
 
@@ -45,9 +49,9 @@ class Header(NamedTuple):
     """Bytes of samples."""
 
     @property
-    def seconds(self) -> float:
-        """How long it lasts."""
-        return self.length / (self.width * self.channels * self.rate)
+    def total(self) -> int:
+        """Samples of all channels together."""
+        return self.length // self.width
 
 
 def header(file: IO[bytes], name: str) -> Header:
@@ -64,7 +68,7 @@ def header(file: IO[bytes], name: str) -> Header:
     file.seek(0)
     top = file.read(12)
     if top[:4] in (b"RF64", b"RIFX") or (top[:4] == b"RIFF" and top[8:12] != b"WAVE") or top[:4] != b"RIFF":
-        raise InputError(f"{name} is no WAV that can be read; replace or remove it")
+        raise InputError(f"{name} is no WAV that can be read; convert it to WAV (PCM) or FLAC, or remove it")
     form: tuple[int, int, int, int] | None = None
     place = 12
     while place + 8 <= end:
@@ -97,27 +101,40 @@ def samples(file: IO[bytes], name: str) -> Sound:
         name: What errors call it.
 
     Raises:
-        InputError: As of `header`, it lasts longer than `LONGEST`, or holds NaN or infinite values.
+        InputError: As of `header`, it lasts longer than `LONGEST`, has more than `MOST` samples, or values that no
+            recording has.
     """
     about = header(file, name)
-    check_length(about.seconds, name)
+    check_length(about.total, about.channels, about.rate, name)
     file.seek(about.start)
     values = _values(file.read(about.length), about.codec, about.width)
-    if about.codec == _FLOAT and not np.isfinite(values).all():
-        raise InputError(f"{name} holds NaN or infinite samples; replace or remove it")
+    if about.codec == _FLOAT and not (np.abs(values) <= _LOUDEST).all():
+        raise InputError(f"{name} holds NaN, infinite or far too large samples; replace or remove it")
     return Sound(values.reshape(-1, about.channels).T, about.rate)
 
 
-def check_length(seconds: float, name: str) -> None:
-    """Refuse a sound that is too long to be one example.
+def check_length(count: int, channels: int, rate: int, name: str) -> None:
+    """Refuse a sound that is too long to be one example, or has too many samples.
+
+    Args:
+        count: Samples of all channels together.
+        channels: How many.
+        rate: Samples a second of each.
+        name: What errors call it.
 
     Raises:
-        InputError: It is.
+        InputError: It does.
     """
+    seconds = count / (channels * rate)
     if seconds > LONGEST:
         long = f"{seconds / 60:,.1f} minutes" if seconds >= 120 else f"{seconds:.1f} seconds"
         raise InputError(
             f"{name} lasts {long}, and an example has at most {LONGEST:g} seconds: cut out what is to be learned"
+        )
+    if count > MOST:
+        raise InputError(
+            f"{name} has {count:,} samples in {channels} channels, and {MOST:,} are read at most: mix them to one, or "
+            "convert it to a lower rate"
         )
 
 

@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.rules import By
+from innerloop.core.texts import FILES
 from innerloop.encoders.base import content_of
 from innerloop.fewshot import container, priors
 from innerloop.fewshot.answers import Answer
@@ -294,9 +295,9 @@ class Service:
         self, queue: Hashable, raw: Sequence[Raw], items: Sequence[Any], work: Work, alone: bool = False
     ) -> list[Any]:
         """Results of items, one for each example, that are worked on in turns with those of other requests."""
-        pictures = any(example.kind == "pictures" for example in raw)
-        # Headers of hundreds of pictures would hold the event loop.
-        costs = await _thread(costs_of, raw) if pictures else costs_of(raw)
+        files = any(example.kind in FILES for example in raw)
+        # Headers of hundreds of files would hold the event loop.
+        costs = await _thread(costs_of, raw) if files else costs_of(raw)
         future = self.batcher.submit(queue, items, work, alone, costs)
         if (turn := TURN.get()) is not None:
             turn.end()  # the batcher has turns of its own

@@ -2,7 +2,7 @@
 
 import { button } from "./dom.js";
 
-const LONGEST = 60;  // seconds of one recording, as the service takes them
+const LONGEST = 59;  // seconds of one recording: the service takes 60, and a timer is late
 const OFF = "Record";
 
 /** A button that records while it is pressed once and until it is pressed again; `take` is given a file. */

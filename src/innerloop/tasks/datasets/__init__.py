@@ -14,11 +14,17 @@ from innerloop.tasks.pool import Splits
 from innerloop.tasks.zips import is_zip
 
 _GIVEN_A_PATH = ("arrays", "folder")
+_OF_SOUNDS = ("spoken-words",)
 
 
 def names() -> list[str]:
     """Names of all data sets, as the field writes them."""
     return [m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name not in _GIVEN_A_PATH]
+
+
+def of_pictures() -> list[str]:
+    """Those of `names` whose examples are pictures of something that is seen."""
+    return [name for name in names() if name not in _OF_SOUNDS]
 
 
 def load(name_or_path: str | Path, root: Root = None, split: str | None = None) -> Splits:
