@@ -5,6 +5,7 @@ import math
 import struct
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from innerloop.tasks.ten_classes import DIGITS, Part, check_labels, check_part, 
 _GZIP = b"\x1f\x8b"
 _BYTES = 0x08
 """The format's code of uint8, the third byte of a file; the fourth is the number of axes."""
+_MOST = 1 << 28
+"""Bytes of a file that is read: the largest of MNIST has 47 million, and a packed one may hold a thousand times its
+size."""
 _FILES: dict[Part, tuple[str, str]] = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
@@ -38,24 +42,31 @@ def read(path: Path, axes: int) -> np.ndarray:
         InputError: It cannot be read, is cut off, or is not such a file.
     """
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if content.startswith(_GZIP) else content
+        with path.open("rb") as raw, gzip.open(raw) if raw.read(2) == _GZIP else raw as file:
+            raw.seek(0)
+            return _array(file, path, axes)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is damaged or cut off ({error}); download it again") from error
-    start = 4 + 4 * axes
-    if len(content) < start or content[:2] != b"\0\0" or content[2:4] != bytes([_BYTES, axes]):
+
+
+def _array(file: IO[bytes], path: Path, axes: int) -> np.ndarray:
+    """What an unpacked file says that it holds, and no byte more."""
+    top = file.read(4 + 4 * axes)
+    if len(top) < 4 + 4 * axes or top[:2] != b"\0\0" or top[2:4] != bytes([_BYTES, axes]):
         wanted = bytes([0, 0, _BYTES, axes]).hex()
         raise InputError(
-            f"{path} is no idx file of bytes with {axes} axes: it begins with {content[:4].hex() or 'nothing'} where "
+            f"{path} is no idx file of bytes with {axes} axes: it begins with {top[:4].hex() or 'nothing'} where "
             f"{wanted} is expected"
         )
-    shape = struct.unpack(f">{axes}I", content[4:start])
-    if len(content) - start != math.prod(shape):
-        raise InputError(
-            f"{path} says that it holds {' x '.join(map(str, shape))} bytes, and has {len(content) - start}: it is cut "
-            "off or damaged; download it again"
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    shape = struct.unpack(f">{axes}I", top[4:])
+    size, said = math.prod(shape), f"{path} says that it holds {' x '.join(map(str, shape))} bytes"
+    if size > _MOST:
+        raise InputError(f"{said}, and {_MOST:,} are most: it is another file, or damaged; download it again")
+    content = file.read(size + 1)
+    if len(content) != size:
+        held = "more" if len(content) > size else len(content)
+        raise InputError(f"{said}, and has {held}: it is cut off or damaged; download it again")
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def official(

@@ -72,6 +72,8 @@ def test_fine_tuning_all_begins_with_the_pre_trained_encoder_and_no_head(files):
 def test_impossible_transfers_are_refused(files):
     with pytest.raises(InputError, match="at least one target, one number of shots and one seed"):
         transfer.transfer("mnist", [], SMALL, files)
+    with pytest.raises(InputError, match="a number of shots is there twice: 5, 5"):
+        transfer.transfer("mnist", ["svhn"], replace(SMALL, shots=(5, 5)), files)
     with pytest.raises(InputError, match="20 shots and 2 queries need 22 examples"):
         transfer.transfer("mnist", ["svhn"], replace(SMALL, shots=(20,)), files)
     with pytest.raises(InputError, match="there is no data set and no path 'mnits'"):

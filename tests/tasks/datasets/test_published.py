@@ -51,6 +51,16 @@ def test_svhn_has_its_colours_and_zeros(tmp_path):
         ),
         (
             "train-labels-idx1-ubyte.gz",
+            lambda _: gzip.compress(b"\0\0\x08\1\xff\0\0\0" + bytes(64)),
+            "says that it holds 4278190080 bytes, and 268,435,456 are most",
+        ),
+        (
+            "train-labels-idx1-ubyte.gz",
+            lambda _: gzip.compress(b"\0\0\x08\1\0\0\0\1" + bytes(64)),
+            "says that it holds 1 bytes, and has more",
+        ),
+        (
+            "train-labels-idx1-ubyte.gz",
             lambda _: gzip.compress(b"\0\0\x08\1\0\0\0\2\1\2"),
             "60 of 28 x 28 and 2 labels",
         ),
@@ -79,6 +89,13 @@ def test_damaged_svhn_is_named(tmp_path):
         load("svhn", tmp_path)
     io.savemat(path, {"X": np.zeros((28, 28, 1, 4), np.uint8), "y": np.zeros((4, 1), np.uint8)})
     with pytest.raises(InputError, match=r"\[32, 32, 3, n\].*it has uint8 of \[28, 28, 1, 4\]"):
+        load("svhn", tmp_path)
+    x = np.zeros((32, 32, 3, 4), np.uint8)
+    io.savemat(path, {"X": x, "y": np.zeros((2000, 2000))}, do_compression=True)
+    with pytest.raises(InputError, match=r"it has uint8 of \[32, 32, 3, 4\] and \[2000, 2000\]"):
+        load("svhn", tmp_path)
+    io.savemat(path, {"X": x, "y": np.array([[1], [2], [3], [20]])})
+    with pytest.raises(InputError, match="labels from 1 to 10, which is that of 0"):
         load("svhn", tmp_path)
     io.savemat(path, {"Z": np.zeros(3)})
     with pytest.raises(InputError, match="is not SVHN's cropped digits: it has no 'X'"):

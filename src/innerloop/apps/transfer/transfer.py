@@ -47,6 +47,9 @@ def transfer(
     """
     if not targets or not settings.shots or not settings.seeds:
         raise InputError("a transfer needs at least one target, one number of shots and one seed")
+    for name, values in (("target", targets), ("number of shots", settings.shots), ("seed", settings.seeds)):
+        if len(set(values)) < len(values):
+            raise InputError(f"a {name} is there twice: {', '.join(map(str, values))}")
     known = resized(_pool(source, "train", context), settings.size, 3)
     pools = {name: _pool(name, "test", context) for name in targets}
     ways = {min(len(pool), _MOST_WAYS) for pool in pools.values()}
@@ -64,6 +67,8 @@ def transfer(
         for n in settings.shots:
             rows[name, n].append(Measured(entry, seed, _measured(entry, samplers[name, n], pool, settings)))
 
+    if len(known) < count:
+        say(f"no row of maml: {source} has {len(known)} classes, and tasks of the target {count}")
     views = {name: resized(pool, settings.size, 3) for name, pool in pools.items()}
     for seed in settings.seeds:
         for entry in trained(known, count, settings, seed, context):

@@ -46,7 +46,7 @@ _PACKAGES = {
 
 
 def street_digits(root: Root = None) -> Splits:
-    """The drawings, made once (some 10 s) and kept in the user's cache folder.
+    """The drawings, made once and kept in the user's cache folder.
 
     Args:
         root: Its cache folder keeps the drawings.
