@@ -1,11 +1,11 @@
 """The idx format of MNIST (LeCun, Cortes, Burges): a magic number, sizes, bytes; plain or packed by gzip."""
 
 import gzip
+import io
 import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def read(path: Path, axes: int) -> np.ndarray:
         raise InputError(f"{path} is damaged or cut off ({error}); download it again") from error
 
 
-def _array(file: IO[bytes], path: Path, axes: int) -> np.ndarray:
+def _array(file: io.BufferedIOBase, path: Path, axes: int) -> np.ndarray:
     """What an unpacked file says that it holds, and no byte more."""
     top = file.read(4 + 4 * axes)
     if len(top) < 4 + 4 * axes or top[:2] != b"\0\0" or top[2:4] != bytes([_BYTES, axes]):
