@@ -59,13 +59,13 @@ def _array(file: io.BufferedIOBase, path: Path, axes: int) -> np.ndarray:
             f"{wanted} is expected"
         )
     shape = struct.unpack(f">{axes}I", top[4:])
-    size, said = math.prod(shape), f"{path} says that it holds {' x '.join(map(str, shape))} bytes"
+    size, claim = math.prod(shape), f"{path} says that it holds {' x '.join(map(str, shape))} bytes"
     if size > _MOST:
-        raise InputError(f"{said}, and {_MOST:,} are most: it is another file, or damaged; download it again")
+        raise InputError(f"{claim}, and {_MOST:,} are most: it is another file, or damaged; download it again")
     content = file.read(size + 1)
     if len(content) != size:
         held = "more" if len(content) > size else len(content)
-        raise InputError(f"{said}, and has {held}: it is cut off or damaged; download it again")
+        raise InputError(f"{claim}, and has {held}: it is cut off or damaged; download it again")
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 

@@ -39,6 +39,7 @@ def test_of_ratings_of_one_pair_the_latest_is_kept_and_counted(tmp_path):
         (HEADER + "a,x,nan,1\n", "line 2: the rating 'nan' is no number"),
         (HEADER + "a,x,3,1\nb,x,9,2\n", "line 3: the rating 9 is outside of the scale from 1 to 5"),
         (HEADER + "a,x,3,yesterday\n", "line 2: the time 'yesterday' is neither a number nor a date"),
+        (HEADER + "a,x,3,2026-01-01\nb,x,3,2026\n", "line 3: the time '2026' is a number, and those before are dates"),
         (HEADER + "a,x,3\n", "line 2 has 3 cells, and the header names 4"),
         (HEADER + ",x,3,1\n", "line 2 has no user"),
         (HEADER, "has no rating"),

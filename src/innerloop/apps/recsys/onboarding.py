@@ -24,13 +24,13 @@ def most_telling(
     """
     covariance = torch.linalg.inv(precision.double())
     rows, wanted = candidates.double(), (others.double() * weight.double()[:, None]).T @ others.double()  # [b, b]
-    open_, found = torch.ones(len(rows), dtype=torch.bool), list[int]()
+    open_, chosen = torch.ones(len(rows), dtype=torch.bool), list[int]()
     for _ in range(min(count, len(rows))):
         seen = rows @ covariance  # [n, b]
         total = (seen * rows).sum(1) + noise**2
         worth = chance.double() * ((seen @ wanted) * seen).sum(1) / total
         best = int(worth.masked_fill(~open_, -torch.inf).argmax())
         open_[best] = False
-        found.append(best)
+        chosen.append(best)
         covariance = covariance - torch.outer(seen[best], seen[best]) / total[best]
-    return found
+    return chosen

@@ -27,8 +27,8 @@ class Ranked(NamedTuple):
     """Share of all candidates that anybody is recommended."""
 
     def __str__(self) -> str:
-        found = self.recall[self.recall.isfinite()]
-        parts = (("nDCG", interval(self.ndcg)), ("recall", interval(found)))
+        of_some = self.recall[self.recall.isfinite()]
+        parts = (("nDCG", interval(self.ndcg)), ("recall", interval(of_some)))
         return (
             ", ".join(f"{name} {of.mean:.4f} ± {of.ci95:.4f}" for name, of in parts) + f", coverage {self.coverage:.3f}"
         )

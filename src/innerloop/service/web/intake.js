@@ -14,7 +14,7 @@ const HOW = {
   label_column: "Column with the classes",
   encoding: "Encoding, such as shift_jis",
 };
-const ACCEPTED = { pictures: "image/*,.heic,.heif,.zip", sounds: ".wav,.flac,.zip" };
+const ACCEPTED = { pictures: "image/*,.heic,.heif,.zip", sounds: ".wav,.wave,.flac,.zip" };
 const SAID = 100;  // characters of a name, at its end, that the service says
 const LINES = ".txt,.csv,.tsv,.json,.jsonl,.ndjson,.xlsx,.parquet,text/plain,text/csv";
 

@@ -131,12 +131,12 @@ def say(word: str, speaker: Speaker) -> bytes:
         )
     how = ["-v", speaker.voice, "-p", str(speaker.pitch), "-s", str(speaker.rate), "--stdout"]
     try:
-        said = subprocess.run(
+        spoken = subprocess.run(
             [program, *how, "--", word], check=True, capture_output=True, timeout=_PATIENCE, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise InputError(f"espeak-ng does not say '{word}' as {speaker.voice} ({error}): install it anew") from error
-    return said.stdout
+    return spoken.stdout
 
 
 def _make() -> cache.Arrays:

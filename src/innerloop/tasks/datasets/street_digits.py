@@ -68,7 +68,7 @@ def fonts() -> list[Path]:
         InputError: One is missing: with fewer of them the pictures would be others.
     """
     wanted = {"matplotlib": _SHIPPED} | _PACKAGES
-    found = []
+    files = []
     for package, names in wanted.items():
         inside = Path("mpl-data", "fonts", "ttf") if package == "matplotlib" else Path("files")
         spec = importlib.util.find_spec(package)
@@ -77,10 +77,10 @@ def fonts() -> list[Path]:
             file = next((place / f"{name}.ttf" for place in places if (place / f"{name}.ttf").exists()), None)
             if file is None:
                 raise InputError(f"street digits need the font {name} of {package}: pip install innerloop[fonts]")
-            found.append(file)
+            files.append(file)
     if importlib.util.find_spec("PIL") is None:
         raise InputError("drawing digits needs Pillow: pip install innerloop[fonts]")
-    return found
+    return files
 
 
 def _draw(files: list[Path]) -> np.ndarray:

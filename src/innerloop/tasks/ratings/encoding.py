@@ -145,10 +145,10 @@ def _vocabulary(columns: Iterable[tuple[Sequence, Whole]]) -> Vocabulary:
     starts, values, size = [], [], 1
     for cells, who in columns:
         words = (cells[i] if isinstance(cells[i], tuple) else (cells[i],) for i in who.tolist())
-        found = sorted({word for each in words for word in each if word})
+        known = sorted({word for each in words for word in each if word})
         starts.append(size)
-        values.append({word: size + 1 + k for k, word in enumerate(found)})
-        size += 1 + len(found)
+        values.append({word: size + 1 + k for k, word in enumerate(known)})
+        size += 1 + len(known)
     return Vocabulary(tuple(starts), tuple(values))
 
 

@@ -41,7 +41,7 @@ def of_each(names: Sequence[str], rows: Sequence[int], values: Sequence) -> list
         rows: [n] position of each row's name.
         values: [n]; of several for one name, the last.
     """
-    found: list = [None] * len(names)
+    by_name: list = [None] * len(names)
     for row, value in zip(rows, values, strict=True):
-        found[row] = value
-    return found
+        by_name[row] = value
+    return by_name

@@ -100,6 +100,7 @@ def rating_rows(
             f"{path}: the first line must name the columns {', '.join(needed)}; it has {listed}. Put such a header "
             f"above the ratings, or rename the column that holds {missing[0]}"
         )
+    dates: bool | None = None
     for number, record in records:
         place = f"{path}, line {number}"
         cells = {name: record[column].strip() for name, column in where.items()}
@@ -107,7 +108,15 @@ def rating_rows(
         if empty is not None:
             raise InputError(f"{place} has no {empty}: fill it in, or remove the line")
         value = _number(cells["rating"], place, scale)
-        time = _time(cells["time"], place) if "time" in where else None
+        time = None
+        if "time" in where:
+            time, date = _time(cells["time"], place)
+            if dates is not None and date is not dates:
+                raise InputError(
+                    f"{place}: the time '{cells['time'][:40]}' is a {'date' if date else 'number'}, and those before are "
+                    f"{'numbers' if date else 'dates'}: write all of them in one way"
+                )
+            dates = date
         yield cells.get("user", ""), cells["item"], value, time
 
 
@@ -210,17 +219,18 @@ def _number(cell: str, place: str, scale: tuple[float, float] | None) -> float:
     return value
 
 
-def _time(cell: str, place: str) -> float:
+def _time(cell: str, place: str) -> tuple[float, bool]:
+    """Seconds, or any number that grows, and whether a date stood there."""
     try:
         value = float(cell)
     except ValueError:
         value = math.nan
     if math.isfinite(value):
-        return value
+        return value, False
     try:
         when = datetime.fromisoformat(cell)
     except ValueError:
         raise InputError(
             f"{place}: the time '{cell[:40]}' is neither a number nor a date such as 2026-11-28T14:00"
         ) from None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp(), True

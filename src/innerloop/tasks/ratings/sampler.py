@@ -9,7 +9,6 @@ import numpy as np
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.ranges import Checked, Count, Natural, Share
-from innerloop.core.scores import named
 from innerloop.core.types import Batch, Episode
 from innerloop.tasks import draws
 from innerloop.tasks.ratings.encoding import UNKNOWN, Encoding, Rows, encoded
@@ -43,13 +42,11 @@ class RatingSampler(Checked):
     """How told and asked ones are told apart; time: the earliest are told."""
     hide: Share = 0.0
     """Share of items that are taken for unknown ones, so that what stands for these is learned."""
-    score: Literal["mae", "rmse"] = "mae"
     seed: int = 0
     who: str = "user"
     """What a task is, for records."""
 
     def __post_init__(self) -> None:
-        named(self.score)
         if self.fewest_shots is not None and self.fewest_shots > self.shots:
             raise InputError(f"fewest_shots must be at most shots={self.shots}, got {self.fewest_shots}")
         if self.at_least <= self.shots:
@@ -113,9 +110,9 @@ class RatingSampler(Checked):
 
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`."""
-        names = ("split", "shots", "fewest_shots", "queries", "at_least", "by", "hide", "seed", "score")
+        names = ("split", "shots", "fewest_shots", "queries", "at_least", "by", "hide", "seed")
         about: dict[str, object] = {"kind": "ratings", "dataset": self.table.name, "task": self.who}
-        about |= {name: getattr(self, name) for name in names}
+        about |= {name: getattr(self, name) for name in names} | {"score": "mae"}
         parts = np.bincount(self.roles + 1, minlength=4)[1:].tolist()
         return about | {"ratings": parts, "tasks": len(self), "draws": draws.VERSION, "data": self.table.digest}
 
