@@ -112,9 +112,10 @@ def rating_rows(
         if "time" in where:
             time, date = _time(cells["time"], place)
             if dates is not None and date is not dates:
+                this, others = ("date", "numbers") if date else ("number", "dates")
                 raise InputError(
-                    f"{place}: the time '{cells['time'][:40]}' is a {'date' if date else 'number'}, and those before are "
-                    f"{'numbers' if date else 'dates'}: write all of them in one way"
+                    f"{place}: the time '{cells['time'][:40]}' is a {this}, and those before are {others}: write all "
+                    "of them in one way"
                 )
             dates = date
         yield cells.get("user", ""), cells["item"], value, time
