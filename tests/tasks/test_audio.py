@@ -127,6 +127,9 @@ def test_what_is_made_of_sounds_is_not_called_pixels(tmp_path):
     sampler = EpisodeSampler(pool=pool, ways=2, shots=1, queries=1)
     first = next(Classes(data="tones").baselines(NearestCentroid(), 0, sampler))
     assert first.name == "log-mel energy, nearest centroid"
+    record = {"shape": [1, 40, 40], "preprocessing": {"size": 40, "seconds": 0.5, "highest": 3_800}}
+    with pytest.raises(InputError, match="listened up to 3,800 Hz, and tones is read up to 7,600"):
+        Classes(data="tones").refuse_unfit(NearestCentroid(), {}, record, sampler)
     assert {"mnist-pixels"} <= set(Pixels.data_sets()) and "spoken-words-pixels" not in Pixels.data_sets()
     with pytest.raises(InputError, match=r"only pictures in grey or colour .* are sounds"):
         resized(pool, 16, 3)

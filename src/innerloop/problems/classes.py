@@ -270,6 +270,12 @@ class Classes(Problem[Splits]):
                 f"the run was trained on examples of shape {trained}; those of {about['dataset']} have {shape}: "
                 "choose data of the same shape, or train on these"
             )
+        ours, theirs = record.get("preprocessing"), _preprocessing(sampler)
+        if ours and theirs and of_sounds(ours) and of_sounds(theirs) and ours["highest"] != theirs["highest"]:
+            raise InputError(
+                f"the run listened up to {ours['highest']:,g} Hz, and {about['dataset']} is read up to "
+                f"{theirs['highest']:,g}: choose sounds that are read alike, or train on these"
+            )
         ways = about["ways"] if isinstance(about["ways"], int) else about["ways"][1]
         count = answered(learner, params, tuple(shape), ways)
         if count != ways:
@@ -281,11 +287,8 @@ class Classes(Problem[Splits]):
     def baselines(self, learner: Learner, seed: int, sampler: Sampler) -> Iterator[Baseline]:
         """Examples as they are with the nearest centroid, then the learner without training."""
         shape: Any = sampler.describe().get("shape")
-        pool: Pool | None = getattr(sampler, "pool", None)
         pixels = NearestCentroid(transductive=learner.transductive)
-        yield Baseline(
-            "pixels", pixels, {}, f"{self.raw(shape, None if pool is None else pool.preprocessing)}, nearest centroid"
-        )
+        yield Baseline("pixels", pixels, {}, f"{self.raw(shape, _preprocessing(sampler))}, nearest centroid")
         yield from super().baselines(learner, seed, sampler)
 
     def raw(self, shape: Sequence[int], preprocessing: Mapping[str, Any] | None = None) -> str:
@@ -312,6 +315,12 @@ class Classes(Problem[Splits]):
     def _small(self, pool: Pool, queries: int) -> EpisodeSampler:
         """Tasks of fewer classes where there are not as many."""
         return EpisodeSampler(pool=pool, ways=min(self.ways, len(pool)), shots=self.shots, queries=queries)
+
+
+def _preprocessing(sampler: Sampler) -> Mapping[str, Any] | None:
+    """How the examples of tasks became rows."""
+    pool: Pool | None = getattr(sampler, "pool", None)
+    return None if pool is None else pool.preprocessing
 
 
 def _parts(name: str) -> tuple[str, ...]:
