@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +22,7 @@ from innerloop.tasks.picture_files import SOUNDS, labelled, listing, notice, ope
 from innerloop.tasks.pool import Pool, from_rows
 from innerloop.tasks.progress import track
 from innerloop.tasks.wav import Sound
-from innerloop.tasks.zips import is_zip
+from innerloop.tasks.zips import Content, is_zip
 
 SIZE = 40
 """Bands and columns of a picture of a sound, unless asked otherwise."""
@@ -142,11 +143,13 @@ def sound_folder(
     if highest is None:
         slowest = min(rate_of(opened(file)) for file, _ in files)
         highest = min(HIGHEST, math.floor(_NYQUIST * slowest))
-    how = LogMel(size=SIZE if size is None else size, highest=highest)
+    how = LogMel(size=SIZE if size is None else size, highest=highest, seconds=_LONGEST if seconds is None else seconds)
     name = of_path(root.resolve().with_suffix("") if is_zip(root) else root.resolve())
     listed = files if len(files) < _MANY else track(files, f"listening to {name}", len(files))
-    heard = [how.heard(read_sound(opened(file)), _called(opened(file), "")) for file, _ in listed]
-    how = LogMel(size=how.size, highest=highest, seconds=_seconds(heard) if seconds is None else seconds)
+    heard = (_heard(opened(file), how) for file, _ in listed)
+    if seconds is None:  # all must be heard before any is drawn
+        heard = list(heard)
+        how = replace(how, seconds=_seconds(heard))
     return from_rows(
         torch.stack([how.picture(one) for one in heard]),
         [label for _, label in files],
@@ -161,6 +164,10 @@ def holds_sounds(path: Path | str) -> bool:
     """Whether a folder, or a zip, has sounds in it."""
     root = expanded(path)
     return (is_folder(root) or is_zip(root)) and bool(listing(root, SOUNDS).files)
+
+
+def _heard(source: Path | Content, how: LogMel) -> Tensor:
+    return how.heard(read_sound(source), _called(source, ""))
 
 
 def _seconds(heard: Sequence[Tensor]) -> float:
