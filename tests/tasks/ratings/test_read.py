@@ -75,6 +75,7 @@ def test_features_are_sorted_by_what_cells_hold(tmp_path):
         ("title,year\nUp,2009\n", "must name a column item"),
         ("item,year\nx,1\nx,2\n", "line 3: item 'x' is there twice"),
         ("item,year\nq,1\n", "names none of the 1 items"),
+        (f"item,tags\nx,{'|'.join(map(str, range(201)))}\n", "column 'tags' has 201 values in one cell"),
     ],
 )
 def test_files_of_features_are_refused_with_the_reason(tmp_path, text, said):

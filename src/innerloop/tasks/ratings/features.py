@@ -12,6 +12,8 @@ from innerloop.tasks.ratings.table import Features
 
 SEVERAL = "|"
 """What stands between several values of one cell, as in Comedy|Drama."""
+MOST = 200
+"""Values of one cell: every rating of an item has a row as long as the longest cell."""
 TITLE = "title"
 
 
@@ -37,7 +39,8 @@ def read_features(
         say: Where notices go.
 
     Raises:
-        InputError: There is no column of names, a name comes twice, or nobody who is needed is there.
+        InputError: There is no column of names, a name comes twice, nobody who is needed is there, or a cell has more
+            than `MOST` values.
     """
     header, lines = table
     key = next((c for c in header if c.casefold().replace("_", "").removesuffix("id") == of), None)
@@ -64,11 +67,18 @@ def read_features(
 
 
 def sorted_out(columns: Mapping[str, Sequence[str]], categories: Sequence[str] = ()) -> Features:
-    """Columns of texts as what they hold, by the rule of `read_features`."""
+    """Columns of texts as what they hold, by the rule of `read_features`.
+
+    Raises:
+        InputError: A cell has more than `MOST` values.
+    """
     features = Features()
     for name, cells in columns.items():
         if any(SEVERAL in cell for cell in cells):
-            features.several[name] = [tuple(filter(None, map(str.strip, cell.split(SEVERAL)))) for cell in cells]
+            several = [tuple(filter(None, map(str.strip, cell.split(SEVERAL)))) for cell in cells]
+            if (longest := max(map(len, several))) > MOST:
+                raise InputError(f"column '{name}' has {longest:,} values in one cell, and {MOST} are most: keep fewer")
+            features.several[name] = several
         elif name not in categories and all(map(_is_number, filter(None, cells))):
             features.numbers[name] = np.array([float(cell) if cell else math.nan for cell in cells])
         else:
