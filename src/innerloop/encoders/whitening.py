@@ -6,7 +6,7 @@ covariance that is borrowed from elsewhere, where a handful of examples could no
 """
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -19,6 +19,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.objectives import normalize
 from innerloop.encoders.base import Pin, content_of
 from innerloop.encoders.tokens import TokenEncoder, TokenRows
+from innerloop.tasks.entities.domains import Domain
 from innerloop.tasks.entities.sentences import OTHER
 
 SHRINKAGE = 0.1
@@ -67,6 +68,24 @@ class Whitening:
         values = values.clamp_min(0)  # what is 0 comes out below it, by rounding
         values = (1 - shrinkage) * values + shrinkage * values.mean().clamp_min(_LEAST)
         return cls(mean=scaled.mean(0).float(), map=(vectors * values.rsqrt() @ vectors.T).float())
+
+    @classmethod
+    def of_domains(cls, domains: Sequence[Domain], rows: Callable[[Domain], Tensor]) -> Self:
+        """`fit` on the words of some domains; those of a type that tasks do not ask for count as none.
+
+        Args:
+            domains: Others than those that are tested on; of one file, with the types that are not tested on.
+            rows: [words, features] of a domain.
+
+        Raises:
+            InputError: No type has two words.
+        """
+        types, names = list[str](), list[str]()
+        for domain in domains:
+            own = [kind for sentence in domain.sentences for kind in sentence.types]
+            types += [kind if kind in domain.types else OTHER for kind in own]
+            names += [domain.name] * len(own)
+        return cls.fit(torch.cat([rows(domain) for domain in domains]), types, names)
 
     def apply(self, rows: Tensor) -> Tensor:
         """[n, features] rows of length 1, in which all directions differ alike within a type."""

@@ -1,6 +1,6 @@
 """Entities: words of sentences that are tagged with a few new types, from a handful of sentences."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -238,12 +238,12 @@ class Entities(Problem[Material]):
         """What rows of these tasks are whitened by, found again from the domains; None: by nothing.
 
         Raises:
-            InputError: The data are not there.
+            InputError: They are whitened, and the data are not there.
         """
-        seen, encoder = self._seen(self._splits(context)), tokens.named(self.encoder)
-        if not seen:
+        if not self.whiten:  # who only uses a run need not have what it was trained on
             return None
-        return _whitening(seen, lambda one: rows_of(encoder, [each.words for each in one.sentences], context).rows)
+        seen, encoder = self._seen(self._splits(context)), tokens.named(self.encoder)
+        return Whitening.of_domains(seen, lambda one: rows_of(encoder, one.words, context).rows)
 
     def _encoded(self, splits: TaggedSplits, seen: Sequence[Domain], context: Context) -> Material:
         encoder, kept = tokens.named(self.encoder), dict[int, Tensor]()
@@ -251,10 +251,10 @@ class Entities(Problem[Material]):
         def rows(domain: Domain) -> Tensor:
             key = id(domain.sentences)  # of a file, all splits have the same sentences
             if key not in kept:
-                kept[key] = rows_of(encoder, [sentence.words for sentence in domain.sentences], context).rows
+                kept[key] = rows_of(encoder, domain.words, context).rows
             return kept[key]
 
-        change = _whitening(seen, rows).apply if seen else normalize
+        change = Whitening.of_domains(seen, rows).apply if seen else normalize
         done = dict[int, Tensor]()
 
         def encoded(domain: Domain) -> Encoded:
@@ -278,16 +278,6 @@ class Entities(Problem[Material]):
             tokens=self.tokens,
             other_weight=self.other_weight,
         )
-
-
-def _whitening(seen: Sequence[Domain], rows: Callable[[Domain], Tensor]) -> Whitening:
-    types, names = list[str](), list[str]()
-    for domain in seen:
-        own = [kind for sentence in domain.sentences for kind in sentence.types]
-        # Of one file, the types that are tested on are not to be seen.
-        types += [kind if kind in domain.types else OTHER for kind in own]
-        names += [domain.name] * len(own)
-    return Whitening.fit(torch.cat([rows(domain) for domain in seen]), types, names)
 
 
 def _classes(material: Material) -> list[str]:

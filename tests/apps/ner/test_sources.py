@@ -108,7 +108,17 @@ def test_what_ships_is_what_its_card_says(name):
     assert f"{sum(value.numel() for value in params.values()):,} weights" in card
 
 
-def test_a_shipped_run_has_its_own_head():
+def test_a_shipped_run_needs_no_data_and_has_its_own_head(tmp_path, monkeypatch):
+    monkeypatch.setenv("INNERLOOP_DATA", str(tmp_path))  # of what it was trained on there is nothing here
     with pytest.raises(InputError, match="leave out head"):
         source("entities", head="nearest")
     assert source("entities").name == "entities"
+
+
+def test_a_source_that_is_made_takes_nothing_else():
+    own = source("minilm:3", head="nearest")
+    tagger = FewShotTagger(own).fit(SENTENCES, TAGS)
+    assert tagger.predict([ASKED]) == [ANSWER] and FewShotTagger(own, head="nearest").fit(SENTENCES, TAGS)
+    for options, says in (({"head": "prototypes"}, "head"), ({"whiten": True}, "whiten"), ({"names": True}, "names")):
+        with pytest.raises(InputError, match=f"{says} is another than that of Source.'minilm:3'"):
+            FewShotTagger(own, **options).fit(SENTENCES, TAGS)

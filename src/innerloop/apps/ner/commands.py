@@ -36,16 +36,16 @@ def adapt(
     """Teach types of entities from tagged sentences, and keep what was learned.
 
     Args:
-        source: An encoder of words such as `minilm`, or a run folder.
+        source: As `FewShotTagger` has it; `minilm`, `entities`, or the folder of a run.
         data: Tagged sentences, see `tasks.entities.files.read`.
         out: The file to write.
         head: As `FewShotTagger` has it, likewise the following four.
         decode: How sentences are decoded.
         tagging: What words are told apart by.
-        whiten: Whether rows are whitened by what is shipped.
+        whiten: Whether rows are whitened by CrossNER, which has to be at hand.
         names: Whether the name of a type is an example of it.
         strict: Refuse entities that begin with I-.
-        context: What the source may name.
+        context: Where data sets lie, and what the source may name.
 
     Returns:
         The file, what it holds, and the seconds it took to learn, in plain JSON.
@@ -55,7 +55,7 @@ def adapt(
     """
     sentences = formats.read(data, strict=strict)
     files.writable(files.expanded(out).parent)
-    found = sources.source(source, head=head, whiten=whiten, names=names, allow=context.allow)
+    found = sources.source(source, head=head, whiten=whiten, names=names, context=context)
     tagger = FewShotTagger(found, decode=decode, tagging=tagging)
     start = time.perf_counter()  # loading is paid once a process: it is not what teaching costs
     tagger.fit(sentences)

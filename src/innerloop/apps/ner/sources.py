@@ -94,7 +94,7 @@ def source(
     head: Head | None = None,
     whiten: Whitening | bool = False,
     names: bool = False,
-    allow: Sequence[str] = (),
+    context: Context = Context(),
 ) -> Source:
     """Find what a name stands for.
 
@@ -105,13 +105,13 @@ def source(
         whiten: How its rows are whitened; True: by what differs within types of CrossNER, which has to be at hand;
             False: not at all.
         names: Whether names of types are examples.
-        allow: Module prefixes besides `innerloop.` that a run may name: importing them runs their code.
+        context: Where data sets lie, and what a run may name: importing that runs its code.
 
     Raises:
         InputError: There is no such thing, a package or data set is missing, or a run is of another kind.
     """
     if isinstance(name, Source):
-        return name
+        return _unchanged(name, head, whiten, names)
     if name is None:
         name = SOURCE if head is None and whiten is False else ENCODER
     if not isinstance(name, str | os.PathLike):
@@ -121,17 +121,27 @@ def source(
     if ours or isinstance(name, Path) or not _names_encoder(text):
         if head is not None or whiten is not False:
             raise InputError(f"{text} is a run, which has its own head and rows: leave out head and whiten")
-        return replace(_run(str(SHIPPED / text), names, allow), name=text) if ours else _run(text, names, allow)
+        return replace(_run(str(SHIPPED / text), names, context), name=text) if ours else _run(text, names, context)
     if head is not None and head not in HEADS:
         raise InputError(f"there is no head '{head}' of a tagger{nearest(str(head), HEADS)}")
     encoder = tokens.named(text)
-    whitening = _of_crossner(encoder) if whiten is True else whiten or None
+    whitening = _of_crossner(encoder, context) if whiten is True else whiten or None
     if whitening is not None and len(whitening.mean) != encoder.features:
         raise InputError(
             f"the whitening is of rows of {len(whitening.mean)} numbers, and {text} makes {encoder.features}: fit one "
             "on rows of this encoder"
         )
     return Source(name=text, encoder=encoder, whitening=whitening, head=head or HEAD, params={}, names=names)
+
+
+def _unchanged(own: Source, head: Head | None, whiten: Whitening | bool, names: bool) -> Source:
+    """A source as it is; what is asked for besides has to be what it has."""
+    asked = {"head": head not in (None, own.head), "names": names and not own.names}
+    asked["whiten"] = own.whitening is None if whiten is True else whiten not in (False, own.whitening)
+    wrong = next((option for option, other in asked.items() if other), None)
+    if wrong is not None:
+        raise InputError(f"{wrong} is another than that of {own!r}, which is made already: give the name of a source")
+    return own
 
 
 def _names_encoder(text: str) -> bool:
@@ -141,7 +151,7 @@ def _names_encoder(text: str) -> bool:
     return os.sep not in text and not files.is_folder(Path(text))
 
 
-def _run(name: str, names: bool, allow: Sequence[str]) -> Source:
+def _run(name: str, names: bool, context: Context) -> Source:
     from innerloop import problems  # every kind with its data sets: only a run folder needs them
     from innerloop.problems.entities import Entities
 
@@ -155,11 +165,11 @@ def _run(name: str, names: bool, allow: Sequence[str]) -> Source:
         raise InputError(f"{name} does not say what it was trained on: train one with `innerloop ner train`") from error
     if not isinstance(problem, Entities):
         raise InputError(f"{name} was trained on {problem.data}, not on entities: train one with `innerloop ner train`")
-    learner, params = load_run(folder, allow)
+    learner, params = load_run(folder, context.allow)
     return Source(
         name=name,
         encoder=tokens.named(problem.encoder),
-        whitening=problem.whitening(Context(allow=tuple(allow))),
+        whitening=problem.whitening(context),
         learner=replace(learner, transductive=False),
         params=packed(params),
         names=names,
@@ -167,8 +177,6 @@ def _run(name: str, names: bool, allow: Sequence[str]) -> Source:
     )
 
 
-def _of_crossner(encoder: TokenEncoder) -> Whitening:
-    domains = [crossner.domain(None, name) for name in crossner.SCHEMES]
-    rows = [rows_of(encoder, [sentence.words for sentence in one.sentences]).rows for one in domains]
-    types = [(kind, one.name) for one in domains for sentence in one.sentences for kind in sentence.types]
-    return Whitening.fit(torch.cat(rows), [kind for kind, _ in types], [name for _, name in types])
+def _of_crossner(encoder: TokenEncoder, context: Context) -> Whitening:
+    domains = [crossner.domain(context, name) for name in crossner.SCHEMES]
+    return Whitening.of_domains(domains, lambda one: rows_of(encoder, one.words, context).rows)

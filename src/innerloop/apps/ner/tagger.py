@@ -12,6 +12,7 @@ from innerloop.apps.ner.settings import USUAL, Decode, Decoding, Head, Tagging, 
 from innerloop.apps.ner.sources import Source, source
 from innerloop.apps.ner.task import Task, teach
 from innerloop.core import files
+from innerloop.core.context import Context, prefixes
 from innerloop.core.errors import InputError
 from innerloop.encoders.whitening import Whitening
 from innerloop.fewshot import paths, scikit
@@ -225,7 +226,13 @@ class FewShotTagger(scikit.Settings):
         return task
 
     def _resolved(self) -> Source:
-        return source(self.source, head=self.head, whiten=self.whiten, names=self.names, allow=self.allow)
+        return source(
+            self.source,
+            head=self.head,
+            whiten=self.whiten,
+            names=self.names,
+            context=Context(allow=prefixes(self.allow)),
+        )
 
     def _decoding(self, source: Source) -> Decoding:
         tau, temperature = USUAL[source.head]

@@ -34,6 +34,11 @@ class Domain:
         found = {span.type for sentence in sentences for span in sentence.spans}
         return cls(name, sentences, tuple(sorted(found - set(left_out))))
 
+    @property
+    def words(self) -> list[tuple[str, ...]]:
+        """Of each sentence."""
+        return [sentence.words for sentence in self.sentences]
+
     @cached_property
     def digest(self) -> str:
         """Short sha256 of words, entities and types."""
