@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from innerloop import problems
+from innerloop.apps.ner.settings import CROSSNER, Decoding
 from innerloop.cli.main import main
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
@@ -19,7 +20,7 @@ from innerloop.encoders.whitening import Whitening
 from innerloop.nn.residual import Residual
 from innerloop.problems.entities import Entities
 from innerloop.problems.texts import TextClasses
-from innerloop.runs import build, defaults
+from innerloop.runs import build, defaults, tagging
 from innerloop.tasks.entities import EntitySampler
 from innerloop.tasks.entities.datasets import crossner
 
@@ -154,3 +155,18 @@ def test_files_belong_to_one_kind(root: Path, tmp_path: Path):
         problem(strict=True).check()
     record = json.loads(json.dumps(vars(problem())))
     assert problems.of_record(record) == problem()
+
+
+def test_decoding_is_chosen_on_the_domains_of_training_whatever_is_tested_on(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run, seen = tmp_path / "run", list[Any]()
+    words = ["--encoder", "letters", "--ways", "2", "--shots", "1", "--queries", "1", "--steps", "1", "--plan", "loop"]
+    assert main(["ner", "train", "protonet", *words, "--width", "8", "--out", str(run)]) == 0
+    monkeypatch.setattr(tagging, "counted", lambda sentences: seen.append({*sentences}) or CROSSNER)
+    monkeypatch.setattr(tagging, "choose", lambda learner, params, sampler, *more: seen.append(sampler) or Decoding())
+    assert main(["ner", "test", str(run), "--episodes", "2", "--data", str(root / "own.conll"), "--json"]) == 0
+    counted, chosen = seen
+    assert {word for sentence in counted for word in sentence.words} >= {"musictrain", "sciencetest"}
+    assert not {word for sentence in counted for word in sentence.words} & {"own", "other"}
+    assert domains(chosen) == ["literature"]

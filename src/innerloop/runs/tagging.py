@@ -38,7 +38,8 @@ def examine_tagging(
 ) -> TaggingTest:
     """Meta-test a run on tagging tasks, by the best type of every word and by Viterbi.
 
-    Transitions are counted on the domains of training, temperature and tau are chosen on those of validation.
+    Transitions are counted on the domains of the run's training, temperature and tau are chosen on those of its
+    validation, whatever is tested on.
 
     Args:
         run: The folder.
@@ -50,7 +51,9 @@ def examine_tagging(
         InputError: The run was not trained on tagging tasks, or as `runs.measure.measure` raises it.
     """
     config = read_config(run)
-    training, validation = (unseen(config, replace(options, split=split), context) for split in ("train", "validation"))
+    # Of another file, all splits are the whole file: choosing there would be choosing on the test.
+    own = replace(options, data=None, split_scheme=None)
+    training, validation = (unseen(config, replace(own, split=split), context) for split in ("train", "validation"))
     transitions = counted(
         sentence for encoded in _tagging(training, run).domains for sentence in encoded.domain.sentences
     )
