@@ -10,7 +10,7 @@ with Client("http://127.0.0.1:8000") as client:
 ```
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,8 +18,8 @@ from urllib.parse import quote
 from innerloop.core import files
 from innerloop.service.connection import Connection
 
-_AT_ONCE = 256
-"""Texts that the service takes in one request."""
+_AT_ONCE, _CHARACTERS = 256, 100_000
+"""Texts that the service takes in one request, and their characters."""
 
 
 class Tagger:
@@ -48,8 +48,8 @@ class Tagger:
             ServiceError: A text is empty or too long.
         """
         found = list[dict[str, Any]]()
-        for first in range(0, len(texts), _AT_ONCE):
-            body = {"texts": list(texts[first : first + _AT_ONCE])}
+        for part in _parts(texts):
+            body = {"texts": part}
             found += self.client.request("POST", f"{self._path}/tag", json=body, looks=True).json()["texts"]
         return found
 
@@ -105,6 +105,18 @@ def create(client: Connection, name: str, source: str, sentences: Sequence[Mappi
 def listed(client: Connection) -> list[Tagger]:
     """All taggers of a service, by name."""
     return [Tagger(client, one["name"]) for one in client.request("GET", "api/taggers").json()["taggers"]]
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    part, size = list[str](), 0
+    for text in texts:
+        size += len(text)
+        if part and (len(part) == _AT_ONCE or size > _CHARACTERS):
+            yield part
+            part, size = [], len(text)
+        part.append(text)
+    if part:
+        yield part
 
 
 def _plain(sentences: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

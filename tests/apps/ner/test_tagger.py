@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from innerloop.apps.ner import answering
 from innerloop.apps.ner.settings import CROSSNER
 from innerloop.apps.ner.tagger import FewShotTagger
 from innerloop.core.errors import InputError
@@ -201,3 +202,21 @@ def test_nothing_was_learned_yet():
     for ask in (lambda t: t.predict([ASKED]), lambda t: t.save("x.fewshot"), lambda t: t.drop("x"), lambda t: t.show()):
         with pytest.raises(InputError, match="nothing was learned yet"):
             ask(FewShotTagger())
+
+
+def test_more_types_than_can_be_decoded_are_refused():
+    words, tags = [[f"w{i}" for i in range(501)]], [[f"B-t{i}" for i in range(501)]]
+    with pytest.raises(InputError, match="501 types of entities, and 500 are most"):
+        FewShotTagger().fit(words, tags)
+    tagger = FewShotTagger(tagging="bio").fit(SENTENCES, TAGS)
+    with pytest.raises(InputError, match="are most"):
+        tagger.add(words, tags)
+    assert len(tagger.history) == 1
+
+
+def test_a_long_sentence_among_short_ones_is_tagged_as_alone(monkeypatch):
+    monkeypatch.setattr(answering, "_PADDED", 40)
+    tagger = FewShotTagger().fit(SENTENCES, TAGS)
+    asked = [ASKED, ASKED * 9, ["."], [], ASKED * 2]
+    assert tagger.answers(asked) == [tagger.answers([one])[0] for one in asked]
+    assert tagger.predict(asked)[4] == ANSWER * 2

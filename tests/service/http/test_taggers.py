@@ -122,6 +122,9 @@ def test_files_are_taken_in(client, tmp_path):
     [
         ("names/tag", {"texts": [" "]}, 422, "texts[0] is empty"),
         ("names/tag", {"texts": ["a" * 10_001]}, 422, "10,000 is most"),
+        ("names/tag", {"texts": ["a"] * 257}, 413, "257 texts in one request"),
+        ("names/tag", {"texts": ["a" * 9_000] * 12}, 413, "108,000 characters, and 100,000 is most"),
+        ("names/sentences", {"sentences": [{"text": "a" * 9_000}] * 12}, 413, "100,000 is most"),
         ("none/tag", {"texts": ["a"]}, 404, "no tagger 'none'"),
         ("", {"name": "names", "source": "minilm", "sentences": SENTENCES}, 409, "a tagger 'names' already"),
         ("", {"name": "x", "source": "/etc", "sentences": SENTENCES}, 422, "reads no words by '/etc'"),
@@ -138,6 +141,20 @@ def test_files_are_taken_in(client, tmp_path):
 def test_what_cannot_be_is_refused(client, path, body, status, said):
     answer = client.post(f"/api/taggers/{path}".rstrip("/"), json=body)
     assert answer.status_code == status and said in answer.json()["error"], answer.json()
+
+
+def test_more_words_than_can_be_kept_are_refused_before_they_are_read(client, monkeypatch):
+    lines = {"file": ("own.conll", io.BytesIO(b"Ada B-person\n" + b"wrote O\n" * 42_000))}
+    monkeypatch.setattr("innerloop.encoders.minilm_tokens.MiniLMTokens.encode", None)
+    refused = client.post("/api/taggers/import", files=lines, data={"source": "minilm"})
+    assert refused.status_code == 422 and "42,001 words would take 32.3 MB, and 32 are most" in refused.json()["error"]
+
+
+def test_a_type_may_hold_a_slash(client):
+    taught = [entry("Mr Smith rides", [("Mr Smith", "he/him")])]
+    client.post("/api/taggers/names/sentences", json={"sentences": taught}).raise_for_status()
+    assert client.delete("/api/taggers/names/types/he%2Fhim").status_code == 200
+    assert {one["type"] for one in client.get("/api/taggers/names").json()["types"]} == {"person", "place"}
 
 
 def test_a_file_of_the_command_line_is_served(client, tmp_path):

@@ -1,6 +1,6 @@
 """What a tagger says of sentences, in one place for Python, command line, service and page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +17,8 @@ _AT_ONCE = 256
 """Sentences that are answered together."""
 _WORDS = 4096
 """Words whose distances to those of the support are in memory together."""
+_PADDED = 1 << 16
+"""Words that are decoded together, with what short sentences are filled up by."""
 
 
 class Tagged(NamedTuple):
@@ -87,9 +89,29 @@ def _answers(task: Task, sentences: Sequence[Sentence]) -> list[Tagged]:
 def _decoded(task: Task, sentences: list[Sentence]) -> list[tuple[list[str], Tensor]]:
     """For each sentence a tag for each word, and [words] the probability of the class that it says."""
     rows, lengths = task.source.rows([sentence.words for sentence in sentences])
-    scores = pad_sequence(list(log_probabilities(task, rows).split(lengths.tolist())), batch_first=True)
-    step = task.learned.chain
-    if task.decoding.decode == "viterbi":
+    scores = log_probabilities(task, rows).split(lengths.tolist())
+    decoded: dict[int, tuple[list[str], Tensor]] = {}
+    for group in _alike(lengths.tolist()):
+        padded = pad_sequence([scores[i] for i in group], batch_first=True)
+        decoded |= zip(group, _of_group(task, padded, lengths[group]), strict=True)
+    return [decoded[i] for i in range(len(sentences))]
+
+
+def _alike(lengths: list[int]) -> Iterator[list[int]]:
+    """Numbers of sentences, those of like length together, so that one long one does not lengthen all of them."""
+    group = list[int]()
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if group and (len(group) + 1) * lengths[i] > _PADDED:
+            yield group
+            group = []
+        group.append(i)
+    yield group
+
+
+def _of_group(task: Task, scores: Tensor, lengths: Tensor) -> Iterator[tuple[list[str], Tensor]]:
+    """What `_decoded` says, of [sentences, words, classes] padded logarithms of probabilities."""
+    step, by_viterbi = task.learned.chain, task.decoding.decode == "viterbi"
+    if by_viterbi:
         states, shares = viterbi(scores, lengths, step), posteriors(scores, lengths, step)
         classes = step.classes[states]
     else:
@@ -97,15 +119,9 @@ def _decoded(task: Task, sentences: list[Sentence]) -> list[tuple[list[str], Ten
         shares = scores.exp()
     chosen = shares.gather(2, classes[:, :, None])[:, :, 0]
     names = [OTHER, *(f"I-{name}" for name in task.types)]
-    answers = list[tuple[list[str], Tensor]]()
     for path, own, length in zip(states.tolist(), chosen, lengths.tolist(), strict=True):
-        tagged = (
-            tags_of(path[:length], step, task.types)
-            if task.decoding.decode == "viterbi"
-            else [names[i] for i in path[:length]]
-        )
-        answers.append((tagged, own[:length]))
-    return answers
+        path = path[:length]
+        yield tags_of(path, step, task.types) if by_viterbi else [names[i] for i in path], own[:length]
 
 
 def _placed(sentence: Sentence, tagged: list[str], shares: Tensor) -> Tagged:

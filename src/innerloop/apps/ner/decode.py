@@ -16,8 +16,8 @@ from innerloop.apps.ner.settings import Tagging, Transitions
 from innerloop.core.errors import InputError
 from innerloop.tasks.entities.sentences import OTHER, Sentence
 
-_AT_ONCE = 256
-"""Sentences whose tables of transitions are in memory together."""
+_NUMBERS = 1 << 24
+"""Numbers of a table, of transitions or of words, that are in memory together."""
 
 
 def counted(sentences: Iterable[Sentence]) -> Transitions:
@@ -108,7 +108,7 @@ def viterbi(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
     """
     if not len(lengths):
         return torch.zeros(scores.shape[:2], dtype=torch.long)
-    return torch.cat([_viterbi(s, n, chain) for s, n in _parts(scores, lengths)])
+    return torch.cat([_viterbi(s, n, chain) for s, n in _parts(scores, lengths, chain)])
 
 
 def _viterbi(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
@@ -134,7 +134,7 @@ def posteriors(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
     """
     if not len(lengths):
         return torch.zeros_like(scores)
-    return torch.cat([_posteriors(s, n, chain) for s, n in _parts(scores, lengths)])
+    return torch.cat([_posteriors(s, n, chain) for s, n in _parts(scores, lengths, chain)])
 
 
 def _posteriors(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
@@ -151,8 +151,10 @@ def _posteriors(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
     return of_classes * (torch.arange(count) < lengths[:, None])[:, :, None]
 
 
-def _parts(scores: Tensor, lengths: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
-    return zip(scores.split(_AT_ONCE), lengths.split(_AT_ONCE), strict=True)
+def _parts(scores: Tensor, lengths: Tensor, chain: Chain) -> Iterable[tuple[Tensor, Tensor]]:
+    states = len(chain.start)
+    count = max(1, _NUMBERS // (states * max(states, scores.shape[1])))  # sentences
+    return zip(scores.split(count), lengths.split(count), strict=True)
 
 
 def tags_of(states: Iterable[int], chain: Chain, types: Sequence[str]) -> list[str]:

@@ -23,6 +23,9 @@ from innerloop.encoders.type_names import names_as_rows
 from innerloop.fewshot.history import History, Label
 from innerloop.tasks.entities.sentences import OTHER, Sentence, Span
 
+_MOST_TYPES = 500
+"""Decoding holds the square of them for every word."""
+
 
 class Example(NamedTuple):
     """What one row of the history stands for: an entity, or, under `O`, a sentence with all of its other words."""
@@ -121,6 +124,8 @@ class Task:
         task = replace(self, history=history)
         if not task.types:
             raise InputError("no entity is left to learn from: give a sentence with one, at least")
+        if len(task.types) > _MOST_TYPES:
+            raise InputError(f"there are {len(task.types):,} types of entities, and {_MOST_TYPES} are most: merge some")
         if self.source.names:
             new = [name for name in task.types if name not in self.named]
             rows = self.source.scaled(names_as_rows(self.source.encoder, new))

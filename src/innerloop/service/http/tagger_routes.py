@@ -196,7 +196,7 @@ async def teach(name: Name, body: SentencesIn, worker: Worker, seen: Expected, s
     return VersionOut(version=await worker.tagging.teach(store, name, sentences, seen))
 
 
-@router.delete("/{name}/types/{type}")
+@router.delete("/{name}/types/{type:path}")
 async def drop(name: Name, type: str, worker: Worker, seen: Expected, store: Asked) -> VersionOut:
     """Forget a type."""
     return VersionOut(version=await worker.tagging.drop(store, name, type, seen))

@@ -13,6 +13,7 @@ from innerloop.apps.ner import file
 from innerloop.apps.ner.answering import Tagged, answers
 from innerloop.apps.ner.examples import untagged
 from innerloop.apps.ner.settings import ENCODER, SOURCE, shipped
+from innerloop.apps.ner.sources import source as start
 from innerloop.apps.ner.tagger import FewShotTagger
 from innerloop.apps.ner.task import Task
 from innerloop.core.errors import InputError
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _TRIES = 5
 """How often a change is made anew because another came first."""
+_FULL_LENGTH = 10
+"""Texts of the full length that one request may hold: unlike sentence encoders, taggers read each to its end."""
 
 
 class Tagging:
@@ -72,7 +75,8 @@ class Tagging:
         Raises:
             HTTPError: A text is too long, or there are too many.
         """
-        raw = [self._text(text, f"texts[{i}]") for i, text in enumerate(self._counted(texts))]
+        self._refuse_many(texts)
+        raw = [self._text(text, f"texts[{i}]") for i, text in enumerate(texts)]
         kept, task = await self._now(name)
         asked = [(one.value, task) for one in raw]
         found = await self._worker.together(("tag", task.source.encoder.name), raw, asked, _tagged)
@@ -117,7 +121,13 @@ class Tagging:
     async def teach(self, store: Store, name: str, sentences: Sequence[dict[str, Any]], seen: int | None) -> int:
         """Teach tagged texts; returns the version that knows them."""
         taught = self._sentences(sentences)
-        return await self._change(store, name, seen, lambda task: task.more(taught))
+        words = sum(len(one.words) for one in taught)
+
+        def more(task: Task) -> Task:
+            self._refuse_large(len(task.rows) + words, task.source.encoder.features)
+            return task.more(taught)
+
+        return await self._change(store, name, seen, more)
 
     async def drop(self, store: Store, name: str, kind: str, seen: int | None) -> int:
         """Forget a type."""
@@ -181,7 +191,9 @@ class Tagging:
 
     def _taught(self, source: str, sentences: Sequence[Sentence]) -> Task:
         self._check(source)
-        return FewShotTagger(source).fit(sentences).task
+        own = start(source)
+        self._refuse_large(sum(len(one.words) for one in sentences), own.encoder.features)
+        return FewShotTagger(own).fit(sentences).task
 
     def _read(self, content: bytes, name: str) -> Task:
         with _placed(content) as path:
@@ -202,7 +214,8 @@ class Tagging:
 
     def _sentences(self, given: Sequence[dict[str, Any]]) -> list[Sentence]:
         sentences = list[Sentence]()
-        for i, one in enumerate(self._counted(given)):
+        self._refuse_many([one["text"] for one in given])
+        for i, one in enumerate(given):
             place, limits = f"sentences[{i}]", self._worker.limits
             entities = [
                 entity | {"type": label(entity["type"], limits, f"{place}, the type")} for entity in one["entities"]
@@ -218,11 +231,24 @@ class Tagging:
             raise HTTPError(422, f"{name} is empty: give a text")
         return Raw("texts", text.encode("utf-8", "replace").decode(), name)
 
-    def _counted(self, given: Sequence[T]) -> Sequence[T]:
-        most = self._worker.limits.batch
-        if len(given) > most:
-            raise HTTPError(413, f"there are {len(given):,} texts in one request, and {most} is most: send several")
-        return given
+    def _refuse_many(self, texts: Sequence[str]) -> None:
+        limits, characters = self._worker.limits, sum(map(len, texts))
+        if len(texts) > limits.batch:
+            raise HTTPError(
+                413, f"there are {len(texts):,} texts in one request, and {limits.batch} is most: send several"
+            )
+        if characters > (most := _FULL_LENGTH * limits.text):
+            raise HTTPError(
+                413, f"the texts of one request have {characters:,} characters, and {most:,} is most: send several"
+            )
+
+    def _refuse_large(self, words: int, features: int) -> None:
+        """Refuse before words are read what could not be kept afterwards."""
+        size, most = 2 * words * features / 1e6, self._worker.limits.body_mb
+        if size > most:
+            raise InputError(
+                f"the rows of {words:,} words would take {size:.1f} MB, and {most:g} are most: teach it fewer sentences"
+            )
 
 
 def _offered(settings: Settings) -> dict[str, str]:

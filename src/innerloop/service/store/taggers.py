@@ -54,14 +54,13 @@ def create(store: Store, name: str, content: Content) -> Change:
             raise ConflictError(f"there is a tagger '{name}' already: choose another name, or delete that one")
         if c.execute("SELECT count(*) FROM taggers").fetchone()[0] >= store.limits.tasks:
             raise ConflictError(f"there are {store.limits.tasks} taggers, the most this server keeps: delete one")
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        values = (name, now, content.version, _digest(content.file), json.dumps(content.about), content.file)
+        values = (name, datetime.now(UTC).isoformat(timespec="seconds"), *kept)
         c.execute(
             "INSERT INTO taggers (name, created, version, hash, about, content) VALUES (?, ?, ?, ?, ?, ?)", values
         )
         return Change(version=content.version, classes=content.types)
 
-    _refuse_large(store, content)
+    kept = _columns(store, content)  # before the store is held
     return store.once(work)
 
 
@@ -79,13 +78,12 @@ def replace(store: Store, before: Kept, content: Content) -> Change:
     """
 
     def work(c: sqlite3.Connection) -> Change:
-        values = (content.version, _digest(content.file), json.dumps(content.about), content.file)
         query = "UPDATE taggers SET version = ?, hash = ?, about = ?, content = ? WHERE id = ? AND hash = ?"
-        if not c.execute(query, (*values, before.id, before.hash)).rowcount:
+        if not c.execute(query, (*kept, before.id, before.hash)).rowcount:
             raise StaleError(f"tagger '{before.name}' was changed or deleted meanwhile: look at it again")
         return Change(version=content.version, classes=content.types)
 
-    _refuse_large(store, content)
+    kept = _columns(store, content)
     return store.once(work)
 
 
@@ -145,13 +143,11 @@ def _kept(row: sqlite3.Row) -> Kept:
     return Kept(**(values | {"about": json.loads(values["about"])}))
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def _refuse_large(store: Store, content: Content) -> None:
+def _columns(store: Store, content: Content) -> tuple[int, str, str, bytes]:
+    """Version, hash, `about` and content."""
     most = store.limits.body_mb
     if len(content.file) > most * 1e6:  # so that what is downloaded can be imported again
         raise InputError(
             f"the tagger would take {len(content.file) / 1e6:.0f} MB, and {most:g} are most: teach it fewer sentences"
         )
+    return content.version, hashlib.sha256(content.file).hexdigest(), json.dumps(content.about), content.file
