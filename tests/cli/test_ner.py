@@ -55,6 +55,15 @@ def test_files_that_are_not_the_same_sentences_are_refused(tagged, refused):
     refused("ner", "report", "gold.conll", "missing.conll", says="missing.conll")
 
 
+def test_mistakes_in_files_are_said_once(tagged, refused):
+    (tagged / "bad.conll").write_text("Ada B-person\nLovelace\n")
+    refused("ner", "report", "bad.conll", "gold.conll", says="innerloop: bad.conll, line 2 has 1 column")
+
+
+def test_only_tagging_is_trained(refused):
+    refused("ner", "train", "protonet", "--data", "omniglot", says="omniglot has no tagged sentences: `innerloop train")
+
+
 @pytest.fixture
 def taught(tagged: Path) -> Path:
     """The same folder with a tagger of its sentences."""
@@ -107,6 +116,7 @@ def test_what_cannot_be_taught_is_refused_and_changes_nothing(taught, refused):
     (taught / "none.conll").write_text("Ada O\n")
     refused("ner", "adapt", "minilm", "none.conll", "--out", "new.fewshot", says="has an entity")
     refused("ner", "adapt", "minilmm", "gold.conll", "--out", "new.fewshot", says="did you mean 'minilm'")
+    refused("ner", "adapt", "entites", "gold.conll", "--out", "new.fewshot", says="did you mean 'entities'")
     refused("ner", "predict", "t.fewshot", "gold.conll", "--out", "found.csv", says="does not say what it is")
     refused("ner", "predict", "gone.fewshot", "gold.conll", says="gone.fewshot does not exist")
     refused("predict", "t.fewshot", "gold.conll", says="ner predict")

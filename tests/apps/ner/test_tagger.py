@@ -220,3 +220,40 @@ def test_a_long_sentence_among_short_ones_is_tagged_as_alone(monkeypatch):
     asked = [ASKED, ASKED * 9, ["."], [], ASKED * 2]
     assert tagger.answers(asked) == [tagger.answers([one])[0] for one in asked]
     assert tagger.predict(asked)[4] == ANSWER * 2
+
+
+def test_words_are_named_by_the_sentence_that_was_given(taught):
+    given = [*[[]] * 2, *[["a"]] * 300, ["b", " "]]  # as many as are read together, and a few more
+    for ask in (taught.predict, lambda sentences: taught.add(sentences, [["O"] * len(one) for one in sentences])):
+        with pytest.raises(InputError, match="word 1 of sentence 302 is empty"):
+            ask(given)
+
+
+def test_tags_of_bilou_are_read_as_in_files(taught):
+    bilou = [["B-person", "L-person", "O", "U-place", "O", "U-place", "O"]]
+    assert FewShotTagger().fit(SENTENCES[:1], bilou).predict(SENTENCES[:1]) == [TAGS[0]]
+
+
+@pytest.mark.parametrize(
+    ("tags", "says"),
+    [
+        (["X-person", "O"], "sentence 0: the tag 'X-person' begins with X-, which no scheme has"),
+        (["B-", "O"], "sentence 0: the tag 'B-' names no type"),
+        (["U-person", "S-person"], "mixes two schemes of tags: sentence 0 has U- .BILOU., sentence 0 has S- .BIOES or"),
+        (["U-person", "B-person"], "sentence 0 has U-, which says where an entity ends"),
+    ],
+)
+def test_tags_of_no_scheme_are_refused_as_in_files(tags, says):
+    with pytest.raises(InputError, match=says):
+        FewShotTagger().fit([["Ada", "Anderson"]], [tags])
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"whiten": 1}, "whiten is True, False or"), ({"transitions": (1, 2)}, "transitions are `Transitions`")],
+)
+def test_options_of_other_types_are_refused(options, says):
+    with pytest.raises(InputError, match=says):
+        FewShotTagger("minilm:3", **options).fit(SENTENCES, TAGS)
+    with pytest.raises(InputError, match="tags are a list for each sentence, got int"):
+        FewShotTagger().fit(SENTENCES, 5)

@@ -62,6 +62,7 @@ def test_json_is_a_list_or_lines_of_objects_and_entities_are_objects_or_triples(
     assert read(content) == read("\n".join(map(json.dumps, content)) + "\n\n") == expected
     assert expected[0].spans == (Span(0, 1, "person"), Span(2, 3, "person"))
     assert read({"text": "Ada"}, tagged=False) == [sentence("Ada")]
+    assert read(one("Ada", [0, 99, "person"]), tagged=False) == [sentence("Ada")], "they are not looked at"
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from innerloop.apps.ner.decode import posteriors, tags_of, viterbi
-from innerloop.apps.ner.examples import located
 from innerloop.apps.ner.task import Task
 from innerloop.tasks.entities.sentences import OTHER, Sentence, Span, spans, tags
+from innerloop.tasks.entities.words import placed
 from innerloop.tasks.progress import track
 
 _AT_ONCE = 256
@@ -127,8 +127,8 @@ def _of_group(task: Task, scores: Tensor, lengths: Tensor) -> Iterator[tuple[lis
 def _placed(sentence: Sentence, tagged: list[str], shares: Tensor) -> Tagged:
     found: tuple[Span, ...] = spans(tagged)
     confidences = tuple(shares[start:end].min().item() for start, end, _ in found)
-    return Tagged(located(sentence)._replace(spans=found), confidences)
+    return Tagged(placed(sentence)._replace(spans=found), confidences)
 
 
 def _bare(sentence: Sentence) -> Sentence:
-    return located(sentence)._replace(spans=())
+    return placed(sentence)._replace(spans=())

@@ -89,11 +89,8 @@ def untagged(place: str) -> list[Sentence]:
     if place == "-":
         return formats.plain(sys.stdin.buffer, _STDIN)
     path = files.expanded(place)
-    try:
-        with path.open("rb") as file:
-            return _read(file, path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    with formats.opened(path) as file:
+        return _read(file, path)
 
 
 def written(name: str, answers: Sequence[Tagged]) -> str:

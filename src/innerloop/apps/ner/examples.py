@@ -1,14 +1,13 @@
 """Tagged sentences as people give them."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from innerloop.core.errors import InputError
-from innerloop.tasks.entities import words
-from innerloop.tasks.entities.sentences import OTHER, Sentence, Span, spans
+from innerloop.encoders.tokens import readable
+from innerloop.tasks.entities import conll, words
+from innerloop.tasks.entities.sentences import OTHER, Sentence, spans
 
-_TAG = re.compile(r"([BIES])-(.+)", re.DOTALL)
 _LONGEST = 100
 """Characters of the name of a type."""
 _WANTED = "give a list of texts, or of lists of words"
@@ -22,7 +21,9 @@ def untagged(given: Any) -> list[Sentence]:
     """
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise InputError(f"sentences are a list, got {type(given).__name__} {str(given)[:40]!r}: {_WANTED}")
-    return [_sentence(one, i) for i, one in enumerate(given)]
+    sentences = [_sentence(one, i) for i, one in enumerate(given)]
+    readable([one.words for one in sentences])  # here, where a sentence has the number that it was given with
+    return sentences
 
 
 def tagged(given: Any, tags: Any = None) -> list[Sentence]:
@@ -30,7 +31,8 @@ def tagged(given: Any, tags: Any = None) -> list[Sentence]:
 
     Args:
         given: As of `untagged`; or `Sentence` with their entities, without `tags`.
-        tags: A list for each, with a tag for each word: of BIO, BIOES or IO, or the bare types, and `O` for none.
+        tags: A list for each, with a tag for each word: of BIO, BIOES, BILOU, BMES or IO, or the bare types, and `O`
+            for none.
 
     Raises:
         InputError: Sentences and tags that do not fit, tags of no scheme or of two, an empty sentence, none at all, or
@@ -39,6 +41,8 @@ def tagged(given: Any, tags: Any = None) -> list[Sentence]:
     given = given if isinstance(given, str | bytes) or not isinstance(given, Iterable) else list(given)
     sentences = untagged(given)
     if tags is not None:
+        if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
+            raise InputError(f"tags are a list for each sentence, got {type(tags).__name__} {str(tags)[:40]!r}")
         sentences = _with_tags(sentences, list(tags))
     elif not all(isinstance(one, Sentence) for one in given):
         raise InputError("sentences to learn from need tags: give a list of tags for each, one tag a word")
@@ -79,9 +83,9 @@ def _plain(tags: list[Sequence[str]]) -> list[list[str]]:
     letters, bare = dict[str, int](), dict[str, int]()
     for i, own in enumerate(tags):
         for tag in own:
-            match = _TAG.fullmatch(tag)
-            if match:
-                letters.setdefault(match[1], i)
+            letter = conll.prefix(tag, f"sentence {i}")
+            if letter:
+                letters.setdefault(letter, i)
             elif tag != OTHER:
                 bare.setdefault(tag, i)
     if bare and letters:
@@ -92,15 +96,17 @@ def _plain(tags: list[Sequence[str]]) -> list[list[str]]:
         )
     if bare:
         return [[tag if tag == OTHER else f"I-{tag}" for tag in own] for own in tags]
-    ends = next((letter for letter in "ES" if letter in letters), None)
-    for i, own in enumerate(tags) if ends else ():
+    conll.refuse_mixed({letter: f"sentence {i}" for letter, i in letters.items()}, "what is given")
+    plain = [list(map(conll.as_bioes, own)) for own in tags]
+    ends = next((letter for letter in "ESLU" if letter in letters), None)
+    for i, own in enumerate(plain) if ends else ():
         for tag, after in zip(own, [*own[1:], OTHER], strict=True):
             if tag[0] in "BI" and not (after[0] in "IE" and after[1:] == tag[1:]):
                 raise InputError(
                     f"two schemes are mixed: sentence {letters[ends or '']} has {ends}-, which says where an entity "
-                    f"ends (BIOES), and sentence {i} ends one with {tag[:50]} (BIO): write all of them in one"
+                    f"ends, and sentence {i} ends one with {tag[:50]} (BIO): write all of them in one"
                 )
-    return [list(own) for own in tags]
+    return plain
 
 
 def _check(sentence: Sentence, number: int) -> None:
@@ -128,14 +134,3 @@ def check_type(name: Any, place: str) -> None:
             f"{place}: {str(name)[:50]!r} cannot be a type of entities: it needs a name of up to {_LONGEST} characters "
             f"that is not '{OTHER}'"
         )
-
-
-def located(sentence: Sentence) -> Sentence:
-    """A sentence with its text and the place of each word there; words alone are joined by blanks."""
-    return words.placed(sentence)
-
-
-def entity(sentence: Sentence, span: Span) -> tuple[int, int]:
-    """Where an entity stands in the text of a `located` sentence, in characters."""
-    assert sentence.offsets is not None
-    return sentence.offsets[span.start][0], sentence.offsets[span.end - 1][1]

@@ -80,6 +80,10 @@ def checked(decoding: Decoding) -> Decoding:
     for name, value in (("tau", decoding.tau), ("temperature", decoding.temperature)):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
             raise InputError(f"{name} is a number above 0, got {value!r}")
+    if not isinstance(decoding.transitions, Transitions):
+        raise InputError(
+            f"transitions are `Transitions`, as `apps.ner.decode.counted` makes, got {decoding.transitions!r}"
+        )
     wrong = [name for name, count in decoding.transitions._asdict().items() if not 0 <= count < math.inf]
     if wrong:
         raise InputError(f"transitions are counts from 0 on; {wrong[0]} is {getattr(decoding.transitions, wrong[0])}")

@@ -124,6 +124,11 @@ def source(
         return replace(_run(str(SHIPPED / text), names, context), name=text) if ours else _run(text, names, context)
     if head is not None and head not in HEADS:
         raise InputError(f"there is no head '{head}' of a tagger{nearest(str(head), HEADS)}")
+    if not isinstance(whiten, Whitening | bool):
+        raise InputError(f"whiten is True, False or a Whitening, got {type(whiten).__name__}")
+    if ":" not in text and text not in tokens.names():
+        known = [*shipped(), *tokens.names()]
+        raise InputError(f"there is no encoder of words or run '{text}'{nearest(text, known)}")
     encoder = tokens.named(text)
     whitening = _of_crossner(encoder, context) if whiten is True else whiten or None
     if whitening is not None and len(whitening.mean) != encoder.features:

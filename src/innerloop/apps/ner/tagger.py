@@ -110,7 +110,8 @@ class FewShotTagger(scikit.Settings):
         Args:
             sentences: Lists of words; texts, which are cut into words (`tasks.entities.words`); or `Sentence` with
                 their entities, such as files are read to.
-            tags: A list for each, one tag a word: BIO, BIOES or IO, `O` for none; None: the entities of `Sentence`.
+            tags: A list for each, one tag a word: BIO, BIOES, BILOU, BMES or IO, `O` for none; None: the entities of
+                `Sentence`.
 
         Raises:
             InputError: Sentences and tags that do not fit, no entity at all, or more types than a run tells apart.

@@ -6,7 +6,7 @@ sentence, comments (`# id ...`) whose last column is no tag. Windows' ends of li
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import IO, NamedTuple
 
@@ -63,14 +63,57 @@ def read(
     if bare:
         say(f"the tags of {name} are types without B- or I-: neighbours of one type are one entity")
         return [Sentence(tuple(b.words), spans([t if t == OTHER else f"I-{t}" for t in b.tags])) for b in blocks]
-    _refuse_mixed(letters, name)
+    refuse_mixed({letter: f"line {line}" for letter, line in letters.items()}, name)
     for block in blocks:
-        block.tags[:] = [_AS_BIOES.get(tag[0], tag[0]) + tag[1:] for tag in block.tags]
+        block.tags[:] = map(as_bioes, block.tags)
     if set(letters) & set("ESLU"):
         _refuse_unended(blocks, letters, name)
     if set(letters) != {"I"} and not (set(letters) == {"B", "I"} and _is_iob1(blocks)):
         _count_unbegun(blocks, name, strict, say)
     return [Sentence(tuple(block.words), spans(block.tags)) for block in blocks]
+
+
+def prefix(tag: str, place: str) -> str | None:
+    """The letter before the type of a tag; None of `O` and of bare types.
+
+    Raises:
+        InputError: No scheme has it, or it stands before no type; the error begins with `place`.
+    """
+    if match := _TAG.fullmatch(tag):
+        return match[1]
+    if _PREFIXED.match(tag) and tag[0] in "BIESLUM":
+        raise InputError(f"{place}: the tag '{tag}' names no type: write it such as {tag[0]}-person")
+    if _PREFIXED.match(tag):
+        raise InputError(
+            f"{place}: the tag '{tag[:50]}' begins with {tag[:2]}, which no scheme has: O, or B-, I-, E-, S- (BIOES), "
+            "L-, U- (BILOU) or M- (BMES) before the type were expected"
+        )
+    return None
+
+
+def as_bioes(tag: str) -> str:
+    """A tag of BILOU or BMES in BIOES, others as they are."""
+    return _AS_BIOES.get(tag[0], tag[0]) + tag[1:] if tag[1:2] == "-" else tag
+
+
+def refuse_mixed(places: Mapping[str, str], name: str) -> None:
+    """Refuse letters of tags that are in no scheme together.
+
+    Args:
+        places: Where each letter is met first, such as "line 3".
+        name: What holds them.
+
+    Raises:
+        InputError: Two are of different schemes.
+    """
+    for a, b in combinations(places, 2):
+        if not any({a, b} <= set(scheme) for scheme in _LETTERS.values()):
+            known = [[title for title, scheme in _LETTERS.items() if letter in scheme] for letter in (a, b)]
+            one, other = (" or ".join(titles) for titles in known)
+            raise InputError(
+                f"{name} mixes two schemes of tags: {places[a]} has {a}- ({one}), {places[b]} has {b}- ({other}). "
+                "Write all of it in one"
+            )
 
 
 def write(sentences: Iterable[Sentence], scheme: Scheme = "bio", say: Say = warn) -> Iterator[str]:
@@ -140,14 +183,7 @@ def _check(cells: Sequence[str], first: tuple[int, int] | None, place: str) -> N
         raise InputError(f"{place} has {columns}, and line {first[0]} has {first[1]}: {_WANTED}")
     if not cells[0].strip() or not cells[-1]:
         raise InputError(f"{place}: the {'tag' if cells[0].strip() else 'word'} is empty: {_WANTED}")
-    tag = cells[-1]
-    if _PREFIXED.match(tag) and not _TAG.fullmatch(tag):
-        if tag[0] in "BIESLUM":
-            raise InputError(f"{place}: the tag '{tag}' names no type: write it such as {tag[0]}-person")
-        raise InputError(
-            f"{place}: the tag '{tag[:50]}' begins with {tag[:2]}, which no scheme has: O, or B-, I-, E-, S- (BIOES), "
-            "L-, U- (BILOU) or M- (BMES) before the type were expected"
-        )
+    prefix(cells[-1], place)
 
 
 def _prefixes(blocks: Iterable[_Block], name: str) -> tuple[dict[str, int], tuple[str, int] | None]:
@@ -167,17 +203,6 @@ def _prefixes(blocks: Iterable[_Block], name: str) -> tuple[dict[str, int], tupl
             f"prefix such as B- or I-: {_WANTED}"
         )
     return letters, bare
-
-
-def _refuse_mixed(letters: dict[str, int], name: str) -> None:
-    for a, b in combinations(letters, 2):
-        if not any({a, b} <= set(scheme) for scheme in _LETTERS.values()):
-            known = [[title for title, scheme in _LETTERS.items() if letter in scheme] for letter in (a, b)]
-            one, other = (" or ".join(titles) for titles in known)
-            raise InputError(
-                f"{name} mixes two schemes of tags: line {letters[a]} has {a}- ({one}), line {letters[b]} has {b}- "
-                f"({other}). Write all of it in one"
-            )
 
 
 def _refuse_unended(blocks: Iterable[_Block], letters: dict[str, int], name: str) -> None:

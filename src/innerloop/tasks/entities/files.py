@@ -1,7 +1,8 @@
 """Files of tagged sentences, CoNLL or JSON by the ending of their name, and plain text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -34,9 +35,22 @@ def read(path: str | Path, *, strict: bool = False, encoding: str | None = None,
     """
     path = expanded(path)
     form(str(path))
+    with opened(path) as file:
+        return read_bytes(file, str(path), strict=strict, encoding=encoding, say=say)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """A file to read.
+
+    Raises:
+        InputError: It cannot be read.
+    """
     try:
         with path.open("rb") as file:
-            return read_bytes(file, str(path), strict=strict, encoding=encoding, say=say)
+            yield file
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 

@@ -28,7 +28,7 @@ def read(
     Args:
         file: Its bytes.
         name: What errors call it.
-        tagged: Whether every text needs its entities, be they none; if not, texts without them are taken, too.
+        tagged: Whether every text needs its entities, be they none; if not, they are not looked at.
         encoding: See `tasks.encodings.lines`.
         say: Where notices go.
 
@@ -60,7 +60,7 @@ def from_object(entry: Any, place: str, tagged: bool = True) -> Sentence:
         raise InputError(f"{place} is not an object with a text: write {_SHAPE}")
     if _SURROGATE.search(text):
         raise InputError(f"{place}: the text holds half a character (\\ud800 to \\udfff without its other half)")
-    entities = entry.get("entities", None if tagged else [])
+    entities = entry.get("entities") if tagged else []
     if not isinstance(entities, list):
         raise InputError(f'{place} has no list of entities: write {_SHAPE}, with "entities": [] where there are none')
     spans = [_span(one, f"{place}, entity {number}") for number, one in enumerate(entities, 1)]
