@@ -26,7 +26,7 @@ def test_a_tagger_is_made_asked_corrected_and_taken_back(page, tmp_path):
     page.get_by_label("Tagged sentences").set_input_files(GUIDE / "taught.conll")
     page.get_by_role("button", name="Make the tagger").click()
     page.get_by_role("heading", name="workshop", level=1).wait_for()
-    page.locator(".facts", has_text="Words by minilm · 4 types · 20 sentences · version 1").wait_for()
+    page.locator(".facts", has_text="Words by entities · 4 types · 20 sentences · version 1").wait_for()
 
     page.get_by_label("Text", exact=True).fill(f"{TEXT}\n\nThe bell is missing.")
     page.get_by_role("button", name="Tag", exact=True).click()
@@ -95,3 +95,9 @@ def test_a_tagger_is_made_of_what_the_command_line_wrote(page, tmp_path):
     page.get_by_label("Tagged sentences").set_input_files(tmp_path / "bad.conll")
     page.get_by_role("button", name="Make the tagger").click()
     page.get_by_text("bad.conll, line 1 has 1 column").wait_for()
+    # What was only noticed is said beside what was made.
+    (tmp_path / "noticed.conll").write_text("Ada B-person\n\nLee I-person\n")
+    page.get_by_label("Name", exact=True).fill("noticed")
+    page.get_by_label("Tagged sentences").set_input_files(tmp_path / "noticed.conll")
+    page.get_by_role("button", name="Make the tagger").click()
+    page.get_by_text("noticed.conll: 1 entity begins with I- and not B-").wait_for()

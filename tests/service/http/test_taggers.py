@@ -102,15 +102,18 @@ def test_files_are_taken_in(client, tmp_path):
     made = client.post("/api/taggers/import", files=sent)
     assert made.status_code == 201 and made.json()["name"] == "copy"
     assert client.delete("/api/taggers/copy").status_code == 204
-    lines = {"file": ("own.conll", io.BytesIO(b"Ada B-person\nwrote O\n"))}
+    lines = {"file": ("own.conll", io.BytesIO(b"Ada B-person\nwrote O\n\nBob O\nLee I-person\n"))}
     made = client.post("/api/taggers/import", files=lines, data={"name": "own", "source": "minilm:2"})
     assert made.json() | {"created": ""} == {
         "name": "own",
         "source": "minilm:2",
         "version": 1,
         "created": "",
-        "sentences": 1,
-        "types": [{"type": "person", "entities": 1}],
+        "sentences": 2,
+        "types": [{"type": "person", "entities": 2}],
+        "notices": [
+            "own.conll: 1 entity begins with I- and not B- (first in line 5); read as beginnings, strict refuses them"
+        ],
     }
     listed = client.get("/api/taggers").json()
     assert [one["name"] for one in listed["taggers"]] == ["names", "own"] and "minilm:3" in listed["sources"]

@@ -94,6 +94,12 @@ class TaggerOut(BaseModel):
     types: list[TypeOut]
 
 
+class TakenOut(TaggerOut):
+    """A tagger of a file."""
+
+    notices: list[str] = Field(description="What was noticed, such as the encoding, or entities that began with I-.")
+
+
 class TaggersOut(BaseModel):
     """All taggers, and what new ones may be made with."""
 
@@ -171,10 +177,11 @@ async def create(body: TaggerIn, worker: Worker, store: Asked) -> TaggerOut:
 
 
 @router.post("/import", status_code=201, openapi_extra=_BODY)
-async def take(request: Request, worker: Worker, store: Asked) -> TaggerOut:
+async def take(request: Request, worker: Worker, store: Asked) -> TakenOut:
     """Make a tagger of a file: of tagged sentences as `innerloop ner adapt` reads them, or what that wrote."""
     sent = await payload.tagger_file(request)
-    return _out(await worker.tagging.take(store, sent.name, sent.source, sent.file, sent.content))
+    kept, notices = await worker.tagging.take(store, sent.name, sent.source, sent.file, sent.content)
+    return TakenOut(**_out(kept).model_dump(), notices=notices)
 
 
 @router.get("/{name}")

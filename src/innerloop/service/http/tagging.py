@@ -89,20 +89,22 @@ class Tagging:
             await self._made(store, name, lambda: self._taught(source, taught))
         return await self.find(name)
 
-    async def take(self, store: Store, name: str | None, source: str | None, called: str, content: bytes) -> Kept:
-        """A new one of a file: tagged sentences, or what `innerloop ner adapt` wrote.
+    async def take(
+        self, store: Store, name: str | None, source: str | None, called: str, content: bytes
+    ) -> tuple[Kept, list[str]]:
+        """A new one of a file, tagged sentences or what `innerloop ner adapt` wrote, and what was noticed in it.
 
         Raises:
             InputError: It can be read as neither.
         """
-        name = name or task_names.of_file(Path(called).stem)
+        name, notices = name or task_names.of_file(Path(called).stem), list[str]()
         if store.known() is None:
             if is_file(called):
                 await self._made(store, name, lambda: self._read(content, called))
             else:
-                tagged = await self._thread(lambda: files.read_bytes(io.BytesIO(content), called, say=_unheard))
+                tagged = await self._thread(lambda: files.read_bytes(io.BytesIO(content), called, say=notices.append))
                 await self._made(store, name, lambda: self._taught(source or SOURCE, tagged))
-        return await self.find(name)
+        return await self.find(name), notices
 
     def serve(self, path: str, allow: tuple[str, ...]) -> None:
         """Keep a tagger of this machine, named as its file; one that was kept before is what it has become since.
@@ -165,7 +167,9 @@ class Tagging:
 
     def _loaded(self, kept: Kept) -> Task:
         content = taggers.file(self._worker.store, kept)
-        return self._tasks.get((kept.id, kept.hash), lambda: self._read(content, f"the file of tagger '{kept.name}'"))
+        # What a client sends may name innerloop's classes alone; what is kept may be a file that the server was started with.
+        called, allow = f"the file of tagger '{kept.name}'", self._worker.settings.allow
+        return self._tasks.get((kept.id, kept.hash), lambda: self._read(content, called, allow))
 
     async def _change(self, store: Store, name: str, seen: int | None, work: Callable[[Task], Task]) -> int:
         if isinstance(known := store.known(), Change):
@@ -195,10 +199,10 @@ class Tagging:
         self._refuse_large(sum(len(one.words) for one in sentences), own.encoder.features)
         return FewShotTagger(own).fit(sentences).task
 
-    def _read(self, content: bytes, name: str) -> Task:
+    def _read(self, content: bytes, name: str, allow: Sequence[str] = ()) -> Task:
         with _placed(content) as path:
             try:
-                return file.read(path, encoder=self._encoder)
+                return file.read(path, allow, self._encoder)
             except InputError as error:
                 raise InputError(str(error).replace(str(path), name)) from error
 
@@ -292,7 +296,3 @@ def _placed(content: bytes | None = None) -> Iterator[Path]:
         if content is not None:
             path.write_bytes(content)
         yield path
-
-
-def _unheard(message: str) -> None:
-    """Leave out a notice: who sends a file sees what became of it."""

@@ -5,9 +5,13 @@ import { Message, announce, busy, button, confirm, count, h } from "./dom.js";
 import { Tagged, hue } from "./tagged.js";
 import { Versions } from "./versions.js";
 
+/** What was noticed in files of which taggers were made, by their names; shown once, when they are opened. */
+export const noticed = new Map();
+
 /** Fills `place`; nothing needs stopping when it is left. */
 export async function taggerPage(place, name) {
   const view = new View(place, await api.tagger(name));
+  noticed.delete(name);
   await view.show(view.tagger);
   return () => {};
 }
@@ -31,6 +35,7 @@ class View {
           button("Download", () => this.attempt(() => api.downloadTagger(this.name)), { title: "One file that innerloop ner predict reads" }),
           button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the tagger" }))),
       this.error.element,
+      ...(noticed.get(this.name) ?? []).map((notice) => h("p", { class: "soft small", role: "status" }, notice)),
       h("div", { class: "columns" },
         h("section", { class: "panel", "aria-labelledby": "try" },
           h("h2", { id: "try" }, "Tag a text"),

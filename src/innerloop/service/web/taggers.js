@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Message, ago, announce, busy, count, h } from "./dom.js";
+import { noticed } from "./tagger.js";
 
 /** Fills `place`; nothing needs stopping when it is left. */
 export async function taggersPage(place) {
@@ -43,6 +44,7 @@ function newTagger(sources) {
         const called = name.value.trim().normalize("NFC");
         const tagger = await api.importTagger(called, source.value, chosen);
         announce(`Made ${tagger.name}`);
+        noticed.set(tagger.name, tagger.notices);
         open(tagger.name);
       } catch (problem) {
         error.show(problem);

@@ -36,7 +36,7 @@ class Domain:
 
     @property
     def words(self) -> list[tuple[str, ...]]:
-        """Of each sentence."""
+        """Words of each sentence."""
         return [sentence.words for sentence in self.sentences]
 
     @cached_property
