@@ -119,6 +119,10 @@ def test_a_source_that_is_made_takes_nothing_else():
     own = source("minilm:3", head="nearest")
     tagger = FewShotTagger(own).fit(SENTENCES, TAGS)
     assert tagger.predict([ASKED]) == [ANSWER] and FewShotTagger(own, head="nearest").fit(SENTENCES, TAGS)
-    for options, says in (({"head": "prototypes"}, "head"), ({"whiten": True}, "whiten"), ({"names": True}, "names")):
-        with pytest.raises(InputError, match=f"{says} is another than that of Source.'minilm:3'"):
-            FewShotTagger(own, **options).fit(SENTENCES, TAGS)
+    for asked in (
+        FewShotTagger(own, head="prototypes"),
+        FewShotTagger(own, whiten=True),
+        FewShotTagger(own, names=True),
+    ):
+        with pytest.raises(InputError, match="is another than that of Source.'minilm:3'"):
+            asked.fit(SENTENCES, TAGS)

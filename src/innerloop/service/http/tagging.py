@@ -167,7 +167,7 @@ class Tagging:
 
     def _loaded(self, kept: Kept) -> Task:
         content = taggers.file(self._worker.store, kept)
-        # What a client sends may name innerloop's classes alone; what is kept may be a file that the server was started with.
+        # What a client sends may name innerloop's classes alone; what is kept may be a file of this machine.
         called, allow = f"the file of tagger '{kept.name}'", self._worker.settings.allow
         return self._tasks.get((kept.id, kept.hash), lambda: self._read(content, called, allow))
 
