@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from innerloop.apps.ner import sources
 from innerloop.apps.ner.answering import Tagged
@@ -170,7 +170,7 @@ def described(summary: dict[str, Any]) -> str:
     return f"{types}; {summary['sentences']} sentences"
 
 
-def _read(file: BinaryIO, path: Path) -> list[Sentence]:
+def _read(file: IO[bytes], path: Path) -> list[Sentence]:
     ending = path.suffix.lower()
     if ending in formats.JSON:
         return json_spans.read(file, str(path), tagged=False)
