@@ -24,7 +24,7 @@ from torch import Tensor
 from benchmarks import machine
 from innerloop.apps.ner.answering import answers
 from innerloop.apps.ner.decode import Chain, chain, counted, viterbi
-from innerloop.apps.ner.settings import CROSSNER, SOURCE, USUAL, Decoding, Head
+from innerloop.apps.ner.settings import CROSSNER, ENCODER, USUAL, Decoding, Head
 from innerloop.apps.ner.sources import Source
 from innerloop.apps.ner.task import Task, teach
 from innerloop.core.scores import EntityF1
@@ -123,13 +123,13 @@ class Tasks:
     """Tagging tasks of a domain, its words encoded once, with transitions of domains that it does not see."""
 
     def __init__(self, domain: Domain, others: Sequence[Domain]) -> None:
-        self.domain, rows = domain, rows_of(tokens.named(SOURCE), [one.words for one in domain.sentences])
-        self._known, self._encoded = Known(SOURCE, domain.sentences, rows), Encoded(domain, rows.rows.half())
+        self.domain, rows = domain, rows_of(tokens.named(ENCODER), [one.words for one in domain.sentences])
+        self._known, self._encoded = Known(ENCODER, domain.sentences, rows), Encoded(domain, rows.rows.half())
         self.transitions = counted(one for each in others for one in each.sentences)
 
     def taught(self, head: Head, shots: int, first: int, count: int) -> Iterator[Asked]:
         """Tasks from number `first` on: 5 types, `shots` to twice as many entities of each, likewise asked."""
-        source = Source(name=SOURCE, encoder=self._known, head=head, params={})
+        source = Source(name=ENCODER, encoder=self._known, head=head, params={})
         sampler = EntitySampler(domains=(self._encoded,), shots=shots, queries=shots, seed=0)
         for number in range(first, first + count):
             drawn = sampler.draw(number)

@@ -138,6 +138,8 @@ def test_files_are_taken_in(client, tmp_path):
             422,
             "is not in the text",
         ),
+        ("names/sentences", {"sentences": [entry("Ada", [("Ada", "O")])]}, 422, "'O' cannot be a type of entities"),
+        ("names/sentences", {"sentences": [entry("Ada", [("Ada", "a\u200bb")])]}, 422, "cannot be a type of entities"),
         ("names/undo", {"to": 99}, 422, "99"),
     ],
 )

@@ -11,7 +11,7 @@ from anyio import CapacityLimiter, to_thread
 
 from innerloop.apps.ner import file
 from innerloop.apps.ner.answering import Tagged, answers
-from innerloop.apps.ner.examples import untagged
+from innerloop.apps.ner.examples import tagged, untagged
 from innerloop.apps.ner.settings import ENCODER, SOURCE, shipped
 from innerloop.apps.ner.sources import source as start
 from innerloop.apps.ner.tagger import FewShotTagger
@@ -102,8 +102,8 @@ class Tagging:
             if is_file(called):
                 await self._made(store, name, lambda: self._read(content, called))
             else:
-                tagged = await self._thread(lambda: files.read_bytes(io.BytesIO(content), called, say=notices.append))
-                await self._made(store, name, lambda: self._taught(source or SOURCE, tagged))
+                read = await self._thread(lambda: files.read_bytes(io.BytesIO(content), called, say=notices.append))
+                await self._made(store, name, lambda: self._taught(source or SOURCE, read))
         return await self.find(name), notices
 
     def serve(self, path: str, allow: tuple[str, ...]) -> None:
@@ -226,7 +226,7 @@ class Tagging:
             ]
             text = self._text(one["text"], f"{place}.text").value
             sentences.append(json_spans.from_object({"text": text, "entities": entities}, place))
-        return sentences
+        return tagged(sentences)
 
     def _text(self, text: str, name: str) -> Raw:
         if len(text) > self._worker.limits.text:
