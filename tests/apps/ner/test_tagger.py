@@ -257,3 +257,15 @@ def test_options_of_other_types_are_refused(options, says):
         FewShotTagger("minilm:3", **options).fit(SENTENCES, TAGS)
     with pytest.raises(InputError, match="tags are a list for each sentence, got int"):
         FewShotTagger().fit(SENTENCES, 5)
+
+
+def test_places_that_are_not_in_the_text_are_refused_before_a_file_has_them(taught):
+    one = Sentence(("Ada",), (Span(0, 1, "person"),))
+    for wrong in (
+        one._replace(text="Ada"),
+        one._replace(offsets=((0, 3),)),
+        one._replace(text="Ad", offsets=((0, 3),)),
+    ):
+        for ask in (taught.add, taught.predict):
+            with pytest.raises(InputError, match="sentence 0 has its words not in its text"):
+                ask([wrong])

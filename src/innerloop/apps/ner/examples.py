@@ -17,7 +17,7 @@ def untagged(given: Any) -> list[Sentence]:
     """Sentences as they are: texts are cut into words by `tasks.entities.words`, lists of words stay as they are.
 
     Raises:
-        InputError: One is neither of these.
+        InputError: One is neither of these, or has a word that cannot be read.
     """
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise InputError(f"sentences are a list, got {type(given).__name__} {str(given)[:40]!r}: {_WANTED}")
@@ -55,6 +55,8 @@ def tagged(given: Any, tags: Any = None) -> list[Sentence]:
 
 def _sentence(one: Any, number: int) -> Sentence:
     if isinstance(one, Sentence):
+        if not words.fits(one):
+            raise InputError(f"sentence {number} has its words not in its text: give both text and offsets, or neither")
         return one
     if isinstance(one, str):
         return words.sentence(one)

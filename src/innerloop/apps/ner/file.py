@@ -31,6 +31,7 @@ from innerloop.engine import checkpoint
 from innerloop.fewshot import container
 from innerloop.fewshot.history import History
 from innerloop.tasks.entities.sentences import OTHER, Sentence
+from innerloop.tasks.entities.words import fits
 
 VERSION = 1
 _PARAMS, _NAMES, _WHITENING, _ROWS = "params.", "names.", "whitening.", "rows"
@@ -186,13 +187,11 @@ def _sentence(entry: dict[str, Any]) -> Sentence:
     words, text, offsets = entry["words"], entry["text"], entry["offsets"]
     if not isinstance(words, list) or not words or not all(isinstance(word, str) and word for word in words):
         raise ValueError("a sentence of it has no words")
-    if text is None and offsets is None:
-        return Sentence(tuple(words))
-    places = tuple((int(start), int(end)) for start, end in offsets)
-    edges = [0, *(edge for place in places for edge in place), len(str(text))]
-    if not isinstance(text, str) or len(places) != len(words) or edges != sorted(edges):
+    places = None if offsets is None else tuple((int(start), int(end)) for start, end in offsets)
+    sentence = Sentence(tuple(words), (), text, places)
+    if not isinstance(text, str | None) or not fits(sentence):
         raise ValueError("the words of a sentence are not in its text")
-    return Sentence(tuple(words), (), text, places)
+    return sentence
 
 
 def _example(entry: Sequence[int], sentences: Sequence[Sentence]) -> Example:

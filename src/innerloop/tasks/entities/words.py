@@ -111,6 +111,14 @@ def placed(given: Sentence) -> Sentence:
     return given._replace(text=" ".join(given.words), offsets=tuple(places))
 
 
+def fits(given: Sentence) -> bool:
+    """Whether a sentence has the place of every word in its text, or neither text nor places."""
+    if given.text is None or given.offsets is None:
+        return given.text is given.offsets
+    edges = [0, *(edge for place in given.offsets for edge in place), len(given.text)]
+    return len(given.offsets) == len(given.words) and edges == sorted(edges)
+
+
 def _named(entity: Span) -> str:
     return f"the {entity.type} from {entity.start} to {entity.end}"
 
