@@ -25,6 +25,7 @@ def desk(*entries) -> Desk:
     ("message", "kind", "intent", "rule", "text"),
     [
         ("There is a GAS LEAK here", "hand-over", "emergency", "gas leak", "Call 112."),
+        ("it smells, a gas\nleak  maybe", "hand-over", "emergency", "gas leak", "Call 112."),
         ("厨房着火了", "hand-over", "emergency", "着火", "请拨打119。"),
         (
             "my lawyer will write",
@@ -41,6 +42,20 @@ def test_words_decide_before_the_classifier_and_it_is_told(message, kind, intent
     state, turn = desk().respond(State(), message, SURE, None)
     assert (turn.kind, turn.intent, turn.rule, turn.text) == (kind, intent, rule, text)
     assert state.intent == intent and (turn.probability is None) == (rule is not None)
+
+
+@pytest.mark.parametrize(
+    ("word", "inside", "alone"),
+    [
+        ("fire", "I was fired", "着火fire了"),
+        ("öl", "Herr Möller", "Das Öl läuft aus"),
+        ("газ", "где ваш магазин", "пахнет газ!"),
+        ("着火", "着 火", "厨房着火了"),
+        ("5", "Number 15", "number 5"),
+    ],
+)
+def test_a_word_of_an_alphabet_stands_by_itself(word, inside, alone):
+    assert not rules.holds(inside.casefold(), word) and rules.holds(alone.casefold(), word)
 
 
 def test_words_interrupt_a_question():

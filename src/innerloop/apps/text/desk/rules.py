@@ -33,7 +33,7 @@ class Rule:
 
     def find(self, message: str) -> str | None:
         """What of a message decides; None: nothing does."""
-        small = message.casefold()
+        small = " ".join(message.casefold().split())  # as words are: a line may end in a phrase
         found = next((word for word in self.words if holds(small, word)), None)
         if found is not None or self.pattern is None:
             return found
@@ -64,10 +64,23 @@ def rule(entry: Mapping[str, Any], place: str) -> Rule | None:
 
 
 def holds(message: str, word: str) -> bool:
-    """Whether a word stands in a message by itself; characters that are written without blanks have no edges."""
-    if not word.isascii():
-        return word in message
-    return re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", message) is not None
+    """Whether a word stands in a message by itself, both in small letters.
+
+    Letters that there are small and large ones of, as of Latin, Greek and Cyrillic, and digits end where a word does;
+    other characters, such as Chinese ones, are written without blanks and have no edges.
+    """
+    at = message.find(word)
+    while at >= 0:
+        end = at + len(word)
+        before, after = message[at - 1 : at], message[end : end + 1]
+        if not (_spaced(word[0]) and _spaced(before)) and not (_spaced(word[-1]) and _spaced(after)):
+            return True
+        at = message.find(word, at + 1)
+    return False
+
+
+def _spaced(letter: str) -> bool:
+    return letter.upper() != letter or (letter.isascii() and letter.isdigit())
 
 
 def expression(text: Any, place: str) -> re.Pattern[str]:
