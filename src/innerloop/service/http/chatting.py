@@ -2,6 +2,7 @@
 
 import functools
 import io
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -135,11 +136,12 @@ class Chatting:
 
 
 def _read(documents: Sequence[tuple[str, str | bytes]], seconds: float) -> list[Passage]:
-    """Passages of documents; of a PDF its bytes are given."""
+    """Passages of documents, whose PDFs, given as bytes, may take so long together."""
     found: list[Passage] = []
+    until = time.monotonic() + seconds
     for name, content in documents:
         if isinstance(content, bytes):
-            found += passages.of_pdf(io.BytesIO(content), name, seconds)
+            found += passages.of_pdf(io.BytesIO(content), name, until)
         else:
             found += passages.of_text(content, name)
     return found
