@@ -162,6 +162,10 @@ def test_what_cannot_be_watched_says_why(client):
     begun(client, "quiet")
     for lines in ([b"{}"] * 1_001, [b""] * 1_000_000 + [b"{}"]):
         assert send(client, lines, "quiet").status_code == 413
+    wide = json.dumps({"text": "a", "time": 0, "more": [[]] * 50_000}).encode()
+    assert send(client, [wide], "quiet").status_code == 413
+    long = line("a" * 100_000, 0)
+    assert send(client, [long], "quiet").json()["came"] == {"lines": 1}
     assert send(client, [*[b"{}"] * 1_000, b""], "quiet").json()["came"]["lines"] == 1_000
     assert send(client, [], "quiet").json()["came"] == {}
 

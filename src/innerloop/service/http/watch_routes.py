@@ -6,12 +6,15 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from innerloop.apps.text.watch.charts import KINDS, Kind
+from innerloop.apps.text.watch.events import LONGEST_LINE
 from innerloop.apps.text.watch.lines import LINES
 from innerloop.apps.text.watch.settings import Settings
 from innerloop.service.http.access import KEY, Access, Reach
+from innerloop.service.http.counting import Counter
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.named import TaskName
 from innerloop.service.http.routes import REFUSALS, Name, Worker
+from innerloop.service.limits import Limits
 
 router = APIRouter(prefix="/api", responses=REFUSALS, tags=["watch"])
 _LINE = '{"text": "my parcel is late", "time": "2026-11-28T10:00:00Z", "id": "17", "source": "mail"}'
@@ -22,6 +25,8 @@ _BODY: dict[str, Any] = {
     }
 }
 _USUAL = Settings()
+_LARGE = 1 << 16
+"""Bytes of a line that take a few milliseconds to parse, whatever they are."""
 
 
 class WatchIn(BaseModel):
@@ -87,7 +92,8 @@ async def events(
     # Before they are split: a body of nothing but ends of lines would be millions of them.
     if (count := content.count(b"\n") + 1) > LINES:
         raise HTTPError(413, f"these are {count:,} lines, and {LINES:,} are taken at once: send them in parts")
-    return TakenOut(**await worker.watching.take(name, content.split(b"\n"), finish, reach))
+    lines = await worker.threads.read(_split, content, worker.limits)
+    return TakenOut(**await worker.watching.take(name, lines, finish, reach))
 
 
 @router.get("/tasks/{name}/watch")
@@ -103,6 +109,15 @@ async def watch(name: Name, request: Request, worker: Worker, reach: Reach) -> W
 async def end(name: Name, worker: Worker) -> None:
     """Forget a watch, with its windows, alerts and sentences."""
     await worker.watching.end(name)
+
+
+def _split(content: bytes, limits: Limits) -> list[bytes]:
+    """Lines, of which none is longer to parse than another body may be."""
+    lines = content.split(b"\n")
+    for line in lines:
+        if _LARGE < len(line) <= LONGEST_LINE:  # what is longer is passed over
+            Counter(limits).feed(line)
+    return lines
 
 
 async def _stands(name: str, worker: Worker, reach: Access) -> WatchOut | None:
