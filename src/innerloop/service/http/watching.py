@@ -120,10 +120,10 @@ class Watching:
         self._subjects.forget(lambda key, _: isinstance(key, tuple) and key[0] not in known)
 
     def swept(self, seconds: float) -> set[int]:
-        """The same for files, waiting so long for each; the ids of tasks that there are."""
+        """The same for files, waiting so long for each; ids of tasks that may be watched."""
         # Files first: a task that is made meanwhile is known below.
         begun = {path: _ids(path) for path in self._folder.glob("*.sqlite")}
-        known = {task.id for task, _ in self._worker.store.tasks()}
+        known = {task.id for task, _ in self._worker.store.tasks()} if begun else set[int]()
         for path, ids in begun.items():
             if not ids <= known:
                 visit.end(path, seconds)
