@@ -22,7 +22,7 @@ from innerloop.tasks.tables import is_table
 
 MOST = 2
 _PAIRS = 2_000
-"""Of answers of two tasks: a window is corrected by a table with as many rows and columns."""
+"""Pairs of answers of two tasks: a window is corrected by a table with as many rows and columns."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
