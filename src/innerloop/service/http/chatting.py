@@ -71,7 +71,7 @@ class Chatting:
             for number, (question, answer) in enumerate(answers, 1)
         ]
         entries = [(f"replies[{i}]", one) for i, one in enumerate(said)]
-        replies.checked(entries, list(classes))
+        await to_thread.run_sync(replies.checked, entries, list(classes))
         content = {
             "replies": list(said),
             "passages": [passage.to_json() for passage in quoted],
@@ -155,7 +155,7 @@ def _made(source: Source, content: dict[str, Any]) -> Desk:
     if len(quoted) > passages.MOST:
         raise InputError(f"these are {len(quoted):,} passages, and a desk has {passages.MOST:,} at most")
     return Desk(
-        replies=replies.checked([(f"replies[{i}]", one) for i, one in enumerate(entries)], known),
+        replies=replies.checked([(f"replies[{i}]", one) for i, one in enumerate(entries)], known, kept=True),
         passages=quoted,
         index=indexed(source, quoted) if quoted else None,
         near=content["near"],

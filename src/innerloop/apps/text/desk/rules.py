@@ -4,14 +4,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from re import _parser as parser  # pyright: ignore[reportAttributeAccessIssue]
 from typing import Any
 
+from innerloop.apps.text.desk.ambiguity import LargeError, doubles
 from innerloop.core.errors import InputError
-
-try:
-    from re import _parser as parser  # pyright: ignore[reportAttributeAccessIssue]
-except ImportError:  # before Python 3.11
-    import sre_parse as parser
 
 READ = 500
 """Characters of a message in which expressions are looked for: they are somebody's, and may be slow."""
@@ -89,17 +86,47 @@ def expression(text: Any, place: str) -> re.Pattern[str]:
     Raises:
         InputError: It is none, or could take too long.
     """
-    try:
-        pattern = re.compile(text, re.IGNORECASE)
-        ways, endless = _cost(parser.parse(text))
-    except (re.error, TypeError, RecursionError, OverflowError) as error:
-        raise InputError(f"{place}: the pattern is no regular expression ({error})") from error
-    if ways * READ ** (endless + 1) / math.factorial(endless + 1) > _STEPS:
+    pattern = _compiled(text, place)
+    if _is_slow(text):
         raise InputError(
             f"{place}: the pattern {text!r} could take very long on some messages: repeat with a bound, such as "
             "{0,20}, repeat nothing that is repeated or chosen inside, and give plain words in `words`"
         )
     return pattern
+
+
+def filler(text: Any, place: str) -> re.Pattern[str]:
+    """An expression whose search does not double its time with every few letters, such as one of a slot.
+
+    Raises:
+        InputError: It is none, or does.
+    """
+    pattern = _compiled(text, place)
+    try:
+        refused = _is_slow(text) and doubles(text)
+    except (LargeError, RecursionError):
+        refused = True
+    if refused:
+        raise InputError(
+            f"{place}: the pattern {text!r} could take for ever on some messages: repeat nothing that matches the same "
+            "letters in several ways, such as (a+)+"
+        )
+    return pattern
+
+
+def _compiled(text: Any, place: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except (re.error, TypeError, RecursionError, OverflowError) as error:
+        raise InputError(f"{place}: the pattern is no regular expression ({error})") from error
+
+
+def _is_slow(text: str) -> bool:
+    try:
+        ways, endless = _cost(parser.parse(text))
+        return ways * READ ** (endless + 1) / math.factorial(endless + 1) > _STEPS
+    except (RecursionError, OverflowError):  # as large as that
+        return True
 
 
 def _cost(parts: Any) -> tuple[float, int]:
