@@ -1,12 +1,15 @@
 """A desk over HTTP says what the same desk says in Python, and conversations are kept."""
 
 import base64
+import contextlib
 import json
+import sqlite3
 
 import pytest
 
 from innerloop.apps.text.desk.chat import Chat
 from innerloop.apps.text.desk.opening import desk
+from innerloop.apps.text.desk.replies import Slot
 from innerloop.apps.text.desk.settings import DeskOptions
 from innerloop.core.context import Context
 from innerloop.fewshot.classifier import FewShotClassifier
@@ -118,6 +121,22 @@ def test_a_desk_that_was_kept_with_a_pattern_that_takes_for_ever_opens_and_does_
         talk, kinds = said["conversation"], [*kinds, said["kind"]]
     assert kinds == ["question", "question", "hand-over"]
     conversations.equip(store, task, kept[1])
+
+
+def test_nothing_is_looked_for_in_a_message_while_the_store_is_held(client, monkeypatch):
+    path, find, looked = served_by(client).store.database.path, Slot.find, []
+
+    def free(slot, message):
+        with contextlib.closing(sqlite3.connect(path, timeout=0)) as c:
+            c.execute("BEGIN IMMEDIATE")  # where the store is held it fails
+        looked.append(slot.name)
+        return find(slot, message)
+
+    monkeypatch.setattr(Slot, "find", free)
+    said = client.post("/api/tasks/t/chat", json={"message": "aaa"}).json()
+    body = {"message": "12345", "conversation": said["conversation"]}
+    assert client.post("/api/tasks/t/chat", json=body).json()["text"] == "Order 12345."
+    assert looked == ["n", "n"]
 
 
 @pytest.mark.parametrize(

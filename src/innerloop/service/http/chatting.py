@@ -111,8 +111,8 @@ class Chatting:
             task, adapted, results = await worker.answered(name, raw)
             (told,), ((row, answer),) = worker.noted(task, adapted, raw, results), results
             # Before the store is held for the state of the conversation.
-            hit = await to_thread.run_sync(desk.nearest, message, answer, from_numpy(row))
-            respond = functools.partial(desk.respond, message=message, answer=answer, hit=hit)
+            heard = await to_thread.run_sync(desk.hear, message, answer, from_numpy(row))
+            respond = functools.partial(desk.respond, heard=heard)
 
         def work(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             after, turn = respond(State(**state))

@@ -1,6 +1,7 @@
 import time
 
 import pytest
+import torch
 
 from innerloop.apps.text.desk import replies, rules
 from innerloop.apps.text.desk.desk import Desk, State
@@ -21,6 +22,10 @@ def desk(*entries) -> Desk:
     return Desk(replies=replies.checked(named, ["refund", "order"]))
 
 
+def said(at, message, answer=SURE, state=None):
+    return at.respond(state or State(), at.hear(message, answer, torch.zeros(1)))
+
+
 @pytest.mark.parametrize(
     ("message", "kind", "intent", "rule", "text"),
     [
@@ -39,7 +44,7 @@ def desk(*entries) -> Desk:
     ],
 )
 def test_words_decide_before_the_classifier_and_it_is_told(message, kind, intent, rule, text):
-    state, turn = desk().respond(State(), message, SURE, None)
+    state, turn = said(desk(), message)
     assert (turn.kind, turn.intent, turn.rule, turn.text) == (kind, intent, rule, text)
     assert state.intent == intent and (turn.probability is None) == (rule is not None)
 
@@ -61,9 +66,9 @@ def test_a_word_of_an_alphabet_stands_by_itself(word, inside, alone):
 def test_words_interrupt_a_question():
     asking = {"intent": "order", "reply": "{n}", "slots": {"n": {"pattern": r"\d+", "ask": "Which?"}}}
     at = desk(ENTRIES[0], asking)
-    state, turn = at.respond(State(), "order", Answer(label="order", accepted=True, probabilities={"order": 1.0}), None)
+    state, turn = said(at, "order", Answer(label="order", accepted=True, probabilities={"order": 1.0}))
     assert turn.kind == "question" and state.asked == "n"
-    state, turn = at.respond(state, "fire at number 12", SURE, None)
+    state, turn = said(at, "fire at number 12", state=state)
     assert turn.kind == "hand-over" and turn.rule == "fire" and state.asked is None
 
 
