@@ -14,7 +14,7 @@ from innerloop.service.http.app import create
 from innerloop.service.settings import Settings as Service
 from innerloop.service.store.keys import Keys
 from tests.apps.text.watch.streams import MOODS, TOPICS, line, surging, write
-from tests.service.served import PLAIN, WORDS, served_by, serving, teach
+from tests.service.served import PLAIN, WORDS, Words, served_by, serving, teach
 
 QUICK = {"warmup": 5, "run_length": 100.0}
 LINES = surging(hours=11, each=30)
@@ -61,6 +61,20 @@ def test_alerts_are_those_of_the_command_line(client, tmp_path):
     assert stands["tally"]["events"] == came and stands["last_alerts"][0] == alerts[-1]
     assert stands["curves"][0]["labels"] in [one["labels"] for one in alerts] and len(stands["curves"][0]["points"]) > 5
     assert [one["name"] for one in stands["tasks"]] == ["topic", "mood"]
+
+
+def test_two_tasks_on_one_encoder_encode_a_text_once(client, monkeypatch):
+    begun(client, other="mood")
+    encoded, forward = [], Words.forward
+
+    def counting(words, texts):
+        encoded.extend(texts)
+        return forward(words, texts)
+
+    monkeypatch.setattr(Words, "forward", counting)
+    texts = [topic * n + mood for topic in TOPICS for mood in MOODS for n in range(1, 60)]
+    taken = send(client, [line(text, i, i) for i, text in enumerate(texts)]).json()
+    assert taken["came"]["events"] == len(texts) and sorted(encoded) == sorted(texts)
 
 
 def test_events_that_come_again_are_counted_once_and_what_is_none_is_told(client):

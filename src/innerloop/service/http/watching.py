@@ -12,6 +12,7 @@ from innerloop.apps.text.watch.tasks import Subject
 from innerloop.apps.text.watch.visit import Answered
 from innerloop.core.errors import FailedError
 from innerloop.fewshot.answers import Answer
+from innerloop.service.http import work
 from innerloop.service.http.access import Access
 from innerloop.service.http.adapted import Adapted, Raw
 from innerloop.service.http.cache import Cache
@@ -73,11 +74,17 @@ class Watching:
         texts = await self._worker.threads.read(visit.texts, lines)
         raw = [Raw("texts", text[: self._worker.limits.text], "event") for text in texts]
         subjects, places = [], [list[int]() for _ in texts]
+        first, rows = None, list[np.ndarray]()
         for one in setup.about["tasks"]:
             task, adapted = await self._asked(one["name"])
             _check_same(one, task)
             subjects.append(subject := await self._subject(task, adapted))
-            answers = await self._answers(task, raw)
+            if first is not None and tasks.one_encoder(first.classifier, adapted.classifier):
+                answers = await self._of_rows(adapted, raw, rows)
+            else:
+                rows, answers = await self._answers(task, raw)
+            first = first or adapted
+            self._count(answers)
             for place, answer in zip(places, answers, strict=True):
                 place.append(_place(subject, answer))
         labels = Answered(subjects, dict(zip(texts, places, strict=True)))
@@ -163,22 +170,33 @@ class Watching:
         self._subjects.put(task.state, made)
         return made
 
-    async def _answers(self, task: Task, raw: Sequence[Raw]) -> list[Answer]:
-        """What a task says of texts, in parts that others can come between."""
-        answers, each = list[Answer](), self._worker.limits.batch
+    async def _answers(self, task: Task, raw: Sequence[Raw]) -> tuple[list[np.ndarray], list[Answer]]:
+        """The rows of texts and what a task says of them, in parts that others can come between."""
+        found, each = list[tuple[np.ndarray, Answer]](), self._worker.limits.batch
         for first in range(0, len(raw), each):
             now, _, results = await self._worker.answered(task.name, raw[first : first + each])
             if now.state != task.state:
                 raise HTTPError(409, f"task '{task.name}' was taught while these events came: send them again")
-            answers += [answer for _, answer in results]
+            found += results
+        return [row for row, _ in found], [answer for _, answer in found]
+
+    async def _of_rows(self, adapted: Adapted, raw: Sequence[Raw], rows: Sequence[np.ndarray]) -> list[Answer]:
+        """What a task says of texts whose rows another made, in such parts."""
+        asked, each = [(row, one, adapted) for row, one in zip(rows, raw, strict=True)], self._worker.limits.batch
+        answers = list[Answer]()
+        for first in range(0, len(raw), each):
+            part = slice(first, first + each)
+            answers += await self._worker.together(("rows",), raw[part], asked[part], work.of_rows)
+        return answers
+
+    def _count(self, answers: Sequence[Answer]) -> None:
         accepted = sum(answer.accepted for answer in answers)
         self._worker.metrics.predictions.labels("yes").inc(accepted)
         self._worker.metrics.predictions.labels("no").inc(len(answers) - accepted)
-        return answers
 
-    async def _change(self, work: "Callable[..., T]", *args: Any) -> T:
+    async def _change(self, change: "Callable[..., T]", *args: Any) -> T:
         try:
-            return await self._threads.change(work, *args)
+            return await self._threads.change(change, *args)
         except visit.ChangedError as error:
             raise HTTPError(409, str(error)) from error
         except FailedError as error:

@@ -109,7 +109,7 @@ class Tasks:
             for name, file, one, table, prior in zip(called, files, self._classifiers, tables, priors, strict=True)
         ]
         check_pairs(self.subjects)
-        self.shared = len(files) < MOST or _one_encoder(*self._classifiers)
+        self.shared = len(files) < MOST or one_encoder(*self._classifiers)
         """Whether a text is encoded once."""
 
     def __call__(self, texts: list[str]) -> np.ndarray:
@@ -143,6 +143,15 @@ def check_pairs(subjects: Sequence[Subject]) -> None:
         )
 
 
+def one_encoder(first: FewShotClassifier, other: FewShotClassifier) -> bool:
+    """Whether rows that one task makes of texts are those of another."""
+    ours, theirs = first.task.source, other.task.source
+    if ours.encoder is None or theirs.encoder is None or ours.tuning is not None or theirs.tuning is not None:
+        return False
+    names = [source.encoder_name or source.name for source in (ours, theirs)]
+    return names[0] == names[1] and content_of(ours.encoder) == content_of(theirs.encoder)
+
+
 def _digest(file: Path, how: Sequence[str]) -> str:
     return hashlib.sha256(file.read_bytes() + "".join(f"\0{one}" for one in how).encode()).hexdigest()
 
@@ -150,14 +159,6 @@ def _digest(file: Path, how: Sequence[str]) -> str:
 def record(subjects: Sequence[Subject], place: str, settings: Settings) -> dict[str, Any]:
     """What makes another watch of it: other tasks, another input, other settings."""
     return {f"task {one.name}": one.digest[:12] for one in subjects} | {"input": place} | settings.to_json()
-
-
-def _one_encoder(first: FewShotClassifier, other: FewShotClassifier) -> bool:
-    ours, theirs = first.task.source, other.task.source
-    if ours.encoder is None or theirs.encoder is None or ours.tuning is not None or theirs.tuning is not None:
-        return False
-    names = [source.encoder_name or source.name for source in (ours, theirs)]
-    return names[0] == names[1] and content_of(ours.encoder) == content_of(theirs.encoder)
 
 
 def _places(classifier: FewShotClassifier, asked: object) -> np.ndarray:
