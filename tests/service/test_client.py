@@ -302,3 +302,23 @@ def test_a_desk_is_given_and_asked(client):
     task.feedback(said["id"], "hours")
     with pytest.raises(ServiceError, match=r"replies\[0\]"):
         task.equip([{"intent": "x", "reply": "y"}])
+
+
+def test_a_stream_is_watched(client):
+    if "use-multilingual" not in client.sources():
+        pytest.skip("the encoder use-multilingual is not installed (pip install 'innerloop[text]')")
+    task = client.create("a-watch", "use-multilingual")
+    for label, texts in {
+        "refund": ["my money back", "refund me"],
+        "hours": ["when do you open", "opening times"],
+    }.items():
+        task.add(texts, label)
+    assert task.watched() is None
+    assert task.watch(window="1h", warmup=3)["settings"]["warmup"] == 3
+    events = [{"text": "refund me", "time": 3600 * i, "id": str(i)} for i in range(5)]
+    taken = task.events(events, finish=True)
+    assert taken["came"] == {"lines": 5, "events": 5} and taken["closed"] == 5
+    stands = task.watched()
+    assert stands is not None and stands["tally"]["events"] == 5
+    with pytest.raises(ServiceError, match="is a duration"):
+        task.watch(window="a week")

@@ -1,12 +1,15 @@
 """A desk over HTTP says what the same desk says in Python, and conversations are kept."""
 
 import base64
+import contextlib
 import json
+import sqlite3
 
 import pytest
 
 from innerloop.apps.text.desk.chat import Chat
 from innerloop.apps.text.desk.opening import desk
+from innerloop.apps.text.desk.replies import Slot
 from innerloop.apps.text.desk.settings import DeskOptions
 from innerloop.core.context import Context
 from innerloop.fewshot.classifier import FewShotClassifier
@@ -106,6 +109,36 @@ def test_a_pdf_is_quoted_and_words_decide_before_the_classifier(client, monkeypa
     conversations.equip(served_by(client).store, before, kept[1])
 
 
+def test_a_desk_that_was_kept_with_a_pattern_that_takes_for_ever_opens_and_does_not_look_for_it(client):
+    store, task = served_by(client).store, served_by(client).store.task("t")
+    kept = conversations.desk(store, task)
+    assert kept is not None
+    endless = {"intent": "a", "reply": "{n}", "slots": {"n": {"pattern": "(a+)+$", "ask": "Number?"}}}
+    conversations.equip(store, task, kept[1] | {"replies": [endless], "passages": []})
+    talk, kinds = None, []
+    for _ in range(3):
+        said = client.post("/api/tasks/t/chat", json={"message": "a" * 40 + "!", "conversation": talk}).json()
+        talk, kinds = said["conversation"], [*kinds, said["kind"]]
+    assert kinds == ["question", "question", "hand-over"]
+    conversations.equip(store, task, kept[1])
+
+
+def test_nothing_is_looked_for_in_a_message_while_the_store_is_held(client, monkeypatch):
+    path, find, looked = served_by(client).store.database.path, Slot.find, []
+
+    def free(slot, message):
+        with contextlib.closing(sqlite3.connect(path, timeout=0)) as c:
+            c.execute("BEGIN IMMEDIATE")  # where the store is held it fails
+        looked.append(slot.name)
+        return find(slot, message)
+
+    monkeypatch.setattr(Slot, "find", free)
+    said = client.post("/api/tasks/t/chat", json={"message": "aaa"}).json()
+    body = {"message": "12345", "conversation": said["conversation"]}
+    assert client.post("/api/tasks/t/chat", json=body).json()["text"] == "Order 12345."
+    assert looked == ["n", "n"]
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -117,6 +150,7 @@ def test_a_pdf_is_quoted_and_words_decide_before_the_classifier(client, monkeypa
         ({"documents": [{"name": "a.pdf"}]}, "give one of them"),
         ({"documents": [{"name": "a.pdf", "pdf": "eA==", "text": "x"}]}, "give one of them"),
         ({"replies": [{"intent": "z", "pattern": "(a+)+"}]}, "could take very long"),
+        ({"replies": [REPLY | {"slots": {"n": {"pattern": "(a+)+$", "ask": "?"}}}]}, "replies[0], slot 'n'"),
         ({"near": float("inf")}, "near"),
         ({"hand_over": []}, "hand_over"),
         ({"reply": []}, "reply"),
@@ -124,7 +158,7 @@ def test_a_pdf_is_quoted_and_words_decide_before_the_classifier(client, monkeypa
 )
 def test_a_wrong_desk_is_refused_and_the_old_one_stays(client, body, said):
     before = client.get("/api/tasks/t/desk").json()
-    content = str(body).replace("'", '"').replace("inf", "1e999")
+    content = json.dumps(body).replace("Infinity", "1e999")
     refused = client.post("/api/tasks/t/desk", content=content, headers={"Content-Type": "application/json"})
     assert refused.status_code == 422 and said in refused.json()["error"]
     assert client.get("/api/tasks/t/desk").json() == before

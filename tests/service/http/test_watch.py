@@ -8,11 +8,13 @@ from innerloop.apps.text.watch import visit
 from innerloop.apps.text.watch.ids import OTHER
 from innerloop.apps.text.watch.run import Input, Output, watch
 from innerloop.apps.text.watch.settings import Settings
+from innerloop.apps.text.watch.state import State
 from innerloop.core.context import Context
 from innerloop.service.http.app import create
 from innerloop.service.settings import Settings as Service
+from innerloop.service.store.keys import Keys
 from tests.apps.text.watch.streams import MOODS, TOPICS, line, surging, write
-from tests.service.served import PLAIN, WORDS, served_by, serving, teach
+from tests.service.served import PLAIN, WORDS, Words, served_by, serving, teach
 
 QUICK = {"warmup": 5, "run_length": 100.0}
 LINES = surging(hours=11, each=30)
@@ -61,6 +63,20 @@ def test_alerts_are_those_of_the_command_line(client, tmp_path):
     assert [one["name"] for one in stands["tasks"]] == ["topic", "mood"]
 
 
+def test_two_tasks_on_one_encoder_encode_a_text_once(client, monkeypatch):
+    begun(client, other="mood")
+    encoded, forward = [], Words.forward
+
+    def counting(words, texts):
+        encoded.extend(texts)
+        return forward(words, texts)
+
+    monkeypatch.setattr(Words, "forward", counting)
+    texts = [topic * n + mood for topic in TOPICS for mood in MOODS for n in range(1, 60)]
+    taken = send(client, [line(text, i, i) for i, text in enumerate(texts)]).json()
+    assert taken["came"]["events"] == len(texts) and sorted(encoded) == sorted(texts)
+
+
 def test_events_that_come_again_are_counted_once_and_what_is_none_is_told(client):
     begun(client)
     lines = [line("ag", 0, 1), line("bh", 10, 2), b"no json", line("ag", 20, 1)]
@@ -89,6 +105,58 @@ def test_a_watch_goes_with_its_task_and_not_on_with_another(client, tmp_path_fac
     assert not any(b"secret" in path.read_bytes() for path in folder.iterdir())
 
 
+def test_a_watch_goes_with_its_second_task_too_and_is_not_made_again_by_events(client):
+    for name in ("first", "second"):
+        teach(client, name)
+    begun(client, "first", other="second")
+    service = served_by(client)
+    path = service.watching._path(service.store.task("first"))
+    setup = visit.setup(path)
+    assert setup is not None
+    client.delete("/api/tasks/second").raise_for_status()
+    assert not path.exists() and client.get("/api/tasks/first/watch").json() is None
+    labels = visit.Answered([], {})
+    with pytest.raises(visit.ChangedError):  # a request that had found it when it was there
+        visit.take(path, labels, setup.settings, [], False, 1.0)
+    assert not path.exists()
+
+
+def test_what_a_kill_left_of_a_beginning_or_an_end_is_in_nobodys_way(client):
+    teach(client, "left")
+    service = served_by(client)
+    path = service.watching._path(service.store.task("left"))
+    State(path, {"task x": "y"}).close()  # before it was said what it is
+    assert client.get("/api/tasks/left/watch").json() is None
+    begun(client, "left")
+    path.write_bytes(b"\0" * path.stat().st_size)  # after it was overwritten
+    begun(client, "left")
+    client.delete("/api/tasks/left").raise_for_status()
+    assert not path.exists()
+
+
+def test_a_key_for_one_task_does_not_see_what_another_answers(tmp_path):
+    with serving(tmp_path) as owner:
+        for name in ("mine", "theirs"):
+            teach(owner, name)
+        begun(owner, "mine", other="theirs")
+        send(owner, [line("a", 0)], "mine")
+        keys = Keys(served_by(owner).store.database)
+        headers = {"authorization": f"Bearer {keys.add('write', tasks=['mine'])[1]}"}
+        everything = {"authorization": f"Bearer {keys.add('write')[1]}"}
+    with serving(tmp_path, demand_keys=True) as client:
+        client.headers = headers
+        refused = [
+            client.get("/api/tasks/mine/watch"),
+            send(client, [line("a", 0, 1)], "mine"),
+            client.post("/api/tasks/mine/watch", json=QUICK | {"other": "theirs"}),
+        ]
+        assert {(one.status_code, one.json()["error"]) for one in refused} == {
+            (403, "this API key is for mine alone: ask for another key")
+        }
+        client.headers = everything
+        assert client.get("/api/tasks/mine/watch").json()["tally"]["lines"] == 1
+
+
 def test_what_cannot_be_watched_says_why(client):
     client.post("/api/tasks", json={"name": "numbers", "source": PLAIN}).raise_for_status()
     rows = [{"label": label, "features": [float(i)] * 8} for i, label in enumerate("abab")]
@@ -106,7 +174,13 @@ def test_what_cannot_be_watched_says_why(client):
         assert refused.status_code == status and said in refused.json()["error"], refused.text
     assert send(client, [line("a", 0)], "quiet").status_code == 409
     begun(client, "quiet")
-    assert send(client, [b"{}"] * 1_002, "quiet").status_code == 413
+    for lines in ([b"{}"] * 1_001, [b""] * 1_000_000 + [b"{}"]):
+        assert send(client, lines, "quiet").status_code == 413
+    wide = json.dumps({"text": "a", "time": 0, "more": [[]] * 50_000}).encode()
+    assert send(client, [wide], "quiet").status_code == 413
+    long = line("a" * 100_000, 0)
+    assert send(client, [long], "quiet").json()["came"] == {"lines": 1}
+    assert send(client, [*[b"{}"] * 1_000, b""], "quiet").json()["came"]["lines"] == 1_000
     assert send(client, [], "quiet").json()["came"] == {}
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ class Chatting:
             for number, (question, answer) in enumerate(answers, 1)
         ]
         entries = [(f"replies[{i}]", one) for i, one in enumerate(said)]
-        replies.checked(entries, list(classes))
+        await to_thread.run_sync(replies.checked, entries, list(classes))
         content = {
             "replies": list(said),
             "passages": [passage.to_json() for passage in quoted],
@@ -110,8 +111,8 @@ class Chatting:
             task, adapted, results = await worker.answered(name, raw)
             (told,), ((row, answer),) = worker.noted(task, adapted, raw, results), results
             # Before the store is held for the state of the conversation.
-            hit = await to_thread.run_sync(desk.nearest, message, answer, from_numpy(row))
-            respond = functools.partial(desk.respond, message=message, answer=answer, hit=hit)
+            heard = await to_thread.run_sync(desk.hear, message, answer, from_numpy(row))
+            respond = functools.partial(desk.respond, heard=heard)
 
         def work(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             after, turn = respond(State(**state))
@@ -135,11 +136,12 @@ class Chatting:
 
 
 def _read(documents: Sequence[tuple[str, str | bytes]], seconds: float) -> list[Passage]:
-    """Passages of documents; of a PDF its bytes are given."""
+    """Passages of documents, whose PDFs, given as bytes, may take so long together."""
     found: list[Passage] = []
+    until = time.monotonic() + seconds
     for name, content in documents:
         if isinstance(content, bytes):
-            found += passages.of_pdf(io.BytesIO(content), name, seconds)
+            found += passages.of_pdf(io.BytesIO(content), name, until)
         else:
             found += passages.of_text(content, name)
     return found
@@ -153,7 +155,7 @@ def _made(source: Source, content: dict[str, Any]) -> Desk:
     if len(quoted) > passages.MOST:
         raise InputError(f"these are {len(quoted):,} passages, and a desk has {passages.MOST:,} at most")
     return Desk(
-        replies=replies.checked([(f"replies[{i}]", one) for i, one in enumerate(entries)], known),
+        replies=replies.checked([(f"replies[{i}]", one) for i, one in enumerate(entries)], known, kept=True),
         passages=quoted,
         index=indexed(source, quoted) if quoted else None,
         near=content["near"],

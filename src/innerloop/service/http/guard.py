@@ -27,7 +27,7 @@ from innerloop.service.store.keys import Key
 _LOG = logging.getLogger("innerloop.service")
 _ASKING = ("/predict", "/suggestions", "/chat")
 _LINES = "/watch/events"
-"""Many small objects, a line each, that a thread parses one by one: no single one keeps others waiting."""
+"""Many small objects, a line each, that a thread parses one by one; what is in a long line, the route counts."""
 _LOOKING = ("GET", "HEAD", "OPTIONS")
 _SENDING = ("POST", "PATCH")
 """Methods whose routes read a body; one that nobody reads would never begin a turn, which would be a way around it."""

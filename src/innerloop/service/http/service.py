@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from anyio import to_thread
 
-from innerloop.core.errors import InnerloopError, InputError
+from innerloop.core.errors import FailedError, InnerloopError, InputError
 from innerloop.core.rules import By
 from innerloop.core.texts import FILES
 from innerloop.encoders.base import content_of
@@ -91,7 +91,8 @@ class Service:
         self.chatting = Chatting(self)
         self.tagging = Tagging(self)
         self.watching = Watching(self)
-        self.watching.sweep()
+        with contextlib.suppress(FailedError):  # another worker does it just now
+            self.watching.swept(0.0)
         self._turn: dict[str, tuple[Task, Source]] = {}
         for name in filter(is_file, settings.sources):
             if container.kind_of(Path(name).expanduser()) == "tagger":
@@ -147,20 +148,24 @@ class Service:
 
     async def delete(self, store: Store, name: str) -> None:
         """Forget a task."""
-        task = await self.threads.change(store.delete, name)
-        # Another worker keeps its copy until newer tasks push it out; ids are never given twice, so it answers nobody.
-        self._forget(task.id)
-        await self.watching.forget(task)
+        try:
+            task = await self.threads.change(store.delete, name)
+            # Another worker keeps its copy until newer ones push it out; ids are never given twice: it answers nobody.
+            self._forget(task.id)
+        finally:  # also where it was deleted before, and somebody had its watch then
+            await self.watching.sweep()
 
     async def erase_task(self, store: Store, name: str) -> None:
         """Forget a task, also what is in memory of it, and overwrite its bytes in every file of the store."""
         try:
             task = await self.threads.change(erase_task, store, name)
             self._forget(task.id)
-            await self.watching.forget(task)
             await self.threads.change(self.recent.erase, task.id)
         finally:  # also where it was deleted before, and something held the files then
-            await self.threads.change(self.store.database.scrub)
+            try:
+                await self.watching.sweep()
+            finally:
+                await self.threads.change(self.store.database.scrub)
 
     async def erase(self, store: Store, name: str, example: int, expected: int | None) -> Change:
         """Take an example out of all versions, of what is in memory, and of every file of the store."""
@@ -223,14 +228,23 @@ class Service:
     async def evaluation(self, name: str) -> dict[str, Any]:
         """How good a task is, by cross-validation on its own examples; wrong answers with their examples."""
         task, _ = await _thread(self.task, name)
-        result, previous = await self.threads.read(self._evaluations.kept, task)
-        if result is None:
-            result = await self._evaluations.computed(task, await _thread(self._adapt, task))
+        result, previous = await self.evaluated(task)
         about = {"task": task.name, "version": task.version, "source": task.source, "previous": previous}
         wanted = [(error["truth"], error["number"]) for error in result["errors"]]
         known = await self.threads.read(numbered, self.store, task, wanted)
         errors = zip(result["errors"], wanted, strict=True)
         return result | about | {"errors": [error | quality.stored(name, known.get(key, {})) for error, key in errors]}
+
+    async def evaluated(self, task: Task) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """How good a task is, computed where it is not kept; version and accuracy of what was evaluated before.
+
+        Raises:
+            HTTPError: It has too few examples (409), or it takes longer than a request may wait (503).
+        """
+        result, previous = await self.threads.read(self._evaluations.kept, task)
+        if result is None:
+            result = await self._evaluations.computed(task, await _thread(self._adapt, task))
+        return result, previous
 
     async def answered(self, name: str, raw: Sequence[Raw]) -> tuple[Task, Adapted, list[tuple[np.ndarray, Answer]]]:
         """A task as it has learned, and the row and the answer of every example."""

@@ -40,17 +40,23 @@ def encoded(asked: Sequence[tuple[Raw, Source]], pixels: int) -> list[np.ndarray
 def answered(asked: Sequence[tuple[Raw, Adapted]], pixels: int) -> list[tuple[np.ndarray, Answer]]:
     """Rows and answers of examples of several tasks of one source: encoded together, answered task by task."""
     rows = encoded([(raw, adapted.source) for raw, adapted in asked], pixels)
-    results: list[tuple[np.ndarray, Answer] | None] = [None] * len(asked)
+    answers = of_rows([(row, raw, adapted) for row, (raw, adapted) in zip(rows, asked, strict=True)])
+    return list(zip(rows, answers, strict=True))
+
+
+def of_rows(asked: Sequence[tuple[np.ndarray, Raw, Adapted]]) -> list[Answer]:
+    """Answers of several tasks to rows of examples, task by task."""
+    results: list[Answer | None] = [None] * len(asked)
     tasks_asked: dict[int, list[int]] = {}
-    for i, (raw, adapted) in enumerate(asked):
-        if rows[i].shape != adapted.shape:
+    for i, (row, raw, adapted) in enumerate(asked):
+        if row.shape != adapted.shape:
             needed = int(np.prod(adapted.shape))
-            raise HTTPError(422, f"{raw.name} has {rows[i].size:,} numbers, and examples of this task have {needed:,}")
+            raise HTTPError(422, f"{raw.name} has {row.size:,} numbers, and examples of this task have {needed:,}")
         tasks_asked.setdefault(id(adapted), []).append(i)
     for places in tasks_asked.values():
-        answers = asked[places[0]][1].answer([rows[i] for i in places], [asked[i][0] for i in places])
-        for i, answer in zip(places, answers, strict=True):
-            results[i] = rows[i], answer
+        rows, examples = [asked[i][0] for i in places], [asked[i][1] for i in places]
+        for i, answer in zip(places, asked[places[0]][2].answer(rows, examples), strict=True):
+            results[i] = answer
     return [one for one in results if one is not None]
 
 

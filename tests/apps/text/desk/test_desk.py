@@ -36,8 +36,7 @@ def talk(desk, *messages, row=-ROW):
     """What is said to messages, each with the intent it is taken for."""
     state, turns = State(), []
     for message, intent in messages:
-        hit = desk.nearest(message, answer(intent), row)
-        state, turn = desk.respond(state, message, answer(intent), hit)
+        state, turn = desk.respond(state, desk.hear(message, answer(intent), row))
         turns.append(turn)
     return turns
 

@@ -78,7 +78,7 @@ def test_a_pdf_is_read_with_its_pages(tmp_path):
     with pytest.raises(InputError, match="holds no words"):
         passages.read(write(tmp_path, "d.pdf", pdf(b"")))
     with pytest.raises(InputError, match="holds too much"):
-        list(passages.of_pdf(tmp_path / "a.pdf", "a.pdf", seconds=-1))
+        list(passages.of_pdf(tmp_path / "a.pdf", "a.pdf", until=0.0))
 
 
 def test_answers_given_before_are_found_by_their_questions(tmp_path):

@@ -69,6 +69,46 @@ def test_a_wrong_entry_is_refused_by_name(tmp_path, entry, said):
     assert said in str(refused.value)
 
 
+def _entry(pattern):
+    return {"intent": "refund", "reply": "{a}", "slots": {"a": {"pattern": pattern, "ask": "?"}}}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(a+)+$",
+        "(a|a)*$",
+        "(a|aa)+$",
+        r"(\w+\s?)*$",
+        r"(\S+\.)+x",
+        "(a?){40}a{40}",
+        "(.{0,9}){9}",
+        r"(?=(\d{2,4}-?)+$).",
+        r"((\w)\2)+",
+        "(" * 80 + "a*" * 200 + ")" * 80,
+    ],
+)
+def test_a_slot_whose_time_doubles_is_refused_by_its_line_and_never_found_where_it_is_kept(tmp_path, pattern):
+    with pytest.raises(InputError, match=r"line 1, slot 'a': the pattern .* could take for ever"):
+        read(tmp_path, _entry(pattern))
+    kept = replies.checked([("replies[0]", _entry(pattern))], INTENTS, kept=True)
+    assert kept["refund"].slots[0].find("a" * 400 + "!") is None and kept["refund"].slots[0].ask == ("?",)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message", "value"),
+    [
+        (r"\S+@\S+\.\S+", "I am ann@shop.org", "ann@shop.org"),
+        (r"(?:\w+[-. ])+\d", "model ab-cd-7", "model ab-cd-7"),
+        (r"(?:\d{4}-?){3,4}", "1234-5678-9012", "1234-5678-9012"),
+        (r"(\w)\1", "feet", "e"),
+    ],
+)
+def test_a_slot_may_be_slower_than_a_rule(tmp_path, pattern, message, value):
+    (slot,) = read(tmp_path, _entry(pattern))["refund"].slots
+    assert slot.find(message) == value
+
+
 def test_an_intent_is_answered_once(tmp_path):
     entry = {"intent": "refund", "reply": "x"}
     with pytest.raises(InputError, match="line 2 answers 'refund' again"):

@@ -1,6 +1,7 @@
 import time
 
 import pytest
+import torch
 
 from innerloop.apps.text.desk import replies, rules
 from innerloop.apps.text.desk.desk import Desk, State
@@ -21,10 +22,15 @@ def desk(*entries) -> Desk:
     return Desk(replies=replies.checked(named, ["refund", "order"]))
 
 
+def said(at, message, answer=SURE, state=None):
+    return at.respond(state or State(), at.hear(message, answer, torch.zeros(1)))
+
+
 @pytest.mark.parametrize(
     ("message", "kind", "intent", "rule", "text"),
     [
         ("There is a GAS LEAK here", "hand-over", "emergency", "gas leak", "Call 112."),
+        ("it smells, a gas\nleak  maybe", "hand-over", "emergency", "gas leak", "Call 112."),
         ("厨房着火了", "hand-over", "emergency", "着火", "请拨打119。"),
         (
             "my lawyer will write",
@@ -38,17 +44,31 @@ def desk(*entries) -> Desk:
     ],
 )
 def test_words_decide_before_the_classifier_and_it_is_told(message, kind, intent, rule, text):
-    state, turn = desk().respond(State(), message, SURE, None)
+    state, turn = said(desk(), message)
     assert (turn.kind, turn.intent, turn.rule, turn.text) == (kind, intent, rule, text)
     assert state.intent == intent and (turn.probability is None) == (rule is not None)
+
+
+@pytest.mark.parametrize(
+    ("word", "inside", "alone"),
+    [
+        ("fire", "I was fired", "着火fire了"),
+        ("öl", "Herr Möller", "Das Öl läuft aus"),
+        ("газ", "где ваш магазин", "пахнет газ!"),
+        ("着火", "着 火", "厨房着火了"),
+        ("5", "Number 15", "number 5"),
+    ],
+)
+def test_a_word_of_an_alphabet_stands_by_itself(word, inside, alone):
+    assert not rules.holds(inside.casefold(), word) and rules.holds(alone.casefold(), word)
 
 
 def test_words_interrupt_a_question():
     asking = {"intent": "order", "reply": "{n}", "slots": {"n": {"pattern": r"\d+", "ask": "Which?"}}}
     at = desk(ENTRIES[0], asking)
-    state, turn = at.respond(State(), "order", Answer(label="order", accepted=True, probabilities={"order": 1.0}), None)
+    state, turn = said(at, "order", Answer(label="order", accepted=True, probabilities={"order": 1.0}))
     assert turn.kind == "question" and state.asked == "n"
-    state, turn = at.respond(state, "fire at number 12", SURE, None)
+    state, turn = said(at, "fire at number 12", state=state)
     assert turn.kind == "hand-over" and turn.rule == "fire" and state.asked is None
 
 

@@ -4,7 +4,8 @@ import pytest
 from innerloop.apps.text.watch import correction
 from innerloop.apps.text.watch.board import Board
 from innerloop.apps.text.watch.correction import Confusion, adjusted, both, ends
-from innerloop.apps.text.watch.tasks import Subject
+from innerloop.apps.text.watch.tasks import Subject, check_pairs
+from innerloop.core.errors import InputError
 from innerloop.fewshot.calibrate import NONE
 from innerloop.fewshot.classifier import FewShotClassifier
 from tests.apps.text.watch.streams import MOODS, TOPICS, Known, settings
@@ -80,3 +81,11 @@ def test_charts_look_for_what_a_true_surge_looks_like_through_the_errors():
         one = board.charts[0][0].design
         odds.append(one.surge / (1 - one.surge) / (one.base / (1 - one.base)))
     assert 1.1 <= odds[0] < 1.3 and odds[1] == pytest.approx(2, abs=0.01) and odds[2] == pytest.approx(2)
+
+
+def test_two_tasks_with_too_many_pairs_are_refused_before_a_table_of_them_is_made():
+    many = [Subject(name=name, answers=tuple(map(str, range(45))), confusion=None, digest="") for name in "ab"]
+    with pytest.raises(InputError, match="45 x 45 pairs"):
+        check_pairs(many)
+    check_pairs(many[:1])
+    check_pairs([many[0], Subject(name="c", answers=("x", "y"), confusion=None, digest="")])

@@ -99,8 +99,8 @@ class Chat:
     def _answered(self, message: str) -> Turn:
         rows: Rows = encoded_once(self._asked, [message])
         (answer,) = self._asked.answers(rows).each([str(label) for label in self._asked.classes_])
-        hit = self.desk.nearest(message, answer, self._asked.rows(rows)[0])
-        self.state, turn = self.desk.respond(self.state, message, answer, hit)
+        heard = self.desk.hear(message, answer, self._asked.rows(rows)[0])
+        self.state, turn = self.desk.respond(self.state, heard)
         return turn
 
 

@@ -62,6 +62,22 @@ class Turn:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What a desk makes of a message, whatever was said before it."""
+
+    answer: Answer
+    """What the task takes it for."""
+    script: str | None
+    """What it is written in."""
+    ruled: tuple[str, str] | None
+    """The first intent whose words are in it, and these; None: there is none."""
+    values: Mapping[str, Mapping[str, str]]
+    """What it says of the slots of every intent."""
+    hit: Hit | None
+    """The passage to quote; None: none is near enough, or there is a reply."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Desk:
     """What a support desk knows beside its intents."""
 
@@ -76,22 +92,24 @@ class Desk:
     hand_over: tuple[str, ...] = HAND_OVER
     """What is said where a person takes over, in one language or more."""
 
-    def nearest(self, message: str, answer: Answer, row: Tensor) -> Hit | None:
-        """The passage to quote; None: none is near enough, or there is a reply.
+    def hear(self, message: str, answer: Answer, row: Tensor) -> Heard:
+        """What a message says.
 
-        Apart from `respond`, because of many passages it takes long, and the state of a conversation may be held then.
+        Apart from `respond`: expressions and many passages take long, and the state of a conversation may be held then.
 
         Args:
             message: What was said.
             answer: What the task takes it for.
             row: [features] what the encoder makes of it.
         """
-        if self.index is None or (answer.accepted and str(answer.label) in self.replies) or self._ruled(message):
-            return None
-        (hit,) = self.index.search(message, row, 1)
-        return hit if hit.similarity >= self.near else None
+        each = ((intent, reply.rule.find(message)) for intent, reply in self.replies.items() if reply.rule is not None)
+        ruled = next(((intent, words) for intent, words in each if words is not None), None)
+        values = {intent: _values(reply, message) for intent, reply in self.replies.items() if reply.slots}
+        replied = ruled is not None or (answer.accepted and str(answer.label) in self.replies)
+        hit = None if replied else self._nearest(message, row)
+        return Heard(answer=answer, script=script_of(message), ruled=ruled, values=values, hit=hit)
 
-    def respond(self, state: State, message: str, answer: Answer, hit: Hit | None) -> tuple[State, Turn]:
+    def respond(self, state: State, heard: Heard) -> tuple[State, Turn]:
         """What is said to a message.
 
         Words that decide for an intent come first. A message that fills the slot which was asked for, or a slot of the
@@ -99,48 +117,49 @@ class Desk:
 
         Args:
             state: What the conversation has come to.
-            message: What was said.
-            answer: What the task takes it for.
-            hit: What `nearest` gives.
+            heard: What `hear` makes of the message.
 
         Returns:
             What the conversation has come to now, and what is said.
         """
+        answer = heard.answer
         intent = str(answer.label) if answer.accepted else None
-        state = replace(state, script=script_of(message) or state.script)
-        if (ruled := self._ruled(message)) is not None:
-            intent, words = ruled
+        state = replace(state, script=heard.script or state.script)
+        if heard.ruled is not None:
+            intent, words = heard.ruled
             known = state if state.intent == intent else State(intent=intent, script=state.script)
-            now, turn = self._reply(known, intent, message, answer)
+            now, turn = self._reply(known, intent, heard)
             return now, replace(turn, rule=words, probability=None)
-        if state.intent is not None and self._goes_on(state, intent, message):
-            return self._reply(state, state.intent, message, answer)
+        if state.intent is not None and self._goes_on(state, intent, heard):
+            return self._reply(state, state.intent, heard)
         if intent is not None and intent in self.replies:
             known = state if state.intent == intent else State(intent=intent, script=state.script)
-            return self._reply(known, intent, message, answer)
+            return self._reply(known, intent, heard)
         now = State(intent=intent, script=state.script)
-        return now, self._handed_over(now, answer) if hit is None else self._quoted(hit, intent, answer)
+        return now, self._handed_over(now, answer) if heard.hit is None else self._quoted(heard.hit, intent, answer)
 
-    def _ruled(self, message: str) -> tuple[str, str] | None:
-        """The first intent whose words are in a message, and these; None: there is none."""
-        each = ((intent, reply.rule.find(message)) for intent, reply in self.replies.items() if reply.rule is not None)
-        return next(((intent, words) for intent, words in each if words is not None), None)
+    def _nearest(self, message: str, row: Tensor) -> Hit | None:
+        if self.index is None:
+            return None
+        (hit,) = self.index.search(message, row, 1)
+        return hit if hit.similarity >= self.near else None
 
-    def _goes_on(self, state: State, intent: str | None, message: str) -> bool:
-        reply = self.replies.get(state.intent or "")
-        if reply is None or intent not in (None, state.intent):
+    def _goes_on(self, state: State, intent: str | None, heard: Heard) -> bool:
+        if state.intent is None or state.intent not in self.replies:
+            return False
+        values = heard.values.get(state.intent, {})
+        if intent not in (None, state.intent):
             # Certain of another intent; but an answer to what was asked is one, whatever it sounds like.
-            asked = None if reply is None else next((slot for slot in reply.slots if slot.name == state.asked), None)
-            return asked is not None and asked.find(message) is not None
-        return state.asked is not None or any(slot.find(message) is not None for slot in reply.slots)
+            return state.asked in values
+        return state.asked is not None or bool(values)
 
-    def _reply(self, state: State, intent: str, message: str, answer: Answer) -> tuple[State, Turn]:
+    def _reply(self, state: State, intent: str, heard: Heard) -> tuple[State, Turn]:
+        answer = heard.answer
         reply: Reply = self.replies[intent]
         if not reply.texts:
             gone = State(intent=intent, script=state.script)
             return gone, self._handed_over(gone, answer, reply.hand_over)
-        filled = {slot.name: value for slot in reply.slots if (value := slot.find(message)) is not None}
-        values = {**state.values, **filled}
+        values = {**state.values, **heard.values.get(intent, {})}
         missing: Slot | None = next((slot for slot in reply.slots if slot.name not in values), None)
         about: dict[str, Any] = {"intent": intent, "probability": _probability(intent, answer)}
         now = State(intent=intent, values=values, script=state.script)
@@ -167,6 +186,11 @@ class Desk:
     def _handed_over(self, now: State, answer: Answer, said: Sequence[str] = ()) -> Turn:
         text = in_script(said or self.hand_over, now.script)
         return Turn(kind="hand-over", text=text, intent=now.intent, probability=_probability(now.intent, answer))
+
+
+def _values(reply: Reply, message: str) -> dict[str, str]:
+    """Slots of a reply that a message fills."""
+    return {slot.name: value for slot in reply.slots if (value := slot.find(message)) is not None}
 
 
 def _probability(intent: str | None, answer: Answer) -> float | None:

@@ -209,13 +209,13 @@ def _html(text: str) -> Iterator[Part]:
         yield " ".join("".join(heading).split()), "".join(body)
 
 
-def of_pdf(file: Path | IO[bytes], name: str, seconds: float = math.inf) -> Iterator[Passage]:
+def of_pdf(file: Path | IO[bytes], name: str, until: float = math.inf) -> Iterator[Passage]:
     """Passages of a PDF.
 
     Args:
         file: Its path, or its bytes.
         name: What passages and errors call it.
-        seconds: How long reading it may take; it is looked at between pages.
+        until: When it is given up, by `time.monotonic`; it is looked at between pages.
 
     Raises:
         InputError: pypdf is not installed, or it is damaged, encrypted, holds no words, or too many.
@@ -224,7 +224,7 @@ def of_pdf(file: Path | IO[bytes], name: str, seconds: float = math.inf) -> Iter
     from pypdf import PdfReader
     from pypdf.errors import FileNotDecryptedError, PyPdfError
 
-    begin, held = time.monotonic(), 0
+    held = 0
     try:
         reader = PdfReader(file)
         if reader.is_encrypted and not reader.decrypt(""):
@@ -232,10 +232,11 @@ def of_pdf(file: Path | IO[bytes], name: str, seconds: float = math.inf) -> Iter
         for number, page in enumerate(reader.pages, 1):
             words = page.extract_text()
             held += len(words)
-            if number > _PAGES or held > _CHARACTERS or time.monotonic() - begin > seconds:
+            if number > _PAGES or held > _CHARACTERS or time.monotonic() > until:
                 raise InputError(
-                    f"{name} holds too much to be quoted: {_PAGES:,} pages and {_CHARACTERS:,} characters are most, "
-                    "and they are to be read in a minute; give the chapters that customers ask about"
+                    f"{name} holds too much to be quoted: {_PAGES:,} pages and {_CHARACTERS:,} characters are most"
+                    + (", and a request is given up when its --seconds are over" if until < math.inf else "")
+                    + "; give the chapters that customers ask about"
                 )
             for _, part in _plain(words):
                 for piece in _cut(part):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from innerloop.apps.text.desk.rules import READ, Rule, holds, rule
+from innerloop.apps.text.desk.rules import READ, Rule, filler, holds, rule
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded
 from innerloop.core.nearest import nearest
@@ -97,12 +97,14 @@ def read(path: str | Path, intents: Sequence[str]) -> dict[str, Reply]:
     return checked(entries, intents)
 
 
-def checked(entries: Iterable[tuple[str, Any]], intents: Sequence[str]) -> dict[str, Reply]:
+def checked(entries: Iterable[tuple[str, Any]], intents: Sequence[str], kept: bool = False) -> dict[str, Reply]:
     """Replies of entries, as in a file.
 
     Args:
         entries: Each with what errors call it.
         intents: Classes of the task.
+        kept: Whether they were checked when they were given, by a release that may have taken patterns of slots that
+            could take for ever: these are never found in a message then.
 
     Raises:
         InputError: An entry is wrong.
@@ -122,7 +124,7 @@ def checked(entries: Iterable[tuple[str, Any]], intents: Sequence[str]) -> dict[
             )
         if intent in replies:
             raise InputError(f"{place} answers '{intent}' again: write several languages as a list in one entry")
-        replies[intent] = _reply(entry, place)
+        replies[intent] = _reply(entry, place, kept)
     return replies
 
 
@@ -140,7 +142,7 @@ def in_script(texts: Sequence[str], script: str | None) -> str:
     return next((text for text in texts if script_of(text) == script), texts[0])
 
 
-def _reply(entry: dict[str, Any], place: str) -> Reply:
+def _reply(entry: dict[str, Any], place: str, kept: bool) -> Reply:
     decides = rule(entry, place)
     if "hand_over" in entry and "reply" in entry:
         raise InputError(f"{place} has a reply and is handed over: give reply or hand_over")
@@ -153,7 +155,7 @@ def _reply(entry: dict[str, Any], place: str) -> Reply:
     fillers = entry.get("slots", {})
     if not isinstance(fillers, dict):
         raise InputError(f"{place}: slots are an object, a name and what fills it")
-    slots = tuple(_slot(name, one, place) for name, one in fillers.items())
+    slots = tuple(_slot(name, one, place, kept) for name, one in fillers.items())
     for text in texts:
         for name in _names(text, place):
             if name not in fillers:
@@ -161,7 +163,7 @@ def _reply(entry: dict[str, Any], place: str) -> Reply:
     return Reply(texts=texts, slots=slots, rule=decides)
 
 
-def _slot(name: str, entry: Any, place: str) -> Slot:
+def _slot(name: str, entry: Any, place: str, kept: bool) -> Slot:
     place = f"{place}, slot '{name}'"
     if not name.isidentifier():
         raise InputError(f"{place}: a slot is called by a word of letters, digits and _")
@@ -176,9 +178,11 @@ def _slot(name: str, entry: Any, place: str) -> Slot:
     if "values" in entry:
         return Slot(name=name, values=_values(entry["values"], place), ask=ask)
     try:
-        return Slot(name=name, pattern=re.compile(entry["pattern"], re.IGNORECASE), ask=ask)
-    except (re.error, TypeError, RecursionError, OverflowError) as error:
-        raise InputError(f"{place}: the pattern is no regular expression ({error})") from error
+        return Slot(name=name, pattern=filler(entry["pattern"], place), ask=ask)
+    except InputError:
+        if not kept:
+            raise
+        return Slot(name=name, ask=ask)  # never found, so that it is asked for and handed over
 
 
 def _values(entry: Any, place: str) -> dict[str, str]:

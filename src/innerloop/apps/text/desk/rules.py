@@ -4,14 +4,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from re import _parser as parser  # pyright: ignore[reportAttributeAccessIssue]
 from typing import Any
 
+from innerloop.apps.text.desk.ambiguity import LargeError, doubles
 from innerloop.core.errors import InputError
-
-try:
-    from re import _parser as parser  # pyright: ignore[reportAttributeAccessIssue]
-except ImportError:  # before Python 3.11
-    import sre_parse as parser
 
 READ = 500
 """Characters of a message in which expressions are looked for: they are somebody's, and may be slow."""
@@ -33,7 +30,7 @@ class Rule:
 
     def find(self, message: str) -> str | None:
         """What of a message decides; None: nothing does."""
-        small = message.casefold()
+        small = " ".join(message.casefold().split())  # as words are: a line may end in a phrase
         found = next((word for word in self.words if holds(small, word)), None)
         if found is not None or self.pattern is None:
             return found
@@ -64,10 +61,23 @@ def rule(entry: Mapping[str, Any], place: str) -> Rule | None:
 
 
 def holds(message: str, word: str) -> bool:
-    """Whether a word stands in a message by itself; characters that are written without blanks have no edges."""
-    if not word.isascii():
-        return word in message
-    return re.search(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", message) is not None
+    """Whether a word stands in a message by itself, both in small letters.
+
+    Letters that there are small and large ones of, as of Latin, Greek and Cyrillic, and digits end where a word does;
+    other characters, such as Chinese ones, are written without blanks and have no edges.
+    """
+    at = message.find(word)
+    while at >= 0:
+        end = at + len(word)
+        before, after = message[at - 1 : at], message[end : end + 1]
+        if not (_spaced(word[0]) and _spaced(before)) and not (_spaced(word[-1]) and _spaced(after)):
+            return True
+        at = message.find(word, at + 1)
+    return False
+
+
+def _spaced(letter: str) -> bool:
+    return letter.upper() != letter or (letter.isascii() and letter.isdigit())
 
 
 def expression(text: Any, place: str) -> re.Pattern[str]:
@@ -76,17 +86,47 @@ def expression(text: Any, place: str) -> re.Pattern[str]:
     Raises:
         InputError: It is none, or could take too long.
     """
-    try:
-        pattern = re.compile(text, re.IGNORECASE)
-        ways, endless = _cost(parser.parse(text))
-    except (re.error, TypeError, RecursionError, OverflowError) as error:
-        raise InputError(f"{place}: the pattern is no regular expression ({error})") from error
-    if ways * READ ** (endless + 1) / math.factorial(endless + 1) > _STEPS:
+    pattern = _compiled(text, place)
+    if _is_slow(text):
         raise InputError(
             f"{place}: the pattern {text!r} could take very long on some messages: repeat with a bound, such as "
             "{0,20}, repeat nothing that is repeated or chosen inside, and give plain words in `words`"
         )
     return pattern
+
+
+def filler(text: Any, place: str) -> re.Pattern[str]:
+    """An expression whose search does not double its time with every few letters, such as one of a slot.
+
+    Raises:
+        InputError: It is none, or does.
+    """
+    pattern = _compiled(text, place)
+    try:
+        refused = _is_slow(text) and doubles(text)
+    except (LargeError, RecursionError):
+        refused = True
+    if refused:
+        raise InputError(
+            f"{place}: the pattern {text!r} could take for ever on some messages: repeat nothing that matches the same "
+            "letters in several ways, such as (a+)+"
+        )
+    return pattern
+
+
+def _compiled(text: Any, place: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except (re.error, TypeError, RecursionError, OverflowError) as error:
+        raise InputError(f"{place}: the pattern is no regular expression ({error})") from error
+
+
+def _is_slow(text: str) -> bool:
+    try:
+        ways, endless = _cost(parser.parse(text))
+        return ways * READ ** (endless + 1) / math.factorial(endless + 1) > _STEPS
+    except (RecursionError, OverflowError):  # as large as that
+        return True
 
 
 def _cost(parts: Any) -> tuple[float, int]:

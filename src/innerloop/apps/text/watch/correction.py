@@ -41,21 +41,28 @@ class Confusion:
 
 
 def measured(classifier: FewShotClassifier) -> Confusion | None:
-    """The confusion of a taught task by cross-validation on its examples; None: it has too few to hold some out.
-
-    Where it may answer "none of these", that is a class as well, which is answered by chance at the rate that was
-    asked for.
-    """
+    """The confusion of a taught task by cross-validation on its examples; None: it has too few to hold some out."""
     try:
         result = evaluation.cross_validate(classifier)
     except InputError:
         return None
-    counts = result.confusion.double().numpy()
-    if result.reject is None:
+    return of_counts(result.confusion.numpy(), result.reject)
+
+
+def of_counts(held_out: np.ndarray, reject: float | None) -> Confusion:
+    """The confusion of a task that was asked about examples of its classes.
+
+    Args:
+        held_out: [classes, classes + 1] counts of answers, "none of these" last.
+        reject: Share of examples of no class that is taken for one, so that "none of these" is a class as well, which
+            is answered by chance at that rate; None: it is never said.
+    """
+    counts = held_out.astype(float)
+    if reject is None:
         return Confusion(counts[:, :-1])
     known = counts.shape[0]
-    strange = np.full(known + 1, result.reject / known)
-    strange[-1] = 1 - result.reject
+    strange = np.full(known + 1, reject / known)
+    strange[-1] = 1 - reject
     return Confusion(np.vstack([counts, counts.sum() / known * strange]))
 
 

@@ -53,20 +53,26 @@ class HeldError(InputError):
 class State:
     """The file, held by one process at a time."""
 
-    def __init__(self, path: str | Path, record: dict[str, Any]):
+    def __init__(self, path: str | Path, record: dict[str, Any], begins: bool | None = None):
         """Make it, or go on with it.
 
         Args:
             path: Of the file.
             record: What makes another watch of it: tasks, settings, input.
+            begins: Whether it begins here, in place of what is there; False: it goes on, and is not made where there
+                is none; None: either.
 
         Raises:
             HeldError: Another process watches with it.
-            InputError: It was made by another watch, or is no such file.
+            InputError: It was made by another watch, or is no such file; or there is none, and it is not to begin.
         """
         self.path = files.expanded(path)
         self._lock = _held(self.path)
         try:
+            if begins:
+                _wipe(self.path)
+            elif begins is False and not self.path.exists():
+                raise InputError(f"{self.path} is not there: nothing is watched with it")
             self.connection = connect(self.path)
             self.new = not self.connection.execute("PRAGMA application_id").fetchone()[0]
             self._prepare(record)
@@ -209,6 +215,21 @@ class State:
             self.put("record", record)
 
 
+def remove(path: Path) -> None:
+    """Overwrite and delete a state, whatever is in the file, with what people wrote.
+
+    Raises:
+        HeldError: Another process watches with it.
+        InputError: It cannot be written.
+    """
+    lock = _held(path)
+    try:
+        _wipe(path)
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """A connection whose commits are on the disk."""
     with files.writing(path):
@@ -219,6 +240,17 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{_CACHE}")
     return connection
+
+
+def _wipe(path: Path) -> None:
+    """Overwrite and delete the file, and those that SQLite has beside it; the first one last, by which it is found."""
+    for file in (*(path.with_name(f"{path.name}{more}") for more in ("-wal", "-shm")), path):
+        with files.writing(file), contextlib.suppress(FileNotFoundError):
+            with file.open("r+b") as opened:
+                opened.write(b"\0" * file.stat().st_size)
+                opened.flush()
+                os.fsync(opened.fileno())
+            file.unlink()
 
 
 def _held(path: Path) -> int | None:

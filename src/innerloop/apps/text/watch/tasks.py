@@ -21,6 +21,8 @@ from innerloop.fewshot.evaluation import encoded_once
 from innerloop.tasks.tables import is_table
 
 MOST = 2
+_PAIRS = 2_000
+"""Pairs of answers of two tasks: a window is corrected by a table with as many rows and columns."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,10 +105,11 @@ class Tasks:
         stems = [file.stem for file in files]
         called = stems if len(set(stems)) == len(files) else [str(file) for file in files]
         self.subjects = [
-            subject(name, one, _digest(file, [how.source, prior or "none"] if table else []))
+            subject(name, one, _digest(file, [how.source, prior or "none"] if table else []), correction.measured(one))
             for name, file, one, table, prior in zip(called, files, self._classifiers, tables, priors, strict=True)
         ]
-        self.shared = len(files) < MOST or _one_encoder(*self._classifiers)
+        check_pairs(self.subjects)
+        self.shared = len(files) < MOST or one_encoder(*self._classifiers)
         """Whether a text is encoded once."""
 
     def __call__(self, texts: list[str]) -> np.ndarray:
@@ -120,15 +123,33 @@ def _taught(table: Path, source: str, prior: str | None, context: Context) -> Fe
     return FewShotClassifier.load(source, context.allow, prior=prior).fit_folder(table)
 
 
-def subject(name: str, classifier: FewShotClassifier, digest: str) -> Subject:
-    """What a taught task says, with what it takes for what on its own examples; arguments as of `Subject`."""
+def subject(name: str, classifier: FewShotClassifier, digest: str, confusion: Confusion | None) -> Subject:
+    """What a taught task says; arguments as of `Subject`."""
     answers = [str(label) for label in classifier.classes_.tolist()]
     if classifier.calibration_.threshold is not None:
         answers.append(NONE)
-    confusion = correction.measured(classifier)
     if confusion is not None and confusion.counts.shape[1] != len(answers):
         confusion = None  # "none of these" is said, and too few examples say how often
     return Subject(name=name, answers=tuple(answers), confusion=confusion, digest=digest)
+
+
+def check_pairs(subjects: Sequence[Subject]) -> None:
+    """Refuse two tasks that have too many pairs of answers, with an `InputError`."""
+    sizes = [len(one.answers) for one in subjects]
+    if len(sizes) == MOST and sizes[0] * sizes[1] > _PAIRS:
+        raise InputError(
+            f"{subjects[0].name} and {subjects[1].name} have {sizes[0]} x {sizes[1]} pairs of answers, and {_PAIRS:,} "
+            "can be watched: watch them one by one, or give tasks of fewer classes"
+        )
+
+
+def one_encoder(first: FewShotClassifier, other: FewShotClassifier) -> bool:
+    """Whether rows that one task makes of texts are those of another."""
+    ours, theirs = first.task.source, other.task.source
+    if ours.encoder is None or theirs.encoder is None or ours.tuning is not None or theirs.tuning is not None:
+        return False
+    names = [source.encoder_name or source.name for source in (ours, theirs)]
+    return names[0] == names[1] and content_of(ours.encoder) == content_of(theirs.encoder)
 
 
 def _digest(file: Path, how: Sequence[str]) -> str:
@@ -138,14 +159,6 @@ def _digest(file: Path, how: Sequence[str]) -> str:
 def record(subjects: Sequence[Subject], place: str, settings: Settings) -> dict[str, Any]:
     """What makes another watch of it: other tasks, another input, other settings."""
     return {f"task {one.name}": one.digest[:12] for one in subjects} | {"input": place} | settings.to_json()
-
-
-def _one_encoder(first: FewShotClassifier, other: FewShotClassifier) -> bool:
-    ours, theirs = first.task.source, other.task.source
-    if ours.encoder is None or theirs.encoder is None or ours.tuning is not None or theirs.tuning is not None:
-        return False
-    names = [source.encoder_name or source.name for source in (ours, theirs)]
-    return names[0] == names[1] and content_of(ours.encoder) == content_of(theirs.encoder)
 
 
 def _places(classifier: FewShotClassifier, asked: object) -> np.ndarray:

@@ -1,13 +1,13 @@
 """A watch that is kept in a file and opened for a moment: for each batch of events, or to see how it stands."""
 
 import contextlib
+import functools
 import json
-import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,17 +15,22 @@ from innerloop.apps.text.watch import curves
 from innerloop.apps.text.watch.events import Unusable, parse
 from innerloop.apps.text.watch.lines import LINES
 from innerloop.apps.text.watch.settings import Settings
-from innerloop.apps.text.watch.state import HeldError, State
+from innerloop.apps.text.watch.state import HeldError, State, remove
 from innerloop.apps.text.watch.summary import summary
 from innerloop.apps.text.watch.tasks import Subject, record
 from innerloop.apps.text.watch.watch import Watch
-from innerloop.core.errors import FailedError
+from innerloop.core.errors import FailedError, InputError
 
+T = TypeVar("T")
 HTTP = "http"
 _ABOUT = "about"
 _PAUSE = 0.02
 """Seconds between two looks whether somebody else is done."""
 _ALERTS = 100
+
+
+class ChangedError(InputError):
+    """A watch is another one than it was a moment ago, or none any more."""
 
 
 class Setup(NamedTuple):
@@ -61,9 +66,8 @@ def begin(path: Path, subjects: Sequence[Subject], settings: Settings, about: di
     Raises:
         FailedError: Somebody has it for longer.
     """
-    end(path, seconds)
     kept = record(subjects, HTTP, settings)
-    with _opened(path, kept, seconds) as state, state.change():
+    with _opened(path, kept, seconds, begins=True) as state, state.change():
         state.put(_ABOUT, about | {"record": kept, "settings": settings.to_json()})
 
 
@@ -73,28 +77,19 @@ def end(path: Path, seconds: float) -> None:
     Raises:
         FailedError: Somebody has it for longer than these seconds.
     """
-    if (before := setup(path)) is None:
-        return
-    with _opened(path, before.about["record"], seconds) as state:
-        state.connection.close()  # what goes on being held is the lock beside it
-        for file in (path, *(path.with_name(f"{path.name}{more}") for more in ("-wal", "-shm"))):
-            with contextlib.suppress(FileNotFoundError):
-                with file.open("r+b") as opened:
-                    opened.write(b"\0" * file.stat().st_size)
-                    opened.flush()
-                    os.fsync(opened.fileno())
-                file.unlink()
+    if path.exists():
+        _when_free(functools.partial(remove, path), path, seconds)
 
 
 def setup(path: Path) -> Setup | None:
     """What a watch was begun with; None: there is none. Nobody is waited for."""
     if not path.exists():
         return None
-    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1)) as c:
-        try:
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1)) as c:
             row = c.execute("SELECT value FROM meta WHERE key = ?", (_ABOUT,)).fetchone()
-        except sqlite3.Error:  # it is just being begun
-            return None
+    except sqlite3.Error:  # it is just being begun, or ended
+        return None
     if row is None:
         return None
     about = json.loads(row[0])
@@ -126,6 +121,7 @@ def take(
 
     Raises:
         FailedError: Somebody has it for longer, or it cannot be written.
+        ChangedError: It was ended, or begun anew, meanwhile.
     """
     told: list[str] = []
     with _opened(path, record(labels.subjects, HTTP, settings), seconds) as state:
@@ -156,6 +152,7 @@ def stands(path: Path, subjects: Sequence[Subject], settings: Settings, seconds:
 
     Raises:
         FailedError: Somebody has it for longer.
+        ChangedError: It was ended, or begun anew, meanwhile.
     """
     with _opened(path, record(subjects, HTTP, settings), seconds) as state:
         watch = Watch(Answered(subjects, {}), settings, state)
@@ -172,17 +169,32 @@ def stands(path: Path, subjects: Sequence[Subject], settings: Settings, seconds:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, kept: dict[str, Any], seconds: float) -> Iterator[State]:
-    deadline = time.monotonic() + seconds
-    while True:
+def _opened(path: Path, kept: dict[str, Any], seconds: float, begins: bool = False) -> Iterator[State]:
+    def opened() -> State:
         try:
-            state = State(path, kept)
-            break
-        except HeldError as error:
-            if time.monotonic() >= deadline:
-                raise FailedError(f"{path.name} is in use by others for {seconds:g} s: try again") from error
-            time.sleep(_PAUSE)
+            return State(path, kept, begins)
+        except HeldError:
+            raise
+        except InputError as error:
+            if begins:
+                raise
+            raise ChangedError(
+                "the watch was ended or begun anew meanwhile, or by another release: ask again, or begin it anew"
+            ) from error
+
+    state = _when_free(opened, path, seconds)
     try:
         yield state
     finally:
         state.close()
+
+
+def _when_free(work: Callable[[], T], path: Path, seconds: float) -> T:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return work()
+        except HeldError as error:
+            if time.monotonic() >= deadline:
+                raise FailedError(f"{path.name} is in use by others for {seconds:g} s: try again") from error
+            time.sleep(_PAUSE)
