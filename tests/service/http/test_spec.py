@@ -1,6 +1,7 @@
 """What the OpenAPI document promises, tried with thousands of requests that were made from it."""
 
 import contextlib
+import json
 from typing import Any
 
 import pytest
@@ -19,6 +20,12 @@ EXAMPLES = 40
 """Of each operation."""
 REFUSED = ["4XX", "5XX"]
 """A name of 200,000 characters is too long for the head of a request (431) before it is too long for its field."""
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(_, value: Any) -> bytes:
+    """A line of JSON for each of some values, or for the one."""
+    return b"\n".join(json.dumps(one).encode() for one in (value if isinstance(value, list) else [value]))
 
 
 @pytest.fixture(scope="module")
