@@ -59,17 +59,17 @@ def divergence(q: Gaussian, p: Gaussian) -> Tensor:
 
 def noise_of(params: Params, support: Batch) -> Params:
     """What an adapted learner keeps of `params`: `log_noise` where the support has values, nothing where classes."""
-    return {"log_sigma": params["log_sigma"]} if support.y.is_floating_point() else {}
+    return {"log_noise": params["log_noise"]} if support.y.is_floating_point() else {}
 
 
 def members(outputs: Tensor, noise: Params) -> Predictive:
     """A predictive from the [m, n, k] outputs of its members, and what `noise_of` returned."""
-    return Predictive(outputs, noise["log_sigma"].exp().expand_as(outputs) if noise else None)
+    return Predictive(outputs, noise["log_noise"].exp().expand_as(outputs) if noise else None)
 
 
 def surprise(outputs: Tensor, noise: Params, y: Tensor) -> Tensor:
     """[..., n] negative log-likelihood, in nats, of targets [n, k] around [..., n, k] outputs, jointly over k."""
-    return normal_surprise(y, outputs, noise["log_sigma"].exp()).sum(-1)
+    return normal_surprise(y, outputs, noise["log_noise"].exp()).sum(-1)
 
 
 def mixture_loss(outputs: Tensor, noise: Params, y: Tensor, mask: Tensor | None) -> Tensor:

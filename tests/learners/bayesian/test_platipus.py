@@ -69,7 +69,7 @@ def test_the_loss_is_that_of_algorithm_1():
     p = Normal(w - params["log_prior_lr"].exp() * slope(support, w), params["log_std.weight"][0].exp())
     theta = q.mean + q.stddev * random.normal(random.mix(0, 7), (1, 4), torch.float64)[0]
     fast = theta - 0.2 * slope(support, theta)
-    likelihood = Normal(inputs(query) @ fast, params["log_sigma"].exp()).log_prob(query.y[:, 0]).mean()
+    likelihood = Normal(inputs(query) @ fast, params["log_noise"].exp()).log_prob(query.y[:, 0]).mean()
     expected = -likelihood + 0.5 * kl_divergence(q, p).sum() / len(query.y)
     assert torch.allclose(learner.loss(params, Episode(support, query))[0], expected, rtol=1e-12)
 

@@ -73,7 +73,7 @@ def test_it_finds_the_exact_posterior_mean():
         )
     assert (means[2] - means[0]).item() / 2 == pytest.approx(5 / 9, rel=0.05)
     assert means[1].item() == pytest.approx(0, abs=0.05)
-    assert (variances[1] + (2 * params["log_sigma"]).exp()).item() == pytest.approx(4 + 4 / 9, rel=0.1)
+    assert (variances[1] + (2 * params["log_noise"]).exp()).item() == pytest.approx(4 + 4 / 9, rel=0.1)
 
 
 @torch.no_grad()

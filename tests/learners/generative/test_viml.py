@@ -106,7 +106,7 @@ def test_the_loss_is_a_loop_over_examples(episode, warp, likelihood):
             drawn = z.mean + z.stddev * noise_z[int(i >= m), k]
             begun = {"example": x[other][None], "features": begun["anchor"]} if warp else {}
             out = network("decoder", {"code": code[None], "latent": drawn[None], **begun})
-            p = Normal(out, params["log_sigma"].exp())
+            p = Normal(out, params["log_noise"].exp())
             fit = p.log_prob(x[i]) if likelihood == "gaussian" else x[i] * out + Bernoulli(logits=out).log_prob(0 * out)
             bound += fit.sum() - against_prior(z)
     assert close(learner.loss(params, episode)[0], -bound / len(x))
@@ -130,7 +130,7 @@ def known(sigma: float, **networks: tuple[Any, Params]) -> tuple[VIML, Params]:
         warp=False, code_channels=2, latent=1, samples=4000, **{k: model for k, (model, _) in networks.items()}
     )
     params = tree.join(**{k: v for k, (_, v) in networks.items()})
-    return learner, params | {"log_sigma": torch.tensor(sigma, dtype=torch.float64).log()}
+    return learner, params | {"log_noise": torch.tensor(sigma, dtype=torch.float64).log()}
 
 
 def test_the_bound_is_the_evidence_of_a_linear_model_with_one_level(episode):
@@ -250,7 +250,7 @@ def test_pictures_of_any_size_by_every_plan(fields):
     episodes, params = Episode(support, support._replace(x=1 - x)), doubles(learner)
     params |= {k: v + 0.1 for k, v in params.items() if k.startswith("decoder.field.4")}  # where nothing moves at first
     expected, _ = meta_gradient(learner, params, episodes, "loop")
-    assert all(bool((v != 0).any()) for k, v in expected.items() if k != "log_sigma")
+    assert all(bool((v != 0).any()) for k, v in expected.items() if k != "log_noise")
     assert distance(meta_gradient(learner, params, episodes, Plan("vmap", 2))[0], expected) < 1e-8
     adapted = learner.adapt(params, tree.slice(support, 0))
     drawn = learner.generate(params, adapted, keys[0], 2)

@@ -74,7 +74,7 @@ class AmortisedVI(GaussianHeads, Unrolled[Heads, Fitting]):
         rates = {name: torch.tensor(math.log(self.inner_lr)) for name in ("mean", "log_std")}
         params = tree.join(encoder=self.encoder.init(seed), log_std=logs, log_lr=rates)
         prior = {} if self.prior is None else tree.join(prior=self.prior.init(seed))
-        return params | prior | {"log_sigma": torch.tensor(math.log(self.noise))}
+        return params | prior | {"log_noise": torch.tensor(math.log(self.noise))}
 
     def start(self, params: Params, support: Batch) -> Fitting:
         features, encoder = self.features(tree.part(params, "encoder"), support)
@@ -124,7 +124,7 @@ class AmortisedVI(GaussianHeads, Unrolled[Heads, Fitting]):
         rows = weights(batch.y, batch.mask)
         if heads.noise:
             means, variances = spread(heads, features)
-            spreading = 0.5 * (variances * (-2 * heads.noise["log_sigma"]).exp()).sum(-1)
+            spreading = 0.5 * (variances * (-2 * heads.noise["log_noise"]).exp()).sum(-1)
             missed = mean(surprise(means, heads.noise, batch.y) + spreading, rows)
         else:
             outputs = self.outputs(heads, features)

@@ -87,7 +87,7 @@ class PLATIPUS(EpisodicClassifier[Samples], Unrolled[Samples, Params]):
         return (
             params
             | {"log_prior_lr": rate, "log_q_lr": rate.clone()}
-            | {"log_sigma": torch.tensor(math.log(self.noise))}
+            | {"log_noise": torch.tensor(math.log(self.noise))}
         )
 
     def start(self, params: Params, support: Batch) -> Params:

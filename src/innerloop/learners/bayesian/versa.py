@@ -62,7 +62,7 @@ class VERSA(GaussianHeads):
     def init(self, seed: int) -> Params:
         networks = {name: getattr(self, name) for name in ("encoder", *_NETWORKS, "pooled")}
         params = tree.join(**{name: network.init(seed) for name, network in networks.items() if network is not None})
-        return params | {"log_sigma": torch.tensor(math.log(self.noise))}
+        return params | {"log_noise": torch.tensor(math.log(self.noise))}
 
     def adapt(self, params: Params, support: Batch) -> Heads:
         features, encoder = self.features(tree.part(params, "encoder"), support)

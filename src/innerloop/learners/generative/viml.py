@@ -152,7 +152,7 @@ class VIML(Learner[Codes]):
         if normed:  # their statistics would be of other classes' rows
             raise InputError(f"networks of VIML have no batch norms, and {normed[0]} has: take group norms")
         params = tree.join(**{name: network.init(seed) for name, network in networks.items()})
-        return params | {"log_sigma": torch.tensor(math.log(self.noise))}
+        return params | {"log_noise": torch.tensor(math.log(self.noise))}
 
     def adapt(self, params: Params, support: Batch) -> Codes:
         k, x, y = ways(support), self._learned(support.x), labels(support)
@@ -306,7 +306,7 @@ class VIML(Learner[Codes]):
         outputs, x = outputs.flatten(1), x.flatten(1)
         if self.likelihood == "bernoulli":
             return (x * outputs - softplus(outputs)).sum(1)
-        return -normal_surprise(x, outputs, params["log_sigma"].exp()).sum(1)
+        return -normal_surprise(x, outputs, params["log_noise"].exp()).sum(1)
 
     def _bounds(self, params: Params, key: Tensor, x: Tensor, codes: Tensor, begun: Begun | None) -> Tensor:
         """[n, m] bounds on log p of n rows with each of m codes, [samples, m, ...], and what goes with each of them."""
