@@ -27,7 +27,7 @@ def refuse(verb: str, words: Sequence[str]) -> None:
     if verb in _OF_RUNS:
         for run in named:
             if not Path(run).exists():
-                files.run_record(run)
+                raise files.no_run(run)
     elif verb == "train" and named and not _has_file(named[0].replace("-", "_")):
         contents = Kept("contents", installation()).read()
         if contents is not None:

@@ -155,22 +155,11 @@ def check_file(path: Path, instead: str) -> None:
         raise InputError(f"{path} {'is a folder' if is_folder(path) else 'does not exist'}; {instead}")
 
 
-def run_record(run: str | Path) -> Path:
-    """The file that makes a folder one of a run.
-
-    Raises:
-        InputError: There is none.
-    """
-    path = Path(run) / "config.json"
-    try:
-        path.stat()
-    except FileNotFoundError as error:
-        several = any(Path(run).glob("seed-*/config.json"))
-        seeds = "; it holds runs of several seeds: name one of them" if several else ""
-        raise InputError(f"{run} is not a run folder: {path.name} is missing ({error.strerror}){seeds}") from error
-    except (OSError, ValueError):
-        pass  # told by whoever reads it
-    return path
+def no_run(run: str | Path) -> InputError:
+    """The error of a folder that holds no run."""
+    several = any(Path(run).glob("seed-*/config.json"))
+    seeds = "; it holds runs of several seeds: name one of them" if several else ""
+    return InputError(f"{run} is not a run folder: config.json is missing ({os.strerror(errno.ENOENT)}){seeds}")
 
 
 def is_file(path: Path) -> bool:

@@ -84,9 +84,11 @@ def read_config(run: str | Path) -> dict[str, Any]:
     Raises:
         InputError: It is missing, broken, or of another version.
     """
-    path = files.run_record(run)
+    path = Path(run) / "config.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise files.no_run(run) from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

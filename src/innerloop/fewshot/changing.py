@@ -30,7 +30,7 @@ class Changing(Fitted):
             InputError: There is nothing to undo, or no such version.
         """
         task = self._fitted()
-        self._task = task.at(task.history.undone() if to is None else task.history.back_to(to))
+        self._task = task.at(task.history.back(to))
         return self
 
     def redo(self) -> Self:

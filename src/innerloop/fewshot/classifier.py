@@ -1,6 +1,5 @@
 """fit and predict, as in scikit-learn, on top of any meta-trained learner: a few examples of each class are enough."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -170,12 +169,12 @@ class FewShotClassifier(Changing):
             )
             classifier._resolved()
             return classifier
-        before = files.state(path)  # before it is read: what changes meanwhile is noticed when it is saved
+        seen = paths.seen(path)  # before it is read: what changes meanwhile is noticed when it is saved
         task = file.read(path, allow)
         strangers, share = task.wanted
         classifier = cls(task.source, reject=strangers, allow=allow, coverage=share, budget=task.budget)
         classifier._task = task
-        classifier._read_from = (os.path.realpath(path), before)
+        classifier._read_from = seen
         return classifier
 
     def fit(self, X: Any, y: Labels | None = None, sample_weight: Any = None) -> "FewShotClassifier":
@@ -313,14 +312,7 @@ class FewShotClassifier(Changing):
                 since by another.
         """
         path, task = paths.named(path), self._fitted()
-        place = os.path.realpath(path)
-        with files.locked(path):
-            before = self.__dict__.get("_read_from")
-            if before is not None and before[0] == place and before[1] != files.state(path):
-                wrong = f"{path} was changed by another since it was read, which would be lost"
-                raise InputError(f"{wrong}: load it again, or save under another name")
-            file.write(path, task)
-            self._read_from = (place, files.state(path))
+        self._read_from = paths.replaced(path, self.__dict__.get("_read_from"), lambda: file.write(path, task))
         return path
 
     @property

@@ -3,6 +3,7 @@
 They are safetensors files, whose metadata have that JSON under `innerloop`, with its `kind` and `version`.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -73,6 +74,26 @@ def read(path: Path, kind: Kind) -> tuple[dict[str, Any], dict[str, Tensor]]:
         what = f"a {there}: ask it with `{use}`" if use else f"of kind {there!r}, which this release does not know"
         raise InputError(f"{path} is {what}, not a {kind}")
     return about, tensors
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have errors about what a file holds name the file.
+
+    Raises:
+        InputError: Whatever its content leads to.
+    """
+    try:
+        yield
+    except InputError as error:
+        # Most messages name the file already.
+        if str(path) in str(error):
+            raise
+        raise InputError(f"{path}: {error}") from error
+    except Exception as error:  # whatever a learner makes of tensors that do not fit it
+        raise InputError(
+            f"{path} is damaged or was written by another release ({reason(error)}): adapt again"
+        ) from error
 
 
 def check_size(path: Path, learner: Learner, own: bool) -> None:

@@ -22,7 +22,6 @@ from innerloop.core.dry_run import answers, dry_run
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.fits import completed
 from innerloop.core.learner import Learner
-from innerloop.core.names import reason
 from innerloop.core.texts import Kind
 from innerloop.encoders.base import Encoder, Pinned, content_of
 from innerloop.encoders.tuned import Tuned
@@ -118,7 +117,7 @@ def read(path: Path, allow: Sequence[str] = (), encoder: Callable[[str], Encoder
     if version not in _READ:
         raise InputError(f"{path} is of version {version}, this release reads 2 and {VERSION}: adapt again")
     find = encoder or functools.partial(_local_encoder, path, allow)
-    try:
+    with container.naming(path):
         learner = config.decode(about.get("learner"), allow)
         if not isinstance(learner, Learner):
             raise InputError(f"holds a {type(learner).__name__}, not a learner: adapt again")
@@ -126,15 +125,6 @@ def read(path: Path, allow: Sequence[str] = (), encoder: Callable[[str], Encoder
         container.check_size(path, learner, own=encoder is None)
         # Never transductive: an example is answered alone as it is among others.
         return _task(path, about, tensors, replace(learner, transductive=False), find)
-    except InputError as error:
-        # Most messages name the file already.
-        if str(path) in str(error):
-            raise
-        raise InputError(f"{path}: {error}") from error
-    except Exception as error:  # whatever a learner makes of tensors that do not fit it
-        raise InputError(
-            f"{path} is damaged or was written by another release ({reason(error)}): adapt again"
-        ) from error
 
 
 def _task(

@@ -218,6 +218,10 @@ class History:
         # Not `to.undo`: one undo leads back to where the person was, wherever they jumped.
         return self._append(f"back to {to.version}", base=to.version, undo=self.present.version)
 
+    def back(self, to: int | None) -> "History":
+        """`back_to` a version; None: `undone`."""
+        return self.undone() if to is None else self.back_to(to)
+
     def to_json(self) -> list[dict[str, Any]]:
         """Plain JSON values."""
         return [asdict(version) for version in self.versions]

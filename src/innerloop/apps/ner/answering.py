@@ -36,10 +36,10 @@ class Tagged(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON: words and entities by their place in the text, in characters; `end` is one behind the last."""
-        words, found, text, offsets = self.sentence
+        words, own, text, offsets = self.sentence
         assert text is not None and offsets is not None
         entities = []
-        for (first, end, kind), confidence in zip(found, self.confidences, strict=True):
+        for (first, end, kind), confidence in zip(own, self.confidences, strict=True):
             start, stop = offsets[first][0], offsets[end - 1][1]
             entities.append(
                 {"start": start, "end": stop, "text": text[start:stop], "type": kind, "confidence": confidence}
@@ -80,9 +80,9 @@ def log_probabilities(task: Task, rows: Tensor) -> Tensor:
 
 def _answers(task: Task, sentences: Sequence[Sentence]) -> list[Tagged]:
     full = [sentence for sentence in sentences if sentence.words]
-    found = iter(_decoded(task, full) if full else ())
+    decoded = iter(_decoded(task, full) if full else ())
     return [
-        _placed(sentence, *next(found)) if sentence.words else Tagged(_bare(sentence), ()) for sentence in sentences
+        _placed(sentence, *next(decoded)) if sentence.words else Tagged(_bare(sentence), ()) for sentence in sentences
     ]
 
 
@@ -125,9 +125,9 @@ def _of_group(task: Task, scores: Tensor, lengths: Tensor) -> Iterator[tuple[lis
 
 
 def _placed(sentence: Sentence, tagged: list[str], shares: Tensor) -> Tagged:
-    found: tuple[Span, ...] = spans(tagged)
-    confidences = tuple(shares[start:end].min().item() for start, end, _ in found)
-    return Tagged(placed(sentence)._replace(spans=found), confidences)
+    entities: tuple[Span, ...] = spans(tagged)
+    confidences = tuple(shares[start:end].min().item() for start, end, _ in entities)
+    return Tagged(placed(sentence)._replace(spans=entities), confidences)
 
 
 def _bare(sentence: Sentence) -> Sentence:

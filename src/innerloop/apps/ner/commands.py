@@ -55,8 +55,8 @@ def adapt(
     """
     sentences = formats.read(data, strict=strict)
     files.writable(files.expanded(out).parent)
-    found = sources.source(source, head=head, whiten=whiten, names=names, context=context)
-    tagger = FewShotTagger(found, decode=decode, tagging=tagging)
+    start_from = sources.source(source, head=head, whiten=whiten, names=names, context=context)
+    tagger = FewShotTagger(start_from, decode=decode, tagging=tagging)
     start = time.perf_counter()  # loading is paid once a process: it is not what teaching costs
     tagger.fit(sentences)
     seconds = time.perf_counter() - start

@@ -22,7 +22,6 @@ from innerloop.apps.ner.task import Example, Task
 from innerloop.core import config
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
-from innerloop.core.names import reason
 from innerloop.encoders import tokens
 from innerloop.encoders.base import Pinned, content_of
 from innerloop.encoders.tokens import TokenEncoder
@@ -87,16 +86,8 @@ def read(path: Path, allow: Sequence[str] = (), encoder: Callable[[str], TokenEn
     about, tensors = container.read(path, "tagger")
     if about.get("version") != VERSION:
         raise InputError(f"{path} is of version {about.get('version')}, this release reads {VERSION}: adapt again")
-    try:
+    with container.naming(path):
         return _task(path, about, tensors, allow, encoder)
-    except InputError as error:
-        if str(path) in str(error):
-            raise
-        raise InputError(f"{path}: {error}") from error
-    except Exception as error:  # whatever comes of content that does not hold together
-        raise InputError(
-            f"{path} is damaged or was written by another release ({reason(error)}): adapt again"
-        ) from error
 
 
 def _task(

@@ -141,8 +141,8 @@ def decode(outputs: Tensor, query: Batch, steps: Chain) -> Tensor:
     if lengths:
         sentences = torch.log_softmax(outputs[real].float(), 1).split(lengths)
         states = viterbi(pad_sequence(list(sentences), batch_first=True), torch.tensor(lengths), steps)
-        found = [row[:length] for row, length in zip(states, lengths, strict=True)]
-        classes[real] = steps.classes[torch.cat(found)]
+        paths = [row[:length] for row, length in zip(states, lengths, strict=True)]
+        classes[real] = steps.classes[torch.cat(paths)]
     return classes
 
 

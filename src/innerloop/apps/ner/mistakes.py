@@ -50,15 +50,15 @@ def mistakes(gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]]
     ]
 
 
-def taken_for(found: Iterable[Mistake], right: Counter[str]) -> dict[str, dict[str, int]]:
+def taken_for(wrong: Iterable[Mistake], right: Counter[str]) -> dict[str, dict[str, int]]:
     """Counts of true types (down) by what was predicted (across): `OTHER` is a missed or an invented entity.
 
     Args:
-        found: Mistakes.
+        wrong: Mistakes.
         right: How many entities of each type are right.
     """
     counts = Counter({(kind, kind): count for kind, count in right.items()})
-    for mistake in found:
+    for mistake in wrong:
         true, answered = (span.type if span else OTHER for span in (mistake.gold, mistake.predicted))
         counts[true, answered] += 1
     types = sorted({kind for pair in counts for kind in pair} - {OTHER})
@@ -66,9 +66,9 @@ def taken_for(found: Iterable[Mistake], right: Counter[str]) -> dict[str, dict[s
     return {true: {answered: counts[true, answered] for answered in names} for true in names}
 
 
-def sample(found: Sequence[Mistake], count: int) -> list[Mistake]:
+def sample(wrong: Sequence[Mistake], count: int) -> list[Mistake]:
     """So many of the mistakes, kinds by turns, so that a frequent kind does not hide the others."""
-    kinds = [[one for one in found if one.kind == kind] for kind in KINDS]
+    kinds = [[one for one in wrong if one.kind == kind] for kind in KINDS]
     turns = [one for turn in zip_longest(*kinds) for one in turn if one is not None]
     return sorted(turns[:count], key=lambda one: (list(KINDS).index(one.kind), one.sentence))
 
@@ -78,15 +78,15 @@ def _of_sentence(number: int, gold: Sequence[Span], predicted: Sequence[Span]) -
     true, answered = ([span for span in spans if span not in equal] for spans in (gold, predicted))
     pairs = [(a, b) for a in true for b in answered if min(a.end, b.end) > max(a.start, b.start)]
     pairs.sort(key=lambda pair: _fit(*pair))
-    found = list[Mistake]()
+    wrong = list[Mistake]()
     for a, b in pairs:
         if a in true and b in answered:
             true.remove(a)
             answered.remove(b)
-            found.append(Mistake(number, _kind(a, b), a, b))
-    found += [Mistake(number, "missed", a, None) for a in true]
-    found += [Mistake(number, "invented", None, b) for b in answered]
-    return sorted(found, key=lambda one: (one.gold or one.predicted or (0,))[0])
+            wrong.append(Mistake(number, _kind(a, b), a, b))
+    wrong += [Mistake(number, "missed", a, None) for a in true]
+    wrong += [Mistake(number, "invented", None, b) for b in answered]
+    return sorted(wrong, key=lambda one: (one.gold or one.predicted or (0,))[0])
 
 
 def _kind(gold: Span, predicted: Span) -> str:

@@ -124,7 +124,7 @@ def report(
     if not any(true) and not any(answered):
         raise InputError("there is no entity, neither a true nor a predicted one: nothing can be measured")
     lengths = [len(sentence.words) for sentence in gold]
-    found = mistakes(true, answered)
+    wrong = mistakes(true, answered)
     counts = _counts(true, answered, episodes)
     words = sum(lengths)
     inside = sum(span.end - span.start for spans in true for span in spans)
@@ -140,9 +140,9 @@ def report(
         entities=entity_tables(true, answered),
         tokens=token_table(true, answered, lengths),
         other=1 - inside / words,
-        kinds={kind: sum(mistake.kind == kind for mistake in found) for kind in KINDS},
-        confusion=taken_for(found, _right(true, answered)),
-        shown=[(mistake, gold[mistake.sentence].words) for mistake in sample(found, _SHOWN)],
+        kinds={kind: sum(mistake.kind == kind for mistake in wrong) for kind in KINDS},
+        confusion=taken_for(wrong, _right(true, answered)),
+        shown=[(mistake, gold[mistake.sentence].words) for mistake in sample(wrong, _SHOWN)],
     )
 
 

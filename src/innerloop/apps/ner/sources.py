@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from innerloop.apps.ner.settings import ENCODER, HEAD, SHIPPED, SOURCE, Head, shipped
 from innerloop.core import files
-from innerloop.core.aligned import packed
+from innerloop.core.aligned import from_numpy, packed
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -28,6 +29,7 @@ from innerloop.learners.metric.gaussian_memory import GaussianMemory
 from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.nn.as_is import AsIs
 from innerloop.tasks.entities.datasets import crossner
+from innerloop.tasks.entities.episodes import weights
 from innerloop.tasks.progress import track
 
 HEADS: tuple[Head, ...] = ("nearest", "prototypes")
@@ -74,9 +76,9 @@ class Source:
         """[n] what words of these classes count, as `tasks.entities.episodes` weighs a support; None: 1."""
         if self.other_weight is None:
             return None
-        none = y == 0
-        share = self.other_weight * (~none).sum() / max(int(y.max()), 1) / none.sum().clamp_min(1)
-        return torch.where(none, share.float(), 1.0)
+        classes = y.numpy()[None]
+        ways = max(int(y.max()), 1)
+        return from_numpy(weights(classes, np.ones_like(classes, bool), ways, self.other_weight)[0])
 
     def taught(self, words: int) -> tuple[Learner, Params]:
         """What learns from so many words."""

@@ -1,6 +1,5 @@
 """`FewShotTagger`: entities in sentences from a handful of tagged ones, in the manner of scikit-learn."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,7 @@ from innerloop.apps.ner.examples import tagged, untagged
 from innerloop.apps.ner.settings import USUAL, Decode, Decoding, Head, Tagging, Transitions, checked
 from innerloop.apps.ner.sources import Source, source
 from innerloop.apps.ner.task import Task, teach
-from innerloop.core import files
 from innerloop.core.context import Context, prefixes
-from innerloop.core.errors import InputError
 from innerloop.encoders.whitening import Whitening
 from innerloop.fewshot import paths, scikit
 from innerloop.fewshot.history import Version
@@ -80,10 +77,10 @@ class FewShotTagger(scikit.Settings):
             InputError: It is missing, damaged, of another kind or version, or names foreign classes.
         """
         path = paths.named(path)
-        before = files.state(path)  # before it is read: what changes meanwhile is noticed when it is saved
+        seen = paths.seen(path)  # before it is read: what changes meanwhile is noticed when it is saved
         tagger = cls.holding(file.read(path, allow))
         tagger.allow = allow
-        tagger._read_from = (os.path.realpath(path), before)
+        tagger._read_from = seen
         return tagger
 
     @classmethod
@@ -153,7 +150,7 @@ class FewShotTagger(scikit.Settings):
             InputError: There is nothing to undo, or no such version.
         """
         task = self._fitted()
-        self._task = task.at(task.history.undone() if to is None else task.history.back_to(to))
+        self._task = task.at(task.history.back(to))
         return self
 
     def redo(self) -> "FewShotTagger":
@@ -186,14 +183,7 @@ class FewShotTagger(scikit.Settings):
                 since by another.
         """
         path, task = paths.named(path), self._fitted()
-        place = os.path.realpath(path)
-        with files.locked(path):
-            before = self.__dict__.get("_read_from")
-            if before is not None and before[0] == place and before[1] != files.state(path):
-                wrong = f"{path} was changed by another since it was read, which would be lost"
-                raise InputError(f"{wrong}: load it again, or save under another name")
-            file.write(path, task)
-            self._read_from = (place, files.state(path))
+        self._read_from = paths.replaced(path, self.__dict__.get("_read_from"), lambda: file.write(path, task))
         return path
 
     def show(self) -> dict[str, Any]:

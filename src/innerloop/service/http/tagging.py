@@ -79,8 +79,8 @@ class Tagging:
         raw = [self._text(text, f"texts[{i}]") for i, text in enumerate(texts)]
         kept, task = await self._now(name)
         asked = [(one.value, task) for one in raw]
-        found = await self._worker.together(("tag", task.source.encoder.name), raw, asked, _tagged)
-        return kept.version, [one.to_json() for one in found]
+        tagged = await self._worker.together(("tag", task.source.encoder.name), raw, asked, _tagged)
+        return kept.version, [one.to_json() for one in tagged]
 
     async def create(self, store: Store, name: str, source: str, sentences: Sequence[dict[str, Any]]) -> Kept:
         """A new one, of tagged texts."""
@@ -137,11 +137,7 @@ class Tagging:
 
     async def undo(self, store: Store, name: str, to: int | None, seen: int | None) -> int:
         """Go back a version, or to any."""
-
-        def back(task: Task) -> Task:
-            return task.at(task.history.undone() if to is None else task.history.back_to(to))
-
-        return await self._change(store, name, seen, back)
+        return await self._change(store, name, seen, lambda task: task.at(task.history.back(to)))
 
     async def redo(self, store: Store, name: str, seen: int | None) -> int:
         """Take back the last undo."""
@@ -269,14 +265,14 @@ def _offered(settings: Settings) -> dict[str, str]:
 
 def _tagged(asked: Sequence[tuple[str, Task]]) -> list[Tagged]:
     """Answers to texts of several taggers: together where they are of one."""
-    found: dict[int, Tagged] = {}
+    tagged: dict[int, Tagged] = {}
     of: dict[int, list[int]] = {}
     for i, (_, task) in enumerate(asked):
         of.setdefault(id(task), []).append(i)
     for places in of.values():
         texts = untagged([asked[i][0] for i in places])
-        found |= zip(places, answers(asked[places[0]][1], texts), strict=True)
-    return [found[i] for i in range(len(asked))]
+        tagged |= zip(places, answers(asked[places[0]][1], texts), strict=True)
+    return [tagged[i] for i in range(len(asked))]
 
 
 def _content(task: Task) -> Content:

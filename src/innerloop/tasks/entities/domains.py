@@ -31,8 +31,8 @@ class Domain:
     def of(cls, name: str, sentences: Iterable[Sentence], left_out: Iterable[str] = LEFT_OUT) -> "Domain":
         """All types of some sentences, but those that are left out."""
         sentences = tuple(sentences)
-        found = {span.type for sentence in sentences for span in sentence.spans}
-        return cls(name, sentences, tuple(sorted(found - set(left_out))))
+        types = {span.type for sentence in sentences for span in sentence.spans}
+        return cls(name, sentences, tuple(sorted(types - set(left_out))))
 
     @property
     def words(self) -> list[tuple[str, ...]]:

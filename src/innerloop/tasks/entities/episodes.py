@@ -245,15 +245,26 @@ class EntitySampler(Checked):
             from_numpy(real),
             torch.ones(len(parts), 1 + self.ways, dtype=torch.bool),
             draws.tensor(key),
-            None if other is None else from_numpy(self._weights(y, real, other)),
+            None if other is None else from_numpy(weights(y, real, self.ways, other)),
         )
 
-    def _weights(self, y: np.ndarray, real: np.ndarray, other: float) -> np.ndarray:
-        """[count, rows] what each row counts."""
-        none = real & (y == 0)
-        typical = (y > 0).sum(1) / self.ways
-        weight = np.where(none, (other * typical / np.maximum(none.sum(1), 1))[:, None], 1.0)
-        return weight.astype(np.float32)
+
+def weights(y: np.ndarray, real: np.ndarray, ways: int, other: float) -> np.ndarray:
+    """What each row of some supports counts.
+
+    Args:
+        y: [count, rows] classes.
+        real: [count, rows] which rows are words.
+        ways: Types of a task.
+        other: What words of O count together, where those of a type, on average, count as 1.
+
+    Returns:
+        [count, rows] float32.
+    """
+    none = real & (y == 0)
+    typical = (y > 0).sum(1) / ways
+    weight = np.where(none, (other * typical / np.maximum(none.sum(1), 1))[:, None], 1.0)
+    return weight.astype(np.float32)
 
 
 def _greedy(order: list[int], counts: list[list[int]], least: int) -> tuple[list[int], list[int]]:

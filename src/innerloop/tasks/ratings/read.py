@@ -204,8 +204,8 @@ def _delimiter(header: str) -> str:
 def _columns(header: Sequence[str]) -> dict[str, str]:
     """The columns of a header that are known, by what they hold."""
     plain = {cell.casefold().replace("_", "").replace(" ", ""): cell for cell in header}
-    found = {name: next((plain[k] for k in known if k in plain), None) for name, known in COLUMNS.items()}
-    return {name: column for name, column in found.items() if column is not None}
+    columns = {name: next((plain[k] for k in known if k in plain), None) for name, known in COLUMNS.items()}
+    return {name: column for name, column in columns.items() if column is not None}
 
 
 def _number(cell: str, place: str, scale: tuple[float, float] | None) -> float:

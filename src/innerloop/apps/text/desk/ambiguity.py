@@ -96,10 +96,10 @@ class _Automaton:
         return bool(apart & _reached({start}, lambda pair: before.get(pair, ())))
 
     def _sequence(self, parts: Iterable[Any]) -> _Ends:
-        found = _NOTHING
+        ends = _NOTHING
         for kind, what in parts:
-            found = self._joined(found, self._part(str(kind), what))
-        return found
+            ends = self._joined(ends, self._part(str(kind), what))
+        return ends
 
     def _part(self, kind: str, what: Any) -> _Ends:
         if kind in _TAKES:
