@@ -116,7 +116,7 @@ def test_what_cannot_be_taught_is_refused_and_changes_nothing(taught, refused):
     (taught / "none.conll").write_text("Ada O\n")
     refused("ner", "adapt", "minilm", "none.conll", "--out", "new.fewshot", says="has an entity")
     refused("ner", "adapt", "minilmm", "gold.conll", "--out", "new.fewshot", says="did you mean 'minilm'")
-    refused("ner", "adapt", "entites", "gold.conll", "--out", "new.fewshot", says="did you mean 'entities'")
+    refused("ner", "adapt", "entitis", "gold.conll", "--out", "new.fewshot", says="did you mean 'entities'")
     refused("ner", "predict", "t.fewshot", "gold.conll", "--out", "found.csv", says="does not say what it is")
     refused("ner", "predict", "gone.fewshot", "gold.conll", says="gone.fewshot does not exist")
     refused("predict", "t.fewshot", "gold.conll", says="ner predict")
