@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from innerloop.core.aligned import from_numpy
 from innerloop.core.ranges import Count
@@ -71,14 +70,8 @@ class BehaviourSampler(RatingSampler):
     """The same for queries of meta-training."""
 
     @cached_property
-    def candidates(self) -> NDArray[np.bool_]:
-        """[items] what can be recommended: what meta-training knows, and any item that has texts."""
-        known = self.encoding.counts > 0
-        return np.ones_like(known) if "texts" in self.encoding.items else known
-
-    @cached_property
     def _tasks(self) -> list[Whole]:
-        rows = [group[self.candidates[self.table.items[group]]] for group in self.of_users()]
+        rows = [group[self.encoding.candidates[self.table.items[group]]] for group in self.of_users()]
         return [group for group in rows if len(group) >= self.at_least]
 
     @cached_property
@@ -99,7 +92,7 @@ class BehaviourSampler(RatingSampler):
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`."""
         own = {"kind": "behaviour", "score": "ndcg", "negatives": self.negatives}
-        return super().describe() | own | {"candidates": int(self.candidates.sum())}
+        return super().describe() | own | {"candidates": int(self.encoding.candidates.sum())}
 
     def _with_absent(
         self, tasks: list[Whole], length: int, taken: list[Whole], count: int, drawn: draws.Keys, key: draws.Keys
@@ -123,11 +116,11 @@ class BehaviourSampler(RatingSampler):
 
     def _all(self, told: list[Whole], rest: list[Whole], key: draws.Keys) -> Batch:
         """All items, those that were taken and not told among them."""
-        n, count = len(told), len(self.candidates)
+        n, count = len(told), len(self.encoding.candidates)
         users = [int(self.table.users[rows[0]]) for rows in told]
         x = self._of_items(users, np.tile(np.arange(count), (n, 1)))
         x["log_q"] = np.zeros((n, count), np.float32)
-        y, mask = np.zeros((n, count, 1), np.float32), np.tile(self.candidates, (n, 1))
+        y, mask = np.zeros((n, count, 1), np.float32), np.tile(self.encoding.candidates, (n, 1))
         for i in range(n):
             y[i, self.table.items[rest[i]], 0] = 1
             mask[i, self.table.items[told[i]]] = False

@@ -66,6 +66,12 @@ class Encoding:
         """Rows of the table of items, the unknown one first."""
         return len(self.counts) + 1
 
+    @property
+    def candidates(self) -> NDArray[np.bool_]:
+        """[items] what can be recommended: what meta-training knows, and any item whose texts are read."""
+        known = self.counts > 0
+        return np.ones_like(known) if "texts" in self.items else known
+
     def _of_users(self, name: str, users: Whole | None, count: int) -> NDArray:
         known = self.users[name]
         if users is not None:

@@ -144,15 +144,31 @@ def ratings_of_one(path: Path, scale: tuple[float, float]) -> list[tuple[str, fl
     Raises:
         InputError: As of `from_file`, or it has ratings of several users.
     """
-    rows = list(rating_rows(path, scale, needed=("item", "rating")))
+    rows = _of_one(path, scale, ("item", "rating"))
+    rows.sort(key=lambda row: row[2] or 0.0)  # stays as it stands where there are no times
+    return [(item, value) for item, value, _ in rows]
+
+
+def items_of_one(path: Path) -> list[tuple[str, float]]:
+    """Items of a file of one person with the column item, each with the value 1; other columns but user say nothing.
+
+    Raises:
+        InputError: As of `from_file`, or it has items of several users.
+    """
+    return [(item, value) for item, value, _ in _of_one(path, None, ("item",))]
+
+
+def _of_one(
+    path: Path, scale: tuple[float, float] | None, needed: Sequence[str]
+) -> list[tuple[str, float, float | None]]:
+    rows = list(rating_rows(path, scale, needed))
     users = sorted({user for user, *_ in rows})
     if len(users) > 1:
         raise InputError(
             f"{path} has ratings of {len(users)} users, such as '{users[0][:40]}' and '{users[1][:40]}': give those of "
             "one"
         )
-    rows.sort(key=lambda row: row[3] or 0.0)  # stays as it stands where there are no times
-    return [(item, value) for _, item, value, _ in rows]
+    return [row[1:] for row in rows]
 
 
 def with_features(table: Ratings, options: RatingOptions, say: Say = warn) -> Ratings:
