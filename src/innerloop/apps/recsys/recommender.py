@@ -43,7 +43,7 @@ class Recommended(NamedTuple):
     deviation: float | None
     """How far the rating may be from that; None of a chance."""
     because: tuple[tuple[str, float], ...]
-    """Titles of rated items that raise it most, and by how much; of a run on clicks, of the most alike, and how much."""
+    """Titles of rated items that raise it most, and by how much; of a run on clicks, of the most alike ones."""
     features: Reasons = ()
     """Its own features that raise it most, as `column: value`, and by how much."""
 

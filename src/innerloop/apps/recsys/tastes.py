@@ -1,4 +1,4 @@
-"""What a run knows of a person's taste: a linear model of ratings that says how sure it is, or of what is taken next."""
+"""What a run knows of a person's taste: ratings by a linear model that says how sure it is, or what is taken next."""
 
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
