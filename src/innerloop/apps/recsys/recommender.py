@@ -75,7 +75,8 @@ class Recommender:
             table: The ratings that it was trained on.
             encoding: What meta-training knows of their items.
         """
-        self._table, self._encoding, self._items = table, encoding, Catalogue(table)
+        self._learner, self._params, self._table, self._encoding = learner, params, table, encoding
+        self._items = Catalogue(table)
         linear = isinstance(learner, ALPaCA)
         self._taste: Taste = (Linear if linear else Behaviour)(learner, params, encoding)  # pyright: ignore
         self._user: _User | None = None
@@ -231,6 +232,15 @@ class Recommender:
     def scale(self) -> tuple[float, float]:
         """The lowest and the highest rating."""
         return self._table.scale
+
+    @property
+    def ratings(self) -> dict[str, float]:
+        """What `fit` was told, by the items' names.
+
+        Raises:
+            InputError: `fit` was not called.
+        """
+        return {self._table.item_names[i]: value for i, value in self._fitted.ratings.items()}
 
     @property
     def basis(self) -> Tensor:

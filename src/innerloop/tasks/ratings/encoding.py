@@ -94,7 +94,8 @@ class Encoding:
             others = self.user_counts.sum() - self.user_counts[users]
             centre = (self.user_sums.sum() - self.user_sums[users]) / np.maximum(others, 1)
         if self.behaviour:
-            return np.log((sums + 0.5) / (self.sums.sum() / max(1, np.count_nonzero(self.counts)) + 0.5)), counts
+            average = self.counts.sum() / max(1, np.count_nonzero(self.counts))
+            return np.log((sums + 0.5) / (average + 0.5)), counts
         return (sums + SHRINK * centre) / (counts + SHRINK), counts
 
     def rows(self, users: Whole | None, items: Whole, own: Numbers | None = None) -> Rows:
