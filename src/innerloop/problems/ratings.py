@@ -19,6 +19,7 @@ from innerloop.core.scores import MeanAbsoluteError
 from innerloop.core.sensible import RATINGS, Sensible, Stream
 from innerloop.core.types import Params, Sampler
 from innerloop.encoders.text_cache import rows_of
+from innerloop.evaluate.diversity import costs
 from innerloop.nn.mlp import Linear
 from innerloop.nn.ratings import RatingEncoder, RatingNetwork, SkipHead
 from innerloop.problems.base import Baseline, Problem, Split, first_line
@@ -32,6 +33,8 @@ from innerloop.tasks.ratings.encoding import Encoding
 from innerloop.tasks.ratings.sampler import RatingSampler
 from innerloop.tasks.ratings.splits import TRAIN, State, roles
 
+_DRAWN = 50
+"""Users whose lists show in a report what diversity costs."""
 _USUAL = Sensible(fields={"inner_lr": 0.1, "inner_steps": 3}, train=RATINGS.train)
 _FEWEST, _TRAIN_QUERIES, _HIDDEN = 3, 20, 0.05
 """In meta-training: told ratings at least, asked ones at most, and the share of items that are taken for unknown."""
@@ -224,7 +227,11 @@ class RatingTasks(Problem[Ratings]):
         yield from super().baselines(learner, seed, sampler)
 
     def pictures(self, learner: Learner, params: Params, sampler: Sampler, count: int) -> list[Any]:
-        return []  # a task is a list of ratings
+        if not isinstance(sampler, BehaviourSampler):
+            return []  # a task is a list of ratings
+        from innerloop.report.diversity import shown  # its packages may be missing, and nothing else needs them
+
+        return shown(costs(learner, params, sampler, min(len(sampler), _DRAWN)))
 
     def _of(self, table: Ratings, split: Split, seed: int, **changes: Any) -> RatingSampler:
         return (BehaviourSampler if self.implicit else RatingSampler)(

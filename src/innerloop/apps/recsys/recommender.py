@@ -31,6 +31,8 @@ from innerloop.tasks.ratings.read import items_of_one, ratings_of_one
 from innerloop.tasks.ratings.table import Ratings
 
 _REASONS = 2
+_LEARNERS = {False: ALPaCA, True: ANIL}
+"""By whether a run is on what people took."""
 
 
 class Recommended(NamedTuple):
@@ -92,8 +94,8 @@ class Recommender:
         record = read_config(run).get("record") or {}
         problem = of_record(record["task"]) if record.get("task") else None
         learner, params = load_run(run, context.allow)
-        fits = isinstance(problem, RatingTasks) and problem.task == "user"
-        if not fits or not isinstance(learner, ANIL if problem.implicit else ALPaCA):
+        wanted = _LEARNERS[problem.implicit] if isinstance(problem, RatingTasks) and problem.task == "user" else ()
+        if not isinstance(problem, RatingTasks) or not isinstance(learner, wanted):
             raise InputError(
                 f"{run} recommends nothing: train on ratings of users by alpaca, which says how sure it is and why "
                 "(innerloop train alpaca --data insteval), or on what they took by anil (--implicit)"
