@@ -53,6 +53,10 @@ def test_who_is_new_is_foreseen_better_than_by_means(path, tmp_path):
     tested = measure(run, MetaTestOptions(curve=False))
     rows = {row.result.learner: row.result for row in tested.comparison.rows}
     means = [rows[name].mean for name in ("item mean + user offset", "item mean", "user mean", "global median")]
+    beside = {row.result.learner: row.beside[0] for row in tested.comparison.rows}
+    assert all(one.protocol.metric == "rmse" for one in beside.values())
+    assert beside["ANIL"].mean < beside["item mean + user offset"].mean and "root mean squared" in str(tested)
+    assert {"matrix factorisation, folded in", "items by items (EASE)"} <= rows.keys()
     assert tested.result.mean < min(means) - 0.1 and rows["ANIL, untrained"].mean > tested.result.mean
     assert tested.result.protocol.episodes == len(rows["item mean"].scores) < 60  # every user of the test once
     config = read_config(run)

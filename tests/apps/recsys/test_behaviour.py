@@ -2,8 +2,8 @@
 
 import csv
 import json
+from pathlib import Path
 
-import numpy as np
 import pytest
 
 from innerloop.apps.recsys.recommender import Recommender
@@ -57,6 +57,8 @@ def test_a_ranking_of_all_items_is_above_popularity(run, capsys):
     assert told["mean"] > rows["popularity"] + 0.1 and told["mean"] > rows["ANIL, untrained"]
     assert main(["test", run]) == 0
     assert "recall@10" in capsys.readouterr().out.splitlines()[0]
+    pytest.importorskip("jinja2", reason="the report needs innerloop[report]")
+    assert "What --diversity costs: nDCG@10 " in (Path(run) / "report.html").read_text()
 
 
 @pytest.mark.filterwarnings(QUIET)
@@ -109,7 +111,7 @@ def test_values_of_clicks_are_above_0(run):
         recommender = Recommender.load(run)
     with pytest.raises(InputError, match="'i3' has the value 0: name only what was taken"):
         recommender.fit({"i3": 0})
-    assert np.isfinite(recommender.fit({}).scores()).all()
+    assert recommender.fit({}).scores().isfinite().all()
 
 
 @pytest.mark.filterwarnings(QUIET)

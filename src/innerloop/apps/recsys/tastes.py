@@ -53,7 +53,7 @@ class Linear:
     """Ratings by `alpaca`: shares add up to all that somebody's ratings changed."""
 
     def __init__(self, learner: ALPaCA, params: Params, encoding: Encoding):
-        """Of a learner as trained, its meta-parameters, and what meta-training knows of items."""
+        """Use a learner as trained, with its meta-parameters and what meta-training knows of items."""
         self._learner, self._params, self._encoding = learner, params, encoding
 
     @cached_property
@@ -105,7 +105,7 @@ class Behaviour:
     """What is taken next by `anil`, beside a draw of items that were not; shares are cosines of learned features."""
 
     def __init__(self, learner: ANIL, params: Params, encoding: Encoding):
-        """Of a learner as trained, its meta-parameters, and what meta-training knows of items."""
+        """Use a learner as trained, with its meta-parameters and what meta-training knows of items."""
         self._learner, self._params, self._encoding = learner, params, encoding
 
     @cached_property

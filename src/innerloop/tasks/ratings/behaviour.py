@@ -21,7 +21,7 @@ from innerloop.tasks.ratings.table import Numbers, Whole
 
 _ABSENT, _ASKED = 6, 7
 _POWER = 0.75
-"""Of how many took an item: how often it is drawn (Mikolov et al. 2013)."""
+"""Exponent of how many took an item, which gives how often it is drawn (Mikolov et al. 2013)."""
 
 
 class Absent(NamedTuple):

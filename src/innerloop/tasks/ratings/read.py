@@ -47,7 +47,10 @@ class RatingOptions:
 
 
 def is_ratings(path: Path) -> bool:
-    """Whether a file is called like a table and its first line names user and item, and not texts with their labels."""
+    """Whether a file is called like a table and its first line names user and item, and not texts with their labels.
+
+    Or is a rating itself, where somebody forgot the header.
+    """
     if path.suffix.lower() not in _SUFFIXES or not is_file(path):
         return False
     try:
@@ -61,7 +64,8 @@ def is_ratings(path: Path) -> bool:
         return False
     other = _OF_TEXTS & {cell.casefold().strip() for cell in header}
     named = _columns(header).keys()
-    return {"user", "item"} <= named and ("rating" in named or not other)
+    # One without a header is claimed as well: whoever reads it says what is missing.
+    return ({"user", "item"} <= named and ("rating" in named or not other)) or _begins_with_a_rating(header)
 
 
 def from_file(path: Path, options: RatingOptions = RatingOptions(), say: Say = warn) -> Ratings:
@@ -107,7 +111,7 @@ def rating_rows(
     where = _columns(header)
     missing = [name for name in needed if name not in where]
     if missing:
-        listed = ", ".join(f"'{cell[:40]}'" for cell in header[:8])
+        listed = ", ".join(f"'{cell[:40]}'" for cell in header[:8]) or "nothing"
         raise InputError(
             f"{path}: the first line must name the columns {', '.join(needed)}; it has {listed}. Put such a header "
             f"above the ratings, or rename the column that holds {missing[0]}"
@@ -232,6 +236,11 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             raise InputError(
                 f"{path}, line {before + 1}: {error}. A cell with quotes is written in quotes, those in it twice"
             ) from error
+
+
+def _begins_with_a_rating(cells: Sequence[str]) -> bool:
+    """Whether a first line is user, item, a number, and perhaps a number more."""
+    return len(cells) in (3, 4) and all(cells) and all(cell.replace(".", "", 1).isdigit() for cell in cells[2:])
 
 
 def _delimiter(header: str) -> str:
