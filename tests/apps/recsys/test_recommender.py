@@ -1,4 +1,3 @@
-import csv
 import json
 import re
 import time
@@ -15,30 +14,13 @@ from innerloop.cli.main import main
 from innerloop.core.errors import InputError
 from innerloop.core.types import Batch
 from innerloop.evaluate.diversity import alike
-from innerloop.runs import build, defaults
-from tests.tasks.ratings.made import made
+from tests.apps.recsys.small import trained
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run on a table of two kinds of items, of which every user likes one."""
-    folder, table = tmp_path_factory.mktemp("ratings"), made()
-    with (folder / "made.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["user", "item", "rating"])
-        for u, i, v in zip(table.users, table.items, table.values, strict=True):
-            writer.writerow([table.user_names[u], table.item_names[i], v])
-    with (folder / "items.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["item", "title", "kind"])
-        for name, kind in zip(table.item_names, table.item_features.categories["kind"], strict=True):
-            writer.writerow([name, f"Film {name[1:]}", kind])
-    usual = defaults("alpaca", str(folder / "made.csv"))
-    task = replace(usual.task, product_features=str(folder / "items.csv"))
-    train = replace(usual.train, steps=60, meta_batch_size=8, meta_lr=0.02, plan="vmap", unchecked=True)
-    with pytest.warns(UserWarning, match="categories: kind"):
-        build(replace(usual, task=task, train=train)).meta_train(folder / "run")
-    return folder / "run"
+    return trained(tmp_path_factory.mktemp("ratings"))
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,24 @@
 
 import difflib
 from functools import cached_property
+from typing import NamedTuple
 
+from innerloop.apps.recsys.search import matching
 from innerloop.core.errors import InputError
 from innerloop.tasks.notices import warn
-from innerloop.tasks.ratings.table import Ratings
+from innerloop.tasks.ratings.table import Ratings, Whole
 
 _NEAR = 3
 _COMPARED = 100
 """Characters of what is called like no item, by which the nearest are looked for."""
+
+
+class Item(NamedTuple):
+    """What may be rated."""
+
+    item: str
+    """Its name."""
+    title: str
 
 
 class Catalogue:
@@ -45,11 +55,28 @@ class Catalogue:
             )
         return titled[0]
 
+    def item(self, position: int) -> Item:
+        """The item at a position."""
+        return Item(self._table.item_names[position], self.title(position))
+
+    def named(self, name: str) -> Item | None:
+        """The item of this name; None: there is none."""
+        position = self._named.get(name)
+        return None if position is None else self.item(position)
+
+    def search(self, text: str, counts: Whole, most: int) -> list[Item]:
+        """Items by words of their titles; arguments as of `search.matching`."""
+        return [self.item(i) for i in matching(self._titles, counts, text, most)]
+
     def title(self, position: int) -> str:
         """What people call the item at a position; its name is added where several are called so."""
         name = self._table.item_names[position]
         title = self._table.titles[position] if self._table.titles else name
         return f"{title} ({name})" if len(self._titled.get(title.casefold(), ())) > 1 else title
+
+    @cached_property
+    def _titles(self) -> list[str]:
+        return [self.title(i).casefold() for i in range(len(self._table.item_names))]
 
     @cached_property
     def _named(self) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Recommend to somebody who has rated, or taken, a few items, say why, and ask what is worth knowing."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerloop.apps.recsys.catalogue import Catalogue
+from innerloop.apps.recsys.catalogue import Catalogue, Item
 from innerloop.apps.recsys.onboarding import most_telling
 from innerloop.apps.recsys.reasons import Reasons, features_that_count
 from innerloop.apps.recsys.tastes import Behaviour, Linear, Taste
@@ -217,6 +218,33 @@ class Recommender:
             self._fitted.adapted.precision, noise, basis[open_], popular[open_], basis, popular, count
         )
         return [self.title(int(open_[i])) for i in chosen]
+
+    def another(self) -> Self:
+        """A recommender of the same run to somebody else, as for another thread; what is known of items is shared."""
+        other = copy.copy(self)
+        other._user = None
+        return other
+
+    def search(self, text: str, count: int = 20) -> list[Item]:
+        """Items whose titles have words that begin with those of a text, those that most have rated first.
+
+        Args:
+            text: What is looked for; empty: all items.
+            count: How many at most.
+        """
+        return self._items.search(text, self._encoding.counts, count)
+
+    def item(self, position: int) -> Item:
+        """The item at a position, by its name and its title."""
+        return self._items.item(position)
+
+    def named(self, name: str) -> Item | None:
+        """The item of this name; None: there is none."""
+        return self._items.named(name)
+
+    def __len__(self) -> int:
+        """How many items there are."""
+        return len(self._table.item_names)
 
     def find(self, item: str) -> int:
         """The position of an item, by its name or its title. A name that is another's title as well is said.
