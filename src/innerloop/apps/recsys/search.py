@@ -11,7 +11,7 @@ _WORDS = re.compile(r"\w+")
 def matching(titles: Sequence[str], counts: Whole, text: str, most: int) -> list[int]:
     """Positions of titles that have every word of a text, or a word that begins so; the best known first.
 
-    Those that begin with the text itself come before others.
+    The title that is the text comes first, then those that begin with it.
 
     Args:
         titles: Of all items, casefolded.
@@ -23,5 +23,5 @@ def matching(titles: Sequence[str], counts: Whole, text: str, most: int) -> list
     words = {word: re.compile(rf"(?<!\w){re.escape(word)}") for word in _WORDS.findall(wanted)}
     # A plain look first, which costs a tenth of a pattern.
     hits = [i for i, t in enumerate(titles) if all(word in t and begun.search(t) for word, begun in words.items())]
-    hits.sort(key=lambda i: (not titles[i].startswith(wanted), -counts[i], i))
+    hits.sort(key=lambda i: (titles[i] != wanted, not titles[i].startswith(wanted), -counts[i], i))
     return hits[:most]
