@@ -42,22 +42,21 @@ class View {
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/recommend" }, "Recommend"), " /"), h("h1", { dir: "auto" }, this.name), this.facts),
         h("div", { class: "buttons" }, this.who === null ? "" : button("Forget me", () => this.forget(), { class: "quiet" }))),
       this.error.element,
-      h("div", { class: "columns" },
-        h("div", { class: "side-by" },
-          h("section", { class: "panel", "aria-labelledby": "rate" },
-            h("h2", { id: "rate" }, "Rate what you know"),
-            h("div", { class: "field" }, h("label", { for: "search" }, "Title"), this.search, h("p", { class: "help", id: "search-help" }, "A word of it, or how it begins.")),
-            this.hits),
-          h("section", { class: "panel", "aria-labelledby": "ask" },
-            h("h2", { id: "ask" }, "What would tell most"),
-            h("p", { class: "soft small" }, "What you think of these says most about everything else. Leave out what you don't know."),
-            this.asked),
-          h("section", { class: "panel", "aria-labelledby": "own" }, h("h2", { id: "own" }, "Your ratings"), this.none, this.own, this.keeping())),
+      h("div", { class: "columns rating" },
+        h("section", { class: "panel", "aria-labelledby": "rate" },
+          h("h2", { id: "rate" }, "Rate what you know"),
+          h("div", { class: "field" }, h("label", { for: "search" }, "Title"), this.search, h("p", { class: "help", id: "search-help" }, "A word of it, or how it begins.")),
+          this.hits),
         h("section", { class: "side", "aria-labelledby": "liked" },
           h("h2", { id: "liked" }, "You may like"),
-          this.notices, this.list,
-          h("div", { class: "field" }, h("label", { for: "known" }, "Prefer what many know"), this.known,
-            h("p", { class: "help", id: "known-help" }, "To the left: what you should like most, however rare.")))));
+          h("div", {}, h("label", { for: "known" }, "Prefer what many know"), this.known,
+            h("p", { class: "help", id: "known-help" }, "To the left: what you should like most, however rare.")),
+          this.notices, this.list),
+        h("section", { class: "panel", "aria-labelledby": "own" }, h("h2", { id: "own" }, "Your ratings"), this.none, this.own, this.keeping()),
+        h("section", { class: "panel", "aria-labelledby": "ask" },
+          h("h2", { id: "ask" }, "What would tell most"),
+          h("p", { class: "soft small" }, "What you think of these says most about everything else. Leave out what you don't know."),
+          this.asked)));
   }
 
   /** For whom is asked. */
@@ -139,9 +138,9 @@ class View {
     this.notices.replaceChildren(...notices.map((notice) => h("p", { class: "soft small", role: "status" }, notice)));
     this.list.replaceChildren(...recommended.map((one, i) => h("li", {},
       h("div", { class: "line" }, h("strong", { class: "clip", dir: "auto" }, one.title), this.moved(one.item, i)),
-      h("span", { class: "soft small number" }, `${one.rating.toFixed(1)} ± ${one.deviation.toFixed(1)}`),
       one.because.length ? h("p", { class: "small soft" }, "because of ", one.because.map(({ title, share }, k) => [k ? ", " : "", h("span", { dir: "auto" }, title), ` (+${share.toFixed(2)})`]).flat()) : "",
-      stars(this.about, one.title, null, (value) => this.rate(one, value)))));
+      h("div", { class: "line" }, h("span", { class: "soft small number" }, `${one.rating.toFixed(1)} ± ${one.deviation.toFixed(1)}`),
+        stars(this.about, one.title, null, (value) => this.rate(one, value))))));
     this.before = new Map(recommended.map(({ item }, i) => [item, i]));
     if (focused) this.list.focus();
   }
