@@ -11,6 +11,8 @@ from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded
 from innerloop.core.learner import Learner
+from innerloop.core.networks import Parts
+from innerloop.core.networks import roles as roles_of
 from innerloop.core.objectives import regression, sampled_softmax
 from innerloop.core.ranges import Count
 from innerloop.core.rankings import NormalisedGain
@@ -180,6 +182,10 @@ class RatingTasks(Problem[Ratings]):
         encoding = self.train(material, "episodes", 0).encoding
         encoder = encoder_of(encoding, network.embedding, network.item_features)
         head = SkipHead(inputs=encoder.outputs, hidden=network.decision_units)
+        readers = [name for name, role in roles_of(cls).items() if isinstance(role, Parts)]
+        if readers:
+            given = dict.fromkeys(readers, encoder) | {k: v for k, v in self.prescribed().items() if k in own}
+            return make_learner(cls, {**values, **given}, (encoder.outputs,), 1, NetworkOptions())
         given: dict[str, Any] = {"encoder": encoder, "head": head, "model": RatingNetwork(encoder, head)}
         given |= {"basis": Linear(encoder.outputs, encoder.outputs), **self.prescribed()}
         if not own & {"encoder", "model"} or "decoder" in own:
