@@ -8,7 +8,7 @@ with Client("http://127.0.0.1:8000") as client:
 ```
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -36,33 +36,42 @@ class Recommender:
         return f"Recommender({self.name!r} at {self.client.url})"
 
     def show(self) -> dict[str, Any]:
-        """What it is: `items`, `lowest`, `highest`, `people`."""
+        """What it is: `items`, `lowest`, `highest`, `behaviour`, `people`."""
         return self.client.request("GET", self._path).json()
 
     def search(self, text: str, limit: int = 20) -> list[dict[str, str]]:
         """Items by words of their titles, each with `item` and `title`, those that most have rated first."""
         return self.client.request("GET", f"{self._path}/items", params={"search": text, "limit": limit}).json()
 
-    def recommend(self, ratings: Mapping[str, float], top: int = 10, familiarity: float = 0.0) -> list[dict[str, Any]]:
-        """What somebody may like, best first: `item`, `title`, `rating`, `deviation`, and `because` of which items.
+    def recommend(
+        self, ratings: Mapping[str, float], top: int = 10, familiarity: float = 0.0, diversity: float = 0.0
+    ) -> list[dict[str, Any]]:
+        """What somebody may like, best first: `item`, `title`, `rating`, `deviation`, `because` of items, `features`.
 
         Args:
             ratings: By names or titles of items; none are kept.
             top: How many.
             familiarity: What the logarithm of how many have rated an item adds to its rating in the order.
+            diversity: From 0 to 1: how much an item loses by being like one before it.
 
         Raises:
             ServiceError: An item is not known, or a rating is outside of the scale.
         """
-        return self._recommended({"ratings": dict(ratings), "top": top, "familiarity": familiarity})
+        how = {"top": top, "familiarity": familiarity, "diversity": diversity}
+        return self._recommended({"ratings": dict(ratings), **how})
 
-    def ask(self, ratings: Mapping[str, float], count: int = 5) -> list[dict[str, str]]:
-        """What to ask somebody next, the most telling first, each with `item` and `title`; arguments as of `recommend`.
+    def ask(self, ratings: Mapping[str, float], count: int = 5, without: Sequence[str] = ()) -> list[dict[str, str]]:
+        """What to ask somebody next, the most telling first, each with `item` and `title`.
+
+        Args:
+            ratings: As of `recommend`.
+            count: How many.
+            without: Items that are not asked for, such as those that somebody could not rate.
 
         Raises:
-            ServiceError: As of `recommend`.
+            ServiceError: As of `recommend`, or it is a run on what people took, which nobody rates.
         """
-        return self._asked({"ratings": dict(ratings), "count": count})
+        return self._asked({"ratings": dict(ratings), "count": count, "without": list(without)})
 
     def people(self) -> Iterator["Person"]:
         """Everybody whose ratings are kept."""
@@ -132,13 +141,14 @@ class Person:
             version = answer.json()["version"]
         return self.show()["version"] if version is None else version
 
-    def recommend(self, top: int = 10, familiarity: float = 0.0) -> list[dict[str, Any]]:
+    def recommend(self, top: int = 10, familiarity: float = 0.0, diversity: float = 0.0) -> list[dict[str, Any]]:
         """As `Recommender.recommend`, by the ratings that are kept."""
-        return self.recommender._recommended({"person": self.name, "top": top, "familiarity": familiarity})
+        how = {"top": top, "familiarity": familiarity, "diversity": diversity}
+        return self.recommender._recommended({"person": self.name, **how})
 
-    def ask(self, count: int = 5) -> list[dict[str, str]]:
+    def ask(self, count: int = 5, without: Sequence[str] = ()) -> list[dict[str, str]]:
         """As `Recommender.ask`, by the ratings that are kept."""
-        return self.recommender._asked({"person": self.name, "count": count})
+        return self.recommender._asked({"person": self.name, "count": count, "without": list(without)})
 
     def forget(self, forever: bool = False) -> None:
         """Forget all ratings, and the name.

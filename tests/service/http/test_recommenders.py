@@ -8,7 +8,7 @@ import pytest
 from innerloop.apps.recsys.recommender import Recommender
 from innerloop.cli.main import main
 from innerloop.service.store import keys
-from tests.apps.recsys.small import trained
+from tests.apps.recsys.small import taking, trained
 from tests.service.served import serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*categories. kind")
@@ -37,21 +37,24 @@ def test_http_python_and_command_line_recommend_the_same(client, run, tmp_path, 
     mine = tmp_path / "me.csv"
     mine.write_text("item,rating\n" + "".join(f"{k},{v}\n" for k, v in RATED.items()))
     python = Recommender.load(run).fit(RATED)
-    for familiarity in (0.0, 0.5):
-        words = ["recommend", str(run), "--user", str(mine), "--top", "7", "--familiarity", str(familiarity), "--json"]
-        assert main(words) == 0
+    for familiarity, diversity in ((0.0, 0.0), (0.5, 0.0), (0.0, 0.6)):
+        how = ["--top", "7", "--familiarity", str(familiarity), "--diversity", str(diversity), "--json"]
+        assert main(["recommend", str(run), "--user", str(mine), *how]) == 0
         printed = json.loads(capsys.readouterr().out)["recommended"]
-        answers = post(client, "/recommend", ratings=RATED, top=7, familiarity=familiarity)
+        answers = post(client, "/recommend", ratings=RATED, top=7, familiarity=familiarity, diversity=diversity)
         assert answers["notices"] == []
         for ours, line, own in zip(
-            answers["recommended"], printed, python.recommend(7, familiarity=familiarity), strict=True
+            answers["recommended"], printed, python.recommend(7, familiarity, diversity), strict=True
         ):
-            because = {one["title"]: one["share"] for one in ours.pop("because")}
-            assert because == line.pop("because") == dict(own.because)
-            assert ours == line == {k: v for k, v in own._asdict().items() if k != "because"}
+            for reason in ("because", "features"):
+                shares = {one["title"]: one["share"] for one in ours.pop(reason)}
+                assert shares == line.pop(reason) == dict(getattr(own, reason))
+            assert ours == line == {k: getattr(own, k) for k in ("item", "title", "rating", "deviation")}
     assert main(["recommend", str(run), "--user", str(mine), "--ask", "4"]) == 0
     asked = [one["title"] for one in post(client, "/ask", ratings=RATED, count=4)["items"]]
     assert asked == capsys.readouterr().out.splitlines() == python.ask(4)
+    left = post(client, "/ask", ratings=RATED, count=4, without=asked[:2])["items"]
+    assert [one["title"] for one in left] == python.ask(4, asked[:2])
 
 
 def test_people_are_kept_rated_changed_and_forgotten(client):
@@ -75,7 +78,14 @@ def test_people_are_kept_rated_changed_and_forgotten(client):
     # Sums over ratings in another order are rounded otherwise.
     assert [one["rating"] for one in own] == pytest.approx([one["rating"] for one in sent], abs=1e-4)
     assert post(client, "/ask", person="ada") == post(client, "/ask", ratings=RATED)
-    assert client.get(ALL).json() == {"name": "run", "items": 30, "lowest": 1, "highest": 5, "people": 1}
+    assert client.get(ALL).json() == {
+        "name": "run",
+        "items": 30,
+        "lowest": 1,
+        "highest": 5,
+        "behaviour": False,
+        "people": 1,
+    }
     assert [one["name"] for one in client.get(f"{ALL}/people").json()] == ["ada"]
     assert client.get(f"{ALL}/people", params={"after": kept["id"]}).json() == []
     assert client.delete(f"{ALL}/people/ada").status_code == 204
@@ -114,6 +124,7 @@ def test_who_is_forgotten_forever_is_in_no_file(client, tmp_path, run):
         ("/recommend", {"person": "nobody"}, 404, "'run' knows nobody called 'nobody'"),
         ("/recommend", {"person": "nobody", "ratings": {"i1": 3}}, 422, "ratings and a person were given"),
         ("/recommend", {"familiarity": -1}, 422, "familiarity"),
+        ("/recommend", {"diversity": 1.5}, 422, "diversity"),
         ("/ask", {"count": 101}, 422, "count"),
         ("/people", {"name": "a/b"}, 422, "'/'"),
         ("/people/nobody/ratings", {"ratings": {"i1": 3}}, 404, "knows nobody called 'nobody'"),
@@ -173,3 +184,21 @@ def test_runs_of_a_folder_recommend_and_others_do_not(run, tmp_path):
         assert "run" not in {one["name"] for one in own.get("/api/sources").json()}
     with serving(tmp_path / "other", runs=str(tmp_path)) as own:
         assert own.get("/api/recommenders").json() == []
+
+
+def test_what_people_took_recommends_by_chances(tmp_path):
+    run = taking(tmp_path)
+    python = Recommender.load(run).fit(["i0", "i2"])
+    with serving(tmp_path / "store", sources=(str(run),)) as own:
+        (about,) = own.get("/api/recommenders").json()
+        assert about["behaviour"] and about["name"] == "taken"
+        path = "/api/recommenders/taken"
+        answer = own.post(f"{path}/recommend", json={"ratings": {"i0": 1, "i2": 1}, "top": 4}).json()["recommended"]
+        expected = python.recommend(4)
+        assert [(one["item"], one["rating"], one["deviation"]) for one in answer] == [
+            (one.item, one.rating, None) for one in expected
+        ]
+        refused = own.post(f"{path}/ask", json={"ratings": {"i0": 1}})
+        assert refused.status_code == 422 and "which nobody is asked to rate" in refused.json()["error"]
+        refused = own.post(f"{path}/recommend", json={"ratings": {"i0": 0}})
+        assert refused.status_code == 422 and "the rating 0 of 'i0' is not above 0" in refused.json()["error"]

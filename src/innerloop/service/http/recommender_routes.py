@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from innerloop.apps.recsys.recommender import Item, Recommended, Recommender
+from innerloop.apps.recsys.catalogue import Item
+from innerloop.apps.recsys.recommender import Recommended, Recommender
 from innerloop.service.http.named import TaskName
 from innerloop.service.http.recommending import Asked as For
 from innerloop.service.http.routes import REFUSALS, Asked, Expected, Forever, Worker
@@ -52,6 +53,9 @@ class RecommendIn(ForIn):
         allow_inf_nan=False,
         description="What the logarithm of how many have rated an item adds to its rating in the order of the list.",
     )
+    diversity: float = Field(
+        0.0, ge=0, le=1, description="How much an item loses by being like one before it in the list."
+    )
 
 
 class AskIn(ForIn):
@@ -59,6 +63,9 @@ class AskIn(ForIn):
 
     model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"ratings": _RATED, "count": 5}]})
     count: int = Field(5, ge=1, le=100)
+    without: list[_Text] = Field(
+        [], max_length=_MOST, description="Items that are not asked for, such as unknown ones."
+    )
 
 
 class PersonIn(BaseModel):
@@ -85,6 +92,7 @@ class RecommenderOut(BaseModel):
     items: int
     lowest: float = Field(description="Of the scale of ratings.")
     highest: float
+    behaviour: bool = Field(description="Whether it is of what people took: any rating then says that an item was.")
     people: int = Field(description="How many people's ratings are kept.")
 
 
@@ -96,7 +104,7 @@ class ItemOut(BaseModel):
 
 
 class ReasonOut(BaseModel):
-    """A rated item that raises a rating that is foreseen."""
+    """What raises a rating that is foreseen: a rated item, or a feature."""
 
     title: str
     share: float = Field(description="By how much.")
@@ -105,9 +113,10 @@ class ReasonOut(BaseModel):
 class RecommendedOut(ItemOut):
     """An item that somebody may like."""
 
-    rating: float = Field(description="Foreseen, within the scale.")
-    deviation: float = Field(description="How far the rating may be from that.")
+    rating: float = Field(description="Foreseen, within the scale; of behaviour, the chance that it is taken next.")
+    deviation: float | None = Field(description="How far the rating may be from that; null of a chance.")
     because: list[ReasonOut]
+    features: list[ReasonOut] = Field(description="Its own features that raise it most, as `column: value`.")
 
 
 class RecommendationsOut(BaseModel):
@@ -145,8 +154,12 @@ def _item(one: Item) -> ItemOut:
 
 
 def _recommended(one: Recommended) -> RecommendedOut:
-    because = [ReasonOut(title=title, share=share) for title, share in one.because]
-    return RecommendedOut(item=one.item, title=one.title, rating=one.rating, deviation=one.deviation, because=because)
+    because, features = (
+        [ReasonOut(title=title, share=share) for title, share in some] for some in (one.because, one.features)
+    )
+    return RecommendedOut(
+        item=one.item, title=one.title, rating=one.rating, deviation=one.deviation, because=because, features=features
+    )
 
 
 def _person(recommender: Recommender, one: Person) -> PersonOut:
@@ -165,7 +178,7 @@ async def recommenders(worker: Worker) -> list[RecommenderOut]:
 
 def _about(name: str, one: Recommender, count: int) -> RecommenderOut:
     low, high = one.scale
-    return RecommenderOut(name=name, items=len(one), lowest=low, highest=high, people=count)
+    return RecommenderOut(name=name, items=len(one), lowest=low, highest=high, behaviour=one.behaviour, people=count)
 
 
 @router.get("/{name}")
@@ -188,14 +201,14 @@ async def search(
 @router.post("/{name}/recommend")
 async def recommend(name: Name, body: RecommendIn, worker: Worker) -> RecommendationsOut:
     """What somebody may like, best first, and the rated items that are the reason."""
-    items, notices = await worker.recommending.recommend(name, body.asked, body.top, body.familiarity)
+    items, notices = await worker.recommending.recommend(name, body.asked, body.top, body.familiarity, body.diversity)
     return RecommendationsOut(recommended=[_recommended(one) for one in items], notices=notices)
 
 
 @router.post("/{name}/ask")
 async def ask(name: Name, body: AskIn, worker: Worker) -> QuestionsOut:
     """What to ask somebody next: the items whose ratings would tell most about all others."""
-    items, notices = await worker.recommending.ask(name, body.asked, body.count)
+    items, notices = await worker.recommending.ask(name, body.asked, body.count, body.without)
     return QuestionsOut(items=[_item(one) for one in items], notices=notices)
 
 

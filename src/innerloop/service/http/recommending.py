@@ -1,13 +1,14 @@
 """Recommenders of the service: what a request asks of one, done as Python and the command line do it."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-from innerloop.apps.recsys.recommender import Item, Recommended, Recommender
+from innerloop.apps.recsys.catalogue import Item
+from innerloop.apps.recsys.recommender import Recommended, Recommender
 from innerloop.apps.recsys.runs import of_ratings
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
@@ -92,14 +93,18 @@ class Recommending:
         return await self.find(name), counts.get(name, 0)
 
     async def recommend(
-        self, name: str, asked: Asked, top: int, familiarity: float
+        self, name: str, asked: Asked, top: int, familiarity: float, diversity: float
     ) -> tuple[list[Recommended], list[str]]:
         """Items for somebody, best first, and what was noticed."""
-        return await self._answer(name, asked, lambda one: one.recommend(top, familiarity))
+        return await self._answer(name, asked, lambda one: one.recommend(top, familiarity, diversity))
 
-    async def ask(self, name: str, asked: Asked, count: int) -> tuple[list[Item], list[str]]:
+    async def ask(self, name: str, asked: Asked, count: int, without: Sequence[str]) -> tuple[list[Item], list[str]]:
         """Items that are worth asking somebody about, and what was noticed."""
-        return await self._answer(name, asked, lambda one: [one.item(one.find(title)) for title in one.ask(count)])
+
+        def work(one: Recommender) -> list[Item]:
+            return [one.item(one.find(title)) for title in one.ask(count, without)]
+
+        return await self._answer(name, asked, work)
 
     async def search(self, name: str, text: str, count: int) -> list[Item]:
         """Items by words of their titles."""
@@ -148,10 +153,7 @@ class Recommending:
         ratings = asked.ratings
         if asked.person is not None:
             ratings = (await self.person(name, asked.person)).ratings
-            low, high = recommender.scale
-            usable = {
-                item: value for item, value in ratings.items() if recommender.named(item) and low <= value <= high
-            }
+            usable = {k: v for k, v in ratings.items() if recommender.named(k) and _fits(recommender, v)}
             if len(usable) < len(ratings):
                 # They are kept: the run may be replaced by one that knows them again.
                 notices.append(f"{len(ratings) - len(usable)} kept ratings are of nothing that this run knows")
@@ -184,8 +186,9 @@ class Recommending:
         # One at a time: two who ask first would each read the same ratings.
         with self._lock:
             if name not in self._loaded:
-                self._loaded[name] = Recommender.load(self._places[name], self._context)
-                self._loaded[name].another()  # what is the same for everybody is made before somebody asks
+                recommender = Recommender.load(self._places[name], self._context)
+                recommender.fit({}).recommend(1)  # what is the same for everybody is made before somebody asks
+                self._loaded[name] = recommender
             return self._loaded[name]
 
 
@@ -195,13 +198,20 @@ def _named(recommender: Recommender, ratings: Mapping[str, T]) -> dict[str, T]:
     Raises:
         InputError: An item is not known, is rated twice, or a rating is outside of the scale.
     """
-    low, high = recommender.scale
     named, called = dict[str, T](), dict[str, str]()
     for text, value in ratings.items():
         item = recommender.item(recommender.find(text))
         if item.item in named:
             raise InputError(f"'{called[item.item]}' and '{text}' are one item: rate it once")
-        if isinstance(value, int | float) and not low <= value <= high:
-            raise InputError(f"the rating {value:g} of '{text}' is outside of the scale from {low:g} to {high:g}")
+        if isinstance(value, int | float) and not _fits(recommender, value):
+            low, high = recommender.scale
+            what = "is not above 0" if recommender.behaviour else f"is outside of the scale from {low:g} to {high:g}"
+            raise InputError(f"the rating {value:g} of '{text}' {what}")
         named[item.item], called[item.item] = value, text
     return named
+
+
+def _fits(recommender: Recommender, value: float) -> bool:
+    """Whether a rating is within the scale; of what people took, whether it was taken."""
+    low, high = recommender.scale
+    return value > 0 if recommender.behaviour else low <= value <= high

@@ -1,7 +1,7 @@
 // One recommender: titles are looked for and rated, and the list of what one may like changes with every rating.
 
 import * as api from "./api.js";
-import { Message, announce, busy, button, confirm, count, h } from "./dom.js";
+import { Message, announce, busy, button, confirm, count, h, percent } from "./dom.js";
 import { stars } from "./stars.js";
 
 const LISTED = 10;
@@ -37,6 +37,7 @@ class View {
     this.notices = h("div", {});
     this.search = h("input", { type: "search", id: "search", autocomplete: "off", spellcheck: "false", dir: "auto", "aria-describedby": "search-help", oninput: () => this.later() });
     this.known = h("input", { type: "range", id: "known", min: 0, max: 2, step: 0.1, value: 0, "aria-describedby": "known-help", onchange: () => this.attempt(() => this.recommend()) });
+    this.variety = h("input", { type: "range", id: "variety", min: 0, max: 1, step: 0.1, value: 0, onchange: () => this.attempt(() => this.recommend()) });
     place.replaceChildren(
       h("div", { class: "head" },
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/recommend" }, "Recommend"), " /"), h("h1", { dir: "auto" }, this.name), this.facts),
@@ -50,10 +51,11 @@ class View {
         h("section", { class: "side", "aria-labelledby": "liked" },
           h("h2", { id: "liked" }, "You may like"),
           h("div", {}, h("label", { for: "known" }, "Prefer what many know"), this.known,
-            h("p", { class: "help", id: "known-help" }, "To the left: what you should like most, however rare.")),
+            h("p", { class: "help", id: "known-help" }, "To the left: what you should like most, however rare."),
+            h("label", { for: "variety" }, "More variety"), this.variety),
           this.notices, this.list),
         h("section", { class: "panel", "aria-labelledby": "own" }, h("h2", { id: "own" }, "Your ratings"), this.none, this.own, this.keeping()),
-        h("section", { class: "panel", "aria-labelledby": "ask" },
+        about.behaviour ? "" : h("section", { class: "panel", "aria-labelledby": "ask" },
           h("h2", { id: "ask" }, "What would tell most"),
           h("p", { class: "soft small" }, "What you think of these says most about everything else. Leave out what you don't know."),
           this.asked)));
@@ -88,12 +90,13 @@ class View {
   async changed() {
     const { items, lowest, highest } = this.about;
     const where = this.who === null ? "kept in this tab alone" : `kept as ${this.who}`;
-    this.facts.textContent = [count(items, "item"), `rated from ${lowest} to ${highest}`, `${count(this.ratings.size, "rating")} of yours, ${where}`].join(" · ");
+    const scale = this.about.behaviour ? [] : [`rated from ${lowest} to ${highest}`];
+    this.facts.textContent = [count(items, "item"), ...scale, `${count(this.ratings.size, "rating")} of yours, ${where}`].join(" · ");
     this.none.hidden = this.ratings.size > 0;
     const focused = this.own.contains(document.activeElement);
     this.own.replaceChildren(...[...this.ratings.values()].reverse().map((one) => this.row(one, true)));
     if (focused) (this.own.querySelector("input:checked, input, button") ?? this.search).focus();
-    await Promise.all([this.recommend(), this.ask()]);
+    await Promise.all([this.recommend(), ...(this.about.behaviour ? [] : [this.ask()])]);
   }
 
   /** An item with its stars. */
@@ -132,14 +135,14 @@ class View {
 
   async recommend() {
     const turn = ++this.turn;
-    const { recommended, notices } = await api.recommend(this.name, { ...this.person, top: LISTED, familiarity: Number(this.known.value) });
+    const { recommended, notices } = await api.recommend(this.name, { ...this.person, top: LISTED, familiarity: Number(this.known.value), diversity: Number(this.variety.value) });
     if (turn !== this.turn) return;
     const focused = this.list.contains(document.activeElement);
     this.notices.replaceChildren(...notices.map((notice) => h("p", { class: "soft small", role: "status" }, notice)));
     this.list.replaceChildren(...recommended.map((one, i) => h("li", {},
       h("div", { class: "line" }, h("strong", { class: "clip", dir: "auto" }, one.title), this.moved(one.item, i)),
-      one.because.length ? h("p", { class: "small soft" }, "because of ", one.because.map(({ title, share }, k) => [k ? ", " : "", h("span", { dir: "auto" }, title), ` (+${share.toFixed(2)})`]).flat()) : "",
-      h("div", { class: "line" }, h("span", { class: "soft small number" }, `${one.rating.toFixed(1)} ± ${one.deviation.toFixed(1)}`),
+      reasons("because of ", one.because), reasons("for ", one.features),
+      h("div", { class: "line" }, h("span", { class: "soft small number" }, one.deviation === null ? percent(one.rating) : `${one.rating.toFixed(1)} ± ${one.deviation.toFixed(1)}`),
         stars(this.about, one.title, null, (value) => this.rate(one, value))))));
     this.before = new Map(recommended.map(({ item }, i) => [item, i]));
     if (focused) this.list.focus();
@@ -191,6 +194,10 @@ class View {
     });
   }
 }
+
+/** What raises a rating, each with how much. */
+const reasons = (before, all) => (all.length ? h("p", { class: "small soft clip" }, before,
+  all.map(({ title, share }, k) => [k ? ", " : "", h("span", { dir: "auto" }, title), ` (+${share.toFixed(2)})`]).flat()) : "");
 
 const place = (name) => `innerloop-ratings-${name}`;
 const remembered = (name) => JSON.parse(sessionStorage.getItem(place(name)) ?? "[]");

@@ -16,8 +16,8 @@ export async function recommendersPage(place) {
   return () => {};
 }
 
-const card = ({ name, items, lowest, highest, people }) => h("li", {},
+const card = ({ name, items, lowest, highest, behaviour, people }) => h("li", {},
   h("a", { class: "card", href: `#/recommend/${encodeURIComponent(name)}` },
     h("strong", { dir: "auto" }, name),
-    h("span", { class: "soft" }, `${count(items, "item")}, rated from ${lowest} to ${highest}`),
+    h("span", { class: "soft" }, behaviour ? `${count(items, "item")}, by what people took` : `${count(items, "item")}, rated from ${lowest} to ${highest}`),
     h("span", { class: "soft small" }, people ? `knows ${count(people, "person", "people")}` : "knows nobody yet")));

@@ -1,4 +1,4 @@
-// A rating as stars: one radio button for each, so that keys, fingers and screen readers all work.
+// A rating as stars: one radio button for each, so that keys, fingers and screen readers all work. Of what people took, a checkbox.
 
 import { h, unique } from "./dom.js";
 
@@ -13,6 +13,10 @@ export function steps({ lowest, highest }) {
 
 /** Stars for an item. `value`: its rating, or null; `rate`: hears of another one. */
 export function stars(scale, title, value, rate) {
+  if (scale.behaviour) {
+    const field = h("input", { type: "checkbox", checked: value !== null, onchange: () => rate(field.checked ? 1 : null) });
+    return h("label", { class: "check" }, field, h("span", {}, "taken", h("span", { class: "unseen" }, `: ${title}`)));
+  }
   const all = steps(scale);
   if (!all) {
     const field = h("input", { type: "number", min: scale.lowest, max: scale.highest, step: "any", value, "aria-label": `Your rating of ${title}`,
