@@ -73,7 +73,8 @@ def test_people_are_kept_rated_changed_and_forgotten(client):
     assert {one["title"]: one["rating"] for one in kept["ratings"]} == {
         "Film 0": 5, "Film 4": 4, "Film 1": 1, "Film 3": 2, "Film 2": 5
     }  # fmt: skip
-    own, sent = (post(client, "/recommend", **of)["recommended"] for of in ({"person": "ada"}, {"ratings": RATED}))
+    own = post(client, "/recommend", person="ada")["recommended"]
+    sent = post(client, "/recommend", ratings=RATED)["recommended"]
     assert [one["item"] for one in own] == [one["item"] for one in sent]
     # Sums over ratings in another order are rounded otherwise.
     assert [one["rating"] for one in own] == pytest.approx([one["rating"] for one in sent], abs=1e-4)

@@ -67,9 +67,9 @@ class GaussianMemory(EncoderClassifier[Memory]):
     head: Model | None = field(
         default=None, metadata={**LATER, **role(Rows(FEATURES, OUTPUTS, when={"objective": regression}))}
     )
-    """Of values: features -> what is foreseen without a memory, [n, k]."""
+    """Features -> what is foreseen of values without a memory, [n, k]."""
     shrink: Positive = field(default=1.0, metadata=LATER)
-    """Of values: how much the head weighs beside the memory, in examples at no distance, at first; learned."""
+    """How much the head weighs beside the memory of values, in examples at no distance, at first; learned."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
