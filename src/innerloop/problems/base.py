@@ -54,6 +54,8 @@ class Problem(abc.ABC, Generic[Material]):
     """What a person may choose about the networks."""
     closing: ClassVar[int] = 0
     """Validation tasks that a training ends with being measured on, where the kind measures in its own way."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Names of further scores that a test tells of the same tasks."""
     in_test: ClassVar[Mapping[str, Any]] = {}
     """Values that options have in testing unless they are given: some are about training alone."""
 
