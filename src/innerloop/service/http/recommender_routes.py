@@ -29,7 +29,7 @@ _Ratings = Annotated[
 ]
 
 
-class ForIn(BaseModel):
+class WhomIn(BaseModel):
     """Somebody, by ratings that are given or that are kept."""
 
     model_config = _STRICT
@@ -42,7 +42,7 @@ class ForIn(BaseModel):
         return For(self.ratings, self.person)
 
 
-class RecommendIn(ForIn):
+class RecommendationIn(WhomIn):
     """For whom, and how many."""
 
     model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"ratings": _RATED, "top": 10}]})
@@ -58,7 +58,7 @@ class RecommendIn(ForIn):
     )
 
 
-class AskIn(ForIn):
+class QuestionIn(WhomIn):
     """Whom, and how many questions."""
 
     model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"ratings": _RATED, "count": 5}]})
@@ -199,14 +199,14 @@ async def search(
 
 
 @router.post("/{name}/recommend")
-async def recommend(name: Name, body: RecommendIn, worker: Worker) -> RecommendationsOut:
+async def recommend(name: Name, body: RecommendationIn, worker: Worker) -> RecommendationsOut:
     """What somebody may like, best first, and the rated items that are the reason."""
     items, notices = await worker.recommending.recommend(name, body.asked, body.top, body.familiarity, body.diversity)
     return RecommendationsOut(recommended=[_recommended(one) for one in items], notices=notices)
 
 
 @router.post("/{name}/ask")
-async def ask(name: Name, body: AskIn, worker: Worker) -> QuestionsOut:
+async def ask(name: Name, body: QuestionIn, worker: Worker) -> QuestionsOut:
     """What to ask somebody next: the items whose ratings would tell most about all others."""
     items, notices = await worker.recommending.ask(name, body.asked, body.count, body.without)
     return QuestionsOut(items=[_item(one) for one in items], notices=notices)
