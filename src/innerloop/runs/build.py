@@ -61,6 +61,6 @@ def build(options: Options, context: Context = Context()) -> Run:
         splits=splits,
         choices=choices if choosing is not None else {},
         choose_on=choosing,
-        calibrate_on=problem.calibrating(material),
+        calibrate_on=problem.calibrating(material) if learner.gives_probabilities else None,
         cache=context.cache,
     )
