@@ -133,6 +133,10 @@ class Problem(abc.ABC, Generic[Material]):
         """
         return self
 
+    def sealed(self, material: Material) -> Material:
+        """The material without what is tested on, for a study that chooses; as it is, where tests are made of nothing."""
+        return material
+
     @abc.abstractmethod
     def train(self, material: Material, stream: Stream, seed: int) -> Sampler:
         """Meta-training tasks."""
