@@ -134,7 +134,7 @@ class Problem(abc.ABC, Generic[Material]):
         return self
 
     def sealed(self, material: Material) -> Material:
-        """The material without what is tested on, for a study that chooses; as it is, where tests are made of nothing."""
+        """The material without what is tested on, for a study that chooses; all of it where tests are computed."""
         return material
 
     @abc.abstractmethod

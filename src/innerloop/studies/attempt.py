@@ -66,9 +66,13 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
+def short(value: Any) -> str:
+    """A value as lines and tables print it."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def _trained(claim: Claim, options: Options, values: Mapping[str, Any], context: Context) -> dict[str, Any]:
     run = build(applied(options, values), context, sealed=True)
-    assert run.validation is not None  # a study validates
     # Probabilities are calibrated where a run is to be used.
     run = replace(run, calibrate_on=None)
     reporter = Reporter(claim.trial, run.config)
@@ -76,6 +80,7 @@ def _trained(claim: Claim, options: Options, values: Mapping[str, Any], context:
     costs = {"steps": steps_done(claim.folder), "cpu_seconds": round(reporter.cpu_seconds, 1)}
     if reporter.pruned:
         return {"state": "PRUNED", "value": reporter.latest} | costs
+    assert run.validation is not None  # a study validates
     with distributed.join() as world:
         result = validate(run.learner, params, run.validation, run.config, world)
     value = result.interval.mean

@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 from innerloop.core import files
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
+from innerloop.core.scores import Score
 from innerloop.evaluate.result import finite, spell
 from innerloop.problems.base import Problem
 from innerloop.runs.compare import CompareOptions, compare_runs
 from innerloop.runs.measure import MetaTestOptions, prepare
 from innerloop.runs.seeds import train_seeds
+from innerloop.studies.attempt import short
 from innerloop.studies.claims import FOLDER, HOST, REASON
 from innerloop.studies.space import applied
 from innerloop.studies.storage import patient
-from innerloop.studies.study import Study
+from innerloop.studies.study import FINAL, Study
 
 WINNER = "winner"
 """Folder, in a study's, of the runs of the winner."""
-_FINAL = "final"
-"""Attribute of a study: when it was meta-tested, and what that gave."""
 _FRESH = 1977
 """Seed of the validation tasks that the winner and the defaults are compared on: those of trials have others."""
 _EPISODES = 600
@@ -43,6 +43,11 @@ class Row(NamedTuple):
     reason: str | None
     run: str
     """Folder of the run."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it was neither pruned nor failed."""
+        return self.state == "COMPLETE"
 
 
 class Final(NamedTuple):
@@ -95,11 +100,13 @@ class Final(NamedTuple):
 
     def __str__(self) -> str:
         counts = {state: sum(row.state == state for row in self.rows) for state in ("COMPLETE", "PRUNED", "FAIL")}
-        score, values = self.study.options.task.score, ", ".join(f"{k}={v}" for k, v in self.winner.values.items())
+        score, values = self.study.score, ", ".join(f"{k}={short(v)}" for k, v in self.winner.values.items())
+        ended = f"{counts['COMPLETE']} complete, {counts['PRUNED']} pruned, {counts['FAIL']} failed"
+        ours, usual = (number(row.value, score) for row in (self.winner, self.usual))
         lines = [
-            f"{len(self.rows)} trials: {counts['COMPLETE']} complete, {counts['PRUNED']} pruned, {counts['FAIL']} failed",
-            f"winner: trial {self.winner.number}, validation {score.title} {_number(self.winner.value, score)} (the best "
-            f"of {len(self.rows)}, so flattering); the defaults {_number(self.usual.value, score)}",
+            f"{len(self.rows)} trials: {ended}",
+            f"winner: trial {self.winner.number}, validation {score.title} {ours} (the best of {len(self.rows)}, so "
+            f"flattering); the defaults {usual}",
             f"values: {values or 'as usual'}",
             self.verdict,
         ]
@@ -121,9 +128,10 @@ def finish(study: Study, context: Context = Context(), progress: Callable[[str],
         FailedError: All seeds failed.
     """
     rows = rows_of(study)
-    higher = study.options.task.score.higher_is_better if study.better == "maximize" else False
-    complete = [row for row in rows if row.state == "COMPLETE" and row.value is not None]
-    winner = max(complete, key=lambda row: (row.value if higher else -(row.value or 0.0), -row.number))
+    complete = [
+        (study.score.better(row.value), -row.number, row) for row in rows if row.complete and row.value is not None
+    ]
+    winner = max(complete)[-1]
     against = _against(study, winner, rows[0], context)
     done = final_of(study)
     if done is None and study.settings.seeds:
@@ -133,7 +141,7 @@ def finish(study: Study, context: Context = Context(), progress: Callable[[str],
 
 def final_of(study: Study) -> dict[str, Any] | None:
     """The meta-test of a study that had one."""
-    kept = patient(lambda: study.study.user_attrs.get(_FINAL), study.url, "ask again when it is back")
+    kept = patient(lambda: study.study.user_attrs.get(FINAL), study.url, "ask again when it is back")
     return kept if kept and "tested" in kept else None
 
 
@@ -159,9 +167,8 @@ def _row(slot: int, one: Any) -> Row:
 def _against(study: Study, winner: Row, usual: Row, context: Context) -> dict[str, Any] | None:
     """Winner less defaults, on validation tasks that no trial was chosen by."""
     own = type(study.options.task).measure is not Problem.measure
-    if winner.number == usual.number or own or not all(files.is_folder(Path(row.run)) for row in (winner, usual)):
-        return None
-    if usual.state != "COMPLETE":
+    here = all(files.is_folder(Path(row.run)) for row in (winner, usual))
+    if winner.number == usual.number or own or not here or not usual.complete:
         return None
     options = MetaTestOptions(
         split="validation",
@@ -189,22 +196,20 @@ def _tested(study: Study, winner: Row, context: Context, progress: Callable[[str
         done = final_of(study)
         if done is not None:
             return done
-        begun = study.study.user_attrs.get(_FINAL)
-        if begun and begun[HOST] != socket.gethostname():
-            raise InputError(f"the winner is trained and tested on {begun[HOST]} since {begun['begun']}: ask there")
-        study.study.set_user_attr(_FINAL, {"begun": _now(), HOST: socket.gethostname()})
+        other = study.study.user_attrs.get(FINAL)
+        if other and other[HOST] != socket.gethostname():
+            raise InputError(f"the winner is trained and tested on {other[HOST]} since {other['begun']}: ask there")
+        begun = other["begun"] if other else _now()
+        study.study.set_user_attr(FINAL, {"begun": begun, HOST: socket.gethostname()})
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in winner.values.items()}
         options, seeds = applied(study.options, values), range(study.settings.seeds)
         trained = train_seeds(options, seeds, out, context, lambda what: progress(f"the winner again: {what}"))
         runs = [one.run for one in trained if one.error is None]
-        test = {"trial": winner.number, "trials": study.settings.trials, "runs": [str(run) for run in runs]}
-        test |= _measured(study, runs, context, progress) | {
-            "tested": _now(),
-            "begun": _now(),
-            HOST: socket.gethostname(),
-        }
+        test = {"trial": winner.number, "trials": study.board.trials, "runs": [str(run) for run in runs]}
+        test |= _measured(study, runs, context, progress)
+        test |= {"tested": _now(), "begun": begun, HOST: socket.gethostname()}
         test |= {"failed": {one.seed: str(one.error) for one in trained if one.error is not None}}
-        study.study.set_user_attr(_FINAL, test)
+        study.study.set_user_attr(FINAL, test)
         return test
 
 
@@ -221,7 +226,8 @@ def _measured(study: Study, runs: list[Path], context: Context, progress: Callab
     }
 
 
-def _number(value: float | None, score: Any) -> str:
+def number(value: float | None, score: Score) -> str:
+    """A validation score as tables print it."""
     return "–" if value is None else f"{score.factor * value:.4g}{'%' * score.percent}"
 
 

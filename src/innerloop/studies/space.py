@@ -72,8 +72,9 @@ class Space:
         if self.function is not None:
             return f"searched by {self.to_json()}"
         width = max(map(len, self.ranges), default=0)
+        notes = {name: ", part of the protocol" * (name in self.protocol) for name in self.ranges}
         lines = [
-            f"  {name:<{width}}  {one}  (default {_shown(self.usual[name])}{', part of the protocol' * (name in self.protocol)})"
+            f"  {name:<{width}}  {one}  (default {_shown(self.usual[name])}{notes[name]})"
             for name, one in self.ranges.items()
         ]
         return "\n".join(["searched:", *lines])
@@ -94,7 +95,8 @@ def space_of(options: Options, asked: str | Function | None = None, allow: tuple
     """The space of a study.
 
     Args:
-        options: Of the run that is tuned. What is set otherwise than by default is not searched, unless it is asked for.
+        options: Of the run that is tuned. What is set otherwise than by default is searched only if it is
+            asked for.
         asked: `inner_lr=0.01:1:log,width=32|64,meta_lr`: these options and no others, a name alone with the range that
             its field declares; or a function, which a text names as `package.module:function`. None: all ranges that
             fields declare.

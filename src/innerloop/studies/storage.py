@@ -115,13 +115,6 @@ def open_study(storage: Any, url: str, name: str, direction: str, about: Mapping
     return study
 
 
-def tables_of(url: str) -> dict[str, dict[str, Any]]:
-    """What the studies in a storage are of, by their names."""
-    optuna = library()
-    with quiet(), opening(url):
-        return {one.study_name: one.user_attrs.get(_ABOUT, {}) for one in optuna.get_all_study_summaries(url)}
-
-
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without Optuna's warnings of what is experimental: its versions are bounded."""
@@ -209,7 +202,7 @@ def _one_at_a_time(engine: Any) -> None:
 
     Optuna reads a trial's state and then writes it, which two processes may otherwise do at the same time.
     """
-    import sqlalchemy
+    from sqlalchemy import event
 
     def connected(connection: sqlite3.Connection, record: Any) -> None:
         connection.isolation_level = None  # the driver would begin on its own, and later
@@ -218,8 +211,8 @@ def _one_at_a_time(engine: Any) -> None:
     def began(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    sqlalchemy.event.listen(engine, "connect", connected)
-    sqlalchemy.event.listen(engine, "begin", began)
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", began)
     engine.dispose()  # connections from before
 
 

@@ -14,9 +14,10 @@ import torch
 from innerloop.core import files, random, threads
 from innerloop.core.context import Context
 from innerloop.core.errors import FailedError, InputError
+from innerloop.core.scores import SCORES, Score
 from innerloop.engine import distributed
 from innerloop.runs.options import Options
-from innerloop.studies.attempt import attempt
+from innerloop.studies.attempt import attempt, short
 from innerloop.studies.claims import REASON, Board
 from innerloop.studies.pruning import ROUNDS, pruner_of
 from innerloop.studies.settings import StudyOptions
@@ -25,6 +26,10 @@ from innerloop.studies.storage import library, open_storage, open_study, patient
 
 MARK = "study.json"
 """In the folder of a study: what it is of, and where its trials are kept."""
+FINAL = "final"
+"""Attribute of a study: when its winner was meta-tested, and what that gave."""
+_TRIALS = "trials"
+"""Attribute of a study: how many trials there are to be."""
 _STARTUP = 6
 """Trials that are drawn at random, the defaults among them, before what was learned of them is used."""
 
@@ -43,9 +48,9 @@ class Study:
     """Of Optuna."""
 
     @property
-    def better(self) -> str:
-        """Minimize or maximize."""
-        return _direction(self.options)
+    def score(self) -> Score:
+        """What trials are chosen by."""
+        return score_of(self.options)
 
 
 def tune(
@@ -102,10 +107,26 @@ def open_(
     # Tables are made once: two processes that begin together would both make them.
     with files.locked(mark):
         storage = open_storage(url)
-        study = open_study(storage, url, name, _direction(options), about)
+        study = open_study(storage, url, name, "maximize" if score_of(options).higher_is_better else "minimize", about)
+        trials = _as_many(study, settings.trials, out)
     study.pruner = pruner_of(settings.pruner, options.train)
-    board = Board(study, storage, settings.trials, out, searched.fixed())
+    board = Board(study, storage, trials, out, searched.fixed())
     return Study(options=options, settings=settings, space=searched, out=out, url=url, board=board, study=study)
+
+
+def _as_many(study: Any, trials: int, out: Path) -> int:
+    """How many trials there are to be: the most that anybody asked for."""
+    before, final = study.user_attrs.get(_TRIALS, 0), study.user_attrs.get(FINAL)
+    if trials <= before:
+        return before
+    if final is not None:
+        raise InputError(
+            f"the winner of {before} trials in {out} was meta-tested ({final.get('tested', final['begun'])}): to "
+            f"choose again among {trials} would test twice. Ask for another study in another folder"
+        )
+    with quiet():
+        study.set_user_attr(_TRIALS, trials)
+    return trials
 
 
 def validated(options: Options) -> Options:
@@ -135,8 +156,8 @@ def work(study: Study, context: Context, progress: Callable[[str], None] = lambd
 
 def line(outcome: dict[str, Any], study: Study) -> str:
     """What became of a trial."""
-    score = study.options.task.score
-    value, values = outcome.get("value"), ", ".join(f"{k} {_short(v)}" for k, v in outcome["values"].items())
+    score = study.score
+    value, values = outcome.get("value"), ", ".join(f"{k} {short(v)}" for k, v in outcome["values"].items())
     words = {"COMPLETE": "", "PRUNED": f", pruned after {outcome.get('steps')} steps", "FAIL": ", failed"}
     number = "" if value is None else f" {score.factor * value:.4g}{'%' * score.percent}"
     reason = f": {outcome[REASON]}" if outcome.get(REASON) else ""
@@ -144,18 +165,16 @@ def line(outcome: dict[str, Any], study: Study) -> str:
     return f"trial {outcome['number']}{usual}{number}{words[outcome['state']]}; {values or 'as usual'}{reason}"
 
 
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
 def _seed(seed: int, number: int) -> int:
     return int(random.mix(seed, number)) % 2**31
 
 
-def _direction(options: Options) -> str:
-    asked = options.train.score
-    better = options.task.score.higher_is_better if asked is None else asked == "accuracy"
-    return "maximize" if better else "minimize"
+def score_of(options: Options) -> Score:
+    """What trials are chosen by: what is asked for, or what the tasks are scored by."""
+    asked, usual = options.train.score, options.task.score
+    if asked is None:
+        return usual
+    return SCORES["predictive_nll" if asked == "nll" and not usual.of_classes else asked]
 
 
 def _several(study: Study, context: Context, space: Function | None) -> None:
@@ -190,11 +209,8 @@ def _worker(
     else:
         torch.set_num_threads(cores)
     try:
-        work(
-            open_(options, settings, out, context, space),
-            context,
-            lambda text: print(f"innerloop: {text}", file=sys.stderr),
-        )
+        study = open_(options, settings, out, context, space)
+        work(study, context, lambda text: print(f"innerloop: {text}", file=sys.stderr))
     except (InputError, FailedError) as error:
         print(f"innerloop: {error}", file=sys.stderr)
         sys.exit(error.code)
