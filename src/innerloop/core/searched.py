@@ -103,10 +103,10 @@ def range_of(field: Field[Any]) -> Range | None:
 
 
 INNER_LR = between(1e-3, 1.0, log=True)
-"""Of steps within a task."""
+"""Rates of steps within a task."""
 INNER_STEPS = between(1, 5)
-"""Which are also how long a task is adapted to at test, unless the learner says otherwise."""
+"""Steps, which are also how long a task is adapted to at test, unless the learner says otherwise."""
 TEMPERATURE = between(1.0, 100.0, log=True)
-"""Of cosines."""
+"""What cosines are multiplied by."""
 DECAY = between(1e-2, 1e2, log=True)
-"""Of weights that are solved for, towards 0."""
+"""How strongly weights that are solved for are drawn towards 0."""

@@ -31,7 +31,7 @@ class Claim(NamedTuple):
     """A trial that this process works on."""
 
     trial: Any
-    """Of Optuna."""
+    """A trial of Optuna."""
     slot: int
     folder: Path
     again: bool

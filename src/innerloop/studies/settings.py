@@ -27,4 +27,4 @@ class StudyOptions(Checked):
     """Address of a database for several machines, such as postgresql://user@host/studies; None: a file in the study's
     folder."""
     name: str | None = None
-    """Of the study in a storage that holds several; None: the name of its folder."""
+    """What the study is called in a storage that holds several; None: as its folder."""

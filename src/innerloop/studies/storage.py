@@ -121,7 +121,8 @@ def quiet() -> Iterator[None]:
     optuna = library()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        warnings.filterwarnings("ignore", message="Heartbeat of storage", category=UserWarning)
+        for usual in ("Heartbeat of storage", "The number of trials is too small"):
+            warnings.filterwarnings("ignore", message=usual, category=UserWarning)
         yield
 
 

@@ -45,7 +45,7 @@ class Study:
     url: str
     board: Board
     study: Any
-    """Of Optuna."""
+    """A study of Optuna."""
 
     @property
     def score(self) -> Score:
