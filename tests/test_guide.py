@@ -22,9 +22,14 @@ GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 
 @pytest.mark.parametrize(
     ("page", "printed"),
-    [("own-update.md", ("coverage_90",)), ("your-own.md", ("5-way 2-shot blobs test", "root mean squared error"))],
+    [
+        ("own-update.md", ("coverage_90",)),
+        ("your-own.md", ("5-way 2-shot blobs test", "root mean squared error")),
+        ("tuning.md", ("3 trials: ", "meta-test, once, 20")),
+    ],
 )
-def test_the_code_of_a_page_runs(page, printed, capsys, monkeypatch):
+def test_the_code_of_a_page_runs(page, printed, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", (GUIDE / page).read_text(), re.MULTILINE | re.DOTALL)
     module = ModuleType("guide")
     monkeypatch.setitem(sys.modules, "guide", module)  # where dataclasses and scores look up names

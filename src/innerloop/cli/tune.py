@@ -49,15 +49,13 @@ def run(argv: list[str]) -> int:
     command = _command(learner, named.data)
     parsed = parse(type(command), argv[1:], f"tune {argv[0]}", run.__doc__ or "", command)
     options, settings, common = chosen(learner, parsed), parsed.study, parsed.common
-    space = space_of(options, settings.space, common.allow)
     if parsed.place.show_space:
+        space = space_of(options, settings.space, common.allow)
         if common.json:
             emit({"learner": learner, "space": space.to_json()})
         else:
             print(str(space))
         return 0
-    if space.warning:
-        print(f"innerloop: {space.warning}", stderr=True)
     tell = partial(print, stderr=True)
     study = tune(options, settings, parsed.place.out or f"studies/{learner}", common, progress=tell)
     result = finish(study, common, tell)

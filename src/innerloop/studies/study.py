@@ -78,6 +78,8 @@ def tune(
     if distributed.join().size > 1:
         raise InputError("a study has workers of its own: start without torchrun, with --workers")
     study = open_(options, settings, out, context, space)
+    if study.space.warning is not None:
+        print(f"innerloop: {study.space.warning}", file=sys.stderr)
     if settings.workers > 1:
         _several(study, context, space)
     work(study, context, progress)
@@ -98,17 +100,19 @@ def open_(
     searched = space_of(options, space or settings.space, context.allow)
     if files.is_file(out / "config.json"):
         raise InputError(f"{out} is a run by itself: choose another folder for the study")
-    files.writable(out)
     url, name = url_of(settings.storage, out), settings.name or out.resolve().name
-    about = identity(options, searched)
-    mark = out / MARK
-    if not files.is_file(mark):
-        files.write(mark, json.dumps({"name": name, "storage": shown(url)} | about, indent=2, default=list) + "\n")
+    files.writable(out)
+    about, direction = identity(options, searched), "maximize" if score_of(options).higher_is_better else "minimize"
+    lock = out / "study.lock"
+    lock.touch()
     # Tables are made once: two processes that begin together would both make them.
-    with files.locked(mark):
+    with files.locked(lock):
         storage = open_storage(url)
-        study = open_study(storage, url, name, "maximize" if score_of(options).higher_is_better else "minimize", about)
+        study = open_study(storage, url, name, direction, about)
         trials = _as_many(study, settings.trials, out)
+        if not files.is_file(out / MARK):
+            content = {"name": name, "storage": shown(url)} | about
+            files.write(out / MARK, json.dumps(content, indent=2, default=list) + "\n")
     study.pruner = pruner_of(settings.pruner, options.train)
     board = Board(study, storage, trials, out, searched.fixed())
     return Study(options=options, settings=settings, space=searched, out=out, url=url, board=board, study=study)
