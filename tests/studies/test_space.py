@@ -95,7 +95,7 @@ def test_a_function_is_a_space():
     space = space_of(MAML, lambda trial: {"inner_lr": trial})
     assert space.suggest(0.5, first=False) == {"inner_lr": 0.5} and space.suggest(0.5, first=True) == {}
     with pytest.raises(InputError, match="takes one argument"):
-        space_of(MAML, lambda: {})
+        space_of(MAML, lambda: {})  # pyright: ignore[reportArgumentType]
 
 
 def test_values_reach_the_part_they_belong_to():

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -11,6 +11,7 @@ from innerloop.core.context import Context
 from innerloop.core.errors import FailedError, InputError
 from innerloop.engine import load
 from innerloop.engine.watchers import Watcher
+from innerloop.learners.gradient.maml import MAML
 from innerloop.problems.classes import Classes
 from innerloop.problems.regression import Regression
 from innerloop.runs import build, defaults
@@ -40,6 +41,7 @@ def test_the_first_trial_has_the_defaults_and_every_trial_is_a_run(study):
     assert rows[1].values != rows[2].values and all(row.steps == 4 for row in rows)
     for row in rows:
         learner, params = load(row.run)
+        assert isinstance(learner, MAML)
         assert (learner.inner_lr, learner.inner_steps) == (row.values["inner_lr"], row.values["inner_steps"])
         (test,) = prepare(row.run, MetaTestOptions(episodes=2, baselines=False))
         assert test.result().mean == test.result().mean and params
@@ -93,7 +95,7 @@ def test_the_winner_is_tested_once_and_the_study_says_when(tmp_path, monkeypatch
     assert "<script src" not in text and "(defaults)" in text
 
 
-def planted(*_: Any, **__: Any) -> None:
+def planted(*_: Any, **__: Any) -> NoReturn:
     raise AssertionError("a study looked at the test")
 
 

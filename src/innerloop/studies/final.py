@@ -200,7 +200,7 @@ def _tested(study: Study, winner: Row, context: Context, progress: Callable[[str
         if other and other[HOST] != socket.gethostname():
             raise InputError(f"the winner is trained and tested on {other[HOST]} since {other['begun']}: ask there")
         begun = other["begun"] if other else _now()
-        study.study.set_user_attr(FINAL, {"begun": begun, HOST: socket.gethostname()})
+        _keep(study, {"begun": begun, HOST: socket.gethostname()})
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in winner.values.items()}
         options, seeds = applied(study.options, values), range(study.settings.seeds)
         trained = train_seeds(options, seeds, out, context, lambda what: progress(f"the winner again: {what}"))
@@ -209,8 +209,14 @@ def _tested(study: Study, winner: Row, context: Context, progress: Callable[[str
         test |= _measured(study, runs, context, progress)
         test |= {"tested": _now(), "begun": begun, HOST: socket.gethostname()}
         test |= {"failed": {one.seed: str(one.error) for one in trained if one.error is not None}}
-        study.study.set_user_attr(FINAL, test)
+        _keep(study, test)
         return test
+
+
+def _keep(study: Study, about: Mapping[str, Any]) -> None:
+    """Keep with the study what is known of its meta-test."""
+    lost = f"the runs and results of the winner are in {study.out / WINNER}; the same command keeps them with the study"
+    patient(lambda: study.study.set_user_attr(FINAL, dict(about)), study.url, lost)
 
 
 def _measured(study: Study, runs: list[Path], context: Context, progress: Callable[[str], None]) -> dict[str, Any]:
