@@ -70,13 +70,7 @@ def run(argv: list[str]) -> int:
 def _command(learner: str, data: str | None) -> Any:
     usual = defaults(learner, data)
     cls = learner_class(learner)
-    parts = {
-        "task": usual.task,
-        "learner": learner_options(cls, usual.fields),
-        "network": usual.network,
-        "train": usual.train,
-        "study": StudyOptions(),
-        "place": PlaceOptions(),
-        "common": Common(),
-    }
+    parts: dict[str, Any] = {"task": usual.task, "learner": learner_options(cls, usual.fields)}
+    parts |= {"network": usual.network, "train": usual.train}
+    parts |= {"study": StudyOptions(), "place": PlaceOptions(), "common": Common()}
     return together(cls, usual.fields, parts)
