@@ -135,6 +135,10 @@ class Problem(abc.ABC, Generic[Material]):
         """
         return self
 
+    def sealed(self, material: Material) -> Material:
+        """The material without what is tested on, for a study that chooses; all of it where tests are computed."""
+        return material
+
     @abc.abstractmethod
     def train(self, material: Material, stream: Stream, seed: int) -> Sampler:
         """Meta-training tasks."""

@@ -22,6 +22,7 @@ from innerloop.core.networks import FEATURES, OUTPUTS, Rows, role
 from innerloop.core.objectives import regression, weights
 from innerloop.core.prototypes import labels, squared_distance, vote, ways
 from innerloop.core.ranges import Count, Positive
+from innerloop.core.searched import between
 from innerloop.core.sensible import RATINGS, by_kind
 from innerloop.core.types import Batch, Metrics, Params
 
@@ -57,7 +58,7 @@ class GaussianMemory(EncoderClassifier[Memory]):
     incremental: ClassVar[bool] = True
     low_precision = True
 
-    sigma: Positive = 4.0
+    sigma: Positive = field(default=4.0, metadata=between(0.5, 20.0, log=True))
     """Width of the kernel at first, in units of the features; learned."""
     capacity: Count = 1024
     """Slots; when they are full, the oldest is overwritten."""
