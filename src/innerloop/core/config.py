@@ -1,7 +1,8 @@
-"""Learners and models as JSON, and back without running foreign code.
+"""Learners, models and environments as JSON, and back without running foreign code.
 
-Importing what a file names is code execution, so only dataclasses of `Learner` and `Model`, and functions, are
-resolved, only from `innerloop.` or a prefix the caller allows, and only if they were defined there themselves.
+Importing what a file names is code execution, so only dataclasses of `Learner`, `Model` and `Environment`, and
+functions, are resolved, only from `innerloop.` or a prefix the caller allows, and only if they were defined there
+themselves.
 """
 
 import importlib
@@ -14,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from innerloop.core.context import how_to_allow, prefixes, search_here, under
+from innerloop.core.environment import Environment
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
@@ -61,7 +63,7 @@ def encode(value: Any) -> Json:
         return {"tuple": [encode(v) for v in value]}
     if isinstance(value, list):
         return [encode(v) for v in value]
-    if isinstance(value, Learner | Model) and is_dataclass(value):
+    if isinstance(value, Learner | Model | Environment) and is_dataclass(value):
         entries = {f.name: getattr(value, f.name) for f in fields(value)}
         new = {f.name for f in fields(value) if f.metadata.get(_LATER) and entries[f.name] == f.default}
         return {"class": _name(type(value)), "fields": {k: encode(v) for k, v in entries.items() if k not in new}}
@@ -86,7 +88,7 @@ def identify(value: Any) -> Json:
             "does not go on with others"
         )
     entries = {f.name: getattr(value, f.name) for f in fields(value) if f.compare}
-    inner = {k: is_dataclass(v) and not isinstance(v, type | Learner | Model) for k, v in entries.items()}
+    inner = {k: is_dataclass(v) and not isinstance(v, type | Learner | Model | Environment) for k, v in entries.items()}
     return {
         "class": _name(type(value)),
         "fields": {k: (identify if inner[k] else encode)(v) for k, v in entries.items()},
@@ -125,8 +127,8 @@ def _decoded(value: Json, allow: Sequence[str]) -> Any:
         return target
     if set(value) == {"class", "fields"}:
         target = _resolve(value["class"], allow)
-        if not (inspect.isclass(target) and issubclass(target, Learner | Model) and is_dataclass(target)):
-            raise InputError(f"'{value['class']}' is not a learner or a model")
+        if not (inspect.isclass(target) and issubclass(target, Learner | Model | Environment) and is_dataclass(target)):
+            raise InputError(f"'{value['class']}' is not a learner, a model or an environment")
         try:
             return target(**{k: _decoded(v, allow) for k, v in value["fields"].items()})
         except InputError:

@@ -6,7 +6,7 @@ under any plan.
 """
 
 import abc
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -18,6 +18,7 @@ from innerloop.core.errors import FailedError, InputError
 from innerloop.core.plain import is_whole
 from innerloop.core.random import fold, mix, uniform
 from innerloop.core.ranges import Checked, Count
+from innerloop.core.types import Batch
 
 State = TypeVar("State")
 Task = dict[str, Tensor]
@@ -95,6 +96,12 @@ class Environment(Checked, abc.ABC, Generic[State]):
         """
 
 
+def constants(batch: Batch) -> Task:
+    """Constants of a task as `draw` gave them, of the support or query that `EnvironmentTasks` made with them."""
+    assert isinstance(batch.x, dict)
+    return tree.slice(batch.x, 0)
+
+
 def random_actions(space: Space, n: int, key: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """`n` uniform actions of a space whose bounds are finite, in the form that `step` takes."""
     if isinstance(space, Discrete):
@@ -167,12 +174,9 @@ def refuse_not_finite(rewards: Tensor, live: Tensor | None = None, first: int = 
 
 def _finite(space: Space) -> Space:
     """The space itself, or numbers from -1 to 1 where its bounds are infinite."""
-    bounds: Sequence[float] = space[1:]
-    return (
-        space._replace(low=-1.0, high=1.0)
-        if isinstance(space, Box) and any(abs(b) == float("inf") for b in bounds)
-        else space
-    )
+    if isinstance(space, Box) and not math.isfinite(space.high - space.low):
+        return space._replace(low=-1.0, high=1.0)
+    return space
 
 
 def _same(a: Task, b: Task) -> bool:

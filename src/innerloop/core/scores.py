@@ -201,8 +201,7 @@ class MeanAbsoluteError(Mean):
 class RootMeanSquaredError(Score):
     """Root of the mean squared error over the rows of all episodes, long ones and short ones."""
 
-    name, title, higher_is_better = "rmse", "root mean squared error", False
-    parts = 2
+    name, title, higher_is_better, parts = "rmse", "root mean squared error", False, 2
 
     def of(self, outputs: Tensor, batch: Batch) -> Tensor:
         """[2] the sum of the rows' squared errors, and the number of rows."""
@@ -254,6 +253,12 @@ class Value(Mean):
         return outputs.mean()[None]
 
 
+class Return(Value):
+    """Mean of the outputs themselves, where more is better: what an agent's episodes earned."""
+
+    name, title, higher_is_better, unit = "return", "mean return", True, "reward"
+
+
 SCORES: dict[str, Score] = {
     score.name: score
     for score in (
@@ -265,6 +270,7 @@ SCORES: dict[str, Score] = {
         RootMeanSquaredError(),
         EntityF1(),
         Value(),
+        Return(),
     )
 }
 """By name."""
