@@ -1,4 +1,4 @@
-"""Distributions of actions: what the outputs of a policy's network mean in a space, jointly over an action's numbers."""
+"""Distributions of actions: what outputs of a policy's network mean in a space, jointly over an action's numbers."""
 
 import math
 from dataclasses import dataclass
@@ -16,12 +16,15 @@ _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 _SMALLEST = 2.0**-25
 """Half of the step of `random.uniform`: the logarithm of 0 is not finite."""
 
+_SURE = 100.0
+"""A logit above all others, or a deviation of exp(-100)."""
+
 
 @dataclass(frozen=True)
 class Actions(Checked):
-    """Actions as a policy draws them: normal in a box, with means and logarithms of deviations as outputs; categorical
-    among n, with logits.
+    """Actions as a policy draws them.
 
+    Normal in a box, with means and logarithms of deviations as outputs; categorical among n, with logits as outputs.
     What is drawn is kept as it was before a box squashes or an environment clips it, so that its probability is exact.
     """
 
@@ -64,6 +67,12 @@ class Actions(Checked):
         """What has the highest probability, or the mean: [n] or [n, k]."""
         return outputs.argmax(-1) if isinstance(self.space, Discrete) else self._normal(outputs)[0]
 
+    def certain(self, action: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """[n, outputs] with which nothing else than this [n] or [n, k] is drawn, but for rounding; without `squash`."""
+        if isinstance(self.space, Discrete):
+            return _SURE * (action[..., None] == torch.arange(self.space.n, device=action.device)).to(dtype)
+        return torch.cat([action, torch.full_like(action, -_SURE)], -1)
+
     def taken(self, drawn: Tensor) -> Tensor:
         """The action that the environment is given."""
         if not (self.squash and isinstance(self.space, Box)):
@@ -84,8 +93,10 @@ class Actions(Checked):
         return density.sum(-1)
 
     def divergence(self, before: Tensor, after: Tensor) -> Tensor:
-        """[...] Kullback and Leibler's divergence of the distribution of outputs `after` from that of `before`, in nats:
-        KL(before || after). A tanh does not change it."""
+        """[...] nats, Kullback and Leibler's of the distribution of `after` from that of `before`, KL(before || after).
+
+        A tanh does not change it.
+        """
         if isinstance(self.space, Discrete):
             p, q = F.log_softmax(before, -1), F.log_softmax(after, -1)
             return (p.exp() * (p - q)).sum(-1)

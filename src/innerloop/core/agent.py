@@ -1,6 +1,5 @@
 """What agents share: the rollouts an update is made from, and policies that adapt by gradients of their own returns."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -10,7 +9,6 @@ from torch import Tensor
 from innerloop.core import random, tree
 from innerloop.core.actions import Actions
 from innerloop.core.environment import Environment, Task
-from innerloop.core.errors import InputError
 from innerloop.core.gaussian import key_of
 from innerloop.core.gradient import value_and_grad
 from innerloop.core.inner import at_step, per_step

@@ -39,19 +39,27 @@ class Clipped(Checked):
         self, learner: Learner, params: Params, state: Descending, episodes: Episode, number: int, rate: float
     ) -> tuple[Params, Descending, Metrics]:
         collected, metrics = collect(agent(learner), params, episodes, number)
-        moments, first, epochs = state.moments, None, 0
-        for epoch in range(self.epochs + 1):
+        moments, losses = state.moments, list[Tensor]()
+
+        def measure(at: Params) -> tuple[Tensor, Tensor]:
+            seen = replayed(agent(learner), at, episodes, collected)
+            return self._loss(seen), divergence(seen).detach()
+
+        for _ in range(self.epochs):
             leaves = {k: v.detach().requires_grad_() for k, v in params.items()}
-            with torch.set_grad_enabled(epoch < self.epochs):
-                seen = replayed(agent(learner), leaves, episodes, collected)
-                loss, spread = self._loss(seen), divergence(seen).detach()
-            first = loss.detach() if first is None else first
-            if epoch == self.epochs or (self.max_kl is not None and spread > self.max_kl):
+            with torch.enable_grad():
+                loss, spread = measure(leaves)
+            losses.append(loss.detach())
+            if self.max_kl is not None and spread > self.max_kl:
                 break
             params, moments = self._descent.descend(params, moments, gradient(loss, leaves), rate)
-            epochs += 1
-        metrics |= {"loss": first, "kl": spread, "gained": first - loss.detach(), "epochs": torch.tensor(float(epochs))}
-        return params, Descending(moments, None), metrics
+        with torch.no_grad():
+            loss, spread = measure(params)
+        return (
+            params,
+            Descending(moments, None),
+            metrics | {"loss": losses[0], "kl": spread, "gained": losses[0] - loss},
+        )
 
     def _loss(self, seen: Replayed) -> Tensor:
         """[] the surrogate, of which nothing is gained by ratios further from 1."""

@@ -64,14 +64,14 @@ class TrustRegion(Checked):
         leaves = {k: v.detach().requires_grad_() for k, v in params.items()}
         with torch.enable_grad():
             loss, spread = measure(leaves)
-            slope = gradient(loss, leaves, retain_graph=self.every == 1)
+            slope = gradient(loss, leaves, kept=self.every == 1)
             if self.every > 1:
                 spread = measure(leaves, self.every)[1]
-            flat = gradient(spread, leaves, create_graph=True)
+            flat = gradient(spread, leaves, again=True)
 
         def product(vector: Params) -> Params:
             along = linalg.dot(flat, vector)
-            curved = gradient(along, leaves, retain_graph=True)
+            curved = gradient(along, leaves, kept=True)
             return tree.map(lambda c, v: c + self.damping * v, curved, vector)
 
         direction = linalg.conjugate_gradient(product, tree.map(torch.neg, slope), self.iterations)
@@ -133,8 +133,10 @@ def replayed(learner: Agent, params: Params, episodes: Episode, collected: Any, 
 
 
 def surrogate(seen: Replayed) -> Tensor:
-    """[] minus the mean advantage, each step weighed by its ratio: its slope where nothing has moved is the policy
-    gradient. Every task counts alike."""
+    """[] minus the mean advantage, each step weighed by its ratio; every task counts alike.
+
+    Its slope where nothing has moved is the policy gradient.
+    """
     return (torch.vmap(mean_live)(-seen.log_ratio.exp() * seen.advantages, seen.live) + seen.beside).mean()
 
 
@@ -143,7 +145,21 @@ def divergence(seen: Replayed) -> Tensor:
     return torch.vmap(mean_live)(seen.divergence, seen.live).mean()
 
 
-def gradient(value: Tensor, leaves: Params, **how: bool) -> Params:
-    """Slopes of a scalar, 0 where it does not depend on a leaf."""
-    slopes = torch.autograd.grad(value, list(leaves.values()), allow_unused=True, materialize_grads=True, **how)
+def gradient(value: Tensor, leaves: Params, again: bool = False, kept: bool = False) -> Params:
+    """Slopes of a scalar, 0 where it does not depend on a leaf.
+
+    Args:
+        value: The scalar.
+        leaves: Where.
+        again: Whether the slopes may be differentiated.
+        kept: Whether the graph of the scalar is needed after this.
+    """
+    slopes = torch.autograd.grad(
+        value,
+        list(leaves.values()),
+        retain_graph=again or kept,
+        create_graph=again,
+        allow_unused=True,
+        materialize_grads=True,
+    )
     return dict(zip(leaves, slopes, strict=True))
