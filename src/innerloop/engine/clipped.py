@@ -27,7 +27,7 @@ class Clipped(Checked):
     ratio: Positive = 0.2
     """How far the ratio of probabilities goes from 1 before there is nothing more to gain."""
     max_kl: Positive | None = None
-    """Stop before the next descent where the mean divergence of the adapted policies is larger, in nats; None: never."""
+    """Stop before the next descent where the mean divergence of adapted policies is larger, in nats; None: never."""
     clip: Positive | None = 0.5
     """Largest norm of a gradient; None: not clipped."""
 

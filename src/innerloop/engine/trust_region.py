@@ -1,8 +1,8 @@
 """An update for agents: the step of steepest descent in the policy, as far as it stays near the one that acted.
 
-Trust region policy optimization: Schulman et al., ICML 2015, https://arxiv.org/abs/1502.05477, over a stack of tasks and
-after adaptation (Finn et al. 2017): surrogate and divergence are those of the adapted policies, on rollouts that are
-taken once, and both are differentiated through adaptation.
+Trust region policy optimization: Schulman et al., ICML 2015, https://arxiv.org/abs/1502.05477, over a stack of tasks
+and after adaptation (Finn et al. 2017): surrogate and divergence are those of the adapted policies, on rollouts that
+are taken once, and both are differentiated through adaptation.
 """
 
 from collections.abc import Callable
@@ -104,8 +104,8 @@ def agent(learner: Any) -> Any:
     """
     if not isinstance(learner, Agent):
         raise InputError(
-            f"{type(learner).__name__} is no agent: an update on rollouts takes a learner with collect and replay, such "
-            "as MAMLRL"
+            f"{type(learner).__name__} is no agent: an update on rollouts takes one with collect and replay, such as "
+            "MAMLRL"
         )
     return learner
 
