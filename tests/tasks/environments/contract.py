@@ -61,7 +61,7 @@ def walk(
 class Contract:
     """Inherited by the tests of every environment."""
 
-    environment: ClassVar[Environment[Any]]
+    environment: ClassVar[Any]
 
     def reference(self, task: Constants) -> Reference:
         """A trajectory of a task, in NumPy."""
