@@ -39,6 +39,12 @@ class AgentConformance:
     """Inherited by the test of every agent."""
 
     learner: Any
+    training: EnvironmentTasks
+    """What `meta_train` gets."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.training = EnvironmentTasks(environment=cls.learner.env)
 
     @pytest.fixture
     def params(self) -> Params:
