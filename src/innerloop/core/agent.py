@@ -118,7 +118,7 @@ class PolicyGradient(Unrolled[Actor, Inner]):
     squash: bool = False
     """Bring actions between their bounds by a tanh; otherwise the environment clips them."""
     discount: Share = 0.99
-    """Of rewards, by step."""
+    """What a reward weighs less with every step until it."""
     trace: Share = 1.0
     """Lambda of the generalised advantage estimator, beside a linear baseline."""
     learn_rates: bool = False
