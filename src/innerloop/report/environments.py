@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib
+import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -92,7 +93,7 @@ def _table(axes: Axes, environment: Tabular, task: Task, paths: Sequence[Tensor]
     axes.figure.colorbar(shown, ax=axes, label="mean reward", location="top")
     labels = [str(state) for state in range(environment.states)]
     if paths:
-        visits = sum(path.sum(0) for path in paths)
+        visits = torch.cat(list(paths)).sum(0)
         labels = [f"{label}\n({int(n)}×)" for label, n in zip(labels, visits, strict=True)]
     axes.set(xlabel="state" + " (visits)" * bool(paths), ylabel="action", yticks=range(environment.choices))
     axes.set_xticks(range(environment.states), labels, fontsize=8)
