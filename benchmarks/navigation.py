@@ -62,6 +62,9 @@ SETTINGS = {
     "40 tasks a meta-step": Setting(tasks=40),
     "anil_rl": Setting(_ANIL),
     "no bound, no floor, rate 0.1": Setting(replace(_PLAIN, bound=None, floor=0.0, inner_lr=0.1)),
+    "the same, first deviation 0.5": Setting(
+        replace(_PLAIN, model=Gaussian(start_std=0.5), bound=None, floor=0.0, inner_lr=0.1)
+    ),
     "clipped (PPO), 5 epochs": Setting(update=Clipped(), rate=3e-3),
     "descent (A2C)": Setting(update=None, rate=3e-3),
     "pre-trained, without adaptation": Setting(replace(_PLAIN, inner_steps=0)),

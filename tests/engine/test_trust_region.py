@@ -151,6 +151,20 @@ def test_a_reward_that_is_no_number_is_told_with_its_task_and_step():
         meta_train(learner, EnvironmentTasks(environment=learner.env), TrainConfig(steps=2), update=TrustRegion())
 
 
+class Over(Navigation):
+    """Its episodes end with their first step, whose reward is always the same."""
+
+    def step(self, task, state, action, key):
+        return state, torch.ones_like(action[:, 0]), torch.ones_like(action[:, 0], dtype=torch.bool)
+
+
+def test_episodes_that_are_over_at_once_teach_nothing_and_break_nothing():
+    learner = replace(LEARNER, env=Over(horizon=4))
+    for update in (TrustRegion(), Clipped(epochs=2)):
+        after = meta_train(learner, EnvironmentTasks(environment=learner.env), TrainConfig(steps=2), update=update)
+        assert all(torch.allclose(after[k], v, atol=1e-3) for k, v in learner.init(0).items())
+
+
 def test_who_is_no_agent_is_refused_before_the_first_step():
     with pytest.raises(InputError, match="MAML is no agent"):
         meta_train(MAML(model=Module(classifier)), NeedlesInNoise(), TrainConfig(steps=1), update=TrustRegion())
