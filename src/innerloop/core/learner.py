@@ -17,7 +17,7 @@ from innerloop.core.types import Batch, Episode, Metrics, Params
 
 Adapted = TypeVar("Adapted")
 Carry = TypeVar("Carry")
-Target = Literal["classes", "values"]
+Target = Literal["classes", "values", "returns"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,8 @@ class Learner(Checked, abc.ABC, Generic[Adapted]):
     sensible: ClassVar[Mapping[str, Sensible]] = by_kind()
     """What to start from, by kind of problem."""
     targets: ClassVar[tuple[Target, ...]] = ("classes",)
-    """What `y` of its tasks may be: classes [n], or values [n, d] with a fitting `objective`."""
+    """What `y` of its tasks may be: classes [n], or values [n, d] with a fitting `objective`; returns of agents, which
+    read no `y`."""
     exact_gradient: ClassVar[bool] = True
     """Whether the gradient of `loss` is its exact derivative. False where a part is held constant by `core.stopped`
     (first-order learners): then it is the derivative with that part held."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-Stream = Literal["episodes", "batches", "task_batches", "trajectories", "functions"]
+Stream = Literal["episodes", "batches", "task_batches", "trajectories", "functions", "environments"]
 """episodes: tasks with a support and a query. batches: examples with their class among all of meta-training.
 task_batches: such batches of several tasks, each with classes of its own. trajectories: tasks with the labels of all of
-meta-training, whose query asks for classes that the support lacks. functions: to be minimised."""
+meta-training, whose query asks for classes that the support lacks. functions: to be minimised. environments: tasks to
+act in."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -140,7 +140,7 @@ class Descent(Checked):
         # Looked at before the optimizer: its moments would keep a NaN for ever.
         if not metrics["loss"].isfinite() or not all(bool(g.isfinite().all()) for g in gradient.values()):
             raise NotFiniteError("the loss or its gradient", metrics)
-        params, moments = self._descend(params, moments, gradient, rate)
+        params, moments = self.descend(params, moments, gradient, rate)
         return params, Descending(moments, held), metrics
 
     def _records(self, params: Params, episodes: Episode) -> bool:
@@ -149,9 +149,10 @@ class Descent(Checked):
         return whole and self.mean is None and bool(params)
 
     @torch.no_grad()
-    def _descend(
+    def descend(
         self, params: Params, moments: Moments | None, gradient: Params, rate: float
     ) -> tuple[Params, Moments | None]:
+        """Parameters and moments after one step down a gradient, at a rate; what comes in is left as it was."""
         slopes = [gradient[k] for k in params]
         if self.clip is not None and slopes:  # as torch.nn.utils.clip_grad_norm_
             factor = (self.clip / (torch.nn.utils.get_total_norm(slopes) + 1e-6)).clamp(max=1.0)

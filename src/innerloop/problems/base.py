@@ -11,6 +11,7 @@ from innerloop.core.learner import Learner, Target
 from innerloop.core.scores import Score
 from innerloop.core.sensible import Sensible, Stream
 from innerloop.core.types import Batch, Params, Sampler
+from innerloop.engine.updates import Update
 from innerloop.problems.networks import StartOptions
 from innerloop.tasks import EpisodeSampler, Splits
 
@@ -56,6 +57,8 @@ class Problem(abc.ABC, Generic[Material]):
     """Validation tasks that a training ends with being measured on, where the kind measures in its own way."""
     beside: ClassVar[tuple[str, ...]] = ()
     """Names of further scores that a test tells of the same tasks."""
+    by_step: ClassVar[bool] = False
+    """Whether a test says what every inner step brought, beside the score after the last."""
     in_test: ClassVar[Mapping[str, Any]] = {}
     """Values that options have in testing unless they are given: some are about training alone."""
 
@@ -252,6 +255,10 @@ class Problem(abc.ABC, Generic[Material]):
             InputError: There is no such stream.
         """
         raise InputError(f"'{self.data}' is no stream: follow a run that was trained with --data mass-spring-damper")
+
+    def updating(self, learner: Learner) -> Update | None:
+        """What a meta-step does to the learner's parameters; None: its gradient and the optimizer."""
+        return None
 
     def refuse_unfit(self, learner: Learner, params: Params, record: Mapping[str, Any], sampler: Sampler) -> None:
         """Tasks that the run's network cannot take, said before any work.

@@ -66,6 +66,7 @@ class Run:
             self.record,
             start,
             (*watchers, pending),
+            update=self.problem.updating(self.learner),
             cache=self.cache,
         )
         # What follows writes files; the parameters are the same in every process.

@@ -1,0 +1,220 @@
+"""Environments to act in: tasks whose constants an agent has to find out by what its actions earn."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from typing import Any, Literal
+
+from innerloop.core.actions import Actions
+from innerloop.core.agent import Agent
+from innerloop.core.context import Context
+from innerloop.core.environment import Discrete, Environment, check_environment
+from innerloop.core.errors import InputError
+from innerloop.core.learner import Learner, Target
+from innerloop.core.model import Model
+from innerloop.core.nearest import nearest
+from innerloop.core.networks import Encoder, Rows, Whole, roles
+from innerloop.core.ranges import Count, Positive
+from innerloop.core.scores import Return
+from innerloop.core.sensible import Sensible, Stream
+from innerloop.core.types import Params, Sampler
+from innerloop.engine.clipped import Clipped
+from innerloop.engine.trust_region import TrustRegion
+from innerloop.engine.updates import Update
+from innerloop.learners.agents.scripted import Scripted
+from innerloop.nn.mlp import MLP
+from innerloop.nn.policy import Gaussian
+from innerloop.problems.base import Baseline, Problem, Split, first_line
+from innerloop.problems.learner import make_learner
+from innerloop.problems.networks import LayerOptions, NetworkOptions
+from innerloop.tasks import environments
+from innerloop.tasks.environments.sampler import EnvironmentTasks
+
+_STREAMS: Mapping[Split, int] = {"train": 0, "validation": 1, "test": 2}
+_HIDDEN = (64, 64)
+_USUAL = Sensible(train={"steps": 40, "meta_batch_size": 20, "checkpoint_every": 5})
+_OF_DATA = {
+    # A tenth of the steps takes a fifth of the time, and its returns are those of docs/guide/agents.md.
+    "navigation": replace(_USUAL, task={"curvature_every": 10}),
+}
+
+
+@cache
+def kinds() -> dict[str, type[Environment[Any]]]:
+    """Every environment by its file's name, found by walking `tasks.environments`."""
+    result = {}
+    for module in pkgutil.iter_modules(environments.__path__, f"{environments.__name__}."):
+        for value in vars(importlib.import_module(module.name)).values():
+            here = inspect.isclass(value) and value.__module__ == module.name
+            if here and issubclass(value, Environment) and not inspect.isabstract(value):
+                result[module.name.rpartition(".")[2].replace("_", "-")] = value
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyOptions(LayerOptions):
+    """The policy's network."""
+
+    start_std: Positive = 1.0
+    """Deviation of actions of a box to begin with, in the environment's units."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acting(Problem[Environment[Any]]):
+    """What a task is, and how policies move."""
+
+    score = Return()
+    streams = ("environments",)
+    usual_for = ("environments",)
+    usual_data = "navigation"
+    network_options = PolicyOptions
+    by_step = True
+
+    data: str = usual_data
+    """An environment, see `innerloop list`; also written --env."""
+    settings: tuple[str, ...] = ()
+    """Fields of the environment that are not as usual, such as horizon=50."""
+    update: Literal["trust-region", "clipped", "descent"] = "trust-region"
+    """How a meta-step moves the parameters, from rollouts of a meta-batch. trust-region: as far as the policies may
+    diverge (TRPO). clipped: several descents on the same rollouts, at the meta-rate (PPO). descent: one, by the
+    optimizer (A2C)."""
+    max_kl: Positive = 0.01
+    """For trust-region: largest mean divergence of adapted policies in a meta-step, in nats."""
+    curvature_every: Count = 1
+    """For trust-region: take every so many steps of the rollouts for products with the second derivative, which are
+    most of the cost."""
+    epochs: Count = 5
+    """For clipped: descents on the same rollouts."""
+
+    @property
+    def target(self) -> Target:
+        return "returns"
+
+    @classmethod
+    def claims(cls, data: str) -> bool:
+        return _name(data) in map(_name, kinds())
+
+    @classmethod
+    def names(cls, data: str) -> tuple[str, ...]:
+        return (_canonical(data).replace("-", "_"), "agents")
+
+    @classmethod
+    def data_sets(cls) -> Mapping[str, str]:
+        return {name: first_line(sys.modules[kind.__module__].__doc__) for name, kind in kinds().items()}
+
+    @classmethod
+    def usual(cls, data: str) -> Sensible:
+        return _OF_DATA.get(_canonical(data), _USUAL)
+
+    def check(self) -> None:
+        super().check()
+        self.environment()
+
+    def environment(self) -> Environment[Any]:
+        """What agents act in.
+
+        Raises:
+            InputError: A setting is none of its fields, or has a value that it cannot have.
+        """
+        kind = kinds()[_canonical(self.data)]
+        known, values = {f.name for f in fields(kind)}, {}
+        for setting in self.settings:
+            name, equals, text = setting.partition("=")
+            if name not in known or not equals:
+                raise InputError(
+                    f"'{setting}' sets nothing of {self.data}{nearest(name, known)}: write name=value, with a name of "
+                    f"{', '.join(sorted(known))}"
+                )
+            values[name] = _value(text)
+        return kind(**values)
+
+    def load(self, context: Context) -> Environment[Any]:
+        environment = self.environment()
+        check_environment(environment)
+        return environment
+
+    def train(self, material: Environment[Any], stream: Stream, seed: int) -> Sampler:
+        return self.episodes(material, "train", seed)
+
+    def validation(self, material: Environment[Any], seed: int) -> Sampler:
+        return self.episodes(material, "validation", seed)
+
+    def episodes(self, material: Environment[Any], split: Split, seed: int) -> EnvironmentTasks:
+        return EnvironmentTasks(environment=material, seed=3 * seed + _STREAMS[split])
+
+    def learner(
+        self, cls: type[Learner], values: dict[str, Any], network: PolicyOptions, material: Environment[Any]
+    ) -> Learner:
+        """The learner with policies of this environment: tanh layers of 64 units, unless others are asked for."""
+        if "returns" not in cls.targets:
+            raise InputError(
+                f"{cls.__name__} does not act, and {self.data} is an environment: try maml_rl, or leave out --env"
+            )
+        seen, hidden = material.observations, _HIDDEN if network.hidden_units is None else network.hidden_units
+        features = hidden[-1] if hidden else seen
+        outputs: dict[type[Any], Model] = {
+            Whole: _policy(material, seen, hidden, network.start_std),
+            Encoder: MLP(inputs=seen, hidden=hidden, outputs=features, activation="tanh"),
+        }
+        head = _policy(material, features, (), network.start_std)
+        chosen = {k: head if k == "head" else outputs[type(r)] for k, r in roles(cls).items() if _usual(k, r, outputs)}
+        return make_learner(
+            cls, {**values, **chosen, "env": material}, (seen,), self.outputs(material), NetworkOptions()
+        )
+
+    def outputs(self, material: Environment[Any]) -> int:
+        return Actions(material.actions).outputs
+
+    def updating(self, learner: Learner) -> Update | None:
+        if self.update == "descent" or not isinstance(learner, Agent):
+            return None
+        if self.update == "clipped":
+            return Clipped(epochs=self.epochs)
+        return TrustRegion(max_kl=self.max_kl, every=self.curvature_every)
+
+    def baselines(self, learner: Learner, seed: int, sampler: Sampler) -> Iterator[Baseline]:
+        """Random actions, somebody who knows the task where the environment has one, and the learner untrained."""
+        assert isinstance(sampler, EnvironmentTasks)
+        environment = sampler.environment
+        yield Baseline("random", Scripted(env=environment, rule="random"), {}, "random actions")
+        if Scripted.knows(environment):
+            yield Baseline("oracle", Scripted(env=environment, rule="oracle"), {}, "knows the task")
+        yield from super().baselines(learner, seed, sampler)
+
+    def pictures(self, learner: Learner, params: Params, sampler: Sampler, count: int) -> list[Any]:
+        """None: an episode is shown by `innerloop play`."""
+        return []
+
+
+def _usual(name: str, role: Any, networks: Mapping[type[Any], Model]) -> bool:
+    """Whether a network of this role is made here."""
+    return type(role) in networks or (name == "head" and isinstance(role, Rows))
+
+
+def _policy(environment: Environment[Any], inputs: int, hidden: tuple[int, ...], std: float) -> Model:
+    space = environment.actions
+    if isinstance(space, Discrete):
+        return MLP(inputs=inputs, hidden=hidden, outputs=space.n, activation="tanh")
+    return Gaussian(inputs=inputs, hidden=hidden, size=space.size, activation="tanh", start_std=std)
+
+
+def _name(data: str) -> str:
+    """What a name is told from others by: cartpole is cart-pole."""
+    return data.replace("-", "").replace("_", "").lower()
+
+
+def _canonical(data: str) -> str:
+    return next(name for name in kinds() if _name(name) == _name(data))
+
+
+def _value(text: str) -> Any:
+    """A Python literal, or the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

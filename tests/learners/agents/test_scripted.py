@@ -1,0 +1,50 @@
+"""Rules that learn nothing, whose returns are known."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from innerloop.core import tree
+from innerloop.core.errors import InputError
+from innerloop.learners.agents.scripted import Scripted
+from innerloop.tasks.environments.bandits import Bandits
+from innerloop.tasks.environments.navigation import Navigation
+from tests.agents import AgentConformance, tasks
+
+
+class TestScripted(AgentConformance):
+    learner = Scripted(env=Navigation(horizon=3), rule="random", trajectories=4)
+
+
+class TestOracle(AgentConformance):
+    learner = Scripted(env=Bandits(horizon=3), rule="oracle", trajectories=4)
+
+
+def test_the_straight_way_earns_what_is_known_of_it():
+    learner = Scripted(env=Navigation(), rule="oracle", trajectories=1)
+    unseen = tasks(Navigation(), 400, seed=1)
+    one = torch.vmap(lambda e: learner.predict({}, e.support.key, e.query.x), in_dims=(tree.axes(unseen),))
+    assert float(one(unseen).mean()) == pytest.approx(-0.51, abs=0.05)
+
+
+def test_the_best_arm_and_any_arm_earn_their_chances():
+    environment = Bandits(horizon=200)
+    episode = tree.slice(tasks(environment, 1), 0)
+    chances = episode.support.x["chances"][0]
+
+    def earned(rule):
+        learner = Scripted(env=environment, rule=rule, trajectories=200)
+        return float(learner.predict({}, learner.adapt({}, episode.support), episode.query.x)) / 200
+
+    assert earned("oracle") == pytest.approx(float(chances.max()), abs=0.02)
+    assert earned("random") == pytest.approx(float(chances.mean()), abs=0.02)
+
+
+def test_an_environment_without_an_oracle_is_refused_by_name():
+    class Silent(Navigation):
+        oracle: Any = None
+
+    with pytest.raises(InputError, match="Silent says nothing of what is best"):
+        Scripted(env=Silent(), rule="oracle")
+    assert torch.is_tensor(Navigation().oracle({"goal": torch.ones(2)}, torch.zeros(3, 2)))
