@@ -1,6 +1,7 @@
 """`innerloop test <run>`."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import tyro
 
@@ -10,6 +11,7 @@ from innerloop.continual.report import reported
 from innerloop.runs.active import ActiveOptions, active_run
 from innerloop.runs.generation import JudgeOptions, examine_and_judge
 from innerloop.runs.measure import MetaTestOptions
+from innerloop.track.watcher import Name, for_test, send_test
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,9 @@ class Command:
     labels: ActiveOptions = field(default_factory=ActiveOptions)
     generated: JudgeOptions = field(default_factory=JudgeOptions)
     stream: StreamTestOptions = field(default_factory=StreamTestOptions)
+    track: tuple[Name | Literal["none"], ...] = ()
+    """Send result, curves and pictures to these; none given: to those that the run was trained with; none: to
+    nobody."""
     common: Common = field(default_factory=Common)
 
 
@@ -42,7 +47,9 @@ def run(argv: list[str]) -> int:
     elif options.labels.active is not None:
         tested = active_run(options.run, options.tasks, options.labels, options.common)
     else:
+        found = for_test(options.run, options.track)
         tested = examine_and_judge(options.run, options.tasks, options.generated, options.common)
+        send_test(options.run, found)
     if options.common.json:
         emit(tested.to_json())
         return 0
