@@ -2,6 +2,7 @@
 
 import base64
 import io
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -27,7 +28,8 @@ def episode_sheet(shown: Shown) -> bytes | None:
         for line, (name, pictures) in zip(cells, rows, strict=False):
             for cell, picture in zip(line, pictures, strict=False):
                 cell.imshow(_pixels(picture))
-            line[0].set_title(name, fontsize=8, loc="left")
+            # A font need not have the characters of a name, and the letter before it says which class is meant.
+            line[0].set_title(name if name.isascii() else name.partition(" ")[0], fontsize=8, loc="left")
         for cell, picture in zip(cells[-1], shown.queries, strict=False):
             cell.imshow(_pixels(picture))
             words = picture.answer if picture.right else f"{picture.answer} ({picture.truth})"
@@ -36,5 +38,5 @@ def episode_sheet(shown: Shown) -> bytes | None:
         return png(figure)
 
 
-def _pixels(picture: Picture):  # pyright: ignore[reportUnknownParameterType]
+def _pixels(picture: Picture) -> Any:
     return imread(io.BytesIO(base64.b64decode(picture.uri.partition(",")[2])), format="png")

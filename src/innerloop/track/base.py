@@ -1,4 +1,4 @@
-"""What a tracker is told of a run. Nothing here, or in a tracker, imports torch: they live in processes of their own."""
+"""What a tracker is told of a run. Trackers live in processes of their own, into which nothing here brings torch."""
 
 import abc
 from collections.abc import Mapping, Sequence

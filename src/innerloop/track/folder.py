@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from innerloop.track.base import Point, Setting
 
@@ -121,7 +121,9 @@ def clean(name: str) -> str:
 def _task(sampler: Any, mark: str) -> str:
     about = sampler if isinstance(sampler, Mapping) else {}
     words = [str(about.get("dataset") or about.get("kind") or "tasks").replace("/", "_")]
-    words += [f"{_range(about[k])}{letter}" for k, letter in (("ways", "w"), ("shots", "s")) if about.get(k) is not None]
+    words += [
+        f"{_range(about[k])}{letter}" for k, letter in (("ways", "w"), ("shots", "s")) if about.get(k) is not None
+    ]
     return clean("-".join([*words, mark[:4]]))
 
 
@@ -138,11 +140,12 @@ def _point(line: bytes) -> Point | None:
     if type(step) is not int:
         return None
     validation = entry.pop("validation", None)
-    values = {f"train/{clean(k)}": float(v) for k, v in entry.items() if _number(v)}
+    kind = "train"
     if isinstance(validation, Mapping):
+        kind = "validation"
         score = clean(str(validation.get("score", "score")))
-        named = {score: "mean", "ci95": "ci95", "cpu_seconds": "cpu_seconds"}
-        values |= {f"validation/{k}": float(v) for k, of in named.items() if _number(v := validation.get(of))}
+        entry |= {score: validation.get("mean"), "ci95": validation.get("ci95")}
+    values = {f"{kind}/{clean(k)}": float(v) for k, v in entry.items() if _number(v)}
     return Point(step, values) if values else None
 
 
@@ -172,5 +175,5 @@ def read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _number(value: Any) -> bool:
+def _number(value: Any) -> TypeGuard[int | float]:
     return type(value) in (int, float) and math.isfinite(value)

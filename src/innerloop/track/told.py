@@ -1,5 +1,6 @@
 """Words for people from a tracker's process, past the noise of the tracker's own package, which goes into a file."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -18,7 +19,5 @@ def quiet(file: Path) -> None:
 
 def tell(message: str) -> None:
     """A line on the standard error of the training; nothing where that is gone."""
-    try:
+    with contextlib.suppress(OSError):  # a terminal that was closed
         os.write(_people, f"innerloop: {message}\n".encode())
-    except OSError:  # a terminal that was closed
-        pass
