@@ -38,7 +38,7 @@ class Tracker(abc.ABC):
     package: ClassVar[str]
     """The module that it cannot do without."""
     extra: ClassVar[str]
-    """Of `pip install 'innerloop[...]'`, which brings it."""
+    """What brings it: `pip install 'innerloop[extra]'`."""
 
     @abc.abstractmethod
     def open(self, place: Place, settings: Mapping[str, Setting], state: State, step: int) -> None:
