@@ -150,6 +150,7 @@ def _validations(run: Path) -> tuple[list[_Validation], str | None]:
         if scored is None or scored.get("score") not in scores.SCORES:
             continue
         name, seconds = scored["score"], entry.get("cpu_seconds")
-        timed = float(seconds) if type(seconds) in (int, float) else None
-        found.append(_Validation(entry["step"], timed, scored["mean"], scored["ci95"]))
+        step, mean, ci95 = (float(value) for value in (entry["step"], scored["mean"], scored["ci95"]))
+        timed = float(seconds) if isinstance(seconds, int | float) else None
+        found.append(_Validation(step, timed, mean, ci95))
     return found, name
