@@ -1,7 +1,8 @@
 """What the log and trackers cost a training on sinusoids. `python -m benchmarks.watchers [STEPS] [TRACKER ...]`.
 
-Trainings without a folder, with one (checkpoints and `metrics.jsonl`), and with trackers, in turns; the time is that of the steps, from the
-first to the last: a tracker's start and what it sends after the end are told apart. Ratios of the medians to the run with the log alone.
+Trainings without a folder, with one (checkpoints and `metrics.jsonl`), and with trackers, in turns. The time is that of
+the steps, from the first to the last: a tracker's start and what it sends after the end are told apart. Ratios are to the
+run with the log alone.
 """
 
 import statistics
@@ -25,12 +26,12 @@ WARM = 50
 class Clock(Watcher):
     """When the steps were done."""
 
-    begun = ended = 0.0
+    first = last = 0.0
 
     def step(self, number: int, metrics: dict[str, float]) -> None:
-        self.ended = time.perf_counter()
+        self.last = time.perf_counter()
         if number == WARM:
-            self.begun = self.ended
+            self.first = self.last
 
 
 def spent(steps: int, out: Path | None, names: list[str]) -> tuple[float, float]:
@@ -40,7 +41,7 @@ def spent(steps: int, out: Path | None, names: list[str]) -> tuple[float, float]
     clock, begun = Clock(), time.perf_counter()
     config = TrainConfig(steps=steps, meta_batch_size=25, plan="replay", unchecked=True)
     meta_train(learner, tasks, config, out, watchers=[clock, *trackers(names)])
-    return clock.ended - clock.begun, time.perf_counter() - begun
+    return clock.last - clock.first, time.perf_counter() - begun
 
 
 def main(argv: list[str]) -> None:

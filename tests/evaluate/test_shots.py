@@ -43,9 +43,12 @@ def test_supports_are_nested_and_the_most_shots_are_the_usual_test():
     usual = meta_test(learner, {}, sampler(), 12, quiet=True)
     assert torch.equal(found.by_shots.scores[-1], usual.scores) and found.protocol == usual.protocol
     task = sampler().episodes(0, 1)
+    assert isinstance(task.support.x, torch.Tensor)
     support = Batch(task.support.x[0], task.support.y[0])
+    assert isinstance(support.x, torch.Tensor)
     one, two = _fewer(support, 1), _fewer(support, 2)
     assert one.y.tolist() == [0, 1, 2, 3] and two.y.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert isinstance(one.x, torch.Tensor) and isinstance(two.x, torch.Tensor)
     assert torch.equal(one.x, support.x[::5]) and torch.equal(two.x[::2], one.x)
 
 
