@@ -1,8 +1,8 @@
 """What the log and trackers cost a training on sinusoids. `python -m benchmarks.watchers [STEPS] [TRACKER ...]`.
 
-Trainings without a folder, with one (checkpoints and `metrics.jsonl`), and with trackers, in turns. Told are processor and
-wall seconds of the steps, from the first to the last, and of the whole call, in which a tracker starts and sends the
-rest. Ratios are to the run with the log alone; those of processor time also hold on a busy machine.
+Trainings without a folder, with one (checkpoints and `metrics.jsonl`), and with trackers, in turns. Told are processor
+and wall seconds of the steps, from the first to the last, and of the whole call, in which a tracker starts and sends
+the rest. Ratios are to the run with the log alone; those of processor time also hold on a busy machine.
 """
 
 import statistics

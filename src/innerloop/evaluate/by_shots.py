@@ -118,7 +118,7 @@ class ByShots:
         return Forecast(target, total, gain, "extended as a power of the shots; it is no measurement")
 
     def _interval(self, values: Tensor, missed: float) -> Interval:
-        """Of [forms, draws] values, the last form as measured in the middle."""
+        """Interval of [forms, draws] values, the last form as measured in the middle."""
         draws, middle = values[:, 1:].flatten().sort().values, float(values[-1, 0])
         ends = torch.tensor([0.025, 0.975], dtype=draws.dtype)
         low, high = draws.quantile(ends).tolist()

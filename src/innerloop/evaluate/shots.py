@@ -33,7 +33,7 @@ class ShotCurve:
 
     learner: str
     protocol: Protocol
-    """Of the most shots."""
+    """That of the most shots."""
     by_shots: ByShots
     parameters: str | None = None
     """Fingerprint of the parameters that were tested."""
