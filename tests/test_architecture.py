@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     {"core"},
     {"learners", "nn", "tasks", "engine"},
-    {"evaluate", "optim"},
+    {"evaluate", "optim", "track"},
     {"audit", "report", "encoders"},
     {"problems"},
     {"fewshot"},

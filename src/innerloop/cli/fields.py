@@ -16,6 +16,7 @@ from innerloop.engine import TrainConfig
 from innerloop.problems.base import Problem
 from innerloop.problems.networks import StartOptions
 from innerloop.runs import Options, defaults
+from innerloop.track.watcher import Name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class OutputOptions:
     seeds: tuple[int, ...] = ()
     """Train once with each of these seeds, in OUT/seed-0 and so on; asked again, each goes on. `compare OUT` sums
     them up."""
+    track: tuple[Name, ...] = ()
+    """Also send the run to these, which need their extras and keep it in the run folder; see docs/guide/tracking.md."""
 
 
 def train_command(learner: str, data: str | None = None) -> Any:

@@ -20,6 +20,7 @@ from innerloop.learners import catalogue
 from innerloop.runs import build
 from innerloop.runs.measure import report
 from innerloop.runs.seeds import train_seeds
+from innerloop.track.watcher import trackers
 
 
 @dataclass
@@ -61,7 +62,8 @@ def _run(argv: list[str]) -> int:
         if parsed.train.seed != usual.train.seed:
             raise InputError("--seed is of one training and --seeds of several: give one of them")
         return _several(learner, parsed, out)
-    build(chosen(learner, parsed), parsed.common).meta_train(out)
+    watchers = trackers(parsed.output.track)  # refused before anything is loaded
+    build(chosen(learner, parsed), parsed.common).meta_train(out, watchers)
     if distributed.join().rank > 0:
         return 0
     page, seconds, steps = report(out, parsed.common), time.perf_counter() - start, steps_done(out)
@@ -76,9 +78,10 @@ def _run(argv: list[str]) -> int:
 
 
 def _several(learner: str, parsed: Any, out: Path) -> int:
-    done = train_seeds(
-        chosen(learner, parsed), parsed.output.seeds, out, parsed.common, partial(print, stderr=parsed.common.json)
-    )
+    watchers = partial(trackers, parsed.output.track)
+    watchers()  # refused before anything is loaded
+    progress = partial(print, stderr=parsed.common.json)
+    done = train_seeds(chosen(learner, parsed), parsed.output.seeds, out, parsed.common, progress, watchers)
     if parsed.common.json:
         emit({"learner": learner, "runs": [one.to_json() for one in done]})
     for one in done:

@@ -36,7 +36,9 @@ class Log(Watcher):
         self._add(step=number, **metrics)
 
     def validated(self, number: int, scores: dict[str, Any]) -> None:
-        self._add(step=number, validation=scores)
+        # Beside the scores, which a resumed run repeats to the bit.
+        time = {k: scores[k] for k in ("cpu_seconds",) if k in scores}
+        self._add(step=number, validation={k: v for k, v in scores.items() if k not in time}, **time)
 
     def saving(self, number: int) -> None:
         # At a checkpoint, not at every step: lines past the last checkpoint would be dropped anyway.

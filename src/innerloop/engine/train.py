@@ -311,7 +311,7 @@ class _Training:
             self.best, self.waited = {"score": result.better, "params": params} | about, 0
         else:
             self.waited += 1
-        return result
+        return result._replace(cpu_seconds=round(time.process_time() - self.started, 3))
 
     def _validation(self, sampler: Sampler, params: Params) -> Validation:
         return validate(self.learner, self.complete(params), sampler, self.config, self.world)

@@ -25,6 +25,8 @@ class Validation(NamedTuple):
     normalisation: Normalisation
     totals: tuple[float, ...] = ()
     """The score of every task, in their order."""
+    cpu_seconds: float | None = None
+    """Processor time of the training until then; None: of none."""
 
     @property
     def better(self) -> float:
@@ -34,7 +36,8 @@ class Validation(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, as `metrics.jsonl` and watchers have them."""
         about = {"episodes": self.episodes, "score": self.score.name, "normalisation": self.normalisation}
-        return self.interval._asdict() | about
+        time = {} if self.cpu_seconds is None else {"cpu_seconds": self.cpu_seconds}
+        return self.interval._asdict() | about | time
 
 
 def normalisation(transductive: bool) -> Normalisation:

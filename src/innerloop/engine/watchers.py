@@ -58,8 +58,9 @@ class Watcher:
 
         Args:
             number: How many.
-            scores: `mean` and `ci95` of the total, how many `episodes`, the name of the `score`, and whether
-                predictions were inductive or transductive (`normalisation`).
+            scores: `mean` and `ci95` of the total, how many `episodes`, the name of the `score`, whether predictions
+                were inductive or transductive (`normalisation`), and the processor time that the training took so far
+                on all its threads, validations with it (`cpu_seconds`).
         """
 
     def saving(self, number: int) -> None:

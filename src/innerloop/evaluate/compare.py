@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
 from innerloop.evaluate.groups import Group
+from innerloop.evaluate.learning import Learning
 from innerloop.evaluate.protocol import Protocol
 from innerloop.evaluate.result import ONE_TRAINING, Result, finite, spell
 
@@ -21,6 +22,14 @@ SEEDS = (
     "of several seeds, ± is over tasks for the mean of these trainings, and differences are paired task by task; "
     "between seeds: the standard deviation of the trainings' means, with the lowest and the highest; ± over seeds: how "
     "far other seeds may move the difference (Welch, 95%)"
+)
+LUCK = (
+    "p (Holm): probability of such a difference to the first row by luck alone, over tasks or over seeds, whichever is "
+    "larger, corrected for the number of rows (Holm 1979); *: below 5%, all of which hold together"
+)
+CURVES = (
+    "validation: of the parameters of that moment, ± is the standard deviation between seeds; seconds are of a "
+    "processor, on all threads together, with validations and the choice of a plan; a run that has ended keeps its last"
 )
 
 
@@ -92,6 +101,10 @@ class Comparison:
     rows: tuple[Row, ...]
     groups: tuple[Group, ...] = ()
     """The same results, with those that differ in the seed of their training alone as one."""
+    by_seed: bool = False
+    """Whether groups are what was asked for, not runs."""
+    learning: Learning | None = None
+    """How groups learned, where that was asked for and logged."""
 
     @property
     def seeded(self) -> bool:
@@ -110,6 +123,13 @@ class Comparison:
         lines = [f"{self.rows[0].result.conditions}; {intervals}"]
         if self.seeded:
             lines += [SEEDS]
+        if self.by_seed:
+            lines += [LUCK]
+            alone = [group.name for group in self.groups if group.runs and len(group.results) == 1]
+            if alone:
+                lines += [f"of one seed, so that nothing is known of others: {', '.join(alone)}"]
+        if self.learning is not None:
+            lines += [CURVES, *self.learning.notes]
         if self.costed:
             lines += [f"{COSTS}{'; *: measured earlier' if any(row.stored for row in self.rows) else ''}"]
         return "\n".join([*lines, *(f"attention: {row.warning}" for row in self.rows if row.warning)])
@@ -118,13 +138,27 @@ class Comparison:
         """Plain JSON values."""
         rows = [row.to_json() for row in self.rows]
         about = {"hash": self.protocol.hash, "protocol": self.protocol.to_json(), "rows": rows, "measured": self.notes}
-        return about | ({"groups": [group.to_json() for group in self.groups]} if self.seeded else {})
+        about |= {"groups": [group.to_json() for group in self.groups]} if self.seeded else {}
+        return about | ({"learning": self.learning.to_json()} if self.learning is not None else {})
 
     def __str__(self) -> str:
         if not self.seeded:
             return f"{self._of_runs()}\n{self.notes}"
         heads = ("learner", "seeds", self.protocol.score.title, "between seeds", f"against {self.groups[0].name}")
-        return f"{aligned([heads, *(group.cells for group in self.groups)])}\n\n{self._of_runs()}\n{self.notes}"
+        if not self.by_seed:
+            return f"{aligned([heads, *(group.cells for group in self.groups)])}\n\n{self._of_runs()}\n{self.notes}"
+        judged = aligned([(*heads, "p (Holm)"), *((*group.cells, group.verdict) for group in self.groups)])
+        tables = [aligned(table) for table in self.curves]
+        return "\n\n".join([judged, *tables, self.notes])
+
+    @property
+    def curves(self) -> list[list[list[str]]]:
+        """Tables of the learning curves: by steps, by processor seconds."""
+        found = self.learning
+        if found is None:
+            return []
+        by = ((False, found.by_steps), (True, found.by_seconds))
+        return [found.table(seconds) for seconds, curves in by if curves]
 
     def _of_runs(self) -> str:
         first = self.rows[0].result.learner

@@ -1,7 +1,10 @@
 """What all plots of a report share: style, size, and how a drawing becomes part of a page."""
 
+import contextlib
 import io
 import re
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import matplotlib
@@ -22,6 +25,25 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
+_KEPT: ContextVar[dict[str, bytes] | None] = ContextVar("kept", default=None)
+
+
+@contextlib.contextmanager
+def photographed() -> Iterator[dict[str, bytes]]:
+    """Everything that becomes part of a page meanwhile, as PNG files by their names."""
+    pictures: dict[str, bytes] = {}
+    token = _KEPT.set(pictures)
+    try:
+        yield pictures
+    finally:
+        _KEPT.reset(token)
+
+
+def png(figure: Figure) -> bytes:
+    """The drawing on white, as a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    return file.getvalue()
 
 
 def axes(height: float = 2.9) -> tuple[Figure, Axes]:
@@ -32,6 +54,8 @@ def axes(height: float = 2.9) -> tuple[Figure, Axes]:
 
 def svg(figure: Figure, name: str) -> str:
     """The drawing without XML prologue and fixed size; its ids begin with `name`, so that several fit on a page."""
+    if (pictures := _KEPT.get()) is not None:
+        pictures[name] = png(figure)
     file = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

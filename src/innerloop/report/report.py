@@ -23,6 +23,7 @@ from innerloop.evaluate.result import ONE_TRAINING, Point, Result, spell
 from innerloop.evaluate.uncertainty import Uncertainty, number
 from innerloop.report import figures
 from innerloop.report.gallery import Shown, gallery
+from innerloop.report.learning_curves import learning_curves
 from innerloop.tasks.regression import Mixture
 
 
@@ -175,12 +176,29 @@ def write_comparison(file: str | Path, comparison: Comparison, command: str | No
             comparison=comparison,
             chance=_chance(results[0]),
             plot=_results_plot(results, 0, None),  # without chance, so that near ones can be told apart
+            learned=_learned(comparison),
             rows=rows,
             command=command,
         )
     )
     files.write(Path(file), html)
     return Path(file)
+
+
+def _learned(comparison: Comparison) -> list[Plot]:
+    """Learning curves of groups, by steps and by processor seconds."""
+    found = comparison.learning
+    if found is None:
+        return []
+    kinds = ((found.by_steps, "meta-steps", False), (found.by_seconds, "processor seconds", True))
+    plots = []
+    for curves, label, seconds in kinds:
+        if curves:
+            words = "; ".join(" ".join(row) for row in found.table(seconds))
+            svg = learning_curves(f"learned{len(plots)}", curves, found.score, label)
+            caption = f"Validation by {label}: mean over seeds, bands are one standard deviation between them."
+            plots.append(Plot(Markup(svg), words, caption))
+    return plots
 
 
 def environment() -> Environment:

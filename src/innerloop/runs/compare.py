@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from innerloop.core import tree
 from innerloop.core.context import Context
@@ -14,6 +14,7 @@ from innerloop.evaluate import Comparison, Protocol, Result, compare
 from innerloop.evaluate.compare import Cost, Row, refuse_unlike
 from innerloop.evaluate.groups import Group, grouped
 from innerloop.evaluate.kept import Kept, read
+from innerloop.evaluate.learning import learning
 from innerloop.evaluate.memory import peak_memory
 from innerloop.runs.measure import Measurement, MetaTestOptions, prepare
 from innerloop.runs.seeds import called, runs_of, seed_of, without_seed
@@ -29,6 +30,9 @@ class CompareOptions(MetaTestOptions):
     """Also test pixels (nearest centroid) and each run's learner without training, on the same tasks."""
     again: bool = False
     """Test again what a run already holds the result of."""
+    by: Literal["seed"] | None = None
+    """seed: compare groups of runs that differ in their seed alone, in place of runs, corrected for several comparisons
+    (Holm), with learning curves by steps and by processor seconds. None: runs, and groups above them."""
 
 
 class _Entry(NamedTuple):
@@ -67,6 +71,8 @@ def compare_runs(
     """
     runs = [run for path in paths for run in (runs_of(path) or [path])]
     entries = list(_entries(runs, options, context))
+    if options.by is not None:
+        _refuse_single(entries)
     # Before the first test, which may take an hour: unlike tasks are refused at once.
     for entry in entries[1:]:
         refuse_unlike(entries[0].name, entries[0].protocol, entry.name, entry.protocol, _ADVICE)
@@ -86,7 +92,11 @@ def compare_runs(
     comparison = compare(*results)
     rows = zip(comparison.rows, entries, stored, strict=True)
     costed = tuple(_costed(row, entry, old) for row, entry, old in rows)
-    return replace(comparison, rows=costed, groups=_groups(entries, results))
+    comparison = replace(comparison, rows=costed, groups=_groups(entries, results))
+    if options.by is None:
+        return comparison
+    curves = learning([(group.name, group.runs) for group in comparison.groups if group.runs])
+    return replace(comparison, by_seed=True, learning=curves)
 
 
 def _groups(entries: Sequence[_Entry], results: Sequence[Result]) -> tuple[Group, ...]:
@@ -107,7 +117,22 @@ def _groups(entries: Sequence[_Entry], results: Sequence[Result]) -> tuple[Group
         else:
             names.append(", ".join(filter(None, (of_group[key], entry.label))))
     seeds = [None if entry.run is None else seed_of(entry.run) for entry in entries]
-    return grouped(results, keys, names, seeds)
+    folders = [None if entry.label else entry.run for entry in entries]
+    return grouped(results, keys, names, seeds, folders)
+
+
+def _refuse_single(entries: Sequence[_Entry]) -> None:
+    """Refuse to compare groups where every one has a single run.
+
+    Raises:
+        InputError: That is so.
+    """
+    kinds = [without_seed(entry.run) for entry in entries if entry.run is not None and not entry.label]
+    if len(set(kinds)) == len(kinds):
+        raise InputError(
+            "--by seed sums up runs that differ in their seed alone, and no two of these do: train each with several "
+            "(--seeds 0 1 2), or leave out --by"
+        )
 
 
 def _entries(paths: Sequence[str | Path], options: CompareOptions, context: Context) -> Iterator[_Entry]:

@@ -39,8 +39,9 @@ class MetaTestOptions:
     """Which classes. A folder that the run was not trained on is taken whole."""
     ways: int | None = None
     """Classes of a task; None: as the run says."""
-    shots: int | None = None
-    """Labelled examples of each class; None: as the run says."""
+    shots: int | tuple[int, ...] | None = None
+    """Labelled examples of each class; None: as the run says. Several (1 2 5 10): the score of each on the same tasks,
+    what every label buys, and what ten more would."""
     queries: int | None = None
     """Scored examples of each class; None: 15."""
     unlabelled: int | None = None
@@ -273,6 +274,9 @@ def tasks_of(config: dict[str, Any], options: MetaTestOptions) -> Problem:
     record = config.get("record") or {}
     # What is None stays as in training: only what was asked for changes the problem.
     chosen = {k: v for k in TASK if (v := getattr(options, k)) is not None}
+    if isinstance(options.shots, tuple):
+        several = ", ".join(map(str, options.shots))
+        raise InputError(f"several numbers of shots ({several}) are of the usual `innerloop test` alone: give one")
     if record.get("task"):
         return tested(of_record(record["task"]), options.data, chosen)
     if options.data is None:

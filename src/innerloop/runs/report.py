@@ -1,9 +1,12 @@
 """The report of a run folder, which is refreshed whenever there is more to say."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from innerloop.core import files
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -11,6 +14,7 @@ from innerloop.core.types import Params, Sampler
 from innerloop.engine.checkpoint import read_config
 from innerloop.problems import of_record
 from innerloop.runs.record import command
+from innerloop.track.folder import PICTURES, TRACKING
 
 
 def refresh(
@@ -38,7 +42,30 @@ def refresh(
         kind = of_record(task)
         problem = {"score": kind.score, "pictures": kind.pictures}
     entries: dict[str, Any] = {"sampler": sampler, "learner": learner, "params": params, "allow": context.allow}
-    return write_report(run, command=command(config), **entries, **problem)
+    write = partial(write_report, run, command=command(config), **entries)
+    pictures = Path(run) / TRACKING / PICTURES
+    return _photographed(pictures, write, **problem) if files.is_folder(pictures) else write(**problem)
+
+
+def _photographed(place: Path, write: Callable[..., Path], **problem: Any) -> Path:
+    """Write a report, and what it shows as PNG files, which trackers take."""
+    from innerloop.report.canvas import photographed
+    from innerloop.report.episode_sheet import episode_sheet
+    from innerloop.report.gallery import Shown, gallery
+
+    make, shown = problem.get("pictures", gallery), list[Shown]()
+
+    def pictures(learner: Learner, params: Params, sampler: Sampler, count: int) -> list[Shown]:
+        shown.extend(make(learner, params, sampler, count))
+        return list(shown)
+
+    with photographed() as drawn:
+        page = write(**problem | {"pictures": pictures})
+    sheets = {f"episode{i}": episode_sheet(one) for i, one in enumerate(shown)}
+    for name, content in (drawn | sheets).items():
+        if content is not None:
+            files.write(place / f"{name}.png", content)
+    return page
 
 
 def kept(name: str, file: Path, report: Path | None) -> str:

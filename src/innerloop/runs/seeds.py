@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from innerloop.core.context import Context
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.files import is_file, is_folder
-from innerloop.engine import distributed
+from innerloop.engine import Watcher, distributed
 from innerloop.engine.checkpoint import read_config, steps_done
 from innerloop.engine.open_run import PLAN
 from innerloop.runs.build import build
@@ -44,6 +44,7 @@ def train_seeds(
     out: str | Path,
     context: Context = Context(),
     progress: Callable[[str], None] = lambda _: None,
+    watchers: Callable[[], Sequence[Watcher]] = tuple,
 ) -> list[Trained]:
     """Train once with every seed, in `out/seed-0` and so on; asked again, each goes on from its last checkpoint.
 
@@ -53,6 +54,7 @@ def train_seeds(
         out: Folder of the folders.
         context: As of `build`.
         progress: Called with what is being trained.
+        watchers: Makes those of each training.
 
     Raises:
         InputError, FailedError, Interrupted: As of `each_seed` and `meta_train`.
@@ -61,7 +63,7 @@ def train_seeds(
         raise InputError("several seeds are trained one after another in one process: start without torchrun")
 
     def train(seed: int, run: Path) -> Trained:
-        build(replace(options, train=replace(options.train, seed=seed)), context).meta_train(run)
+        build(replace(options, train=replace(options.train, seed=seed)), context).meta_train(run, watchers())
         return Trained(seed, run, steps_done(run), report(run, context))
 
     return each_seed(seeds, out, train, progress)
