@@ -9,12 +9,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # The peers' own environment; what to measure: make bench BENCH_ARGS='--only W3 --rounds 5'
 BENCH := .venv-bench
+# The package of GLiNER models alone, for their tests.
+GLINER := .venv-gliner
 BENCH_ARGS ?=
 # One setting, or words for pytest: make test-portable PORTABLE_ARGS='--only amd -- tests/service'
 PORTABLE_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help quickstart test test-slow test-portable test-exact lint format docs bench attack clean
+.PHONY: help quickstart test test-slow test-gliner test-portable test-exact lint format docs bench attack clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +29,10 @@ test: $(READY) ## the tests, without the slow ones
 
 test-slow: $(READY) ## the slow tests: short trainings, kill -9, real data where it is at hand
 	$(BIN)/python -m pytest -n 2 -m slow --durations=15
+
+test-gliner: $(READY) ## loading of GLiNER models, whose package does not allow the pinned transformers, and runs with it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(GLINER) 'gliner>=0.2.29'
+	PYTHONPATH=$(GLINER) $(BIN)/python -m pytest -n 0 tests/encoders/test_gliner.py
 
 test-portable: $(READY) ## the tests as other processors and more threads would run them: most of an hour
 	$(BIN)/python -m tests.portable $(PORTABLE_ARGS)

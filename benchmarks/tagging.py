@@ -3,11 +3,13 @@
 A tagger of 25 sentences of CrossNER's domain `ai`, and texts of further ones. In turns: the encoder of
 words alone; the library's `answers`; HTTP, a service in a process of its own that is asked by 8 clients at once, 16
 texts each; the command line, `innerloop ner predict FILE IN.txt --out OUT.json`, with all its start, and beside it a
-process that only loads the encoder and encodes. What comes out is kept in `tagging.json`.
+process that only loads the encoder and encodes. Beside the ratios of times, those of processor seconds, of server and
+clients together, which other jobs of the machine hardly change. What comes out is kept in `tagging.json`.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -38,10 +40,22 @@ _BARE = (
 )
 
 
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+class Took(NamedTuple):
+    """Seconds of the clock, and of the processor: of this process, those that it waited for, and a server."""
+
+    clock: float
+    processor: float
+
+
+def took(work: Callable[[], object], server: int) -> Took:
+    start, before = time.perf_counter(), _processor(server)
     work()
-    return time.perf_counter() - start
+    return Took(time.perf_counter() - start, _processor(server) - before)
+
+
+def _processor(server: int) -> float:
+    ticks = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(os.times()[:4]) + sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def asked_over_http(address: str, texts: Sequence[str]) -> None:
@@ -72,7 +86,7 @@ def main() -> None:
     texts = [placed(one).text or "" for one in sentences[TAUGHT:]][: options.sentences]
     words = [one.words for one in untagged(texts)]
     encoder, tagger = tokens.named(options.encoder), FewShotTagger(options.encoder).fit(sentences[:TAUGHT])
-    rounds: list[dict[str, float]] = []
+    rounds: list[dict[str, Took]] = []
     before, start = machine.elsewhere(), time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
         folder, address = Path(place), f"http://127.0.0.1:{options.port}"
@@ -97,14 +111,17 @@ def main() -> None:
                 "command line": lambda: run(predict),
             }
             for _ in range(options.rounds):
-                rounds.append({name: seconds(work) for name, work in contenders.items()})
+                rounds.append({name: took(work, server.pid) for name, work in contenders.items()})
         finally:
             server.terminate()
             server.wait()
+    of = {"library": "encoder", "HTTP": "encoder", "command line": "encoder, process"}
     found = {
-        "library": Spread.of([turn["encoder"] / turn["library"] for turn in rounds]),
-        "HTTP": Spread.of([turn["encoder"] / turn["HTTP"] for turn in rounds]),
-        "command line": Spread.of([turn["encoder, process"] / turn["command line"] for turn in rounds]),
+        measure: {
+            name: Spread.of([getattr(turn[bare], measure) / getattr(turn[name], measure) for turn in rounds])
+            for name, bare in of.items()
+        }
+        for measure in Took._fields
     }
     count = sum(map(len, words))
     content: dict[str, Any] = {
@@ -112,7 +129,7 @@ def main() -> None:
         "machine": machine.describe(),
         "noise": machine.noise(before, machine.elsewhere(), time.perf_counter() - start),
         "words": count,
-        "encoder": count / min(turn["encoder"] for turn in rounds),
+        "encoder": count / min(turn["encoder"].clock for turn in rounds),
     }
     PLACE.write_text(json.dumps(content | {"ratios": found, "rounds": rounds}, indent=2) + "\n")
     Console(highlight=False).print(found, f"encoder: {content['encoder']:,.0f} words a second. {content['noise']}")

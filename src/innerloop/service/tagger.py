@@ -91,9 +91,13 @@ class Tagger:
         files.write(Path(path), self.client.request("GET", f"{self._path}/download").content)
         return Path(path)
 
-    def delete(self) -> None:
-        """Forget it with all its sentences and versions."""
-        self.client.request("DELETE", self._path)
+    def delete(self, forever: bool = False) -> None:
+        """Forget it with all its sentences and versions.
+
+        Args:
+            forever: Overwrite their bytes in every file of the service as well.
+        """
+        self.client.request("DELETE", self._path, params={"forever": 1} if forever else None)
 
 
 def create(client: Connection, name: str, source: str, sentences: Sequence[Mapping[str, Any]]) -> Tagger:

@@ -44,6 +44,32 @@ def test_it_is_the_best_of_all_paths_and_the_share_of_all_paths(tagging):
         assert not shares[i, length:].any() and (states[i, length:] == states[i, length - 1]).all()
 
 
+@pytest.mark.parametrize("tagging", ["io", "bio"])
+@pytest.mark.parametrize("types", [1, 2, 3, 17])
+def test_the_best_way_without_a_table_of_all_steps_is_that_of_the_table(types, tagging):
+    step = chain(COUNTS, types, tau=0.7, tagging=tagging)
+    logs, lengths = scores(sentences=40, words=9, types=types)
+    logs = logs.round()  # so that many ways are equally good
+    emissions, states = logs[:, :, step.classes], viterbi(logs, lengths, step)
+    for i, length in enumerate(lengths.tolist()):
+        best, back = step.start + emissions[i, 0], []
+        for word in emissions[i, 1:length]:
+            ways = best[:, None] + step.step
+            back.append(ways.argmax(0))
+            best = ways.amax(0) + word
+        path = [int(best.argmax())]
+        for before in reversed(back):
+            path.append(int(before[path[-1]]))
+        assert states[i, :length].tolist() == path[::-1]
+
+
+def test_sure_words_and_impossible_ones_have_shares():
+    step = chain(CROSSNER, types=3, tagging="bio")
+    logs = torch.tensor([[[0.0, -2000, -3000, -900], [-5000, 0, -400, -1e4], [-1e4, -1e4, -1e4, -1e4]]])
+    shares = posteriors(logs, torch.tensor([3]), step)
+    assert torch.allclose(shares.sum(2), torch.ones(1, 3)) and shares[0, 0, 0] == shares[0, 1, 1] == 1
+
+
 def test_sentences_together_are_each_alone():
     step = chain(CROSSNER, types=5, tagging="bio")
     logs, lengths = scores(sentences=300, words=12, types=5)

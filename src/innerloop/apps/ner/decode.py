@@ -6,7 +6,7 @@ and spread over the types of a task. The authors know no beginnings (IO); with t
 of its type begins right behind it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -113,17 +113,40 @@ def viterbi(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
 
 def _viterbi(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
     emissions = scores[:, :, chain.classes]  # [sentences, words, states]
-    going = torch.arange(emissions.shape[1])[:, None] < lengths  # [words, sentences]
-    best = chain.start + emissions[:, 0]
-    stay, back = torch.arange(best.shape[1]).expand_as(best), []
+    going = (torch.arange(emissions.shape[1])[:, None] < lengths)[:, :, None]  # [words, sentences, 1]
+    best, highest = [chain.start + emissions[:, 0]], _highest(chain)
     for i in range(1, emissions.shape[1]):
-        highest, before = (best[:, :, None] + chain.step).max(1)
-        best = torch.where(going[i, :, None], highest + emissions[:, i], best)
-        back.append(torch.where(going[i, :, None], before, stay))
-    path = [best.argmax(1)]
-    for before in reversed(back):
-        path.append(before.gather(1, path[-1][:, None])[:, 0])
+        best.append(torch.where(going[i], highest(best[-1]) + emissions[:, i], best[-1]))
+    path, into = [best[-1].argmax(1)], chain.step.T.contiguous()
+    for i in range(emissions.shape[1] - 1, 0, -1):
+        here = path[-1]
+        before = (best[i - 1] + into[here]).argmax(1)
+        path.append(torch.where(going[i, :, 0], before, here))
     return torch.stack(path[::-1], 1)
+
+
+def _highest(chain: Chain) -> Callable[[Tensor], Tensor]:
+    """What `(best[:, :, None] + chain.step).amax(1)` is of [sentences, states] best, without that table.
+
+    Types are alike: of all others before a type, the best is the best of all, or the second where that is its own.
+    """
+    states, types = len(chain.start), int(chain.classes[-1])
+    step, bio = chain.step, states > 1 + types
+    if types < 2:
+        return lambda best: (best[:, :, None] + step).amax(1)
+    to_none, to_first, to_other = step[:2, 0], step[0, 1], step[1, 2]
+    to_own = step[1, [1, 1 + types] if bio else [1]]
+
+    def highest(best: Tensor) -> Tensor:
+        entity = torch.maximum(best[:, 1 : 1 + types], best[:, 1 + types :]) if bio else best[:, 1:]
+        first, second = entity.topk(2).values.split(1, 1)
+        none = torch.cat([best[:, :1], first], 1)
+        other = torch.where(entity == first, second, first) + to_other
+        begins = torch.maximum(torch.maximum(other, entity + to_own[0]), best[:, :1] + to_first)
+        parts = [(none + to_none).amax(1, keepdim=True), begins]
+        return torch.cat([*parts, entity + to_own[1]] if bio else parts, 1)
+
+    return highest
 
 
 @torch.no_grad()
@@ -138,17 +161,29 @@ def posteriors(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
 
 
 def _posteriors(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
-    emissions = scores[:, :, chain.classes]
-    count = emissions.shape[1]
-    forward, backward = [chain.start + emissions[:, 0]], [torch.zeros_like(emissions[:, 0])]
+    count, words = scores.shape[1], torch.arange(scores.shape[1])
+    backwards = (lengths[:, None] - 1 - words).clamp_min(0)  # [sentences, words] the last word first
+    # Every word's best class is certain before its neighbours speak: sums stay above the least probable step.
+    emissions = (scores - scores.amax(2, keepdim=True)).double().exp()[:, :, chain.classes]
+    both = torch.stack([emissions, _words(emissions, backwards)], 2)  # [sentences, words, 2, states]
+    step = chain.step.double().exp()
+    steps = torch.stack([step, step.T])
+    before = torch.stack([chain.start.double().exp(), torch.ones(len(step), dtype=step.dtype)])
+    summed = [before.expand(len(scores), -1, -1)]
     for i in range(1, count):
-        forward.append((forward[-1][:, :, None] + chain.step).logsumexp(1) + emissions[:, i])
-    for i in range(count - 1, 0, -1):
-        behind = (chain.step + (emissions[:, i] + backward[-1])[:, None]).logsumexp(2)
-        backward.append(torch.where((i < lengths)[:, None], behind, 0))
-    of_states = torch.softmax(torch.stack(forward, 1) + torch.stack(backward[::-1], 1), -1)
-    of_classes = torch.zeros_like(scores).index_add_(2, chain.classes, of_states)
-    return of_classes * (torch.arange(count) < lengths[:, None])[:, :, None]
+        known = summed[-1] * both[:, i - 1]
+        known = known / known.sum(2, keepdim=True)
+        summed.append(torch.einsum("nds,dst->ndt", known, steps))
+    sums = torch.stack(summed, 1)  # of all ways to a state, less what its own word says
+    of_states = sums[:, :, 0] * emissions * _words(sums[:, :, 1], backwards)
+    of_classes = torch.zeros(scores.shape, dtype=step.dtype).index_add_(2, chain.classes, of_states)
+    shares = of_classes / of_classes.sum(2, keepdim=True)
+    return (shares * (words < lengths[:, None])[:, :, None]).to(scores.dtype)
+
+
+def _words(values: Tensor, places: Tensor) -> Tensor:
+    """[sentences, words, states] of these words of each sentence."""
+    return values.gather(1, places[:, :, None].expand(-1, -1, values.shape[2]))
 
 
 def _parts(scores: Tensor, lengths: Tensor, chain: Chain) -> Iterable[tuple[Tensor, Tensor]]:

@@ -1,4 +1,4 @@
-"""What a key that is limited to some tasks reaches: those, and nothing that a route does not name here."""
+"""What a key that is limited to some names reaches: tasks and taggers of these, and nothing that is not named here."""
 
 from typing import Annotated
 
@@ -10,13 +10,13 @@ from innerloop.service.task_names import spelled
 
 KEY = "innerloop.key"
 """Where the guard puts a request's key in its scope."""
-_TASK = "/api/tasks/{name}"
-_LOOKS_ITSELF = ("/api/tasks", "/api/tasks/import", "/api/sources")
-"""Paths whose routes leave out other tasks, refuse their names, or say nothing of any task."""
+_NAMED = ("/api/tasks/{name}", "/api/taggers/{name}")
+_LOOKS_ITSELF = ("/api/tasks", "/api/tasks/import", "/api/taggers", "/api/taggers/import", "/api/sources")
+"""Paths whose routes leave out other tasks and taggers, refuse their names, or say nothing of any."""
 
 
 class Access:
-    """The tasks that a request may see and change."""
+    """The tasks and taggers that a request may see and change."""
 
     def __init__(self, key: Key | None):
         self._tasks = None if key is None else key.tasks
@@ -25,10 +25,10 @@ class Access:
         return self._tasks is None or name in self._tasks
 
     def check(self, name: str | None) -> None:
-        """Refuse a task that is not one of them, whether it is there or not.
+        """Refuse a task or tagger that is not one of them, whether it is there or not.
 
         Args:
-            name: Of the task; None: something else than a task.
+            name: Of the task or tagger; None: something else than these.
 
         Raises:
             HTTPError: It is out of reach (403).
@@ -53,8 +53,8 @@ async def permitted(request: Request) -> None:
     # The route's pattern, not the path that was sent: no spelling of a path gets around it.
     path = request.scope["route"].path
     if path not in _LOOKS_ITSELF:
-        of_task = path == _TASK or path.startswith(f"{_TASK}/")
-        (await access(request)).check(spelled(request.path_params["name"]) if of_task else None)
+        of_one = path in _NAMED or path.startswith(tuple(f"{start}/" for start in _NAMED))
+        (await access(request)).check(spelled(request.path_params["name"]) if of_one else None)
 
 
 Reach = Annotated[Access, Depends(access)]

@@ -1,5 +1,6 @@
 """`/api/taggers`: making taggers of tagged sentences, tagging texts, correcting, going back."""
 
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -8,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from innerloop.apps.ner.settings import SOURCE
 from innerloop.service import task_names
 from innerloop.service.http import payload
+from innerloop.service.http.access import Reach
 from innerloop.service.http.named import TaskName
-from innerloop.service.http.routes import REFUSALS, Asked, Expected, Worker
+from innerloop.service.http.routes import REFUSALS, Asked, Expected, Forever, Worker
 from innerloop.service.http.schemas import UndoIn, VersionOut
 from innerloop.service.store.taggers import Kept
 
@@ -28,7 +30,10 @@ _FORM = {
             "description": "Tagged sentences (CoNLL or JSON), or a .fewshot file with all its versions.",
         },
         "name": {"type": "string", "description": f"Of the tagger: {task_names.RULE}; without it, that of the file."},
-        "source": {"type": "string", "description": "What reads the words of tagged sentences."},
+        "source": {
+            "type": "string",
+            "description": "What reads the words of tagged sentences; a .fewshot file brings its own.",
+        },
     },
 }
 _BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}
@@ -163,24 +168,28 @@ async def tag(name: Name, body: TextsIn, worker: Worker) -> TaggedOut:
 
 
 @router.get("")
-async def taggers(worker: Worker) -> TaggersOut:
-    """All taggers by name, and what words can be read by."""
+async def taggers(worker: Worker, reach: Reach) -> TaggersOut:
+    """All taggers that the key is for, by name, and what words can be read by."""
     kept = await worker.tagging.listed()
-    return TaggersOut(taggers=[_out(one) for one in kept], sources=list(worker.tagging.sources))
+    return TaggersOut(taggers=[_out(one) for one in kept if one.name in reach], sources=list(worker.tagging.sources))
 
 
 @router.post("", status_code=201)
-async def create(body: TaggerIn, worker: Worker, store: Asked) -> TaggerOut:
+async def create(body: TaggerIn, worker: Worker, store: Asked, reach: Reach) -> TaggerOut:
     """Make a tagger of tagged texts."""
+    # The name is in the body, where `permitted` cannot see it.
+    reach.check(body.name)
     sentences = [one.model_dump() for one in body.sentences]
     return _out(await worker.tagging.create(store, body.name, body.source, sentences))
 
 
 @router.post("/import", status_code=201, openapi_extra=_BODY)
-async def take(request: Request, worker: Worker, store: Asked) -> TakenOut:
+async def take(request: Request, worker: Worker, store: Asked, reach: Reach) -> TakenOut:
     """Make a tagger of a file: of tagged sentences as `innerloop ner adapt` reads them, or what that wrote."""
     sent = await payload.tagger_file(request)
-    kept, notices = await worker.tagging.take(store, sent.name, sent.source, sent.file, sent.content)
+    name = sent.name or task_names.of_file(PurePath(sent.file).stem)
+    reach.check(name)
+    kept, notices = await worker.tagging.take(store, name, sent.source, sent.file, sent.content)
     return TakenOut(**_out(kept).model_dump(), notices=notices)
 
 
@@ -191,9 +200,9 @@ async def show(name: Name, worker: Worker) -> TaggerOut:
 
 
 @router.delete("/{name}", status_code=204)
-async def delete(name: Name, worker: Worker, store: Asked) -> None:
+async def delete(name: Name, worker: Worker, store: Asked, forever: Forever = False) -> None:
     """Forget a tagger with all its sentences and versions."""
-    await worker.tagging.delete(store, name)
+    await worker.tagging.delete(store, name, forever)
 
 
 @router.post("/{name}/sentences", status_code=201)

@@ -28,6 +28,7 @@ from innerloop.service.http.offers import is_file, is_source
 from innerloop.service.http.payload import label
 from innerloop.service.settings import Settings
 from innerloop.service.store import taggers
+from innerloop.service.store.erase import erase_tagger
 from innerloop.service.store.errors import StaleError
 from innerloop.service.store.records import Change
 from innerloop.service.store.store import Store
@@ -90,14 +91,17 @@ class Tagging:
         return await self.find(name)
 
     async def take(
-        self, store: Store, name: str | None, source: str | None, called: str, content: bytes
+        self, store: Store, name: str, source: str | None, called: str, content: bytes
     ) -> tuple[Kept, list[str]]:
         """A new one of a file, tagged sentences or what `innerloop ner adapt` wrote, and what was noticed in it.
 
         Raises:
             InputError: It can be read as neither.
+            HTTPError: A source is asked for, and the file brings its own.
         """
-        name, notices = name or task_names.of_file(Path(called).stem), list[str]()
+        notices = list[str]()
+        if is_file(called) and source is not None:
+            raise HTTPError(422, f"{called} brings its own source: leave out the source '{source[:100]}'")
         if store.known() is None:
             if is_file(called):
                 await self._made(store, name, lambda: self._read(content, called))
@@ -148,9 +152,16 @@ class Tagging:
         _, task = await self._now(name)
         return [row | {"types": len(row["types"])} for row in task.show()["versions"]]
 
-    async def delete(self, store: Store, name: str) -> None:
-        """Forget one with all its versions."""
-        await self._worker.threads.change(taggers.delete, store, name)
+    async def delete(self, store: Store, name: str, forever: bool) -> None:
+        """Forget one with all its versions; forever: overwrite its bytes in every file of the store, too."""
+        if not forever:
+            await self._worker.threads.change(taggers.delete, store, name)
+            return
+        try:
+            gone = await self._worker.threads.change(erase_tagger, store, name)
+            self._tasks.forget(lambda key, _: isinstance(key, tuple) and key[0] in gone.ids)
+        finally:  # also where it was deleted before, and something held the files then
+            await self._worker.threads.change(store.database.scrub)
 
     async def file(self, name: str) -> bytes:
         """Its `.fewshot` file."""

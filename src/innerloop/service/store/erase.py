@@ -1,4 +1,4 @@
-"""An example, or a whole task, out of every file of the store; it cannot be undone."""
+"""An example, or a whole task or tagger, out of every file of the store; it cannot be undone."""
 
 import sqlite3
 
@@ -6,6 +6,7 @@ from innerloop.service.store.errors import MissingError
 from innerloop.service.store.evaluations import forget
 from innerloop.service.store.records import Change, Done, Task, delete_task
 from innerloop.service.store.store import Store
+from innerloop.service.store.taggers import removed
 from innerloop.service.store.undo import pointers
 
 _FEWER = "UPDATE versions SET examples = examples - 1 WHERE task = ? AND version >= ? AND version < ?"
@@ -17,6 +18,8 @@ _WITHOUT = (
     "v.version DESC LIMIT 1)) WHERE value = ?)"
 )
 """A class is gone with its last example, unless it is known by its name."""
+_TAGGERS = -(1 << 40)
+"""Below all tasks, see `erase_task`."""
 
 
 def erase(store: Store, name: str, example: int, expected: int | None = None, bare: bytes | None = None) -> Change:
@@ -73,5 +76,27 @@ def erase_task(store: Store, name: str) -> Task:
         # Below 0, where no example has its id: see `erase`.
         c.execute("UPDATE totals SET unscrubbed = ?", (-task.id,))
         return task
+
+    return store.once(work)
+
+
+def erase_tagger(store: Store, name: str) -> Change:
+    """Forget a tagger with all its sentences and versions; `Database.scrub` overwrites what is left of their bytes.
+
+    Args:
+        store: Where the tagger is.
+        name: Of the tagger.
+
+    Returns:
+        Its last version, with its own id.
+
+    Raises:
+        MissingError: There is no such tagger.
+    """
+
+    def work(c: sqlite3.Connection) -> Change:
+        tagger = removed(c, name)
+        c.execute("UPDATE totals SET unscrubbed = ?", (_TAGGERS - tagger.id,))
+        return Change(version=tagger.version, ids=(tagger.id,))
 
     return store.once(work)

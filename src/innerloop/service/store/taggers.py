@@ -93,13 +93,18 @@ def delete(store: Store, name: str) -> Change:
     Raises:
         MissingError: There is none.
     """
+    return store.once(lambda c: Change(version=removed(c, name).version))
 
-    def work(c: sqlite3.Connection) -> Change:
-        kept = _read(c, name)
-        c.execute("DELETE FROM taggers WHERE id = ?", (kept.id,))
-        return Change(version=kept.version)
 
-    return store.once(work)
+def removed(c: sqlite3.Connection, name: str) -> Kept:
+    """A tagger that is there no longer.
+
+    Raises:
+        MissingError: There was none.
+    """
+    kept = _read(c, name)
+    c.execute("DELETE FROM taggers WHERE id = ?", (kept.id,))
+    return kept
 
 
 def listed(store: Store) -> list[Kept]:
