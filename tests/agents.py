@@ -39,6 +39,12 @@ class AgentConformance:
     """Inherited by the test of every agent."""
 
     learner: Any
+    training: EnvironmentTasks
+    """What `meta_train` gets."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.training = EnvironmentTasks(environment=cls.learner.env)
 
     @pytest.fixture
     def params(self) -> Params:
@@ -95,11 +101,12 @@ class AgentConformance:
             assert torch.equal(answer(other, params, support, query.x), expected)
 
     def test_where_nothing_has_moved_the_surrogate_is_the_policy_gradient(self, params, episodes):
-        if not isinstance(self.learner, Agent):
+        learner: Any = self.learner
+        if not isinstance(learner, Agent):
             return
-        collected, _ = collect(self.learner, params, episodes, 0)
+        collected, _ = collect(learner, params, episodes, 0)
         leaves = {k: v.requires_grad_() for k, v in params.items()}
-        seen = replayed(self.learner, leaves, episodes, collected)
+        seen = replayed(learner, leaves, episodes, collected)
         assert float(seen.log_ratio.detach().abs().max()) < 1e-12
         assert float(seen.divergence.detach().abs().max()) < 1e-12
         slope = gradient(surrogate(seen), leaves, kept=True)

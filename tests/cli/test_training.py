@@ -29,6 +29,8 @@ def words(usual: Options) -> list[str]:
     """Options with which seconds suffice: a narrow network, tasks of five classes."""
     own: dict[str, Any] = {k: v for k, v in SMALL.items() if getattr(usual.task, k, None) is not None}
     own |= {"width": 8} if hasattr(usual.network, "width") else {}
+    if getattr(usual.task, "update", "descent") != "descent":  # which reads no rate, and no plan
+        return ["--cpu-minutes", f"{SECONDS / 60:g}"]
     own |= {"meta_lr": RATE} if usual.train.optimizer == "adam" and usual.train.estimator == "exact" else {}
     choices = usual.task.sensible(catalogue()[usual.learner], usual.task.data).choices
     own |= {k: values[0] for k, values in choices.items()}  # to choose among them takes a minute

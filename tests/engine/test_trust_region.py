@@ -1,6 +1,7 @@
 """Updates on rollouts, in float64: what the trust region computes against autograd, and that its limit holds."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -50,7 +51,7 @@ def test_products_are_those_of_the_hessian_of_the_divergence_after_adaptation(pa
     def spread(vector):
         return divergence(replayed(LEARNER, folded(vector, params), episodes, collected))
 
-    hessian = torch.autograd.functional.hessian(spread, flat(params))
+    hessian: Any = torch.autograd.functional.hessian(spread, flat(params))
     leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
     slope = gradient(divergence(replayed(LEARNER, leaves, episodes, collected)), leaves, again=True)
     for seed in range(3):
@@ -61,7 +62,7 @@ def test_products_are_those_of_the_hessian_of_the_divergence_after_adaptation(pa
     # Without adaptation it is another one.
     still = replace(LEARNER, inner_steps=0)
     alone, _ = collect(still, params, episodes, 0)
-    other = torch.autograd.functional.hessian(
+    other: Any = torch.autograd.functional.hessian(
         lambda v: divergence(replayed(still, folded(v, params), episodes, alone)), flat(params)
     )
     assert float((hessian - other).norm() / hessian.norm()) > 0.05
@@ -111,10 +112,10 @@ def test_the_clipped_surrogate_gains_and_has_the_same_first_slope(params, episod
     several = Clipped(epochs=8)
     state = several.begin(LEARNER, params, episodes)
     _, state, metrics = several.step(LEARNER, params, state, episodes, 0, 3e-3)
-    assert float(metrics["gained"]) > 0 and float(state.moments.step) == 8
+    assert float(metrics["gained"]) > 0 and state.moments is not None and float(state.moments.step) == 8
     short = Clipped(epochs=8, max_kl=1e-9)
     _, state, _ = short.step(LEARNER, params, short.begin(LEARNER, params, episodes), episodes, 0, 3e-3)
-    assert float(state.moments.step) == 1, "it stops once the policy has gone too far"
+    assert state.moments is not None and float(state.moments.step) == 1, "it stops once the policy has gone too far"
 
 
 def test_no_more_is_gained_from_ratios_that_are_clipped():
@@ -148,6 +149,20 @@ def test_a_reward_that_is_no_number_is_told_with_its_task_and_step():
     learner = replace(LEARNER, env=Broken(horizon=3))
     with pytest.raises(FailedError, match=r"reward is nan in task \d+, trajectory 0, at step 0"):
         meta_train(learner, EnvironmentTasks(environment=learner.env), TrainConfig(steps=2), update=TrustRegion())
+
+
+class Over(Navigation):
+    """Its episodes end with their first step, whose reward is always the same."""
+
+    def step(self, task, state, action, key):
+        return state, torch.ones_like(action[:, 0]), torch.ones_like(action[:, 0], dtype=torch.bool)
+
+
+def test_episodes_that_are_over_at_once_teach_nothing_and_break_nothing():
+    learner = replace(LEARNER, env=Over(horizon=4))
+    for update in (TrustRegion(), Clipped(epochs=2)):
+        after = meta_train(learner, EnvironmentTasks(environment=learner.env), TrainConfig(steps=2), update=update)
+        assert all(torch.allclose(after[k], v, atol=1e-3) for k, v in learner.init(0).items())
 
 
 def test_who_is_no_agent_is_refused_before_the_first_step():

@@ -5,15 +5,25 @@ import pkgutil
 
 import tests.learners
 from innerloop.learners import catalogue
+from tests.agents import AgentConformance
 from tests.conformance import Conformance, Regression
 
 ASKED = [name for name in vars(Regression) if name.startswith("test_")]
 
 
 def suites() -> list[type[Conformance]]:
+    return [m for m in _members() if issubclass(m, Conformance) and hasattr(m, "learner")]
+
+
+def agents() -> list[type[AgentConformance]]:
+    """The suites of those who act, whose tasks have no rows."""
+    return [m for m in _members() if issubclass(m, AgentConformance) and hasattr(m, "learner")]
+
+
+def _members() -> list[type]:
     names = [info.name for info in pkgutil.walk_packages(tests.learners.__path__, "tests.learners.") if not info.ispkg]
     members = [member for name in names for member in vars(importlib.import_module(name)).values()]
-    return [m for m in members if isinstance(m, type) and issubclass(m, Conformance) and hasattr(m, "learner")]
+    return [m for m in members if isinstance(m, type)]
 
 
 def test_who_takes_values_is_asked_for_a_regression():

@@ -12,18 +12,20 @@ from torch import nn
 from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.learners import catalogue
-from tests.learners.test_conformance import suites
+from tests.learners.test_conformance import agents, suites
 from tests.problems import NeedlesInNoise
 
 WRONG = ("gelu", "", -1, 0, -0.5, 1.5, math.nan, math.inf, True, None, (), [1, 2], {}, nn.Linear, object(), 2j, "1")
-SUITES = suites()
+SUITES = suites() + agents()
 
 
 def works(learner: Any, suite: Any) -> None:
     params = learner.init(0)
     learner.annealed(0.0)
     learner.loss(params, tree.slice(suite.training.episodes(0, 1), 0))
-    support, query = tree.slice(NeedlesInNoise(dtype=torch.float32).episodes(0, 1), 0)
+    acts = "returns" in learner.targets
+    tasks = suite.training if acts else NeedlesInNoise(dtype=torch.float32)
+    support, query = tree.slice(tasks.episodes(0, 1), 0)
     learner.predict(params, learner.adapt(params, support), query.x)
 
 

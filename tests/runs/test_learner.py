@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from torch import Tensor
@@ -42,6 +43,7 @@ from innerloop.problems.learner import hyper_parameters, make_learner
 from innerloop.problems.networks import NetworkOptions, in_role
 from innerloop.runs import build, defaults
 from innerloop.runs.defaults import learner_class
+from innerloop.tasks.environments.navigation import Navigation
 
 PICTURE, SMALL = (1, 28, 28), NetworkOptions(width=4)
 
@@ -201,7 +203,8 @@ def test_every_network_of_the_catalogue_has_a_role(name):
 @pytest.mark.parametrize("name", catalogue())
 def test_a_fixed_number_of_classes_is_what_networks_say(name):
     """Those whose training needs the ways of testing are those with a network that changes with the outputs."""
-    values = {"objective": classification} if name == "l2o" else {}
+    values: dict[str, Any] = {"objective": classification} if name == "l2o" else {}
+    values |= {"env": Navigation()} if "returns" in learner_class(name).targets else {}
     two, five = (make_learner(learner_class(name), values, PICTURE, k, SMALL) for k in (2, 5))
     assert networks.counts_outputs(learner_class(name)) == (two != five)
 

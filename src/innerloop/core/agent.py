@@ -63,7 +63,7 @@ class Agent(Protocol):
         ...
 
     def rewards(self, collected: Any) -> dict[str, Rollout]:
-        """Rollouts by what to log their returns as."""
+        """Rollouts by what to log their returns as: those after adaptation as `score`."""
         ...
 
 
@@ -118,7 +118,7 @@ class PolicyGradient(Unrolled[Actor, Inner]):
     squash: bool = False
     """Bring actions between their bounds by a tanh; otherwise the environment clips them."""
     discount: Share = 0.99
-    """Of rewards, by step."""
+    """What a reward weighs less with every step until it."""
     trace: Share = 1.0
     """Lambda of the generalised advantage estimator, beside a linear baseline."""
     learn_rates: bool = False
@@ -201,7 +201,7 @@ class PolicyGradient(Unrolled[Actor, Inner]):
 
     def rewards(self, collected: Collected) -> dict[str, Rollout]:
         before = {"before": collected.inner[0].run} if collected.inner else {}
-        return before | {"after": collected.outer.run}
+        return before | {"score": collected.outer.run}
 
     def experience(self, weights: Params, batch: Batch, key: Tensor) -> Experience:
         """New trajectories on the task of a batch, with their advantages over a linear baseline."""

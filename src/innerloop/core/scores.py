@@ -275,7 +275,7 @@ SCORES: dict[str, Score] = {
 }
 """By name."""
 _OBJECTIVES = {objectives.classification: Accuracy(), objectives.regression: MeanSquaredError()}
-TRAINED: tuple[Score, ...] = (Accuracy(), MeanSquaredError(), Value())
+TRAINED: tuple[Score, ...] = (Accuracy(), MeanSquaredError(), Value(), Return())
 """What learners log of their own training."""
 
 

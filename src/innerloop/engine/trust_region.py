@@ -36,7 +36,7 @@ class TrustRegion(Checked):
     max_kl: Positive = 0.01
     """Largest mean divergence of the adapted policies from those that acted, in nats a step."""
     iterations: Count = 10
-    """Of conjugate gradients: so many products with the divergence's second derivative."""
+    """Iterations of conjugate gradients: so many products with the divergence's second derivative."""
     damping: NotNegative = 1e-5
     """Added to its diagonal."""
     shrink: Decay = 0.8

@@ -55,6 +55,8 @@ class Problem(abc.ABC, Generic[Material]):
     """What a person may choose about the networks."""
     closing: ClassVar[int] = 0
     """Validation tasks that a training ends with being measured on, where the kind measures in its own way."""
+    by_step: ClassVar[bool] = False
+    """Whether a test says what every inner step brought, beside the score after the last."""
     in_test: ClassVar[Mapping[str, Any]] = {}
     """Values that options have in testing unless they are given: some are about training alone."""
 

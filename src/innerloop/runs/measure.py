@@ -17,7 +17,7 @@ from innerloop.engine.checkpoint import fingerprint, read_config
 from innerloop.evaluate import Comparison, Protocol, Result, compare, meta_test
 from innerloop.evaluate.calibration import read_current as read_calibration
 from innerloop.evaluate.meta_test import protocol
-from innerloop.evaluate.result import ONE_TRAINING, finite
+from innerloop.evaluate.result import ONE_TRAINING, Point, finite
 from innerloop.evaluate.result import file as result_file
 from innerloop.evaluate.seal import OPTIONS
 from innerloop.problems import kind_of, of_record, tested
@@ -74,6 +74,8 @@ class Tested(NamedTuple):
     """With paired differences to the weakest honest baseline, where baselines were asked for."""
     file: Path
     report: Path | None
+    by_step: bool = False
+    """Whether what every inner step brought is part of the table."""
 
     def __str__(self) -> str:
         """The table, what it means and where it is kept."""
@@ -82,6 +84,8 @@ class Tested(NamedTuple):
         )
         sure = "" if self.result.reliability is None else f"\nprobabilities: {self.result.reliability}"
         sure += "" if self.result.uncertainty is None else f"\n{self.result.uncertainty}"
+        if self.by_step and self.result.curve:
+            sure += "\nafter inner steps: " + ", ".join(f"{p.step}: {_plain(p)}" for p in self.result.curve)
         return f"{self.comparison}\n{ours}{sure}\n{kept('scores', self.file, self.report)}"
 
     def to_json(self) -> dict[str, Any]:
@@ -133,7 +137,8 @@ def measure(
     test, *others = prepare(run, options, context)
     result, *baselines = [one.result() for one in (test, *others)]
     page = refresh(run, sampler=test.sampler, learner=test.learner, params=test.params, context=context)
-    return Tested(result, compare(*baselines, result), test.file, page)
+    by_step = tasks_of(read_config(run), options).by_step
+    return Tested(result, compare(*baselines, result), test.file, page, by_step)
 
 
 def examine(
@@ -296,6 +301,10 @@ def report(run: str | Path, context: Context = Context()) -> Path | None:
         return refresh(run, context=context)
     ending = MetaTestOptions(split="validation", episodes=tasks, seed=_seed(config))
     return examine(run, ending, context).report
+
+
+def _plain(point: Point) -> str:
+    return f"{point.mean:.4g} ± {point.ci95:.2g}"
 
 
 def _without_scores(result: Result) -> dict[str, Any]:

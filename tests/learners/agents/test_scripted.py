@@ -1,5 +1,7 @@
 """Rules that learn nothing, whose returns are known."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -41,7 +43,7 @@ def test_the_best_arm_and_any_arm_earn_their_chances():
 
 def test_an_environment_without_an_oracle_is_refused_by_name():
     class Silent(Navigation):
-        oracle = None
+        oracle: Any = None
 
     with pytest.raises(InputError, match="Silent says nothing of what is best"):
         Scripted(env=Silent(), rule="oracle")

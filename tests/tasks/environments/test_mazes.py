@@ -118,6 +118,27 @@ def test_the_goal_is_hidden_until_it_is_near():
     assert reward.item() == 1.0 and hidden[0] and not hidden[-1] and sorted(hidden, reverse=True) == hidden
 
 
+@pytest.mark.parametrize("opened", [0.0, 0.4])
+def test_who_knows_the_map_walks_a_shortest_way(opened):
+    environment = Mazes(cells=4, opened=opened)
+    drawn, key = torch.vmap(environment.draw)(random.mix(6, torch.arange(20))), random.mix(0, 0)
+    for i in range(20):
+        task = tree.slice(drawn, i)
+        shortest = distances(task["walls"], tuple(task["goal"].tolist()))[tuple(task["start"].tolist())]
+        state, done, steps = environment.start(task, 1, key), torch.zeros(1, dtype=torch.bool), 0
+        while not done:
+            action = environment.oracle(task, environment.observe(task, state))
+            state, _, done = environment.step(task, state, action, key)
+            steps += 1
+        assert steps == shortest
+    together = torch.vmap(
+        lambda task: environment.oracle(task, environment.observe(task, environment.start(task, 2, key)))
+    )
+    assert together(drawn).shape == (20, 2)
+    with pytest.raises(InputError, match="knows no way"):
+        Mazes(located=False).oracle({}, torch.zeros(1, 18))
+
+
 def test_a_maze_has_two_rooms_on_a_side():
     with pytest.raises(InputError, match="cells must be a whole number of at least 2"):
         Mazes(cells=1)

@@ -46,3 +46,13 @@ def test_only_a_step_near_the_goal_is_rewarded():
     _, reward, done = environment.step(task, Position(position), torch.tensor([[9.0, 0.0]] * 3), key)
     torch.testing.assert_close(reward, torch.tensor([0.0, 0.85, 1.0]))
     assert not done.any()
+
+
+def test_who_knows_the_goal_earns_half_of_the_steps():
+    environment, key = PointRobot(), random.mix(0, 0)
+    task = environment.draw(key)
+    state, earned = environment.start(task, 1, key), 0.0
+    for _ in range(environment.horizon):
+        state, reward, _ = environment.step(task, state, environment.oracle(task, state.position), key)
+        earned += reward.item()
+    assert earned > 9

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from innerloop.core import random
 from innerloop.core.environment import Discrete, Environment, Task
+from innerloop.core.errors import InputError
 from innerloop.core.ranges import Count, NotNegative, Share, Within
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
@@ -106,6 +107,29 @@ class Mazes(Environment[Place]):
         done = (place == task["goal"]).all(-1)
         reward = done.to(walls.dtype) - self.step_cost - self.bump_cost * bumps
         return Place(place, state.seen | self._near(task, place)), reward, done
+
+    def oracle(self, task: Task, observation: Tensor) -> Tensor:
+        """[n] int64 the first step of a shortest way to the goal, for one who knows the map.
+
+        Raises:
+            InputError: Observations do not say where the agent is.
+        """
+        if not self.located:
+            raise InputError("who does not see where it is knows no way: take Mazes(located=True)")
+        place = (observation[:, -2:] * self.cells).round().long() + self.cells
+        ahead = place[:, None] + _moves(place.device)  # [n, 4, 2]
+        return self._distances(task)[ahead[..., 0] * self.size + ahead[..., 1]].argmin(-1)
+
+    def _distances(self, task: Task) -> Tensor:
+        """[size^2] steps to the goal; walls are farther than any way."""
+        side, walls = self.size, task["walls"]
+        far = float(side**2)
+        free, steps = walls == 0, far * (1 - self._map(task["goal"], walls.dtype)).reshape(side, side)
+        for _ in range(2 * self.cells**2):  # no way in a maze of so many squares is longer
+            edged = F.pad(steps, (1, 1, 1, 1), value=far)
+            around = torch.stack([edged[1 + a : 1 + a + side, 1 + b : 1 + b + side] for a, b in MOVES]).amin(0)
+            steps = torch.where(free, torch.minimum(steps, around + 1), far)
+        return steps.flatten()
 
     def _near(self, task: Task, place: Tensor) -> Tensor:
         return ((place - task["goal"]).abs() <= 1).all(-1)

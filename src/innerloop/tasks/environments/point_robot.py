@@ -61,3 +61,7 @@ class PointRobot(Environment[Position]):
         distance = torch.linalg.vector_norm(position - task["goal"], dim=-1)
         reward = torch.where(distance <= self.radius, 1 - distance, 0.0)
         return Position(position), reward, torch.zeros_like(reward, dtype=torch.bool)
+
+    def oracle(self, task: Task, observation: Tensor) -> Tensor:
+        """[n, 2] straight to the goal."""
+        return (task["goal"] - observation).clamp(-STEP, STEP)

@@ -19,7 +19,7 @@ from innerloop.core.errors import FailedError, InnerloopError, InputError
 KEPT = 512
 """Environments without an episode that wait for the next one of their task; beyond these the oldest are closed."""
 _SEED, _TRIED = 1234, 3
-"""Of an episode, and how many of its steps are tried, to see whether an environment repeats itself."""
+"""Seed of an episode, and how many of its steps are tried, to see whether an environment repeats itself."""
 
 Make = Callable[..., Any]
 """`make(**constants)` is a `gymnasium.Env`."""

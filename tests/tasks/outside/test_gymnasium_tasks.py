@@ -9,11 +9,11 @@ import torch
 from innerloop.core import random, tree
 from innerloop.core.environment import Box, Discrete, check_environment, constants
 from innerloop.core.errors import FailedError, InputError
-from innerloop.tasks.environments.gymnasium_tasks import GymnasiumTasks
+from innerloop.tasks.outside.gymnasium_tasks import GymnasiumTasks
 
 pytest.importorskip("gymnasium")
-from tests.tasks.environments import windy
-from tests.tasks.environments.windy import Windy, drawn
+from tests.tasks.outside import windy
+from tests.tasks.outside.windy import Windy, drawn
 
 ROWS, STEPS = 3, 8
 
@@ -180,7 +180,7 @@ def test_environments_of_old_tasks_are_closed():
         def close(self) -> None:
             closed.append(self.wind)
 
-    from innerloop.tasks.environments import hosts
+    from innerloop.tasks.outside import hosts
 
     host = hosts.Here(Closing, drawn, 1)
     for task in range(hosts.KEPT + 5):

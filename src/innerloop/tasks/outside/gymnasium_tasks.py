@@ -21,8 +21,8 @@ from innerloop.core.environment import Box, Discrete, Environment, Task, check_s
 from innerloop.core.errors import InputError
 from innerloop.core.ranges import Checked, Count, Natural
 from innerloop.core.types import Episode
-from innerloop.tasks.environments.hosts import Draw, Elsewhere, Here, Make, Spaces, Stepped, refuse_unseeded
 from innerloop.tasks.environments.sampler import EnvironmentTasks
+from innerloop.tasks.outside.hosts import Draw, Elsewhere, Here, Make, Spaces, Stepped, refuse_unseeded
 
 
 class Outside(NamedTuple):

@@ -11,14 +11,14 @@ import torch
 from innerloop.core import random
 from innerloop.core.environment import Environment
 from innerloop.core.errors import InputError
-from innerloop.tasks.environments.as_gymnasium import as_gymnasium
 from innerloop.tasks.environments.bandits import Bandits
 from innerloop.tasks.environments.cart_pole import CartPole
-from innerloop.tasks.environments.gymnasium_tasks import GymnasiumTasks
 from innerloop.tasks.environments.mazes import Mazes
 from innerloop.tasks.environments.navigation import Navigation
 from innerloop.tasks.environments.point_robot import PointRobot
 from innerloop.tasks.environments.tabular import Tabular
+from innerloop.tasks.outside.as_gymnasium import as_gymnasium
+from innerloop.tasks.outside.gymnasium_tasks import GymnasiumTasks
 
 pytest.importorskip("gymnasium")
 ALL: list[Environment[Any]] = [
@@ -39,7 +39,11 @@ def test_gymnasiums_checker_passes_each(environment):
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for allowed in ("a Box observation space m.* value is", "For Box action spaces", "Not able to test alternative render"):
+        for allowed in (
+            "a Box observation space m.* value is",
+            "For Box action spaces",
+            "Not able to test alternative render",
+        ):
             warnings.filterwarnings("ignore", f".*{allowed}")
         check_env(as_gymnasium(environment))
 

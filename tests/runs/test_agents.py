@@ -1,0 +1,92 @@
+"""Environments as a kind of problem, and what the command line says of agents."""
+
+import json
+
+import pytest
+
+from innerloop.cli.main import main
+from innerloop.core.context import Context
+from innerloop.core.errors import InputError
+from innerloop.engine.clipped import Clipped
+from innerloop.engine.trust_region import TrustRegion
+from innerloop.learners.agents.maml_rl import MAMLRL
+from innerloop.nn.mlp import MLP
+from innerloop.nn.policy import Gaussian
+from innerloop.problems import kind_of
+from innerloop.problems.agents import Acting, PolicyOptions, kinds
+from innerloop.tasks.environments.bandits import Bandits
+from innerloop.tasks.environments.navigation import Navigation
+
+SHORT = ["--settings", "horizon=4", "--trajectories", "3", "--meta-batch-size", "2", "--steps", "2"]
+
+
+def train(out, *words):
+    return main(["train", "maml-rl", "--env", "navigation", *SHORT, "--out", str(out), *words])
+
+
+def test_a_run_is_trained_tested_and_compared_with_random_actions_and_the_oracle(tmp_path, capsys):
+    assert train(tmp_path / "run", "--inner-steps", "2") == 0
+    assert main(["test", str(tmp_path / "run"), "--episodes", "5", "--steps", "3"]) == 0
+    said = capsys.readouterr().out
+    for row in ("random actions", "knows the task", "MAMLRL, untrained", "after inner steps: 0: ", "3: "):
+        assert row in said
+    (kept,) = [json.loads(f.read_text()) for f in (tmp_path / "run").glob("test-????????????????.json")]
+    assert [point[0] for point in kept["curve"]] == [0, 1, 2, 3]
+    # Asked again with more steps, it goes on; with another update it is another run.
+    assert train(tmp_path / "run", "--inner-steps", "2", "--steps", "3") == 0
+    assert train(tmp_path / "run", "--inner-steps", "2", "--steps", "3", "--max-kl", "0.5") == 2
+
+
+def test_env_is_another_name_of_data(tmp_path):
+    for number, words in enumerate((["--env=navigation"], ["--data", "navigation"])):
+        assert main(["train", "maml_rl", *words, *SHORT, "--out", str(tmp_path / str(number))]) == 0
+    one, other = (json.loads((tmp_path / str(i) / "config.json").read_text()) for i in range(2))
+    assert one["record"] == other["record"] and one["learner"] == other["learner"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["maml_rl", "--env", "moon"], "there is no data set and no path 'moon'"),
+        (["maml", "--env", "navigation"], "maml is trained on episodes, which 'navigation' does not have"),
+        (["maml_rl", "--data", "sinusoid"], "maml_rl is trained on environments, which 'sinusoid' does not have"),
+        (["maml_rl", "--env", "navigation", "--settings", "horizon=0"], "horizon must be a whole number of at least 1"),
+        (["maml_rl", "--env", "navigation", "--settings", "horizn=5"], "'horizn=5' sets nothing of navigation"),
+        (["maml_rl", "--env", "bandits", "--settings", "arms=0"], "arms must be a whole number of at least 1"),
+        (["maml_rl", "--env", "bandits", "--squash"], "needs actions between bounds"),
+        (["maml_rl", "--env", "navigation", "--clip", "1"], "clip is read by the default update alone"),
+        (["maml_rl", "--env", "navigation", "--max-kl", "0"], "max_kl must be more than 0"),
+        (["scripted", "--env", "tabular", "--rule", "oracle"], "says nothing of what is best"),
+    ],
+)
+def test_what_makes_no_sense_is_one_message(words, said, tmp_path, capsys):
+    assert main(["train", *words, "--out", str(tmp_path / "run")]) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_every_environment_is_a_data_set_and_has_a_policy():
+    for name, kind in kinds().items():
+        problem = kind_of(name)(data=name)
+        assert isinstance(problem, Acting) and isinstance(environment := problem.load(Context()), kind)
+        learner = problem.learner(MAMLRL, {"trajectories": 2}, PolicyOptions(hidden_units=(3,)), environment)
+        assert isinstance(learner, MAMLRL) and learner.env == environment
+    assert kind_of("cartpole") is kind_of("cart-pole") is Acting
+
+
+def test_policies_fit_the_space_and_options_choose_the_update():
+    box, arms = Acting(settings=("horizon=7",)), Acting(data="bandits", settings=("arms=3",))
+    assert box.environment() == Navigation(horizon=7) and arms.environment() == Bandits(arms=3)
+    learner = box.learner(MAMLRL, {}, PolicyOptions(start_std=0.5), box.environment())
+    assert isinstance(learner, MAMLRL) and learner.model == Gaussian(inputs=2, hidden=(64, 64), size=2, start_std=0.5)
+    other = arms.learner(MAMLRL, {}, PolicyOptions(hidden_units=(8,)), arms.environment())
+    assert isinstance(other, MAMLRL) and other.model == MLP(1, (8,), 3, "tanh")
+    assert box.updating(learner) == TrustRegion() and Acting(update="descent").updating(learner) is None
+    assert Acting(update="clipped", epochs=2).updating(learner) == Clipped(epochs=2)
+    with pytest.raises(InputError, match="horizon must be"):
+        Acting(settings=("horizon=many",)).check()
+
+
+def test_splits_do_not_meet():
+    problem = Acting()
+    goals = [problem.episodes(Navigation(), split, 0).episodes(0, 50).support.x["goal"] for split in ("train", "test")]
+    assert not (goals[0] == goals[1]).all(-1).any()
