@@ -26,6 +26,7 @@ from innerloop.core.types import Params, Sampler
 from innerloop.engine.clipped import Clipped
 from innerloop.engine.trust_region import TrustRegion
 from innerloop.engine.updates import Update
+from innerloop.learners.agents.bandit_rule import BanditRule
 from innerloop.learners.agents.scripted import Scripted
 from innerloop.nn.gru import GRU
 from innerloop.nn.mlp import MLP, Linear
@@ -188,10 +189,13 @@ class Acting(Problem[Environment[Any]]):
         return TrustRegion(max_kl=self.max_kl, every=self.curvature_every)
 
     def baselines(self, learner: Learner, seed: int, sampler: Sampler) -> Iterator[Baseline]:
-        """Random actions, somebody who knows the task where the environment has one, and the learner untrained."""
+        """Random actions, rules for bandits, somebody who knows the task where there is one, the learner untrained."""
         assert isinstance(sampler, EnvironmentTasks)
         environment = sampler.environment
         yield Baseline("random", Scripted(env=environment, rule="random"), {}, "random actions")
+        if BanditRule.plays(environment):
+            yield Baseline("thompson", BanditRule(env=environment, rule="thompson"), {}, "Thompson sampling")
+            yield Baseline("gittins", BanditRule(env=environment, rule="gittins"), {}, "Gittins indices")
         if Scripted.knows(environment):
             yield Baseline("oracle", Scripted(env=environment, rule="oracle"), {}, "knows the task")
         yield from super().baselines(learner, seed, sampler)

@@ -28,6 +28,9 @@ _TRIAL, _SCORED = 11, 17
 """Folded into a task's key: trials that are trained on, and episodes that are scored."""
 
 
+_TRAIN = {"steps": 1000, "meta_batch_size": 64, "meta_lr": 2e-3, "schedule": "cosine"}
+
+
 class Trial(NamedTuple):
     """Parallel trials of one task between two episodes."""
 
@@ -63,10 +66,13 @@ class RL2(Unrolled[Remembering, Trial]):
     stochastic = True
     exact_gradient = False  # rollouts are held
     sensible = by_kind(
-        agents=Sensible(
+        bandits=Sensible(
+            fields={"baseline": "trials", "discount": 1.0, "entropy": 0.005, "greedy": True},
             task={"update": "descent"},
-            train={"steps": 1000, "meta_batch_size": 64, "meta_lr": 2e-3, "schedule": "cosine"},
+            train={"steps": 4000, "meta_batch_size": 64, "meta_lr": 4e-3, "schedule": "cosine"},
         ),
+        mazes=Sensible(fields={"inner_steps": 2}, task={"update": "descent"}, train=_TRAIN),
+        agents=Sensible(task={"update": "descent"}, train=_TRAIN),
     )
 
     env: Environment[Any]
@@ -194,8 +200,8 @@ class RL2(Unrolled[Remembering, Trial]):
         """[n, T, o] outputs and [n, T] values at the same steps, now with a graph."""
         memory, rows = self._blank(params), []
         for told, live in zip(run.outputs[..., self.actions.outputs + 1 :].unbind(1), run.live.unbind(1), strict=True):
-            memory = torch.where(live[:, None], self._next(params, memory, told), memory)
-            rows.append(memory)
+            rows.append(self._next(params, memory, told))
+            memory = torch.where(live[:, None], rows[-1], memory)
         return self._heads(params, torch.stack(rows, 1))
 
     def _told(self, seen: Seen) -> Tensor:
