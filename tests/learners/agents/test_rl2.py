@@ -1,6 +1,7 @@
 """RL^2: memory of a trial, what its rollouts are worth, and what is seen again of them."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from tests.core.test_rollout import Walk
 UNITS = 5
 
 
-def agent(environment, **settings):
+def agent(environment, **settings: Any):
     """A small one whose policy begins with differences between actions."""
     told = environment.observations + getattr(environment.actions, "n", getattr(environment.actions, "size", 0)) + 2
     policy = (

@@ -92,7 +92,7 @@ class RL2(Unrolled[Remembering, Trial]):
     inner_steps: int = 0
     """Episodes of a trial before the one that counts."""
     discount: Share = 0.99
-    """Of rewards, by step, across the episodes of a trial."""
+    """Factor on rewards for every step that they are later, across the episodes of a trial."""
     trace: Share = 0.95
     """Lambda of the generalised advantage estimator, beside the value."""
     baseline: Literal["value", "trials"] = "value"
