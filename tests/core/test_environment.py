@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from innerloop.core import random, tree
+from innerloop.core.config import decode, encode
 from innerloop.core.environment import (
     Box,
     Discrete,
@@ -95,6 +96,13 @@ def test_a_reward_that_is_no_number_is_named_by_task_and_step():
     live = torch.ones(2, 3, 4, dtype=torch.bool)
     live[1, 2, 3] = False
     refuse_not_finite(rewards, live)
+
+
+def test_a_file_names_somebody_elses_environment_only_where_that_is_allowed():
+    kept = encode(replace(Line(), horizon=7))
+    assert decode(kept, allow=("tests",)) == replace(Line(), horizon=7)
+    with pytest.raises(InputError, match="outside of innerloop"):
+        decode(kept)
 
 
 def test_constants_lose_the_axis_of_their_row():

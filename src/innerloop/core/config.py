@@ -121,7 +121,8 @@ def _decoded(value: Json, allow: Sequence[str]) -> Any:
         return tuple(_decoded(v, allow) for v in value["tuple"])
     if set(value) == {"callable"}:
         target = _resolve(value["callable"], allow)
-        if not (inspect.isfunction(target) or (inspect.isclass(target) and issubclass(target, nn.Module))):
+        trusted = inspect.isclass(target) and (issubclass(target, nn.Module) or under(target.__module__, allow))
+        if not (inspect.isfunction(target) or trusted):
             raise InputError(f"'{value['callable']}' is neither a function nor a network")
         _check_pure(target, value["callable"], allow)
         return target

@@ -41,7 +41,7 @@ _STREAMS: Mapping[Split, int] = {"train": 0, "validation": 1, "test": 2}
 _HIDDEN = (64, 64)
 _USUAL = Sensible(train={"steps": 40, "meta_batch_size": 20, "checkpoint_every": 5})
 _OF_DATA = {
-    # A tenth of the steps gives the same returns as all, in a fifth of the time: docs/guide/agents.md.
+    # A tenth of the steps takes a fifth of the time, and its returns are those of docs/guide/agents.md.
     "navigation": replace(_USUAL, task={"curvature_every": 10}),
 }
 

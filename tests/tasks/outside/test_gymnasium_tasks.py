@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from innerloop.core import random, tree
+from innerloop.core.config import decode, encode
 from innerloop.core.environment import Box, Discrete, check_environment, constants
 from innerloop.core.errors import FailedError, InputError
 from innerloop.tasks.outside.gymnasium_tasks import GymnasiumTasks
@@ -165,6 +166,16 @@ def test_tasks_must_have_the_same_spaces():
     walk_all = torch.vmap(lambda n: walk(sampler, {"number": n}, random.mix(0, 0), torch.zeros(STEPS, 1)))
     with pytest.raises(InputError, match="tasks differ in what is seen or done"):
         walk_all(drawn_tasks)
+
+
+def test_a_file_names_the_environment_of_somebody_who_is_trusted():
+    environment = tasks(Windy).environment
+    kept = encode(environment)
+    assert decode(kept, allow=("tests",)) == environment
+    with pytest.raises(InputError, match="outside of innerloop"):
+        decode(kept)
+    with pytest.raises(InputError, match="cannot be found again by its name"):
+        encode(tasks(lambda wind: Windy(wind)).environment)
 
 
 def test_without_gymnasium_its_extra_is_named(monkeypatch):

@@ -88,7 +88,7 @@ class GymnasiumTasks(Checked):
     """
 
     make: Make
-    """`make(**constants)` is a `gymnasium.Env`; to be kept with a run it is a function of a module."""
+    """`make(**constants)` is a `gymnasium.Env`; to be kept with a run it is a function or class of a module."""
     draw: Draw
     """`draw(generator)` gives the constants of a task, from a `numpy.random.Generator` alone."""
     horizon: Count | None = None
