@@ -7,8 +7,6 @@ import pytest
 import torch
 
 from innerloop.core import tree
-from innerloop.engine import TrainConfig, meta_train
-from innerloop.evaluate import meta_test
 from innerloop.learners.agents.rl2 import RL2
 from innerloop.nn.gru import GRU
 from innerloop.nn.mlp import Linear
@@ -16,7 +14,6 @@ from innerloop.nn.policy import Gaussian
 from innerloop.tasks.environments.bandits import Bandits
 from innerloop.tasks.environments.mazes import Mazes
 from innerloop.tasks.environments.navigation import Navigation
-from innerloop.tasks.environments.sampler import EnvironmentTasks
 from tests.agents import AgentConformance, double, tasks
 from tests.core.test_rollout import Walk
 
@@ -147,15 +144,3 @@ def test_a_greedy_one_takes_the_likeliest_arm():
     episode = episode._replace(query=episode.query._replace(x={"chances": torch.tensor([[0.0, 1.0, 0.0]]).double()}))
     assert float(learner.predict(params, learner.adapt(params, episode.support), episode.query.x)) == 3.0
     assert float(ARMS.predict(params, ARMS.adapt(params, episode.support), episode.query.x)) < 3.0
-
-
-@pytest.mark.slow
-def test_it_learns_to_try_arms_and_to_stay_with_what_pays():
-    """Two arms, ten pulls: random 5, the best strategy 6.3. Pulling at random or one arm alone is 5 in the mean."""
-    environment = Bandits(arms=2)
-    learner = agent(environment, units=16, trajectories=16, baseline="trials", discount=1.0, entropy=0.005)
-    learner = replace(learner, memory=GRU(5, 16), policy=Linear(16, 2), value=Linear(16, 1))
-    config = TrainConfig(steps=200, meta_batch_size=32, meta_lr=1e-2, plan="vmap")
-    params = meta_train(learner, EnvironmentTasks(environment=environment, seed=0), config)
-    unseen = EnvironmentTasks(environment=environment, seed=1)
-    assert meta_test(learner, params, unseen, episodes=300).mean > 5.7
