@@ -64,13 +64,13 @@ def go(act, n=2, memory=None, episodes=1):
 
 
 def test_what_is_done_counts_no_longer_and_the_next_episode_begins_anew():
-    run, memory = go(always(1), memory=torch.zeros(2), episodes=2)
+    run, left = go(always(1), memory=torch.zeros(2), episodes=2)
     once = [1.0, 2.0, 3.0, 0.0, 0.0, 0.0]
     assert run.rewards.tolist() == [2 * once] * 2
     assert run.live[0].tolist() == 2 * [True, True, True, False, False, False]
     assert run.ends[0].nonzero().flatten().tolist() == [2, 8]
     assert run.observations[0, :, 0].tolist()[6:9] == [0, 1, 2] and bool(run.observations.isfinite().all())
-    assert memory.tolist() == [6, 6], "a memory stands still where nothing counts"
+    assert left.memory.tolist() == [6, 6], "a memory stands still where nothing counts"
     assert run.returns.tolist() == [12, 12]
 
 

@@ -17,8 +17,10 @@ from innerloop.nn.adversarial import PictureCritic, PicturePainter
 from innerloop.nn.context import BiLSTM, LSTMCell
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.decoder import JoinedMLP, PictureDecoder
+from innerloop.nn.gru import GRU
 from innerloop.nn.labelled import LabelledPictures
 from innerloop.nn.mlp import MLP, Linear
+from innerloop.nn.policy import Gaussian
 from innerloop.nn.ratings import RatingEncoder, RatingNetwork, SkipHead
 from innerloop.nn.relation import ConvMaps, Relation
 from innerloop.nn.residual import Residual
@@ -75,6 +77,8 @@ SMALL: list[tuple[Model, Any]] = [
         LSTMCell(inputs=3, units=2),
         lambda m: {"x": torch.zeros(2, m.inputs), "h": torch.zeros(2, m.units), "c": torch.zeros(2, m.units)},
     ),
+    (Gaussian(inputs=3, hidden=(4,)), lambda m: torch.zeros(2, m.inputs)),
+    (GRU(inputs=3, units=2), lambda m: {"x": torch.zeros(2, m.inputs), "h": torch.zeros(2, m.units)}),
     (JoinedMLP(inputs=3, hidden=(4,), shape=(2,)), lambda m: {"x": torch.zeros(2, m.inputs)}),
     (PictureFeatures(width=2), lambda m: pictures(m.channels, m.size)),
     (CodeStatistics(width=2, side=2), maps),

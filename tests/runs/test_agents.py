@@ -37,6 +37,17 @@ def test_a_run_is_trained_tested_and_compared_with_random_actions_and_the_oracle
     assert train(tmp_path / "run", "--inner-steps", "2", "--steps", "3", "--max-kl", "0.5") == 2
 
 
+def test_a_recurrent_agent_is_tested_beside_the_rules_of_bandits_and_after_every_episode(tmp_path, capsys):
+    short = ["--trajectories", "3", "--meta-batch-size", "2", "--steps", "2", "--units", "4"]
+    for env, steps in (("bandits", "0"), ("mazes", "3")):
+        words = ["--env", env, "--settings", "horizon=3", *short, "--out", str(tmp_path / env)]
+        assert main(["train", "rl2", *words]) == 0
+        assert main(["test", str(tmp_path / env), "--episodes", "4", "--steps", steps]) == 0
+        printed = capsys.readouterr().out
+        assert f"{steps}: " in printed.partition("after inner steps: ")[2]
+        assert ("Thompson sampling" in printed) is ("Gittins indices" in printed) is (env == "bandits")
+
+
 def test_env_is_another_name_of_data(tmp_path):
     for number, words in enumerate((["--env=navigation"], ["--data", "navigation"])):
         assert main(["train", "maml_rl", *words, *SHORT, "--out", str(tmp_path / str(number))]) == 0
@@ -56,6 +67,7 @@ def test_env_is_another_name_of_data(tmp_path):
         (["maml_rl", "--env", "bandits", "--squash"], "needs actions between bounds"),
         (["maml_rl", "--env", "navigation", "--clip", "1"], "clip is read by the default update alone"),
         (["maml_rl", "--env", "navigation", "--max-kl", "0"], "max_kl must be more than 0"),
+        (["bandit_rule", "--env", "navigation"], "Navigation is no bandit"),
         (["scripted", "--env", "tabular", "--rule", "oracle"], "says nothing of what is best"),
     ],
 )

@@ -45,6 +45,17 @@ class Actions(Checked):
         """How many a policy's network has."""
         return self.space.n if isinstance(self.space, Discrete) else 2 * self.space.size
 
+    @property
+    def numbers(self) -> int:
+        """How many a recurrent policy is told of its last action: one for each of n, or those of a box."""
+        return self.space.n if isinstance(self.space, Discrete) else self.space.size
+
+    def told(self, action: Tensor, dtype: torch.dtype) -> Tensor:
+        """[n, numbers] of what was drawn: 1 for the one of n, or as it is."""
+        if isinstance(self.space, Discrete):
+            return (action[..., None] == torch.arange(self.space.n, device=action.device)).to(dtype)
+        return action.to(dtype)
+
     def noise(self, keys: Tensor, n: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """[steps, n, k] what `draw` takes of every step, from [steps] keys."""
         if isinstance(self.space, Discrete):  # Gumbel's
@@ -70,7 +81,7 @@ class Actions(Checked):
     def certain(self, action: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """[n, outputs] with which nothing else than this [n] or [n, k] is drawn, but for rounding; without `squash`."""
         if isinstance(self.space, Discrete):
-            return _SURE * (action[..., None] == torch.arange(self.space.n, device=action.device)).to(dtype)
+            return _SURE * self.told(action, dtype)
         return torch.cat([action, torch.full_like(action, -_SURE)], -1)
 
     def taken(self, drawn: Tensor) -> Tensor:

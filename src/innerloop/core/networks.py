@@ -133,6 +133,13 @@ class Cell(Role):
 
 
 @dataclass(frozen=True)
+class Recurrent(Role):
+    """`{"x": [n, inputs], "h": [n, units]}` -> [n, units], the next h."""
+
+    units: int | Setting
+
+
+@dataclass(frozen=True)
 class Features(Role):
     """x -> features of every row by itself: maps [n, d, height, width] of pictures, else [n, d]."""
 

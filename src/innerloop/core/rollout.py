@@ -30,6 +30,13 @@ class Seen(NamedTuple):
     done: Tensor  # [n] bool, whether that step ended an episode
 
 
+class Left(NamedTuple):
+    """What a rollout leaves to the next one."""
+
+    memory: Any  # the policy's: a tree of tensors [n, ...], or None
+    seen: Seen  # what is to be told of its last step
+
+
 class Rollout(NamedTuple):
     """Steps of n trajectories of one task."""
 
@@ -60,7 +67,8 @@ def rollout(
     key: Tensor,
     memory: Any = None,
     episodes: int = 1,
-) -> tuple[Rollout, Any]:
+    seen: Seen | None = None,
+) -> tuple[Rollout, Left]:
     """Let `n` trajectories run, without a graph: whatever `act` reads of parameters must have been stopped.
 
     The noise of step t is of `fold(key, t)`, so that a rollout is the same in every plan.
@@ -74,15 +82,16 @@ def rollout(
         key: [] int64.
         memory: The policy's before the first step.
         episodes: How many one after another, on the same task; the memory lives on, the state begins anew.
+        seen: What the rollout before left, where the trial goes on with this one; None: it begins.
 
     Returns:
-        The rollout, and the memory after it.
+        The rollout, and what it leaves.
     """
     horizon, rows = environment.horizon, []
     steps = torch.arange(episodes * horizon, device=key.device)
     keys = random.fold(random.fold(key, _STEP), steps)
     noise: Tensor | None = None
-    state, seen, live = None, None, None
+    state, live = None, None
     for t in range(episodes * horizon):
         if t % horizon == 0:
             state = environment.start(task, n, random.fold(random.fold(key, _START), t // horizon))
@@ -106,7 +115,8 @@ def rollout(
         seen = _where(live, Seen(observation, drawn, reward, last), seen)
         live = live & ~done
     stacked = (torch.stack(parts, 1) for parts in zip(*rows, strict=True))
-    return Rollout(*stop(tuple(stacked))), stop(memory)
+    assert seen is not None
+    return Rollout(*stop(tuple(stacked))), stop(Left(memory, seen))
 
 
 def discounted(rewards: Tensor, live: Tensor, ends: Tensor, discount: float, across: bool = False) -> Tensor:

@@ -18,7 +18,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner, Target
 from innerloop.core.model import Model
 from innerloop.core.nearest import nearest
-from innerloop.core.networks import Encoder, Rows, Whole, roles
+from innerloop.core.networks import Encoder, Recurrent, Rows, Whole, roles, settled
 from innerloop.core.ranges import Count, Positive
 from innerloop.core.scores import Return
 from innerloop.core.sensible import Sensible, Stream
@@ -26,8 +26,10 @@ from innerloop.core.types import Params, Sampler
 from innerloop.engine.clipped import Clipped
 from innerloop.engine.trust_region import TrustRegion
 from innerloop.engine.updates import Update
+from innerloop.learners.agents.bandit_rule import BanditRule
 from innerloop.learners.agents.scripted import Scripted
-from innerloop.nn.mlp import MLP
+from innerloop.nn.gru import GRU
+from innerloop.nn.mlp import MLP, Linear
 from innerloop.nn.policy import Gaussian
 from innerloop.problems.base import Baseline, Problem, Split, first_line
 from innerloop.problems.learner import make_learner
@@ -156,15 +158,24 @@ class Acting(Problem[Environment[Any]]):
                 f"{cls.__name__} does not act, and {self.data} is an environment: try maml_rl, or leave out --env"
             )
         seen, hidden = material.observations, _HIDDEN if network.hidden_units is None else network.hidden_units
-        features = hidden[-1] if hidden else seen
-        outputs: dict[type[Any], Model] = {
+        own = {f.name: f.default for f in fields(cls)} | values
+        memory = next((settled(r, own) for r in roles(cls).values() if isinstance(r, Recurrent)), None)
+        features = memory.units if memory is not None else hidden[-1] if hidden else seen
+        told = seen + Actions(material.actions).numbers + 2
+        by_role: dict[type[Any], Model] = {
             Whole: _policy(material, seen, hidden, network.start_std),
             Encoder: MLP(inputs=seen, hidden=hidden, outputs=features, activation="tanh"),
+            Recurrent: GRU(inputs=told, units=features),
         }
         head = _policy(material, features, (), network.start_std)
-        chosen = {k: head if k == "head" else outputs[type(r)] for k, r in roles(cls).items() if _usual(k, r, outputs)}
+        by_name = {"head": head, "policy": head, "value": Linear(inputs=features, outputs=1, zero=True)}
+        chosen = {
+            k: by_name[k] if isinstance(r, Rows) else by_role[type(r)]
+            for k, r in roles(cls).items()
+            if type(r) in by_role or (k in by_name and isinstance(r, Rows))
+        }
         return make_learner(
-            cls, {**values, **chosen, "env": material}, (seen,), self.outputs(material), NetworkOptions()
+            cls, {**chosen, **values, "env": material}, (seen,), self.outputs(material), NetworkOptions()
         )
 
     def outputs(self, material: Environment[Any]) -> int:
@@ -178,10 +189,13 @@ class Acting(Problem[Environment[Any]]):
         return TrustRegion(max_kl=self.max_kl, every=self.curvature_every)
 
     def baselines(self, learner: Learner, seed: int, sampler: Sampler) -> Iterator[Baseline]:
-        """Random actions, somebody who knows the task where the environment has one, and the learner untrained."""
+        """Random actions, rules for bandits, somebody who knows the task where there is one, the learner untrained."""
         assert isinstance(sampler, EnvironmentTasks)
         environment = sampler.environment
         yield Baseline("random", Scripted(env=environment, rule="random"), {}, "random actions")
+        if BanditRule.plays(environment):
+            yield Baseline("thompson", BanditRule(env=environment, rule="thompson"), {}, "Thompson sampling")
+            yield Baseline("gittins", BanditRule(env=environment, rule="gittins"), {}, "Gittins indices")
         if Scripted.knows(environment):
             yield Baseline("oracle", Scripted(env=environment, rule="oracle"), {}, "knows the task")
         yield from super().baselines(learner, seed, sampler)
@@ -189,11 +203,6 @@ class Acting(Problem[Environment[Any]]):
     def pictures(self, learner: Learner, params: Params, sampler: Sampler, count: int) -> list[Any]:
         """None: an episode is shown by `innerloop play`."""
         return []
-
-
-def _usual(name: str, role: Any, networks: Mapping[type[Any], Model]) -> bool:
-    """Whether a network of this role is made here."""
-    return type(role) in networks or (name == "head" and isinstance(role, Rows))
 
 
 def _policy(environment: Environment[Any], inputs: int, hidden: tuple[int, ...], std: float) -> Model:
