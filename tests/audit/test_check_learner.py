@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from innerloop.audit import Audit, Check, audit
-from innerloop.audit.check_behaviour import updates
+from innerloop.audit.check_behaviour import loss_of_queries, updates
 from innerloop.audit.check_learner import (
     INDEPENDENCE_TOLERANCE,
     label_permutation,
@@ -21,10 +21,12 @@ from innerloop.audit.check_learner import (
 from innerloop.audit.check_plans import distance, double, plan_checks, reason
 from innerloop.core import tree
 from innerloop.core.errors import InputError
+from innerloop.core.objectives import regression, sampled_softmax
 from innerloop.core.predictive import Predictive
 from innerloop.core.scores import SCORES
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
+from innerloop.learners.gradient.anil import ANIL
 from innerloop.learners.gradient.imaml import IMAML
 from innerloop.learners.gradient.reptile import Reptile
 from innerloop.learners.metric.gaussian_memory import GaussianMemory
@@ -329,3 +331,13 @@ def test_an_update_is_held_to_adapt_and_may_differ_by_batch_norms_alone():
     normed = GaussianMemory(encoder=Conv4(size=tiny.SIZE, width=4, outputs=None))
     check = updates(normed, normed.init(0), episodes)
     assert check.passed is None and "only batch norms" in check.explanation
+
+
+def test_an_objective_that_compares_rows_is_no_leak_of_the_query():
+    y = (torch.arange(8) % 3 == 0).float().expand(2, 8)[..., None]
+    episodes = Episode(*(Batch(torch.randn(2, 8, 4, generator=torch.Generator().manual_seed(s)), y) for s in (0, 1)))
+    for objective, passed in ((regression, True), (sampled_softmax, None)):
+        learner = ANIL(encoder=MLP(inputs=4, hidden=(), outputs=4), head=MLP(inputs=4, hidden=()), objective=objective)
+        check = loss_of_queries(learner, learner.init(0), episodes)
+        assert check.passed is passed, check
+    assert "compares rows" in str(check)

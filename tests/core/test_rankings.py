@@ -21,6 +21,14 @@ def test_scores_of_masked_candidates_are_those_of_the_others_alone_and_vmap():
         assert torch.allclose(vmapped, torch.stack(loop))
 
 
+def test_a_model_that_gives_no_numbers_has_no_score():
+    outputs = torch.tensor([[1.0], [float("nan")], [0.0]])
+    y, mask = torch.tensor([[0.0], [1.0], [1.0]]), torch.tensor([True, True, True])
+    for name in ("ndcg", "recall"):
+        assert SCORES[name].of(outputs, Batch(outputs, y, mask)).isnan().all()
+        assert SCORES[name].of(outputs, Batch(outputs, y, mask & ~outputs.isnan()[:, 0])).isfinite().all()
+
+
 def test_a_corrected_sample_estimates_the_softmax_over_everything():
     """The mean gradient over many draws, against that over all items; without the correction it is another one."""
     generator = torch.Generator().manual_seed(1)

@@ -7,6 +7,7 @@ import pytest
 
 from innerloop.core import tree
 from innerloop.core.types import Batch
+from innerloop.problems import rating_rows
 from innerloop.problems.alternating import ALPHA, alternating
 from innerloop.problems.item_baselines import FoldedIn, ItemToItem, TextRidge, factors, item_to_item
 from innerloop.problems.rating_factors import factorised
@@ -58,6 +59,15 @@ def test_items_by_items_is_ease_as_it_is_defined(behaviour):
     real = query.mask.numpy() & ~np.isin(asked, at)
     expected = (own @ weights)[asked] + (0 if behaviour else means[asked])
     assert np.allclose(found[real], expected[real], atol=1e-4)
+
+
+def test_a_matrix_that_is_too_large_is_left_out_and_that_is_said(monkeypatch):
+    sampler = taken()
+    known = sampler.roles == TRAIN
+    assert "ease" in [one.label for one in rating_rows.of_behaviour(sampler, known, 0)]
+    monkeypatch.setattr(rating_rows, "_CELLS", 100)
+    with pytest.warns(UserWarning, match=r"row of EASE is left out, whose matrix of \d+ x 31 numbers is too large"):
+        assert "ease" not in [one.label for one in rating_rows.of_behaviour(sampler, known, 0)]
 
 
 def test_factors_fold_a_new_user_in_as_they_did_outside():

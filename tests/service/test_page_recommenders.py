@@ -137,6 +137,34 @@ def test_stars_are_rated_by_keys(tab):
     assert tab.evaluate("document.activeElement.name") == tab.locator(".rated input").first.get_attribute("name")
 
 
+def test_titles_are_text_and_halves_of_stars_are_given_where_ratings_have_them(browser, tmp_path):
+    run = trained(tmp_path, "<img src=x onerror=alert(1)><script>alert(2)</script>", 0.5)
+    with service(tmp_path / "store", None, sources=(str(run),)) as url:
+        tab = browser.new_page(base_url=url, viewport={"width": 1280, "height": 900})
+        alerts: list[str] = []
+        tab.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+        tab.goto("/#/recommend/run")
+        tab.get_by_label("Title", exact=True).fill("img 7")
+        labels = tab.get_by_role("list", name="Titles").locator("li[data-item=i7] label")
+        labels.nth(4).wait_for()
+        assert labels.count() == 5
+        left, right = (labels.nth(k).bounding_box() for k in (2, 3))
+        assert left["x"] + left["width"] == pytest.approx(right["x"]) and left["width"] >= 24
+        labels.nth(2).click()
+        own = tab.get_by_role("list", name="Your ratings")
+        own.get_by_role("radio", name="1.5 of 2.5", checked=True).wait_for(state="attached")
+        assert "<script>alert(2)</script> 7" in own.inner_text()
+        tab.get_by_label("Keep them under a name").fill("ada")
+        tab.get_by_role("button", name="Keep my ratings").click()
+        tab.locator(".facts", has_text="1 rating of yours, kept as ada").wait_for()
+        (kept,) = Client(url).recommender("run").person("ada").show()["ratings"]
+        assert kept["rating"] == 1.5
+        assert tab.locator("main img, main script").count() == 0 and not alerts
+        if picture := os.environ.get("INNERLOOP_PICTURES"):
+            tab.screenshot(path=Path(picture) / "recommending-halves.png")
+        tab.close()
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("style", ["light", "dark"])
 def test_it_fits_phones_and_laptops_in_both_themes(tab, width, style):

@@ -174,8 +174,10 @@ def loss_of_queries(learner: Learner, params: Params, episodes: Episode) -> Chec
         apart = _relative(together, alone)
         if apart > worst:
             worst, factor = apart, (together / alone).item()
-    if not learner.queries_apart or learner.transductive:
-        reason = "transductive" if learner.transductive else "queries_apart = False"
+    comparing = getattr(getattr(learner, "objective", None), "compares_rows", False)
+    if not learner.queries_apart or learner.transductive or comparing:
+        own = "an objective that compares rows" if comparing else "queries_apart = False"
+        reason = "transductive" if learner.transductive else own
         return Check(name, None, worst, f"declared {reason}: the loss is {worst:.1e} from the mean over its queries")
     if worst > TOLERANCE:
         message = (

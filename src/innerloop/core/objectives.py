@@ -9,7 +9,7 @@ from torch import Tensor
 Objective = Annotated[
     Callable[[Tensor, Tensor, Tensor | None], Tensor], "a function of outputs, y and mask, such as `classification`"
 ]
-"""`(outputs, y, mask=None) -> scalar`."""
+"""`(outputs, y, mask=None) -> scalar`; one that is no mean over rows says so: an attribute `compares_rows = True`."""
 
 ABSENT = -1e4
 """Logit of a class that the task does not have: exp underflows to 0, gradients stay finite. Among lower logits it is
@@ -63,6 +63,9 @@ def sampled_softmax(outputs: Tensor, y: Tensor, mask: Tensor | None = None) -> T
     chosen, others = rows & (y[:, 0] > 0), rows & (y[:, 0] <= 0)
     rest = torch.logsumexp(torch.where(others, scores, ABSENT), 0)
     return mean(torch.logaddexp(scores, rest) - scores, chosen)
+
+
+sampled_softmax.compares_rows = True  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def normalize(x: Tensor, eps: float = 1e-6) -> Tensor:

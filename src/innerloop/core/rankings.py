@@ -17,7 +17,7 @@ from innerloop.core.types import Batch
 
 
 def expected(scores: Tensor, worth: Tensor) -> Tensor:
-    """[n] mean worth at every position, best score first, over all orders of equal scores.
+    """[n] mean worth at every position, best score first, over all orders of equal scores; NaN where any score is.
 
     Args:
         scores: [n], higher is better.
@@ -29,7 +29,8 @@ def expected(scores: Tensor, worth: Tensor) -> Tensor:
     place = torch.arange(len(scores), device=scores.device)
     first = torch.where(F.pad(turns, (1, 0), value=True), place, 0).cummax(0).values
     last = torch.where(F.pad(turns, (0, 1), value=True), place, len(scores)).flip(0).cummin(0).values.flip(0)
-    return (sums.gather(0, last + 1) - sums.gather(0, first)) / (last - first + 1)
+    worths = (sums.gather(0, last + 1) - sums.gather(0, first)) / (last - first + 1)
+    return torch.where(scores.isnan().any(), torch.nan, worths)
 
 
 def ndcg(scores: Tensor, worth: Tensor, k: int) -> Tensor:

@@ -10,10 +10,13 @@ from innerloop.problems.base import Baseline
 from innerloop.problems.item_baselines import FoldedIn, ItemToItem, Popularity, TextRidge, factors, item_to_item
 from innerloop.problems.rating_baselines import each
 from innerloop.problems.rating_factors import factorised
+from innerloop.tasks.notices import warn
 from innerloop.tasks.ratings.sampler import RatingSampler
 
-_EASE, _EASE_OF_RATINGS, _MOST = 300.0, 100.0, 20_000
-"""Decays, chosen on meta-validation users of three folds of movielens; and the most users whose matrix is inverted."""
+_EASE, _EASE_OF_RATINGS = 300.0, 100.0
+"""Decays, chosen on meta-validation users of three folds of movielens."""
+_MOST, _CELLS = 20_000, 2**28
+"""The most users whose matrix is inverted, and the most numbers of it, a gigabyte."""
 
 
 def of_ratings(sampler: RatingSampler, known: NDArray[np.bool_], seed: int) -> Iterator[Baseline]:
@@ -30,9 +33,7 @@ def of_ratings(sampler: RatingSampler, known: NDArray[np.bool_], seed: int) -> I
     means, _ = encoding.means(None, np.arange(len(encoding.counts)))
     of = factorised(table, known, means, seed=seed)
     yield Baseline("factors", FoldedIn(decay=of.decay), factors(of), "matrix factorisation, folded in")
-    if len(np.unique(table.users[known])) <= _MOST:
-        params = item_to_item(table, known, encoding, _EASE_OF_RATINGS)
-        yield Baseline("ease", ItemToItem(), params, "items by items (EASE)")
+    yield from _ease(sampler, known, _EASE_OF_RATINGS)
     if "texts" in encoding.items:
         yield Baseline("texts", TextRidge(), {}, "items by their texts (ridge)")
 
@@ -41,10 +42,18 @@ def of_behaviour(sampler: RatingSampler, known: NDArray[np.bool_], seed: int) ->
     """Popularity, items by items, `implicit`'s alternating least squares, and texts; arguments as of `of_ratings`."""
     encoding, table = sampler.encoding, sampler.table
     yield Baseline("popularity", Popularity(behaviour=True), {}, "popularity")
-    if len(np.unique(table.users[known])) <= _MOST:
-        params = item_to_item(table, known, encoding, _EASE)
-        yield Baseline("ease", ItemToItem(behaviour=True), params, "items by items (EASE)")
+    yield from _ease(sampler, known, _EASE)
     if (made := alternating(table, known, seed)) is not None:
         yield Baseline("als", *made, "implicit's ALS, folded in")
     if "texts" in encoding.items:
         yield Baseline("texts", TextRidge(behaviour=True), {}, "popularity and texts (ridge)")
+
+
+def _ease(sampler: RatingSampler, known: NDArray[np.bool_], decay: float) -> Iterator[Baseline]:
+    table, encoding = sampler.table, sampler.encoding
+    users = len(np.unique(table.users[known]))
+    if users > _MOST or users * encoding.item_count > _CELLS:
+        warn(f"the row of EASE is left out, whose matrix of {users:,} x {encoding.item_count:,} numbers is too large")
+        return
+    params = item_to_item(table, known, encoding, decay)
+    yield Baseline("ease", ItemToItem(behaviour=table.behaviour), params, "items by items (EASE)")

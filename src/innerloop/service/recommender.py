@@ -36,7 +36,7 @@ class Recommender:
         return f"Recommender({self.name!r} at {self.client.url})"
 
     def show(self) -> dict[str, Any]:
-        """What it is: `items`, `lowest`, `highest`, `behaviour`, `people`."""
+        """What it is: `items`, `lowest`, `highest`, `step`, `behaviour`, `people`."""
         return self.client.request("GET", self._path).json()
 
     def search(self, text: str, limit: int = 20) -> list[dict[str, str]]:

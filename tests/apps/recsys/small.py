@@ -10,19 +10,19 @@ from innerloop.runs import build, defaults
 from tests.tasks.ratings.made import made
 
 
-def trained(folder: Path) -> Path:
-    """The run folder; its data lie beside it, as CSV files of ratings and of items."""
+def trained(folder: Path, title: str = "Film", step: float = 1.0) -> Path:
+    """The run folder; its data lie beside it, as CSV files of ratings, multiples of a step, and of items."""
     table = made()
     with (folder / "made.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["user", "item", "rating"])
         for u, i, v in zip(table.users, table.items, table.values, strict=True):
-            writer.writerow([table.user_names[u], table.item_names[i], v])
+            writer.writerow([table.user_names[u], table.item_names[i], v * step])
     with (folder / "items.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["item", "title", "kind"])
         for name, kind in zip(table.item_names, table.item_features.categories["kind"], strict=True):
-            writer.writerow([name, f"Film {name[1:]}", kind])
+            writer.writerow([name, f"{title} {name[1:]}", kind])
     usual = defaults("alpaca", str(folder / "made.csv"))
     task = replace(usual.task, product_features=str(folder / "items.csv"))
     train = replace(usual.train, steps=60, meta_batch_size=8, meta_lr=0.02, plan="vmap", unchecked=True)

@@ -107,6 +107,11 @@ def test_what_is_not_known_is_named_with_the_nearest(recommender):
             recommender.fit({"Film 7": wrong})
     with pytest.raises(InputError, match="no item is left: 30 are rated"):
         recommender.fit({f"i{i}": 3 for i in range(30)}).recommend()
+    with pytest.raises(InputError, match="no item is left: 0 are rated, 30 are left out"):
+        recommender.fit({}).ask(1, [f"i{i}" for i in range(30)])
+    for wrong in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(InputError, match="familiarity must be a number that is not negative"):
+            recommender.recommend(1, familiarity=wrong)
     with pytest.raises(InputError, match="call fit first"):
         Recommender(*(getattr(recommender, f"_{k}") for k in ("learner", "params", "table", "encoding"))).recommend()
 

@@ -84,6 +84,7 @@ def test_people_are_kept_rated_changed_and_forgotten(client):
         "items": 30,
         "lowest": 1,
         "highest": 5,
+        "step": 1,
         "behaviour": False,
         "people": 1,
     }

@@ -46,6 +46,20 @@ def test_a_query_of_tests_is_every_item_that_was_not_told_with_what_was_taken():
         assert (support.x["log_q"][:4] == 0).all() and (query.x["log_q"] == 0).all()
 
 
+@pytest.mark.parametrize(("state", "queries"), [("warm", None), ("user-cold", 2)])
+def test_nothing_that_somebody_took_counts_as_not_taken(state, queries):
+    usual = {"roles": roles(TABLE, state), "shots": 2, "at_least": 3, "queries": queries}
+    tests, elsewhere = sampler(**usual), 0
+    query = tests.episodes(0, len(tests)).query
+    assert query.mask is not None
+    for i in range(len(tests)):
+        own = set(TABLE.items[TABLE.users == TABLE.users[tests.rows(i)[0]]].tolist())
+        others = set(((query.y[i, :, 0] == 0) & query.mask[i]).nonzero()[:, 0].tolist())
+        assert others and not others & own
+        elsewhere += len(own) - 2 - int(query.y[i].sum())
+    assert elsewhere > 0
+
+
 def test_a_training_draw_has_none_of_what_the_user_took_and_says_how_often_each_is_expected():
     train = sampler(split="train", fewest_shots=2, asked_negatives=20)
     support, query = train.episodes(0, 6)

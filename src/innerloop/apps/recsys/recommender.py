@@ -1,6 +1,7 @@
 """Recommend to somebody who has rated, or taken, a few items, say why, and ask what is worth knowing."""
 
 import copy
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,8 +171,8 @@ class Recommender:
         """
         if top < 1:
             raise InputError(f"top must be at least 1, got {top}")
-        if not familiarity >= 0:
-            raise InputError(f"familiarity must not be negative, got {familiarity}")
+        if not 0 <= familiarity < math.inf:
+            raise InputError(f"familiarity must be a number that is not negative, got {familiarity}")
         user, open_ = self._fitted, self._open()
         order = self.scores(familiarity)[open_]
         best = open_[diverse(order, self._taste.vectors[open_], top, diversity)]
@@ -264,6 +265,11 @@ class Recommender:
         return self._table.scale
 
     @property
+    def step(self) -> float | None:
+        """What the ratings that meta-training has are multiples of: 1, or half; None where they are finer."""
+        return next((step for step in (1.0, 0.5) if not (self._table.values % step).any()), None)
+
+    @property
     def ratings(self) -> dict[str, float]:
         """What `fit` was told, by the items' names.
 
@@ -297,5 +303,6 @@ class Recommender:
         known = from_numpy(self._encoding.candidates.copy())
         known[[*self._fitted.ratings, *without]] = False
         if not known.any():
-            raise InputError(f"no item is left: {len(self._fitted.ratings)} are rated, and no other is known")
+            also = f", {len(without)} are left out" if len(without) else ""
+            raise InputError(f"no item is left: {len(self._fitted.ratings)} are rated{also}, and no other is known")
         return known.nonzero()[:, 0]

@@ -92,6 +92,7 @@ class RecommenderOut(BaseModel):
     items: int
     lowest: float = Field(description="Of the scale of ratings.")
     highest: float
+    step: float | None = Field(description="What known ratings are multiples of: 1, or 0.5; null where they are finer.")
     behaviour: bool = Field(description="Whether it is of what people took: any rating then says that an item was.")
     people: int = Field(description="How many people's ratings are kept.")
 
@@ -178,7 +179,15 @@ async def recommenders(worker: Worker) -> list[RecommenderOut]:
 
 def _about(name: str, one: Recommender, count: int) -> RecommenderOut:
     low, high = one.scale
-    return RecommenderOut(name=name, items=len(one), lowest=low, highest=high, behaviour=one.behaviour, people=count)
+    return RecommenderOut(
+        name=name,
+        items=len(one),
+        lowest=low,
+        highest=high,
+        step=one.step,
+        behaviour=one.behaviour,
+        people=count,
+    )
 
 
 @router.get("/{name}")

@@ -1,14 +1,15 @@
-// A rating as stars: one radio button for each, so that keys, fingers and screen readers all work. Of what people took, a checkbox.
+// A rating as stars: one radio button for each, or two where ratings come in halves, so that keys, fingers and screen readers all work.
+// Of what people took, a checkbox.
 
 import { h, unique } from "./dom.js";
 
-const MOST = 10;  // stars; longer scales are typed
+const MOST = 10;  // buttons; longer scales are typed
 
-/** The whole numbers of a scale, where they are few enough to be stars. */
-export function steps({ lowest, highest }) {
-  const first = Math.max(1, Math.ceil(lowest));
-  const all = Array.from({ length: Math.max(0, Math.floor(highest) - first + 1) }, (_, i) => first + i);
-  return lowest >= 0 && all.length > 1 && all.length <= MOST ? all : null;
+/** The ratings of a scale above 0, where they are whole or halves and few enough to be stars. */
+export function steps({ lowest, highest, step }) {
+  if (step === null || lowest < 0 || highest / step > MOST) return null;
+  const all = Array.from({ length: Math.floor(highest / step) }, (_, i) => (i + 1) * step).filter((n) => n >= lowest);
+  return all.length > 1 ? all : null;
 }
 
 /** Stars for an item. `value`: its rating, or null; `rate`: hears of another one. */
@@ -26,7 +27,7 @@ export function stars(scale, title, value, rate) {
   const name = unique("stars");
   return h("fieldset", { class: "stars" },
     h("legend", { class: "unseen" }, `Your rating of ${title}`),
-    all.map((n) => h("label", {},
-      h("input", { type: "radio", class: "unseen", name, value: n, checked: value !== null && Math.round(value) === n, "aria-label": `${n} of ${all.at(-1)}`, onchange: () => rate(n) }),
+    all.map((n) => h("label", { class: scale.step === 1 ? null : n % 1 ? "left half" : "right half" },
+      h("input", { type: "radio", class: "unseen", name, value: n, checked: value !== null && Math.round(value / scale.step) * scale.step === n, "aria-label": `${n} of ${all.at(-1)}`, onchange: () => rate(n) }),
       h("span", { "aria-hidden": "true" }))));
 }

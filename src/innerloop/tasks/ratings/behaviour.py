@@ -61,7 +61,8 @@ class BehaviourSampler(RatingSampler):
     """Ragged tasks: a support of up to `shots` taken items and some that are not, and what else was taken as the query.
 
     In meta-training the query has a draw of other items as well; in tests it has all of them, one row each in the order
-    of the table, whose mask leaves out what was told. `y` is 1 for what was taken and 0 for the others.
+    of the table, whose mask leaves out what was told, and what the user took that is not asked for: of the other splits
+    where these share users, or beyond `queries`. `y` is 1 for what was taken and 0 for the others.
     """
 
     negatives: Count = 64
@@ -73,6 +74,13 @@ class BehaviourSampler(RatingSampler):
     def _tasks(self) -> list[Whole]:
         rows = [group[self.encoding.candidates[self.table.items[group]]] for group in self.of_users()]
         return [group for group in rows if len(group) >= self.at_least]
+
+    @cached_property
+    def _taken(self) -> list[Whole]:
+        """Items that every user took, in any split."""
+        order = np.argsort(self.table.users, kind="stable")
+        ends = np.bincount(self.table.users, minlength=len(self.table.user_names)).cumsum()
+        return np.split(self.table.items[order], ends[:-1])
 
     @cached_property
     def _chances(self) -> Numbers:
@@ -121,9 +129,10 @@ class BehaviourSampler(RatingSampler):
         x = self._of_items(users, np.tile(np.arange(count), (n, 1)))
         x["log_q"] = np.zeros((n, count), np.float32)
         y, mask = np.zeros((n, count, 1), np.float32), np.tile(self.encoding.candidates, (n, 1))
-        for i in range(n):
-            y[i, self.table.items[rest[i]], 0] = 1
-            mask[i, self.table.items[told[i]]] = False
+        for i, (user, asked) in enumerate(zip(users, rest, strict=True)):
+            own, at = self._taken[user], self.table.items[asked]
+            y[i, at, 0] = 1
+            mask[i, own[~np.isin(own, at)]] = False
         tensors = {name: from_numpy(values) for name, values in x.items()}
         return Batch(tensors, from_numpy(y), from_numpy(mask), key=draws.tensor(key))
 
