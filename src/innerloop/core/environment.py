@@ -137,6 +137,8 @@ def check_environment(environment: Environment[Any]) -> None:
     """
     name, n = type(environment).__name__, 3
     check_space(environment.actions)
+    if not is_whole(environment.horizon, 1):  # a field that is annotated anew is not checked by `Count`
+        raise InputError(f"{name}: horizon must be a whole number of at least 1, got {environment.horizon!r}")
     key = mix(0, 0)
     task = environment.draw(key)
     _expect(f"{name}.draw", _same(task, environment.draw(key)), "another task at a second call with the same key")
