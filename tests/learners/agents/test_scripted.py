@@ -49,7 +49,8 @@ def test_random_actions_know_nothing_of_the_task():
     one = torch.vmap(
         lambda e: learner.predict({}, learner.adapt({}, e.support), e.query.x), in_dims=(tree.axes(drawn),)
     )
-    goals, earned = drawn.support.x["goal"][:, 0], one(drawn)[:, 0, 0]
+    constants: Any = drawn.support.x
+    goals, earned = constants["goal"][:, 0], one(drawn)[:, 0, 0]
     # What a uniform first step earns on average, and what one whose direction is the goal's would.
     blind = -(0.2 * torch.rand(300, 500, 2, generator=torch.manual_seed(0)) - 0.1 - goals[:, None]).norm(dim=-1).mean(1)
     assert abs(float((earned - blind).mean())) < 0.012
