@@ -102,6 +102,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help=f"of {', '.join(SETTINGS)}; none: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in SETTINGS]:
+        parser.error(f"there is no setting {unknown[0]!r}: choose of {', '.join(map(repr, SETTINGS))}")
     torch.set_num_threads(1)
     for name in options.names or SETTINGS:
         for seed in options.seeds:

@@ -71,6 +71,12 @@ def test_one_that_does_not_is_told_what_it_has_to_give(wrong, said):
         check_environment(replace(Line(), wrong=wrong))
 
 
+@pytest.mark.parametrize("horizon", [0, -1, 2.5, None])
+def test_an_episode_has_a_step_at_least(horizon):
+    with pytest.raises(InputError, match="Line: horizon must be a whole number"):
+        check_environment(replace(Line(), horizon=horizon))
+
+
 @pytest.mark.parametrize(
     "space",
     [Discrete(0), Discrete(-1), Discrete(True), Box(0, -1, 1), Box(2, 1, 1), Box(1, 0, float("nan")), "left", None],

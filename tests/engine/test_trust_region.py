@@ -68,6 +68,19 @@ def test_products_are_those_of_the_hessian_of_the_divergence_after_adaptation(pa
     assert float((hessian - other).norm() / hessian.norm()) > 0.05
 
 
+def test_some_steps_alone_have_the_second_derivative_of_a_divergence_that_is_0(params, episodes):
+    collected, _ = collect(LEARNER, params, episodes, 0)
+    leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
+    spread = divergence(replayed(LEARNER, leaves, episodes, collected, every=3))
+    slope = gradient(spread, leaves, again=True)
+    assert abs(float(spread)) < 1e-12 and max(float(s.abs().max()) for s in slope.values()) < 1e-12
+    columns = [
+        flat(gradient(linalg.dot(slope, folded(unit, params)), leaves, kept=True))
+        for unit in torch.eye(len(flat(params)), dtype=torch.float64)
+    ]
+    assert float(torch.linalg.eigvalsh(torch.stack(columns)).min()) > -1e-10
+
+
 @pytest.mark.parametrize(
     "update", [TrustRegion(max_kl=0.02), TrustRegion(max_kl=0.02, every=2)], ids=["all", "every 2"]
 )

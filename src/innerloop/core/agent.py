@@ -58,7 +58,8 @@ class Agent(Protocol):
             params: Meta-parameters, which need not be those that the rollouts were taken with.
             episode: The task.
             collected: Of `collect`.
-            every: Take every so many steps alone, for a cheaper estimate.
+            every: Take every so many steps alone, for a cheaper estimate of the divergence's second derivative: it is
+                0 at `params` then, which have to be those that the rollouts were taken with.
         """
         ...
 
@@ -196,7 +197,8 @@ class PolicyGradient(Unrolled[Actor, Inner]):
         run, worth = _thinned(collected.outer, every)
         outputs = self._outputs(carry.weights, run)
         log_ratio = self.actions.log_prob(outputs, run.actions) - self.actions.log_prob(run.outputs, run.actions)
-        divergence = self.actions.divergence(run.outputs, outputs)
+        # Fewer steps also lead inner steps elsewhere: there is nothing to diverge from but where they lead now.
+        divergence = self.actions.divergence(run.outputs if every == 1 else stop(outputs), outputs)
         return Replayed(log_ratio, worth, divergence, run.live, torch.zeros_like(worth[0, 0]))
 
     def rewards(self, collected: Collected) -> dict[str, Rollout]:

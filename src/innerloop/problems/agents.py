@@ -1,6 +1,5 @@
 """Environments to act in: tasks whose constants an agent has to find out by what its actions earn."""
 
-import ast
 import importlib
 import inspect
 import pkgutil
@@ -15,9 +14,9 @@ from innerloop.core.agent import Agent
 from innerloop.core.context import Context
 from innerloop.core.environment import Discrete, Environment, check_environment
 from innerloop.core.errors import InputError
+from innerloop.core.importing import is_import_path
 from innerloop.core.learner import Learner, Target
 from innerloop.core.model import Model
-from innerloop.core.nearest import nearest
 from innerloop.core.networks import Encoder, Recurrent, Rows, Whole, roles, settled
 from innerloop.core.ranges import Count, Positive
 from innerloop.core.scores import Return
@@ -34,6 +33,7 @@ from innerloop.nn.policy import Gaussian
 from innerloop.problems.base import Baseline, Problem, Split, first_line
 from innerloop.problems.learner import make_learner
 from innerloop.problems.networks import LayerOptions, NetworkOptions
+from innerloop.problems.own_environments import from_settings, own_environment
 from innerloop.tasks import environments
 from innerloop.tasks.environments.sampler import EnvironmentTasks
 
@@ -78,7 +78,8 @@ class Acting(Problem[Environment[Any]]):
     by_step = True
 
     data: str = usual_data
-    """An environment, see `innerloop list`; also written --env."""
+    """An environment, see `innerloop list`; also written --env. package.module:attribute: a class of yours, an object
+    of it, or a function that returns one; it needs --allow package."""
     settings: tuple[str, ...] = ()
     """Fields of the environment that are not as usual, such as horizon=50."""
     update: Literal["trust-region", "clipped", "descent"] = "trust-region"
@@ -99,11 +100,11 @@ class Acting(Problem[Environment[Any]]):
 
     @classmethod
     def claims(cls, data: str) -> bool:
-        return _name(data) in map(_name, kinds())
+        return is_import_path(data) or _name(data) in map(_name, kinds())
 
     @classmethod
     def names(cls, data: str) -> tuple[str, ...]:
-        return (_canonical(data).replace("-", "_"), "agents")
+        return ("agents",) if is_import_path(data) else (_canonical(data).replace("-", "_"), "agents")
 
     @classmethod
     def data_sets(cls) -> Mapping[str, str]:
@@ -111,31 +112,25 @@ class Acting(Problem[Environment[Any]]):
 
     @classmethod
     def usual(cls, data: str) -> Sensible:
-        return _OF_DATA.get(_canonical(data), _USUAL)
+        return _USUAL if is_import_path(data) else _OF_DATA.get(_canonical(data), _USUAL)
 
     def check(self) -> None:
         super().check()
-        self.environment()
+        if not is_import_path(self.data):
+            self.environment()
 
     def environment(self) -> Environment[Any]:
-        """What agents act in.
+        """What agents act in, of those that are here.
 
         Raises:
             InputError: A setting is none of its fields, or has a value that it cannot have.
         """
         kind = kinds()[_canonical(self.data)]
-        known, values = {f.name for f in fields(kind)}, {}
-        for setting in self.settings:
-            name, equals, text = setting.partition("=")
-            if name not in known or not equals:
-                raise InputError(
-                    f"'{setting}' sets nothing of {self.data}{nearest(name, known)}: write name=value, with a name of "
-                    f"{', '.join(sorted(known))}"
-                )
-            values[name] = _value(text)
-        return kind(**values)
+        return kind(**from_settings(kind, self.settings, self.data))
 
     def load(self, context: Context) -> Environment[Any]:
+        if is_import_path(self.data):
+            return own_environment(self.data, self.settings, context.allow)
         environment = self.environment()
         check_environment(environment)
         return environment
@@ -219,11 +214,3 @@ def _name(data: str) -> str:
 
 def _canonical(data: str) -> str:
     return next(name for name in kinds() if _name(name) == _name(data))
-
-
-def _value(text: str) -> Any:
-    """A Python literal, or the text itself."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text

@@ -43,7 +43,7 @@ def command(config: Mapping[str, Any]) -> str | None:
             # As the learner was trained: options may have left a value open.
             *changed(usual.fields, {k: decode(fields[k]) for k in usual.fields if k in fields}),
             *changed(asdict(usual.train), config["train"]),
-            *allowed(record["network"].get("network", "")),
+            *allowed(record["network"].get("network", ""), record["task"]["data"]),
         ]
     # Another release, or a learner or kind of problem of someone else's: no command is better than a wrong one.
     except (InputError, KeyError, TypeError):
@@ -51,10 +51,10 @@ def command(config: Mapping[str, Any]) -> str | None:
     return shlex.join(["innerloop", "train", record["learner"], *arguments])
 
 
-def allowed(network: str) -> list[str]:
-    """Options that let a network of somebody's own run."""
-    package = network.partition(":")[0].partition(".")[0]
-    return ["--allow", package] if is_import_path(network) and package != "innerloop" else []
+def allowed(*named: str) -> list[str]:
+    """Options that let networks and environments of somebody's own run."""
+    packages = {name.partition(":")[0].partition(".")[0]: None for name in named if is_import_path(name)}
+    return ["--allow", *own] if (own := [package for package in packages if package != "innerloop"]) else []
 
 
 def changed(usual: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

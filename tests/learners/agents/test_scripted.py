@@ -1,11 +1,13 @@
 """Rules that learn nothing, whose returns are known."""
 
+import math
 from typing import Any
 
 import pytest
 import torch
 
 from innerloop.core import tree
+from innerloop.core.environment import Box
 from innerloop.core.errors import InputError
 from innerloop.learners.agents.scripted import Scripted
 from innerloop.tasks.environments.bandits import Bandits
@@ -39,6 +41,31 @@ def test_the_best_arm_and_any_arm_earn_their_chances():
 
     assert earned("oracle") == pytest.approx(float(chances.max()), abs=0.02)
     assert earned("random") == pytest.approx(float(chances.mean()), abs=0.02)
+
+
+def test_random_actions_know_nothing_of_the_task():
+    learner = Scripted(env=Navigation(horizon=1), trajectories=1)
+    drawn = tasks(Navigation(horizon=1), 300)
+    one = torch.vmap(
+        lambda e: learner.predict({}, learner.adapt({}, e.support), e.query.x), in_dims=(tree.axes(drawn),)
+    )
+    constants: Any = drawn.support.x
+    goals, earned = constants["goal"][:, 0], one(drawn)[:, 0, 0]
+    # What a uniform first step earns on average, and what one whose direction is the goal's would.
+    blind = -(0.2 * torch.rand(300, 500, 2, generator=torch.manual_seed(0)) - 0.1 - goals[:, None]).norm(dim=-1).mean(1)
+    assert abs(float((earned - blind).mean())) < 0.012
+    assert float((-(0.8 * goals).norm(dim=-1) - blind).mean()) > 0.06
+
+
+def test_random_actions_have_a_meaning_without_bounds():
+    class Free(Navigation):
+        @property
+        def actions(self):
+            return Box(2, -math.inf, math.inf)
+
+    drawn = tree.slice(tasks(Navigation(), 1), 0)
+    learner = Scripted(env=Free(horizon=3))
+    assert learner.predict({}, learner.adapt({}, drawn.support), drawn.query.x).isfinite().all()
 
 
 def test_an_environment_without_an_oracle_is_refused_by_name():

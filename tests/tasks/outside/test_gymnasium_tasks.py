@@ -58,7 +58,9 @@ def by_hand(task: int, seed: int, actions: torch.Tensor) -> Any:
 def test_episodes_are_those_of_gymnasium_alone(workers):
     sampler = tasks(workers=workers)
     actions, key, drawn_tasks = torch.linspace(0.4, 1.4, STEPS)[:, None], random.mix(2, 0), numbers(sampler, 4)
-    seen, rewards, done = torch.vmap(lambda n: walk(sampler, {"number": n}, key, actions))(drawn_tasks)
+    seen, rewards, done = torch.vmap(lambda n: walk(sampler, {"number": n, "unit": torch.ones(())}, key, actions))(
+        drawn_tasks
+    )
     lengths = []
     for i, task in enumerate(drawn_tasks.tolist()):
         for row, seed in enumerate(random.bits(key, (ROWS,)).tolist()):
@@ -76,11 +78,20 @@ def test_the_environment_keeps_the_contract_and_all_tasks_at_once_are_the_tasks_
     sampler = tasks()
     check_environment(sampler.environment)
     actions, key, drawn_tasks = torch.zeros(STEPS, 1), random.mix(2, 0), numbers(sampler, 3)
-    stacked = torch.vmap(lambda n: walk(sampler, {"number": n}, key, actions))(drawn_tasks)
+    stacked = torch.vmap(lambda n: walk(sampler, {"number": n, "unit": torch.ones(())}, key, actions))(drawn_tasks)
     for i in range(3):
-        alone = walk(sampler, {"number": drawn_tasks[i]}, key, actions)
+        alone = walk(sampler, {"number": drawn_tasks[i], "unit": torch.ones(())}, key, actions)
         assert all(torch.equal(a[i], b) for a, b in zip(stacked, alone, strict=True))
     assert len(set(stacked[0][:, 1, 0, 0].tolist())) == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_seen_and_earned_has_the_type_of_the_constants(dtype):
+    environment = tasks().environment
+    task = {k: v.to(dtype) if v.is_floating_point() else v for k, v in environment.draw(random.mix(2, 0)).items()}
+    state = environment.start(task, 2, random.mix(2, 1))
+    _, reward, _ = environment.step(task, state, torch.zeros(2, 1, dtype=dtype), random.mix(2, 2))
+    assert environment.observe(task, state).dtype == reward.dtype == dtype
 
 
 def test_a_gradient_passes_by_steps_outside():
@@ -88,7 +99,9 @@ def test_a_gradient_passes_by_steps_outside():
     key, number = random.mix(2, 0), numbers(sampler, 2)
 
     def loss(weight: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
-        _, rewards, _ = walk(sampler, {"number": n}, key, (weight * torch.ones(STEPS, 1)).detach())
+        _, rewards, _ = walk(
+            sampler, {"number": n, "unit": torch.ones(())}, key, (weight * torch.ones(STEPS, 1)).detach()
+        )
         return weight * rewards.sum()
 
     weight = torch.tensor(0.1)
@@ -147,13 +160,15 @@ def test_a_reward_that_is_no_number_names_task_and_step(workers):
     sampler = tasks(windy.Broken, workers=workers)
     number = numbers(sampler, 1)[0]
     with pytest.raises(FailedError, match=rf"reward is nan at step 3 of the task {number.item()} \(wind=.*Broken"):
-        walk(sampler, {"number": number}, random.mix(0, 0), torch.zeros(STEPS, 1))
+        walk(sampler, {"number": number, "unit": torch.ones(())}, random.mix(0, 0), torch.zeros(STEPS, 1))
     sampler.environment.close()
 
 
 def test_an_episode_that_is_done_at_once_has_one_reward():
     sampler = tasks(windy.Over)
-    _, rewards, done = walk(sampler, {"number": numbers(sampler, 1)[0]}, random.mix(0, 0), torch.zeros(STEPS, 1))
+    _, rewards, done = walk(
+        sampler, {"number": numbers(sampler, 1)[0], "unit": torch.ones(())}, random.mix(0, 0), torch.zeros(STEPS, 1)
+    )
     assert done.all() and (rewards.sum(0) == 1).all()
 
 
@@ -163,7 +178,9 @@ def test_tasks_must_have_the_same_spaces():
 
     sampler = tasks(make)
     drawn_tasks = numbers(sampler, 8)
-    walk_all = torch.vmap(lambda n: walk(sampler, {"number": n}, random.mix(0, 0), torch.zeros(STEPS, 1)))
+    walk_all = torch.vmap(
+        lambda n: walk(sampler, {"number": n, "unit": torch.ones(())}, random.mix(0, 0), torch.zeros(STEPS, 1))
+    )
     with pytest.raises(InputError, match="tasks differ in what is seen or done"):
         walk_all(drawn_tasks)
 

@@ -20,6 +20,9 @@ from innerloop.core.rollout import Seen, rollout
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
+_ACTED = 19
+"""Folded into a task's key, of which its constants are drawn too: random actions must know nothing of them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scripted(Learner[Tensor]):
@@ -61,7 +64,7 @@ class Scripted(Learner[Tensor]):
             if self.rule == "oracle":
                 action = environment.oracle(task, seen.observation)  # pyright: ignore[reportAttributeAccessIssue]
             else:
-                key = random.fold(adapted, step[0])
+                key = random.fold(random.fold(adapted, _ACTED), step[0])
                 action = random_actions(environment.actions, self.trajectories, key, seen.observation.dtype)
             return step + 1, actions.certain(action, seen.observation.dtype)
 

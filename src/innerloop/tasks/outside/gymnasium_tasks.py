@@ -55,18 +55,19 @@ class GymnasiumEnvironment(Environment[Outside]):
         return Box(spaces.size, spaces.low, spaces.high) if spaces.choices is None else Discrete(spaces.choices)
 
     def draw(self, key: Tensor) -> Task:
-        return {"number": random.fold(key, 0)}
+        # What is seen and earned has the type of the constants, of which the number says none.
+        return {"number": random.fold(key, 0), "unit": torch.ones(())}
 
     def start(self, task: Task, n: int, key: Tensor) -> Outside:
         numbers, seeds = task["number"].expand(n), random.bits(key, (n,))
         return Outside(*_start(numbers, seeds, _number(self), self.observations))
 
     def observe(self, task: Task, state: Outside) -> Tensor:
-        return state.observation
+        return state.observation.to(task["unit"].dtype)
 
     def step(self, task: Task, state: Outside, action: Tensor, key: Tensor) -> tuple[Outside, Tensor, Tensor]:
         observation, reward, done = _step(state.episode, action, _number(self), self.observations)
-        return Outside(state.episode, observation), reward, done
+        return Outside(state.episode, observation), reward.to(task["unit"].dtype), done
 
     def close(self) -> None:
         """End all episodes and processes; they begin again when they are needed."""
