@@ -1,8 +1,9 @@
 """New tasks from few classes: `python -m benchmarks.fifty_characters [ROW ...]`, all rows unless some are named.
 
 ProtoNet learns from 50 of Omniglot's characters, without rotated ones, and is tested on characters it has not seen.
-Every row trains equally many steps with the same three seeds, and nothing is chosen: the last parameters are tested.
-What is measured is kept in `fifty_characters.json`; asked again, it goes on where it stopped.
+Every row trains equally many steps with the same three seeds (`--seeds 0`: with one of them), and nothing is chosen:
+the last parameters are tested. What is measured is kept in `fifty_characters.json`; asked again, it goes on where it
+stopped.
 """
 
 import argparse
@@ -60,6 +61,8 @@ class Row:
     steps: int = 2500
     generated: bool = False
     """Whether a VIML goes before it, which has learned from the same characters; in training and at test."""
+    between: bool = False
+    """Whether classes are mixed in front of a random layer of its encoder (MLTI), in half of the tasks."""
 
 
 ROWS = {
@@ -69,6 +72,9 @@ ROWS = {
     "distorted, interpolated": Row(lambda pool, seed: Interpolated(sampler=distorted(pool, seed))),
     "rotated classes": Row(lambda pool, seed: ordinary(pool.rotated(), seed)),
     "rotated classes, distorted": Row(lambda pool, seed: distorted(pool.rotated(), seed)),
+    "interpolated in layers": Row(ordinary, between=True),
+    "distorted, interpolated in layers": Row(distorted, between=True),
+    "distorted, generated": Row(distorted, generated=True),
     "plain, few steps": Row(ordinary, FEW_STEPS),
     "distorted, few steps": Row(distorted, FEW_STEPS),
     "generated, few steps": Row(ordinary, FEW_STEPS, generated=True),
@@ -76,14 +82,19 @@ ROWS = {
 }
 
 
-@functools.cache
-def generator(pool: Pool) -> tuple[Learner[Any], Params]:
-    """A VIML as `innerloop train viml` makes it, trained on tasks of some characters, and its parameters."""
+def viml(pool: Pool) -> Learner[Any]:
+    """As `innerloop train viml` makes it for some characters."""
     usual = defaults("viml", "omniglot")
     splits = Splits(train=pool, validation=pool.take([]), test=pool.take([]))
-    learner = usual.task.learner(learner_class("viml"), usual.fields, usual.network, splits)
+    return usual.task.learner(learner_class("viml"), usual.fields, usual.network, splits)
+
+
+@functools.cache
+def generator(pool: Pool) -> tuple[Learner[Any], Params]:
+    """A VIML, trained on tasks of some characters, and its parameters."""
+    learner, usual = viml(pool), defaults("viml", "omniglot").train
     sampler = EpisodeSampler(pool=pool, ways=16, shots=5, queries=5)
-    return learner, meta_train(learner, sampler, replace(usual.train, steps=GENERATOR_STEPS, **PLAN))
+    return learner, meta_train(learner, sampler, replace(usual, steps=GENERATOR_STEPS, **PLAN))
 
 
 def measure(name: str, pool: Pool, test: Pool, seed: int) -> dict[str, Any]:
@@ -93,6 +104,9 @@ def measure(name: str, pool: Pool, test: Pool, seed: int) -> dict[str, Any]:
     if row.generated:
         before, psi = generator(pool)
         learner, start = TaskGenerator(learner=learner, generator=before), tree.join(generator=psi)
+    if row.between:
+        idle = viml(pool)  # nothing is asked of it
+        learner = TaskGenerator(learner=learner, generator=idle, extra=0, share=0.5, between="layers", likelihood=0.0)
     config = TrainConfig(steps=row.steps, meta_batch_size=1, schedule="cosine", seed=seed, **PLAN)
     began = time.process_time()
     params = meta_train(learner, row.tasks(pool, seed), config, start=start)
@@ -139,6 +153,7 @@ def _gap(scores: dict[str, Tensor], other: dict[str, Tensor]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fifty_characters", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), choices=SEEDS)
     given = parser.parse_args()
     if strange := sorted(set(given.rows) - set(ROWS)):
         parser.error(f"there is no row '{strange[0]}': use {', '.join(ROWS)}")
@@ -149,7 +164,7 @@ def main() -> None:
     pool = splits.train.take(sorted(chosen.tolist()))
     kept = json.loads(PLACE.read_text()) if PLACE.exists() else {"rows": {}}
     kept["machine"] = machine.describe()
-    for seed in SEEDS:
+    for seed in given.seeds:
         for name in given.rows or ROWS:
             if str(seed) not in kept["rows"].setdefault(name, {}):
                 kept["rows"][name][str(seed)] = measure(name, pool, splits.test, seed)

@@ -14,7 +14,6 @@ from functools import partial
 import numpy as np
 import torch
 
-from innerloop.apps.recsys.factors import factorised
 from innerloop.apps.recsys.onboarding import most_telling
 from innerloop.apps.recsys.ranking import Scorer, ranked
 from innerloop.apps.recsys.recommender import Recommender
@@ -22,6 +21,7 @@ from innerloop.core.context import Context
 from innerloop.core.interval import difference
 from innerloop.engine import meta_train
 from innerloop.learners.closed_form.alpaca import ALPaCA
+from innerloop.problems.rating_factors import factorised
 from innerloop.problems.ratings import RatingTasks
 from innerloop.runs.defaults import defaults
 from innerloop.tasks.ratings.sampler import RatingSampler

@@ -115,6 +115,18 @@ def plans() -> None:
         print(json.dumps(about | {"to the loop": [statistics.median(ratios), min(ratios), max(ratios)]}), flush=True)
 
 
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Write rows beside those of other trainings that were measured before."""
+
+    def training(row: dict[str, Any]) -> list[Any]:
+        return [row[k] for k in ("name", "seed", "minutes", "ways")]
+
+    new = [training(row) for row in rows]
+    before = json.loads(PLACE.read_text())["rows"] if PLACE.exists() else []
+    rows = [row for row in before if training(row) not in new] + rows
+    PLACE.write_text(json.dumps({"machine": machine.describe(), "rows": rows}, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.trajectories", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="of processor time, for each training")
@@ -130,19 +142,19 @@ def main() -> None:
     if given.plans:
         plans()
         return
-    pools, rows = datasets.load("omniglot", Context()), []
+    pools, rows = datasets.load("omniglot", Context()), list[dict[str, Any]]()
     for seed in given.seeds:
         for name in given.only:
             begun = time.process_time()
             out = given.out and given.out / f"{name.replace(' ', '')}-{seed}"
             learner, params = trained(name, pools.train, given.minutes, seed, out)
-            row = {"name": name, "seed": seed, "seconds": time.process_time() - begun}
+            row: dict[str, Any] = {"date": date.today().isoformat(), "minutes": given.minutes}
+            row |= {"name": name, "seed": seed, "seconds": time.process_time() - begun}
             for ways in given.ways:
                 rows.append({**row, "ways": ways, **tested(learner, params, pools, ways, given.tasks)})
                 print(json.dumps(rows[-1]), flush=True)
     if not given.dry:
-        about = {"date": date.today().isoformat(), "machine": machine.describe(), "minutes": given.minutes}
-        PLACE.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+        keep(rows)
 
 
 if __name__ == "__main__":

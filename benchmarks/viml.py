@@ -1,13 +1,16 @@
-"""VIML beside a plain VAE of the same networks, and what its codes say of sets of numbers.
+"""VIML beside a plain VAE of the same networks, what its codes say of sets of numbers, and what it costs before others.
 
     python -m benchmarks.viml speed     # some two minutes of one core
     python -m benchmarks.viml sets      # some five
+    python -m benchmarks.viml before    # some three
 
 Speed: 16 classes of 10 pictures, 28 x 28, with the usual networks of kanji. The plain VAE is ordinary modules, autograd
 and Adam over a batch whose classes lie one after another, without masks, labels or keys.
 
 Sets: as of Edwards and Storkey 2017, 10,000 sets of 200 draws, each of a normal, uniform, Laplace or exponential
 distribution whose mean is uniform from -1 to 1 and whose deviation from 0.5 to 2; five epochs, 16 sets a step.
+
+Before: a meta-step of a learner on its own, and behind a task generator, on the same kanji; both with Conv-4-32.
 """
 
 import argparse
@@ -26,16 +29,24 @@ from torch.nn import functional as F
 from benchmarks import machine
 from innerloop.core import random, tree
 from innerloop.core.allocator import keep_memory
+from innerloop.core.context import Context
+from innerloop.core.learner import Learner
 from innerloop.core.types import Batch, Episode
 from innerloop.engine import TrainConfig, meta_train
 from innerloop.engine.plan import Plan
 from innerloop.engine.updates import Descent
+from innerloop.learners.generative.task_generator import TaskGenerator
 from innerloop.learners.generative.viml import VIML
+from innerloop.learners.gradient.maml import MAML
+from innerloop.learners.metric.protonet import ProtoNet
+from innerloop.nn.conv4 import Conv4
 from innerloop.problems.learner import make_learner
 from innerloop.problems.networks import NetworkOptions
+from innerloop.tasks import EpisodeSampler, datasets
 
 PLACE = Path(__file__).with_name("viml.json")
 CLASSES, SHOTS, COUNT, ROUNDS = 16, 5, 64, 15
+AHEAD, AHEAD_ROUNDS = 10, 7
 SETS, DRAWS, EPOCHS, A_STEP = 10_000, 200, 5, 16
 
 
@@ -212,15 +223,65 @@ def sets() -> dict[str, Any]:
     return rows
 
 
+def before() -> dict[str, Any]:
+    """A meta-step behind a generator over one of the learner alone, by processor time, in turns on the same tasks."""
+    encoder = Conv4(outputs=None, width=32, pool="max")
+    learners: dict[str, tuple[Learner[Any], int]] = {
+        "protonet, 20 ways": (ProtoNet(encoder=encoder), 20),
+        "maml, 5 ways": (MAML(model=Conv4(outputs=5, width=32), inner_lr=0.4, inner_steps=1), 5),
+    }
+    ways_of_adding: dict[str, dict[str, Any]] = {
+        "extra 2": {"extra": 2, "share": 0.0},
+        "extra 2, share 0.3": {"extra": 2, "share": 0.3},
+        "extra 0, share 0.3 between layers": {"extra": 0, "share": 0.3, "between": "layers"},
+    }
+    pool, rows = datasets.load("kanji", Context()).train, {}
+    for name, (which, ways) in learners.items():
+        episodes = EpisodeSampler(pool=pool, ways=ways, shots=1, queries=5).episodes(0, AHEAD)
+        added = {k: TaskGenerator(learner=which, generator=learner(), **v) for k, v in ways_of_adding.items()}
+        steps = {k: _steps(one, episodes) for k, one in {"alone": which, **added}.items()}
+        times: dict[str, list[float]] = {side: [] for side in steps}
+        for i in range(1 + AHEAD_ROUNDS):
+            for side, work in steps.items():
+                start = time.process_time()
+                work()
+                if i:  # the first is for warming up
+                    times[side].append((time.process_time() - start) * 1e3 / AHEAD)
+        rows[name] = {"alone": statistics.median(times["alone"])}
+        for side in added:
+            ratios = sorted(b / a for a, b in zip(times["alone"], times[side], strict=True))
+            middle = [ratios[0], statistics.median(ratios), ratios[-1]]
+            rows[name][side] = {"ms": statistics.median(times[side]), "times": middle}
+        print(name, rows[name], flush=True)
+    return rows
+
+
+def _steps(which: Learner[Any], episodes: Episode) -> Callable[[], None]:
+    """A meta-step on each of some tasks: a share of them are of new classes."""
+    params, update = which.init(0), Descent(plan=Plan("loop", layout="channels_last"))
+    tasks = [tree.slice(episodes, slice(i, i + 1)) for i in range(AHEAD)]
+    state = update.begin(which, params, tasks[0])
+
+    def steps() -> None:
+        nonlocal params, state
+        for task in tasks:
+            params, state, _ = update.step(which, params, state, task, 0, 1e-3)
+
+    return steps
+
+
+PARTS = {"speed": speed, "sets": sets, "before": before}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.viml", description=__doc__)
-    parser.add_argument("what", choices=("speed", "sets"))
+    parser.add_argument("what", choices=list(PARTS))
     what = parser.parse_args().what
     torch.set_num_threads(1)
     keep_memory()
     kept = json.loads(PLACE.read_text()) if PLACE.exists() else {}
     about = {"date": str(date.today()), "machine": machine.describe()}
-    kept[what] = about | {"rows": speed() if what == "speed" else sets()}
+    kept[what] = about | {"rows": PARTS[what]()}
     PLACE.write_text(json.dumps(kept, indent=1) + "\n")
 
 

@@ -26,9 +26,11 @@ GUIDE = Path(__file__).parents[1] / "docs" / "guide"
         ("own-update.md", ("coverage_90",)),
         ("your-own.md", ("5-way 2-shot blobs test", "root mean squared error")),
         ("agents.md", ("straight to the goal: -0.5", "a leak for each task", "Box(size=1, low=-2.0, high=2.0) 200")),
+        ("tuning.md", ("3 trials: ", "meta-test, once, 20")),
     ],
 )
-def test_the_code_of_a_page_runs(page, printed, capsys, monkeypatch):
+def test_the_code_of_a_page_runs(page, printed, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", (GUIDE / page).read_text(), re.MULTILINE | re.DOTALL)
     module = ModuleType("guide")
     monkeypatch.setitem(sys.modules, "guide", module)  # where dataclasses and scores look up names

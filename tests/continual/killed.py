@@ -40,7 +40,7 @@ def check(folder: Path, tasks: int, kills: int) -> None:
     """
 
     def start(name: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-m", __name__, str(folder / name), str(tasks)])
+        return subprocess.Popen([sys.executable, "-m", __spec__.name, str(folder / name), str(tasks)])
 
     assert start("whole").wait() == 0
     draw, aim, most = random.Random(0), 0, tasks * _ROWS // 10 // (kills + 1)

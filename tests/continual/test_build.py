@@ -146,6 +146,11 @@ def test_train_test_and_compare(tmp_path, capsys):
     own = tested["first"]["fine_tune_online"]
     assert own["among_their_own"] == pytest.approx(_among_the_first_two(tmp_path / "b"))
     assert own["among_their_own"] > own["at_end"]
+    by_end = dict(own["among_their_own_by_end"])
+    assert list(by_end) == [2, 3, 4]
+    assert by_end[4] == pytest.approx(own["among_their_own"])
+    assert by_end[2] >= own["when_they_ended"]
+    assert "among_their_own_by_end" not in tested["first"]["i.i.d."]
     places = [str(tmp_path / "t.csv"), str(tmp_path / "t.tex")]
     table = told(capsys, "compare", str(tmp_path / "a"), str(tmp_path / "b"), "--csv", places[0], "--latex", places[1])
     lines = list(csv.DictReader((tmp_path / "t.csv").open()))
@@ -157,6 +162,15 @@ def test_train_test_and_compare(tmp_path, capsys):
     page = (tmp_path / "b" / "report.html").read_text()
     assert "What was kept" in page
     assert "i.i.d." in page
+    assert "on the first tasks while others come: fine_tune_online, among all" in page
+    beside = [str(tmp_path / "a"), str(tmp_path / "b"), "--first", "2", "--html", str(tmp_path / "c.html")]
+    assert main(["compare", *beside]) == 0
+    page = (tmp_path / "c.html").read_text()
+    assert "2 learners on a stream" in page
+    assert all(group["name"] in page for group in table["groups"])
+    assert page.count("of every task after every end of") >= 2
+    assert "on the first tasks while others come" in page
+    assert "innerloop compare" in page
 
 
 def _among_the_first_two(folder: Path) -> float:
@@ -181,13 +195,13 @@ def test_learned_rates_are_drawn(tmp_path, capsys):
         ([*TRAIN, "--seed", "1", "--seeds", "0"], "give one of them"),
         (["test", "RUN", "--ways", "5"], "--ways is of runs on tasks, and this one follows a stream"),
         (["test", "RUN", "--first", "5"], "the stream has 4 tasks, and --first 5 asks for more"),
-        (["compare", "RUN", "--html", "x.html"], "--html is a page of runs on tasks"),
+        (["compare", "RUN", "--html", "RUN/config.json/page.html"], "cannot write"),
         (["compare", "RUN", "OTHER"], "did not follow the same stream: rows is"),
         ([*TRAIN, "--inner-lr", "0.5", "--out", "RUN"], "holds another run: its learner.fields.inner_lr is 0.1"),
     ],
 )
 def test_what_makes_no_sense_is_one_message(folders, argv, said, capsys):
-    assert main([folders.get(word, word) for word in argv]) == 2
+    assert main([word.replace("RUN", folders["RUN"]).replace("OTHER", folders["OTHER"]) for word in argv]) == 2
     assert said in capsys.readouterr().err
 
 

@@ -32,7 +32,7 @@ class Killed(Exception):
 @pytest.fixture
 def left(monkeypatch):
     """How many batches are observed before the process ends; negative: it lives."""
-    left, observer = [-1], continual_run._observer
+    left, observer = [-1], continual_run.observer
 
     def mortal(learner, params):
         observe = observer(learner, params)
@@ -45,7 +45,7 @@ def left(monkeypatch):
 
         return once
 
-    monkeypatch.setattr(continual_run, "_observer", mortal)
+    monkeypatch.setattr(continual_run, "observer", mortal)
     return left
 
 

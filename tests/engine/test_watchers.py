@@ -29,6 +29,9 @@ class Diary(Watcher):
     def step(self, number, metrics):
         self._hear("step", number, metrics)
 
+    def scored(self, number, totals):
+        self._hear("scored", number, totals)
+
     def validated(self, number, scores):
         self._hear("validated", number, scores)
 
@@ -67,7 +70,13 @@ def test_all_is_heard_in_order_and_nothing_is_changed(tmp_path, capsys):
     assert same(params, train(tmp_path / "alone", steps=10)) and lines(tmp_path) == lines(tmp_path / "alone")
     steps = [number for event, number in diary.events() if event == "step"]
     assert steps == list(range(1, 11))
-    assert [n for e, n in diary.events() if e == "validated"] == [5, 10]
+    assert [e for e in diary.events() if e[0] in ("scored", "validated")] == [
+        (event, number) for number in (5, 10) for event in ("scored", "validated")
+    ]
+    means = {number: scores["mean"] for event, number, scores in diary.entries if event == "validated"}
+    totals = {number: each for event, number, each in diary.entries if event == "scored"}
+    assert all(len(totals[n]) == CONFIG.validation_episodes for n in (5, 10))
+    assert all(sum(totals[n]) / len(totals[n]) == pytest.approx(means[n]) for n in (5, 10))
     assert (
         [n for e, n in diary.events() if e == "saving"] == [n for e, n in diary.events() if e == "saved"] == [4, 8, 10]
     )

@@ -46,6 +46,27 @@ def test_a_mixture_of_classes_is_scored_as_its_predictive_is():
     assert gap == pytest.approx(sure.scores["ece"].mean)
 
 
+def test_members_are_asked_once():
+    """The mean that is scored is of the members that say how sure it is: their networks run once for both."""
+    asked = []
+
+    class Counted(Committee):
+        def predictive(self, params, adapted, x):
+            asked.append(len(x))
+            return super().predictive(params, adapted, x)
+
+    learner, params = Counted(), Counted().init(0)
+    result = meta_test(learner, params, TASKS, 5, quiet=True, threads=1)
+    assert len(asked) == 5
+    assert torch.equal(result.scores, meta_test(Alone(), params, TASKS, 5, quiet=True).scores)
+
+
+class Alone(Committee):
+    """The same answers, of which nobody knows that they are a mixture."""
+
+    probabilistic = False
+
+
 def test_one_answer_is_a_mixture_of_one():
     learner = tiny.protonet()
     params = learner.init(0)

@@ -21,6 +21,7 @@ TRAITS = (
     "exact_gradient",
     "incremental",
     "probabilistic",
+    "gives_probabilities",
     "stochastic",
     "ordered",
     "low_precision",

@@ -91,6 +91,18 @@ def test_a_training_that_diverged_is_kept_without_a_calibration(tmp_path, capsys
     assert "was not calibrated" in capsys.readouterr().err and calibration.read(tmp_path) is None
 
 
+def test_scores_that_are_no_probabilities_are_not_calibrated(tmp_path):
+    usual = defaults("figr", "digits")
+    usual = replace(usual, task=replace(usual.task, ways=2, train_ways=2), network=replace(usual.network, width=4))
+    made = build(replace(usual, train=replace(usual.train, steps=1, plan="loop")))
+    assert made.calibrate_on is None
+    made.meta_train(tmp_path)
+    with pytest.raises(InputError, match="FIGR gives scores and no probabilities"):
+        calibrate.calibrate(tmp_path)
+    tested = measure(tmp_path, MetaTestOptions(episodes=2, queries=2, steps=1, baselines=False, curve=False))
+    assert tested.result.reliability is None and tested.result.uncertainty is None
+
+
 def test_a_calibration_of_other_parameters_is_not_used(tmp_path):
     calibration.write(tmp_path, Calibration(temperature=2.0), "these")
     kept = calibration.read_current(tmp_path, "these")

@@ -53,6 +53,10 @@ def test_who_is_new_is_foreseen_better_than_by_means(path, tmp_path):
     tested = measure(run, MetaTestOptions(curve=False))
     rows = {row.result.learner: row.result for row in tested.comparison.rows}
     means = [rows[name].mean for name in ("item mean + user offset", "item mean", "user mean", "global median")]
+    beside = {row.result.learner: row.beside[0] for row in tested.comparison.rows}
+    assert all(one.protocol.metric == "rmse" for one in beside.values())
+    assert beside["ANIL"].mean < beside["item mean + user offset"].mean and "root mean squared" in str(tested)
+    assert {"matrix factorisation, folded in", "items by items (EASE)"} <= rows.keys()
     assert tested.result.mean < min(means) - 0.1 and rows["ANIL, untrained"].mean > tested.result.mean
     assert tested.result.protocol.episodes == len(rows["item mean"].scores) < 60  # every user of the test once
     config = read_config(run)
@@ -68,7 +72,7 @@ def test_who_is_new_is_foreseen_better_than_by_means(path, tmp_path):
         RatingTasks(data=str(path_of_others)).unseen(config["record"], Context(), "test", 0)
 
 
-@pytest.mark.parametrize("learner", ["anil", "alpaca", "maml", "reptile"])
+@pytest.mark.parametrize("learner", ["anil", "alpaca", "maml", "reptile", "gaussian_memory", "neural_process"])
 def test_every_plan_gives_the_same_gradient_of_ragged_tasks(path, learner):
     problem = RatingTasks(data=str(path))
     table = problem.load(Context())
@@ -83,6 +87,16 @@ def test_every_plan_gives_the_same_gradient_of_ragged_tasks(path, learner):
     assert any(bool(v.abs().max() > 0) for k, v in loop.items() if "item" in k)
 
 
+@pytest.mark.parametrize(("learner", "gain"), [("gaussian_memory", 0.1), ("neural_process", 0.2)])
+def test_a_neighbourhood_and_a_neural_process_learn_ratings(path, tmp_path, learner, gain):
+    wanted = options(learner, path)
+    run = tmp_path / "run"
+    build(replace(wanted, train=replace(wanted.train, steps=200, meta_lr=0.01))).meta_train(run)
+    tested = measure(run, MetaTestOptions(curve=False))
+    rows = {row.result.learner: row.result.mean for row in tested.comparison.rows}
+    assert tested.result.mean < rows["item mean"] - gain and tested.result.mean < rows["item mean + user offset"] - gain
+
+
 def test_a_table_is_claimed_by_its_header(path, tmp_path):
     texts = tmp_path / "texts.csv"
     texts.write_text("text,label\na,b\n")
@@ -93,7 +107,7 @@ def test_a_table_is_claimed_by_its_header(path, tmp_path):
     ("learner", "task", "said"),
     [
         ("protonet", {}, "tells classes apart; ratings"),
-        ("neural_process", {}, "inputs that are one row of numbers"),
+        ("experts", {}, "inputs that are one row of numbers"),
         ("anil", {"shots": 15}, "at_least must be more than shots"),
         ("anil", {"lowest": 1.0}, "a scale has two ends"),
         ("anil", {"lowest": 5.0, "highest": 1.0}, "--lowest must be below --highest, got 5 and 1"),

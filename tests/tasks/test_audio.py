@@ -1,4 +1,5 @@
 import io
+import weakref
 import zipfile
 
 import numpy as np
@@ -11,6 +12,7 @@ from innerloop.problems.classes import Classes
 from innerloop.problems.completion import Pixels
 from innerloop.tasks import EpisodeSampler, datasets
 from innerloop.tasks.audio import count_of, is_sound, read_sound, sound_folder, sound_row
+from innerloop.tasks.log_mel import LogMel
 from innerloop.tasks.resized import resized
 from tests.tasks import sounds
 from tests.tasks.sounds import tone, wav
@@ -133,3 +135,24 @@ def test_what_is_made_of_sounds_is_not_called_pixels(tmp_path):
     assert {"mnist-pixels"} <= set(Pixels.data_sets()) and "spoken-words-pixels" not in Pixels.data_sets()
     with pytest.raises(InputError, match=r"only pictures in grey or colour .* are sounds"):
         resized(pool, 16, 3)
+
+
+def test_of_many_sounds_only_pictures_are_in_memory_and_few_are_heard_twice(tmp_path, monkeypatch):
+    root = sounds.folder(tmp_path / "tones", 8)
+    long = np.concatenate([tone(300.0) * gain for gain in (0.1, 1.0, 0.3)])
+    (root / "low" / "0.wav").write_bytes(wav(long, 16_000))
+    heard, alive, own = list[weakref.ref](), list[int](), LogMel.heard
+
+    def watched(self, sound, name):
+        alive.append(sum(one() is not None for one in heard))
+        result = own(self, sound, name)
+        heard.append(weakref.ref(result))
+        return result
+
+    monkeypatch.setattr(LogMel, "heard", watched)
+    pool = sound_folder(root)
+    assert pool.preprocessing is not None and pool.preprocessing["seconds"] < 0.6 and len(heard) == 32 + 1
+    assert max(alive) <= 1
+    for k, name in enumerate(pool.names):
+        for i in range(8):
+            assert bool((sound_row(root / name / f"{i}.wav", pool.preprocessing) == pool.data[k, i]).all())

@@ -13,6 +13,7 @@ from innerloop.cli.options import Common, emit, parse, print, refuse_given, tell
 from innerloop.continual.compare import any_stream
 from innerloop.continual.compare import compare as compare_streams
 from innerloop.continual.measure import PartOptions
+from innerloop.continual.report import write_comparison as write_streams
 from innerloop.continual.tables import to_csv as streams_csv
 from innerloop.continual.tables import to_latex as streams_latex
 from innerloop.core import files
@@ -48,11 +49,11 @@ def run(argv: list[str]) -> int:
     options = parse(Command, argv, "compare", run.__doc__ or "")
     if any_stream(options.runs):
         refuse_given("of runs on tasks, and these follow streams", options.tasks)
-        kept = ("runs", "tasks", "stream", "common", "csv", "latex")
-        refuse_given("a page of runs on tasks, and these follow streams", options, keep=kept)
         _writable(options)
         table = compare_streams(options.runs, options.stream)
         _write(options, table, streams_csv, streams_latex)
+        if options.html is not None:
+            print(f"page: {write_streams(options.html, table, argv)}", stderr=options.common.json)
         return tell(table.to_json(), str(table), options.common)
     write = None
     if options.html is not None:

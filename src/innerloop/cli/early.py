@@ -28,7 +28,7 @@ def refuse(verb: str, words: Sequence[str]) -> None:
         for run in named:
             if not Path(run).exists():
                 raise files.no_run(run)
-    elif verb == "train" and named and not _has_file(named[0].replace("-", "_")):
+    elif verb in ("train", "tune") and named and not _has_file(named[0].replace("-", "_")):
         contents = Kept("contents", installation()).read()
         if contents is not None:
             raise InputError(f"there is no learner '{named[0]}'{nearest(named[0], contents['learners'])}")

@@ -1,5 +1,6 @@
 """`innerloop recommend <run>`."""
 
+import sys
 from dataclasses import dataclass, field
 
 import tyro
@@ -14,36 +15,51 @@ class Command:
     """Options of `innerloop recommend`."""
 
     run: tyro.conf.Positional[str]
-    """Run folder of `innerloop train alpaca --data RATINGS`."""
+    """Run folder of `innerloop train alpaca --data RATINGS`, or of `innerloop train anil --data CLICKS --implicit`."""
     user: str | None = None
-    """CSV file with the columns item (name or title) and rating of the one to recommend to; None: nothing is known."""
+    """CSV file with the columns item (name or title) and rating of the one to recommend to, of clicks with the column
+    item alone; None: nothing is known."""
     top: int = 10
     """How many items."""
     familiarity: float = 0.0
     """What the logarithm of how many have rated an item adds to its rating in the order of the list."""
+    diversity: float = 0.0
+    """From 0 to 1: how much an item loses by being like one before it in the list."""
     ask: int | None = None
-    """Instead name so many items that are worth asking about next, the most telling first."""
+    """Ask for so many ratings first, the most telling ones, and recommend then; where nobody is at a terminal, only
+    name the items that are worth asking about next."""
     common: Common = field(default_factory=Common)
 
 
 def run(argv: list[str]) -> int:
     """Recommend to somebody who has rated a few items, and say why; or say which items to ask about next.
 
-    A line has the foreseen rating with its deviation, the item, and the rated items that raise it most.
+    A line has the foreseen rating with its deviation, the item, the rated items that raise it most, and its features
+    that do. Of a run on clicks it has the chance that the item is taken next, and what it is like of what was taken.
     """
     options = parse(Command, argv, "recommend", run.__doc__ or "")
-    if options.ask is not None and (options.top, options.familiarity) != (Command.top, Command.familiarity):
-        raise InputError("--top and --familiarity are of recommendations: leave them out with --ask")
+    typed = sys.stdin.isatty() and sys.stdout.isatty() and not options.common.json
+    usual = Command(run=options.run)
+    kept = all(getattr(options, k) == getattr(usual, k) for k in ("top", "familiarity", "diversity"))
+    if options.ask is not None and not typed and not kept:
+        raise InputError(
+            "--top, --familiarity and --diversity are of recommendations: leave them out with --ask, which recommends "
+            "at a terminal alone, where somebody answers"
+        )
+    from innerloop.apps.recsys.dialogue import interview
     from innerloop.apps.recsys.recommender import Recommender
 
     recommender = Recommender.load(options.run, options.common).fit(options.user or {})
-    if options.ask is not None:
+    if options.ask is not None and not typed:
         titles = recommender.ask(options.ask)
         emit({"ask": titles}) if options.common.json else print("\n".join(map(printable, titles)))
         return 0
-    recommended = recommender.recommend(options.top, options.familiarity)
+    if options.ask is not None:
+        interview(recommender, recommender.ratings, options.ask, input, print)
+    recommended = recommender.recommend(options.top, options.familiarity, options.diversity)
     if options.common.json:
-        emit({"recommended": [{**one._asdict(), "because": dict(one.because)} for one in recommended]})
+        plain = ({**one._asdict(), "because": dict(one.because), "features": dict(one.features)} for one in recommended)
+        emit({"recommended": list(plain)})
     else:
         print("\n".join(printable(str(one)) for one in recommended))
     return 0

@@ -15,6 +15,8 @@ from innerloop.service.settings import Settings
 class Command:
     """Options of `innerloop serve`."""
 
+    served: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Run folders on ratings, each a recommender that is served, and others as of --source."""
     store: str
     """Folder of the store: all tasks, examples and versions; made if it is not there."""
     port: int = 8000
@@ -23,8 +25,8 @@ class Command:
     workers: int = 1
     """Processes; they share the store."""
     source: tuple[str, ...] = ()
-    """What tasks may be taught to, and `.fewshot` files, each a task that is served; none: the shipped runs and the
-    encoders that are installed."""
+    """What tasks may be taught to, `.fewshot` files, each a task that is served, and run folders on ratings; none: the
+    shipped runs and the encoders that are installed."""
     runs: str | None = None
     """Folder of run folders, to look at and to teach."""
     allow: tuple[str, ...] = ()
@@ -58,7 +60,7 @@ class KeysCommand:
 
 
 def run(argv: list[str]) -> int:
-    """Serve tasks over HTTP, with a page: make them, teach them, ask them, go back.
+    """Serve tasks over HTTP, with a page: make them, teach them, ask them, go back; and recommend.
 
     API keys: `innerloop serve keys add --store DIR --scope read`, then `list` and `revoke ID`.
     """
@@ -74,7 +76,7 @@ def run(argv: list[str]) -> int:
             host=options.host,
             port=options.port,
             workers=options.workers,
-            sources=options.source,
+            sources=(*options.served, *options.source),
             runs=options.runs,
             allow=options.allow,
             allowed_hosts=options.allowed_hosts,

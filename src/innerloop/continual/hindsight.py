@@ -8,8 +8,9 @@ from torch import Tensor
 
 from innerloop.continual.held_out import HeldOut
 from innerloop.continual.progress import Progress
-from innerloop.continual.run import StreamRun
+from innerloop.continual.run import StreamRun, observer
 from innerloop.core import tree
+from innerloop.core.aligned import aligned
 from innerloop.core.learner import mask_absent
 from innerloop.core.scores import measured
 
@@ -41,12 +42,51 @@ def among_their_own(run: StreamRun, folder: Path, first: int) -> float | None:
         folder: Where it came to its end.
         first: How many tasks.
     """
-    held, state = HeldOut(run.stream), end_of(run, folder)
-    own = torch.zeros(run.stream.room, dtype=torch.bool)
-    for batch in held.tasks[:first]:
+    held = HeldOut(run.stream)
+    own = _own_classes(held, first, run.stream.room)
+    return None if own is None else _judged(run, held, end_of(run, folder), first, own)
+
+
+@torch.no_grad()
+def by_end(run: StreamRun, first: int) -> list[tuple[int, float]]:
+    """Score of the first tasks among their own classes after every end from theirs on; the stream is followed anew.
+
+    What a score among all classes lacks of it is explained by more classes, and not forgotten.
+
+    Args:
+        run: As it was built.
+        first: How many tasks.
+
+    Returns:
+        How many tasks had ended, and the score then; nothing where tasks are mixed, have no classes, or all of them.
+    """
+    learner, params, stream, held = run.learner, run.params, run.stream, HeldOut(run.stream)
+    own = _own_classes(held, first, stream.room)
+    if own is None or len(stream.ends) < stream.tasks:
+        return []
+    state, observe = learner.begin(params, tree.slice(stream.batches(0, 1), 0)), observer(learner, params)
+    curve: list[tuple[int, float]] = []
+    for ended, (begin, end) in enumerate(zip([0, *stream.ends], stream.ends, strict=False), 1):
+        batches = stream.batches(begin, end - begin)
+        for i in range(end - begin):
+            state = observe(state, aligned(tree.slice(batches, i)))
+        if ended >= first:
+            curve.append((ended, _judged(run, held, state, first, own)))
+        if stream.told:
+            state = learner.boundary(params, state)
+    return curve
+
+
+def _own_classes(held: HeldOut, first: int, room: int) -> Tensor | None:
+    """[room] bool, classes of the first tasks; None: there are no others, or no classes."""
+    own = torch.zeros(room, dtype=torch.bool)
+    for batch in held.tasks[:first] if held.score.of_classes else ():
         own[batch.y[batch.y >= 0].long()] = True
-    if not held.score.of_classes or bool(own.all()):
-        return None
+    return own if bool(own.any()) and not bool(own.all()) else None
+
+
+def _judged(run: StreamRun, held: HeldOut, state: Any, first: int, own: Tensor) -> float:
+    """Score of the first tasks among some classes."""
     scores: list[Tensor] = []
     for batch in held.tasks[:first]:
         outputs = run.learner.predict(run.params, state, batch.x)

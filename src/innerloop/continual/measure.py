@@ -11,7 +11,7 @@ from torch import Tensor
 
 from innerloop.continual.baselines import MIXED, asked, followed
 from innerloop.continual.build import build
-from innerloop.continual.hindsight import among_their_own, in_hindsight
+from innerloop.continual.hindsight import among_their_own, by_end, in_hindsight
 from innerloop.continual.progress import matrix_of, size_of_state
 from innerloop.continual.run import is_stream
 from innerloop.continual.tracking import ANGLE
@@ -77,6 +77,12 @@ class Row(NamedTuple):
         then = self.matrix[first, :first].mean().item() if len(self.matrix) > self.matrix.shape[1] else None
         return self.matrix[-1, :first].mean().item(), then
 
+    def early_by_end(self, first: int) -> list[tuple[int, float]]:
+        """How many tasks had ended, from the first ones on, and the score on these then; nothing of mixed tasks."""
+        if len(self.matrix) <= self.matrix.shape[1]:
+            return []
+        return list(enumerate(self.matrix[first:, :first].mean(1).tolist(), first))
+
     @property
     def learned(self) -> list[float]:
         """Score of every task when it had just been learned; nothing where they were mixed."""
@@ -105,6 +111,8 @@ class StreamTested:
     """Degrees from a learned subspace to that of every round; see `continual.tracking`."""
     alone: Mapping[str, float] = field(default_factory=dict)
     """Score of the first tasks at the end, judged among their own classes, by learner; empty: it was not asked for."""
+    alone_by_end: Mapping[str, list[tuple[int, float]]] = field(default_factory=dict)
+    """The same after every end from theirs on: how many tasks had ended, and the score then."""
     options: StreamTestOptions = StreamTestOptions()
 
     def __str__(self) -> str:
@@ -164,6 +172,7 @@ class StreamTested:
             early = {row.name: row.early(self.options.first) for row in self.rows}
             about["first"] = {
                 name: {"at_end": end, "among_their_own": self.alone.get(name), "when_they_ended": then}
+                | ({"among_their_own_by_end": self.alone_by_end[name]} if name in self.alone_by_end else {})
                 for name, (end, then) in early.items()
             }
         if self.options.last is not None:
@@ -227,13 +236,16 @@ def measure(
     options.check(stream)
     folders = followed(run, config, context) if baselines else {}
     others = {name: row_of(folder, name) for name, folder in folders.items()}
-    lost, reference, alone = None, MIXED, {}
-    if options.first is not None:
-        scores = {
-            row.name: among_their_own(build(asked(read_config(row.run)), context), row.run, options.first)
-            for row in (own, *others.values())
-        }
-        alone = {name: one for name, one in scores.items() if one is not None}
+    lost, reference = None, MIXED
+    alone: dict[str, float] = {}
+    alone_by_end: dict[str, list[tuple[int, float]]] = {}
+    first = options.first
+    for row in (own, *others.values()) if first is not None else ():
+        again = build(asked(read_config(row.run)), context)
+        if first is not None and (at_end := among_their_own(again, row.run, first)) is not None:
+            alone[row.name] = at_end
+        if first is not None and (curve := by_end(again, first)):
+            alone_by_end[row.name] = curve
     if stream.get("anew"):  # nothing is lost of it by what comes after, so that mixing it teaches nothing
         lost, reference = regret(own.learned, in_hindsight(build(asked(config), context), run), score), HINDSIGHT
     elif MIXED in others and own.learned:
@@ -253,6 +265,7 @@ def measure(
         reference=reference,
         proficiency=proficiencies,
         alone=alone,
+        alone_by_end=alone_by_end,
         angles=tuple(entry[ANGLE] for entry in read_metrics(run / "metrics.jsonl") if ANGLE in entry),
         options=options,
     )

@@ -88,7 +88,7 @@ class StreamRun:
         progress = Progress(state=self.learner.begin(self.params, like))
         check_outputs(self.learner.predict(self.params, progress.state, like.x), like, type(self.learner).__name__)
         progress = progress if run is None else progress.restored(run)
-        observe = _observer(self.learner, self.params)
+        observe = observer(self.learner, self.params)
         log, bar = Log(progress.batches), Bar(type(self.learner).__name__, progress.batches)
         for watcher in (log, bar):
             watcher.started(run, TrainConfig(steps=len(stream), seed=self.seed), self.record)
@@ -184,7 +184,7 @@ class StreamRun:
         checkpoint.write_config(run, self.learner, train, record)
 
 
-def _observer(learner: OnlineLearner[Any], params: Params) -> Observe:
+def observer(learner: OnlineLearner[Any], params: Params) -> Observe:
     """The learner's `observe`, recorded where it can be: the same numbers, sooner."""
     recorded, plain = recorded_observe(learner, params), functools.partial(learner.observe, params)
     use = recorded

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic
 
 import torch
@@ -13,6 +13,7 @@ from innerloop.core.gradient import value_and_grad
 from innerloop.core.learner import Carry, EpisodicClassifier, Unrolled
 from innerloop.core.model import Model
 from innerloop.core.objectives import classification
+from innerloop.core.searched import INNER_STEPS
 from innerloop.core.sensible import INNER_LOOP, by_kind
 from innerloop.core.types import Batch, Metrics, Params
 
@@ -84,7 +85,7 @@ class FastWeights(EpisodicClassifier[Params], Unrolled[Params, Carry], Generic[C
 
     model: Model
     """x -> outputs of a task."""
-    inner_steps: int = 1
+    inner_steps: int = field(default=1, metadata=INNER_STEPS)
     """Steps in training and, unless replaced, in testing."""
 
     def init(self, seed: int) -> Params:

@@ -46,6 +46,9 @@ class Learner(Checked, abc.ABC, Generic[Adapted]):
     """Whether `adapt` reads `support.weight`: a row that weighs 2 is learned from as if it were there twice."""
     probabilistic: ClassVar[bool] = False
     """Whether `predictive` exists, and `predict` is its mean."""
+    gives_probabilities: ClassVar[bool] = True
+    """Whether a softmax makes probabilities of the logits of `predict`, at some temperature. False of scores that only
+    say which class is likelier, such as a critic's: nothing is calibrated, and no calibration error told."""
     stochastic: ClassVar[bool] = False
     """Whether `adapt` reads `support.key`. Noise is drawn for a task, a class or a latent, never for the position of a
     row, unless the learner is `ordered`; padding draws nothing."""

@@ -84,6 +84,14 @@ class Encoder(Role):
 
 
 @dataclass(frozen=True)
+class Parts(Role):
+    """x of several parts, a dict -> rows [n, d]. None is made by default: whoever has such data gives it."""
+
+    def needed(self, values: Mapping[str, Any]) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
 class Rows(Role):
     """[n, inputs] -> [n, outputs]: one linear layer, or more with units between."""
 

@@ -53,6 +53,18 @@ def regression(outputs: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor
     return mean((outputs - y).square().flatten(1).mean(-1), weights(y, mask))
 
 
+def sampled_softmax(outputs: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of each row that was chosen (`y > 0`) against all that were not, of [n, 1] outputs.
+
+    Where the others are a sample, their outputs must have the logarithm of how often each is expected in it taken off
+    (log-Q correction, Bengio and Senecal 2008): sums over the sample then estimate those over all.
+    """
+    scores, rows = outputs[:, 0], weights(y, mask)
+    chosen, others = rows & (y[:, 0] > 0), rows & (y[:, 0] <= 0)
+    rest = torch.logsumexp(torch.where(others, scores, ABSENT), 0)
+    return mean(torch.logaddexp(scores, rest) - scores, chosen)
+
+
 def normalize(x: Tensor, eps: float = 1e-6) -> Tensor:
     """Rows of unit length; finite second derivatives at 0."""
     return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + eps**2)

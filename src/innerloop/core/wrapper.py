@@ -31,6 +31,7 @@ class Wrapper(Learner[Adapted]):
     incremental = _trait("incremental")
     weighs = _trait("weighs")
     probabilistic = _trait("probabilistic")
+    gives_probabilities = _trait("gives_probabilities")
     stochastic = _trait("stochastic")
     ordered = _trait("ordered")
     uses_unlabelled = _trait("uses_unlabelled")

@@ -27,6 +27,7 @@ _OTHERS = (
     "replay",
     "linear",
     "tokens",
+    "text_cache",
     "token_cache",
     "whitening",
     "type_names",

@@ -1,11 +1,12 @@
 """What can be asked of a meta-training."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from innerloop.core.errors import InputError
 from innerloop.core.ranges import Checked, Count, Natural, Positive
+from innerloop.core.searched import among, between
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +20,14 @@ class TrainConfig(Checked):
     comparison: the number of steps then depends on the machine."""
     meta_batch_size: Count = 4
     """Tasks a meta-step; their gradients are averaged, in chunks where the plan says so."""
-    meta_lr: float = 1e-3
+    meta_lr: float = field(default=1e-3, metadata=between(1e-4, 3e-2, log=True))
     """Rate of the meta-optimizer."""
     seed: int = 0
     """Seed of the initial parameters."""
     optimizer: Literal["adam", "sgd"] = "adam"
-    schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
+    schedule: Literal["constant", "cosine", "linear", "step"] = field(
+        default="constant", metadata=among("constant", "cosine")
+    )
     """Schedule of the meta-rate: to zero at the end by a cosine or a line, or halved every `schedule_every` steps."""
     schedule_every: Count = 2000
     clip: Positive | None = None

@@ -298,7 +298,7 @@ class _Training:
         self.plan_until = self.config.steps if chosen.only_now else None
         return chosen.plan
 
-    def validate(self, sampler: Sampler) -> dict[str, Any]:
+    def validate(self, sampler: Sampler) -> Validation:
         """Score meta-validation episodes and keep the parameters if they are the best so far."""
         result = self._validation(sampler, self.params)
         if self.best is not None and self.best["normalisation"] != result.normalisation:
@@ -311,7 +311,7 @@ class _Training:
             self.best, self.waited = {"score": result.better, "params": params} | about, 0
         else:
             self.waited += 1
-        return result.to_json()
+        return result
 
     def _validation(self, sampler: Sampler, params: Params) -> Validation:
         return validate(self.learner, self.complete(params), sampler, self.config, self.world)

@@ -23,6 +23,8 @@ class Validation(NamedTuple):
     interval: Interval
     episodes: int
     normalisation: Normalisation
+    totals: tuple[float, ...] = ()
+    """The score of every task, in their order."""
 
     @property
     def better(self) -> float:
@@ -86,5 +88,6 @@ def validate(learner: Learner, params: Params, sampler: Sampler, config: TrainCo
     episodes = fits.fitting(sampler.episodes(tasks.start, len(tasks)), params)
     reported = replace(learner, transductive=config.validate_transductive)
     values = validation_scores(reported, params, episodes, score)
-    interval = score.interval(world.gather(values[: len(mine)], mine, count).cpu().double())
-    return Validation(score, interval, count, normalisation(config.validate_transductive))
+    values = world.gather(values[: len(mine)], mine, count).cpu().double()
+    totals = tuple(score.total(one[None]) for one in values)
+    return Validation(score, score.interval(values), count, normalisation(config.validate_transductive), totals)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from innerloop.engine.config import TrainConfig
+from innerloop.engine.validation import Validation
 
 
 class Stop(Exception):
@@ -42,6 +43,14 @@ class Watcher:
         Args:
             number: How many are done.
             metrics: The update's (by default `loss` and the learner's own, means over tasks), and `tasks_per_second`.
+        """
+
+    def scored(self, number: int, totals: list[float]) -> None:
+        """Meta-validation tasks were scored after so many steps; `validated` follows with their mean.
+
+        Args:
+            number: How many.
+            totals: The score of every task, always the same tasks in the same order.
         """
 
     def validated(self, number: int, scores: dict[str, Any]) -> None:
@@ -98,9 +107,10 @@ class Watchers:
         self.number = number
         self._tell(lambda w: w.step(number, dict(metrics)))
 
-    def validated(self, scores: dict[str, Any]) -> None:
-        """See `Watcher.validated`."""
-        self._tell(lambda w: w.validated(self.number, dict(scores)))
+    def validated(self, result: Validation) -> None:
+        """See `Watcher.scored` and `Watcher.validated`."""
+        self._tell(lambda w: w.scored(self.number, list(result.totals)))
+        self._tell(lambda w: w.validated(self.number, result.to_json()))
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:

@@ -23,6 +23,7 @@ from innerloop.core.types import Batch, Episode, Params, Sampler, joined
 from innerloop.engine.checkpoint import fingerprint
 from innerloop.evaluate import acquisition
 from innerloop.evaluate.active_curves import RANDOM, ActiveCurves
+from innerloop.evaluate.uncertainty import mean_and_members
 from innerloop.tasks import EpisodeSampler
 from innerloop.tasks.progress import track
 
@@ -191,11 +192,13 @@ def _by(bench: _Bench, support: Batch, rule: By) -> Choose:
 
     def choose(adapted: Any, known: list[int], left: list[int]) -> int:
         asked, taught = _rows(support, left).x, _rows(support, known).x
-        logits = learner.predict(params, adapted, asked)[:, :ways].double() / bench.temperature
         members = None
         if rule == "mutual_information":
-            outputs = learner.predictive(params, adapted, asked).outputs[..., :ways]
-            members = acquisition.several(outputs, learner)
+            outputs, predictive = mean_and_members(learner, params, adapted, asked, True)
+            members = acquisition.several(predictive.outputs[..., :ways], learner)
+        else:
+            outputs = learner.predict(params, adapted, asked)
+        logits = outputs[:, :ways].double() / bench.temperature
         doubt = acquisition.doubt(rule, torch.softmax(logits, -1), members)
         seen, other = (_features(learner, adapted, x) for x in (asked, taught))
         by_direction = acquisition.by_direction(learner)

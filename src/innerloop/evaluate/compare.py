@@ -47,15 +47,18 @@ class Row(NamedTuple):
     """Whether the result, with its time, is from an earlier test."""
     warning: str | None = None
     """What must be said beside a result that is not of its run as it is now, see `evaluate.kept`."""
+    beside: tuple[Result, ...] = ()
+    """The same learner on the same tasks under other scores."""
 
     @property
-    def cells(self) -> tuple[str, str, str]:
-        """Learner, number, difference, as tables print them."""
+    def cells(self) -> tuple[str, ...]:
+        """Learner, number, difference, and the numbers of other scores, as tables print them."""
         score = self.result.protocol.score
         return (
             self.result.learner,
             self.result.number,
             "" if self.difference is None else spell(*self.difference, score, True),
+            *(other.number.removesuffix(f" {other.protocol.score.title}") for other in self.beside),
         )
 
     @property
@@ -72,6 +75,8 @@ class Row(NamedTuple):
         gap = None if self.difference is None else {k: finite(v) for k, v in self.difference._asdict().items()}
         row: dict[str, Any] = {"name": result.learner, "mean": finite(result.mean), "ci95": finite(result.ci95)}
         row |= {"difference": gap}
+        if self.beside:
+            row["beside"] = {one.protocol.metric: [finite(one.mean), finite(one.ci95)] for one in self.beside}
         row |= {"adaptation_steps": result.protocol.adaptation_steps, "seconds_per_task": result.seconds_per_task}
         if self.cost is not None:
             row |= {"learner": self.cost.learner, "parameters": self.cost.parameters}
@@ -123,7 +128,9 @@ class Comparison:
 
     def _of_runs(self) -> str:
         first = self.rows[0].result.learner
-        cells = [("learner", self.protocol.score.title, f"against {first}"), *(row.cells for row in self.rows)]
+        others = (one.protocol.score.title for one in self.rows[0].beside)
+        heads = ("learner", self.protocol.score.title, f"against {first}", *others)
+        cells: list[Sequence[str]] = [heads, *(row.cells for row in self.rows)]
         if self.costed:
             heads = [("learner", "ms a task", "MB a task", "parameters")]
             more = heads + [("" if row.cost is None else row.cost.learner, *row.costs) for row in self.rows]

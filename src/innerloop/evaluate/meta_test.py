@@ -19,14 +19,14 @@ from innerloop.core import fits, objectives, tree
 from innerloop.core.aligned import aligned, packed
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner, Unrolled
-from innerloop.core.predictive import Predictive, check_predictive
+from innerloop.core.predictive import Predictive
 from innerloop.core.scores import Score, measured, of_sampler, tasks_of
 from innerloop.core.threads import cores, spread
 from innerloop.core.types import Batch, Episode, Params, Sampler
 from innerloop.engine.checkpoint import fingerprint
 from innerloop.evaluate.protocol import SELECTION, Protocol
 from innerloop.evaluate.result import Point, Reliability, Result
-from innerloop.evaluate.uncertainty import Asked, Uncertainty, asked, at, summed_up
+from innerloop.evaluate.uncertainty import Asked, Uncertainty, asked, at, mean_and_members, summed_up
 
 _ALL_STEPS_UP_TO = 10
 _CHUNK = 16
@@ -156,13 +156,13 @@ def _task(
     support, query = episode
     start = time.perf_counter()
     adapted = learner.adapt(params, support)
-    outputs = learner.predict(params, adapted, query.x)
+    outputs, predictive = _answered(learner, params, adapted, query, score)
     fits.check_outputs(outputs, query, type(learner).__name__)
     numbers = measured(score, outputs, query).cpu().double()  # waits for the device
     seconds = time.perf_counter() - start
     if not objectives.weights(query.y, query.mask).any():
         raise InputError("an episode has no labelled query: there is nothing to score")
-    members, sure, calibrated = _sure(learner, params, adapted, outputs, query, score, temperature)
+    members, sure, calibrated = _sure(learner, outputs, predictive, query, score, temperature)
     if not (steps and isinstance(learner, Unrolled)):
         return _Task(numbers, seconds, [], members, sure, calibrated)
     carry, values = learner.start(params, support), []
@@ -174,24 +174,29 @@ def _task(
     return _Task(numbers, seconds, [*values, numbers], members, sure, calibrated)
 
 
+def _answered(
+    learner: Learner, params: Params, adapted: Any, query: Batch, score: Score
+) -> tuple[Tensor, Predictive | None]:
+    """What `predict` says, and what it is the mean of: members are asked once, for both."""
+    if learner.probabilistic and (score.of_classes or query.y.is_floating_point()):
+        return mean_and_members(learner, params, adapted, query.x, score.of_classes)
+    return learner.predict(params, adapted, query.x), None
+
+
 def _sure(
     learner: Learner,
-    params: Params,
-    adapted: Any,
     outputs: Tensor,
+    predictive: Predictive | None,
     query: Batch,
     score: Score,
     temperature: float | None,
 ) -> tuple[int, Asked | None, Asked | None]:
     """Members, and how sure answers are, as they are and at the temperature of logits."""
-    values = not score.of_classes
-    if values and not (learner.probabilistic and query.y.is_floating_point()):
-        return 1, None, None  # a single value says nothing of how sure it is
-    predictive = Predictive(outputs[None])
-    if learner.probabilistic:
-        predictive = learner.predictive(params, adapted, query.x)
-        check_predictive(predictive, len(query.y), type(learner).__name__)
-    cooler = None if values else at(outputs, temperature)
+    if predictive is None:
+        if not (score.of_classes and learner.gives_probabilities):
+            return 1, None, None  # a single value says nothing of how sure it is
+        predictive = Predictive(outputs[None])
+    cooler = at(outputs, temperature) if score.of_classes else None
     calibrated = None if cooler is None else asked(cooler, query, score.of_classes)
     return len(predictive.outputs), asked(predictive, query, score.of_classes), calibrated
 

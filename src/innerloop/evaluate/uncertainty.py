@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from innerloop.core import tree
 from innerloop.core.interval import Interval, interval
-from innerloop.core.predictive import Predictive
-from innerloop.core.types import Batch
+from innerloop.core.learner import Learner
+from innerloop.core.predictive import Predictive, check_predictive, mean_logits, mean_outputs
+from innerloop.core.types import Batch, Params
 from innerloop.evaluate import seal
 from innerloop.evaluate.class_scores import Bin, reliability
 from innerloop.evaluate.predictive import LEVELS, answers_of, bounds_of, class_scores, pooled_error, target_scores
@@ -127,6 +129,29 @@ class Uncertainty:
             bins=bins(content["bins"]),
             calibrated_bins=bins(content["calibrated_bins"]),
         )
+
+
+def mean_and_members(
+    learner: Learner, params: Params, adapted: Any, x: Tensor | dict[str, Tensor], of_classes: bool
+) -> tuple[Tensor, Predictive]:
+    """What `predict` of a learner that is probabilistic says, and its members, which are asked once for both.
+
+    Args:
+        learner: Whose `predict` is the mean of its `predictive`, as every one must be that declares `probabilistic`.
+        params: Its meta-parameters.
+        adapted: What it made of a support.
+        x: [n, ...] inputs.
+        of_classes: Whether members have logits, not values.
+
+    Returns:
+        [n, k] outputs, and the predictive.
+
+    Raises:
+        InputError: The predictive has other shapes than one of n inputs.
+    """
+    predictive = learner.predictive(params, adapted, x)
+    check_predictive(predictive, tree.length(x), type(learner).__name__)
+    return (mean_logits if of_classes else mean_outputs)(predictive.outputs), predictive
 
 
 def asked(predictive: Predictive, query: Batch, of_classes: bool) -> Asked:

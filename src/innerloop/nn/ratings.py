@@ -15,8 +15,10 @@ from innerloop.core.ranges import Count, Natural, Within
 class RatingEncoder(Model):
     """A pair of user and item -> [n, features + 1], whose last entry is the item's mean as it is.
 
-    Inputs are a dict of `item` [n], `mean` [n] and, where there are any, `categories` [n, c], `several` [n, s, m] and
-    `numbers` [n, k]. Whole numbers are rows of tables: 0 of items is for unknown ones, and 0 of several values is none.
+    Inputs are a dict of `item` [n], `mean` [n] and, where there are any, `categories` [n, c], `several` [n, s, m],
+    `numbers` [n, k] and `texts` [n, t]. Whole numbers are rows of tables: 0 of items is for unknown ones, and 0 of
+    several values is none. `log_q` [n], the logarithm of how often an item is expected in a sample, is taken off the
+    mean.
     """
 
     items: Count = 2
@@ -34,6 +36,8 @@ class RatingEncoder(Model):
     length: Count = 16
     """Numbers that stand for an item; other things have half as many."""
     features: Count = 16
+    texts: Natural = 0
+    """t."""
 
     @property
     def outputs(self) -> int:
@@ -51,7 +55,7 @@ class _RatingEncoder(nn.Module):
         self.item = _table(of.items, of.length)
         self.category = _table(of.categories, half) if of.columns else None
         self.several = _table(of.values, half) if of.sets else None
-        width = of.length + half * (of.columns + of.sets) + of.numbers
+        width = of.length + half * (of.columns + of.sets) + of.numbers + of.texts
         self.hidden, self.last = nn.Linear(width, 2 * of.features), nn.Linear(2 * of.features, of.features)
 
     def forward(
@@ -61,6 +65,8 @@ class _RatingEncoder(nn.Module):
         categories: Tensor | None = None,
         several: Tensor | None = None,
         numbers: Tensor | None = None,
+        texts: Tensor | None = None,
+        log_q: Tensor | None = None,
     ) -> Tensor:
         parts = [self.item(item)]
         if self.category is not None and categories is not None:
@@ -71,8 +77,10 @@ class _RatingEncoder(nn.Module):
             parts.append((sums / there.sum(2).clamp_min(1)).flatten(1))
         if numbers is not None:
             parts.append(numbers)
+        if texts is not None:
+            parts.append(texts)
         features = torch.tanh(self.last(torch.tanh(self.hidden(torch.cat(parts, 1)))))
-        return torch.cat([features, mean[:, None]], 1)
+        return torch.cat([features, (mean if log_q is None else mean - log_q)[:, None]], 1)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ class Problem(abc.ABC, Generic[Material]):
     """Validation tasks that a training ends with being measured on, where the kind measures in its own way."""
     by_step: ClassVar[bool] = False
     """Whether a test says what every inner step brought, beside the score after the last."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Names of further scores that a test tells of the same tasks."""
     in_test: ClassVar[Mapping[str, Any]] = {}
     """Values that options have in testing unless they are given: some are about training alone."""
 
@@ -135,6 +137,10 @@ class Problem(abc.ABC, Generic[Material]):
             InputError: Options that this learner cannot follow.
         """
         return self
+
+    def sealed(self, material: Material) -> Material:
+        """The material without what is tested on, for a study that chooses; all of it where tests are computed."""
+        return material
 
     @abc.abstractmethod
     def train(self, material: Material, stream: Stream, seed: int) -> Sampler:

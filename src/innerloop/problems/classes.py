@@ -40,6 +40,7 @@ from innerloop.tasks.datasets.folder import read_alike
 from innerloop.tasks.distorted import LIGHT
 from innerloop.tasks.log_mel import of_sounds
 from innerloop.tasks.pool import base_name
+from innerloop.tasks.sealed import sealed
 from innerloop.tasks.zips import is_zip
 
 CUT, WITHIN = tyro.conf.arg(aliases=("--cut",)), tyro.conf.arg(aliases=("--within",))
@@ -127,6 +128,9 @@ class Classes(Problem[Splits]):
         if self.rotations and of_sounds(splits.train.preprocessing):
             raise InputError("turned pictures of sounds are none of anything that is heard: leave out --rotations")
         return replace(splits, train=splits.train.rotated()) if self.rotations else splits
+
+    def sealed(self, material: Splits) -> Splits:
+        return sealed(material)
 
     def train(self, material: Splits, stream: Stream, seed: int) -> Sampler:
         sampler = self._as_drawn(material, stream, seed)

@@ -17,6 +17,7 @@ from innerloop.problems.learner import make_learner
 from innerloop.problems.networks import NetworkOptions, StartOptions
 from innerloop.tasks import Splits, datasets
 from innerloop.tasks.completion import Completion
+from innerloop.tasks.sealed import sealed
 
 _ENDING = "-pixels"
 _PIXELS = 200
@@ -62,6 +63,9 @@ class Pixels(Problem[Splits]):
 
     def load(self, context: Context) -> Splits:
         return datasets.load(self.data.removesuffix(_ENDING), context)
+
+    def sealed(self, material: Splits) -> Splits:
+        return sealed(material)
 
     def train(self, material: Splits, stream: Stream, seed: int) -> Sampler:
         return self.episodes(material, "train", seed)

@@ -126,6 +126,9 @@ class Entities(Problem[Material]):
         splits = self._splits(context)
         return self._encoded(splits, self._seen(splits), context)
 
+    def sealed(self, material: Material) -> Material:
+        return material._replace(test=())
+
     def train(self, material: Material, stream: Stream, seed: int) -> Sampler:
         if stream == "episodes":
             return self._of(material, "train", seed)

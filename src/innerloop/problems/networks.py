@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -30,6 +30,7 @@ from innerloop.core.networks import (
 )
 from innerloop.core.networks import Sequence as SequenceOf
 from innerloop.core.ranges import Count
+from innerloop.core.searched import among
 from innerloop.nn.as_is import AsIs
 from innerloop.nn.context import BiLSTM, LSTMCell
 from innerloop.nn.conv4 import Conv4
@@ -84,7 +85,7 @@ class NetworkOptions(StartOptions):
     are an mlp. linear: a linear head, and no encoder before it. none: raw inputs, where a learner can.
     package.module:attribute: a class or function of yours that makes an nn.Module; parameters that it calls outputs (or
     ways), inputs, channels, size, shape, features or width are given. It needs --allow package."""
-    width: int = 64
+    width: int = field(default=64, metadata=among(32, 64, 128))
     """Channels of conv4, units of the hidden layers of mlp, channels of the first block of resnet12."""
     map_rank: Count | None = None
     """Rank of what residual adds to the rows: fewer weights, and a smaller file; None: any."""

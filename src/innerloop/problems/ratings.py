@@ -1,7 +1,7 @@
 """Ratings: a user is a task, of which a few ratings are told and others are to be foreseen."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,23 +11,32 @@ from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded
 from innerloop.core.learner import Learner
-from innerloop.core.objectives import regression
+from innerloop.core.networks import Parts
+from innerloop.core.networks import roles as roles_of
+from innerloop.core.objectives import regression, sampled_softmax
 from innerloop.core.ranges import Count
+from innerloop.core.rankings import NormalisedGain
+from innerloop.core.score import Score
 from innerloop.core.scores import MeanAbsoluteError
 from innerloop.core.sensible import RATINGS, Sensible, Stream
 from innerloop.core.types import Params, Sampler
+from innerloop.encoders.text_cache import rows_of
+from innerloop.evaluate.diversity import costs
 from innerloop.nn.mlp import Linear
 from innerloop.nn.ratings import RatingEncoder, RatingNetwork, SkipHead
 from innerloop.problems.base import Baseline, Problem, Split, first_line
 from innerloop.problems.learner import make_learner
 from innerloop.problems.networks import NetworkOptions, StartOptions
-from innerloop.problems.rating_baselines import each
+from innerloop.problems.rating_rows import of_behaviour, of_ratings
 from innerloop.tasks import ratings
 from innerloop.tasks.ratings import RatingOptions, Ratings
+from innerloop.tasks.ratings.behaviour import BehaviourSampler
 from innerloop.tasks.ratings.encoding import Encoding
 from innerloop.tasks.ratings.sampler import RatingSampler
-from innerloop.tasks.ratings.splits import State, roles
+from innerloop.tasks.ratings.splits import TRAIN, State, roles
 
+_DRAWN = 50
+"""Users whose lists show in a report what diversity costs."""
 _USUAL = Sensible(fields={"inner_lr": 0.1, "inner_steps": 3}, train=RATINGS.train)
 _FEWEST, _TRAIN_QUERIES, _HIDDEN = 3, 20, 0.05
 """In meta-training: told ratings at least, asked ones at most, and the share of items that are taken for unknown."""
@@ -49,7 +58,6 @@ class RatingNetworkOptions(StartOptions):
 class RatingTasks(Problem[Ratings]):
     """What a task is."""
 
-    score = MeanAbsoluteError()
     streams = ("episodes",)
     network_options = RatingNetworkOptions
     in_test: ClassVar[Mapping[str, Any]] = {}
@@ -80,6 +88,24 @@ class RatingTasks(Problem[Ratings]):
     """Lowest rating of the scale of a file; None: the lowest that occurs."""
     highest: float | None = None
     """Highest rating of the scale."""
+    implicit: bool = False
+    """Whether rows are what users did, such as clicks, plays or purchases: all other items are ranked, and a column
+    rating need not be there."""
+    liked: float | None = None
+    """With --implicit: from which rating on a row counts; None: every row does."""
+    text_encoder: str | None = None
+    """The frozen encoder that reads titles, descriptions and tags of items (see `innerloop list`), so that an item
+    that nobody has rated is known by them; None: they are not read."""
+
+    @property
+    def score(self) -> Score:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Ratings are foreseen; of what is clicked, all other items are ranked."""
+        return NormalisedGain() if self.implicit else MeanAbsoluteError()
+
+    @property
+    def beside(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What a test tells as well."""
+        return ("recall",) if self.implicit else ("rmse",)
 
     @classmethod
     def claims(cls, data: str) -> bool:
@@ -98,6 +124,12 @@ class RatingTasks(Problem[Ratings]):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} must be at least 1, got {value}")
+        if self.liked is not None and not self.implicit:
+            raise InputError("--liked says which ratings count as taken: give --implicit as well, or leave it out")
+        if self.text_encoder is not None and self.task == "item":
+            raise InputError(
+                "--text-encoder reads texts of items, and with --task item users are told apart: leave it out"
+            )
         if (self.lowest is None) is not (self.highest is None):
             raise InputError("a scale has two ends: give --lowest and --highest, or neither")
         if self.lowest is not None and self.highest is not None and not self.lowest < self.highest:
@@ -115,8 +147,13 @@ class RatingTasks(Problem[Ratings]):
             item_features=self.product_features,
             categories=tuple(self.categories or ()),
             scale=scale,
+            behaviour=self.implicit,
+            least=self.liked,
+            texts=self.text_encoder is not None,
         )
         table = ratings.load(self.data, options)
+        if self.text_encoder is not None:
+            table = replace(table, item_texts=rows_of(table.words, self.text_encoder, context))
         return table.turned() if self.task == "item" else table
 
     def train(self, material: Ratings, stream: Stream, seed: int) -> RatingSampler:
@@ -136,10 +173,19 @@ class RatingTasks(Problem[Ratings]):
             raise InputError(
                 f"{cls.__name__} tells classes apart; ratings of {self.data} are values: try anil, alpaca or maml"
             )
+        own = {f.name for f in fields(cls)}
+        if self.implicit and "objective" not in own:
+            raise InputError(
+                f"{cls.__name__} learns from values, and of clicks nobody says what is not liked: try anil, maml or "
+                "meta_sgd, or leave out --implicit"
+            )
         encoding = self.train(material, "episodes", 0).encoding
         encoder = encoder_of(encoding, network.embedding, network.item_features)
         head = SkipHead(inputs=encoder.outputs, hidden=network.decision_units)
-        own = {f.name for f in fields(cls)}
+        readers = [name for name, role in roles_of(cls).items() if isinstance(role, Parts)]
+        if readers:
+            given = dict.fromkeys(readers, encoder) | {k: v for k, v in self.prescribed().items() if k in own}
+            return make_learner(cls, {**values, **given}, (encoder.outputs,), 1, NetworkOptions())
         given: dict[str, Any] = {"encoder": encoder, "head": head, "model": RatingNetwork(encoder, head)}
         given |= {"basis": Linear(encoder.outputs, encoder.outputs), **self.prescribed()}
         if not own & {"encoder", "model"} or "decoder" in own:
@@ -154,7 +200,7 @@ class RatingTasks(Problem[Ratings]):
         return 1
 
     def prescribed(self) -> dict[str, Any]:
-        return {"objective": regression}
+        return {"objective": sampled_softmax if self.implicit else regression}
 
     def record(self, material: Ratings) -> dict[str, Any]:
         about = {"dataset": material.name, "digest": material.digest, "repeated": material.repeated}
@@ -173,7 +219,7 @@ class RatingTasks(Problem[Ratings]):
     def refuse_unfit(self, learner: Learner, params: Params, record: Mapping[str, Any], sampler: Sampler) -> None:
         trained = record.get("task") or {}
         assert isinstance(sampler, RatingSampler)
-        for name in ("data", "task", "state", "fold"):
+        for name in ("data", "task", "state", "fold", "implicit", "liked", "text_encoder"):
             if name in trained and trained[name] != getattr(self, name):
                 raise InputError(
                     f"the run was trained with {name.replace('_', '-')} {trained[name]}, whose items and test users "
@@ -182,15 +228,19 @@ class RatingTasks(Problem[Ratings]):
 
     def baselines(self, learner: Learner, seed: int, sampler: Sampler) -> Iterator[Baseline]:
         assert isinstance(sampler, RatingSampler)
-        for label, baseline in each(sampler.encoding.centre, sampler.encoding.median):
-            yield Baseline(label, baseline, {}, baseline.of)
+        known = sampler.roles == TRAIN
+        yield from of_behaviour(sampler, known, seed) if self.implicit else of_ratings(sampler, known, seed)
         yield from super().baselines(learner, seed, sampler)
 
     def pictures(self, learner: Learner, params: Params, sampler: Sampler, count: int) -> list[Any]:
-        return []  # a task is a list of ratings
+        if not isinstance(sampler, BehaviourSampler):
+            return []  # a task is a list of ratings
+        from innerloop.report.diversity import shown  # its packages may be missing, and nothing else needs them
+
+        return shown(costs(learner, params, sampler, min(len(sampler), _DRAWN)))
 
     def _of(self, table: Ratings, split: Split, seed: int, **changes: Any) -> RatingSampler:
-        return RatingSampler(
+        return (BehaviourSampler if self.implicit else RatingSampler)(
             table=table,
             roles=roles(table, self.state, self.fold),
             split=split,
@@ -214,6 +264,7 @@ def encoder_of(encoding: Encoding, embedding: int = 16, features: int = 16) -> R
         values=encoding.several.size,
         sets=widths.get("several", 0),
         numbers=widths.get("numbers", 0),
+        texts=widths.get("texts", 0),
         length=embedding,
         features=features,
     )

@@ -1,14 +1,10 @@
 """Classes of texts, such as intents: a frozen encoder makes rows of them, which the learner is trained on."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
-from innerloop import encoders
 from innerloop.core.aligned import from_numpy
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
@@ -16,16 +12,14 @@ from innerloop.core.files import is_folder
 from innerloop.core.learner import Learner
 from innerloop.core.sensible import Sensible
 from innerloop.core.types import Params, Sampler
+from innerloop.encoders import text_cache
 from innerloop.problems.base import Problem, first_line
 from innerloop.problems.classes import Classes
-from innerloop.tasks import Pool, Splits, cache, tables, texts
+from innerloop.tasks import Pool, Splits, tables, texts
 from innerloop.tasks.columns import TableOptions
 from innerloop.tasks.entities.files import is_tagged
 from innerloop.tasks.pool import from_rows
-from innerloop.tasks.progress import track
 from innerloop.tasks.ratings import is_ratings
-
-_BATCH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +69,7 @@ class TextClasses(Classes):
 
     def load(self, context: Context) -> Splits:
         """Texts as rows; encoded once and kept in the user's cache folder."""
-        if self.encoder not in encoders.names() or encoders.about(self.encoder).KIND != "texts":
-            known = [name for name in encoders.names() if encoders.about(name).KIND == "texts"]
-            raise InputError(f"'{self.encoder}' is no encoder of texts: choose {', '.join(known)}")
+        text_cache.check(self.encoder)
         table = TableOptions(text_column=self.text_column, label_column=self.label_column, encoding=self.encoding)
         splits = texts.load(self.data, context, self.split_scheme, table)
         pools = (
@@ -99,9 +91,7 @@ class TextClasses(Classes):
         return self.encoder
 
     def _pool(self, context: Context, dataset: str, split: str, part: texts.Texts) -> Pool:
-        digest = hashlib.sha256("\0".join(part.texts).encode(errors="surrogatepass")).hexdigest()[:16]
-        name = f"texts-{self.encoder}-{digest}"
-        rows = cache.cached(context, name, lambda: self._encoded(part.texts), ("rows",))["rows"]
+        rows = text_cache.rows_of(part.texts, self.encoder, context)
         names = sorted(set(part.labels))
         index = {name: i for i, name in enumerate(names)}
         return from_rows(
@@ -112,9 +102,3 @@ class TextClasses(Classes):
             dataset=dataset,
             split=split,
         )
-
-    def _encoded(self, examples: tuple[str, ...]) -> cache.Arrays:
-        encoder, starts = encoders.named(self.encoder), range(0, len(examples), _BATCH)
-        batches = track(starts, f"{len(examples)} texts through {self.encoder}", len(starts))
-        rows = [encoder.encode(examples[i : i + _BATCH]).numpy() for i in batches]
-        return {"rows": np.concatenate(rows)}

@@ -32,6 +32,8 @@ _SHARES: dict[str, Any] = {
     "aspect": "auto",
 }
 _BINS = 200
+_INSIDE = 3
+"""Lines whose legend has room inside of the axes."""
 _DOTS = 30
 
 Series = list[tuple[float, float]]
@@ -300,8 +302,9 @@ def stream_curves(
     name: str, curves: Mapping[str, Line], label: str, factor: float = 1, across: str = "rows of the stream"
 ) -> str:
     """A line each against the rows of the stream, or what else comes one after another."""
+    inside = len(curves) <= _INSIDE
     with matplotlib.rc_context(_STYLE):
-        figure, axes = _axes(3.4)
+        figure, axes = _axes(3.4 if inside else 3.0 + 0.22 * len(curves))
         for i, (of, points) in enumerate(curves.items()):
             x, y = zip(*points, strict=True)
             colour = _COLOURS[i % len(_COLOURS)]
@@ -309,7 +312,8 @@ def stream_curves(
             axes.plot(x, [factor * value for value in y], marker=marker, color=colour, markersize=4, label=of)
         axes.set_xlabel(across)
         axes.set_ylabel(label)
-        axes.legend(frameon=False, fontsize=10)
+        above = {} if inside else {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
+        axes.legend(frameon=False, fontsize=10, **above)
         return _svg(figure, name)
 
 

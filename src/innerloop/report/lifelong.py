@@ -1,4 +1,4 @@
-"""`report.html` of a run on a stream: what it kept of every task, as a matrix and against the rows it saw."""
+"""Pages of runs on a stream: what each kept of every task, as a matrix and against the rows it saw."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +11,9 @@ from innerloop.core import files
 from innerloop.core.scores import Score
 from innerloop.report import figures
 from innerloop.report.report import Plot, environment, flat
+
+_MIXED = 2
+"""Rows of the matrix of a stream that has one end: its tasks came mixed."""
 
 
 class Shown(NamedTuple):
@@ -40,6 +43,8 @@ class Curves(NamedTuple):
     """Number of a round, and the degrees between a learned subspace and its own."""
     rates: Mapping[str, Sequence[float]] | None = None
     """Learned rates at the end, by layer; None: it learned none."""
+    early: Mapping[str, figures.Line] | None = None
+    """How many tasks had ended, and the score on the first ones then, by what they were judged among."""
 
 
 def write_stream(
@@ -70,28 +75,68 @@ def write_stream(
     Raises:
         InputError: It cannot be written.
     """
-    html = (
-        environment()
-        .get_template("stream.html")
-        .render(
-            title=f"{rows[0].name} on a stream",
-            rows=rows,
-            heads=heads,
-            notes=notes,
-            plots=_plots(rows, curves, score),
-            sections=[(key, flat(value)) for key, value in settings.items() if value],
-            command=command,
-        )
-    )
-    path = Path(run) / "report.html"
-    files.write(path, html)
+    plots = [_matrix("matrix", rows[0], score), *_plots(rows, curves, score)]
+    path, title = Path(run) / "report.html", f"{rows[0].name} on a stream"
+    return _written(path, title, rows, heads, notes, plots, settings, command)
+
+
+def write_comparison(
+    file: str | Path,
+    rows: Sequence[Shown],
+    heads: Sequence[str],
+    notes: Sequence[str],
+    early: Mapping[str, figures.Line],
+    score: Score,
+    settings: Mapping[str, Any],
+    command: str | None = None,
+) -> Path:
+    """Write one page that compares learners on a stream.
+
+    Args:
+        file: To write; what it holds is replaced.
+        rows: A learner each, the mean of its seeds; the first is what the others are compared with.
+        heads: Names of the figures.
+        notes: What they are.
+        early: How many tasks had ended, and the score on the first ones then, by learner; empty: it is not asked for.
+        score: What was measured.
+        settings: Of the stream, by section.
+        command: What to type to do this again.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    apart = [row for row in rows if len(row.matrix) > _MIXED]
+    plots = [*_plots(rows, Curves(early=early), score), *(_matrix(f"matrix{i}", r, score) for i, r in enumerate(apart))]
+    return _written(Path(file), f"{len(rows)} learners on a stream", rows, heads, notes, plots, settings, command)
+
+
+def _written(
+    path: Path,
+    title: str,
+    rows: Sequence[Shown],
+    heads: Sequence[str],
+    notes: Sequence[str],
+    plots: Sequence[Plot],
+    settings: Mapping[str, Any],
+    command: str | None,
+) -> Path:
+    page = environment().get_template("stream.html")
+    sections = [(key, flat(value)) for key, value in settings.items() if value]
+    about = {"title": title, "rows": rows, "heads": heads, "notes": notes, "plots": plots}
+    files.write(path, page.render(**about, sections=sections, command=command))
     return path
 
 
+def _matrix(name: str, row: Shown, score: Score) -> Plot:
+    words = f"{score.title} of every task after every end of {row.name}"
+    return Plot(Markup(figures.stream_matrix(name, row.matrix, score)), words, f"{words}; row 0: untrained.")
+
+
 def _plots(rows: Sequence[Shown], curves: Curves, score: Score) -> list[Plot]:
-    own, factor = rows[0], score.factor
-    words = f"{score.title} of every task after every end of {own.name}"
-    plots = [Plot(Markup(figures.stream_matrix("matrix", own.matrix, score)), words, f"{words}; row 0: untrained.")]
+    own, factor, plots = rows[0], score.factor, list[Plot]()
 
     def lines(
         name: str,
@@ -115,6 +160,7 @@ def _plots(rows: Sequence[Shown], curves: Curves, score: Score) -> list[Plot]:
         words = f"{score.title}: mean over all tasks, those to come as well"
         lines("means", {row.name: row.means for row in rows}, words, rows_seen)
     lines("within", within, f"{score.title} while the rows of a round arrive, mean over rounds", "rows of the round")
+    lines("early", curves.early or {}, f"{score.title} on the first tasks while others come", "tasks that have ended")
     lines("current", {own.name: curves.current}, f"{score.title} on the task that is arriving", rows_seen)
     lines("regret", {own.name: curves.regret}, "what was lost in every round against hindsight", rounds, "regret")
     lines("angles", {own.name: curves.angles}, "largest angle to the subspace of the round", rounds, "degrees", 1)

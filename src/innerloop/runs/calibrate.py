@@ -23,13 +23,16 @@ def calibrate(run: str | Path, context: Context = Context(), episodes: int = EPI
         episodes: How many meta-validation tasks at most.
 
     Raises:
-        InputError: Not a run on classes, or its data have too few meta-validation classes.
+        InputError: Not a run on classes, its learner gives no probabilities, or its data have too few meta-validation
+            classes.
     """
     task = (checkpoint.read_config(run).get("record") or {}).get("task")
     # A run that Python made keeps no problem from which tasks could be drawn.
     if not task:
         raise InputError(f"{run} does not say what it was trained on, so there are no tasks to calibrate it on")
     learner, params = load_run(run, context.allow)
+    if not learner.gives_probabilities:
+        raise InputError(f"{type(learner).__name__} gives scores and no probabilities: there is nothing to calibrate")
     problem = of_record(task)
     sampler = problem.calibrating(problem.load(context))
     if sampler is None:

@@ -24,6 +24,7 @@ from innerloop.problems import kind_of, of_record, tested
 from innerloop.problems.base import Problem
 from innerloop.problems.classes import CUT, WITHIN
 from innerloop.runs.report import kept, refresh
+from innerloop.tasks.scored import Scored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +138,12 @@ def measure(
     test, *others = prepare(run, options, context)
     result, *baselines = [one.result() for one in (test, *others)]
     page = refresh(run, sampler=test.sampler, learner=test.learner, params=test.params, context=context)
-    by_step = tasks_of(read_config(run), options).by_step
-    return Tested(result, compare(*baselines, result), test.file, page, by_step)
+    comparison, problem = compare(*baselines, result), tasks_of(read_config(run), options)
+    if problem.beside:
+        rows = zip(comparison.rows, (*others, test), strict=True)
+        with_others = (row._replace(beside=tuple(one.under(n) for n in problem.beside)) for row, one in rows)
+        comparison = replace(comparison, rows=tuple(with_others))
+    return Tested(result, comparison, test.file, page, problem.by_step)
 
 
 def examine(
@@ -200,6 +205,13 @@ class Measurement(NamedTuple):
         result = replace(result, fingerprint=own, options=self.options).of_run(self.run, self.label)
         result.save(self.run, self.label)
         return result
+
+    def under(self, score: str) -> Result:
+        """The same test under another score, which is not kept."""
+        sampler = Scored(self.sampler, score)
+        return meta_test(
+            self.learner, self.params, sampler, self.protocol.episodes, name=self.name, curve=False, quiet=True
+        )
 
     def stored(self) -> Result | None:
         """What the run folder holds of this very test: the same learner, parameters and protocol."""

@@ -25,7 +25,8 @@ class Settings:
     workers: int = 1
     """Processes."""
     sources: tuple[str, ...] = ()
-    """What tasks may be taught to, and `.fewshot` files to serve; empty: what ships and the installed encoders."""
+    """What tasks may be taught to, and `.fewshot` files and runs on ratings to serve; empty: what ships and the
+    installed encoders."""
     runs: str | None = None
     """Folder of run folders, to look at and to teach."""
     allow: tuple[str, ...] = ()

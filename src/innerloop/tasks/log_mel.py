@@ -58,6 +58,11 @@ class LogMel:
         if not 1_000 <= self.highest <= 24_000:
             raise InputError(f"highest must be from 1,000 to 24,000 Hz, got {self.highest!r}")
 
+    @property
+    def windows(self) -> int:
+        """How many a picture shows at most."""
+        return max(1, round(self.seconds / HOP))
+
     def heard(self, sound: Sound, name: str) -> Tensor:
         """[windows, size] float32, the energy in each band, without the silence before and after.
 
@@ -83,7 +88,7 @@ class LogMel:
 
     def picture(self, heard: Tensor) -> Tensor:
         """[1, size, size] uint8 of what is heard."""
-        windows, heard = max(1, round(self.seconds / HOP)), heard.double()
+        windows, heard = self.windows, heard.double()
         if len(heard) > windows:
             # Sums of the energy up to each window: the loudest stretch is the largest difference.
             total = pad(heard.sum(1).cumsum(0), (1, 0))

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
-from innerloop.apps.recsys.factors import factorised
 from innerloop.apps.recsys.ranking import ranked
+from innerloop.problems.rating_factors import factorised
 from innerloop.tasks.ratings.sampler import RatingSampler
 from innerloop.tasks.ratings.splits import TRAIN, roles
 from tests.tasks.ratings.made import made

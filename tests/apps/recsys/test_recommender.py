@@ -1,4 +1,3 @@
-import csv
 import json
 import re
 import time
@@ -8,35 +7,20 @@ import numpy as np
 import pytest
 import torch
 
+from innerloop.apps.recsys.dialogue import interview
 from innerloop.apps.recsys.onboarding import most_telling
 from innerloop.apps.recsys.recommender import Recommender
 from innerloop.cli.main import main
 from innerloop.core.errors import InputError
 from innerloop.core.types import Batch
-from innerloop.runs import build, defaults
-from tests.tasks.ratings.made import made
+from innerloop.evaluate.diversity import alike
+from tests.apps.recsys.small import trained
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run on a table of two kinds of items, of which every user likes one."""
-    folder, table = tmp_path_factory.mktemp("ratings"), made()
-    with (folder / "made.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["user", "item", "rating"])
-        for u, i, v in zip(table.users, table.items, table.values, strict=True):
-            writer.writerow([table.user_names[u], table.item_names[i], v])
-    with (folder / "items.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["item", "title", "kind"])
-        for name, kind in zip(table.item_names, table.item_features.categories["kind"], strict=True):
-            writer.writerow([name, f"Film {name[1:]}", kind])
-    usual = defaults("alpaca", str(folder / "made.csv"))
-    task = replace(usual.task, product_features=str(folder / "items.csv"))
-    train = replace(usual.train, steps=60, meta_batch_size=8, meta_lr=0.02, plan="vmap", unchecked=True)
-    with pytest.warns(UserWarning, match="categories: kind"):
-        build(replace(usual, task=task, train=train)).meta_train(folder / "run")
-    return folder / "run"
+    return trained(tmp_path_factory.mktemp("ratings"))
 
 
 @pytest.fixture(scope="module")
@@ -61,20 +45,23 @@ def test_it_recommends_the_kind_that_is_liked_and_says_why(recommender):
 
 def test_reasons_add_up_to_what_the_ratings_changed(recommender):
     at = torch.tensor([recommender.find(item) for item in ("i6", "i7")])
-    before, after = (recommender._foreseen(recommender.fit(r)._fitted.adapted)[0][at] for r in ({}, LIKES_A))
-    assert torch.allclose(recommender._shares(recommender._fitted, at).sum(1), after - before, atol=1e-4)
+    before, after = (recommender.fit(r).scores().float()[at] for r in ({}, LIKES_A))
+    user = recommender._fitted
+    values = torch.tensor(list(user.ratings.values()))
+    shares = recommender._taste.shares(user.adapted, list(user.ratings), values, at)
+    assert torch.allclose(shares.sum(1), after - before, atol=1e-4)
 
 
 def test_predictions_are_the_learners_own(recommender):
     recommender.fit(LIKES_A)
-    at = np.array([recommender.find(item) for item in LIKES_A])
+    at, taste = np.array([recommender.find(item) for item in LIKES_A]), recommender._taste
+    inputs = {name: torch.from_numpy(rows) for name, rows in recommender._encoding.rows(None, at).items()}
     with torch.no_grad():
         y = torch.tensor([float(v) for v in LIKES_A.values()])[:, None]
-        adapted = recommender._learner.adapt(recommender._params, Batch(recommender._inputs(at), y))
-        own = recommender._learner.predictive(recommender._params, adapted, recommender._inputs(at))
-    mean, deviation = recommender._foreseen(recommender._fitted.adapted)
-    assert torch.allclose(mean[at], own.outputs[0, :, 0], atol=1e-5)
-    assert torch.allclose(deviation[at], own.std[0, :, 0], atol=1e-5)
+        adapted = taste._learner.adapt(taste._params, Batch(inputs, y))
+        own = taste._learner.predictive(taste._params, adapted, inputs)
+    assert torch.allclose(recommender.scores().float()[at], own.outputs[0, :, 0], atol=1e-5)
+    assert torch.allclose(taste.deviations(recommender._fitted.adapted)[at], own.std[0, :, 0], atol=1e-5)
 
 
 def test_what_is_asked_first_leaves_less_unknown_than_what_comes_last(recommender):
@@ -84,7 +71,7 @@ def test_what_is_asked_first_leaves_less_unknown_than_what_comes_last(recommende
 
     def unknown(titles):
         fitted = recommender.fit(dict.fromkeys(titles, 3))._fitted
-        return float(recommender._foreseen(fitted.adapted)[1].square().mean())
+        return float(recommender._taste.deviations(fitted.adapted).square().mean())
 
     assert unknown(everything[:3]) < unknown(everything[-3:])
 
@@ -166,3 +153,63 @@ def test_the_command_line_says_the_same(run, recommender, tmp_path, capsys):
     mine.write_text("item,rating\nFlim 3,4\n")
     assert main(["recommend", str(run), "--user", str(mine)]) == 2
     assert "the nearest are" in capsys.readouterr().err
+
+
+def test_features_that_count_are_what_changes_where_they_are_not_known(recommender):
+    one = recommender.fit(LIKES_A).recommend(1)[0]
+    assert one.features[0][0] == "kind: a" and one.features[0][1] > 0 and "kind: a (+" in str(one)
+    at, encoding = np.array([recommender.find(one.item)]), recommender._encoding
+    rows = encoding.rows(None, at)
+    rows["categories"][:] = encoding.single.starts[0]
+    hidden = recommender._taste.answer(recommender._fitted.adapted, {k: torch.from_numpy(v) for k, v in rows.items()})
+    assert one.features[0][1] == pytest.approx(float(recommender.scores()[at[0]]) - float(hidden[0]), abs=1e-4)
+
+
+def test_a_diverse_list_begins_with_the_best_and_is_less_alike(recommender):
+    recommender.fit(LIKES_A)
+    plain, mixed = recommender.recommend(6), recommender.recommend(6, diversity=0.7)
+    assert recommender.recommend(6, diversity=0.0) == plain and mixed[0] == plain[0]
+
+    def how_alike(some):
+        return alike(recommender._taste.vectors[[recommender.find(one.item) for one in some]])
+
+    assert how_alike(mixed) < how_alike(plain)
+    assert {int(one.item[1:]) % 2 for one in mixed} == {0, 1}
+    with pytest.raises(InputError, match="diversity is from 0 to 1, got 2"):
+        recommender.recommend(3, diversity=2)
+
+
+def test_a_dialogue_asks_what_tells_most_after_every_answer(recommender):
+    answers, asked, said = iter(["skip", "much", "5", "2"]), [], []
+
+    def read(question):
+        asked.append(question)
+        return next(answers)
+
+    first = recommender.fit({}).ask(3)
+    known = interview(recommender, {"Film 1": 4.0}, 2, read, said.append)
+    assert list(known.values()) == [4.0, 5.0, 2.0] and len(asked) == 4
+    assert asked[1] == asked[2] and asked[0].startswith("1 of 2. ") and asked[3].startswith("2 of 2. ")
+    assert asked[0] not in asked[1:] and "'much' is no rating from 1 to 5" in said[1]
+    assert recommender.ratings == {recommender._table.item_names[recommender.find(k)]: v for k, v in known.items()}
+    assert recommender.fit({}).ask(2, without=first[:1]) != first[:2]
+
+    def ended(_):
+        raise EOFError
+
+    assert interview(recommender, {}, 5, ended, said.append) == {}
+    assert interview(recommender, {}, 2, lambda _: "", said.append) == {}  # nobody knows anything: it ends
+
+
+def test_at_a_terminal_it_asks_and_then_recommends(run, recommender, monkeypatch, capsys):
+    typed = iter(["5", "skip", "1"])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: next(typed))
+    with pytest.warns(UserWarning, match="categories: kind"):
+        assert main(["recommend", str(run), "--ask", "2", "--top", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Rate from 1 to 5") and len(lines) == 4 and next(typed, None) is None
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False)
+    assert main(["recommend", str(run), "--ask", "2", "--diversity", "0.5"]) == 2
+    assert "leave them out with --ask" in capsys.readouterr().err

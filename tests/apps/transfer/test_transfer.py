@@ -42,7 +42,15 @@ def test_mnist_to_svhn_end_to_end(files):
     assert next(iter(groups)) == FROM_SCRATCH and groups[FROM_SCRATCH].seeds == (0, 1)
     assert len(groups["kanji-protonet (shipped)"].results) == 1
     assert len({r.protocol.hash for group in one.groups for r in group.results}) == 1
-    assert one.meta == {"protonet", "r2d2", "maml", "protonet, cluttered", "r2d2, cluttered"}
+    assert one.meta == {
+        "protonet",
+        "r2d2",
+        "maml",
+        "protonet, cluttered",
+        "r2d2, cluttered",
+        "protonet, coarse",
+        "r2d2, coarse",
+    }
     assert one.best.name in one.meta and f"{one.best.name} against {LINEAR_PROBE}: " in str(one)
     assert groups["protonet"].difference is not None and "over seeds" in str(done)
     assert heard[0] == "seed 0: from scratch" and heard[-1] == "svhn: kanji-protonet (shipped)"

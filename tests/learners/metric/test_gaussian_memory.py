@@ -1,4 +1,6 @@
 import math
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,14 +11,56 @@ from sklearn.neighbors import KernelDensity
 from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.model import Module
+from innerloop.core.objectives import regression
 from innerloop.core.types import Batch
 from innerloop.learners.metric.gaussian_memory import GaussianMemory, Memory, write
+from innerloop.nn.mlp import Linear
 from tests.conformance import TransductiveConformance, close
-from tests.problems import FEATURES, INPUTS, NeedlesInNoise, encoder
+from tests.problems import FEATURES, INPUTS, NeedlesInNoise, RaggedPlanes, encoder, inputs
+
+TARGETS = 3
 
 
 class TestGaussianMemory(TransductiveConformance):
-    learner = GaussianMemory(encoder=Module(encoder), capacity=16, sigma=1.0)
+    learner = GaussianMemory(encoder=Module(encoder), head=Linear(FEATURES, TARGETS), capacity=16, sigma=1.0)
+
+
+@torch.no_grad()
+def test_of_values_it_is_nadaraya_watson_of_what_the_head_leaves_over():
+    head = Linear(FEATURES, TARGETS)
+    learner = GaussianMemory(encoder=Module(plain), head=head, capacity=9, objective=regression, shrink=0.7)
+    params = {k: v.double() for k, v in learner.init(3).items()}
+    own = {"log_sigma": 0.3, "log_shrink": math.log(0.7)}
+    params |= {name: torch.tensor(value, dtype=torch.float64) for name, value in own.items()}
+    support, query = tree.slice(RaggedPlanes(fewest=None).episodes(0, 1), 0)
+    support = support._replace(x=inputs(support)[:7], y=support.y[:7], mask=torch.arange(7) != 4)
+    encode = partial(learner.encoder.apply, tree.part(params, "encoder"))
+    headed = partial(head.apply, tree.part(params, "head"))
+    expected = []
+    for x in inputs(query):
+        at, total, sums = encode(x[None]), 0.7, torch.zeros(TARGETS).double()
+        for i in (0, 1, 2, 3, 5, 6):
+            near = encode(inputs(support)[i][None])
+            weight = float((-(at - near).square().sum() / math.exp(0.6)).exp())
+            total, sums = total + weight, sums + weight * (support.y[i] - headed(near)[0])
+        expected.append(headed(at)[0] + sums / total)
+    assert close(learner.predict(params, learner.adapt(params, support), query.x), torch.stack(expected))
+    none = support._replace(mask=torch.zeros(7, dtype=torch.bool))
+    assert close(learner.predict(params, learner.adapt(params, none), query.x), headed(encode(query.x)))
+    # Of more than fit, the last stay.
+    small = replace(learner, capacity=8)
+    later = small.update(params, small.adapt(params, support), query)
+    assert close(small.predict(params, later, query.x), small.predict(params, small.adapt(params, query), query.x))
+
+
+def test_values_need_a_head():
+    with pytest.raises(InputError, match="needs the network head"):
+        GaussianMemory(encoder=Module(plain), objective=regression)
+    with pytest.raises(InputError, match="leave neighbours out"):
+        GaussianMemory(encoder=Module(plain), head=Linear(FEATURES, 1), objective=regression, neighbours=2)
+    learner = GaussianMemory(encoder=Module(plain))
+    with pytest.raises(InputError, match="built for classes"):
+        learner.adapt(learner.init(0), tree.slice(RaggedPlanes(dtype=torch.float32).episodes(0, 1), 0).support)
 
 
 def plain():
@@ -108,7 +152,7 @@ def test_a_new_class_can_be_added():
 
 def empty(capacity):
     none = torch.full((capacity,), -1)
-    return Memory(torch.zeros(capacity, 1), none, none, torch.ones(9, dtype=torch.bool), {})
+    return Memory(torch.zeros(capacity, 1), none, none, torch.ones(9, dtype=torch.bool), {}, torch.zeros(capacity, 0))
 
 
 def written(memory, y):

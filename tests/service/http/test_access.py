@@ -6,6 +6,7 @@ import pytest
 
 from innerloop.cli.main import main
 from innerloop.core.errors import InputError
+from innerloop.service.limits import Limits
 from innerloop.service.store import keys
 from tests.service.served import WORDS, serving, teach
 
@@ -31,7 +32,7 @@ def client(tmp_path):
         for name in ("mine", "theirs"):
             teach(free, name)
     token = keys.add(tmp_path, "write", tasks=["mine", "later", "mine"])[1]
-    with serving(tmp_path, demand_keys=True) as client:
+    with serving(tmp_path, demand_keys=True, limits=Limits(rate=1e6)) as client:
         client.headers["Authorization"] = f"Bearer {token}"
         yield client
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,44 @@ def test_a_table_in_any_order_of_columns_and_usual_names(tmp_path):
     assert (table.user_names, table.item_names, table.values.tolist()) == (("a", "b"), ("7",), [4.0, 2.5])
     assert table.scale == (2.5, 4.0) and table.times is None and is_ratings(path)
     assert not is_ratings(written(tmp_path, "text,label\na,b\n", "texts.csv"))
+
+
+def test_a_table_is_claimed_without_a_rating_and_without_a_header(tmp_path):
+    for text in ("user,item\na,x\n", "user,item,comment\na,x,y\n", "a,x,4\n", "1,31,2.5,1260759144\n"):
+        assert is_ratings(written(tmp_path, text))
+    for text in (
+        "text,label\na,b\n",
+        "user,item,text\na,x,y\n",
+        "a,b\n1,2\n",
+        "text,label,4b\n",
+        "a,b,1,2,3\n",
+        ",,4\n",
+    ):
+        assert not is_ratings(written(tmp_path, text))
+
+
+def test_clicks_are_rows_of_1_whatever_else_is_there(tmp_path):
+    said, options = [], RatingOptions(behaviour=True)
+    path = written(tmp_path, "user,item,rating\na,x,bad\na,x,worse\nb,y,\n")
+    table = from_file(path, options, said.append)
+    assert table.behaviour and table.values.tolist() == [1.0, 1.0] and table.repeated == 1
+    assert "1 rows of a pair that is there again" in said[0]
+    liked = from_file(written(tmp_path, "user,item,rating\na,x,5\na,y,1\n"), replace(options, least=4.0))
+    assert len(liked) == 1 and liked.scale == (0.0, 1.0)
+
+
+def test_texts_of_items_are_kept_as_such_and_items_that_nobody_rated_with_them(tmp_path):
+    path = written(tmp_path, "user,item,rating\na,x,1\nb,y,5\n")
+    items = written(
+        tmp_path, "item,title,description,tags\nx,Up,A house flies,fun|air\nz,Alien,,dark|space\n", "items.csv"
+    )
+    options = RatingOptions(item_features=str(items), texts=True)
+    with pytest.warns(UserWarning, match="several categories: tags; texts: description; 1 of 3 items have no line"):
+        table = load(str(path), options)
+    assert table.item_names == ("x", "y", "z") and table.titles == ("Up", "y", "Alien")
+    assert table.words == ["Up. A house flies. fun, air", "y", "Alien. dark, space"]
+    with pytest.warns(UserWarning, match="1 of 2 items have no line"):
+        assert load(str(path), replace(options, texts=False)).item_names == ("x", "y")
 
 
 def test_of_ratings_of_one_pair_the_latest_is_kept_and_counted(tmp_path):

@@ -1,4 +1,4 @@
-"""What is trained on the source: ordinarily, and by meta-learning, plainly and on cluttered pictures."""
+"""What is trained on the source: ordinarily and by meta-learning, plainly, on cluttered pictures and on coarse ones."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +20,9 @@ from innerloop.learners.gradient.reptile import Reptile
 from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import Linear
+from innerloop.tasks.augment import Augmentation
 from innerloop.tasks.cluttered import Clutter
+from innerloop.tasks.coarse import Coarse
 from innerloop.tasks.distorted import Distorted
 from innerloop.tasks.episodes import BatchSampler, EpisodeSampler
 from innerloop.tasks.pool import Pool
@@ -29,6 +31,9 @@ FROM_SCRATCH, LINEAR_PROBE = "from scratch", "linear probe"
 _TRAINED_SHOTS = 5
 _BATCH = 50
 """Examples of a step on the target's labels, at most all of them."""
+
+_PICTURES = {"cluttered": Clutter(), "coarse": Coarse()}
+"""Other pictures of the same classes that are trained on as well."""
 
 
 class Entry(NamedTuple):
@@ -60,11 +65,11 @@ def trained(source: Pool, ways: int, settings: Settings, seed: int, context: Con
     )
     yield Entry(FROM_SCRATCH, scratch, scratch.init(seed))
 
-    def learned(learner: Learner, sampler: Sampler, cluttered: bool = False, **how: Any) -> Params:
+    def learned(learner: Learner, sampler: Sampler, augmentation: Augmentation | None = None, **how: Any) -> Params:
         config = TrainConfig(
             **{"steps": settings.steps, "seed": seed, "meta_batch_size": 1, "meta_lr": 2e-3, "plan": "loop"} | how
         )
-        material = Distorted(sampler=sampler, augmentation=Clutter()) if cluttered else sampler
+        material = sampler if augmentation is None else Distorted(sampler=sampler, augmentation=augmentation)
         return meta_train(learner, material, config, cache=context.cache)
 
     batches = BatchSampler(pool=source, batch_size=settings.batch_size, seed=seed)
@@ -76,7 +81,8 @@ def trained(source: Pool, ways: int, settings: Settings, seed: int, context: Con
     yield Entry(LINEAR_PROBE, probe, before)
     yield Entry("fine-tune head", FineTune(encoder=probe.encoder, head=probe.head), before)
     yield Entry("fine-tune all", scratch, _with_new_head(scratch, before, seed))
-    yield Entry(f"{LINEAR_PROBE}, cluttered", probe, learned(probe, batches, cluttered=True))
+    for kind, augmentation in _PICTURES.items():
+        yield Entry(f"{LINEAR_PROBE}, {kind}", probe, learned(probe, batches, augmentation))
     prototypes, ridge = ProtoNet(encoder=network), R2D2(encoder=network, decay=20.0)
     yield Entry("protonet", prototypes, learned(prototypes, tasks), meta=True)
     yield Entry("r2d2", ridge, learned(ridge, tasks), meta=True)
@@ -84,8 +90,9 @@ def trained(source: Pool, ways: int, settings: Settings, seed: int, context: Con
         steps = MAML(model=whole, inner_lr=0.5, transductive=True)
         weights = learned(steps, tasks)
         yield Entry("maml", replace(steps, transductive=False), weights, meta=True)
-    yield Entry("protonet, cluttered", prototypes, learned(prototypes, tasks, cluttered=True), meta=True)
-    yield Entry("r2d2, cluttered", ridge, learned(ridge, tasks, cluttered=True), meta=True)
+    for kind, augmentation in _PICTURES.items():
+        yield Entry(f"protonet, {kind}", prototypes, learned(prototypes, tasks, augmentation), meta=True)
+        yield Entry(f"r2d2, {kind}", ridge, learned(ridge, tasks, augmentation), meta=True)
 
 
 def _with_new_head(learner: Reptile, before: Params, seed: int) -> Params:

@@ -3,7 +3,7 @@
 Adaptation is gradient descent on a new linear head over frozen features of an ordinarily trained classifier.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from torch import Tensor
@@ -14,6 +14,7 @@ from innerloop.core.learner import Unrolled, mask_absent
 from innerloop.core.objectives import classification, membership
 from innerloop.core.pretraining import Pretrained
 from innerloop.core.prototypes import ways
+from innerloop.core.searched import INNER_LR
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Metrics, Params
 
@@ -46,7 +47,7 @@ class FineTune(Pretrained[NewHead], Unrolled[NewHead, Training]):
     trains_on = ("batches",)
     sensible = by_kind(classes=Sensible(train={"meta_batch_size": 1}))
 
-    inner_lr: float = 0.1
+    inner_lr: float = field(default=0.1, metadata=INNER_LR)
     inner_steps: int = 100
 
     def start(self, params: Params, support: Batch) -> Training:

@@ -5,7 +5,7 @@ towards a sample of the task's posterior over weights.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
@@ -19,6 +19,7 @@ from innerloop.core.linalg import dot
 from innerloop.core.model import Model
 from innerloop.core.predictive import Predictive, mean_of
 from innerloop.core.ranges import Count, Natural, Positive
+from innerloop.core.searched import INNER_LR, INNER_STEPS
 from innerloop.core.sensible import INNER_LOOP, Sensible, by_kind
 from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params, joined
@@ -63,10 +64,10 @@ class BMAML(EpisodicClassifier[Particles], Unrolled[Particles, Params]):
     """x -> outputs of a task."""
     particles: Count = 5
     """How many members a posterior has; of one, a step is gradient ascent."""
-    inner_lr: float = 0.5
+    inner_lr: float = field(default=0.5, metadata=INNER_LR)
     """Step size on the log posterior, divided by the support's rows. The kernel shrinks a step to some 2 / `particles`
     of a plain one where particles are apart: what is best for one kernel or number is not for another."""
-    inner_steps: int = 1
+    inner_steps: int = field(default=1, metadata=INNER_STEPS)
     """Steps in training and, unless replaced, in testing."""
     prior_precision: Positive = 1e-3
     """Where the precision of the prior starts. A strong one pulls the initialisations to 0, since the chaser's leader

@@ -5,23 +5,24 @@ example is encoded with its target, and their mean (or what a query looks up amo
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from innerloop.core import random, tree
+from innerloop.core.config import LATER
 from innerloop.core.errors import InputError
 from innerloop.core.gaussian import key_of
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
-from innerloop.core.networks import INPUTS, OUTPUTS, Rows, Size, role
+from innerloop.core.networks import INPUTS, OUTPUTS, Parts, Rows, Size, role
 from innerloop.core.objectives import mean, weights
 from innerloop.core.predictive import Predictive, mean_outputs, normal_surprise
 from innerloop.core.ranges import Count, Within
 from innerloop.core.scores import MeanSquaredError, measured
-from innerloop.core.sensible import Sensible, by_kind
+from innerloop.core.sensible import RATINGS, Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params, joined
 
 _UNITS = 128
@@ -69,6 +70,8 @@ class NeuralProcess(Learner[Known]):
         ),
         regression=Sensible(train={"meta_batch_size": 64, "meta_lr": 1e-3, "clip": 10.0}),
         completion=Sensible(train={"steps": 5_000, "meta_batch_size": 16, "meta_lr": 1e-3, "clip": 10.0}),
+        # The mean of a few ratings says little of what else is liked: who asks looks for those that are near.
+        ratings=replace(RATINGS, fields={"attention": True}),
     )
 
     path: Literal["deterministic", "latent", "both"] = "deterministic"
@@ -82,6 +85,8 @@ class NeuralProcess(Learner[Known]):
     """Samples of the latent that answer."""
     floor: Annotated[float, Within(0, 1, above=True, below=True)] = 0.1
     """The least deviation of a target."""
+    reader: Model | None = field(default=None, metadata={**LATER, **role(Parts())})
+    """x, where it has several parts -> rows [n, d], which everything else takes in its place; None: x is one tensor."""
     encoder: Model | None = field(
         default=None, metadata=role(Rows((INPUTS, OUTPUTS), _UNITS, (_UNITS, _UNITS), unless={"path": "latent"}))
     )
@@ -139,7 +144,7 @@ class NeuralProcess(Learner[Known]):
         return mean_outputs(self.predictive(params, adapted, x).outputs)
 
     def predictive(self, params: Params, adapted: Known, x: Tensor | dict[str, Tensor]) -> Predictive:
-        x = _rows(x)
+        x = self._rows(params, x)
         parts = [x]
         if self.deterministic:
             parts.append(self._looked_up(params, adapted, x))
@@ -175,17 +180,28 @@ class NeuralProcess(Learner[Known]):
 
     def _networks(self) -> dict[str, Model]:
         """Those that the path has use for, by name."""
-        networks: dict[str, Model | None] = {"encoder": self.encoder} if self.deterministic else {}
+        networks: dict[str, Model | None] = {"reader": self.reader}
+        networks |= {"encoder": self.encoder} if self.deterministic else {}
         networks |= {"keys": self.keys} if self.attention else {}
         networks |= {"latent": self.latent, "posterior": self.posterior} if self.stochastic else {}
         return {name: network for name, network in {**networks, "decoder": self.decoder}.items() if network is not None}
 
+    def _rows(self, params: Params, x: Tensor | dict[str, Tensor]) -> Tensor:
+        """Inputs as rows, [n, inputs]."""
+        if self.reader is not None:
+            return self.reader.apply(tree.part(params, "reader"), x)
+        if isinstance(x, dict):
+            raise InputError(
+                f"a neural process takes inputs of several parts ({', '.join(x)}) by a reader: give it one"
+            )
+        return x.flatten(1)
+
     def _known(self, params: Params, support: Batch) -> Known:
         """What the deterministic path takes from a support."""
-        x, rows = _rows(support.x), weights(support.y, support.mask)
+        x, rows = self._rows(params, support.x), weights(support.y, support.mask)
         values = keys = None
         if self.encoder is not None and self.deterministic:
-            values = self.encoder.apply(tree.part(params, "encoder"), _examples(support), rows)
+            values = self.encoder.apply(tree.part(params, "encoder"), _examples(x, support), rows)
             values = values if self.attention else _mean(values, rows)
         if self.keys is not None and self.attention:
             keys = self.keys.apply(tree.part(params, "keys"), x, rows)
@@ -201,8 +217,8 @@ class NeuralProcess(Learner[Known]):
     def _latent(self, params: Params, batch: Batch) -> Gaussian:
         """What some examples say of the latent; of none, the prior."""
         assert self.latent is not None and self.posterior is not None
-        rows = weights(batch.y, batch.mask)
-        features = _mean(self.latent.apply(tree.part(params, "latent"), _examples(batch), rows), rows)
+        x, rows = self._rows(params, batch.x), weights(batch.y, batch.mask)
+        features = _mean(self.latent.apply(tree.part(params, "latent"), _examples(x, batch), rows), rows)
         centre, raw = self.posterior.apply(tree.part(params, "posterior"), features)[0].chunk(2)
         some = rows.any()
         return Gaussian(torch.where(some, centre, 0.0), torch.where(some, 0.1 + 0.9 * torch.sigmoid(raw), 1.0))
@@ -235,21 +251,14 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, rows: Tensor, heads: i
     return (shares @ v).transpose(0, 1).flatten(1)
 
 
-def _rows(x: Tensor | dict[str, Tensor]) -> Tensor:
-    """Inputs as rows, [n, inputs]."""
-    if isinstance(x, dict):
-        raise InputError(f"a neural process takes inputs that are one tensor, got a dict of {', '.join(x)}")
-    return x.flatten(1)
-
-
-def _examples(batch: Batch) -> Tensor:
+def _examples(x: Tensor, batch: Batch) -> Tensor:
     """Inputs and targets side by side, [n, inputs + outputs]."""
     if not batch.y.is_floating_point() or batch.y.ndim != 2:
         raise InputError(
             "a neural process learns values: y must be [n, d] floating-point targets, got "
             f"{str(batch.y.dtype).removeprefix('torch.')} {list(batch.y.shape)}; to tell classes apart, take protonet"
         )
-    return torch.cat([_rows(batch.x), batch.y], -1)
+    return torch.cat([x, batch.y], -1)
 
 
 def _mean(features: Tensor, rows: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ takes a few steps of gradient descent from each.
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -29,6 +29,7 @@ from innerloop.core.model import Model
 from innerloop.core.objectives import weights
 from innerloop.core.predictive import Predictive, mean_of
 from innerloop.core.ranges import Count, NotNegative, Positive
+from innerloop.core.searched import INNER_LR, INNER_STEPS
 from innerloop.core.sensible import INNER_LOOP, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
@@ -66,9 +67,9 @@ class PLATIPUS(EpisodicClassifier[Samples], Unrolled[Samples, Params]):
 
     model: Model
     """x -> outputs of a task."""
-    inner_lr: Positive = 0.4
+    inner_lr: Positive = field(default=0.4, metadata=INNER_LR)
     """Step size on the mean support loss, and of the steps that move p and q at first; these two are learned."""
-    inner_steps: int = 1
+    inner_steps: int = field(default=1, metadata=INNER_STEPS)
     """Steps in training and, unless replaced, in testing."""
     members: Count = 10
     """Initialisations that `adapt` draws."""

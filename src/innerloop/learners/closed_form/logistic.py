@@ -3,7 +3,7 @@
 Adaptation is one logistic regression for each class against the others, by Newton's method, differentiated through.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from torch import Tensor
@@ -15,6 +15,7 @@ from innerloop.core.linalg import ridge, with_ones
 from innerloop.core.objectives import classification, membership, weights
 from innerloop.core.prototypes import ways
 from innerloop.core.ranges import Positive
+from innerloop.core.searched import DECAY
 from innerloop.core.types import Batch, Params
 
 LEAST_CURVATURE = 1e-6
@@ -49,7 +50,7 @@ class LRD2(EncoderClassifier[Regressions], Unrolled[Regressions, Fitting]):
 
     inner_steps: int = 5
     """Steps of Newton's method, each a weighted ridge regression (IRLS)."""
-    decay: Positive = 1.0
+    decay: Positive = field(default=1.0, metadata=DECAY)
     """The paper's lambda."""
 
     def init(self, seed: int) -> Params:

@@ -4,7 +4,7 @@ Adaptation is ridge regression of the one-hot labels on the features, in closed 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from innerloop.core.linalg import ridge, with_ones
 from innerloop.core.objectives import membership, weights
 from innerloop.core.prototypes import ways
 from innerloop.core.ranges import Positive
+from innerloop.core.searched import DECAY, between
 from innerloop.core.sensible import FROZEN_ROWS, Sensible, by_kind
 from innerloop.core.types import Batch, Params
 
@@ -52,10 +53,10 @@ class R2D2(EncoderClassifier[Regression]):
         texts=FROZEN_ROWS,
     )
 
-    decay: Positive = 1.0
+    decay: Positive = field(default=1.0, metadata=DECAY)
     """The paper's lambda, at first if it is learned."""
     learn_decay: bool = False
-    scale: Positive = 10.0
+    scale: Positive = field(default=10.0, metadata=between(1.0, 100.0, log=True))
     """What outputs are multiplied by at first, as in the authors' code for Omniglot; learned."""
 
     @property

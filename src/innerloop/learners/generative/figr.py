@@ -63,6 +63,7 @@ class FIGR(Unrolled[Painters, Trained]):
     trains_on = ("episodes",)
     queries_apart = False
     exact_gradient = False
+    gives_probabilities = False  # a GAN has none: a critic only says which example looks more real
     stochastic = True
     ordered = True  # which examples make a minibatch goes by their order
     sensible = by_kind(

@@ -13,6 +13,7 @@ from innerloop.core.inner import descend
 from innerloop.core.learner import EpisodicClassifier, Unrolled
 from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, OUTPUTS, Rows, role
+from innerloop.core.searched import INNER_LR, INNER_STEPS
 from innerloop.core.sensible import INNER_LOOP, by_kind
 from innerloop.core.types import Batch, Metrics, Params
 
@@ -37,9 +38,9 @@ class ANIL(EpisodicClassifier[Head], Unrolled[Head, Head]):
     """x -> features."""
     head: Model = field(metadata=role(Rows(FEATURES, OUTPUTS)))
     """features -> outputs of a task."""
-    inner_lr: float = 0.5
+    inner_lr: float = field(default=0.5, metadata=INNER_LR)
     """Step size on the mean support loss."""
-    inner_steps: int = 1
+    inner_steps: int = field(default=1, metadata=INNER_STEPS)
 
     def init(self, seed: int) -> Params:
         return tree.join(encoder=self.encoder.init(seed), head=self.head.init(seed))

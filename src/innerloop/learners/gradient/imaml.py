@@ -4,7 +4,7 @@ Adaptation minimises the support loss plus a pull `decay / 2 |w - params|^2` tow
 meta-gradient depends on where it ended, not on the path, so memory does not grow with the steps.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from innerloop.core.gradient import grad, value_and_grad
 from innerloop.core.inner import FastWeights, descend
 from innerloop.core.linalg import conjugate_gradient, dot
 from innerloop.core.ranges import Natural, Positive
+from innerloop.core.searched import INNER_LR, between
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params
@@ -37,10 +38,10 @@ class IMAML(FastWeights[Params]):
 
     exact_gradient = False
 
-    inner_lr: float = 0.5
+    inner_lr: float = field(default=0.5, metadata=INNER_LR)
     """Step size on the regularised mean support loss."""
-    inner_steps: int = 16
-    decay: Positive = 2.0
+    inner_steps: int = field(default=16, metadata=between(4, 32))
+    decay: Positive = field(default=2.0, metadata=between(0.1, 10.0, log=True))
     """Strength of the pull (the paper's lambda)."""
     cg_steps: Natural = 5
     """Iterations of conjugate gradients."""

@@ -4,7 +4,7 @@ Adaptation is gradient descent with momentum and weight decay from a learned ini
 are learned with it, one of each for every layer and step (the learned rates of Antoniou et al. 2019, LSLR).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.gradient import value_and_grad
 from innerloop.core.inner import FastWeights, at_step, first_step, per_step
+from innerloop.core.searched import INNER_LR
 from innerloop.core.types import Batch, Params
 
 
@@ -36,7 +37,7 @@ class LearnedRates(FastWeights[Moving]):
 
     trains_on = ("episodes",)
 
-    inner_lr: float = 0.4
+    inner_lr: float = field(default=0.4, metadata=INNER_LR)
     """Where every rate starts, on the mean support loss."""
     momentum: float | None = 0.0
     """Where every momentum starts, `v = gradient + momentum * v`; None: without momentum."""

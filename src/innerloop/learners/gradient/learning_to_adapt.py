@@ -6,13 +6,14 @@ every moment; its loss may be another than the one that counts, such as one that
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from innerloop.core.errors import InputError
 from innerloop.core.inner import FastWeights, Loss, descend
+from innerloop.core.searched import INNER_LR, INNER_STEPS
 from innerloop.core.types import Batch, Params
 
 
@@ -22,9 +23,9 @@ class LearningToAdapt(FastWeights[Params]):
 
     trains_on = ("episodes",)
 
-    inner_lr: float = 0.05
+    inner_lr: float = field(default=0.05, metadata=INNER_LR)
     """Step size on the loss of the window. The authors' code sums what we average, with 0.001."""
-    inner_steps: int = 1
+    inner_steps: int = field(default=1, metadata=INNER_STEPS)
     inner_loss: Callable[[Tensor, Batch], Tensor] | None = None
     """`(outputs, window) -> scalar`, over the rows of its mask: what can be had while the stream runs. None: the
     objective, which needs labels."""

@@ -3,7 +3,7 @@
 Adaptation is a few steps of gradient descent from a learned initialisation; the meta-gradient passes through them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -11,6 +11,7 @@ from innerloop.core import tree
 from innerloop.core.gradient import grad
 from innerloop.core.inner import FastWeights, descend
 from innerloop.core.objectives import classification
+from innerloop.core.searched import INNER_LR
 from innerloop.core.sensible import FROZEN_ROWS, INNER_LOOP, by_kind
 from innerloop.core.types import Batch, Episode, Params
 
@@ -23,7 +24,7 @@ class MAML(FastWeights[Params]):
     # From a head of zeros, one long step makes a centroid of every class.
     sensible = by_kind(classes=INNER_LOOP, texts=replace(FROZEN_ROWS, fields={"inner_lr": 8.0}, task={}))
 
-    inner_lr: float = 0.4
+    inner_lr: float = field(default=0.4, metadata=INNER_LR)
     """Step size on the mean support loss. The paper's code sums over classes: its 0.4 for 5 ways is 2.0 here."""
     first_order: bool = False
     """Treat the inner gradients as constants."""

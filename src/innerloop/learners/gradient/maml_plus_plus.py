@@ -4,7 +4,7 @@ Adaptation is MAML's, with a learned rate for every layer and step and a batch n
 counts the query loss after every step, then after the last one alone.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
 import torch
@@ -14,6 +14,7 @@ from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.inner import FastWeights, at_step, descend, first_step, per_step
 from innerloop.core.ranges import Share
+from innerloop.core.searched import INNER_LR, INNER_STEPS
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
@@ -47,9 +48,9 @@ class MAMLPlusPlus(FastWeights[Stepped]):
         ),
     )
 
-    inner_lr: float = 0.1
+    inner_lr: float = field(default=0.1, metadata=INNER_LR)
     """Where every rate starts, on the mean support loss."""
-    inner_steps: int = 5
+    inner_steps: int = field(default=5, metadata=INNER_STEPS)
     """Steps past those of training take the last rates and norms."""
     multi_step_share: Share = 0.1
     """First share of meta-training in which the losses after all steps count, ever less than the last; 0: never."""

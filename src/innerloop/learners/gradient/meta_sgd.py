@@ -4,13 +4,14 @@ Adaptation is one step of gradient descent whose initialisation, direction and l
 parameter, free to become negative.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from innerloop.core import tree
 from innerloop.core.inner import FastWeights, descend
+from innerloop.core.searched import INNER_LR
 from innerloop.core.types import Batch, Params
 
 
@@ -20,7 +21,7 @@ class MetaSGD(FastWeights[Params]):
 
     trains_on = ("episodes",)
 
-    inner_lr: float = 0.5
+    inner_lr: float = field(default=0.5, metadata=INNER_LR)
     """Where every rate starts. The paper draws them from U[0.005, 0.1], for a loss summed over classes."""
 
     def init(self, seed: int) -> Params:

@@ -4,7 +4,7 @@ Adaptation is ordinary training on the support from a learned initialisation, wh
 adaptation went; there is no query set in training.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from innerloop.core.gradient import value_and_grad
 from innerloop.core.inner import FastWeights, rescaled
 from innerloop.core.linalg import dot
 from innerloop.core.ranges import Count, Natural
+from innerloop.core.searched import between
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params
@@ -59,8 +60,8 @@ class Reptile(FastWeights[Trained]):
 
     exact_gradient = False
 
-    inner_lr: float = 1e-3
-    inner_steps: int = 5
+    inner_lr: float = field(default=1e-3, metadata=between(1e-4, 1e-1, log=True))
+    inner_steps: int = field(default=5, metadata=between(3, 20))
     inner_optimizer: Literal["adam", "sgd"] = "adam"
     """Adam with beta1 = 0, as in the paper, or plain SGD."""
     inner_batch: Count | None = None

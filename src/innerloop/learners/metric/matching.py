@@ -18,6 +18,7 @@ from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, Cell, Sequence, role
 from innerloop.core.prototypes import cosine, labels, vote, ways
 from innerloop.core.ranges import Natural, Positive
+from innerloop.core.searched import TEMPERATURE
 from innerloop.core.types import Batch, Params
 
 
@@ -44,7 +45,7 @@ class MatchingNet(EncoderClassifier[LabelledEmbeddings]):
 
     trains_on = ("episodes",)
 
-    temperature: Positive | None = 10.0
+    temperature: Positive | None = field(default=10.0, metadata=TEMPERATURE)
     """What cosines are multiplied by at first; learned. None: the paper's formula without one, in which no class of N
     can get more than e / (e + (N - 1) / e) of the attention in 1-shot tasks."""
     fce_steps: Natural = 0

@@ -18,6 +18,7 @@ from innerloop.core.learner import mask_absent
 from innerloop.core.objectives import membership
 from innerloop.core.prototypes import Centroids, centroids, cosine, labels, precise, squared_distance
 from innerloop.core.ranges import Positive
+from innerloop.core.searched import among
 from innerloop.core.types import Batch, Params
 
 Distance = Literal["squared_euclidean", "cosine", "mahalanobis"]
@@ -49,7 +50,7 @@ class ProtoNet(EncoderClassifier[Prototypes]):
 
     low_precision = True
 
-    distance: Distance = "squared_euclidean"
+    distance: Distance = field(default="squared_euclidean", metadata=among("squared_euclidean", "cosine"))
     """squared_euclidean: the paper's. cosine: the cosine times a learned temperature. mahalanobis: half of the squared
     distance under the covariance of each class, regularised by that of the task (Simple CNAPS, Bateni et al. 2020)."""
     temperature: Positive = 10.0

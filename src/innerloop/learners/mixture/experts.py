@@ -19,6 +19,7 @@ from innerloop.core.networks import INPUTS, OUTPUTS, Labelled, Rows, Setting, ro
 from innerloop.core.objectives import mean, weights
 from innerloop.core.prototypes import squared_distance
 from innerloop.core.ranges import Count, NotNegative, Positive
+from innerloop.core.searched import INNER_LR, INNER_STEPS
 from innerloop.core.sensible import INNER_LOOP, by_kind
 from innerloop.core.task_code import entropy, examples, pooled
 from innerloop.core.types import Batch, Episode, Metrics, Params
@@ -67,9 +68,9 @@ class Experts(FastWeights[Chosen]):
     on the other side of zero."""
     reconstruction: NotNegative = 0.01
     """How much the squared error of the decoder adds to the loss; 0: there is none."""
-    inner_lr: float = 0.01
+    inner_lr: float = field(default=0.01, metadata=INNER_LR)
     """Step size on the mean support loss."""
-    inner_steps: int = 5
+    inner_steps: int = field(default=5, metadata=INNER_STEPS)
 
     def __post_init__(self) -> None:
         if not self.hierarchy:

@@ -17,6 +17,7 @@ from innerloop.core.inner import FastWeights, Loss, descend
 from innerloop.core.model import Model, Module
 from innerloop.core.networks import Labelled, Setting, role
 from innerloop.core.ranges import Count
+from innerloop.core.searched import INNER_LR, INNER_STEPS
 from innerloop.core.sensible import INNER_LOOP, by_kind
 from innerloop.core.task_code import examples, pooled
 from innerloop.core.types import Batch, Params
@@ -58,9 +59,9 @@ class MMAML(FastWeights[Modulated]):
     modulation: Literal["film", "sigmoid", "softmax"] = "film"
     """film: outputs times one plus a number, plus another. sigmoid: times a number from 0 to 1. softmax: times the
     unit's share of attention and the number of units, so that even attention changes nothing (the paper: the share)."""
-    inner_lr: float = 0.01
+    inner_lr: float = field(default=0.01, metadata=INNER_LR)
     """Step size on the mean support loss."""
-    inner_steps: int = 5
+    inner_steps: int = field(default=5, metadata=INNER_STEPS)
 
     def init(self, seed: int) -> Params:
         weights = self.model.init(seed)

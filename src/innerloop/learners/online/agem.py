@@ -4,7 +4,7 @@ Adaptation is descent on every batch, where the gradient would raise the loss on
 it that does (https://arxiv.org/abs/1812.00420, equation 11).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from innerloop.core.online import counted, no_counts
 from innerloop.core.online_weights import OnlineWeights
 from innerloop.core.ranges import Count
 from innerloop.core.reservoir import Reservoir
+from innerloop.core.searched import INNER_LR
 from innerloop.core.types import Batch, Params
 
 
@@ -35,7 +36,7 @@ class AGEM(OnlineWeights[Guarded]):
     trains_on = ("episodes",)
     stochastic = True
 
-    inner_lr: float = 0.1
+    inner_lr: float = field(default=0.1, metadata=INNER_LR)
     """Step size on the mean loss of a batch."""
     memory: Count = 200
     """Rows that are kept."""

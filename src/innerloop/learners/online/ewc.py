@@ -5,7 +5,7 @@ ended, as strongly as they depend on it (https://arxiv.org/abs/1612.00796; one s
 Progress and compress, ICML 2018, https://arxiv.org/abs/1805.06370).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from innerloop.core.gradient import grad, value_and_grad
 from innerloop.core.online import counted, no_counts
 from innerloop.core.online_weights import OnlineWeights
 from innerloop.core.ranges import Decay, NotNegative, Share
+from innerloop.core.searched import INNER_LR
 from innerloop.core.types import Batch, Params
 
 
@@ -44,7 +45,7 @@ class EWC(OnlineWeights[Anchored]):
 
     trains_on = ("episodes",)
 
-    inner_lr: float = 0.1
+    inner_lr: float = field(default=0.1, metadata=INNER_LR)
     """Step size on the mean loss of a batch."""
     strength: NotNegative = 100.0
     """The paper's lambda."""

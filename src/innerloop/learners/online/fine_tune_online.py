@@ -4,7 +4,7 @@ Adaptation is that descent; it is what every method of continual learning is mea
 Gradient episodic memory, NeurIPS 2017, https://arxiv.org/abs/1706.08840, call it "single").
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from innerloop.core.inner import descend
 from innerloop.core.online import counted, no_counts
 from innerloop.core.online_weights import OnlineWeights
+from innerloop.core.searched import INNER_LR
 from innerloop.core.types import Batch, Params
 
 
@@ -28,7 +29,7 @@ class FineTuneOnline(OnlineWeights[Tuned]):
 
     trains_on = ("episodes",)
 
-    inner_lr: float = 0.1
+    inner_lr: float = field(default=0.1, metadata=INNER_LR)
     """Step size on the mean loss of a batch."""
 
     def begin(self, params: Params, like: Batch) -> Tuned:

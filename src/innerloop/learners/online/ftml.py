@@ -19,6 +19,7 @@ from innerloop.core.model import Model
 from innerloop.core.networks import Whole, role
 from innerloop.core.online import OnlineLearner, among_seen, counted, no_counts
 from innerloop.core.ranges import Count, Natural, Rate
+from innerloop.core.searched import INNER_LR
 from innerloop.core.types import Batch, Metrics, Params
 
 _SLOT, _TASK, _SPLIT = 1, 2, 3
@@ -57,7 +58,7 @@ class FTML(OnlineLearner[Leader]):
 
     model: Model = field(metadata=role(Whole(alone=True)))
     """x -> outputs."""
-    inner_lr: float = 0.01
+    inner_lr: float = field(default=0.01, metadata=INNER_LR)
     """Step size of adaptation."""
     inner_steps: Natural = 1
     """Gradient steps of adaptation."""

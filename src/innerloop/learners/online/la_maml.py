@@ -5,7 +5,7 @@ of the memory moves the rate of every weight first, then the weight by its new r
 algorithm 1). Rates shrink where tasks disagree.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from innerloop.core.online import counted, no_counts, row
 from innerloop.core.online_weights import OnlineWeights
 from innerloop.core.ranges import Count, Positive
 from innerloop.core.reservoir import Reservoir
+from innerloop.core.searched import INNER_LR
 from innerloop.core.types import Batch, Params, joined
 
 
@@ -42,7 +43,7 @@ class LaMAML(OnlineWeights[LookingAhead]):
     trains_on = ("episodes",)
     stochastic = True
 
-    inner_lr: float = 0.15
+    inner_lr: float = field(default=0.15, metadata=INNER_LR)
     """Where every rate starts."""
     rate_lr: float = 0.3
     """Step size of the rates."""

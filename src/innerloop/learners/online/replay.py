@@ -4,7 +4,7 @@ Adaptation is descent on every batch joined with as many rows drawn from a reser
 (https://arxiv.org/abs/1902.10486). It is a strong baseline, which belongs into every table.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from torch import Tensor
@@ -15,6 +15,7 @@ from innerloop.core.online import counted, no_counts
 from innerloop.core.online_weights import OnlineWeights
 from innerloop.core.ranges import Count
 from innerloop.core.reservoir import Reservoir
+from innerloop.core.searched import INNER_LR
 from innerloop.core.types import Batch, Params, joined
 
 
@@ -33,7 +34,7 @@ class Replay(OnlineWeights[Replayed]):
     trains_on = ("episodes",)
     stochastic = True
 
-    inner_lr: float = 0.1
+    inner_lr: float = field(default=0.1, metadata=INNER_LR)
     """Step size on the mean loss of a batch and what is drawn beside it."""
     memory: Count = 200
     """Rows that are kept."""

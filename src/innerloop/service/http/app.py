@@ -25,6 +25,7 @@ from innerloop.service.http import (
     naming_routes,
     quality_routes,
     read_routes,
+    recommender_routes,
     routes,
     table_routes,
     tagger_routes,
@@ -83,6 +84,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(generation_routes.router)
     app.include_router(chat_routes.router)
     app.include_router(tagger_routes.router)
+    app.include_router(recommender_routes.router)
     app.include_router(watch_routes.router)
     app.include_router(read_routes.router)
     app.add_middleware(PredictRoad, service=service, route=_predict_route())

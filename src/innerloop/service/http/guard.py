@@ -25,7 +25,7 @@ from innerloop.service.settings import LOOPBACK_NAMES
 from innerloop.service.store.keys import Key
 
 _LOG = logging.getLogger("innerloop.service")
-_ASKING = ("/predict", "/suggestions", "/chat")
+_ASKING = ("/predict", "/suggestions", "/chat", "/tag", "/recommend", "/ask")
 _LINES = "/watch/events"
 """Many small objects, a line each, that a thread parses one by one; what is in a long line, the route counts."""
 _LOOKING = ("GET", "HEAD", "OPTIONS")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from innerloop.apps.recsys.runs import of_ratings
 from innerloop.core.errors import InputError
 from innerloop.encoders.base import Encoder
 from innerloop.encoders.tuned import Tuned
@@ -36,6 +37,11 @@ def is_file(name: str) -> bool:
     return Path(name).suffix == ".fewshot"
 
 
+def is_source(name: str) -> bool:
+    """Whether a name is one that tasks may be taught to, and neither such a file nor a run on ratings."""
+    return not is_file(name) and not of_ratings(name)
+
+
 def read_file(content: bytes, name: str, encoder: Callable[[str], Encoder | None]) -> Task:
     """The task in the content of a `.fewshot` file, which is a stranger's: no code that it names is imported.
 
@@ -62,7 +68,7 @@ class Sources:
     def __init__(self, settings: Settings):
         self._allow, self._runs = settings.allow, settings.run_folder
         about = sources.names()
-        listed = tuple(name for name in settings.sources if not is_file(name))
+        listed = tuple(filter(is_source, settings.sources))
         named = listed if settings.sources else tuple(sources.installed())
         self._about = {name: about.get(name, "") for name in named}
         self._loaded: dict[str, Source] = {}

@@ -32,8 +32,9 @@ from innerloop.service.http.drifting import Drifting
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.learning import learned
 from innerloop.service.http.metrics import Metrics
-from innerloop.service.http.offers import Sources, is_file
+from innerloop.service.http.offers import Sources, is_file, is_source
 from innerloop.service.http.recent import Asked, Recent, remove
+from innerloop.service.http.recommending import Recommending
 from innerloop.service.http.tagging import Tagging
 from innerloop.service.http.teaching import Teaching
 from innerloop.service.http.threads import Threads
@@ -90,12 +91,17 @@ class Service:
         self.teaching = Teaching(self)
         self.chatting = Chatting(self)
         self.tagging = Tagging(self)
+        self.recommending = Recommending(self)
         self.watching = Watching(self)
         with contextlib.suppress(FailedError):  # another worker does it just now
             self.watching.swept(0.0)
         self._turn: dict[str, tuple[Task, Source]] = {}
-        for name in filter(is_file, settings.sources):
-            if container.kind_of(Path(name).expanduser()) == "tagger":
+        for name in settings.sources:
+            if is_source(name):
+                continue
+            if not is_file(name):
+                self.recommending.serve(name)
+            elif container.kind_of(Path(name).expanduser()) == "tagger":
                 self.tagging.serve(name, settings.allow)
             else:
                 transfer.serve(self.store, self.sources, name, settings.allow)

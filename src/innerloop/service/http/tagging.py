@@ -24,7 +24,7 @@ from innerloop.service import task_names
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.cache import Cache
 from innerloop.service.http.errors import HTTPError
-from innerloop.service.http.offers import is_file
+from innerloop.service.http.offers import is_file, is_source
 from innerloop.service.http.payload import label
 from innerloop.service.settings import Settings
 from innerloop.service.store import taggers
@@ -253,7 +253,7 @@ class Tagging:
 
 def _offered(settings: Settings) -> dict[str, str]:
     """What taggers may start from that is installed; where sources are listed, what is of these networks alone."""
-    listed = {name.partition(":")[0] for name in settings.sources if not is_file(name)}
+    listed = {name.partition(":")[0] for name in filter(is_source, settings.sources)}
     about = {SOURCE: shipped()[SOURCE]} | tokens.names()
     network = {name: name.partition(":")[0] for name in about} | {SOURCE: ENCODER.partition(":")[0]}
     return {

@@ -2,7 +2,7 @@
 
 from itertools import chain
 
-SCHEMA = 11
+SCHEMA = 12
 """SQLite's user version of our files."""
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 # As version 2 had them: a new store goes the way that old ones went, so that both end with the same tables.
@@ -141,7 +141,12 @@ _FROM_10 = (
     "CREATE TABLE taggers (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, created TEXT NOT NULL, "
     "version INTEGER NOT NULL, hash TEXT NOT NULL, about TEXT NOT NULL, content BLOB NOT NULL) STRICT",
 )
-_SINCE_2 = (_FROM_2, _FROM_3, _FROM_4, _FROM_5, _FROM_6, _FROM_7, _FROM_8, _FROM_9, _FROM_10)
+_FROM_11 = (
+    # Whoever is recommended to: ratings by names of items, in JSON.
+    "CREATE TABLE people (id INTEGER PRIMARY KEY AUTOINCREMENT, recommender TEXT NOT NULL, name TEXT NOT NULL, created "
+    "TEXT NOT NULL, version INTEGER NOT NULL, ratings TEXT NOT NULL, UNIQUE (recommender, name)) STRICT",
+)
+_SINCE_2 = (_FROM_2, _FROM_3, _FROM_4, _FROM_5, _FROM_6, _FROM_7, _FROM_8, _FROM_9, _FROM_10, _FROM_11)
 # Run in one transaction, statement by statement: a script would commit first.
 _UP = tuple(tuple(chain(*_SINCE_2[i:])) for i in range(len(_SINCE_2)))
 STEPS_UP = (tuple(_TABLES.strip().rstrip(";").split(";\n")) + _UP[0], _FROM_1 + _UP[0], *_UP)

@@ -110,6 +110,17 @@ export const tag = (name, texts) => call("POST", `${tagging(name)}/tag`, { json:
 export const teachTagger = (name, sentences) => call("POST", `${tagging(name)}/sentences`, { json: { sentences } });
 export const dropType = (name, type, version) => call("DELETE", `${tagging(name)}/types/${part(type)}`, { version });
 export const downloadTagger = (name) => save(`${tagging(name)}/download`, name);
+const recommending = (name) => `api/recommenders/${part(name)}`;
+export const recommenders = () => call("GET", "api/recommenders");
+export const recommender = (name) => call("GET", recommending(name));
+export const items = (name, search, limit) => call("GET", `${recommending(name)}/items?${new URLSearchParams({ search, limit })}`);
+export const recommend = (name, json) => call("POST", `${recommending(name)}/recommend`, { json });
+export const questions = (name, json) => call("POST", `${recommending(name)}/ask`, { json });
+const personOf = (name, person) => `${recommending(name)}/people/${part(person)}`;
+export const person = (name, who) => call("GET", personOf(name, who));
+export const meet = (name, json) => call("POST", `${recommending(name)}/people`, { json });
+export const rate = (name, who, ratings) => call("POST", `${personOf(name, who)}/ratings`, { json: { ratings } });
+export const forgetPerson = (name, who) => call("DELETE", `${personOf(name, who)}?forever=1`);
 export const watched = (name) => call("GET", `${of(name)}/watch`);
 export const beginWatch = (name, json) => call("POST", `${of(name)}/watch`, { json });
 export const endWatch = (name) => call("DELETE", `${of(name)}/watch`);

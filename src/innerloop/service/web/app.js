@@ -1,6 +1,8 @@
-// Which page is shown: #/ tasks, #/tasks/NAME one of them, #/taggers and #/runs likewise.
+// Which page is shown: #/ tasks, #/tasks/NAME one of them, #/taggers, #/recommend and #/runs likewise.
 
 import { announce, h } from "./dom.js";
+import { recommenderPage } from "./recommender.js";
+import { recommendersPage } from "./recommenders.js";
 import { runsPage } from "./runs.js";
 import { taggerPage } from "./tagger.js";
 import { taggersPage } from "./taggers.js";
@@ -24,13 +26,14 @@ async function show() {
   main.replaceChildren(place);
   if (!first) main.focus();  // at once: later it would take the focus from what the person went on to
   for (const link of document.querySelectorAll("nav a[data-page]")) {
-    const here = link.dataset.page === (["runs", "taggers"].includes(page) ? page : "tasks");
+    const here = link.dataset.page === (["runs", "taggers", "recommend"].includes(page) ? page : "tasks");
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   try {
     if (page === "runs") stop = await runsPage(place, rest.map(decodeURIComponent));
     else if (page === "taggers") stop = await (rest.length ? taggerPage(place, decodeURIComponent(rest[0])) : taggersPage(place));
+    else if (page === "recommend") stop = await (rest.length ? recommenderPage(place, ...rest.map(decodeURIComponent)) : recommendersPage(place));
     else if (page === "tasks" && rest.length) stop = await taskPage(place, decodeURIComponent(rest[0]));
     else stop = await tasksPage(place);
   } catch (error) {

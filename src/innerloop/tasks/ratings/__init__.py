@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from dataclasses import replace
 from types import ModuleType
 
 from innerloop.core.files import expanded
@@ -9,7 +10,7 @@ from innerloop.tasks.ratings.read import RatingOptions, from_file, is_ratings
 from innerloop.tasks.ratings.table import Ratings
 
 __all__ = ["RatingOptions", "Ratings", "is_ratings", "load", "module", "names"]
-_NO_DATA = ("encoding", "features", "rdataset", "read", "sampler", "splits", "table")
+_NO_DATA = ("behaviour", "encoding", "features", "rdataset", "read", "sampler", "splits", "table")
 
 
 def names() -> list[str]:
@@ -33,5 +34,7 @@ def load(name_or_path: str, options: RatingOptions = RatingOptions()) -> Ratings
         InputError: It cannot be read, or its package is not installed.
     """
     if name_or_path in names():
-        return module(name_or_path).read(options)
+        plain = replace(options, behaviour=False, least=None, texts=False)
+        table: Ratings = module(name_or_path).read(plain)
+        return table.as_behaviour(options.least) if options.behaviour else table
     return from_file(expanded(name_or_path), options)

@@ -17,9 +17,11 @@ from innerloop.tasks.ratings.table import Features, Numbers, Ratings, Whole
 SHRINK = 5.0
 """Ratings of the mean that an item's mean is shrunk by."""
 UNKNOWN = 0
+COMPONENTS = 32
+"""Numbers that stand for the texts of an item, at most."""
 Rows = dict[str, NDArray]
 """Inputs by name, an array with a row each: `item` [n], `mean` [n], `categories` [n, c], `several` [n, s, m],
-`numbers` [n, k]; what there is none of is left out."""
+`numbers` [n, k], `texts` [n, t]; what there is none of is left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +58,19 @@ class Encoding:
     users: Rows
     """What is known of each user by its features."""
     items: Rows
+    behaviour: bool = False
+    """Whether the `mean` of an item is the logarithm of how many took it, around that of the average one."""
 
     @property
     def item_count(self) -> int:
         """Rows of the table of items, the unknown one first."""
         return len(self.counts) + 1
+
+    @property
+    def candidates(self) -> NDArray[np.bool_]:
+        """[items] what can be recommended: what meta-training knows, and any item whose texts are read."""
+        known = self.counts > 0
+        return np.ones_like(known) if "texts" in self.items else known
 
     def _of_users(self, name: str, users: Whole | None, count: int) -> NDArray:
         known = self.users[name]
@@ -83,6 +93,9 @@ class Encoding:
             sums, counts = sums - own, counts - 1
             others = self.user_counts.sum() - self.user_counts[users]
             centre = (self.user_sums.sum() - self.user_sums[users]) / np.maximum(others, 1)
+        if self.behaviour:
+            average = self.counts.sum() / max(1, np.count_nonzero(self.counts))
+            return np.log((sums + 0.5) / (average + 0.5)), counts
         return (sums + SHRINK * centre) / (counts + SHRINK), counts
 
     def rows(self, users: Whole | None, items: Whole, own: Numbers | None = None) -> Rows:
@@ -90,6 +103,8 @@ class Encoding:
         means, counts = self.means(users, items, own)
         known = np.log1p(counts)[:, None] / 4.0  # of the size of the other numbers
         rows: Rows = {"item": np.where(counts > 0, items + 1, UNKNOWN), "mean": means.astype(np.float32)}
+        if "texts" in self.items:
+            rows["texts"] = self.items["texts"][items]
         for name in ("categories", "several", "numbers"):
             of = [self._of_users(name, users, len(items))] if name in self.users else []
             of += [self.items[name][items]] if name in self.items else []
@@ -129,7 +144,8 @@ def encoded(table: Ratings, known: NDArray[np.bool_]) -> Encoding:
         several=several,
         moments=moments,
         users=_side(table.user_features, single, several, moments, (0, 0, 0)),
-        items=_side(table.item_features, single, several, moments, offsets),
+        items=_side(table.item_features, single, several, moments, offsets) | _texts(table, np.unique(items)),
+        behaviour=table.behaviour,
     )
 
 
@@ -183,6 +199,16 @@ def _side(
         scaled = [(numbers - moments[0, k]) / moments[1, k] for k, numbers in columns]
         rows["numbers"] = np.nan_to_num(np.stack(scaled, 1)).astype(np.float32)
     return rows
+
+
+def _texts(table: Ratings, known: Whole) -> Rows:
+    """[items, k] principal components of the rows of the items' texts, where there are any, as of these items."""
+    if table.item_texts is None:
+        return {}
+    rows = table.item_texts - table.item_texts[known].mean(0)
+    _, axes = np.linalg.eigh(rows[known].T @ rows[known])  # ascending
+    reduced = rows @ axes[:, ::-1][:, :COMPONENTS]
+    return {"texts": (reduced / max(float(reduced[known].std()), 1e-6)).astype(np.float32)}
 
 
 def _widened(array: NDArray, width: int) -> NDArray:

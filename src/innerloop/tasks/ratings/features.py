@@ -15,6 +15,8 @@ SEVERAL = "|"
 MOST = 200
 """Values of one cell: every rating of an item has a row as long as the longest cell."""
 TITLE = "title"
+TEXTS = ("description", "summary", "text")
+"""Columns that are read, not taken for categories."""
 
 
 def read_features(
@@ -27,8 +29,8 @@ def read_features(
 ) -> tuple[Features, tuple[str, ...]]:
     """Columns in the order of `names`, and titles where there is such a column.
 
-    A column with a `|` in any cell has several categories a cell; one whose cells are all numbers has numbers, unless
-    it is among `categories`; any other has one category a cell. Which is which is said.
+    A column of `TEXTS` has texts; one with a `|` in any cell has several categories a cell; one whose cells are all
+    numbers has numbers, unless it is among `categories`; any other has one category a cell. Which is which is said.
 
     Args:
         path: What errors call the file.
@@ -43,7 +45,7 @@ def read_features(
             than `MOST` values.
     """
     header, lines = table
-    key = next((c for c in header if c.casefold().replace("_", "").removesuffix("id") == of), None)
+    key = _key(header, of)
     if key is None:
         raise InputError(f"{path}: the first line must name a column {of}; it names {', '.join(map(repr, header))}")
     known: dict[str, Mapping[str, str]] = {}
@@ -58,6 +60,7 @@ def read_features(
     titles = columns.pop(next((c for c in columns if c.casefold() == TITLE), ""), None) if of == "item" else None
     features = sorted_out(columns, categories)
     kinds = {"categories": features.categories, "several categories": features.several, "numbers": features.numbers}
+    kinds |= {"texts": features.texts}
     about = [f"{kind}: {', '.join(cells)}" for kind, cells in kinds.items() if cells]
     if missing := sum(name not in known for name in names):
         about.append(f"{missing} of {len(names)} {of}s have no line, of whom nothing is known")
@@ -74,7 +77,9 @@ def sorted_out(columns: Mapping[str, Sequence[str]], categories: Sequence[str] =
     """
     features = Features()
     for name, cells in columns.items():
-        if any(SEVERAL in cell for cell in cells):
+        if name.casefold() in TEXTS and name not in categories:
+            features.texts[name] = list(cells)
+        elif any(SEVERAL in cell for cell in cells):
             several = [tuple(filter(None, map(str.strip, cell.split(SEVERAL)))) for cell in cells]
             if (longest := max(map(len, several))) > MOST:
                 raise InputError(f"column '{name}' has {longest:,} values in one cell, and {MOST} are most: keep fewer")
@@ -84,6 +89,21 @@ def sorted_out(columns: Mapping[str, Sequence[str]], categories: Sequence[str] =
         else:
             features.categories[name] = list(cells)
     return features
+
+
+def with_others(
+    names: Sequence[str], table: tuple[Sequence[str], Iterator[tuple[int, Mapping[str, str]]]]
+) -> tuple[list[str], tuple[Sequence[str], Iterator[tuple[int, Mapping[str, str]]]]]:
+    """The names, then those that only the file of items has; and the file's lines once more."""
+    header, lines = table
+    rows, key = list(lines), _key(header, "item")
+    others = dict.fromkeys(row[key].strip() for _, row in rows) if key is not None else {}
+    return [*dict.fromkeys([*names, *filter(None, others)])], (header, iter(rows))
+
+
+def _key(header: Sequence[str], of: str) -> str | None:
+    """The column of names of users, or of items."""
+    return next((c for c in header if c.casefold().replace("_", "").removesuffix("id") == of), None)
 
 
 def _is_number(cell: str) -> bool:

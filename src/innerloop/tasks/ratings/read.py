@@ -13,12 +13,14 @@ from innerloop.core.errors import InputError
 from innerloop.core.files import check_file, expanded, is_file
 from innerloop.tasks.encodings import lines
 from innerloop.tasks.notices import Say, warn
-from innerloop.tasks.ratings.features import read_features
+from innerloop.tasks.ratings.features import read_features, with_others
 from innerloop.tasks.ratings.table import Ratings, Scale, tabled
 
 COLUMNS = {"user": ("user", "userid"), "item": ("item", "itemid"), "rating": ("rating",), "time": ("time", "timestamp")}
 """What the columns may be called, in any case and with or without blanks and underscores."""
 _NEEDED = ("user", "item", "rating")
+_OF_TEXTS = {"text", "label"}
+"""Columns of tables of another kind."""
 _SUFFIXES = (".csv", ".tsv")
 Record = tuple[int, dict[str, str]]
 """The number of a line, and its cells by column."""
@@ -36,10 +38,19 @@ class RatingOptions:
     """Columns of features whose numbers are names of categories, such as codes."""
     scale: tuple[float, float] | None = None
     """The lowest and the highest rating; None: those that occur."""
+    behaviour: bool = False
+    """Whether rows are what somebody did, such as clicks, whatever they are rated; a rating need not be there."""
+    least: float | None = None
+    """From which rating on a row counts as such; None: every row does."""
+    texts: bool = False
+    """Whether items that nobody has rated, and the file of items has, are items as well."""
 
 
 def is_ratings(path: Path) -> bool:
-    """Whether a file is called like a table and its first line names user, item and rating."""
+    """Whether a file is called like a table and its first line names user and item, and not texts with their labels.
+
+    Or is a rating itself, where somebody forgot the header.
+    """
     if path.suffix.lower() not in _SUFFIXES or not is_file(path):
         return False
     try:
@@ -51,7 +62,10 @@ def is_ratings(path: Path) -> bool:
         header = next(csv.reader([first], delimiter=_delimiter(first)), [])
     except csv.Error:
         return False
-    return set(_NEEDED) <= _columns(header).keys()
+    other = _OF_TEXTS & {cell.casefold().strip() for cell in header}
+    named = _columns(header).keys()
+    # One without a header is claimed as well: whoever reads it says what is missing.
+    return ({"user", "item"} <= named and ("rating" in named or not other)) or _begins_with_a_rating(header)
 
 
 def from_file(path: Path, options: RatingOptions = RatingOptions(), say: Say = warn) -> Ratings:
@@ -67,7 +81,8 @@ def from_file(path: Path, options: RatingOptions = RatingOptions(), say: Say = w
         InputError: There is no header, or a line is not what it should be; the message names the line.
     """
     users, items, values, times = [], [], [], []
-    rows = rating_rows(path, options.scale)
+    needed = _NEEDED[:2] if options.behaviour and options.least is None else _NEEDED
+    rows = rating_rows(path, None if options.behaviour else options.scale, needed)
     for user, item, value, time in rows:
         users.append(sys.intern(user))  # names come again and again: one copy of each is kept
         items.append(sys.intern(item))
@@ -79,14 +94,15 @@ def from_file(path: Path, options: RatingOptions = RatingOptions(), say: Say = w
     scale = Scale(min(values), max(values)) if options.scale is None else Scale(*options.scale)
     table = tabled(path.stem, users, items, values, times if timed else None, scale)
     if table.repeated:
-        say(f"{path}: {table.repeated} ratings of a pair that was rated again later were left out")
-    return with_features(table, options, say)
+        what = ("rows", "is there again") if options.behaviour else ("ratings", "was rated again later")
+        say(f"{path}: {table.repeated} {what[0]} of a pair that {what[1]} were left out")
+    return with_features(table.as_behaviour(options.least) if options.behaviour else table, options, say)
 
 
 def rating_rows(
     path: Path, scale: tuple[float, float] | None, needed: Sequence[str] = _NEEDED
 ) -> Iterator[tuple[str, str, float, float | None]]:
-    """User, item, rating and time of every line; the user is empty where no such column is needed.
+    """User, item, rating and time of every line; the user is empty where no such column is needed, the rating 1.
 
     Raises:
         InputError: As of `from_file`.
@@ -95,10 +111,15 @@ def rating_rows(
     where = _columns(header)
     missing = [name for name in needed if name not in where]
     if missing:
-        listed = ", ".join(f"'{cell[:40]}'" for cell in header[:8])
+        listed = ", ".join(f"'{cell[:40]}'" for cell in header[:8]) or "nothing"
         raise InputError(
             f"{path}: the first line must name the columns {', '.join(needed)}; it has {listed}. Put such a header "
             f"above the ratings, or rename the column that holds {missing[0]}"
+            + (
+                "; where rows are clicks or purchases, add --implicit"
+                if missing == ["rating"] and "user" in needed
+                else ""
+            )
         )
     dates: bool | None = None
     for number, record in records:
@@ -107,7 +128,7 @@ def rating_rows(
         empty = next((name for name in needed if not cells[name]), None)
         if empty is not None:
             raise InputError(f"{place} has no {empty}: fill it in, or remove the line")
-        value = _number(cells["rating"], place, scale)
+        value = _number(cells["rating"], place, scale) if "rating" in needed else 1.0
         time = None
         if "time" in where:
             time, date = _time(cells["time"], place)
@@ -127,15 +148,31 @@ def ratings_of_one(path: Path, scale: tuple[float, float]) -> list[tuple[str, fl
     Raises:
         InputError: As of `from_file`, or it has ratings of several users.
     """
-    rows = list(rating_rows(path, scale, needed=("item", "rating")))
+    rows = _of_one(path, scale, ("item", "rating"))
+    rows.sort(key=lambda row: row[2] or 0.0)  # stays as it stands where there are no times
+    return [(item, value) for item, value, _ in rows]
+
+
+def items_of_one(path: Path) -> list[tuple[str, float]]:
+    """Items of a file of one person with the column item, each with the value 1; other columns but user say nothing.
+
+    Raises:
+        InputError: As of `from_file`, or it has items of several users.
+    """
+    return [(item, value) for item, value, _ in _of_one(path, None, ("item",))]
+
+
+def _of_one(
+    path: Path, scale: tuple[float, float] | None, needed: Sequence[str]
+) -> list[tuple[str, float, float | None]]:
+    rows = list(rating_rows(path, scale, needed))
     users = sorted({user for user, *_ in rows})
     if len(users) > 1:
         raise InputError(
             f"{path} has ratings of {len(users)} users, such as '{users[0][:40]}' and '{users[1][:40]}': give those of "
             "one"
         )
-    rows.sort(key=lambda row: row[3] or 0.0)  # stays as it stands where there are no times
-    return [(item, value) for _, item, value, _ in rows]
+    return [row[1:] for row in rows]
 
 
 def with_features(table: Ratings, options: RatingOptions, say: Say = warn) -> Ratings:
@@ -151,7 +188,11 @@ def with_features(table: Ratings, options: RatingOptions, say: Say = warn) -> Ra
             file = expanded(path)
             header, records = _table(file)
             columns += header
-            features, titles = read_features(file, of, names, (header, records), options.categories, say)
+            lines_of = header, records
+            if options.texts and of == "item":
+                names, lines_of = with_others(names, lines_of)
+                changes["item_names"] = tuple(names)
+            features, titles = read_features(file, of, names, lines_of, options.categories, say)
             changes |= {f"{of}_features": features} | ({"titles": titles} if titles and of == "item" else {})
     if unknown := [name for name in options.categories if name not in columns]:
         raise InputError(f"no file of features has a column '{unknown[0]}' (--categories): {', '.join(columns)}")
@@ -195,6 +236,11 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             raise InputError(
                 f"{path}, line {before + 1}: {error}. A cell with quotes is written in quotes, those in it twice"
             ) from error
+
+
+def _begins_with_a_rating(cells: Sequence[str]) -> bool:
+    """Whether a first line is user, item, a number, and perhaps a number more."""
+    return len(cells) in (3, 4) and all(cells) and all(cell.replace(".", "", 1).isdigit() for cell in cells[2:])
 
 
 def _delimiter(header: str) -> str:

@@ -15,7 +15,7 @@ from innerloop.tasks.ratings.encoding import UNKNOWN, Encoding, Rows, encoded
 from innerloop.tasks.ratings.splits import SPLITS, TRAIN, Roles
 from innerloop.tasks.ratings.table import Ratings, Whole
 
-_DRAW, _WHO, _SHOTS, _ORDER, _HIDE = 0x2A71, 1, 2, 3, 4
+_DRAW, _WHO, _SHOTS, _ORDER, HIDE = 0x2A71, 1, 2, 3, 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,8 +57,8 @@ class RatingSampler(Checked):
             raise InputError(f"{self.table.name} has no times: add a column time, or tell ratings apart at random")
         if not len(self):
             raise InputError(
-                f"no {self.who} of the {self.split} split of {self.table.name} has {self.at_least} ratings: ask for "
-                "fewer shots, or lower at_least"
+                f"no {self.who} of the {self.split} split of {self.table.name} has {self.at_least} "
+                f"{'known items' if self.table.behaviour else 'ratings'}: ask for fewer shots, or lower at_least"
             )
 
     def __len__(self) -> int:
@@ -71,14 +71,17 @@ class RatingSampler(Checked):
 
     @cached_property
     def _tasks(self) -> list[Whole]:
-        """Rows of every user that is a task; in order of time where that tells them apart."""
+        """Rows of every user that is a task."""
+        return [group for group in self.of_users() if len(group) >= self.at_least]
+
+    def of_users(self) -> list[Whole]:
+        """Rows of every user of the split; in order of time where that tells them apart."""
         rows = np.flatnonzero(self.roles == SPLITS[self.split])
         if self.by == "time" and self.table.times is not None:
             rows = rows[np.argsort(self.table.times[rows], kind="stable")]
         rows = rows[np.argsort(self.table.users[rows], kind="stable")]
         users = self.table.users[rows]
-        groups = np.split(rows, np.flatnonzero(np.diff(users)) + 1)
-        return [group for group in groups if len(group) >= self.at_least]
+        return np.split(rows, np.flatnonzero(np.diff(users)) + 1)
 
     @cached_property
     def _rows(self) -> Rows:
@@ -93,6 +96,11 @@ class RatingSampler(Checked):
 
     def episodes(self, first: int, count: int) -> Episode:
         """Episodes `first .. first + count - 1`, stacked: y [count, n, 1], and x a dict, see `encoding.Rows`."""
+        told, rest, key, apart = self._drawn(first, count)
+        return Episode(self._batch(told, self.shots, key), self._batch(rest, self._most, apart))
+
+    def _drawn(self, first: int, count: int) -> tuple[list[Whole], list[Whole], draws.Keys, draws.Keys]:
+        """Rows of what is told and of what is asked, of each task, and the keys of both."""
         key = draws.keys(self.seed, first, count)
         apart = draws.fold(key, _DRAW)
         who = draws.between(draws.fold(apart, _WHO), 0, len(self) - 1)
@@ -102,11 +110,15 @@ class RatingSampler(Checked):
         shots = np.full(count, self.shots)
         if self.fewest_shots is not None:
             shots = draws.between(draws.fold(apart, _SHOTS), self.fewest_shots, self.shots)
-        most = max(len(rows) for rows in self._tasks) - (self.shots if self.fewest_shots is None else self.fewest_shots)
-        asked = most if self.queries is None else min(self.queries, most)
         told = [rows[:s] for rows, s in zip(tasks, shots.tolist(), strict=True)]
-        rest = [rows[s:][:asked] for rows, s in zip(tasks, shots.tolist(), strict=True)]
-        return Episode(self._batch(told, self.shots, key), self._batch(rest, asked, apart))
+        rest = [rows[s:][: self._most] for rows, s in zip(tasks, shots.tolist(), strict=True)]
+        return told, rest, key, apart
+
+    @cached_property
+    def _most(self) -> int:
+        """The most rows that are asked for."""
+        most = max(len(rows) for rows in self._tasks) - (self.shots if self.fewest_shots is None else self.fewest_shots)
+        return most if self.queries is None else min(self.queries, most)
 
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`."""
@@ -139,7 +151,7 @@ class RatingSampler(Checked):
             at[i, : len(rows)] = rows
         x = {name: values[at] * _along(mask, values[at]) for name, values in self._rows.items()}
         if self.hide:
-            hidden = draws.uniform(draws.fold(key, _HIDE), length) < self.hide
+            hidden = draws.uniform(draws.fold(key, HIDE), length) < self.hide
             x["item"] = np.where(hidden, UNKNOWN, x["item"])
         y = (self.table.values[at] * mask).astype(np.float32)[..., None]
         tensors = {name: from_numpy(values) for name, values in x.items()}

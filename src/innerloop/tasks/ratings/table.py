@@ -12,6 +12,7 @@ from innerloop.core.errors import InputError
 
 Whole = NDArray[np.int64]
 Numbers = NDArray[np.float64]
+Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,13 @@ class Features:
     """Several values each, such as genres."""
     numbers: dict[str, Numbers] = field(default_factory=dict)
     """NaN where it is not known."""
+    texts: dict[str, Sequence[str]] = field(default_factory=dict)
+    """What a network that reads makes rows of; empty where there is none."""
 
     @property
     def names(self) -> list[str]:
         """Names of all columns."""
-        return [*self.categories, *self.several, *self.numbers]
+        return [*self.categories, *self.several, *self.numbers, *self.texts]
 
 
 class Scale(NamedTuple):
@@ -58,6 +61,10 @@ class Ratings:
     scale: Scale
     repeated: int = 0
     """Ratings that were left out because a later one of the same pair was there."""
+    behaviour: bool = False
+    """Whether rows are what somebody did, such as clicks: all values are 1, and what is not there says little."""
+    item_texts: Rows | None = None
+    """[items, d] what an encoder makes of the items' texts."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -69,7 +76,7 @@ class Ratings:
         for array in (self.users, self.items, self.values, self.times):
             state.update(b"" if array is None else array.tobytes())
         for features in (self.user_features, self.item_features):
-            for column in (*features.categories.items(), *features.several.items()):
+            for column in (*features.categories.items(), *features.several.items(), *features.texts.items()):
                 state.update(repr(column).encode(errors="surrogatepass"))
             for name, numbers in features.numbers.items():
                 state.update(name.encode() + numbers.tobytes())
@@ -86,6 +93,29 @@ class Ratings:
             titles=(),
             user_features=self.item_features,
             item_features=self.user_features,
+            item_texts=None,
+        )
+
+    @property
+    def words(self) -> list[str]:
+        """What there is to read of each item: its title, its texts, and the values of several categories."""
+        columns = [self.titles or self.item_names, *self.item_features.texts.values()]
+        columns += [[", ".join(cell) for cell in cells] for cells in self.item_features.several.values()]
+        return [". ".join(filter(None, cells)) for cells in zip(*columns, strict=True)]
+
+    def as_behaviour(self, least: float | None = None) -> Self:
+        """What was rated so or higher, as rows of what people took; None: all of it."""
+        kept = self.values >= (-np.inf if least is None else least)
+        if not kept.any():
+            raise InputError(f"no rating of {self.name} is {least:g} or higher: take a lower one")
+        return replace(
+            self,
+            users=self.users[kept],
+            items=self.items[kept],
+            values=np.ones(int(kept.sum())),
+            times=None if self.times is None else self.times[kept],
+            scale=Scale(0.0, 1.0),
+            behaviour=True,
         )
 
     def with_values(self, values: Numbers) -> Self:

@@ -1,0 +1,153 @@
+"""The page that recommends: titles looked for and rated, a list that changes, ratings kept and forgotten."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from innerloop.apps.recsys.recommender import Recommender
+from innerloop.service.client import Client, ServiceError
+from tests.apps.recsys.small import trained
+from tests.service.live import service
+from tests.service.test_page_access import MEASURES
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*categories. kind")]
+RATED = {"Film 0": 5, "Film 2": 4, "Film 1": 1}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    return trained(tmp_path_factory.mktemp("ratings"))
+
+
+@pytest.fixture(scope="module")
+def films(run, tmp_path_factory):
+    with service(tmp_path_factory.mktemp("store"), None, sources=(str(run),)) as url:
+        yield url
+
+
+@pytest.fixture
+def tab(browser, films):
+    context = browser.new_context(base_url=films, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert not errors
+
+
+def rate(tab: Any, title: str, stars: int) -> None:
+    """Look for a title, and give it so many stars."""
+    with tab.expect_response(lambda answer: answer.url.endswith("/recommend")):
+        tab.get_by_label("Title", exact=True).fill(title)
+        item = f"li[data-item=i{title.removeprefix('Film ')}]"
+        tab.get_by_role("list", name="Titles").locator(item).locator("label").nth(stars - 1).click()
+    tab.get_by_role("list", name="Your ratings").locator(item).wait_for()
+
+
+def listed(tab: Any) -> list[str]:
+    return tab.get_by_role("list", name="What you may like").locator("strong").all_inner_texts()
+
+
+def test_what_is_rated_changes_the_list_as_python_does(tab, run):
+    tab.goto("/#/recommend")
+    tab.get_by_role("link", name="run 30 items").click()
+    tab.get_by_role("heading", name="run", level=1).wait_for()
+    nobody, python = Recommender.load(run).fit({}), Recommender.load(run).fit(RATED)
+    tab.locator(".liked li").nth(9).wait_for()
+    assert listed(tab) == [one.title for one in nobody.recommend(10)]
+    questions = tab.get_by_role("list", name="Questions").locator("li > span:first-child")
+    assert questions.all_inner_texts() == nobody.ask(5)
+    moved = 0
+    for title, value in RATED.items():
+        rate(tab, title, value)
+        tab.wait_for_timeout(300)
+        moved += tab.locator(".liked .tag").count()
+    assert moved > 0
+    tab.locator(".facts", has_text="3 ratings of yours, kept in this tab alone").wait_for()
+    expected = python.recommend(10)
+    assert listed(tab) == [one.title for one in expected]
+    first = tab.locator(".liked li").first.inner_text()
+    assert f"{expected[0].rating:.1f} ± {expected[0].deviation:.1f}" in first
+    assert f"because of {expected[0].because[0][0]} (+{expected[0].because[0][1]:.2f})" in first
+    assert questions.all_inner_texts() == python.ask(5)
+    # What was rated stays over a reload of the tab, and is changed and taken back.
+    tab.reload()
+    tab.locator(".facts", has_text="3 ratings of yours").wait_for()
+    tab.get_by_role("button", name="Take back the rating of Film 1").click()
+    tab.locator(".facts", has_text="2 ratings of yours").wait_for()
+    tab.get_by_label("Prefer what many know").fill("2")
+    tab.wait_for_timeout(500)
+    rest = {k: v for k, v in RATED.items() if k != "Film 1"}
+    assert listed(tab) == [one.title for one in Recommender.load(run).fit(rest).recommend(10, familiarity=2.0)]
+    if picture := os.environ.get("INNERLOOP_PICTURES"):  # for the guide
+        tab.screenshot(path=Path(picture) / "recommending.png")
+
+
+def test_ratings_are_kept_under_a_name_and_forgotten(tab, films):
+    known = Client(films).recommender("run")
+    tab.goto("/#/recommend/run")
+    rate(tab, "Film 0", 5)
+    tab.get_by_label("Keep them under a name").fill("ada")
+    tab.get_by_role("button", name="Keep my ratings").click()
+    tab.locator(".facts", has_text="1 rating of yours, kept as ada").wait_for()
+    rate(tab, "Film 2", 4)
+    person = known.person("ada")
+    assert {one["title"]: one["rating"] for one in person.show()["ratings"]} == {"Film 0": 5, "Film 2": 4}
+    tab.wait_for_timeout(300)
+    assert [one["title"] for one in person.recommend()] == listed(tab)
+    assert [one["title"] for one in person.ask()] == [one["title"] for one in known.ask({"i0": 5, "i2": 4})]
+    assert [one.name for one in known.people()] == ["ada"] and known.show()["people"] == 1
+    # A name that is taken may be gone on with.
+    tab.goto("/#/recommend/run")
+    tab.get_by_label("Keep them under a name").fill("ada")
+    tab.get_by_role("button", name="Keep my ratings").click()
+    tab.get_by_role("button", name="Go on as ada").click()
+    tab.locator(".facts", has_text="2 ratings of yours, kept as ada").wait_for()
+    tab.get_by_role("button", name="Forget me").click()
+    tab.get_by_role("dialog").get_by_role("button", name="Forget me").click()
+    tab.locator(".facts", has_text="kept in this tab alone").wait_for()
+    with pytest.raises(ServiceError, match="nobody called 'ada'"):
+        person.rate({"i1": 3})
+
+
+def test_the_client_keeps_more_ratings_than_go_into_a_request(films, monkeypatch):
+    monkeypatch.setattr("innerloop.service.recommender._AT_ONCE", 3)
+    (known,) = Client(films).recommenders()
+    person = known.meet("grace", {f"i{i}": 3 for i in range(7)})
+    assert len(person.show()["ratings"]) == 7 and person.rate({}) == 3
+    assert person.rate({"i0": None, "Film 9": 5}) == 4 and known.search("film 9")[0]["item"] == "i9"
+    person.forget(forever=True)
+    assert list(known.people()) == []
+
+
+def test_stars_are_rated_by_keys(tab):
+    tab.goto("/#/recommend/run")
+    tab.get_by_label("Title", exact=True).fill("Film 7")
+    tab.get_by_role("list", name="Titles").locator("li").first.wait_for()
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("Space")
+    tab.locator(".facts", has_text="1 rating of yours").wait_for()
+    tab.keyboard.press("ArrowRight")
+    own = tab.get_by_role("list", name="Your ratings")
+    own.get_by_role("radio", name="2 of 5", checked=True).wait_for(state="attached")
+    assert tab.evaluate("document.activeElement.name") == tab.locator(".rated input").first.get_attribute("name")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("style", ["light", "dark"])
+def test_it_fits_phones_and_laptops_in_both_themes(tab, width, style):
+    tab.set_viewport_size({"width": width, "height": 800})
+    tab.emulate_media(color_scheme=style, reduced_motion="reduce")
+    tab.goto("/#/recommend/run")
+    rate(tab, "Film 0", 5)
+    tab.wait_for_timeout(300)
+    assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    measures = f"({MEASURES.partition(chr(10))[2].strip()})"
+    assert tab.evaluate(f"{measures}.small()") == []
+    assert not [m for m in tab.evaluate(f"{measures}.contrast()") if m["ratio"] < m["least"]]
+    if picture := os.environ.get("INNERLOOP_PICTURES"):
+        tab.screenshot(path=Path(picture) / f"recommending-{width}-{style}.png", full_page=True)
