@@ -49,7 +49,8 @@ def test_a_run_is_shown_on_the_tasks_that_it_is_tested_on(walker, tmp_path, caps
 def test_people_are_told_the_returns_and_the_files(walker, tmp_path, capsys):
     assert main(["play", str(walker), "--out", str(tmp_path / "a.html"), "--trajectories", "1"]) == 0
     said = capsys.readouterr().out
-    assert "MAMLRL in Navigation, task 0, mean return of 3\nafter 0 inner steps: -" in said
+    assert "MAMLRL in Navigation, task 0, mean return of 3\nbefore adaptation: -" in said
+    assert "\nafter 1 inner step: -" in said and "\nafter 3 inner steps: -" in said
     assert f"page: {tmp_path / 'a.html'}" in said and "picture" not in said
 
 

@@ -50,7 +50,7 @@ class Recorder(Environment[State]):
     environment: Environment[State]
     """What is recorded."""
     kept: Kept = field(default_factory=Kept, compare=False, repr=False)
-    """Of the last episode."""
+    """What was done in the last episode."""
 
     @property
     def observations(self) -> int:

@@ -24,6 +24,11 @@ class Episodes(NamedTuple):
     """Mean return, as a meta-test has it."""
     trajectories: Trajectories
 
+    @property
+    def when(self) -> str:
+        """In words."""
+        return "before adaptation" if self.step == 0 else f"after {self.step} inner step{'s' * (self.step > 1)}"
+
 
 class Played(NamedTuple):
     """An agent on one task."""

@@ -68,7 +68,7 @@ def _plane(axes: Axes, environment: Navigation | PointRobot, task: Task, paths: 
     for i, path in enumerate(paths):
         axes.plot(*path[:, :2].T.numpy(), "-", color=COLOURS[i % len(COLOURS)], linewidth=1.2, alpha=0.8)
     axes.plot(0, 0, "o", color=INK, markersize=5)
-    axes.plot(*goal, "*", color=COLOURS[2], markersize=14)
+    axes.plot(*goal, "*", color=COLOURS[2], markersize=14, zorder=3)
     axes.set(xlim=(-side, side), ylim=height, aspect="equal")
 
 

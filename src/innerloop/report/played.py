@@ -36,7 +36,7 @@ def page(played: Played, title: str, about: str, count: int = 8) -> str:
     """
     episodes = played.episodes
     shown = scene(played.environment, played.task, [one.trajectories for one in episodes], count)
-    panels = [{"title": _title(one.step), "score": one.score, "n": len(one.trajectories.live)} for one in episodes]
+    panels = [{"title": one.when, "score": one.score, "n": len(one.trajectories.live)} for one in episodes]
     template = pages().get_template("played.html")
     drawn = len(shown["panels"][0])
     return template.render(title=title, about=about, scene=shown, panels=panels, drawn=drawn, colours=COLOURS)
@@ -48,9 +48,9 @@ def strip(played: Played, count: int = 8) -> bytes:
         n = len(played.episodes)
         figure = Figure(figsize=(_SIDE * n, _SIDE + 0.4), layout="constrained")
         row = figure.subplots(1, n, squeeze=False)[0]
-        for axes, (step, score, seen) in zip(row, played.episodes, strict=True):
-            _picture(axes, played, seen, count)
-            axes.set_title(f"{_title(step)}\nmean return {score:.3g}", fontsize=11)
+        for axes, one in zip(row, played.episodes, strict=True):
+            _picture(axes, played, one.trajectories, count)
+            axes.set_title(f"{one.when}\nmean return {one.score:.3g}", fontsize=11)
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=110, facecolor="white", bbox_inches="tight")
     return file.getvalue()
@@ -79,7 +79,3 @@ def _path(environment: Environment[Any], played: Played, seen: Trajectories, i: 
     """[steps + 1, observations] of a trajectory."""
     kind = type(seen.states)
     return environment.observe(played.task, kind(*(leaf[i, : seen.lengths[i] + 1] for leaf in seen.states)))
-
-
-def _title(step: int) -> str:
-    return "before adaptation" if step == 0 else f"after {step} inner step{'s' * (step > 1)}"

@@ -67,7 +67,7 @@ class Shown(NamedTuple):
 
     def __str__(self) -> str:
         """Returns by step, and where to look."""
-        rows = [f"after {step} inner steps: {score:.4g}" for step, score, _ in self.played.episodes]
+        rows = [f"{one.when}: {one.score:.4g}" for one in self.played.episodes]
         n = len(self.played.episodes[0].trajectories.rewards)
         where = f"{self.learner} in {self.environment}, task {self.options.task}, mean return of {n}"
         return "\n".join([where, *rows, f"page: {self.file}", *([] if self.png is None else [f"picture: {self.png}"])])
