@@ -9,7 +9,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.kept import Kept, installation
 from innerloop.core.nearest import RENAMED_LEARNERS, nearest
 
-_OF_RUNS = ("test", "compare", "verify", "follow")
+_OF_RUNS = ("test", "compare", "verify", "play", "follow")
 """Verbs that take run folders first."""
 
 

@@ -27,6 +27,7 @@ GROUPS = {
         "test": "meta-test a run on unseen tasks, beside the honest baselines",
         "compare": "runs on the same unseen tasks, in one table with paired differences, time and memory",
         "verify": "tell pairs of one class from pairs of two, of unseen classes",
+        "play": "what an agent does on an unseen task before and after adaptation, as an animation on one page",
         "follow": "predict a stream whose constants change, adapting to its last moments",
         "transfer": "learn on one data set and use it on another: every way of learning, on the same target tasks",
         "audit": "look for the mistakes that make numbers in meta-learning wrong",

@@ -47,11 +47,16 @@ def picture(name: str, environment: Environment[Any], task: Task, paths: Sequenc
 
 def draw(axes: Axes, environment: Environment[Any], task: Task, paths: Sequence[Tensor] = ()) -> None:
     """As `picture`, into axes of a figure."""
-    kind = next((kind for kind in _DRAWN if isinstance(environment, kind)), None)
-    if kind is None:
+    if not has_picture(environment):
         known = ", ".join(kind.__name__ for kind in _DRAWN)
         raise InputError(f"{type(environment).__name__} has no picture: only {known} have")
-    _DRAWN[kind](axes, environment, {k: v.detach().cpu() for k, v in task.items()}, [p.detach().cpu() for p in paths])
+    drawn = next(drawn for kind, drawn in _DRAWN.items() if isinstance(environment, kind))
+    drawn(axes, environment, {k: v.detach().cpu() for k, v in task.items()}, [p.detach().cpu() for p in paths])
+
+
+def has_picture(environment: Environment[Any]) -> bool:
+    """Whether `picture` knows how to draw it."""
+    return isinstance(environment, tuple(_DRAWN))
 
 
 def _plane(axes: Axes, environment: Navigation | PointRobot, task: Task, paths: Sequence[Tensor]) -> None:
@@ -63,7 +68,7 @@ def _plane(axes: Axes, environment: Navigation | PointRobot, task: Task, paths: 
     for i, path in enumerate(paths):
         axes.plot(*path[:, :2].T.numpy(), "-", color=COLOURS[i % len(COLOURS)], linewidth=1.2, alpha=0.8)
     axes.plot(0, 0, "o", color=INK, markersize=5)
-    axes.plot(*goal, "*", color=COLOURS[2], markersize=14)
+    axes.plot(*goal, "*", color=COLOURS[2], markersize=14, zorder=3)
     axes.set(xlim=(-side, side), ylim=height, aspect="equal")
 
 

@@ -140,9 +140,9 @@ def measure(
     result, *baselines = [one.result() for one in (test, *others)]
     page = refresh(run, sampler=test.sampler, learner=test.learner, params=test.params, context=context)
     comparison, problem = compare(*baselines, result), tasks_of(read_config(run), options)
-    if names := problem.beside:
+    if problem.beside:
         rows = zip(comparison.rows, (*others, test), strict=True)
-        with_others = (row._replace(beside=tuple(one.under(name) for name in names)) for row, one in rows)
+        with_others = (row._replace(beside=tuple(one.under(n) for n in problem.beside)) for row, one in rows)
         comparison = replace(comparison, rows=tuple(with_others))
     return Tested(result, comparison, test.file, page, problem.by_step)
 
