@@ -28,7 +28,7 @@ from tests.studies.small import options, settings
 
 pytest.importorskip("optuna")
 KILLS = int(os.environ.get("INNERLOOP_KILLS", "3"))
-TRIALS = max(6, min(KILLS + 2, 12))
+TRIALS = min(KILLS + 2, 12)
 
 
 def start(out: Path, workers: int) -> subprocess.Popen[bytes]:
@@ -83,7 +83,7 @@ def test_a_study_killed_again_and_again_ends_with_the_trials_asked_for(tmp_path)
         process = start(out, 1 + i % 2)
         if i == 0:
             wait_for(lambda: (out / "trials").exists())
-        time.sleep(draws.uniform(0.5, 6))
+        time.sleep(draws.uniform(0.5, 5))
         kill(process)
     assert len(ends(out)) < TRIALS, "it was killed while there was work"
     assert start(out, 2).wait(timeout=300) == 0
