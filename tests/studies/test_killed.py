@@ -1,6 +1,6 @@
 """Processes that are killed at any moment, workers side by side, and a PostgreSQL that goes away.
 
-CI kills a study three times. Ten times, of twelve trials, take two minutes and more:
+CI kills a study twice, one worker and then two. Ten times, of twelve trials, take two minutes and more:
 
     INNERLOOP_KILLS=10 python -m pytest -n 0 -m slow tests/studies/test_killed.py -k killed
 """
@@ -27,7 +27,7 @@ from innerloop.studies.study import open_, tune, work
 from tests.studies.small import options, settings
 
 pytest.importorskip("optuna")
-KILLS = int(os.environ.get("INNERLOOP_KILLS", "3"))
+KILLS = int(os.environ.get("INNERLOOP_KILLS", "2"))
 TRIALS = min(KILLS + 2, 12)
 
 
