@@ -153,3 +153,24 @@ def test_an_encoder_is_asked_once_and_answers_as_before(tmp_path, capsys, monkey
     assert asked == [2] and first["class"] == "a" and second["class"] == "z"
     nearest = [one["nearest"][0] for one in (first, second)]
     assert [(one["label"], one["number"]) for one in nearest] == [("a", 1), ("z", 1)]
+
+
+def test_fewer_shots_say_what_labels_bought(file, ask, capsys):
+    assert main(["evaluate", file, "--shots", "4", "1", "--json"]) == 0
+    own = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [point["shots"] for point in own["points"]] == [1, 4] and own["gains"][0]["difference"]["mean"] >= 0
+    assert main(["evaluate", file, ask, "--shots", "1", "2", "6"]) == 0
+    assert "by one label of every class" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--shots", "1", "5"], "'a' has 6, of which 4 are left where a fifth is held out"),
+        (["--shots", "0", "2"], "at least 1, got 0"),
+        (["--shots", "1", "2", "--csv", "x.csv"], "--csv is of the whole task, and --shots of a part"),
+    ],
+)
+def test_bad_numbers_of_shots_are_usage_errors(file, options, said, capsys):
+    assert main(["evaluate", file, *options]) == 2
+    assert said in capsys.readouterr().err

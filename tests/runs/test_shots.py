@@ -5,6 +5,8 @@ import json
 import pytest
 
 from innerloop.cli.main import main
+from innerloop.evaluate import kept
+from innerloop.evaluate.shots import ShotCurve
 from innerloop.runs import build
 from tests.runs.test_build import small
 
@@ -25,6 +27,25 @@ def test_the_command_says_what_labels_buy(run, capsys):
     assert len(kept["scores"]) == 3 and len(kept["scores"][0]) == 5
     assert main(["test", str(run), "--shots", "1", "2", "--queries", "3", "--episodes", "5"]) == 0
     assert "by one label of every class" in capsys.readouterr().out
+    page = (run / "report.html").read_text()
+    assert page.count("How much each label buys") == 2 and "a forecast takes 3 numbers of shots" in page
+    assert "Episodes</h2>" in page, "the gallery stays"
+
+
+def test_what_is_kept_is_read_back_and_an_edit_is_refused(run, capsys):
+    assert main(["test", str(run), "--shots", "1", "3", "--queries", "3", "--episodes", "4"]) == 0
+    capsys.readouterr()
+    (one,) = [one for one in kept.by_shots(run) if one.result is not None and one.result.by_shots.shots == (1, 3)]
+    assert one.result is not None and one.warning is None and one.result.step is not None
+    again = one.result.command(run)
+    assert again.endswith("--shots 1 3") and "--queries 3" in again and again.count("--shots") == 1
+    assert one.result.save(run) == one.path and ShotCurve.load(one.path).to_json() == one.result.to_json()
+    content = json.loads(one.path.read_text())
+    for change in ({"scores": [[1.0]]}, {"shots": [3, 3]}, {"protocol": {}}):
+        one.path.write_text(json.dumps(content | change))
+        (bad,) = [other for other in kept.by_shots(run) if other.path == one.path]
+        assert bad.result is None and one.path.name in str(bad.warning)
+    one.path.unlink()
 
 
 def test_one_number_is_the_usual_test(run, capsys):

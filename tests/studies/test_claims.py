@@ -170,3 +170,31 @@ def test_one_that_died_before_it_said_where_it_is_is_noticed_in_time(tmp_path, m
     monkeypatch.setattr(claims, "GRACE", 0)
     trial.datetime_start = datetime.now() - timedelta(seconds=1)
     assert one._dead(trial)
+
+
+def test_the_folder_of_another_machine_of_the_same_name_says_nothing(tmp_path):
+    one = board(tmp_path, 1)
+    claim = one.take()
+    assert claim is not None
+    trial = one.study.get_trials()[0]
+    trial.datetime_start = datetime.now() - timedelta(seconds=30)
+    assert not one._dead(trial), "there is no lock here that its end would have freed"
+    with one.held(claim):
+        pass
+    assert one._dead(trial)
+
+
+def test_whoever_stood_still_so_long_that_a_trial_was_given_away_takes_another(tmp_path, monkeypatch):
+    one = board(tmp_path, 1)
+    ask = one.study.ask
+
+    def slow():
+        trial = ask()
+        one.storage.set_trial_state_values(trial._trial_id, state=one.states.FAIL)
+        return trial
+
+    monkeypatch.setattr(one.study, "ask", slow)
+    assert one._claim() is None
+    monkeypatch.undo()
+    claim = one.take()
+    assert claim is not None and claim.trial.number == 1

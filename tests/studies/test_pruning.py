@@ -27,7 +27,7 @@ def trained(one: Any, curve: list[list[float]], config: TrainConfig = CONFIG) ->
     for step, totals in enumerate(curve, 1):
         reporter.scored(step, totals)
         try:
-            reporter.validated(step, {"mean": sum(totals) / len(totals)})
+            reporter.validated(step, {"mean": sum(totals) / len(totals), "cpu_seconds": 0.0})
         except Stop:
             one.tell(trial, state=optuna.trial.TrialState.PRUNED)
             return step
@@ -71,17 +71,26 @@ def test_median_and_hyperband_stop_what_lags():
         pruner_of("halving", CONFIG)  # pyright: ignore[reportArgumentType]
 
 
-def test_of_a_budget_in_processor_time_tenths_are_compared(monkeypatch):
+def test_the_defaults_are_never_stopped():
+    one = study("wilcoxon")
+    trained(one, [tasks(1)])
+    reporter = Reporter(one.ask(), CONFIG, prune=False)
+    reporter.started(None, CONFIG, {})
+    reporter.scored(1, tasks(9))
+    reporter.validated(1, {"mean": 9.0, "cpu_seconds": 0.0})
+    assert not reporter.pruned and reporter.latest == 9.0
+
+
+def test_of_a_budget_in_processor_time_tenths_are_compared():
     config = TrainConfig(steps=1000, cpu_minutes=1.0, validate_every=1)
-    clock = iter([0.0, 7.0, 8.0, 31.0])
-    monkeypatch.setattr("innerloop.studies.pruning.time.process_time", lambda: next(clock))
     one = study("none", config=config)
     trial = one.ask()
     reporter = Reporter(trial, config)
     reporter._reported = set()
-    for step in (1, 2, 3):
+    for step, seconds in ((1, 7.0), (2, 8.0), (3, 31.0)):
         reporter.scored(step, [float(step)])
-        reporter.validated(step, {"mean": float(step)})
+        reporter.validated(step, {"mean": float(step), "cpu_seconds": seconds})
+    assert reporter.cpu_seconds == 31.0
     with quiet():
         assert one.get_trials()[0].intermediate_values == {1: 1.0, 5: 3.0}, "the first of each tenth"
 
@@ -89,7 +98,7 @@ def test_of_a_budget_in_processor_time_tenths_are_compared(monkeypatch):
 def test_a_score_that_is_not_a_number_ends_a_trial():
     trial = study("none").ask()
     with pytest.raises(Stop, match="not a number"):
-        Reporter(trial, CONFIG).validated(1, {"mean": math.nan})
+        Reporter(trial, CONFIG).validated(1, {"mean": math.nan, "cpu_seconds": 0.0})
 
 
 def test_a_storage_that_is_away_does_not_stop_a_training(capsys, monkeypatch):
@@ -101,5 +110,5 @@ def test_a_storage_that_is_away_does_not_stop_a_training(capsys, monkeypatch):
     monkeypatch.setattr(reporter.trial, "report", gone)
     for step in (1, 2):
         reporter.scored(step, [1.0])
-        reporter.validated(step, {"mean": 1.0})
+        reporter.validated(step, {"mean": 1.0, "cpu_seconds": 0.0})
     assert capsys.readouterr().err.count("does not hear") == 1

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 import pytest
@@ -15,6 +16,7 @@ from innerloop.learners.gradient.maml import MAML
 from innerloop.problems.classes import Classes
 from innerloop.problems.regression import Regression
 from innerloop.runs import build, defaults
+from innerloop.runs.compare import CompareOptions
 from innerloop.runs.measure import MetaTestOptions, prepare
 from innerloop.runs.run import Run
 from innerloop.studies import storage
@@ -78,6 +80,7 @@ def test_asked_again_it_goes_on_and_is_the_same_study(study, monkeypatch):
 def test_the_winner_is_tested_once_and_the_study_says_when(tmp_path, monkeypatch, capsys):
     study = tune(options(), settings(seeds=2, trials=2), tmp_path / "s")
     monkeypatch.setattr("innerloop.studies.final._EPISODES", 8)
+    monkeypatch.setattr("innerloop.studies.final.CompareOptions", partial(CompareOptions, episodes=8))
     result = finish(study)
     assert result.test is not None and len(result.test["runs"]) == 2 and result.test["tested"][:2] == "20"
     assert f"meta-test, once, {result.test['tested']}" in str(result)
@@ -207,6 +210,34 @@ def test_a_function_is_searched(tmp_path):
     assert rows[0].values == {} and all(0.5 <= row.values["inner_lr"] <= 0.6 for row in rows[1:])
     with pytest.raises(InputError, match="its space is"):
         tune(options(), settings(), study.out)
+
+
+@pytest.mark.parametrize("space", [lambda trial: 1 / 0, lambda trial: [("inner_lr", 0.1)]])
+def test_a_function_that_fails_is_said(tmp_path, space):
+    with pytest.raises(InputError, match=r"the space tests.studies.test_study:.* failed: (Zero|Type)"):
+        tune(options(), settings(), tmp_path / "s", space=space)
+
+
+def test_odd_values_of_a_function_are_failures_of_their_trials(tmp_path):
+    rows = rows_of(tune(options(), settings(), tmp_path / "s", space=odd))
+    assert [row.state for row in rows] == ["COMPLETE", "FAIL", "FAIL"] and "inner_lr" in str(rows[1].reason)
+
+
+def odd(trial: Any) -> dict[str, Any]:
+    return {"inner_lr": object()}
+
+
+def test_a_trial_that_was_given_away_meanwhile_is_left_to_the_other(tmp_path, monkeypatch):
+    usual = attempt
+
+    def late(board, claim, *rest):
+        if claim.trial.number == 1:
+            board.storage.set_trial_state_values(claim.trial._trial_id, state=board.states.FAIL)
+        return usual(board, claim, *rest)
+
+    monkeypatch.setattr("innerloop.studies.study.attempt", late)
+    rows = rows_of(tune(options(), settings(), tmp_path / "s"))
+    assert len(rows) == 3 and all(row.complete for row in rows) and rows[1].number == 1
 
 
 def wide(trial: Any) -> dict[str, Any]:

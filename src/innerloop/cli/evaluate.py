@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from innerloop.cli.evaluation_tables import show
-from innerloop.cli.options import Common, counted, emit, parse, print
+from innerloop.cli.options import Common, counted, emit, parse, print, refuse_given, tell
 from innerloop.core import files
 from innerloop.fewshot import paths
 from innerloop.tasks.columns import TableOptions
@@ -27,6 +27,8 @@ class Command:
     """Also write the table of classes into this file."""
     report: str | None = None
     """Also write report.html into this folder: tables and figures on a page that needs nothing else."""
+    shots: tuple[int, ...] = ()
+    """Instead: how good it is with so many of its examples of each class (1 2 5), and what ten more would bring."""
     table: TableOptions = field(default_factory=TableOptions)
     common: Common = field(default_factory=Common)
 
@@ -35,6 +37,8 @@ def run(argv: list[str]) -> int:
     """Say how good a task is: accuracy, every class, what is confused, how far probabilities can be believed."""
     options = parse(Command, argv, "evaluate", run.__doc__ or "")
     paths.existing(options.file)
+    if options.shots:
+        return _by_shots(options)
     from innerloop.fewshot.asking import evaluate
 
     write = None
@@ -58,3 +62,15 @@ def run(argv: list[str]) -> int:
         page = write(options.report, result, command=shlex.join(["innerloop", "evaluate", *argv]))
         print(f"report: {page}", stderr=options.common.json)
     return 0
+
+
+def _by_shots(options: Command) -> int:
+    from innerloop.fewshot.asking import evaluate_shots
+
+    refuse_given("of the whole task, and --shots of a part", options, keep=("file", "data", "shots", "table", "common"))
+    asked, ways = (options.file, options.data, options.shots), {"context": options.common, "table": options.table}
+    with counted("taught and asked") as progress:
+        result = evaluate_shots(*asked, **ways, progress=progress)
+    about = options.data or "its own examples, a fifth held out at a time"
+    how = f"asked: {about}; mean of five draws of what is taught; intervals over what is asked"
+    return tell({"task": options.file} | result.to_json(), f"{result}\n{how}", options.common)

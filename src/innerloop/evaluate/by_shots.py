@@ -130,12 +130,15 @@ class ByShots:
         rows = [torch.arange(tasks), *(random.bits(random.mix(_SEED, 0), (_RESAMPLES, tasks)) % tasks)]
         return torch.tensor([[self.score.total(one[row]) for one in self.scores] for row in rows], dtype=torch.float64)
 
-    def __str__(self) -> str:
+    def table(self) -> list[list[str]]:
+        """Header and rows: the score of every number of shots, and what those since the one before bought."""
         score = self.score
         rows = [["shots", score.title, "bought", "by one label of every class"]]
         gains = [("", ""), *((spell(*g.difference, score, True), spell(*g.each, score, True)) for g in self.gains)]
-        rows += [[str(p.step), spell(p.mean, p.ci95, score), *g] for p, g in zip(self.points, gains, strict=True)]
-        return f"{aligned(rows)}\n{self.outlook}"
+        return rows + [[str(p.step), spell(p.mean, p.ci95, score), *g] for p, g in zip(self.points, gains, strict=True)]
+
+    def __str__(self) -> str:
+        return f"{aligned(self.table())}\n{self.outlook}"
 
     @property
     def outlook(self) -> str:

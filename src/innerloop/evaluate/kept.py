@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from innerloop.core.errors import InputError
-from innerloop.evaluate import active_curves, generated, optimizer_curves, seal
+from innerloop.evaluate import active_curves, generated, optimizer_curves, seal, shots
 from innerloop.evaluate.active_curves import ActiveCurves
 from innerloop.evaluate.generated import Generation
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import Result
+from innerloop.evaluate.shots import ShotCurve
 
-Measured = TypeVar("Measured", Result, OptimizerCurves, ActiveCurves, Generation)
+Measured = TypeVar("Measured", Result, OptimizerCurves, ActiveCurves, Generation, ShotCurve)
 
 
 class Kept(NamedTuple, Generic[Measured]):
@@ -86,6 +87,11 @@ def active(run: str | Path) -> list[Kept[ActiveCurves]]:
 def generations(run: str | Path) -> list[Kept[Generation]]:
     """What a run folder says of examples that it generated."""
     return [_tried(path, Generation.load) for path in generated.saved(run)]
+
+
+def by_shots(run: str | Path) -> list[Kept[ShotCurve]]:
+    """Scores by the number of shots of a run folder."""
+    return [_tried(path, ShotCurve.load) for path in shots.saved(run)]
 
 
 def marked(one: Kept[Result]) -> Result:

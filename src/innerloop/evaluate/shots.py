@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -39,11 +39,21 @@ class ShotCurve:
     """Fingerprint of the parameters that were tested."""
     options: Mapping[str, Any] | None = None
     """Options of the `innerloop test` that measured it."""
+    step: int | None = None
+    """Meta-step of the run that they were of, where it is known."""
+    sealed: bool = True
+    """Whether its file carries a digest, as all do."""
+    baseline: ClassVar[str | None] = None
+    """None: it is of the run itself."""
+
+    @property
+    def conditions(self) -> str:
+        """What was measured, in words."""
+        about = f"{self.protocol.episodes} episodes, {self.protocol.normalisation}, {self.protocol.task}"
+        return f"{about}; shots of a task are nested and its queries the same, so that differences are paired"
 
     def __str__(self) -> str:
-        about = f"{self.protocol.episodes} episodes, {self.protocol.normalisation}, {self.protocol.task}"
-        same = "shots of a task are nested and its queries the same, so that differences are paired"
-        return f"{self.by_shots}\n{self.learner}: {about}; {same}; {ONE_TRAINING}"
+        return f"{self.by_shots}\n{self.learner}: {self.conditions}; {ONE_TRAINING}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without the scores of the tasks, which are in the file that `save` writes."""
@@ -53,12 +63,57 @@ class ShotCurve:
     def save(self, run: str | Path) -> Path:
         """Write `shots-<hash of how it was measured>.json` into a run folder, whole or not at all."""
         about = {"protocol": self.protocol.to_json(), "shots": list(self.by_shots.shots)}
-        own = None if self.options is None else dict(self.options)
-        content = {"learner": self.learner, **about, "parameters": self.parameters, "options": own}
+        own = self.parameters is not None and self.parameters == seal.parameters_of(run)
+        content = {"learner": self.learner, **about, "parameters": self.parameters}
+        content |= {"step": seal.step_of(run) if own else None}
+        content |= {"options": None if self.options is None else dict(self.options)}
         content |= {"curve": self.to_json()["points"], "scores": self.by_shots.scores.tolist()}
         path = Path(run) / f"shots-{seal.digest(about)}.json"
         files.write(path, json.dumps(content | {seal.DIGEST: seal.digest(content)}, allow_nan=False) + "\n")
         return path
+
+    def command(self, run: str | Path) -> str:
+        """What to type to measure it again in a run folder."""
+        mode = {"episodes": self.protocol.episodes, "transductive": self.protocol.normalisation == "transductive"}
+        options = {**(self.options or {}), **seal.options_of(self.protocol.sampler), **mode}
+        options.pop("shots", None)
+        return f"{seal.renewal(run, options)} --shots {' '.join(map(str, self.by_shots.shots))}"
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ShotCurve":
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: It is missing, something else, or was edited.
+        """
+        command = f"{seal.renewal(Path(path).parent, {})} --shots 1 2 5"
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=seal.refuse_constant)
+            sealed = seal.check_seal(path, content, command)
+            about, shots = Protocol.from_json(content["protocol"]), check_shots(content["shots"])
+            scores = torch.tensor(content["scores"], dtype=torch.float64)
+            if scores.shape != (len(shots), about.episodes, about.score.parts):
+                raise ValueError("its scores are not those of its tasks")
+            result = cls(
+                learner=str(content["learner"]),
+                protocol=about,
+                by_shots=ByShots(shots=shots, scores=scores, score=about.score),
+                parameters=seal.text(content.get("parameters")),
+                options=seal.options(content.get("options")),
+                step=seal.step(content.get("step")),
+                sealed=sealed,
+            )
+            str(result)  # whatever is said of it can be said
+        except Exception as error:  # whatever a damaged file makes of it
+            if isinstance(error, InputError) and str(path) in str(error):
+                raise
+            raise seal.unread(path, error, "holds no scores by the number of shots", command) from error
+        return result
+
+
+def saved(run: str | Path) -> list[Path]:
+    """Files of a run folder that hold scores by the number of shots."""
+    return sorted(Path(run).glob("shots-*.json"))
 
 
 def by_shots(

@@ -15,9 +15,11 @@ from innerloop.core.errors import InputError
 from innerloop.core.rules import By
 from innerloop.core.texts import FILES
 from innerloop.evaluate import acquisition
+from innerloop.evaluate.by_shots import ByShots
 from innerloop.fewshot import evaluation, examples, paths, suggestions
 from innerloop.fewshot import sets as answer_sets
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
+from innerloop.fewshot.shots import by_shots
 from innerloop.tasks.columns import TableOptions
 from innerloop.tasks.pillow import called
 
@@ -162,6 +164,35 @@ def evaluate(
     place = "standard input" if str(data) == examples.STDIN else str(data)
     worst = evaluation.WORST if worst is None else worst
     return evaluation.evaluate(classifier, raw, labels, name=str(file), data=place, worst=worst, progress=progress)
+
+
+def evaluate_shots(
+    file: str | Path,
+    data: str | Path | None,
+    shots: Sequence[int],
+    *,
+    context: Context = Context(),
+    table: TableOptions = TableOptions(),
+    progress: evaluation.Progress = lambda done, total: None,
+) -> ByShots:
+    """How good a file would be with fewer examples, and what more of them would bring.
+
+    Args:
+        file: What `adapt` wrote; it is not changed.
+        data: As of `evaluate`.
+        shots: How many examples of each class it learns from.
+        context: What the file may name.
+        table: How a table of examples is read.
+        progress: Called while it goes on.
+
+    Raises:
+        InputError: As of `evaluate` and `shots.by_shots`.
+    """
+    classifier = opened(file, context)
+    if data is None:
+        return by_shots(classifier, shots, progress=progress)
+    raw, labels = examples.labelled(data, classifier.kind, table)
+    return by_shots(classifier, shots, raw, labels, data=str(data), progress=progress)
 
 
 def suggest(

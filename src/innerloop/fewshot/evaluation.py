@@ -14,7 +14,6 @@ from innerloop.core.interval import Share
 from innerloop.evaluate.evaluation import Error, Evaluation
 from innerloop.fewshot.calibrate import NONE, NOTHING
 from innerloop.fewshot.classifier import Examples, FewShotClassifier, Labels, Rows
-from innerloop.fewshot.history import Label
 from innerloop.fewshot.labels import labels, same_names
 from innerloop.fewshot.nearest import Neighbour, nearest_examples
 from innerloop.fewshot.repeats import as_taught_before, repeats, sentences
@@ -79,8 +78,7 @@ def evaluate(
     task = classifier.task
     raw: Any = X if isinstance(X, list | np.ndarray | Tensor | Rows) or hasattr(X, "iloc") else list(X)
     count = len(raw.x if isinstance(raw, Rows) else raw)
-    truth = _names(labels(y, count, NONE), task)
-    _check_classes(truth, task, data or "the examples")
+    truth = truths(y, count, task, data)
     taught = floats(task.rows[torch.tensor(task.taught[0], dtype=torch.long)]).flatten(1)
     parts, known = [], 0
     for start in range(0, count, _CHUNK):
@@ -272,9 +270,21 @@ def _evaluation(
     )
 
 
-def _names(y: list[Label], task: Task) -> list[str]:
-    """Labels as names, in the spelling of the task; a table of words may name classes that are whole numbers."""
-    return [str(label) for label in same_names(y, task.classes)]
+def truths(y: Labels, count: int, task: Task, data: str) -> list[str]:
+    """Labels as names, in the spelling of the task; a table of words may name classes that are whole numbers.
+
+    Args:
+        y: [count] labels.
+        count: How many there must be.
+        task: That is to be asked.
+        data: What the examples are called.
+
+    Raises:
+        InputError: They are no labels, or of fewer than two classes of the task.
+    """
+    truth = [str(label) for label in same_names(labels(y, count, NONE), task.classes)]
+    _check_classes(truth, task, data or "the examples")
+    return truth
 
 
 def _check_classes(truth: Sequence[str], task: Task, data: str) -> None:

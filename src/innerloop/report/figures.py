@@ -67,12 +67,12 @@ def learning(name: str, training: Series, label: str, validation: Sequence[Point
         return _svg(figure, name)
 
 
-def adaptation(name: str, curve: Sequence[Point], score: Score) -> str:
-    """Score against inner steps."""
+def adaptation(name: str, curve: Sequence[Point], score: Score, across: str = "inner steps") -> str:
+    """Score against inner steps, or what else there is more and more of."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes()
         _whiskers(axes, curve, score.factor, None, _COLOURS[0])
-        axes.set_xlabel("inner steps")
+        axes.set_xlabel(across)
         axes.set_ylabel(score.label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return _svg(figure, name)

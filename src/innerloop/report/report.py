@@ -20,6 +20,7 @@ from innerloop.evaluate.compare import Comparison, comparable, compare
 from innerloop.evaluate.gates import Gates, gates
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.evaluate.result import ONE_TRAINING, Point, Result, spell
+from innerloop.evaluate.shots import ShotCurve
 from innerloop.evaluate.uncertainty import Uncertainty, number
 from innerloop.report import figures
 from innerloop.report.gallery import Shown, gallery
@@ -46,6 +47,13 @@ class Bought(NamedTuple):
     """Labels that were bought one by one."""
 
     curves: ActiveCurves
+    plot: Plot
+
+
+class Counted(NamedTuple):
+    """A score by the number of shots."""
+
+    curve: ShotCurve
     plot: Plot
 
 
@@ -106,6 +114,8 @@ def write_report(
     races = [_race(one.result, i) for i, one in enumerate(raced) if one.result is not None]
     bought = kept.active(run)
     warnings += [one.warning for one in bought if one.warning]
+    counted = kept.by_shots(run)
+    warnings += [one.warning for one in counted if one.warning]
     judged = kept.generations(run)
     warnings += [one.warning for one in judged if one.warning]
     shown: Sequence[Shown] = []
@@ -137,6 +147,7 @@ def write_report(
             tables=[_table(group, i) for i, group in enumerate(comparable(results, lambda one: one))],
             races=races,
             bought=[_bought(one.result, i) for i, one in enumerate(bought) if one.result is not None],
+            counted=[_counted(one.result, i) for i, one in enumerate(counted) if one.result is not None],
             judged=[one.result for one in judged if one.result is not None],
             curves=[_curve(r, r.curve, i) for i, r in enumerate(results) if r.curve and len(r.curve) > 1],
             experts=experts,
@@ -234,6 +245,14 @@ def _bought(curves: ActiveCurves, index: int) -> Bought:
     words = f"after {last} label{'s' * (last != 1)}, against random: {', '.join(parts)}"
     caption = f"Accuracy after every label with 95% bands; {words}."
     return Bought(curves, Plot(Markup(figures.active(f"active{index}", curves)), words, caption))
+
+
+def _counted(curve: ShotCurve, index: int) -> Counted:
+    found = curve.by_shots
+    words = "; ".join(f"{p.step} shots {spell(p.mean, p.ci95, found.score)}" for p in found.points)
+    svg = figures.adaptation(f"shots{index}", found.points, found.score, "shots")
+    caption = f"{found.score.label.capitalize()} by the number of shots, with 95% intervals over {found.of}."
+    return Counted(curve, Plot(Markup(svg), words, caption))
 
 
 def _experts(found: Gates) -> Plot:

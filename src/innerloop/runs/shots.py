@@ -27,4 +27,5 @@ def shots_run(run: str | Path, tasks: MetaTestOptions, shots: tuple[int, ...], c
     curve = by_shots(test.learner, test.params, test.sampler, shots, test.protocol.episodes)
     curve = replace(curve, options=dict(test.options) | {"shots": shots[-1]})
     file = curve.save(run)
-    return Kept(curve, file, refresh(run, context=context))
+    page = refresh(run, sampler=test.sampler, learner=test.learner, params=test.params, context=context)
+    return Kept(curve, file, page)

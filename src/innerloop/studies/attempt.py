@@ -36,13 +36,17 @@ def attempt(board: Board, claim: Claim, options: Options, space: Space, context:
         Its state, value, reason and costs, as `trial.json` in its folder has them.
 
     Raises:
-        InputError: The defaults themselves cannot be trained.
+        InputError: The defaults themselves cannot be trained, or the function that is searched fails.
         FailedError: The storage went away and did not come back; the outcome is in the folder.
         Interrupted: Somebody asked to stop; the trial was given back.
     """
     first = claim.slot == 0
-    values = patient(lambda: space.suggest(claim.trial, first), url, "this trial has no values and is free again")
     begun = time.perf_counter()
+    try:
+        values = patient(lambda: space.suggest(claim.trial, first), url, "this trial has no values and is free again")
+    except InputError:  # a function that fails does so again
+        board.release(claim)
+        raise
     try:
         outcome = _trained(claim, options, values, context)
     except KeyboardInterrupt:
@@ -62,8 +66,14 @@ def attempt(board: Board, claim: Claim, options: Options, space: Space, context:
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of options as plain JSON."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    """Values of options as plain JSON; what a function made of other kinds, as text."""
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def short(value: Any) -> str:
@@ -75,7 +85,7 @@ def _trained(claim: Claim, options: Options, values: Mapping[str, Any], context:
     run = build(applied(options, values), context, sealed=True)
     # Probabilities are calibrated where a run is to be used.
     run = replace(run, calibrate_on=None)
-    reporter = Reporter(claim.trial, run.config)
+    reporter = Reporter(claim.trial, run.config, prune=claim.slot > 0)
     params = run.meta_train(claim.folder, (reporter,))
     costs = {"steps": steps_done(claim.folder), "cpu_seconds": round(reporter.cpu_seconds, 1)}
     if reporter.pruned:

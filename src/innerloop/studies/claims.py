@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from innerloop.core import files
 from innerloop.core.errors import InputError
-from innerloop.studies.storage import BEAT, GRACE, failures, library, quiet
+from innerloop.studies.storage import BEAT, GRACE, failures, late, library, quiet
 
 SLOT, HOST, FOLDER, REASON, SURPLUS = "slot", "host", "folder", "reason", "surplus"
 """Attributes of a trial: which slot it is for, where it runs, why it failed, and that it was one too many."""
@@ -86,7 +86,7 @@ class Board:
 
     def release(self, claim: Claim) -> None:
         """Give a trial back that this process does not finish; whoever takes it goes on where it was saved."""
-        with quiet(), contextlib.suppress(*self._late()):
+        with quiet(), contextlib.suppress(*late()):
             self.storage.set_trial_state_values(claim.trial._trial_id, state=self.states.FAIL)
         self._repair()
 
@@ -100,7 +100,7 @@ class Board:
                 self.storage.set_trial_user_attr(trial_id, key, outcome.get(key))
             values = [value] if state != self.states.FAIL and value is not None else None
             return bool(self.storage.set_trial_state_values(trial_id, state, values))
-        except self._late():
+        except late():
             return False
 
     def _claim(self) -> Claim | None:
@@ -110,13 +110,16 @@ class Board:
         self.storage.record_heartbeat(trial._trial_id)
         slot = trial.user_attrs.get(SLOT, trial.number)
         folder = self.out / "trials" / f"{slot:04d}"
-        for key, value in {SLOT: slot, HOST: socket.gethostname(), FOLDER: str(folder.resolve())}.items():
-            trial.set_user_attr(key, value)
+        try:
+            for key, value in {SLOT: slot, HOST: socket.gethostname(), FOLDER: str(folder.resolve())}.items():
+                trial.set_user_attr(key, value)
+        except late():  # this process stood still so long that the trial was given away
+            return None
         slots = self.slots()
         first = self._first(slots.get(slot, ()))
         if first is None or first.number != trial.number:
             trial.set_user_attr(SURPLUS, True)
-            with contextlib.suppress(*self._late()):
+            with contextlib.suppress(*late()):
                 self.storage.set_trial_state_values(trial._trial_id, state=self.states.FAIL)
             return None
         if slot == 0 and not trial.params:
@@ -156,7 +159,7 @@ class Board:
             if outcome is not None:  # it was over, and nobody could say so
                 self.store(one._trial_id, outcome)
                 continue
-            with quiet(), contextlib.suppress(*self._late()):
+            with quiet(), contextlib.suppress(*late()):
                 self.storage.set_trial_state_values(one._trial_id, state=self.states.FAIL)
         with quiet():
             optuna.storages.fail_stale_trials(self.study)
@@ -187,16 +190,14 @@ class Board:
         # From being taken to its lock it takes milliseconds.
         if one.user_attrs[HOST] != socket.gethostname() or os.name == "nt" or age < timedelta(seconds=BEAT):
             return False
+        lock = _lock(Path(one.user_attrs[FOLDER]))
+        if not lock.is_file():  # a machine of the same name, or it died before it began: the storage tells later
+            return False
         try:
-            with files.locked(_lock(Path(one.user_attrs[FOLDER])), 0):
+            with files.locked(lock, 0):
                 return True
         except InputError:
             return False
-
-    def _late(self) -> tuple[type[Exception], ...]:
-        """Errors of whoever finishes what is finished."""
-        exceptions = library().exceptions
-        return (getattr(exceptions, "UpdateFinishedTrialError", RuntimeError),)
 
 
 def read_outcome(one: Any) -> dict[str, Any] | None:

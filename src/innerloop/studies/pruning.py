@@ -1,14 +1,12 @@
 """Trials that fall behind are stopped early: what each pruner is, and the watcher that asks it."""
 
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from innerloop.core.errors import InputError
 from innerloop.engine import Stop, TrainConfig, Watcher
-from innerloop.engine.checkpoint import read_state
 from innerloop.studies.storage import failures, library, quiet
 
 Pruner = Literal["wilcoxon", "median", "hyperband", "none"]
@@ -78,34 +76,30 @@ class Reporter(Watcher):
     Args:
         trial: Of Optuna.
         config: Of the training.
+        prune: Whether it may be stopped; the defaults are not, with which winners are compared.
     """
 
-    def __init__(self, trial: Any, config: TrainConfig):
-        self.trial, self.config = trial, config
+    def __init__(self, trial: Any, config: TrainConfig, prune: bool = True):
+        self.trial, self.config, self.prune = trial, config, prune
+        self.cpu_seconds = 0.0
+        """Processor time of the training up to its last validation, with that of earlier attempts at it."""
         self.pruned = False
         self.latest: float | None = None
         """The last validation score."""
         self._totals: Sequence[float] = ()
-        self._before, self._begun = 0.0, time.process_time()
         self._away = False
         self._reported: set[int] = set()
 
     def started(self, run: Path | None, config: TrainConfig, record: dict[str, Any]) -> None:
-        state = None if run is None else read_state(run)
-        self._before = 0.0 if state is None else state.get("cpu_seconds", 0.0)
         with quiet():
             self._reported = set(self.trial.storage.get_trial(self.trial._trial_id).intermediate_values)
-
-    @property
-    def cpu_seconds(self) -> float:
-        """Processor time of the training, with that of earlier attempts at it."""
-        return self._before + time.process_time() - self._begun
 
     def scored(self, number: int, totals: list[float]) -> None:
         self._totals = totals
 
     def validated(self, number: int, scores: dict[str, Any]) -> None:
-        at, self.latest = self._at(number), scores["mean"]
+        self.latest, self.cpu_seconds = scores["mean"], scores["cpu_seconds"]
+        at = self._at(number)
         if scores["mean"] != scores["mean"]:  # NaN, which the end of the trial says
             raise Stop("the validation score is not a number")
         try:
@@ -114,7 +108,7 @@ class Reporter(Watcher):
                     self._reported.add(at)
                     self.trial.set_user_attr(f"{_SCORES} {at}", [float(f"{one:.5g}") for one in self._totals])
                     self.trial.report(scores["mean"], at)
-                self.pruned = self.trial.should_prune()
+                self.pruned = self.prune and self.trial.should_prune()
         except failures() as error:
             # It trains on without being pruned: what became of it is stored once the storage is back.
             if not self._away:

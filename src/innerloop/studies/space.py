@@ -13,6 +13,7 @@ from innerloop.core.ranges import checked
 from innerloop.core.searched import Among, Between, Range, range_of
 from innerloop.runs.defaults import defaults, learner_class
 from innerloop.runs.options import Options
+from innerloop.studies.storage import failures, late
 
 Function = Callable[[Any], Mapping[str, Any]]
 """Takes a trial of Optuna, and returns values by the names of options."""
@@ -53,9 +54,12 @@ class Space:
         Args:
             trial: Which has the defaults as its fixed parameters where it is the first.
             first: Whether it is to have the defaults.
+
+        Raises:
+            InputError: A function failed, or did not return values by names.
         """
         if self.function is not None:
-            return {} if first else dict(self.function(trial))
+            return {} if first else _asked(self.function, trial)
         return {name: _suggested(trial, name, one) for name, one in self.ranges.items()}
 
     def fixed(self) -> dict[str, Any]:
@@ -279,6 +283,19 @@ def _kept(one: Range, value: Any) -> Any:
 
 def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _asked(function: Function, trial: Any) -> dict[str, Any]:
+    try:
+        values = function(trial)
+        if not isinstance(values, Mapping):
+            raise TypeError(f"it returned {values!r:.60} in place of values by the names of options")
+        return dict(values)
+    except (*failures(), *late()):  # the storage's, which are told of elsewhere
+        raise
+    except Exception as error:  # whatever somebody's code does
+        name = f"{function.__module__}:{function.__qualname__}"
+        raise InputError(f"the space {name} failed: {type(error).__name__}: {error}") from error
 
 
 def _checked_function(function: Function) -> Function:

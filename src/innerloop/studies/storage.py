@@ -154,6 +154,11 @@ def failures() -> tuple[type[Exception], ...]:
     return library().exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, sqlite3.Error
 
 
+def late() -> tuple[type[Exception], ...]:
+    """Errors of whoever goes on with a trial that was given to somebody else."""
+    return (library().exceptions.UpdateFinishedTrialError,)
+
+
 def patient(what: Callable[[], T], url: str, lost: str) -> T:
     """Do something with a storage, waiting for one that went away.
 

@@ -22,7 +22,7 @@ from innerloop.studies.claims import REASON, Board
 from innerloop.studies.pruning import ROUNDS, pruner_of
 from innerloop.studies.settings import StudyOptions
 from innerloop.studies.space import Function, Space, identity, space_of
-from innerloop.studies.storage import library, open_storage, open_study, patient, quiet, shown, url_of
+from innerloop.studies.storage import late, library, open_storage, open_study, patient, quiet, shown, url_of
 
 MARK = "study.json"
 """In the folder of a study: what it is of, and where its trials are kept."""
@@ -153,9 +153,10 @@ def work(study: Study, context: Context, progress: Callable[[str], None] = lambd
         with quiet():
             sampler = library().samplers.TPESampler(n_startup_trials=_STARTUP, constant_liar=True, seed=seed)
         study.study.sampler = sampler
-        with study.board.held(claim):
+        # Of somebody who stood still, such as a machine that slept, the trial is another one's now.
+        with suppress(*late()), study.board.held(claim):
             outcome = attempt(study.board, claim, study.options, study.space, context, study.url)
-        progress(line(outcome, study))
+            progress(line(outcome, study))
 
 
 def line(outcome: dict[str, Any], study: Study) -> str:
