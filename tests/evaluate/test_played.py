@@ -10,8 +10,10 @@ from innerloop.evaluate import meta_test
 from innerloop.evaluate.played import play
 from innerloop.learners.agents.anil_rl import ANILRL
 from innerloop.learners.agents.maml_rl import MAMLRL
+from innerloop.learners.agents.rl2 import RL2
 from innerloop.learners.agents.scripted import Scripted
 from innerloop.learners.metric.protonet import ProtoNet
+from innerloop.nn.gru import GRU
 from innerloop.nn.mlp import MLP
 from innerloop.nn.policy import Gaussian
 from innerloop.tasks.environments.cart_pole import CartPole
@@ -23,6 +25,7 @@ AGENTS = [
     MAMLRL(env=PLANE, model=Gaussian(inputs=2, hidden=(4,), size=2), trajectories=3, inner_steps=2),
     MAMLRL(env=CART, model=MLP(4, (4,), 2), trajectories=5, inner_steps=3, learn_rates=True),
     ANILRL(env=CART, encoder=MLP(4, (), 6), head=MLP(6, (), 2), trajectories=4, inner_steps=1),
+    RL2(env=CART, memory=GRU(8, 5), policy=MLP(5, (), 2), value=MLP(5, (), 1), units=5, trajectories=4, inner_steps=2),
 ]
 
 
