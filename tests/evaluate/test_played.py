@@ -25,7 +25,15 @@ AGENTS = [
     MAMLRL(env=PLANE, model=Gaussian(inputs=2, hidden=(4,), size=2), trajectories=3, inner_steps=2),
     MAMLRL(env=CART, model=MLP(4, (4,), 2), trajectories=5, inner_steps=3, learn_rates=True),
     ANILRL(env=CART, encoder=MLP(4, (), 6), head=MLP(6, (), 2), trajectories=4, inner_steps=1),
-    RL2(env=CART, memory=GRU(8, 5), policy=MLP(5, (), 2), value=MLP(5, (), 1), units=5, trajectories=4, inner_steps=2),
+    RL2(
+        env=PLANE,
+        memory=GRU(inputs=6, units=5),
+        policy=Gaussian(inputs=5, hidden=(), size=2),
+        value=MLP(5, (), 1),
+        units=5,
+        trajectories=4,
+        inner_steps=2,
+    ),
 ]
 
 
