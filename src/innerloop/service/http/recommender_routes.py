@@ -58,7 +58,7 @@ class RecommendationIn(WhomIn):
     )
 
 
-class AskIn(WhomIn):
+class OnboardingIn(WhomIn):
     """Whom, and how many questions."""
 
     model_config = _STRICT | ConfigDict(json_schema_extra={"examples": [{"ratings": _RATED, "count": 5}]})
@@ -215,7 +215,7 @@ async def recommend(name: Name, body: RecommendationIn, worker: Worker) -> Recom
 
 
 @router.post("/{name}/ask")
-async def ask(name: Name, body: AskIn, worker: Worker) -> QuestionsOut:
+async def ask(name: Name, body: OnboardingIn, worker: Worker) -> QuestionsOut:
     """What to ask somebody next: the items whose ratings would tell most about all others."""
     items, notices = await worker.recommending.ask(name, body.asked, body.count, body.without)
     return QuestionsOut(items=[_item(one) for one in items], notices=notices)
