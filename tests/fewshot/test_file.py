@@ -17,6 +17,7 @@ from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.sources import Source
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.learners.closed_form.r2d2 import R2D2
+from innerloop.learners.metric.gaussian_memory import GaussianMemory
 from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.learners.optimizers.meta_lstm import MetaLSTM
 from innerloop.nn.mlp import MLP
@@ -214,3 +215,14 @@ def test_a_missing_tensor_is_said(content, tmp_path, drop):
     file.write_bytes(safetensors.torch.save(tensors, {"innerloop": json.dumps(about)}))
     with pytest.raises(InputError, match="damaged"):
         FewShotClassifier.load(file)
+
+
+def test_a_file_of_before_a_learner_kept_what_is_empty_here_answers_as_it_did(tmp_path):
+    learner, x = GaussianMemory(encoder=_encoder(), capacity=16), np.random.default_rng(0).normal(size=(12, 9))
+    task = FewShotClassifier.of(learner, learner.init(0)).fit(x.astype(np.float32), list("abc") * 4)
+    file = task.save(tmp_path / "t.fewshot")
+    about, tensors = parts(file)
+    assert not tensors.pop("adapted.left").numel()
+    file.write_bytes(safetensors.torch.save(tensors, {"innerloop": json.dumps(about)}))
+    again = FewShotClassifier.load(file)
+    assert np.array_equal(again.predict_proba(x[:5]), task.predict_proba(x[:5]))

@@ -54,7 +54,7 @@ class KeysCommand:
     name: str = ""
     """What it is for, so that you know it again."""
     task: tuple[str, ...] = ()
-    """Names of the tasks that it reaches; none: all, and runs and metrics as well."""
+    """Names of the tasks and taggers that it reaches; none: all, and runs, recommenders and metrics as well."""
     json: bool = False
     """Print JSON on standard output."""
 

@@ -13,6 +13,7 @@ from innerloop.core import tree
 from innerloop.core.aligned import aligned
 from innerloop.core.learner import mask_absent
 from innerloop.core.scores import measured
+from innerloop.tasks.progress import track
 
 
 @torch.no_grad()
@@ -66,7 +67,9 @@ def by_end(run: StreamRun, first: int) -> list[tuple[int, float]]:
         return []
     state, observe = learner.begin(params, tree.slice(stream.batches(0, 1), 0)), observer(learner, params)
     curve: list[tuple[int, float]] = []
-    for ended, (begin, end) in enumerate(zip([0, *stream.ends], stream.ends, strict=False), 1):
+    tasks = zip([0, *stream.ends], stream.ends, strict=False)
+    title = f"{type(learner).__name__} once more, judged among the first classes"
+    for ended, (begin, end) in enumerate(track(tasks, title, len(stream.ends)), 1):
         batches = stream.batches(begin, end - begin)
         for i in range(end - begin):
             state = observe(state, aligned(tree.slice(batches, i)))

@@ -161,7 +161,9 @@ def _task(
     shape, encoder, named = tuple(rows.shape[1:]), None, None
     blank = dry_run(learner, params, shape, len(classes))
     # The dry run says which tensors there are and how they lie; the file only fills them.
-    adapted = tree.rebuild(blank, tensors, "adapted.")
+    # What is empty may be missing: files of before a learner had it, such as what `gaussian_memory` keeps of values.
+    empty = {f"adapted.{name}": leaf for name, leaf in tree.items(blank) if not leaf.numel()}
+    adapted = tree.rebuild(blank, empty | tensors, "adapted.")
     _check_like(blank, adapted)
     if answers(learner, params, adapted, shape) < len(classes):
         raise ValueError(f"it has fewer answers than its {len(classes)} classes")

@@ -63,8 +63,9 @@ def test_the_best_way_without_a_table_of_all_steps_is_that_of_the_table(types, t
         assert states[i, :length].tolist() == path[::-1]
 
 
-def test_sure_words_and_impossible_ones_have_shares():
-    step = chain(CROSSNER, types=3, tagging="bio")
+@pytest.mark.parametrize("tau", [1.0, 1e3])
+def test_sure_words_and_impossible_ones_have_shares(tau):
+    step = chain(CROSSNER, types=3, tau=tau, tagging="bio")
     logs = torch.tensor([[[0.0, -2000, -3000, -900], [-5000, 0, -400, -1e4], [-1e4, -1e4, -1e4, -1e4]]])
     shares = posteriors(logs, torch.tensor([3]), step)
     assert torch.allclose(shares.sum(2), torch.ones(1, 3)) and shares[0, 0, 0] == shares[0, 1, 1] == 1

@@ -205,11 +205,13 @@ def test_a_file_of_a_tagger_brings_its_own_source(client):
 def test_a_tagger_is_erased_from_every_file(tmp_path):
     secret = "Zyxwvuts"
     with serving(tmp_path, sources=("minilm",)) as client:
-        sentences = [*SENTENCES, entry(f"{secret} was there.", [(secret, "person")])]
+        sentences = [*SENTENCES, entry(f"{secret} was there.", [(secret, secret)])]
         for name in ("kept", "gone"):
             given = SENTENCES if name == "kept" else sentences
-            client.post("/api/taggers", json={"name": name, "source": "minilm", "sentences": given}).raise_for_status()
-        client.post("/api/taggers/gone/sentences", json={"sentences": SENTENCES}).raise_for_status()
+            body = {"name": name, "source": "minilm", "sentences": given}
+            client.post("/api/taggers", json=body, headers={"Idempotency-Key": name}).raise_for_status()
+        more = {"json": {"sentences": SENTENCES}, "headers": {"Idempotency-Key": "more"}}
+        client.post("/api/taggers/gone/sentences", **more).raise_for_status()
         client.post("/api/taggers/gone/tag", json={"texts": TEXTS}).raise_for_status()
         assert are_there(tmp_path, secret.encode()) == [True]
         assert client.delete("/api/taggers/gone?forever=1").status_code == 204

@@ -18,6 +18,8 @@ from innerloop.tasks.entities.sentences import OTHER, Sentence
 
 _NUMBERS = 1 << 24
 """Numbers of a table, of transitions or of words, that are in memory together."""
+_LEAST = -300.0
+"""Logarithm of the least probability that sums know from 0: a product of two is still above 0."""
 
 
 def counted(sentences: Iterable[Sentence]) -> Transitions:
@@ -163,12 +165,12 @@ def posteriors(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
 def _posteriors(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
     count, words = scores.shape[1], torch.arange(scores.shape[1])
     backwards = (lengths[:, None] - 1 - words).clamp_min(0)  # [sentences, words] the last word first
-    # Every word's best class is certain before its neighbours speak: sums stay above the least probable step.
+    # Every word's best class is certain before its neighbours speak: sums stay above the least step.
     emissions = (scores - scores.amax(2, keepdim=True)).double().exp()[:, :, chain.classes]
     both = torch.stack([emissions, _words(emissions, backwards)], 2)  # [sentences, words, 2, states]
-    step = chain.step.double().exp()
+    start, step = _probabilities(chain.start), _probabilities(chain.step)
     steps = torch.stack([step, step.T])
-    before = torch.stack([chain.start.double().exp(), torch.ones(len(step), dtype=step.dtype)])
+    before = torch.stack([start, torch.ones_like(start)])
     summed = [before.expand(len(scores), -1, -1)]
     for i in range(1, count):
         known = summed[-1] * both[:, i - 1]
@@ -179,6 +181,10 @@ def _posteriors(scores: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
     of_classes = torch.zeros(scores.shape, dtype=step.dtype).index_add_(2, chain.classes, of_states)
     shares = of_classes / of_classes.sum(2, keepdim=True)
     return (shares * (words < lengths[:, None])[:, :, None]).to(scores.dtype)
+
+
+def _probabilities(logs: Tensor) -> Tensor:
+    return torch.where(logs.isinf(), logs, logs.clamp_min(_LEAST)).double().exp()
 
 
 def _words(values: Tensor, places: Tensor) -> Tensor:

@@ -292,7 +292,7 @@ def _content(task: Task) -> Content:
         file.write(path, task)
         content = path.read_bytes()
     shown = {"source": about["source"], "sentences": about["sentences"], "types": about["types"]}
-    return Content(file=content, version=about["version"], types=about["types"], about=shown)
+    return Content(file=content, version=about["version"], about=shown)
 
 
 @contextmanager

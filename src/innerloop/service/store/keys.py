@@ -32,7 +32,7 @@ class Key:
     created: str
     revoked: str | None = None
     tasks: tuple[str, ...] | None = None
-    """Names of the tasks that it is for; None: all."""
+    """Names of the tasks and taggers that it is for; None: all."""
 
 
 class Keys:
@@ -47,7 +47,7 @@ class Keys:
         Args:
             scope: What it may do.
             name: What it is for.
-            tasks: Those that it reaches, also ones that are to be made under these names; none: all.
+            tasks: Names of the tasks and taggers that it reaches, also of ones that are to be made; none: all.
 
         Returns:
             What is kept of it, and the key, which cannot be shown again.

@@ -36,8 +36,6 @@ class Content:
 
     file: bytes
     version: int
-    types: dict[str, int]
-    """How many entities of each type it was taught."""
     about: dict[str, Any]
 
 
@@ -58,7 +56,7 @@ def create(store: Store, name: str, content: Content) -> Change:
         c.execute(
             "INSERT INTO taggers (name, created, version, hash, about, content) VALUES (?, ?, ?, ?, ?, ?)", values
         )
-        return Change(version=content.version, classes=content.types)
+        return Change(version=content.version)  # answers are kept a day: no type may stay in them
 
     kept = _columns(store, content)  # before the store is held
     return store.once(work)
@@ -81,7 +79,7 @@ def replace(store: Store, before: Kept, content: Content) -> Change:
         query = "UPDATE taggers SET version = ?, hash = ?, about = ?, content = ? WHERE id = ? AND hash = ?"
         if not c.execute(query, (*kept, before.id, before.hash)).rowcount:
             raise StaleError(f"tagger '{before.name}' was changed or deleted meanwhile: look at it again")
-        return Change(version=content.version, classes=content.types)
+        return Change(version=content.version)  # answers are kept a day: no type may stay in them
 
     kept = _columns(store, content)
     return store.once(work)
