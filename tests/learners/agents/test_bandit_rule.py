@@ -74,6 +74,13 @@ def test_ten_pulls_of_five_arms_earn_what_is_known(rule, known):
     assert float(returns.mean()) == pytest.approx(known, abs=3 * float(returns.std()) / 3000**0.5)
 
 
+def test_the_first_draw_knows_nothing_of_the_chances():
+    env = Bandits(arms=2, horizon=1)
+    learner, unseen = BanditRule(env=env, trajectories=1), tasks(env, 4000, seed=1)
+    one = torch.vmap(lambda e: learner.predict({}, e.support.key, e.query.x), in_dims=(tree.axes(unseen),))
+    assert float(one(unseen).mean()) == pytest.approx(0.5, abs=3 * 0.5 / 4000**0.5)
+
+
 def test_draws_of_the_posterior_have_its_mean_and_variance():
     paid, failed = torch.tensor([[3, 0]]).expand(40_000, 2), torch.tensor([[1, 0]]).expand(40_000, 2)
     drawn = beta(random.mix(0, 0), paid, failed, 10)

@@ -23,6 +23,8 @@ from innerloop.core.rollout import Seen, rollout
 from innerloop.core.sensible import Sensible, by_kind
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
+_DRAWN = 23
+"""Folded into a task's key, of which its chances are drawn too: draws of the posterior must know nothing of them."""
 _SMALLEST = 2.0**-25
 """Half of the step of `random.uniform`: the logarithm of 0 is not finite."""
 _PRICES = 513
@@ -81,7 +83,7 @@ class BanditRule(Learner[Tensor]):
             pays = seen.reward[:, None] > 0.5
             paid, failed = counts.paid + pulled * pays, counts.failed + pulled * ~pays
             if index is None:
-                worth = beta(random.fold(adapted, counts.pulls[0]), paid, failed, horizon)
+                worth = beta(random.fold(random.fold(adapted, _DRAWN), counts.pulls[0]), paid, failed, horizon)
             else:
                 worth = index[horizon - counts.pulls[:, None], paid, failed]
             return Counts(paid, failed, counts.pulls + 1), actions.certain(worth.argmax(-1), seen.observation.dtype)
