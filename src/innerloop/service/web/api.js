@@ -186,7 +186,7 @@ function ask(name, what, things) {
 export function importTagger(name, source, file) {
   const form = new FormData();
   form.append("name", name);
-  form.append("source", source);
+  if (!file.name.endsWith(".fewshot")) form.append("source", source);  // such a file brings its own
   form.append("file", file, file.name);
   return call("POST", "api/taggers/import", { form });
 }
