@@ -17,6 +17,7 @@ from innerloop.service.store import conversations
 from innerloop.service.store.keys import add
 from tests.apps.text.desk.test_passages import pdf
 from tests.service.served import PLAIN, WORDS, served_by, serving
+from tests.service.test_erase import are_there
 
 pytest.importorskip("bm25s")
 REPLY = {"intent": "a", "reply": ["Order {n}.", "订单 {n}。"], "slots": {"n": {"pattern": r"\d{5}", "ask": "Number?"}}}
@@ -24,14 +25,19 @@ DOCUMENT = "# Guarantee\n\ncccc dddd cc\n"
 MESSAGES = ["aaa aa", "12345", "and 23456?", "cccc dd", "  ", "hhhh hhhh hhhh", "b b bb"]
 
 
+def equip(client, name="t"):
+    """A task with a threshold, and its desk."""
+    client.post("/api/tasks", json={"name": name, "source": WORDS, "strangers": 0.2}).raise_for_status()
+    rows = [{"label": label, "text": label * n + " " + label} for label in "ab" for n in (2, 3, 4, 5)]
+    client.post(f"/api/tasks/{name}/examples", json={"examples": rows}).raise_for_status()
+    body = {"replies": [REPLY], "documents": [{"name": "a.md", "text": DOCUMENT}], "near": 0.9}
+    assert client.post(f"/api/tasks/{name}/desk", json=body).json()["passages"] == 1
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("store")) as client:
-        client.post("/api/tasks", json={"name": "t", "source": WORDS, "strangers": 0.2}).raise_for_status()
-        rows = [{"label": label, "text": label * n + " " + label} for label in "ab" for n in (2, 3, 4, 5)]
-        client.post("/api/tasks/t/examples", json={"examples": rows}).raise_for_status()
-        body = {"replies": [REPLY], "documents": [{"name": "a.md", "text": DOCUMENT}], "near": 0.9}
-        assert client.post("/api/tasks/t/desk", json=body).json()["passages"] == 1
+        equip(client)
         yield client
 
 
@@ -62,6 +68,17 @@ def test_a_message_that_is_sent_again_is_said_once(client):
     assert len(client.get(f"/api/tasks/t/conversations/{first['conversation']}").json()) == 1
     other = client.post("/api/tasks/t/chat", headers=asked["headers"], json={"message": "b"})
     assert other.status_code == 409
+
+
+def test_what_was_said_to_an_erased_task_is_in_no_file(tmp_path):
+    with serving(tmp_path) as client:
+        for name in ("kept", "gone"):
+            equip(client, name)
+            headers, said = {"Idempotency-Key": name}, {"message": f"aaa said to {name}"}
+            client.post(f"/api/tasks/{name}/chat", headers=headers, json=said).raise_for_status()
+        assert are_there(tmp_path, b"said to gone", b"said to kept") == [True, True]
+        client.delete("/api/tasks/gone?forever=1").raise_for_status()
+        assert are_there(tmp_path, b"said to gone", b"said to kept") == [False, True]
 
 
 def test_a_message_is_corrected_by_feedback(client):

@@ -75,6 +75,13 @@ def find(c: sqlite3.Connection, asked: Once) -> Any:
     return _from_json(row["answer"])
 
 
+def forget(c: sqlite3.Connection, task: int, conversation: str | None = None) -> None:
+    """Let go of what was answered in the conversations with a task, which are still there; None: in all of them."""
+    named = "SELECT name FROM conversations WHERE task = ? AND name = coalesce(?, name)"
+    query = f"DELETE FROM answers WHERE json_extract(answer, '$.Talk.conversation') IN ({named})"
+    c.execute(query, (task, conversation))
+
+
 def _to_json(result: Change | Talk | Task) -> str:
     values = asdict(result)
     if isinstance(result, Task):

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+from innerloop.service.store import answers
 from innerloop.service.store.errors import ConflictError, MissingError
 from innerloop.service.store.records import Talk, Task
 from innerloop.service.store.store import Store
@@ -125,6 +126,7 @@ def forget(store: Store, task: Task, name: str) -> None:
         MissingError: There is no such conversation with this task.
     """
     with store.database.writing() as c:
+        answers.forget(c, task.id, name)
         if not c.execute("DELETE FROM conversations WHERE name = ? AND task = ?", (name, task.id)).rowcount:
             raise MissingError(_missing(name, task))
 

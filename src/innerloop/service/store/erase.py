@@ -2,9 +2,10 @@
 
 import sqlite3
 
+from innerloop.service.store import answers
 from innerloop.service.store.errors import MissingError
 from innerloop.service.store.evaluations import forget
-from innerloop.service.store.records import Change, Done, Task, delete_task
+from innerloop.service.store.records import Change, Done, Task, delete_task, read_task
 from innerloop.service.store.store import Store
 from innerloop.service.store.taggers import removed
 from innerloop.service.store.undo import pointers
@@ -72,6 +73,7 @@ def erase_task(store: Store, name: str) -> Task:
     """
 
     def work(c: sqlite3.Connection) -> Task:
+        answers.forget(c, read_task(c, name).id)
         task = delete_task(c, name)
         # Below 0, where no example has its id: see `erase`.
         c.execute("UPDATE totals SET unscrubbed = ?", (-task.id,))
