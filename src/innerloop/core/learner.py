@@ -31,6 +31,8 @@ class Learner(Checked, abc.ABC, Generic[Adapted]):
     trains_on: ClassVar[tuple[Stream, ...]]
     """What meta-training gives it; the first is usual, others come where the data are so. A learner of the catalogue
     says it itself: there is no default, and nothing is inherited."""
+    usual_data: ClassVar[str | None] = None
+    """Name of the data it takes unless others are named; None: those that are usual for what it trains on."""
     sensible: ClassVar[Mapping[str, Sensible]] = by_kind()
     """What to start from, by kind of problem."""
     targets: ClassVar[tuple[Target, ...]] = ("classes",)

@@ -61,6 +61,8 @@ def kind_of(data: str, among: Mapping[str, type[Problem]] | None = None) -> type
 
 def first_choice(cls: type[Learner]) -> str:
     """The data that a learner is trained on unless others are named."""
+    if cls.usual_data is not None:
+        return cls.usual_data
     if cls.targets == ("values",):
         return FOR_VALUES
     stream = cls.trains_on[0]

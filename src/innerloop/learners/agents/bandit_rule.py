@@ -44,6 +44,7 @@ class BanditRule(Learner[Tensor]):
     """Parameters: none. What is adapted is the key of the draws; the learning is inside of an episode."""
 
     trains_on = ("environments",)
+    usual_data = "bandits"
     targets = ("returns",)
     stochastic = True
     sensible = by_kind(agents=Sensible(train={"steps": 0}))
