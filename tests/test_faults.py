@@ -158,8 +158,7 @@ def content(folder: Path) -> dict[str, Any]:
             held[name] = [state["step"], state["waited"], best.get("score"), best.get("step")]
             held[name] += [{k: v.tolist() for k, v in tensors.items()} for tensors in (leaves, best["params"])]
         elif path.name == "metrics.jsonl":
-            entries = map(json.loads, path.read_text().splitlines())
-            held[name] = [{k: v for k, v in entry.items() if k != "tasks_per_second"} for entry in entries]
+            held[name] = [json.loads(line, object_hook=_untimed) for line in path.read_text().splitlines()]
         elif path.suffix == ".fewshot":
             held[name] = task_of(path)
         elif path.name.startswith("test-"):
@@ -169,6 +168,10 @@ def content(folder: Path) -> dict[str, Any]:
         else:
             held[name] = path.stat().st_size > 0
     return held
+
+
+def _untimed(entry: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in entry.items() if k not in ("tasks_per_second", "cpu_seconds")}
 
 
 def task_of(path: Path) -> Any:
