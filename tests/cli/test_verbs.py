@@ -260,7 +260,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     from innerloop.engine import Interrupted
     from innerloop.runs.run import Run
 
-    def stopped(self, out=None):
+    def stopped(self, out=None, watchers=()):
         raise Interrupted(7)
 
     monkeypatch.setattr(Run, "meta_train", stopped)

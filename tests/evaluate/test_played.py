@@ -45,8 +45,9 @@ def test_returns_are_those_of_a_meta_test_of_that_task(learner):
     assert played.episodes[-1].score == test.scores[2].item()
     alone = meta_test(learner, params, sampler, 1, first=2, quiet=True)
     assert [(e.step, e.score) for e in played.episodes] == [(p.step, p.mean) for p in alone.curve or ()]
-    assert len({score for _, score, _ in played.episodes}) > 1, "adapting changes what it does"
-    for _, score, seen in played.episodes:
+    assert len({one.score for one in played.episodes}) > 1, "adapting changes what it does"
+    for _, score, seen, step_name in played.episodes:
+        assert step_name == ("episode" if isinstance(learner, RL2) else "inner step")
         assert sum(seen.returns) / len(seen.returns) == pytest.approx(score, rel=1e-6)
         assert len(seen.returns) == learner.trajectories
     x = sampler.episodes(2, 1).support.x

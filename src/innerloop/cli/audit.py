@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, print
+from innerloop.cli.options import Common, emit, parse, print, with_data
 from innerloop.runs.audit import AuditOptions, audit_any
 
 
@@ -20,7 +20,7 @@ class Command:
 
 def run(argv: list[str]) -> int:
     """Check the meta-gradient, every plan, what predictions depend on, episodes and splits; status 1 if one fails."""
-    options = parse(Command, argv, "audit", run.__doc__ or "")
+    options = parse(Command, with_data(argv), "audit", run.__doc__ or "")
     result = audit_any(options.subject, options.what, options.common)
     if options.common.json:
         emit(result.to_json())

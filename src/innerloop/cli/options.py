@@ -1,5 +1,6 @@
 """What verbs share: reading options, and saying things to people or to machines."""
 
+import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +30,8 @@ def parse(cls: type[T], argv: list[str], verb: str, description: str, default: T
     """Read options into a dataclass; a usage error leaves with status 2, `--help` with 0."""
     settings = (tyro.conf.OmitArgPrefixes,)
     start: Any = tyro.MISSING_NONPROP if default is None else default
-    return tyro.cli(cls, args=argv, prog=f"innerloop {verb}", description=description, default=start, config=settings)
+    about = inspect.cleandoc(description)
+    return tyro.cli(cls, args=argv, prog=f"innerloop {verb}", description=about, default=start, config=settings)
 
 
 def refuse_given(why: str, *parts: Any, keep: Sequence[str] = ()) -> None:
@@ -57,6 +59,11 @@ def completed(argv: list[str], option: str, usual: float) -> list[str]:
         if word.replace("_", "-") == option and not _is_number(following):
             words.append(f"{usual:g}")
     return words
+
+
+def with_data(argv: Sequence[str]) -> list[str]:
+    """Options where --env is --data: an environment is data like any other, and people call it by another name."""
+    return [word if word.partition("=")[0] != "--env" else f"--data{word[5:]}" for word in argv]
 
 
 def _is_number(word: str) -> bool:

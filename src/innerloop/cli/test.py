@@ -5,7 +5,7 @@ from typing import Literal
 
 import tyro
 
-from innerloop.cli.options import Common, emit, parse, print, refuse_given
+from innerloop.cli.options import Common, emit, parse, print, refuse_given, with_data
 from innerloop.continual.measure import StreamTestOptions, follows_stream
 from innerloop.continual.report import reported
 from innerloop.runs.active import ActiveOptions, active_run
@@ -40,7 +40,7 @@ def run(argv: list[str]) -> int:
     With --active, labels are bought one by one, as `innerloop suggest` would and at random.
     Of a run on a stream: what it kept of every task, beside fine-tuning and the same rows in random order.
     """
-    options = parse(Command, argv, "test", run.__doc__ or "")
+    options = parse(Command, with_data(argv), "test", run.__doc__ or "")
     options.labels.check()
     shots = options.tasks.shots
     if isinstance(shots, tuple) and len(shots) == 1:  # as typed, or by a list of one

@@ -11,7 +11,7 @@ from typing import Any
 import tyro
 
 from innerloop.cli.fields import chosen, train_command
-from innerloop.cli.options import Common, emit, parse, print
+from innerloop.cli.options import Common, emit, parse, print, with_data
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.nearest import RENAMED_LEARNERS
 from innerloop.engine import Interrupted, distributed
@@ -47,8 +47,7 @@ def _run(argv: list[str]) -> int:
         sys.exit(0 if asked else 2)
     learner = argv[0].replace("-", "_")
     learner = RENAMED_LEARNERS.get(learner, learner)
-    # An environment is data like any other, and people call it by another name.
-    argv = [word if word.partition("=")[0] != "--env" else f"--data{word[5:]}" for word in argv]
+    argv = with_data(argv)
     # Defaults depend on what is learned: regression has its own.
     named = tyro.cli(_Data, args=argv[1:], return_unknown_args=True, add_help=False)[0]
     if named.stream is not None:

@@ -3,12 +3,13 @@
 import sys
 from dataclasses import dataclass
 from functools import partial
+from inspect import cleandoc
 from typing import Any
 
 import tyro
 
 from innerloop.cli.fields import chosen, learner_options, together
-from innerloop.cli.options import Common, emit, parse, print
+from innerloop.cli.options import Common, emit, parse, print, with_data
 from innerloop.core.nearest import RENAMED_LEARNERS
 from innerloop.runs import defaults
 from innerloop.runs.defaults import learner_class
@@ -41,10 +42,12 @@ def run(argv: list[str]) -> int:
     """
     if not argv or argv[0].startswith("-"):
         asked = bool(argv) and argv[0] in ("-h", "--help")
-        print(f"usage: innerloop tune <learner> [options]\n\n{run.__doc__}", stderr=not asked)
+        more = "`innerloop tune <learner> --help` lists its options, `innerloop list` the learners."
+        print(f"usage: innerloop tune <learner> [options]\n\n{cleandoc(run.__doc__ or '')}\n\n{more}", stderr=not asked)
         sys.exit(0 if asked else 2)
     learner = argv[0].replace("-", "_")
     learner = RENAMED_LEARNERS.get(learner, learner)
+    argv = with_data(argv)
     named = tyro.cli(_Data, args=argv[1:], return_unknown_args=True, add_help=False)[0]
     command = _command(learner, named.data)
     parsed = parse(type(command), argv[1:], f"tune {argv[0]}", run.__doc__ or "", command)

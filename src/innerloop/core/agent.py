@@ -1,6 +1,6 @@
 """What agents share: the rollouts an update is made from, and policies that adapt by gradients of their own returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -24,6 +24,7 @@ from innerloop.core.rollout import (
     normalised,
     rollout,
 )
+from innerloop.core.searched import between
 from innerloop.core.stopped import stop
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
@@ -109,9 +110,9 @@ class PolicyGradient(Unrolled[Actor, Inner]):
     """What it acts in."""
     trajectories: Count = 20
     """Episodes before every inner step, and as many after the last."""
-    inner_lr: float = 0.3
+    inner_lr: float = field(default=0.3, metadata=between(0.03, 1.0, log=True))
     """Step size on the loss of the policy gradient, whose advantages are normalised."""
-    inner_steps: int = 1
+    inner_steps: int = field(default=1, metadata=between(1, 3))
     bound: Positive | None = 1.0
     """Largest norm of an inner gradient: it grows as the deviation of actions falls. None: not bounded."""
     floor: NotNegative = 0.3

@@ -158,6 +158,9 @@ class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
     additive: ClassVar[bool] = False
     """Whether `loss` is the sum of what `advance` returns, so that a gradient estimator may cut it into pieces."""
 
+    step_name: ClassVar[str] = "inner step"
+    """What tables call a step."""
+
     inner_steps: int
 
     @property

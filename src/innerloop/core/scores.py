@@ -136,7 +136,7 @@ class Value(Mean):
 class Return(Value):
     """Mean of the outputs themselves, where more is better: what an agent's episodes earned."""
 
-    name, title, higher_is_better, unit = "return", "mean return", True, "reward"
+    name, title, higher_is_better = "return", "mean return", True
 
 
 SCORES: dict[str, Score] = {

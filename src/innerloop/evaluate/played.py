@@ -17,17 +17,19 @@ from innerloop.learners import catalogue
 
 
 class Episodes(NamedTuple):
-    """What an agent did after so many inner steps."""
+    """What an agent did after so many steps of its adaptation."""
 
     step: int
     score: float
     """Mean return, as a meta-test has it."""
     trajectories: Trajectories
+    step_name: str = Unrolled.step_name
+    """What a step is: an inner step, or an episode of a trial."""
 
     @property
     def when(self) -> str:
         """In words."""
-        return "before adaptation" if self.step == 0 else f"after {self.step} inner step{'s' * (self.step > 1)}"
+        return "before adaptation" if self.step == 0 else f"after {self.step} {self.step_name}{'s' * (self.step > 1)}"
 
 
 class Played(NamedTuple):
@@ -36,7 +38,7 @@ class Played(NamedTuple):
     environment: Environment[Any]
     task: Task
     episodes: list[Episodes]
-    """Before adaptation, and after 1, 2, ... inner steps; of a learner without inner steps, those it is scored on."""
+    """Before adaptation, and after 1, 2, ... steps of it; of a learner without steps, those it is scored on."""
 
 
 def play(learner: Learner, params: Params, sampler: Sampler, index: int = 0) -> Played:
@@ -64,7 +66,8 @@ def play(learner: Learner, params: Params, sampler: Sampler, index: int = 0) -> 
 
     def scored(adapted: Any, step: int) -> Episodes:
         score = float(watched.predict(params, adapted, query.x).mean())
-        return Episodes(step, score, tree.map(lambda leaf: leaf.cpu(), recorder.trajectories()))
+        kept = tree.map(lambda leaf: leaf.cpu(), recorder.trajectories())
+        return Episodes(step, score, kept, learner.step_name if isinstance(learner, Unrolled) else "")
 
     @torch.no_grad()
     def acted() -> list[Episodes]:
@@ -79,7 +82,7 @@ def play(learner: Learner, params: Params, sampler: Sampler, index: int = 0) -> 
 
     # On one core, as in a meta-test: the same rounding, which an environment may make more of with every step.
     episodes = on_one_core(acted)
-    for step, score, trajectories in episodes:
+    for step, score, trajectories, _ in episodes:
         numbers = [*tree.flatten(trajectories.states), trajectories.rewards]
         if not all(torch.isfinite(leaf).all() for leaf in [torch.tensor(score), *numbers]):
             raise FailedError(

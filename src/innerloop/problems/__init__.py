@@ -40,13 +40,15 @@ def kind_of(data: str, among: Mapping[str, type[Problem]] | None = None) -> type
     """The kind of problem that some data are.
 
     Args:
-        data: A name, or a path.
+        data: A name, or a path; a folder that has the name of data sets or environments is written ./NAME.
         among: Kinds by name; None: all there are.
 
     Raises:
         InputError: No kind claims the data, or two do.
     """
     claimed = {name: kind for name, kind in (among or kinds()).items() if kind.claims(data)}
+    if len(claimed) > 1:
+        claimed = {name: kind for name, kind in claimed.items() if kind.knows(data)} or claimed
     if len(claimed) > 1:
         raise InputError(f"'{data}' is claimed by several kinds of problem, {', '.join(claimed)}: only one may")
     if not claimed:

@@ -100,7 +100,11 @@ class Acting(Problem[Environment[Any]]):
 
     @classmethod
     def claims(cls, data: str) -> bool:
-        return is_import_path(data) or _name(data) in map(_name, kinds())
+        return is_import_path(data) or cls.knows(data)
+
+    @classmethod
+    def knows(cls, data: str) -> bool:
+        return _name(data) in map(_name, kinds())
 
     @classmethod
     def names(cls, data: str) -> tuple[str, ...]:
@@ -175,6 +179,10 @@ class Acting(Problem[Environment[Any]]):
 
     def outputs(self, material: Environment[Any]) -> int:
         return Actions(material.actions).outputs
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        return ("meta_lr", "schedule") if self.update == "trust-region" else ()
 
     def updating(self, learner: Learner) -> Update | None:
         if self.update == "descent" or not isinstance(learner, Agent):

@@ -75,6 +75,11 @@ class Problem(abc.ABC, Generic[Material]):
         """Whether some data, by name or path, are of this kind."""
 
     @classmethod
+    def knows(cls, data: str) -> bool:
+        """Whether some data are of this kind by their name, whatever lies in a folder of that name."""
+        return data.replace("_", "-") in cls.data_sets()
+
+    @classmethod
     @abc.abstractmethod
     def data_sets(cls) -> Mapping[str, str]:
         """Names of its data sets, and what they are."""
@@ -113,7 +118,7 @@ class Problem(abc.ABC, Generic[Material]):
         Raises:
             InputError: On nothing that this kind has, or it predicts values where there are classes.
         """
-        if self.target not in learner.targets and self.target == "classes":
+        if self.target == "classes" and self.target not in learner.targets and "returns" not in learner.targets:
             raise InputError(
                 f"{name} predicts values, and '{self.data}' has classes: take --data {FOR_VALUES}, or another learner"
             )
@@ -255,6 +260,11 @@ class Problem(abc.ABC, Generic[Material]):
             InputError: There is no such stream.
         """
         raise InputError(f"'{self.data}' is no stream: follow a run that was trained with --data mass-spring-damper")
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Options of training that its updates do not read, so that there is nothing to search in them."""
+        return ()
 
     def updating(self, learner: Learner) -> Update | None:
         """What a meta-step does to the learner's parameters; None: its gradient and the optimizer."""

@@ -50,11 +50,11 @@ def from_settings(kind: type[Environment[Any]], settings: Sequence[str], name: s
     known, chosen = {f.name for f in fields(kind) if f.init}, {}
     for setting in settings:
         field, equals, text = setting.partition("=")
-        if field not in known or not equals:
-            raise InputError(
-                f"'{setting}' sets nothing of {name}{nearest(field, known)}: write name=value, with a name of "
-                f"{', '.join(sorted(known))}"
-            )
+        if not equals:
+            names = ", ".join(sorted(known))
+            raise InputError(f"'{setting}' sets nothing of {name}: write name=value, with a name of {names}")
+        if field not in known:
+            raise InputError(f"'{setting}' sets nothing of {name}{nearest(field, sorted(known))}")
         chosen[field] = _value(text)
     return chosen
 

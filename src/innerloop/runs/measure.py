@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from innerloop.core.config import encode
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
-from innerloop.core.learner import Learner
+from innerloop.core.learner import Learner, Unrolled
 from innerloop.core.types import Params, Sampler
 from innerloop.engine import TrainConfig
 from innerloop.engine import load as load_run
@@ -76,8 +76,8 @@ class Tested(NamedTuple):
     """With paired differences to the weakest honest baseline, where baselines were asked for."""
     file: Path
     report: Path | None
-    by_step: bool = False
-    """Whether what every inner step brought is part of the table."""
+    by_step: str = ""
+    """What a step of adaptation is called, where what every one of them brought is part of the table."""
 
     def __str__(self) -> str:
         """The table, what it means and where it is kept."""
@@ -86,8 +86,9 @@ class Tested(NamedTuple):
         )
         sure = "" if self.result.reliability is None else f"\nprobabilities: {self.result.reliability}"
         sure += "" if self.result.uncertainty is None else f"\n{self.result.uncertainty}"
-        if self.by_step and self.result.curve:
-            sure += "\nafter inner steps: " + ", ".join(f"{p.step}: {_plain(p)}" for p in self.result.curve)
+        if self.by_step and self.result.curve and len(self.result.curve) > 1:
+            points = ", ".join(f"{p.step}: {_plain(p)}" for p in self.result.curve)
+            sure += f"\nafter {self.by_step}s: {points}"
         return f"{self.comparison}\n{ours}{sure}\n{kept('scores', self.file, self.report)}"
 
     def to_json(self) -> dict[str, Any]:
@@ -144,7 +145,8 @@ def measure(
         rows = zip(comparison.rows, (*others, test), strict=True)
         with_others = (row._replace(beside=tuple(one.under(n) for n in problem.beside)) for row, one in rows)
         comparison = replace(comparison, rows=tuple(with_others))
-    return Tested(result, comparison, test.file, page, problem.by_step)
+    by_step = test.learner.step_name if problem.by_step and isinstance(test.learner, Unrolled) else ""
+    return Tested(result, comparison, test.file, page, by_step)
 
 
 def examine(

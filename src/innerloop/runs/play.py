@@ -30,7 +30,7 @@ class PlayOptions:
     seed: int = 77
     """Seed of the tasks, as in `innerloop test`."""
     steps: int = 3
-    """Inner steps, each shown beside the others: episodes after 0, 1, ... of them."""
+    """Inner steps, of rl2 episodes of a trial, each shown beside the others: what is done after 0, 1, ... of them."""
     trajectories: int = 8
     """How many of the trajectories of an episode are drawn; the return is that of all."""
 
@@ -81,7 +81,7 @@ class Shown(NamedTuple):
         """Plain JSON values."""
         rows = [
             {"step": step, "mean": score, "returns": seen.returns, "lengths": seen.lengths}
-            for step, score, seen in self.played.episodes
+            for step, score, seen, _ in self.played.episodes
         ]
         about = {"run": str(self.run), "learner": self.learner, "environment": self.environment}
         which = {"task": self.options.task, "seed": self.options.seed, "episodes": rows}

@@ -173,7 +173,8 @@ def _declared(name: str, place: _Place, options: Options) -> Range | None:
     usual = defaults(options.learner, options.task.data)
     before = usual.fields[name] if place.part == "fields" else getattr(getattr(usual, place.part), name)
     # What somebody set is what they want.
-    return range_of(place.field) if before == place.usual and place.usual is not None else None
+    asked = before != place.usual or place.usual is None
+    return None if asked or name in options.task.unread else range_of(place.field)
 
 
 def _place(name: str, places: Mapping[str, _Place]) -> _Place:

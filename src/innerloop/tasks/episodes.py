@@ -94,7 +94,7 @@ class EpisodeSampler(Checked):
             parts += [f"{self.unlabelled} unlabelled"] if self.unlabelled else []
             raise InputError(
                 f"{' and '.join(parts)} need {need} examples of every class; "
-                f"'{self.pool.names[least]}' has {int(self.pool.counts[least])}"
+                f"'{self.pool.names[least]}' has {int(self.pool.counts[least])}: ask for fewer shots or queries"
             )
         if self.same_group and not len(self._groups[1]):
             sizes = Counter(self._group_names())

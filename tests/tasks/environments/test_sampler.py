@@ -37,7 +37,7 @@ def test_constants_are_the_support_and_the_query_and_nothing_is_to_be_predicted(
 def test_its_score_is_the_return_and_more_is_better():
     sampler = EnvironmentTasks(environment=Bandits(arms=3))
     score = scores.of_sampler(sampler)
-    assert (score.name, score.unit, score.higher_is_better) == ("return", "reward", True)
+    assert (score.name, score.label, score.higher_is_better) == ("return", "mean return", True)
     returns = torch.tensor([[1.0], [2.0]])
     assert score.of(returns, Batch(torch.zeros(2, 1), torch.zeros(2, 1))).tolist() == [1.5]
     about = json.loads(json.dumps(sampler.describe()))

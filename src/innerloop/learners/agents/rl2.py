@@ -65,6 +65,7 @@ class RL2(Unrolled[Remembering, Trial]):
     targets = ("returns",)
     stochastic = True
     exact_gradient = False  # rollouts are held
+    step_name = "episode"
     sensible = by_kind(
         bandits=Sensible(
             fields={"baseline": "trials", "discount": 1.0, "entropy": 0.005, "greedy": True},
