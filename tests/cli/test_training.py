@@ -17,7 +17,7 @@ from innerloop.runs import Options, defaults
 
 SECONDS = 6.0
 """Of processor time."""
-EPISODES, VALUES = 30, 100
+EPISODES, VALUES = 30, 300
 """Of pictures, and of values, which take less time and differ more from one another."""
 SMALL = {"ways": 5, "train_ways": 5, "queries": 5}
 NO_CLASSIFIER = {"figr": "a critic is no classifier: test_figr.py trains it and has what it draws judged"}
