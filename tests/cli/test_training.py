@@ -17,6 +17,8 @@ from innerloop.runs import Options, defaults
 
 SECONDS = 6.0
 """Of processor time."""
+LONGER = {"rl2": 20.0}
+"""A policy that has to find out by itself what pays, without an inner gradient."""
 EPISODES, VALUES = 30, 300
 """Of pictures, and of values, which take less time and differ more from one another."""
 SMALL = {"ways": 5, "train_ways": 5, "queries": 5}
@@ -27,10 +29,11 @@ RATE = 0.01
 
 def words(usual: Options) -> list[str]:
     """Options with which seconds suffice: a narrow network, tasks of five classes."""
+    minutes = f"{LONGER.get(usual.learner, SECONDS) / 60:g}"
     own: dict[str, Any] = {k: v for k, v in SMALL.items() if getattr(usual.task, k, None) is not None}
     own |= {"width": 8} if hasattr(usual.network, "width") else {}
     if getattr(usual.task, "update", "descent") != "descent":  # which reads no rate, and no plan
-        return ["--cpu-minutes", f"{SECONDS / 60:g}"]
+        return ["--cpu-minutes", minutes]
     own |= {"meta_lr": RATE} if usual.train.optimizer == "adam" and usual.train.estimator == "exact" else {}
     choices = usual.task.sensible(catalogue()[usual.learner], usual.task.data).choices
     own |= {k: values[0] for k, values in choices.items()}  # to choose among them takes a minute
@@ -38,7 +41,7 @@ def words(usual: Options) -> list[str]:
     # Cut by the budget, not by the number of steps, of which a fast learner may take many.
     # Networks for values are small: what counts is how many tasks go at once.
     plan = "threads" if hasattr(usual.network, "width") else "vmap"
-    return [*given, "--plan", plan, "--unchecked", "--cpu-minutes", f"{SECONDS / 60:g}", "--validate-every", "0"]
+    return [*given, "--plan", plan, "--unchecked", "--cpu-minutes", minutes, "--validate-every", "0"]
 
 
 def scored(learner: Learner, params: Params, problem: Problem) -> Result:

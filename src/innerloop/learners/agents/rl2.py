@@ -62,6 +62,7 @@ class RL2(Unrolled[Remembering, Trial]):
     """
 
     trains_on = ("environments",)
+    usual_data = "bandits"
     targets = ("returns",)
     stochastic = True
     exact_gradient = False  # rollouts are held
