@@ -54,9 +54,9 @@ def run(argv: list[str]) -> int:
     elif isinstance(shots, tuple):
         tested = shots_run(options.run, options.tasks, shots, options.common)
     else:
-        found = for_test(options.run, options.track)
+        trackers = for_test(options.run, options.track)
         tested = examine_and_judge(options.run, options.tasks, options.generated, options.common)
-        send_test(options.run, found)
+        send_test(options.run, trackers)
     if options.common.json:
         emit(tested.to_json())
         return 0

@@ -1,5 +1,6 @@
 """What agents share: the rollouts an update is made from, and policies that adapt by gradients of their own returns."""
 
+import abc
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -138,13 +139,13 @@ class PolicyGradient(Unrolled[Actor, Inner]):
     def __post_init__(self) -> None:
         Actions(self.env.actions, self.squash, self.floor)
 
+    @abc.abstractmethod
     def weights(self, seed: int) -> Params:
         """The policy's, at the beginning."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def outputs(self, weights: Params, observations: Tensor) -> Tensor:
         """[rows, o] of the policy, from [rows, d]."""
-        raise NotImplementedError
 
     @property
     def actions(self) -> Actions:

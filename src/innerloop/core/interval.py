@@ -124,16 +124,29 @@ def between(ones: Sequence[float], others: Sequence[float]) -> Interval:
     Raises:
         InputError: There is a single one, which says nothing about the spread.
     """
+    gap = welch(ones, others)
+    return Interval(gap.mean, _student(gap.freedom) * gap.error)
+
+
+class Gap(NamedTuple):
+    """Difference of two means."""
+
+    mean: float
+    error: float
+    """Its standard error."""
+    freedom: float
+    """Degrees of freedom of Student's distribution; infinite where nothing varies."""
+
+
+def welch(ones: Sequence[float], others: Sequence[float]) -> Gap:
+    """What Welch's interval and test are made of; as `between`."""
     if min(len(ones), len(others)) < 2:
-        raise InputError("an interval between trainings needs at least two of each kind")
-    parts = [variance(values) / len(values) for values in (ones, others)]
-    error = math.sqrt(sum(parts))
-    freedom = (
-        sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (ones, others), strict=True))
-        if error
-        else math.inf
-    )
-    return Interval(fmean(ones) - fmean(others), _student(freedom) * error)
+        raise InputError("a comparison of trainings needs at least two of each kind")
+    parts, sizes = [variance(values) / len(values) for values in (ones, others)], (len(ones), len(others))
+    error, freedom = math.sqrt(sum(parts)), math.inf
+    if error:
+        freedom = sum(parts) ** 2 / sum(part**2 / (n - 1) for part, n in zip(parts, sizes, strict=True))
+    return Gap(fmean(ones) - fmean(others), error, freedom)
 
 
 def paired(ones: Sequence[float], others: Sequence[float]) -> Interval:

@@ -98,11 +98,11 @@ class ByShots:
         fewer = _POWERS if enough else (_ROOT,)
         last, before = _extended(self.shots[:-1], curves[:, :-1], self.shots[-1], fewer), curves[:, -1]
         missed = float(before[0] - last[0])
-        told = float((last - before)[1:].std()) * 1.96
+        spread = float((last - before)[1:].std()) * 1.96
         ahead = torch.stack([_extended(self.shots, curves, target, powers) for powers in ((_ROOT,), _POWERS)])
         change = float(ahead[-1, 0] - before[0])
         # Where the last point is far from what the others say, the curve has not the form that it is extended by.
-        if enough and abs(missed) > _SLACK * told and abs(missed) > abs(change):
+        if enough and abs(missed) > _SLACK * spread and abs(missed) > abs(change):
             number = _spell(float(last[0]), self.score), _spell(float(before[0]), self.score)
             return Forecast(
                 target,
@@ -143,11 +143,11 @@ class ByShots:
     @property
     def outlook(self) -> str:
         """The forecast in words."""
-        found = self.forecast()
-        if found.total is None or found.gain is None:
-            return f"of {found.shots} shots nothing is forecast: {found.reason}"
-        number, gain = spell(*found.total, self.score), spell(*found.gain, self.score, True)
-        return f"{found.shots} shots would give about {number} ({gain}): {found.reason}"
+        ahead = self.forecast()
+        if ahead.total is None or ahead.gain is None:
+            return f"of {ahead.shots} shots nothing is forecast: {ahead.reason}"
+        number, gain = spell(*ahead.total, self.score), spell(*ahead.gain, self.score, True)
+        return f"{ahead.shots} shots would give about {number} ({gain}): {ahead.reason}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without the scores of single tasks."""
@@ -157,9 +157,9 @@ class ByShots:
 
         points = [{"shots": p.step, "mean": finite(p.mean), "ci95": finite(p.ci95)} for p in self.points]
         gains = [{"from": g.less, "to": g.more, "difference": of(g.difference), "each": of(g.each)} for g in self.gains]
-        found = self.forecast()
-        ahead = {"shots": found.shots, "total": of(found.total), "gain": of(found.gain), "reason": found.reason}
-        return {"score": self.score.name, "points": points, "gains": gains, "forecast": ahead}
+        ahead = self.forecast()
+        values = {"shots": ahead.shots, "total": of(ahead.total), "gain": of(ahead.gain), "reason": ahead.reason}
+        return {"score": self.score.name, "points": points, "gains": gains, "forecast": values}
 
 
 def check_shots(shots: Sequence[int]) -> tuple[int, ...]:

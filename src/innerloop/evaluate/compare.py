@@ -154,11 +154,11 @@ class Comparison:
     @property
     def curves(self) -> list[list[list[str]]]:
         """Tables of the learning curves: by steps, by processor seconds."""
-        found = self.learning
-        if found is None:
+        curves_of = self.learning
+        if curves_of is None:
             return []
-        by = ((False, found.by_steps), (True, found.by_seconds))
-        return [found.table(seconds) for seconds, curves in by if curves]
+        by = ((False, curves_of.by_steps), (True, curves_of.by_seconds))
+        return [curves_of.table(seconds) for seconds, curves in by if curves]
 
     def _of_runs(self) -> str:
         first = self.rows[0].result.learner

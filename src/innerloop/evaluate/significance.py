@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, variance
 
 import torch
 
-from innerloop.core.errors import InputError
+from innerloop.core import interval
 from innerloop.core.interval import Z95, Interval
 
 _PARTS = 4096
@@ -31,15 +30,10 @@ def welch(ones: Sequence[float], others: Sequence[float]) -> float:
     Raises:
         InputError: There is a single one, which says nothing about the spread.
     """
-    if min(len(ones), len(others)) < 2:
-        raise InputError("a test between trainings needs at least two of each kind")
-    parts = [variance(values) / len(values) for values in (ones, others)]
-    gap, error = fmean(ones) - fmean(others), math.sqrt(sum(parts))
-    if error == 0:
-        return 1.0 if gap == 0 else 0.0
-    sizes = (len(ones), len(others))
-    freedom = sum(parts) ** 2 / sum(p**2 / (n - 1) for p, n in zip(parts, sizes, strict=True))
-    return student(gap / error, freedom)
+    gap = interval.welch(ones, others)
+    if gap.error == 0:
+        return 1.0 if gap.mean == 0 else 0.0
+    return student(gap.mean / gap.error, gap.freedom)
 
 
 def student(t: float, freedom: float) -> float:

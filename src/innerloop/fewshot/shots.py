@@ -70,8 +70,8 @@ def by_shots(
                 taught = {row for o in orders.values() for row in [row for row in o if row not in held][:count]}
                 gone = [row for order in orders.values() for row in order if row not in taught]
                 less = classifier.holding(base.at(task.history.without(gone)))
-                said = torch.as_tensor(less.answers(Rows(x[asked])).probabilities).argmax(-1)
-                right[j, asked, 0] += (said == answers[asked]).double() / DRAWS
+                classes = torch.as_tensor(less.answers(Rows(x[asked])).probabilities).argmax(-1)
+                right[j, asked, 0] += (classes == answers[asked]).double() / DRAWS
                 done += 1
                 progress(done, DRAWS * folds * len(shots))
     return ByShots(shots=shots, scores=right, score=Accuracy(), of="examples")
