@@ -25,6 +25,8 @@ SMALL = {"ways": 5, "train_ways": 5, "queries": 5}
 NO_CLASSIFIER = {"figr": "a critic is no classifier: test_figr.py trains it and has what it draws judged"}
 RATE = 0.01
 """Ten times the usual one of Adam: there is little time."""
+SLOWER = {"alpaca": 0.002}
+"""It learns the likelihood of values: after a few large steps the squared error of single tasks is far off."""
 
 
 def words(usual: Options) -> list[str]:
@@ -34,7 +36,11 @@ def words(usual: Options) -> list[str]:
     own |= {"width": 8} if hasattr(usual.network, "width") else {}
     if getattr(usual.task, "update", "descent") != "descent":  # which reads no rate, and no plan
         return ["--cpu-minutes", minutes]
-    own |= {"meta_lr": RATE} if usual.train.optimizer == "adam" and usual.train.estimator == "exact" else {}
+    own |= (
+        {"meta_lr": SLOWER.get(usual.learner, RATE)}
+        if usual.train.optimizer == "adam" and usual.train.estimator == "exact"
+        else {}
+    )
     choices = usual.task.sensible(catalogue()[usual.learner], usual.task.data).choices
     own |= {k: values[0] for k, values in choices.items()}  # to choose among them takes a minute
     given = [word for k, v in own.items() for word in (f"--{k.replace('_', '-')}", str(v))]
