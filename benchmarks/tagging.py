@@ -127,7 +127,7 @@ def main() -> None:
     content: dict[str, Any] = {
         "date": date.today().isoformat(),
         "machine": machine.describe(),
-        "noise": machine.noise(before, machine.elsewhere(), time.perf_counter() - start),
+        "noise": machine.noise(before, machine.elsewhere(sum(os.times()[2:4])), time.perf_counter() - start),
         "words": count,
         "encoder": count / min(turn["encoder"].clock for turn in rounds),
     }
