@@ -1,0 +1,1 @@
+"""Blocks of code in the README and the documentation."""

