@@ -1,21 +1,18 @@
 """The code of the guide runs, and the commands of the README, in an empty folder."""
 
 import io
-import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from innerloop.cli.main import main
-from tests.service.live import free_port
+from tests.docs.blocks import served
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 
@@ -53,11 +50,6 @@ def test_sounds_are_learned_as_their_page_says(tmp_path, monkeypatch, capsys):
     names: dict[str, object] = {}
     exec(compile(python, "sounds.md", "exec"), names)
     assert names["classifier"].kind == "sounds"  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def commands(heading: str) -> list[str]:
-    """What is typed in the first block below a heading of the README."""
-    return typed((GUIDE.parents[1] / "README.md").read_text().partition(f"## {heading}\n")[2])
 
 
 def typed(text: str) -> list[str]:
@@ -99,18 +91,6 @@ def test_the_commands_of_tagging_go_from_sentences_to_a_served_tagger(tmp_path, 
     exec(compile(block, "tagging.md", "exec"), {})
     assert "'B-person'" in capsys.readouterr().out
     assert served(serve, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("heading", ["On the command line", "From a few examples to a served model"])
-def test_the_commands_of_the_readme_run_in_an_empty_folder(heading, tmp_path):
-    *typed, last = commands(heading)
-    serves = last.startswith("innerloop serve")
-    for command in typed if serves else [*typed, last]:
-        done = subprocess.run(["bash", "-ec", command], cwd=tmp_path, env=environment(), capture_output=True, text=True)
-        assert done.returncode == 0, (command, done.stdout, done.stderr)
-    if serves:
-        assert served(last, tmp_path)
 
 
 @pytest.mark.slow
@@ -158,35 +138,3 @@ def test_the_desk_of_the_guide_says_what_the_guide_has():
 def stable(printed: str) -> str:
     """What is printed without probabilities and seconds: they differ a little from processor to processor."""
     return re.sub(r" \d+%(?=\])|\b\d+\.\d\d\b", "", printed)
-
-
-def environment() -> dict[str, str]:
-    """What commands find: this Python's `innerloop` first, and no data set."""
-    env = {key: value for key, value in os.environ.items() if key != "INNERLOOP_DATA"}
-    return env | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
-
-
-def served(command: str, folder: Path) -> bool:
-    """Whether what `innerloop serve` starts in a folder answers; it is ended then."""
-    port = free_port()  # the usual one may be taken
-    command = command.replace("serve", f"serve --port {port}", 1)
-    with subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=folder, env=environment()) as server:
-        try:
-            answered = answers(f"http://127.0.0.1:{port}/healthz", 60)
-            server.terminate()
-            server.wait(30)
-        finally:
-            server.kill()
-    return answered
-
-
-def answers(address: str, seconds: float) -> bool:
-    """Whether something answers within some time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(address, timeout=5) as answer:
-                return answer.status == 200
-        except OSError:
-            time.sleep(0.2)
-    return False

