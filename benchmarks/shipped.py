@@ -226,6 +226,7 @@ def _card(name: str, train: str, steps: int, run: Path, results: list[dict[str, 
     least, most = (f"{100 * end:.1f}" for end in measured.false_accepts)
     error, coverage = 100 * (measured.ece or 0), 100 * (measured.coverage or 0)
     learner, params = load(run)
+    size = round((run / "params.safetensors").stat().st_size / 1000)
     weights, fingerprint = sum(p.numel() for p in params.values()), checkpoint.fingerprint(params, learner)
     rows = [
         f"| {title} | {_row(r)} | `{r['hash']}` | `innerloop test {name} {options}` |"
@@ -241,7 +242,7 @@ def _card(name: str, train: str, steps: int, run: Path, results: list[dict[str, 
 {made.adapts}
 {made.seen}
 
-- Learner: `{type(learner).__name__}` with {made.network}, {weights:,} weights; parameters `{fingerprint}`.
+- Learner: `{type(learner).__name__}` with {made.network}, {weights:,} weights, {size} kB; parameters `{fingerprint}`.
 - Trained on {trained["train_classes"]} {made.material} class hash `{trained["train_class_hash"]}`), {steps:,} steps\
 {spent}:
   `{train}`
