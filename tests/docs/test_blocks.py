@@ -1,5 +1,6 @@
 """Blocks of the README and the documentation run, in an empty folder; others say why they do not."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,13 @@ def test_marks_and_commands_are_read(tmp_path):
     served, typed = blocks.blocks(page)
     assert served.reason == "not run: a server has no end"
     assert list(blocks.commands(typed)) == ["innerloop list", "cat > a <<END\n1\nEND"]
+
+
+def test_the_boxes_of_concept_maps_lead_to_pages():
+    page = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    links = re.findall(r'click (\w+) "\.\./([\w/-]+)/"', page)
+    assert len(links) > 20
+    assert all((ROOT / "docs" / f"{place}.md").exists() for _, place in links)
+    for drawing in page.split("```mermaid")[1:]:
+        boxes, clicked = set(re.findall(r'\b(\w+)\["', drawing)), set(re.findall(r"click (\w+)", drawing))
+        assert clicked <= boxes
