@@ -50,12 +50,13 @@ def test_wheel_and_sdist_hold_what_they_should(built):
     version = re.search(r"^Version: (.+)$", metadata, re.MULTILINE)
     assert version is not None
     assert wheel.name.startswith(f"innerloop-{version[1]}-") and sdist.name == f"innerloop-{version[1]}.tar.gz"
-    inside = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
     assert {"tests/conftest.py", "docs/index.md", "mkdocs.yml", "constraints.txt", "CHANGELOG.md", "LICENSE"} <= inside
 
 
 def test_extras_are_missing_in_the_bare_environment(core, tmp_path):
-    absent = "pandas sklearn PIL matplotlib fastapi optuna kanjivg torchvision".split()
+    absent = ["pandas", "sklearn", "PIL", "matplotlib", "fastapi", "optuna", "kanjivg", "torchvision"]
     script = f"import importlib.util as u; print([n for n in {absent} if u.find_spec(n)])"
     assert bare.run(core, ["-c", script], tmp_path).stdout.strip() == "[]"
 
@@ -112,7 +113,8 @@ def test_help_of_every_verb_needs_no_extra(core, tmp_path, capsys):
         "    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):\n"
         "        try:\n            status = main([verb, '--help'])\n"
         "        except SystemExit as end:\n            status = end.code\n"
-        "    if status or verb not in output.getvalue():\n        wrong.append((verb, status, output.getvalue()[-300:]))\n"
+        "    text = output.getvalue()\n"
+        "    if status or verb not in text:\n        wrong.append((verb, status, text[-300:]))\n"
         "print(wrong)\n"
     )
     done = bare.run(core, ["-c", script, *verbs], tmp_path)
