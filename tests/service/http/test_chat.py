@@ -116,7 +116,7 @@ def test_a_conversation_is_erased_with_its_bytes(tmp_path):
     with serving(tmp_path, workers=2) as client:
         equip(client)
         with Client("http://localhost") as known:
-            known._http = client  # over this service in place of a socket
+            known._http = client  # pyright: ignore[reportAttributeAccessIssue]  # in place of a socket
             task = known.task("t")
             talks = [task.chat(first)["conversation"] for _ in range(2)]
             kept = task.chat("aab, which stays")["conversation"]
