@@ -69,6 +69,8 @@ def test_a_flag_that_makes_other_tasks_has_defaults_of_its_own_and_stays_in_comm
     rated, taken = defaults("anil", "movielens"), defaults("anil", "movielens", flags(["--implicit", "--json"]))
     assert not vars(rated.task)["implicit"] and (rated.train.steps, rated.fields["inner_lr"]) == (300, 0.1)
     assert vars(taken.task)["implicit"] and (taken.train.steps, taken.fields["inner_lr"]) == (1000, 0.5)
+    maml = defaults("maml", "movielens", ["implicit"])
+    assert (maml.train.steps, maml.fields["inner_lr"]) == (1000, 0.1), "what was measured for anil is said by anil"
     assert defaults("maml", "digits", ["implicit"]) == defaults("maml", "digits")
     assert flags(["--implicit", "--no-implicit", "--steps", "3"]) == ["no_implicit", "steps"]
     words = shlex.split(command(read_config(run := taking(tmp_path))) or "")

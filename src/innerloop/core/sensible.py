@@ -28,7 +28,10 @@ class Sensible:
 
 
 def by_kind(**kinds: Sensible) -> Mapping[str, Sensible]:
-    """What is sensible on each kind of problem: `classes`, `texts`, `entities`, `sinusoid`, `functions` and others."""
+    """What is sensible on each kind of problem: `classes`, `texts`, `entities`, `sinusoid`, `functions` and others.
+
+    `behaviour` is what changes on ratings with `--implicit`.
+    """
     return MappingProxyType(kinds)
 
 

@@ -105,7 +105,7 @@ class Problem(abc.ABC, Generic[Material]):
         return replace(entry, network={**usual.network, **entry.network})
 
     @classmethod
-    def turned(cls, entry: Sensible, flags: Collection[str]) -> Sensible:
+    def turned(cls, learner: type[Learner], entry: Sensible, flags: Collection[str]) -> Sensible:
         """Where a learner starts once flags of `turns` are set; `entry`, where it starts without them."""
         return entry
 

@@ -38,8 +38,8 @@ from innerloop.tasks.ratings.splits import TRAIN, State, roles
 _DRAWN = 50
 """Users whose lists show in a report what diversity costs."""
 _USUAL = Sensible(fields={"inner_lr": 0.1, "inner_steps": 3}, train=RATINGS.train)
-_TAKING = Sensible(fields={"inner_lr": 0.5}, train={"steps": 1000})
-"""What many took is known at the start, and what goes with what takes longer to learn."""
+_TAKING_STEPS = 1000
+"""How popular items are is known at the start, and what goes with what takes longer to learn."""
 _FEWEST, _TRAIN_QUERIES, _HIDDEN = 3, 20, 0.05
 """In meta-training: told ratings at least, asked ones at most, and the share of items that are taken for unknown."""
 
@@ -123,10 +123,12 @@ class RatingTasks(Problem[Ratings]):
         return _USUAL
 
     @classmethod
-    def turned(cls, entry: Sensible, flags: Collection[str]) -> Sensible:
+    def turned(cls, learner: type[Learner], entry: Sensible, flags: Collection[str]) -> Sensible:
         if "implicit" not in flags:
             return entry
-        return replace(entry, fields={**entry.fields, **_TAKING.fields}, train={**entry.train, **_TAKING.train})
+        own = learner.sensible.get("behaviour", Sensible())
+        fields, train = {**entry.fields, **own.fields}, {**entry.train, "steps": _TAKING_STEPS, **own.train}
+        return replace(entry, fields=fields, train=train)
 
     def check(self) -> None:
         for name in ("shots", "queries", "at_least"):

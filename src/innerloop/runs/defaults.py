@@ -31,7 +31,7 @@ def defaults(learner: str, data: str | None = None, flags: Collection[str] = ())
     # The kind is found by the data, the defaults by kind and learner together.
     kind, own = kind_of(data), hyper_parameters(cls)
     flags = [flag for flag in kind.turns if flag in flags]
-    row = kind.turned(kind.sensible(cls, data), flags)
+    row = kind.turned(cls, kind.sensible(cls, data), flags)
     return Options(
         learner=learner,
         task=kind(**{"data": data, **row.task, **dict.fromkeys(flags, True)}),

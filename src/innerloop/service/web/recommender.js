@@ -77,7 +77,7 @@ class View {
   aboutYou() {
     const { features } = this.about;
     if (!features.length) return "";
-    return h("details", { open: Object.keys(this.features).length > 0 }, h("summary", {}, "About you"),
+    return h("details", { class: "reading", open: Object.keys(this.features).length > 0 }, h("summary", {}, "About you"),
       h("p", { class: "help" }, "As far as you like. It goes with each question, and is never kept on the server."),
       features.map((feature, k) => this.field(feature, `about-${k}`)));
   }
