@@ -106,6 +106,9 @@ def test_a_tagger_is_made_of_what_the_command_line_wrote(page, tmp_path):
     page.get_by_text("bad.conll, line 1 has 1 column").wait_for()
     page.get_by_text("How such a file looks").click()
     page.get_by_text("B-customer").wait_for()
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     page.get_by_label("What reads the words").select_option("minilm")
     page.get_by_text("a network that has seen no types").wait_for()
     # What was only noticed is said beside what was made.

@@ -28,7 +28,7 @@ class View {
     this.ask = h("button", { class: "primary" }, "Tag");
     this.failed = new Message();
     this.answered = null;  // the version that tagged what is shown
-    this.stale = h("p", { class: "soft small", role: "status", hidden: true });
+    this.stale = h("p", { class: "stale soft small", role: "status", hidden: true });
     this.answers = h("ol", { class: "tags", "aria-label": "Tagged texts" });
     this.versions = new Versions((to, seen) => this.change(() => api.undoTagger(this.name, to, seen), `Went back to version ${to}`), sizes, (action) => (action === "fit" ? "first sentences" : action));
     place.replaceChildren(
