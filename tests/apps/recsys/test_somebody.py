@@ -111,7 +111,7 @@ def test_a_value_that_nobody_has_is_said_and_counts_as_not_known(recommender):
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        ({"twon": "Ash"}, "nothing is called 'twon' that is known of users; did you mean 'town'"),
+        ({"towns": "Ash"}, "nothing is called 'towns' that is known of users; did you mean 'town'"),
         ({"height": 3}, "There are town, clubs, age"),
         ({"age": "old"}, "age is a number, got 'old'"),
         ({"age": float("inf")}, "age is a number, got inf"),
@@ -132,7 +132,7 @@ def test_what_is_no_feature_is_refused(recommender, features, message):
         (["town"], "'town' is no feature: give the name of a column and its value, as in age=30"),
         (["=3"], "'=3' is no feature"),
         (["town=Ash", "town=Bray"], "'town' was given twice"),
-        (["twon=Ash"], "did you mean 'town'"),
+        (["towns=Ash"], "did you mean 'town'"),
     ],
 )
 def test_the_command_line_refuses_the_same(run, words, message, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,8 @@ def test_features_of_somebody_are_answered_as_by_the_command_line(tmp_path, caps
     printed = [(one["item"], one["rating"]) for one in json.loads(capsys.readouterr().out)["recommended"]]
     assert main(["recommend", str(run), *how, "--ask", "4"]) == 0
     asked = capsys.readouterr().out.splitlines()
-    about = {"town": "Ash", "clubs": ["chess", "boats"], "age": 30}
+    about: dict[str, Any] = {"town": "Ash", "clubs": ["chess", "boats"], "age": 30}
+    asking: tuple[dict[str, Any], ...] = ({"ratings": RATED}, {"person": "ada"})
     with serving(tmp_path / "store", sources=(str(run),)) as client:
         assert client.get(ALL).json()["features"] == [
             {"name": "town", "kind": "category", "values": ["Ash", "Bray"]},
@@ -75,7 +77,7 @@ def test_features_of_somebody_are_answered_as_by_the_command_line(tmp_path, caps
         ]
         post(client, "/people", 201, name="ada", ratings=RATED)
         plain = post(client, "/recommend", ratings=RATED)["recommended"]
-        for whom in ({"ratings": RATED}, {"person": "ada"}):
+        for whom in asking:
             answer = post(client, "/recommend", features=about, **whom)
             assert [(one["item"], one["rating"]) for one in answer["recommended"]] == printed
             assert answer["notices"] == [] and answer["recommended"] != plain
@@ -85,7 +87,7 @@ def test_features_of_somebody_are_answered_as_by_the_command_line(tmp_path, caps
         answer = post(client, "/recommend", ratings=RATED, features={"town": "Crewe"})
         assert answer["notices"][0].startswith("town is Crewe of nobody in training")
         for features, said in (
-            ({"twon": "Ash"}, "did you mean 'town'"),
+            ({"towns": "Ash"}, "did you mean 'town'"),
             ({"age": "old"}, "age is a number"),
             ({"age": True}, "age"),
             ({"town": ["Ash", "Bray"]}, "town is one category"),
