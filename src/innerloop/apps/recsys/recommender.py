@@ -68,7 +68,7 @@ class _User:
     """By the item's position."""
     adapted: Any
     taste: Taste
-    """Of all items, to whom this is known of."""
+    """All items as they are to somebody of whom this is known."""
     encoding: Encoding
 
 
