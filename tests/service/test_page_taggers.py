@@ -63,7 +63,7 @@ def test_a_tagger_is_made_asked_corrected_and_taken_back(page, tmp_path):
     page.get_by_text("first sentences").wait_for()
     page.get_by_role("button", name="Tag", exact=True).click()
     page.locator(".answer-text").first.locator("mark", has_text="new kickstand").get_by_text("accessory").wait_for()
-    assert not page.get_by_text("Tagged by version").is_visible()
+    page.get_by_text("Tagged by version").wait_for(state="hidden")
 
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download").click()
@@ -115,6 +115,6 @@ def test_a_tagger_is_made_of_what_the_command_line_wrote(page, tmp_path):
     (tmp_path / "noticed.conll").write_text("Ada B-person\n\nLee I-person\n")
     page.get_by_label("Name", exact=True).fill("noticed")
     page.get_by_label("Tagged sentences").set_input_files(tmp_path / "noticed.conll")
-    assert not page.get_by_text("bad.conll, line 1").is_visible(), "of a file that is not chosen any more"
+    page.get_by_text("bad.conll, line 1").wait_for(state="hidden")  # it is of a file that is not chosen any more
     page.get_by_role("button", name="Make the tagger").click()
     page.get_by_text("noticed.conll: 1 entity begins with I- and not B-").wait_for()
