@@ -1,12 +1,14 @@
-"""Meta-trained taggers beside frozen rows: `python -m benchmarks.taggers [ai ...] --seeds 0 1 2 --episodes 300`.
+"""Meta-trained taggers beside frozen rows: `python -m benchmarks.taggers [ai ...] --learners protonet --seeds 0 1 2`.
 
 CrossNER in five rotations: a domain is tested on, the next one chooses temperature and tau, and the other three train.
 Every row is scored word by word and by Viterbi (StructShot's), whose transitions are counted on the three; differences
 are paired by task to nearest tokens of the same layer, word by word. Runs are trained on 5~10 tasks and tested on these
-and on 1~2. Results go to `taggers.json`; `docs/guide/entities.md` tells them.
+and on 1~2. Results go to `taggers.json`, seed after seed, where those of other learners stay; `--only-learners` leaves
+frozen rows as they were, too. `docs/guide/entities.md` tells them.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 from collections.abc import Iterator, Sequence
@@ -52,9 +54,9 @@ class Row(NamedTuple):
     material: Material
 
 
-def rows(domain: str, learners: Sequence[str], seeds: Sequence[int]) -> Iterator[Row]:
-    """Frozen rows first, as they are and whitened, then what is trained on them."""
-    for whiten in (False, True):
+def frozen(domain: str, whitened: Sequence[bool]) -> Iterator[Row]:
+    """Rows as they are, and whitened: nearest tokens, then prototypes."""
+    for whiten in whitened:
         problem = replace(_problem("protonet", domain), whiten=whiten)
         material = problem.load(Context())
         # Among the samplers of the two splits, the one of longer tasks decides how much is remembered.
@@ -63,13 +65,18 @@ def rows(domain: str, learners: Sequence[str], seeds: Sequence[int]) -> Iterator
         for one in problem.baselines(untrained, 0, sampler):
             if one.label in ("nearest-token", "prototypes"):
                 yield Row(one.name, None, one.learner, one.params, problem, material)
-    for name in learners:
-        for seed in seeds:
-            options = defaults(name, "crossner")
-            problem = _problem(name, domain)
-            run = build(replace(options, task=problem, train=replace(options.train, seed=seed)))
-            params = meta_train(run.learner, run.train, run.config)
-            yield Row(f"{name}, meta-trained", seed, run.learner, params, problem, problem.load(Context()))
+
+
+def trained(domain: str, learner: str, seed: int, plan: Any) -> Row:
+    """What is trained on the rows as they are."""
+    options, problem = defaults(learner, "crossner"), _problem(learner, domain)
+    run = build(replace(options, task=problem, train=replace(options.train, seed=seed, plan=plan)))
+    params = meta_train(run.learner, run.train, run.config)
+    return Row(_name(learner), seed, run.learner, params, problem, problem.load(Context()))
+
+
+def _name(learner: str) -> str:
+    return f"{learner}, meta-trained"
 
 
 def _longest(sampler: EntitySampler) -> int:
@@ -96,18 +103,19 @@ def counts(row: Row, shots: int, episodes: int) -> dict[str, Tensor]:
     return {"words": decoded.argmax, "viterbi": decoded.viterbi}
 
 
-def measured(domain: str, learners: Sequence[str], seeds: Sequence[int], episodes: int) -> list[dict[str, Any]]:
-    """Every row of a rotation, as it is printed and kept."""
-    told, reference = list[dict[str, Any]](), dict[int, Tensor]()
-    for row in rows(domain, learners, seeds):
-        for shots in SHOTS:
-            for decode, numbers in counts(row, shots, episodes).items():
-                reference.setdefault(shots, numbers)  # the first row of all: nearest tokens, word by word
-                one = {"domain": domain, "row": row.name, "seed": row.seed, "shots": shots, "decode": decode}
-                f1, gain = SCORE.interval(numbers), SCORE.difference(numbers, reference[shots])
-                told.append(one | {"f1": _percent(f1), "gain": _percent(gain)})
-                print(" ".join(str(v) for v in told[-1].values()), flush=True)
-    return told
+Reference = dict[int, Tensor]
+"""By shots, what nearest tokens count word by word."""
+
+
+def measured(row: Row, domain: str, episodes: int, reference: Reference) -> Iterator[dict[str, Any]]:
+    """A row of a rotation, as it is printed and kept; the first row is what others are compared with."""
+    for shots in SHOTS:
+        for decode, numbers in counts(row, shots, episodes).items():
+            f1, gain = SCORE.interval(numbers), SCORE.difference(numbers, reference.setdefault(shots, numbers))
+            one = {"domain": domain, "row": row.name, "seed": row.seed, "shots": shots, "decode": decode}
+            one |= {"f1": _percent(f1), "gain": _percent(gain), "episodes": episodes, "date": str(date.today())}
+            print(" ".join(str(v) for v in one.values()), flush=True)
+            yield one
 
 
 def _percent(interval: Interval) -> list[float]:
@@ -134,14 +142,27 @@ def main() -> None:
     parser.add_argument("--learners", nargs="*", default=["protonet"])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--episodes", type=int, default=300)
+    parser.add_argument("--only-learners", action="store_true")
+    parser.add_argument("--plan", default="auto", help="as of `innerloop train`")
     asked = parser.parse_args()
-    kept = json.loads(FILE.read_text()) if FILE.exists() else {}
-    told = [one for one in kept.get("rows", []) if one["domain"] not in asked.domains]
+    kept = json.loads(FILE.read_text())["rows"] if FILE.exists() else []
+    references = dict[str, Reference]()
+
+    def keep(row: Row, domain: str) -> None:
+        new = list(measured(row, domain, asked.episodes, references.setdefault(domain, {})))
+        if row.seed is None and asked.only_learners:
+            return
+        keys = [{k: one[k] for k in ("domain", "row", "seed")} for one in (*kept, *new)]
+        kept[:] = [one for one, key in zip(kept, keys, strict=False) if key != keys[-1]] + new
+        FILE.write_text(json.dumps({"machine": machine.describe(), "rows": kept}, indent=1) + "\n")
+
     for domain in asked.domains:
-        told += measured(domain, asked.learners, asked.seeds, asked.episodes)
-        about = {"date": str(date.today()), "machine": machine.describe(), "episodes": asked.episodes}
-        FILE.write_text(json.dumps(about | {"rows": told}, indent=1) + "\n")
-    summary(told)
+        for row in frozen(domain, (False,) if asked.only_learners else (False, True)):
+            if not (asked.only_learners and references.get(domain)):  # nearest tokens come first
+                keep(row, domain)
+    for seed, domain, learner in itertools.product(asked.seeds, asked.domains, asked.learners):
+        keep(trained(domain, learner, seed, asked.plan), domain)
+    summary(kept)
 
 
 if __name__ == "__main__":

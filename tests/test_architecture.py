@@ -34,6 +34,8 @@ DOORS = {
     r"torch\.load\(": {"engine/checkpoint.py", "nn/efficientnet_lite0.py"},
 }
 """Where memory that torch did not allocate comes in; everybody else asks there, and gets it aligned."""
+UNQUOTED = re.compile(r"pip install (?:innerloop\[|\"innerloop)")
+"""Messages and pages have `pip install 'innerloop[extra]'`."""
 MAX_LINES = 400
 
 
@@ -70,6 +72,8 @@ def violations(root: Path) -> list[str]:
             found.append(f"{place} is longer than {MAX_LINES} lines")
         if '"""Of ' in file.read_text():
             found.append(f"{place} has a docstring that begins with Of: begin with a noun or a verb")
+        if UNQUOTED.search(file.read_text()):
+            found.append(f"{place} writes pip install without quotes: a shell may take [...] for a pattern")
         for call, places in DOORS.items():
             if place.as_posix() not in places and (match := re.search(call, file.read_text())):
                 found.append(f"{place} calls {match[0]} beside {', '.join(sorted(places))}")
@@ -113,6 +117,17 @@ def test_the_drawing_of_the_house_is_this_house():
     assert [set(re.findall(r"`(\w+)`", row)) for row in rows] == list(reversed(FLOORS))
 
 
+def test_every_page_is_linked_from_the_first_one_and_from_the_menu():
+    docs = ROOT / "docs"
+    pages = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")} - {"index.md"}
+    pages = {page for page in pages if "/support/documents/" not in page}
+    linked = set(re.findall(r"\]\(([\w/.-]+\.md)\)", (docs / "index.md").read_text()))
+    menu = set(re.findall(r": ([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert pages - linked == set() == pages - menu
+    unquoted = [page for page in pages if UNQUOTED.search((docs / page).read_text())]
+    assert not unquoted
+
+
 def test_the_core_needs_few_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert len(project["dependencies"]) <= 6
@@ -138,6 +153,7 @@ def test_the_core_needs_few_packages():
         ("learners/gradient/maml.py", "import innerloop.learners.gradient.maml_plus_plus", "imports another learner"),
         ("learners/x.py", "", "is in no family"),
         ("nn/x.py", '"""Of a network."""', "begins with Of"),
+        ("nn/x.py", 'say("pip install innerloop[images]")', "writes pip install without quotes"),
         ("misc/x.py", "", "is in no room"),
         ("nn/x.py", "from innerloop.tasks import Pool", "imports tasks.Pool"),
         ("fewshot/x.py", "from innerloop.service.client import Client", "imports service.client.Client"),

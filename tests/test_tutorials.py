@@ -34,6 +34,9 @@ def test_what_is_learned_on_lines_is_the_closed_form(tmp_path, monkeypatch):
     assert maml < zero / 4 and ridge < ridge_zero / 2
     zero, maml, *_, ridge_zero, ridge = page["none"].values()
     assert maml > zero - 0.02 and ridge > ridge_zero - 0.02
+    (zero, learned), begin, (before, after) = page["accuracies"]((3.0, -1.0))
+    assert learned > zero + 0.02 and after < before / 100 and begin["1.weight"].diff(dim=0) > 1
+    assert page["right"][1] < page["right"][0] + 0.01, "tasks around zero, the last of the page"
 
 
 def test_the_sum_of_two_losses_ends_in_one_line_for_both(tmp_path, monkeypatch):

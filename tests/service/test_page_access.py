@@ -9,7 +9,7 @@ import pytest
 
 from innerloop.service.client import Client
 from tests.service.live import SHAPES, draw
-from tests.service.test_page import ask, facts, taught
+from tests.service.tabs import ask, facts, taught
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 
 from innerloop.service.client import Client
 from tests.service.live import SHAPES, draw
-from tests.service.test_page import chooser, eventually, facts, make
+from tests.service.tabs import chooser, eventually, facts, make
 
 pytestmark = pytest.mark.slow
 

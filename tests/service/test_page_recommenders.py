@@ -12,7 +12,7 @@ from tests.apps.recsys.small import trained
 from tests.service.live import service
 from tests.service.test_page_access import MEASURES
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*categories. kind")]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*categories. (kind|town)")]
 RATED = {"Film 0": 5, "Film 2": 4, "Film 1": 1}
 
 
@@ -162,6 +162,41 @@ def test_titles_are_text_and_halves_of_stars_are_given_where_ratings_have_them(b
         assert tab.locator("main img, main script").count() == 0 and not alerts
         if picture := os.environ.get("INNERLOOP_PICTURES"):
             tab.screenshot(path=Path(picture) / "recommending-halves.png")
+        tab.close()
+
+
+def test_what_one_says_of_oneself_changes_the_list_as_python_does(browser, tmp_path):
+    run = trained(tmp_path, users=True)
+    python = Recommender.load(run)
+    with service(tmp_path / "store", None, sources=(str(run),)) as url:
+        tab = browser.new_page(base_url=url, viewport={"width": 360, "height": 800})
+        tab.goto("/#/recommend/run")
+        tab.locator(".liked li").nth(9).wait_for()
+        tab.get_by_text("About you").click()
+        for change in (
+            lambda: tab.get_by_label("town", exact=True).select_option("Ash"),
+            lambda: (tab.get_by_label("clubs", exact=True).fill("chess | boats"), tab.keyboard.press("Tab")),
+            lambda: (tab.get_by_label("age", exact=True).fill("30"), tab.keyboard.press("Tab")),
+        ):
+            with tab.expect_response(lambda answer: answer.url.endswith("/recommend")):
+                change()
+        about = {"town": "Ash", "clubs": ["chess", "boats"], "age": 30}
+        expected = [f"{one.rating:.1f} ± {one.deviation:.1f}" for one in python.fit({}, about).recommend(10)]
+        tab.wait_for_timeout(300)
+        assert listed(tab) == [one.title for one in python.recommend(10)]
+        assert tab.locator(".liked .number").all_inner_texts() == expected
+        assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        measures = f"({MEASURES.partition(chr(10))[2].strip()})"
+        assert tab.evaluate(f"{measures}.small()") == []
+        if picture := os.environ.get("INNERLOOP_PICTURES"):
+            tab.screenshot(path=Path(picture) / "recommending-about.png", full_page=True)
+        # It stays in the tab, and is taken back.
+        tab.reload()
+        tab.locator(".liked li").nth(9).wait_for()
+        assert listed(tab) == [one.title for one in python.recommend(10)]
+        tab.get_by_label("clubs", exact=True).fill("chess | go")
+        tab.keyboard.press("Tab")
+        tab.get_by_text("clubs is go of nobody in training").wait_for()
         tab.close()
 
 

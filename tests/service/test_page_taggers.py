@@ -50,11 +50,20 @@ def test_a_tagger_is_made_asked_corrected_and_taken_back(page, tmp_path):
     page.keyboard.type("accessory")
     page.keyboard.press("Enter")
     answer.locator("mark", has_text="new kickstand").get_by_text("accessory").wait_for()
+    colours = {name: answer.locator("mark", has_text=name).get_attribute("class") for name in ("customer", "day")}
 
     answer.get_by_role("button", name="Learn the corrected text").click()
     page.locator(".facts", has_text="5 types · 21 sentences · version 2").wait_for()
+    # A type keeps its colour when another one comes before it in the list, and old answers say that they are old.
+    types = page.get_by_role("list", name="Types").locator(".swatch")
+    assert types.all_inner_texts() == ["accessory", "bike", "customer", "day", "part"]
+    for name, colour in colours.items():
+        assert types.filter(has_text=name).get_attribute("class") == f"swatch {colour}"
+    page.get_by_text("Tagged by version 1: tag again").wait_for()
+    page.get_by_text("first sentences").wait_for()
     page.get_by_role("button", name="Tag", exact=True).click()
     page.locator(".answer-text").first.locator("mark", has_text="new kickstand").get_by_text("accessory").wait_for()
+    page.get_by_text("Tagged by version").wait_for(state="hidden")
 
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download").click()
@@ -95,9 +104,17 @@ def test_a_tagger_is_made_of_what_the_command_line_wrote(page, tmp_path):
     page.get_by_label("Tagged sentences").set_input_files(tmp_path / "bad.conll")
     page.get_by_role("button", name="Make the tagger").click()
     page.get_by_text("bad.conll, line 1 has 1 column").wait_for()
+    page.get_by_text("How such a file looks").click()
+    page.get_by_text("B-customer").wait_for()
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.get_by_label("What reads the words").select_option("minilm")
+    page.get_by_text("a network that has seen no types").wait_for()
     # What was only noticed is said beside what was made.
     (tmp_path / "noticed.conll").write_text("Ada B-person\n\nLee I-person\n")
     page.get_by_label("Name", exact=True).fill("noticed")
     page.get_by_label("Tagged sentences").set_input_files(tmp_path / "noticed.conll")
+    page.get_by_text("bad.conll, line 1").wait_for(state="hidden")  # it is of a file that is not chosen any more
     page.get_by_role("button", name="Make the tagger").click()
     page.get_by_text("noticed.conll: 1 entity begins with I- and not B-").wait_for()

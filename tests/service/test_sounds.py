@@ -20,7 +20,7 @@ from innerloop.tasks import EpisodeSampler
 from innerloop.tasks.audio import sound_folder
 from tests.service.live import service
 from tests.service.served import serving
-from tests.service.test_page import facts, make
+from tests.service.tabs import facts, make
 from tests.tasks import sounds
 from tests.tasks.sounds import tone, wav
 

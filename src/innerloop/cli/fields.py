@@ -3,7 +3,7 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
 from itertools import pairwise
 from typing import Annotated, Any, get_type_hints
@@ -32,11 +32,11 @@ class OutputOptions:
     """Also send the run to these, which need their extras and keep it in the run folder; see docs/guide/tracking.md."""
 
 
-def train_command(learner: str, data: str | None = None) -> Any:
+def train_command(learner: str, data: str | None = None, flags: Collection[str] = ()) -> Any:
     """An instance of a dataclass with all options of `innerloop train <learner>`, at their defaults."""
     from innerloop.runs.defaults import learner_class
 
-    usual = defaults(learner, data)
+    usual = defaults(learner, data, flags)
     cls = learner_class(learner)
     parts = {
         "task": usual.task,

@@ -66,6 +66,11 @@ def with_data(argv: Sequence[str]) -> list[str]:
     return [word if word.partition("=")[0] != "--env" else f"--data{word[5:]}" for word in argv]
 
 
+def flags(argv: Sequence[str]) -> list[str]:
+    """Names of what may be flags that are set, for `defaults`, which depend on some."""
+    return [word[2:].replace("-", "_") for word in argv if word.startswith("--") and f"--no-{word[2:]}" not in argv]
+
+
 def _is_number(word: str) -> bool:
     try:
         float(word)

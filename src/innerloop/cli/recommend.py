@@ -19,6 +19,9 @@ class Command:
     user: str | None = None
     """CSV file with the columns item (name or title) and rating of the one to recommend to, of clicks with the column
     item alone; None: nothing is known."""
+    features: tuple[str, ...] = ()
+    """What is known of the one to recommend to, as COLUMN=VALUE of the features that users were trained with, several
+    categories with | between them."""
     top: int = 10
     """How many items."""
     familiarity: float = 0.0
@@ -48,14 +51,16 @@ def run(argv: list[str]) -> int:
         )
     from innerloop.apps.recsys.dialogue import interview
     from innerloop.apps.recsys.recommender import Recommender
+    from innerloop.tasks.ratings.somebody import read
 
-    recommender = Recommender.load(options.run, options.common).fit(options.user or {})
+    features = read(options.features)
+    recommender = Recommender.load(options.run, options.common).fit(options.user or {}, features)
     if options.ask is not None and not typed:
         titles = recommender.ask(options.ask)
         emit({"ask": titles}) if options.common.json else print("\n".join(map(printable, titles)))
         return 0
     if options.ask is not None:
-        interview(recommender, recommender.ratings, options.ask, input, print)
+        interview(recommender, recommender.ratings, options.ask, input, print, features)
     recommended = recommender.recommend(options.top, options.familiarity, options.diversity)
     if options.common.json:
         plain = ({**one._asdict(), "because": dict(one.because), "features": dict(one.features)} for one in recommended)

@@ -11,7 +11,7 @@ from typing import Any
 import tyro
 
 from innerloop.cli.fields import chosen, train_command
-from innerloop.cli.options import Common, emit, parse, print, with_data
+from innerloop.cli.options import Common, emit, flags, parse, print, with_data
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.nearest import RENAMED_LEARNERS
 from innerloop.engine import Interrupted, distributed
@@ -54,7 +54,7 @@ def _run(argv: list[str]) -> int:
         from innerloop.cli.stream import run as follow  # with what a meta-training does not need
 
         return follow(learner, named.stream, argv[1:])
-    usual = train_command(learner, named.data)
+    usual = train_command(learner, named.data, flags(argv))
     parsed = parse(type(usual), argv[1:], f"train {argv[0]}", _about(learner), usual)
     out, start = Path(parsed.output.out or f"runs/{learner}"), time.perf_counter()
     if parsed.output.seeds:

@@ -1,6 +1,7 @@
 """`innerloop tune <learner>`."""
 
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from inspect import cleandoc
@@ -9,7 +10,7 @@ from typing import Any
 import tyro
 
 from innerloop.cli.fields import chosen, learner_options, together
-from innerloop.cli.options import Common, emit, parse, print, with_data
+from innerloop.cli.options import Common, emit, flags, parse, print, with_data
 from innerloop.core.nearest import RENAMED_LEARNERS
 from innerloop.runs import defaults
 from innerloop.runs.defaults import learner_class
@@ -49,7 +50,7 @@ def run(argv: list[str]) -> int:
     learner = RENAMED_LEARNERS.get(learner, learner)
     argv = with_data(argv)
     named = tyro.cli(_Data, args=argv[1:], return_unknown_args=True, add_help=False)[0]
-    command = _command(learner, named.data)
+    command = _command(learner, named.data, flags(argv))
     parsed = parse(type(command), argv[1:], f"tune {argv[0]}", run.__doc__ or "", command)
     options, settings, common = chosen(learner, parsed), parsed.study, parsed.common
     if parsed.place.show_space:
@@ -70,8 +71,8 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _command(learner: str, data: str | None) -> Any:
-    usual = defaults(learner, data)
+def _command(learner: str, data: str | None, among: Collection[str]) -> Any:
+    usual = defaults(learner, data, among)
     cls = learner_class(learner)
     parts: dict[str, Any] = {"task": usual.task, "learner": learner_options(cls, usual.fields)}
     parts |= {"network": usual.network, "train": usual.train}

@@ -28,7 +28,10 @@ class Sensible:
 
 
 def by_kind(**kinds: Sensible) -> Mapping[str, Sensible]:
-    """What is sensible on each kind of problem: `classes`, `texts`, `entities`, `sinusoid`, `functions` and others."""
+    """What is sensible on each kind of problem: `classes`, `texts`, `entities`, `sinusoid`, `functions` and others.
+
+    `behaviour` is what changes on ratings with `--implicit`.
+    """
     return MappingProxyType(kinds)
 
 
@@ -43,6 +46,8 @@ FROZEN_ROWS = Sensible(
 """A map of what a frozen encoder made of texts."""
 FROZEN_WORDS = replace(FROZEN_ROWS, task={}, train={**FROZEN_ROWS.train, "steps": 150, "meta_lr": 1e-3})
 """Likewise of words, whose rows were never made to tell types apart: larger steps."""
+WEIGHED_WORDS = replace(FROZEN_WORDS, task={"other_weight": 1.0})
+"""For learners that weigh rows: words of no entity are most, and would be most of what is learned."""
 INNER_LOOP = Sensible(
     # Trained with the statistics of the query batch, as in the papers; tested without, unless asked.
     fields={"inner_lr": 0.5, "transductive": True},

@@ -1,7 +1,7 @@
 """What a kind of problem is: the tasks of some data, what comes in and out of them, and how they are scored."""
 
 import abc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
 
@@ -53,6 +53,8 @@ class Problem(abc.ABC, Generic[Material]):
     usual_data: ClassVar[str] = ""
     network_options: ClassVar[type[StartOptions]] = StartOptions
     """What a person may choose about the networks."""
+    turns: ClassVar[tuple[str, ...]] = ()
+    """Flags that make tasks so different that learners start elsewhere with them."""
     closing: ClassVar[int] = 0
     """Validation tasks that a training ends with being measured on, where the kind measures in its own way."""
     beside: ClassVar[tuple[str, ...]] = ()
@@ -101,6 +103,16 @@ class Problem(abc.ABC, Generic[Material]):
         own, usual = (learner.sensible.get(name) for name in cls.names(data)), cls.usual(data)
         entry = next((entry for entry in own if entry is not None), usual)
         return replace(entry, network={**usual.network, **entry.network})
+
+    @classmethod
+    def turned(cls, learner: type[Learner], entry: Sensible, flags: Collection[str]) -> Sensible:
+        """Where a learner starts once flags of `turns` are set; `entry`, where it starts without them."""
+        return entry
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Those of `turns` that are set."""
+        return tuple(name for name in self.turns if getattr(self, name))
 
     def check(self) -> None:
         """Refuse options that make no task.

@@ -1,6 +1,6 @@
 """Ratings: a user is a task, of which a few ratings are told and others are to be foreseen."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -38,6 +38,8 @@ from innerloop.tasks.ratings.splits import TRAIN, State, roles
 _DRAWN = 50
 """Users whose lists show in a report what diversity costs."""
 _USUAL = Sensible(fields={"inner_lr": 0.1, "inner_steps": 3}, train=RATINGS.train)
+_TAKING_STEPS = 1000
+"""How popular items are is known at the start, and what goes with what takes longer to learn."""
 _FEWEST, _TRAIN_QUERIES, _HIDDEN = 3, 20, 0.05
 """In meta-training: told ratings at least, asked ones at most, and the share of items that are taken for unknown."""
 
@@ -61,6 +63,7 @@ class RatingTasks(Problem[Ratings]):
     streams = ("episodes",)
     network_options = RatingNetworkOptions
     in_test: ClassVar[Mapping[str, Any]] = {}
+    turns: ClassVar[tuple[str, ...]] = ("implicit",)
 
     data: str = "insteval"
     """A data set (see `innerloop list`), or a CSV file whose first line names user, item, rating and perhaps time."""
@@ -118,6 +121,14 @@ class RatingTasks(Problem[Ratings]):
     @classmethod
     def usual(cls, data: str) -> Sensible:
         return _USUAL
+
+    @classmethod
+    def turned(cls, learner: type[Learner], entry: Sensible, flags: Collection[str]) -> Sensible:
+        if "implicit" not in flags:
+            return entry
+        own = learner.sensible.get("behaviour", Sensible())
+        fields, train = {**entry.fields, **own.fields}, {**entry.train, "steps": _TAKING_STEPS, **own.train}
+        return replace(entry, fields=fields, train=train)
 
     def check(self) -> None:
         for name in ("shots", "queries", "at_least"):

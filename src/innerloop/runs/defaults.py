@@ -1,5 +1,6 @@
 """What a run uses unless told otherwise: what learners say of themselves, or what is usual for the kind of problem."""
 
+from collections.abc import Collection
 from typing import get_args
 
 from innerloop.core.errors import InputError
@@ -13,12 +14,13 @@ from innerloop.problems.learner import hyper_parameters
 from innerloop.runs.options import Options
 
 
-def defaults(learner: str, data: str | None = None) -> Options:
+def defaults(learner: str, data: str | None = None, flags: Collection[str] = ()) -> Options:
     """What a run uses unless told otherwise.
 
     Args:
         learner: Name in the catalogue.
         data: A name or a path; every kind of problem has its own defaults. None: what is usual for the learner.
+        flags: Of the kind's `turns`, those that are set, such as `implicit` of ratings; others are passed over.
 
     Raises:
         InputError: There are no such learner or data.
@@ -28,10 +30,11 @@ def defaults(learner: str, data: str | None = None) -> Options:
     data = first_choice(cls) if data is None else data
     # The kind is found by the data, the defaults by kind and learner together.
     kind, own = kind_of(data), hyper_parameters(cls)
-    row = kind.sensible(cls, data)
+    flags = [flag for flag in kind.turns if flag in flags]
+    row = kind.turned(cls, kind.sensible(cls, data), flags)
     return Options(
         learner=learner,
-        task=kind(**{"data": data, **row.task}),
+        task=kind(**{"data": data, **row.task, **dict.fromkeys(flags, True)}),
         network=kind.network_options(**row.network),
         # All hyper-parameters are written out, so that a run says what it used even where a default changes later.
         fields={k: row.fields.get(k, v) for k, v in own.items()},

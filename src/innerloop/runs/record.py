@@ -31,13 +31,14 @@ def command(config: Mapping[str, Any]) -> str | None:
     """
     record = config.get("record") or {}
     try:
-        usual = defaults(record["learner"], record["task"]["data"])
+        usual = defaults(record["learner"], record["task"]["data"], [k for k, v in record["task"].items() if v is True])
         before, fields = record.get("generator"), config["learner"]["fields"]
         if before is not None:
             fields = fields["learner"]["fields"]
         arguments = [
-            # The data are named even where they are the default, so that the command says what it is about.
-            *changed(asdict(usual.task) | {"data": None}, record["task"]),
+            # The data are named even where they are the default, so that the command says what it is about; and flags
+            # that other defaults follow from.
+            *changed(asdict(usual.task) | {"data": None, **dict.fromkeys(usual.task.turns, False)}, record["task"]),
             *changed(asdict(usual.network), record["network"]),
             *changed(asdict(usual.generator), before or {}),
             # As the learner was trained: options may have left a value open.

@@ -16,6 +16,8 @@ from urllib.parse import quote
 from innerloop.service.connection import Connection
 
 V = TypeVar("V")
+Features = Mapping[str, str | float | Sequence[str]]
+"""Values by column; several categories as a list."""
 _AT_ONCE = 1_000
 """Ratings that are sent in one request."""
 
@@ -36,7 +38,7 @@ class Recommender:
         return f"Recommender({self.name!r} at {self.client.url})"
 
     def show(self) -> dict[str, Any]:
-        """What it is: `items`, `lowest`, `highest`, `step`, `behaviour`, `people`."""
+        """What it is: `items`, `lowest`, `highest`, `step`, `behaviour`, `people`, `features` of somebody."""
         return self.client.request("GET", self._path).json()
 
     def search(self, text: str, limit: int = 20) -> list[dict[str, str]]:
@@ -44,7 +46,12 @@ class Recommender:
         return self.client.request("GET", f"{self._path}/items", params={"search": text, "limit": limit}).json()
 
     def recommend(
-        self, ratings: Mapping[str, float], top: int = 10, familiarity: float = 0.0, diversity: float = 0.0
+        self,
+        ratings: Mapping[str, float],
+        top: int = 10,
+        familiarity: float = 0.0,
+        diversity: float = 0.0,
+        features: Features | None = None,
     ) -> list[dict[str, Any]]:
         """What somebody may like, best first: `item`, `title`, `rating`, `deviation`, `because` of items, `features`.
 
@@ -53,25 +60,33 @@ class Recommender:
             top: How many.
             familiarity: What the logarithm of how many have rated an item adds to its rating in the order.
             diversity: From 0 to 1: how much an item loses by being like one before it.
+            features: What is known of somebody besides, by the names that `show` lists; never kept.
 
         Raises:
-            ServiceError: An item is not known, or a rating is outside of the scale.
+            ServiceError: An item or a feature is not known, or a rating is outside of the scale.
         """
-        how = {"top": top, "familiarity": familiarity, "diversity": diversity}
+        how = {"top": top, "familiarity": familiarity, "diversity": diversity, **_known(features)}
         return self._recommended({"ratings": dict(ratings), **how})
 
-    def ask(self, ratings: Mapping[str, float], count: int = 5, without: Sequence[str] = ()) -> list[dict[str, str]]:
+    def ask(
+        self,
+        ratings: Mapping[str, float],
+        count: int = 5,
+        without: Sequence[str] = (),
+        features: Features | None = None,
+    ) -> list[dict[str, str]]:
         """What to ask somebody next, the most telling first, each with `item` and `title`.
 
         Args:
             ratings: As of `recommend`.
             count: How many.
             without: Items that are not asked for, such as those that somebody could not rate.
+            features: As of `recommend`.
 
         Raises:
             ServiceError: As of `recommend`, or it is a run on what people took, which nobody rates.
         """
-        return self._asked({"ratings": dict(ratings), "count": count, "without": list(without)})
+        return self._asked({"ratings": dict(ratings), "count": count, "without": list(without), **_known(features)})
 
     def people(self) -> Iterator["Person"]:
         """Everybody whose ratings are kept."""
@@ -141,14 +156,19 @@ class Person:
             version = answer.json()["version"]
         return self.show()["version"] if version is None else version
 
-    def recommend(self, top: int = 10, familiarity: float = 0.0, diversity: float = 0.0) -> list[dict[str, Any]]:
+    def recommend(
+        self, top: int = 10, familiarity: float = 0.0, diversity: float = 0.0, features: Features | None = None
+    ) -> list[dict[str, Any]]:
         """As `Recommender.recommend`, by the ratings that are kept."""
-        how = {"top": top, "familiarity": familiarity, "diversity": diversity}
+        how = {"top": top, "familiarity": familiarity, "diversity": diversity, **_known(features)}
         return self.recommender._recommended({"person": self.name, **how})
 
-    def ask(self, count: int = 5, without: Sequence[str] = ()) -> list[dict[str, str]]:
+    def ask(
+        self, count: int = 5, without: Sequence[str] = (), features: Features | None = None
+    ) -> list[dict[str, str]]:
         """As `Recommender.ask`, by the ratings that are kept."""
-        return self.recommender._asked({"person": self.name, "count": count, "without": list(without)})
+        how = {"count": count, "without": list(without), **_known(features)}
+        return self.recommender._asked({"person": self.name, **how})
 
     def forget(self, forever: bool = False) -> None:
         """Forget all ratings, and the name.
@@ -169,6 +189,11 @@ def known(client: Connection, name: str) -> Recommender:
     recommender = Recommender(client, name)
     recommender.show()
     return recommender
+
+
+def _known(features: Features | None) -> dict[str, Any]:
+    """The field of a request; none where nothing is known, as services of before know no such field."""
+    return {"features": dict(features)} if features else {}
 
 
 def _parts(ratings: Mapping[str, V]) -> Iterator[dict[str, V]]:

@@ -224,6 +224,19 @@ class Task:
         body = {"message": message, "conversation": conversation}
         return self.client.request("POST", f"{self._path}/chat", json=body).json()
 
+    def forget_chat(self, conversation: str, forever: bool = False) -> None:
+        """Delete a conversation.
+
+        Args:
+            conversation: As `chat` called it.
+            forever: Overwrite its bytes in every file of the service as well.
+
+        Raises:
+            ServiceError: The task has no such conversation.
+        """
+        path = f"{self._path}/conversations/{quote(conversation, safe='')}"
+        self.client.request("DELETE", path, params={"forever": 1} if forever else None)
+
     def examples(self, label: str | None = None) -> Iterator[StoredExample]:
         """What it was taught, oldest first."""
         # The most that the service gives at a time.

@@ -170,7 +170,7 @@ def _places(options: Options) -> Iterator[tuple[str, _Place]]:
 
 
 def _declared(name: str, place: _Place, options: Options) -> Range | None:
-    usual = defaults(options.learner, options.task.data)
+    usual = defaults(options.learner, options.task.data, options.task.flags)
     before = usual.fields[name] if place.part == "fields" else getattr(getattr(usual, place.part), name)
     # What somebody set is what they want.
     asked = before != place.usual or place.usual is None

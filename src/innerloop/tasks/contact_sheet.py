@@ -62,7 +62,7 @@ def sheet(given: Sequence[Tensor], made: Sequence[Tensor], turned: bool = False)
     try:
         from PIL import Image
     except ImportError as error:
-        raise InputError("drawing pictures needs Pillow: pip install innerloop[images]") from error
+        raise InputError("drawing pictures needs Pillow: pip install 'innerloop[images]'") from error
     channels, height, width = shape
     before, after = max(map(len, given)), max(map(len, made))
     start = before * (width + _GAP) + (_RULE if before else 0)

@@ -65,7 +65,7 @@ def fetched(url: str, md5: str, folder: Path, advice: str) -> Path:
     try:
         import pooch
     except ImportError as error:
-        raise InputError(f"{advice}; downloading needs pooch: pip install innerloop[images]") from error
+        raise InputError(f"{advice}; downloading needs pooch: pip install 'innerloop[images]'") from error
     name, downloader = url.rsplit("/", 1)[-1], _fetch
     try:
         path = pooch.retrieve(url, f"md5:{md5}", name, folder, downloader=downloader)  # pyright: ignore[reportArgumentType]

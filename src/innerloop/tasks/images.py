@@ -375,5 +375,5 @@ def _pil():
     try:
         from PIL import Image
     except ImportError as error:
-        raise InputError("reading pictures needs Pillow: pip install innerloop[images]") from error
+        raise InputError("reading pictures needs Pillow: pip install 'innerloop[images]'") from error
     return Image

@@ -4,14 +4,16 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from innerloop.runs import build, defaults
+from innerloop.tasks.ratings.table import Ratings
 from tests.tasks.ratings.made import made
 
 
-def trained(folder: Path, title: str = "Film", step: float = 1.0) -> Path:
-    """The run folder; its data lie beside it, as CSV files of ratings, multiples of a step, and of items."""
+def trained(folder: Path, title: str = "Film", step: float = 1.0, users: bool = False) -> Path:
+    """The run folder; its data lie beside it, as CSV files of ratings, multiples of a step, of items and of users."""
     table = made()
     with (folder / "made.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -25,10 +27,26 @@ def trained(folder: Path, title: str = "Film", step: float = 1.0) -> Path:
             writer.writerow([name, f"{title} {name[1:]}", kind])
     usual = defaults("alpaca", str(folder / "made.csv"))
     task = replace(usual.task, product_features=str(folder / "items.csv"))
+    if users:
+        task = replace(task, user_features=str(_of_users(folder / "users.csv", table)))
     train = replace(usual.train, steps=60, meta_batch_size=8, meta_lr=0.02, plan="vmap", unchecked=True)
     with pytest.warns(UserWarning, match="categories: kind"):
         build(replace(usual, task=task, train=train)).meta_train(folder / "run")
     return folder / "run"
+
+
+def _of_users(path: Path, table: Ratings) -> Path:
+    """Who likes a kind of items lives in a town of its own, where some are members of a club; nobody knows all ages."""
+    kinds = np.array(table.item_features.categories["kind"])
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["user", "town", "clubs", "age"])
+        for i, name in enumerate(table.user_names):
+            rows = table.users == i
+            mean = {kind: table.values[rows & (kinds[table.items] == kind)].mean() for kind in "ab"}
+            clubs = ("chess", "chess|boats", "boats|drama")[i % 3]
+            writer.writerow([name, "Ash" if mean["a"] > mean["b"] else "Bray", clubs, i % 50 or ""])
+    return path
 
 
 def taking(folder: Path) -> Path:

@@ -1,3 +1,5 @@
+"""The service over HTTP: a task from its first example to its last version, and what is known of the whole."""
+
 import base64
 import json
 import threading
@@ -7,39 +9,19 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
-from innerloop.engine import load
-from innerloop.engine.checkpoint import save_params
-from innerloop.evaluate.compare import compare
-from innerloop.evaluate.result import ONE_TRAINING, Result
 from innerloop.fewshot.classifier import FewShotClassifier, Rows
-from innerloop.runs.measure import MetaTestOptions, measure
 from innerloop.service.http.app import create
 from innerloop.service.limits import Limits
 from innerloop.service.settings import Settings
-from tests.service.served import PHOTOS, PLAIN, WORDS, picture, served_by, serving, teach
+from tests.service.served import PHOTOS, PLAIN, WORDS, picture, refused, served_by, serving, teach
+
+TASK = "/api/tasks/t"
 
 
 @pytest.fixture
 def client(tmp_path):
     with serving(tmp_path / "store") as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def known(tmp_path_factory):
-    """A service with a task that nothing changes."""
-    with serving(tmp_path_factory.mktemp("known") / "store") as made:
-        teach(made)
-        yield made
-
-
-def refused(answer, status, *said):
-    """Check that an answer is a refusal of one message."""
-    assert answer.status_code == status, answer.text
-    content = answer.json()
-    assert list(content) == ["error"] and "\n" not in content["error"]
-    for words in said:
-        assert words in content["error"]
 
 
 def test_the_story_of_a_task(client, tmp_path):
@@ -218,172 +200,10 @@ def test_features_with_and_without_an_encoder(client):
     assert rows["probabilities"] == pytest.approx(text["probabilities"])
 
 
-TASK = "/api/tasks/t"
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "status", "said"),
-    [
-        ("/api/tasks", {"name": "../x", "source": WORDS}, 422, "name"),
-        ("/api/tasks", {"name": "x" * 65, "source": WORDS}, 422, "name"),
-        ("/api/tasks", {"name": "t", "source": WORDS}, 409, "already"),
-        ("/api/tasks", {"name": "u", "source": "/etc/passwd"}, 422, "offers no source"),
-        ("/api/tasks", {"name": "u", "source": "os:system"}, 422, "offers no source"),
-        ("/api/tasks", {"name": "u", "source": WORDS, "reject": 2}, 422, "reject"),
-        ("/api/tasks", {"name": "u", "source": WORDS, "reject": "a"}, 422, "reject"),
-        ("/api/tasks", {"name": "u", "source": WORDS, "pickle": 1}, 422, "pickle"),
-        ("/api/tasks", [1], 422, "valid dictionary"),
-        ("/api/tasks/nix/predict", {"texts": ["a"]}, 404, "no task 'nix'"),
-        (f"{TASK}/predict", {}, 422, "one of texts, features, images and sounds"),
-        (f"{TASK}/predict", {"texts": ["a"], "images": ["a"]}, 422, "texts and images"),
-        (f"{TASK}/predict", {"texts": []}, 422, "no example"),
-        (f"{TASK}/predict", {"texts": ["a"] * 257}, 413, "257 examples"),
-        (f"{TASK}/predict", {"texts": "a"}, 422, "texts"),
-        (f"{TASK}/predict", {"texts": [1]}, 422, "texts.0"),
-        (f"{TASK}/predict", {"texts": ["  "]}, 422, "texts[0] is empty"),
-        (f"{TASK}/predict", {"texts": ["a" * 10_001]}, 422, "10,001 characters"),
-        (f"{TASK}/predict", {"features": [[1.0] * 7]}, 422, "7 numbers"),
-        (f"{TASK}/predict", {"features": [[1e39] * 8]}, 422, "features[0][0]"),
-        (f"{TASK}/predict", {"features": [[True] * 8]}, 422, "features"),
-        (f"{TASK}/predict", {"features": [[1.0] * 70_000]}, 422, "70,000 numbers"),
-        (f"{TASK}/predict", {"images": ["aaaa"]}, 422, "takes texts, not pictures"),
-        (f"{TASK}/predict", {"images": ["%%%"]}, 422, "not base64"),
-        (f"{TASK}/examples", {"examples": [{"label": "", "text": "a"}]}, 422, "examples[0].label is empty"),
-        (f"{TASK}/examples", {"examples": [{"label": "x" * 101, "text": "a"}]}, 422, "101 characters"),
-        (f"{TASK}/examples", {"examples": [{"label": "a\u0000b", "text": "a"}]}, 422, "control"),
-        (f"{TASK}/examples", {"examples": [{"label": "\ud800", "text": "a"}]}, 422, "half of a character"),
-        (f"{TASK}/examples", {"examples": [{"label": "none of these", "text": "a"}]}, 422, "choose another"),
-        (f"{TASK}/examples", {"examples": [{"label": "a"}]}, 422, "one of text, features, image and sound"),
-        (f"{TASK}/examples", {"examples": [{"label": "a", "text": "b", "features": [1]}]}, 422, "text and features"),
-        (f"{TASK}/examples", {"examples": [{"label": 1, "text": "b"}]}, 422, "examples.0.label"),
-        (f"{TASK}/undo", {"to": -1}, 422, "to"),
-        (f"{TASK}/undo", {"to": 99}, 404, "no version 99"),
-        (f"{TASK}/undo", {"to": 1.5}, 422, "to"),
-        (f"{TASK}/feedback", {"label": "a"}, 422, "either the prediction"),
-        (f"{TASK}/feedback", {"label": "a", "prediction": "x", "text": "y"}, 422, "either the prediction"),
-        (f"{TASK}/feedback", {"label": "a", "prediction": "gone"}, 410, "send the example itself"),
-    ],
-)
-def test_what_is_refused(known, path, body, status, said):
-    before = known.get(TASK).json()
-    content = json.dumps(body)
-    refused(known.post(path, content=content, headers={"Content-Type": "application/json"}), status, said)
-    assert known.get(TASK).json() == before
-
-
-@pytest.mark.parametrize(
-    ("content", "kind", "status", "said"),
-    [
-        (b"{", "application/json", 400, "not JSON"),
-        (b"", "application/json", 400, "not JSON"),
-        (b"\xff\xfe", "application/json", 400, "not JSON"),
-        (b"[" * 200_000, "application/json", 400, "nested too deeply"),
-        (b'{"a":' * 5000 + b"1" + b"}" * 5000, "application/json", 400, "nested too deeply"),
-        (b'{"features": [[NaN]]}', "application/json", 400, "NaN is not a number of JSON"),
-        (b'{"features": [[1e999]]}', "application/json", 422, "NaN, infinite"),
-        (b'{"features": [[' + b"9" * 5000 + b"]]}", "application/json", 400, "not JSON"),
-        (b'{"features": [[' + b"9" * 400 + b"]]}", "application/json", 422, "features"),
-        (b"texts=a", "application/x-www-form-urlencoded", 415, "multipart/form-data or application/json"),
-        (b"\x80\x04K\x01.", "application/python-pickle", 415, "multipart"),
-        (b"nothing", "multipart/form-data", 400, "boundary"),
-        (b"--x\r\nbroken", "multipart/form-data; boundary=x", 422, "no example"),
-    ],
-)
-def test_bodies_that_cannot_be_read(known, content, kind, status, said):
-    answer = known.post(f"{TASK}/predict", content=content, headers={"Content-Type": kind})
-    assert answer.status_code == status, answer.text
-    assert said in answer.json()["error"]
-
-
-def test_uploads_that_cannot_be_read_leave_everything_as_it_was(client):
-    client.post("/api/tasks", json={"name": "p", "source": PHOTOS})
-    good = ("files", ("good.png", picture()))
-    damaged = picture("red", (300, 300), "JPEG")[:900]
-    for bad, label, status, said in (
-        (("files", ("notes.png", b"a text")), "a", 422, ("notes.png is no picture",)),
-        (("files", ("cut.jpg", damaged)), "a", 422, ("cut.jpg is damaged",)),
-        (("files", ("huge.png", picture("red", (9000, 9000)))), "a", 413, ("huge.png has 9,000 x 9,000 pixels",)),
-        (("files", ("x.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>")), "a", 422, ("x.svg is no picture",)),
-        (("files", ("../../etc/passwd\x00", b"")), "a", 422, ("no picture",)),
-        (("other", ("a.png", picture())), "a", 422, ("a field 'other'",)),
-        (good, ["a", "b", "c"], 422, ("2 files and 3 labels",)),
-        (good, "\x07", 422, ("control",)),
-    ):
-        answer = client.post("/api/tasks/p/examples", files=[good, bad], data={"label": label})
-        refused(answer, status, *said)
-        assert client.get("/api/tasks/p").json()["version"] == 0
-    refused(
-        client.post("/api/tasks/p/examples", data={"label": "a"}, files=[("files", (None, b"x"))]), 422, "not a file"
-    )
-    many = [("files", (f"{i}.png", picture())) for i in range(300)]
-    assert client.post("/api/tasks/p/predict", files=many).status_code in (400, 413)
-
-
-def test_ten_thousand_classes_are_refused(tmp_path):
-    with serving(tmp_path / "store", limits=Limits(batch=20_000)) as client:
-        teach(client)
-        examples = [{"label": f"c{i}", "text": "a"} for i in range(10_000)]
-        refused(client.post(f"{TASK}/examples", json={"examples": examples}), 422, "at most 1,000 classes")
-        assert client.get(TASK).json()["version"] == 1
-
-
 def test_labels_are_composed_and_may_hold_slashes(client):
     teach(client, texts={"e\u0301/x": ["aaa"], " b ": ["bbb"]})
     assert [c["label"] for c in client.get(TASK).json()["classes"]] == ["b", "\u00e9/x"]
     assert client.delete(f"{TASK}/classes/e\u0301%2Fx").json() == {"version": 2}
-
-
-def test_a_learner_with_fixed_ways_refuses_a_class_too_many(tmp_path):
-    from dataclasses import replace
-
-    from innerloop.runs import build, defaults
-
-    usual = defaults("maml", "digits")
-    options = replace(
-        usual,
-        task=replace(usual.task, ways=2),
-        network=replace(usual.network, width=4),
-        train=replace(usual.train, steps=1, plan="loop"),
-    )
-    build(options).meta_train(tmp_path / "runs" / "two")
-    with serving(tmp_path / "store", runs=str(tmp_path / "runs")) as client:
-        assert {s["name"]: s["kind"] for s in client.get("/api/sources").json()}["two"] == "pictures"
-        client.post("/api/tasks", json={"name": "p", "source": "two"}).raise_for_status()
-        files = [("files", (f"{c}.png", picture(c))) for c in ("red", "blue")]
-        assert client.post("/api/tasks/p/examples", files=files, data={"label": ["a", "b"]}).status_code == 201
-        third = client.post("/api/tasks/p/examples", files=files[:1], data={"label": "c"})
-        refused(third, 422, "tells 2 classes apart, and these would be 3")
-        assert client.post("/api/tasks/p/predict", files=files).status_code == 200
-        runs = client.get("/api/runs").json()
-        assert runs[0]["name"] == "two" and runs[0]["learner"] == "maml" and runs[0]["data"] == "digits"
-        shown = client.get("/api/runs/two").json()
-        assert shown["config"]["record"]["learner"] == "maml" and shown["metrics"][-1]["step"] == 1
-        file = measure(tmp_path / "runs" / "two", MetaTestOptions(episodes=4, queries=3)).file
-        (summary,) = client.get("/api/runs").json()
-        names = [(test["file"], test["baseline"], test["mark"]) for test in summary["tests"]]
-        assert names[0] == (file.name, None, None), "the run's own number first, baselines after it"
-        assert {baseline for _, baseline, _ in names[1:]} == {"untrained", "pixels"}
-        assert "scores" not in summary["tests"][0] and summary["tests"][0]["title"] == "accuracy"
-        assert summary["tests"][0]["number"] == Result.load(file).number
-        (table,) = client.get("/api/comparisons", params={"run": "two"}).json()
-        results = [Result.load(tmp_path / "runs" / "two" / row["file"]) for row in table["rows"]]
-        printed = compare(*results)
-        assert [row["difference"] for row in table["rows"]] == [row.cells[2] or None for row in printed.rows]
-        assert table["measured"] == printed.notes and ONE_TRAINING in table["measured"]
-        assert table["rows"][0]["baseline"] is None and table["rows"][0]["run"] == "two"
-        assert client.get("/api/comparisons?run=two&run=nix").status_code == 404
-        assert client.get("/api/comparisons").status_code == 422
-        learner, params = load(tmp_path / "runs" / "two")
-        save_params(tmp_path / "runs" / "two", learner, {k: v + 0.1 for k, v in params.items()})
-        stale = client.get("/api/runs/two").json()["tests"][0]
-        assert stale["mark"] == "of other parameters than the run has now" and len(stale["scores"]) == 4
-        file.write_text(file.read_text().replace('"mean": ', '"mean": 1'))
-        for tests in (client.get("/api/runs").json()[0]["tests"], client.get("/api/runs/two").json()["tests"]):
-            assert [test["baseline"] for test in tests[:2]].count(None) == 0 and "mean" not in tests[2]
-            assert tests[2]["error"].startswith(f"{file.name} was edited")
-            assert "`innerloop test two --ways 2" in tests[2]["error"] and str(tmp_path) not in tests[2]["error"]
-        for trick in ("..", "%2e%2e", "two%2F..%2F..", "nix", "%00"):
-            assert client.get(f"/api/runs/{trick}").status_code in (404, 422)
 
 
 def test_many_threads_with_different_tasks_get_the_answers_of_one(client):

@@ -13,6 +13,8 @@ from innerloop.apps.text.desk.replies import Slot
 from innerloop.apps.text.desk.settings import DeskOptions
 from innerloop.core.context import Context
 from innerloop.fewshot.classifier import FewShotClassifier
+from innerloop.service.client import Client
+from innerloop.service.limits import Limits
 from innerloop.service.store import conversations
 from innerloop.service.store.keys import add
 from tests.apps.text.desk.test_passages import pdf
@@ -106,6 +108,44 @@ def test_a_conversation_is_deleted(client):
     assert client.get(f"/api/tasks/t/conversations/{name}").status_code == 404
     gone = client.post("/api/tasks/t/chat", json={"message": "ab", "conversation": name})
     assert gone.status_code == 404 and f"no conversation '{name}'" in gone.json()["error"]
+
+
+def test_a_conversation_is_erased_with_its_bytes(tmp_path):
+    first, last = "abcdefgh the first secret", "ab " * 400 + "the last secret"
+    secrets = [text.encode() for text in (first, last)]
+    with serving(tmp_path, workers=2) as client:
+        equip(client)
+        with Client("http://localhost") as known:
+            known._http = client  # pyright: ignore[reportAttributeAccessIssue]  # in place of a socket
+            task = known.task("t")
+            talks = [task.chat(first)["conversation"] for _ in range(2)]
+            kept = task.chat("aab, which stays")["conversation"]
+            for talk in talks:
+                for i in range(30):  # so that pages are split
+                    task.chat(last if i == 20 else "b" * (i * 37 % 500), talk)
+            task.forget_chat(talks[0])
+            assert are_there(tmp_path, *secrets) == [True, True]
+            named = {"Idempotency-Key": "k"}
+            road = f"/api/tasks/t/conversations/{talks[1]}?forever=1"
+            assert [client.delete(road, headers=named).status_code for _ in range(2)] == [204, 204]
+            assert client.delete(road).status_code == 404
+            assert are_there(tmp_path, *secrets, b"aab, which stays") == [False, False, True]
+            assert len(client.get(f"/api/tasks/t/conversations/{kept}").json()) == 1
+            task.forget_chat(kept, forever=True)
+            assert are_there(tmp_path, b"aab, which stays") == [False]
+
+
+def test_bytes_of_a_conversation_that_somebody_reads_go_when_asked_again(tmp_path):
+    with serving(tmp_path, limits=Limits(store_seconds=0.3)) as client:
+        equip(client)
+        name = client.post("/api/tasks/t/chat", json={"message": "abcdefgh secret"}).json()["conversation"]
+        with contextlib.closing(sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT * FROM tasks").fetchone()
+            refused = client.delete(f"/api/tasks/t/conversations/{name}?forever=1")
+            assert refused.status_code == 503 and "still in the files" in refused.json()["error"]
+        assert client.delete(f"/api/tasks/t/conversations/{name}?forever=1").status_code == 404
+        assert are_there(tmp_path, b"abcdefgh secret") == [False]
 
 
 def test_a_pdf_is_quoted_and_words_decide_before_the_classifier(client, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from innerloop.service.store import keys
 from tests.apps.recsys.small import taking, trained
 from tests.service.served import serving
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*categories. kind")
+pytestmark = pytest.mark.filterwarnings("ignore:.*categories. (kind|town)")
 ALL = "/api/recommenders/run"
 RATED = {"Film 0": 5, "i2": 5, "film 4": 4, "Film 1": 1, "Film 3": 2}
 
@@ -57,6 +58,46 @@ def test_http_python_and_command_line_recommend_the_same(client, run, tmp_path, 
     assert [one["title"] for one in left] == python.ask(4, asked[:2])
 
 
+def test_features_of_somebody_are_answered_as_by_the_command_line(tmp_path, capsys):
+    run = trained(tmp_path, users=True)
+    mine = tmp_path / "me.csv"
+    mine.write_text("item,rating\n" + "".join(f"{k},{v}\n" for k, v in RATED.items()))
+    how = ["--features", "town=Ash", "clubs=chess|boats", "age=30", "--user", str(mine)]
+    assert main(["recommend", str(run), *how, "--json"]) == 0
+    printed = [(one["item"], one["rating"]) for one in json.loads(capsys.readouterr().out)["recommended"]]
+    assert main(["recommend", str(run), *how, "--ask", "4"]) == 0
+    asked = capsys.readouterr().out.splitlines()
+    about: dict[str, Any] = {"town": "Ash", "clubs": ["chess", "boats"], "age": 30}
+    asking: tuple[dict[str, Any], ...] = ({"ratings": RATED}, {"person": "ada"})
+    with serving(tmp_path / "store", sources=(str(run),)) as client:
+        assert client.get(ALL).json()["features"] == [
+            {"name": "town", "kind": "category", "values": ["Ash", "Bray"]},
+            {"name": "clubs", "kind": "categories", "values": ["boats", "chess", "drama"]},
+            {"name": "age", "kind": "number", "values": []},
+        ]
+        post(client, "/people", 201, name="ada", ratings=RATED)
+        plain = post(client, "/recommend", ratings=RATED)["recommended"]
+        for whom in asking:
+            answer = post(client, "/recommend", features=about, **whom)
+            assert [(one["item"], one["rating"]) for one in answer["recommended"]] == printed
+            assert answer["notices"] == [] and answer["recommended"] != plain
+            assert [one["title"] for one in post(client, "/ask", features=about, count=4, **whom)["items"]] == asked
+            # Nothing of it stays with a name.
+            assert post(client, "/recommend", **whom)["recommended"] == plain
+        answer = post(client, "/recommend", ratings=RATED, features={"town": "Crewe"})
+        assert answer["notices"][0].startswith("town is Crewe of nobody in training")
+        for features, said in (
+            ({"towns": "Ash"}, "did you mean 'town'"),
+            ({"age": "old"}, "age is a number"),
+            ({"age": True}, "age"),
+            ({"town": ["Ash", "Bray"]}, "town is one category"),
+            ({"clubs": ["x"] * 201}, "clubs"),
+        ):
+            assert said in post(client, "/recommend", 422, ratings=RATED, features=features)["error"]
+    with open(tmp_path / "store" / "store.sqlite", "rb") as file:
+        assert b"Ash" not in file.read()
+
+
 def test_people_are_kept_rated_changed_and_forgotten(client):
     first = post(client, "/people", 201, name="ada", ratings={"Film 0": 5, "i2": 5})
     assert first["version"] == 1
@@ -87,6 +128,7 @@ def test_people_are_kept_rated_changed_and_forgotten(client):
         "step": 1,
         "behaviour": False,
         "people": 1,
+        "features": [],
     }
     assert [one["name"] for one in client.get(f"{ALL}/people").json()] == ["ada"]
     assert client.get(f"{ALL}/people", params={"after": kept["id"]}).json() == []

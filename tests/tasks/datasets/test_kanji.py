@@ -8,7 +8,7 @@ from innerloop.core.errors import InputError
 from innerloop.tasks import EpisodeSampler, handwriting
 from innerloop.tasks.datasets import kanji as module
 
-pytest.importorskip("kanji", reason="KanjiVG is not installed: pip install innerloop[kanji]")
+pytest.importorskip("kanji", reason="KanjiVG is not installed: pip install 'innerloop[kanji]'")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_splits_and_cache(found, monkeypatch, tmp_path):
 
 def test_missing_package_is_said(monkeypatch):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install innerloop\[kanji\]"):
+    with pytest.raises(InputError, match=r"pip install 'innerloop\[kanji\]'"):
         module.kanji()
     assert "kanji" not in sys.modules or sys.modules["kanji"] is not module
 

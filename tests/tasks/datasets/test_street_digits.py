@@ -37,5 +37,5 @@ def test_a_missing_font_is_named(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "fontpkg_dosis" else find(name))
     pytest.importorskip("fontpkg_anton")
-    with pytest.raises(InputError, match=r"Dosis\[wght\] of fontpkg_dosis: pip install innerloop\[fonts\]"):
+    with pytest.raises(InputError, match=r"Dosis\[wght\] of fontpkg_dosis: pip install 'innerloop\[fonts\]'"):
         street_digits.fonts()

@@ -1,9 +1,11 @@
 """Getting to know somebody: one question after another, each the most telling one after all answers so far."""
 
 from collections.abc import Callable
+from types import MappingProxyType
 
 from innerloop.apps.recsys.recommender import Recommender
 from innerloop.core.errors import InputError
+from innerloop.tasks.ratings.somebody import About
 
 SKIP = ("skip", "")
 """What is typed for an item that somebody does not know."""
@@ -17,6 +19,7 @@ def interview(
     count: int,
     read: Callable[[str], str],
     say: Callable[[str], None],
+    features: About = MappingProxyType({}),
 ) -> dict[str, float]:
     """Ask until so many answers are there, the input ends, or nobody could be expected to know more.
 
@@ -26,6 +29,7 @@ def interview(
         count: Answers that are wanted.
         read: Shows a question and returns what is typed; raises EOFError where there is no more.
         say: Shows a line.
+        features: What is known of somebody besides.
 
     Returns:
         All ratings, those at first among them.
@@ -35,7 +39,7 @@ def interview(
     """
     known, skipped = dict(ratings), list[str]()
     low, high = recommender.scale
-    recommender.fit(known)
+    recommender.fit(known, features)
     recommender.ask(count)  # refused here, before anybody is asked
     say(f"Rate from {low:g} to {high:g}; 'skip' or Enter for what you do not know, Ctrl-D to end.")
     answered = 0
@@ -52,7 +56,7 @@ def interview(
             continue
         known[title] = answer
         answered += 1
-        recommender.fit(known)
+        recommender.fit(known, features, lambda _: None)  # notices came with the first one
     return known
 
 

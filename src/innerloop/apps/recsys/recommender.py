@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -27,9 +28,10 @@ from innerloop.learners.closed_form.alpaca import ALPaCA
 from innerloop.learners.gradient.anil import ANIL
 from innerloop.problems import of_record
 from innerloop.problems.ratings import RatingTasks
-from innerloop.tasks.notices import warn
+from innerloop.tasks.notices import Say, warn
 from innerloop.tasks.ratings.encoding import Encoding
 from innerloop.tasks.ratings.read import items_of_one, ratings_of_one
+from innerloop.tasks.ratings.somebody import About, Column, columns_of, knowing
 from innerloop.tasks.ratings.table import Ratings
 
 _REASONS = 2
@@ -65,6 +67,9 @@ class _User:
     ratings: dict[int, float]
     """By the item's position."""
     adapted: Any
+    taste: Taste
+    """All items as they are to somebody of whom this is known."""
+    encoding: Encoding
 
 
 class Recommender:
@@ -81,8 +86,7 @@ class Recommender:
         """
         self._learner, self._params, self._table, self._encoding = learner, params, table, encoding
         self._items = Catalogue(table)
-        linear = isinstance(learner, ALPaCA)
-        self._taste: Taste = (Linear if linear else Behaviour)(learner, params, encoding)  # pyright: ignore
+        self._taste = self._of(encoding)
         self._user: _User | None = None
 
     @classmethod
@@ -110,16 +114,29 @@ class Recommender:
         """Whether it is of what people took, such as clicks: then nobody rates, and nothing is asked."""
         return self._table.behaviour
 
-    def fit(self, ratings: Mapping[str, float] | Iterable[str] | str | Path) -> Self:
+    @property
+    def columns(self) -> list[Column]:
+        """What may be told of somebody besides ratings: the features of users that the run was trained with."""
+        return columns_of(self._table.user_features, self._encoding)
+
+    def fit(
+        self,
+        ratings: Mapping[str, float] | Iterable[str] | str | Path,
+        features: About = MappingProxyType({}),
+        say: Say = warn,
+    ) -> Self:
         """Adapt to somebody's ratings, in milliseconds; nobody is remembered but the last one.
 
         Args:
             ratings: By an item's name or title; or a CSV file with the columns item and rating, and perhaps time. Of
                 several ratings of one item the latest stays, and how many were left out is said. None at all is
                 allowed. Of a run on what people took: the items, or a file with the column item.
+            features: What is known of somebody, by the names of `columns`.
+            say: Where notices go, of ratings that were left out and of values that nobody has in training.
 
         Raises:
-            InputError: An item is not known, where the nearest titles are named, or a rating is outside of the scale.
+            InputError: An item is not known, where the nearest titles are named, a rating is outside of the scale, or
+                there is no such feature.
         """
         low, high = self._table.scale
         if isinstance(ratings, str | Path):
@@ -142,9 +159,13 @@ class Recommender:
             known[self.find(item)] = 1.0 if self.behaviour else float(value)
         if len(known) < len(rows):
             again = "an item that is there again" if self.behaviour else "an item that was rated again later"
-            warn(f"{len(rows) - len(known)} ratings of {again} were left out")
+            say(f"{len(rows) - len(known)} ratings of {again} were left out")
+        encoding, taste = self._encoding, self._taste
+        if features:
+            encoding = knowing(encoding, self._table.user_features, features, say)
+            taste = self._of(encoding)
         at, values = np.fromiter(known, np.int64, len(known)), torch.tensor(list(known.values()), dtype=torch.float64)
-        self._user = _User(known, self._taste.adapt(at, values))
+        self._user = _User(known, taste.adapt(at, values), taste, encoding)
         return self
 
     def predict(self, items: Sequence[str]) -> list[float]:
@@ -174,15 +195,14 @@ class Recommender:
         if not 0 <= familiarity < math.inf:
             raise InputError(f"familiarity must be a number that is not negative, got {familiarity}")
         user, open_ = self._fitted, self._open()
+        taste = user.taste
         order = self.scores(familiarity)[open_]
-        best = open_[diverse(order, self._taste.vectors[open_], top, diversity)]
+        best = open_[diverse(order, taste.vectors[open_], top, diversity)]
         rated, values = list(user.ratings), torch.tensor(list(user.ratings.values()))
-        shares = self._taste.shares(user.adapted, rated, values, best)
-        own = features_that_count(
-            self._table, self._encoding, best.tolist(), lambda x: self._taste.answer(user.adapted, x)
-        )
+        shares = taste.shares(user.adapted, rated, values, best)
+        own = features_that_count(self._table, user.encoding, best.tolist(), lambda x: taste.answer(user.adapted, x))
         foreseen = self._told()
-        sure = self._taste.deviations(user.adapted) if isinstance(self._taste, Linear) else None
+        sure = taste.deviations(user.adapted) if isinstance(taste, Linear) else None
         recommended = []
         for row, i in enumerate(best.tolist()):
             strongest = shares[row].argsort(descending=True)[:_REASONS].tolist()
@@ -194,7 +214,7 @@ class Recommender:
 
     def scores(self, familiarity: float = 0.0) -> Tensor:
         """[items] what `recommend` orders by without diversity; arguments and errors as there."""
-        scores = self._taste.scores(self._fitted.adapted)
+        scores = self._fitted.taste.scores(self._fitted.adapted)
         return scores.double() + familiarity * from_numpy(np.log1p(self._encoding.counts))
 
     def ask(self, count: int = 5, without: Sequence[str] = ()) -> list[str]:
@@ -210,10 +230,11 @@ class Recommender:
         """
         if count < 1:
             raise InputError(f"ask for at least 1 item, got {count}")
-        if not isinstance(self._taste, Linear):
+        taste = self._fitted.taste
+        if not isinstance(taste, Linear):
             raise InputError("the run is on what people took, which nobody is asked to rate: name some of it instead")
         open_ = self._open([self.find(item) for item in without])
-        basis, noise = self._taste.known.basis, self._taste.noise
+        basis, noise = taste.known.basis, taste.noise
         popular = from_numpy(self._encoding.counts / max(1, self._encoding.counts.max()))
         chosen = most_telling(
             self._fitted.adapted.precision, noise, basis[open_], popular[open_], basis, popular, count
@@ -281,7 +302,12 @@ class Recommender:
     @property
     def basis(self) -> Tensor:
         """[items, d] what says how alike items are; of ratings, what the weights that are adapted multiply."""
-        return self._taste.known.basis if isinstance(self._taste, Linear) else self._taste.vectors
+        taste = self._taste if self._user is None else self._user.taste
+        return taste.known.basis if isinstance(taste, Linear) else taste.vectors
+
+    def _of(self, encoding: Encoding) -> Taste:
+        linear = isinstance(self._learner, ALPaCA)
+        return (Linear if linear else Behaviour)(self._learner, self._params, encoding)  # pyright: ignore
 
     @property
     def _fitted(self) -> _User:
@@ -291,7 +317,7 @@ class Recommender:
 
     def _told(self) -> Tensor:
         """[items] ratings within the scale, or chances among what is open."""
-        scores = self._taste.scores(self._fitted.adapted)
+        scores = self._fitted.taste.scores(self._fitted.adapted)
         if not self.behaviour:
             return scores.clamp(*self._table.scale)
         open_, chances = self._open(), torch.zeros_like(scores)

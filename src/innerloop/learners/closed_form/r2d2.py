@@ -18,7 +18,7 @@ from innerloop.core.objectives import membership, weights
 from innerloop.core.prototypes import ways
 from innerloop.core.ranges import Positive
 from innerloop.core.searched import DECAY, between
-from innerloop.core.sensible import FROZEN_ROWS, Sensible, by_kind
+from innerloop.core.sensible import FROZEN_ROWS, WEIGHED_WORDS, Sensible, by_kind
 from innerloop.core.types import Batch, Params
 
 
@@ -51,6 +51,7 @@ class R2D2(EncoderClassifier[Regression]):
             train={"meta_batch_size": 1},
         ),
         texts=FROZEN_ROWS,
+        entities=WEIGHED_WORDS,
     )
 
     decay: Positive = field(default=1.0, metadata=DECAY)

@@ -14,7 +14,7 @@ from innerloop.core.learner import EpisodicClassifier, Unrolled
 from innerloop.core.model import Model
 from innerloop.core.networks import FEATURES, OUTPUTS, Rows, role
 from innerloop.core.searched import INNER_LR, INNER_STEPS
-from innerloop.core.sensible import INNER_LOOP, by_kind
+from innerloop.core.sensible import INNER_LOOP, Sensible, by_kind
 from innerloop.core.types import Batch, Metrics, Params
 
 
@@ -32,7 +32,7 @@ class ANIL(EpisodicClassifier[Head], Unrolled[Head, Head]):
 
     trains_on = ("episodes",)
     targets = ("classes", "values")
-    sensible = by_kind(classes=INNER_LOOP)
+    sensible = by_kind(classes=INNER_LOOP, behaviour=Sensible(fields={"inner_lr": 0.5}))
 
     encoder: Model
     """x -> features."""

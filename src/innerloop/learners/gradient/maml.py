@@ -12,7 +12,7 @@ from innerloop.core.gradient import grad
 from innerloop.core.inner import FastWeights, descend
 from innerloop.core.objectives import classification
 from innerloop.core.searched import INNER_LR
-from innerloop.core.sensible import FROZEN_ROWS, INNER_LOOP, by_kind
+from innerloop.core.sensible import FROZEN_ROWS, INNER_LOOP, WEIGHED_WORDS, by_kind
 from innerloop.core.types import Batch, Episode, Params
 
 
@@ -22,7 +22,11 @@ class MAML(FastWeights[Params]):
 
     trains_on = ("episodes",)
     # From a head of zeros, one long step makes a centroid of every class.
-    sensible = by_kind(classes=INNER_LOOP, texts=replace(FROZEN_ROWS, fields={"inner_lr": 8.0}, task={}))
+    sensible = by_kind(
+        classes=INNER_LOOP,
+        texts=replace(FROZEN_ROWS, fields={"inner_lr": 8.0}, task={}),
+        entities=replace(WEIGHED_WORDS, fields={"inner_lr": 8.0}),
+    )
 
     inner_lr: float = field(default=0.4, metadata=INNER_LR)
     """Step size on the mean support loss. The paper's code sums over classes: its 0.4 for 5 ways is 2.0 here."""

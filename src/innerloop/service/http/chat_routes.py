@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from innerloop.service.http import payload
 from innerloop.service.http.access import KEY
 from innerloop.service.http.errors import HTTPError
-from innerloop.service.http.routes import REFUSALS, Asked, Name, Worker
+from innerloop.service.http.routes import REFUSALS, Asked, Forever, Name, Worker
 from innerloop.service.store import conversations as kept
 
 router = APIRouter(prefix="/api", responses=REFUSALS, tags=["support desk"])
@@ -166,7 +166,6 @@ async def transcript(name: Name, conversation: str, worker: Worker) -> list[Turn
 
 
 @router.delete("/tasks/{name}/conversations/{conversation}", status_code=204)
-async def forget(name: Name, conversation: str, worker: Worker) -> None:
+async def forget(name: Name, conversation: str, worker: Worker, store: Asked, forever: Forever = False) -> None:
     """Delete a conversation."""
-    task = await worker.threads.read(worker.store.task, name)
-    await worker.threads.change(kept.forget, worker.store, task, conversation)
+    await worker.chatting.forget(store, name, conversation, forever)

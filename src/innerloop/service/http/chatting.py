@@ -123,6 +123,22 @@ class Chatting:
         talk = await worker.threads.change(conversations.say, store, task, called, begins, now(), work)
         return {"conversation": talk.conversation, "version": task.version, "id": told} | talk.said
 
+    async def forget(self, store: Store, name: str, conversation: str, forever: bool) -> None:
+        """Delete a conversation; forever: overwrite its bytes, and those of what feedback refers to.
+
+        Raises:
+            MissingError: There is no such task or conversation.
+        """
+        worker = self._worker
+        task = await worker.threads.read(worker.store.task, name)
+        try:
+            await worker.threads.change(conversations.forget, store, task, conversation, forever)
+        finally:  # also where it was deleted before, and something held the files then
+            if forever:
+                # Its messages are among what was asked of the task, which nobody tells apart.
+                await worker.threads.change(worker.recent.erase, task.id)
+                await worker.threads.change(worker.store.database.scrub)
+
     def _desk(self, task: Task, source: Source) -> Desk:
         """The desk of a task; its passages are read by the encoder where they are not in memory."""
         about = (task.source, task.file, task.pin)  # one that came as a file may have an encoder of its own

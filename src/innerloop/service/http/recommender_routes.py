@@ -24,6 +24,9 @@ _LONGEST = 1_000
 """Items in one list, and people in one page."""
 _Text = Annotated[str, Field(min_length=1, max_length=500)]
 _Value = Annotated[float, Field(allow_inf_nan=False)]
+_FEATURES = 200
+"""Columns that are told of somebody, and categories that are listed of one."""
+_Feature = _Text | _Value | Annotated[list[_Text], Field(max_length=_FEATURES)]
 _Ratings = Annotated[
     dict[_Text, _Value], Field(max_length=_MOST, description="By names or titles of items.", examples=[_RATED])
 ]
@@ -35,11 +38,17 @@ class WhomIn(BaseModel):
     model_config = _STRICT
     ratings: _Ratings = {}
     person: TaskName | None = Field(None, description="Somebody whose ratings are kept, in place of ratings.")
+    features: dict[_Text, _Feature] = Field(
+        {},
+        max_length=_FEATURES,
+        description="What is known of somebody besides, by names of `features` of the recommender; it is never kept.",
+        examples=[{"age": 30}],
+    )
 
     @property
     def asked(self) -> For:
         """For whom it is."""
-        return For(self.ratings, self.person)
+        return For(self.ratings, self.person, self.features)
 
 
 class RecommendationIn(WhomIn):
@@ -85,6 +94,14 @@ class RatingsIn(BaseModel):
     )
 
 
+class FeatureOut(BaseModel):
+    """What may be told of somebody."""
+
+    name: str
+    kind: str = Field(description="category, categories (several) or number.", examples=["category"])
+    values: list[str] = Field(description=f"Categories that training knows, the first {_FEATURES}; none of numbers.")
+
+
 class RecommenderOut(BaseModel):
     """A recommender."""
 
@@ -95,6 +112,7 @@ class RecommenderOut(BaseModel):
     step: float | None = Field(description="What known ratings are multiples of: 1, or 0.5; null where they are finer.")
     behaviour: bool = Field(description="Whether it is of what people took: any rating then says that an item was.")
     people: int = Field(description="How many people's ratings are kept.")
+    features: list[FeatureOut] = Field(description="What may be told of somebody besides ratings.")
 
 
 class ItemOut(BaseModel):
@@ -187,6 +205,7 @@ def _about(name: str, one: Recommender, count: int) -> RecommenderOut:
         step=one.step,
         behaviour=one.behaviour,
         people=count,
+        features=[FeatureOut(name=one.name, kind=one.kind, values=list(one.values[:_FEATURES])) for one in one.columns],
     )
 
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -19,6 +20,7 @@ from innerloop.service.store import people
 from innerloop.service.store.people import Person
 from innerloop.service.store.records import Change
 from innerloop.service.store.store import Store
+from innerloop.tasks.ratings.somebody import About
 
 if TYPE_CHECKING:
     from innerloop.service.http.service import Service
@@ -33,6 +35,8 @@ class Asked(NamedTuple):
     """By names or titles of items."""
     person: str | None
     """Somebody whose ratings are kept, in place of them."""
+    features: About = MappingProxyType({})
+    """What is known of somebody besides, which is never kept."""
 
 
 class Recommending:
@@ -158,7 +162,10 @@ class Recommending:
                 # They are kept: the run may be replaced by one that knows them again.
                 notices.append(f"{len(ratings) - len(usable)} kept ratings are of nothing that this run knows")
             ratings = usable
-        return await self._compute(lambda: work(recommender.fit(_named(recommender, ratings)))), notices
+        fitted = await self._compute(
+            lambda: work(recommender.fit(_named(recommender, ratings), asked.features, notices.append))
+        )
+        return fitted, notices
 
     async def _named(self, recommender: Recommender, ratings: Mapping[str, float | None]) -> dict[str, float | None]:
         return await self._compute(lambda: _named(recommender, ratings))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from innerloop.service.store import answers
+from innerloop.service.store.database import leave_bytes
 from innerloop.service.store.errors import ConflictError, MissingError
 from innerloop.service.store.records import Talk, Task
 from innerloop.service.store.store import Store
@@ -119,16 +120,28 @@ def transcript(store: Store, task: Task, name: str) -> list[dict[str, Any]]:
     return [json.loads(row["content"]) for row in rows]
 
 
-def forget(store: Store, task: Task, name: str) -> None:
+def forget(store: Store, task: Task, name: str, forever: bool = False) -> None:
     """Delete a conversation.
+
+    Args:
+        store: Where the task is.
+        task: Whose desk it is.
+        name: Of the conversation.
+        forever: Whether `Database.scrub` is to overwrite what is left of the bytes.
 
     Raises:
         MissingError: There is no such conversation with this task.
     """
-    with store.database.writing() as c:
+
+    def work(c: sqlite3.Connection) -> Task:
         answers.forget(c, task.id, name)
         if not c.execute("DELETE FROM conversations WHERE name = ? AND task = ?", (name, task.id)).rowcount:
             raise MissingError(_missing(name, task))
+        if forever:
+            leave_bytes(c)
+        return task
+
+    store.once(work)
 
 
 def _missing(name: str, task: Task) -> str:

@@ -3,6 +3,7 @@
 import sqlite3
 
 from innerloop.service.store import answers
+from innerloop.service.store.database import leave_bytes
 from innerloop.service.store.errors import MissingError
 from innerloop.service.store.evaluations import forget
 from innerloop.service.store.records import Change, Done, Task, delete_task, read_task
@@ -19,8 +20,6 @@ _WITHOUT = (
     "v.version DESC LIMIT 1)) WHERE value = ?)"
 )
 """A class is gone with its last example, unless it is known by its name."""
-_TAGGERS = -(1 << 40)
-"""Below all tasks, see `erase_task`."""
 
 
 def erase(store: Store, name: str, example: int, expected: int | None = None, bare: bytes | None = None) -> Change:
@@ -53,8 +52,7 @@ def erase(store: Store, name: str, example: int, expected: int | None = None, ba
         # Under the old hash, by which the file is known when it is imported again.
         if bare is not None:
             c.execute("UPDATE files SET content = ? WHERE hash = ?", (bare, task.file))
-        # The example's id, which no other erasing has: whoever scrubs sees by it whether one more came meanwhile.
-        c.execute("UPDATE totals SET unscrubbed = ?", (example,))
+        leave_bytes(c)
         # Undoing goes on to the change before this one, which nothing brings back.
         return Done(f"erase {example}", (example,), back=(pointers(c, task, task.version)[0], ()))
 
@@ -75,8 +73,7 @@ def erase_task(store: Store, name: str) -> Task:
     def work(c: sqlite3.Connection) -> Task:
         answers.forget(c, read_task(c, name).id)
         task = delete_task(c, name)
-        # Below 0, where no example has its id: see `erase`.
-        c.execute("UPDATE totals SET unscrubbed = ?", (-task.id,))
+        leave_bytes(c)
         return task
 
     return store.once(work)
@@ -98,7 +95,7 @@ def erase_tagger(store: Store, name: str) -> Change:
 
     def work(c: sqlite3.Connection) -> Change:
         tagger = removed(c, name)
-        c.execute("UPDATE totals SET unscrubbed = ?", (_TAGGERS - tagger.id,))
+        leave_bytes(c)
         return Change(version=tagger.version, ids=(tagger.id,))
 
     return store.once(work)

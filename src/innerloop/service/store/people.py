@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from innerloop.core.errors import InputError
+from innerloop.service.store.database import leave_bytes
 from innerloop.service.store.errors import ConflictError, MissingError, StaleError
 from innerloop.service.store.records import Change
 from innerloop.service.store.store import Store
 
 _COLUMNS = "id, recommender, name, created, version, ratings"
-_ERASED = 2**62
-"""Beyond every example and task, whose ids tell one erasing from another: see `store.erase`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,7 @@ def forget(store: Store, recommender: str, name: str, forever: bool = False) -> 
         person = _read(c, recommender, name)
         c.execute("DELETE FROM people WHERE id = ?", (person.id,))
         if forever:
-            c.execute("UPDATE totals SET unscrubbed = ?", (_ERASED + person.id,))
+            leave_bytes(c)
         return Change(version=person.version)
 
     return store.once(work)

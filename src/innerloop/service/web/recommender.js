@@ -7,6 +7,8 @@ import { stars } from "./stars.js";
 const LISTED = 10;
 const ASKED = 5;
 const HITS = 8;
+const LISTABLE = 200;  // as many categories as the server lists: of more, some may be missing
+const NAMED = 10;
 const PAUSE = 250;  // milliseconds after the last letter, before it is looked for
 const NAME = String.raw`[\p{L}\p{Nd}][\p{L}\p{M}\p{Nd}._\-]{0,63}`;  // the server's own (service/task_names.py)
 
@@ -31,6 +33,7 @@ class View {
     this.facts = h("p", { class: "facts soft" });
     this.hits = h("ul", { class: "rated", "aria-label": "Titles" });
     this.asked = h("ul", { class: "rated", "aria-label": "Questions" });
+    this.features = rememberedFeatures(this.name);
     this.own = h("ul", { class: "rated", "aria-label": "Your ratings" });
     this.none = h("p", { class: "soft" }, "Nothing rated yet. Look for something that you know.");
     this.list = h("ol", { class: "liked", "aria-label": "What you may like", tabindex: "-1" });
@@ -47,7 +50,7 @@ class View {
         h("section", { class: "panel", "aria-labelledby": "rate" },
           h("h2", { id: "rate" }, "Rate what you know"),
           h("div", { class: "field" }, h("label", { for: "search" }, "Title"), this.search, h("p", { class: "help", id: "search-help" }, "A word of it, or how it begins.")),
-          this.hits),
+          this.hits, this.aboutYou()),
         h("section", { class: "side", "aria-labelledby": "liked" },
           h("h2", { id: "liked" }, "You may like"),
           h("div", {}, h("label", { for: "known" }, "Prefer what many know"), this.known,
@@ -63,7 +66,42 @@ class View {
 
   /** For whom is asked. */
   get person() {
+    return { ...this.rated, features: this.features };
+  }
+
+  get rated() {
     return this.who === null ? { ratings: Object.fromEntries([...this.ratings].map(([item, { rating }]) => [item, rating])) } : { person: this.who };
+  }
+
+  /** What the run knows of people besides ratings, to be filled in. */
+  aboutYou() {
+    const { features } = this.about;
+    if (!features.length) return "";
+    return h("details", { class: "reading", open: Object.keys(this.features).length > 0 }, h("summary", {}, "About you"),
+      h("p", { class: "help" }, "As far as you like. It goes with each question, and is never kept on the server."),
+      features.map((feature, k) => this.field(feature, `about-${k}`)));
+  }
+
+  /** A field for one of them; what it holds is an option where there are few, else typed. */
+  field({ name, kind, values }, id) {
+    const known = this.features[name];
+    const change = ({ target }) => this.attempt(async () => {
+      const value = kind === "number" ? target.valueAsNumber : kind === "category" ? target.value.trim() : split(target.value);
+      if (value.length === 0 || Number.isNaN(value)) delete this.features[name];
+      else this.features[name] = value;
+      rememberFeatures(this.name, this.features);
+      await this.changed();
+    });
+    const asOne = { id, dir: "auto", onchange: change };
+    const label = h("label", { for: id, dir: "auto" }, name);
+    if (kind === "number") return h("div", { class: "field" }, label, h("input", { ...asOne, type: "number", step: "any", value: known ?? "" }));
+    if (kind === "categories") {
+      return h("div", { class: "field" }, label, h("input", { ...asOne, autocomplete: "off", value: (known ?? []).join(" | "), "aria-describedby": `${id}-help` }),
+        h("p", { class: "help", id: `${id}-help` }, `With | between several of: ${values.slice(0, NAMED).join(" | ")}${values.length > NAMED ? ", ..." : ""}`));
+    }
+    if (values.length >= LISTABLE) return h("div", { class: "field" }, label, h("input", { ...asOne, autocomplete: "off", value: known ?? "" }));
+    return h("div", { class: "field" }, label, h("select", asOne,
+      h("option", { value: "" }, "not known"), values.map((value) => h("option", { value, selected: value === known }, value))));
   }
 
   async attempt(work) {
@@ -173,7 +211,7 @@ class View {
       failed.clear();
       await busy(keep, async () => {
         try {
-          open((await api.meet(this.name, { name: called(), ...this.person })).name);
+          open((await api.meet(this.name, { name: called(), ...this.rated })).name);
         } catch (problem) {
           failed.show(problem, problem.status === 409 ? button(`Go on as ${called()}`, () => open(called())) : null);
         }
@@ -202,3 +240,6 @@ const reasons = (before, all) => (all.length ? h("p", { class: "small soft clip"
 const place = (name) => `innerloop-ratings-${name}`;
 const remembered = (name) => JSON.parse(sessionStorage.getItem(place(name)) ?? "[]");
 const remember = (name, ratings) => sessionStorage.setItem(place(name), JSON.stringify(ratings));
+const rememberedFeatures = (name) => JSON.parse(sessionStorage.getItem(`${place(name)}/features`) ?? "{}");
+const rememberFeatures = (name, features) => sessionStorage.setItem(`${place(name)}/features`, JSON.stringify(features));
+const split = (text) => text.split("|").map((one) => one.trim()).filter(Boolean);

@@ -131,7 +131,7 @@ export class Tagged {
     this.error.clear();
     try {
       await this.learn({ text: this.text, entities: this.entities.map(({ from, to, type }) => ({ start: this.words[from][0], end: this.words[to][1], type })) });
-      this.teach.replaceWith(h("span", { class: "done small" }, "✓ Learned; the versions below take it back"));
+      this.teach.replaceWith(h("span", { class: "done small" }, "✓ Learned; going back to an earlier version takes it back"));
     } catch (problem) {
       this.error.show(problem);
     }

@@ -20,14 +20,17 @@ class View {
   constructor(place, tagger) {
     this.name = tagger.name;
     this.tagger = tagger;
+    this.order = [];  // of types by their colours, which stay when another one comes
     this.error = new Message();
     this.facts = h("p", { class: "facts soft" });
     this.known = h("ul", { class: "types", "aria-label": "Types" });
     this.text = h("textarea", { id: "text", rows: 5, required: true, dir: "auto", "aria-describedby": "text-help" });
     this.ask = h("button", { class: "primary" }, "Tag");
     this.failed = new Message();
+    this.answered = null;  // the version that tagged what is shown
+    this.stale = h("p", { class: "stale soft small", role: "status", hidden: true });
     this.answers = h("ol", { class: "tags", "aria-label": "Tagged texts" });
-    this.versions = new Versions((to, seen) => this.change(() => api.undoTagger(this.name, to, seen), `Went back to version ${to}`), sizes);
+    this.versions = new Versions((to, seen) => this.change(() => api.undoTagger(this.name, to, seen), `Went back to version ${to}`), sizes, (action) => (action === "fit" ? "first sentences" : action));
     place.replaceChildren(
       h("div", { class: "head" },
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/taggers" }, "Taggers"), " /"), h("h1", { dir: "auto" }, tagger.name), this.facts),
@@ -46,7 +49,7 @@ class View {
             h("div", { class: "field" }, h("label", { for: "text" }, "Text"), this.text,
               h("p", { class: "help", id: "text-help" }, "A sentence a line. Where it is wrong, choose words (drag over them, or arrow keys with Shift), give them a type, and have it learn the corrected text.")),
             this.failed.element, h("div", { class: "buttons" }, this.ask)),
-          this.answers),
+          this.stale, this.answers),
         h("div", {}, h("section", { class: "panel", "aria-labelledby": "types" }, h("h2", { id: "types" }, "What it knows"), this.known), this.versions.element)));
   }
 
@@ -57,9 +60,12 @@ class View {
   async show(tagger) {
     const versions = await api.taggerVersions(this.name);
     this.tagger = tagger;
+    this.order.push(...this.types.filter((type) => !this.order.includes(type)));
+    this.stale.hidden = this.answered === null || this.answered === tagger.version;
+    this.stale.textContent = `Tagged by version ${this.answered}: tag again to see what has changed.`;
     this.facts.textContent = [`Words by ${tagger.source}`, count(tagger.types.length, "type"), count(tagger.sentences, "sentence"), `version ${tagger.version}`].join(" · ");
     this.known.replaceChildren(...tagger.types.map(({ type, entities }) => h("li", {},
-      h("span", { class: `swatch ${hue(this.types, type)}` }, type), h("span", { class: "soft small" }, count(entities, "entity", "entities")),
+      h("span", { class: `swatch ${hue(this.order, type)}` }, type), h("span", { class: "soft small" }, count(entities, "entity", "entities")),
       button("Drop", () => this.drop(type), { class: "tiny", "aria-label": `Drop the type ${type}` }))));
     this.versions.show(versions, tagger.version);
   }
@@ -89,13 +95,15 @@ class View {
     this.failed.clear();
     try {
       const texts = this.text.value.split("\n").filter((line) => line.trim());
-      const { texts: answers } = await api.tag(this.name, texts);
+      const { version, texts: answers } = await api.tag(this.name, texts);
       const learn = async (sentence) => {
         await api.teachTagger(this.name, [sentence]);
         announce("Learned");
         await this.show(await api.tagger(this.name));
       };
-      this.answers.replaceChildren(...answers.map((one) => new Tagged(one, this.types, learn).element));
+      this.answered = version;
+      this.stale.hidden = true;
+      this.answers.replaceChildren(...answers.map((one) => new Tagged(one, this.order, learn).element));
       const found = answers.reduce((sum, { entities }) => sum + entities.length, 0);
       announce(`${count(found, "entity", "entities")} in ${count(answers.length, "text")}`);
     } catch (problem) {

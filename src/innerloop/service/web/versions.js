@@ -4,10 +4,11 @@ import { ago, button, h } from "./dom.js";
 
 const SHOWN = 10;  // shown before "Show all"
 
-/** The versions of something. `goBack`: takes it to one of them from the one that is shown; `sizes`: what there is in one, in words. */
+/** The versions of something. `goBack`: takes it to one of them from the one that is shown; `sizes`: what there is in one, in words; `says`: what an action is called. */
 export class Versions {
-  constructor(goBack, sizes) {
+  constructor(goBack, sizes, says = (action) => action) {
     this.goBack = goBack;
+    this.says = says;
     this.sizes = sizes;
     this.all = false;
     this.element = h("section", { class: "history", "aria-labelledby": "versions" });
@@ -32,7 +33,7 @@ export class Versions {
   row(v, now) {
     return h("li", { class: v.version === now ? "now" : null, "aria-current": v.version === now ? "true" : null },
       h("span", { class: "number" }, v.version),
-      h("span", { class: "what" }, h("span", { class: "clip" }, v.action),
+      h("span", { class: "what" }, h("span", { class: "clip" }, this.says(v.action)),
         h("span", { class: "soft small" }, `${ago(v.time)} · ${this.sizes(v)}`)),
       v.version === now ? h("span", { class: "tag" }, "now") : button("Go back", () => this.goBack(v.version, now),
         { "data-version": v.version, "aria-label": `Go back to version ${v.version}` }));

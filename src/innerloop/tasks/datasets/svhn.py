@@ -52,7 +52,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         from scipy.io import loadmat, whosmat
     except ImportError as error:
-        raise InputError("files of SVHN are read by scipy: pip install innerloop[transfer]") from error
+        raise InputError("files of SVHN are read by scipy: pip install 'innerloop[transfer]'") from error
     # What it says of itself first: a packed file may hold a thousand times its size.
     _check(path, {name: (list(shape), kind) for name, shape, kind in _explained(path, whosmat)})
     content = _explained(path, partial(loadmat, variable_names=("X", "y")))

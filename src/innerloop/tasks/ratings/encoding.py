@@ -6,7 +6,8 @@ row of their own, 0, which is learned by hiding a few items.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,8 @@ class Encoding:
     items: Rows
     behaviour: bool = False
     """Whether the `mean` of an item is the logarithm of how many took it, around that of the average one."""
+    somebody: Rows = field(default_factory=dict)
+    """What is known, in one row each, of whoever is not among the users; what is left out is not known."""
 
     @property
     def item_count(self) -> int:
@@ -76,8 +79,14 @@ class Encoding:
         known = self.users[name]
         if users is not None:
             return known[users]
+        if name in self.somebody:
+            return self.somebody[name].repeat(count, 0)
         unknown = np.zeros((count, *known.shape[1:]), known.dtype)
         return unknown + (np.array(self.single.starts[: known.shape[1]]) if name == "categories" else 0)
+
+    def knowing(self, somebody: Features) -> Self:
+        """The same, where this is known of whoever is not among the users: columns as of users, with one row."""
+        return replace(self, somebody=_side(somebody, self.single, self.several, self.moments, (0, 0, 0)))
 
     def means(self, users: Whole | None, items: Whole, own: Numbers | None = None) -> tuple[Numbers, Whole]:
         """The items' means, shrunk to that of all ratings, and of how many ratings each is.
@@ -99,7 +108,7 @@ class Encoding:
         return (sums + SHRINK * centre) / (counts + SHRINK), counts
 
     def rows(self, users: Whole | None, items: Whole, own: Numbers | None = None) -> Rows:
-        """Inputs of pairs of users and items; arguments as of `means`. Users None: of somebody who is not known."""
+        """Inputs of pairs of users and items; arguments as of `means`. Users None: of `somebody`."""
         means, counts = self.means(users, items, own)
         known = np.log1p(counts)[:, None] / 4.0  # of the size of the other numbers
         rows: Rows = {"item": np.where(counts > 0, items + 1, UNKNOWN), "mean": means.astype(np.float32)}
