@@ -1,8 +1,8 @@
 """Tasks as other libraries hand them out, to episodes and back.
 
 Three shapes: pairs of tensors `(x, y)`, as learn2learn's tasks; torchmeta's batches, which call support and query
-`train` and `test`; and the five of easyfsl's `TaskSampler`. An `Episode` of them goes into `learner.adapt`, `learner.loss`
-and `innerloop.engine.meta_gradient`, which takes stacked ones.
+`train` and `test`; and the five of easyfsl's `TaskSampler`. An `Episode` of them goes into `learner.adapt` and
+`learner.loss`, stacked ones into `innerloop.engine.meta_gradient`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,10 +60,8 @@ def to_pairs(episode: Episode) -> tuple[Pair, Pair]:
     Raises:
         InputError: Inputs are several tensors by name, or episodes are stacked.
     """
-    if episode.support.y.ndim > 2 or (episode.support.key is not None and episode.support.key.ndim):
-        raise InputError(
-            "these are several episodes: take them one by one, with innerloop.core.tree.slice(episodes, i)"
-        )
+    if episode.support.y.ndim > (2 if episode.support.y.is_floating_point() else 1):
+        raise InputError("these are several episodes: take one, by innerloop.core.tree.slice(episodes, i)")
     return _rows(episode.support), _rows(episode.query)
 
 

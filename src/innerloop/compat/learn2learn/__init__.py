@@ -1,8 +1,9 @@
 """The interface of learn2learn 0.2.0, in pure Python: `import innerloop.compat.learn2learn as l2l`.
 
 Names, arguments, draws from Python's `random` and parameter names are those of learn2learn (Arnold et al. 2020,
-https://arxiv.org/abs/2008.12284, MIT), so that its programs run with their imports changed and give the same losses, and
-its state dicts load here as ours do there. `params_of` and `load_params` are ours: they lead on to `innerloop.meta_train`.
+https://arxiv.org/abs/2008.12284, MIT), so that its programs run with their imports changed and give the same losses,
+and its state dicts load here as ours do there. `params_of` and `load_params` are ours: they lead on to
+`innerloop.meta_train`.
 """
 
 from typing import Any

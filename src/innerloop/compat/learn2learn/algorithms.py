@@ -1,7 +1,8 @@
 """MAML and Meta-SGD as learn2learn writes them: a module is wrapped, cloned for a task, and adapted by losses.
 
-Adaptation is `clone.adapt(loss)`: one step of gradient descent on the clone's parameters, which stays on the graph. What
-runs over many tasks at once, resumes and is audited is `innerloop.MAML` with `innerloop.meta_train`.
+Adaptation is `clone.adapt(loss)`: one step of gradient descent on the clone's parameters, which stays on the graph.
+A clone's `module` is a module of its own, so that parts of it (`clone.features(x)`) compute with adapted weights too.
+What runs over many tasks at once, resumes and is audited is `innerloop.MAML` with `innerloop.meta_train`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -189,16 +190,16 @@ def maml_update(model: nn.Module, lr: float, grads: Sequence[Tensor | None] | No
     return update_module(model, None if grads is None else [None if g is None else -lr * g for g in grads])
 
 
-def meta_sgd_update(model: nn.Module, lrs: Iterable[Tensor], grads: Sequence[Tensor]) -> nn.Module:
+def meta_sgd_update(model: nn.Module, lrs: Iterable[Tensor], grads: Sequence[Tensor | None]) -> nn.Module:
     """The model with `p - lr * grad` in the place of every parameter, each with its own rates.
 
     Args:
         model: A module of `clone_module`; it is changed, its tensors are not.
         lrs: One for each of `model.parameters()`, of its shape.
-        grads: Likewise.
+        grads: Likewise, None for those that stay.
     """
     rows = zip(model.parameters(), lrs, grads, strict=True)
-    return replaced(model, {id(p): p - lr * g for p, lr, g in rows})
+    return replaced(model, {id(p): p - lr * g for p, lr, g in rows if g is not None})
 
 
 def _gradients(
@@ -215,8 +216,8 @@ def _gradients(
         raise InputError(f"{names} have requires_grad=False: allow_nograd=True leaves them as they are")
     found: tuple[Tensor | None, ...] = ()
     if loss.requires_grad and moving:
-        order = {"retain_graph": not first_order, "create_graph": not first_order}
-        found = torch.autograd.grad(loss, moving, **order, allow_unused=True)
+        again = not first_order
+        found = torch.autograd.grad(loss, moving, retain_graph=again, create_graph=again, allow_unused=True)
     if all(g is None for g in found):
         raise InputError(
             "the loss depends on no parameter of this clone: compute it with clone(x) after the last adapt, with "

@@ -1,7 +1,6 @@
 """From a wrapped module to the parameters of a learner of `innerloop`, and back."""
 
 import torch
-from torch import Tensor
 
 from innerloop.compat.learn2learn.algorithms import MAML, BaseLearner, MetaSGD
 from innerloop.core import tree
@@ -12,8 +11,8 @@ from innerloop.core.types import Params
 def params_of(learner: BaseLearner) -> Params:
     """Copies of what is learned, as `innerloop.MAML` or `innerloop.MetaSGD` of the same network has them.
 
-    They go into `meta_train(..., start=)`, `meta_test` and `audit`. Running statistics stay behind: innerloop's networks
-    normalise by a task's own rows.
+    They go into `meta_train(..., start=)`, `meta_test` and `audit`. Running statistics stay behind: innerloop's
+    networks normalise by a task's own rows.
 
     Args:
         learner: A `MAML` or `MetaSGD`.
@@ -48,8 +47,8 @@ def load_params(learner: BaseLearner, params: Params) -> None:
             p.copy_(params[k])
 
 
-def _named(learner: BaseLearner) -> dict[str, Tensor]:
-    named = {k: p for k, p in learner.module.named_parameters() if p.requires_grad}
+def _named(learner: BaseLearner) -> Params:
+    named: Params = {k: p for k, p in learner.module.named_parameters() if p.requires_grad}
     if isinstance(learner, MetaSGD):
         every = [k for k, _ in learner.module.named_parameters()]
         rates = dict(zip(every, learner.lrs, strict=True))

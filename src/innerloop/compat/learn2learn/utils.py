@@ -73,8 +73,8 @@ def update_module(module: M, updates: Sequence[Tensor | None] | None = None, mem
         parameters = list(module.parameters())
         if len(updates) != len(parameters):
             raise InputError(
-                f"the module has {len(parameters)} parameters, and {len(updates)} updates were given: give one for each "
-                "of module.parameters(), None for those that stay"
+                f"the module has {len(parameters)} parameters, got {len(updates)} updates: give one for each of "
+                "module.parameters(), None for those that stay"
             )
         moved = {id(p): p + u for p, u in zip(parameters, updates, strict=True) if u is not None}
     return replaced(module, moved)

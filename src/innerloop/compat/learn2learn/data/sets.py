@@ -14,8 +14,8 @@ from innerloop.core.errors import InputError
 class MetaDataset(Dataset[Any]):
     """A classification data set with `labels_to_indices`, `indices_to_labels` and `labels`.
 
-    Every item is read once to learn its label, unless one of the tables is given. A data set's `_bookkeeping_path`, where
-    learn2learn keeps the tables as a pickle, is not read: a pickle runs code.
+    Every item is read once to learn its label, unless one of the tables is given. A data set's `_bookkeeping_path`,
+    where learn2learn keeps the tables as a pickle, is not read: a pickle runs code.
 
     Args:
         dataset: Items are pairs (example, label).

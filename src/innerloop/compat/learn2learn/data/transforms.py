@@ -1,8 +1,8 @@
 """What turns a description of a task into another: what learn2learn calls `learn2learn.data.transforms`.
 
-A description is a list of examples by their index, each with what is done to it when the task is read. The first transform
-gets None, and begins with all examples, or with those it would choose. Draws are those of Python's `random`, in
-learn2learn's order: the same `random.seed` gives the same tasks.
+A description is a list of examples by their index, each with what is done to it when the task is read. The first
+transform gets None, and begins with all examples, or with those it would choose. Draws are those of Python's `random`,
+in learn2learn's order: the same `random.seed` gives the same tasks.
 """
 
 import random

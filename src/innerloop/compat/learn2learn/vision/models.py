@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -135,7 +136,7 @@ class OmniglotFC(nn.Module):
     def __init__(self, input_size: int, output_size: int, sizes: Sequence[int] | None = None):
         super().__init__()
         widths = [input_size, *((256, 128, 64, 64) if sizes is None else sizes)]
-        layers = nn.Sequential(*(LinearBlock(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+        layers = nn.Sequential(*(LinearBlock(a, b) for a, b in pairwise(widths)))
         self.features = nn.Sequential(Flatten(), layers)
         self.classifier = fc_init_(nn.Linear(widths[-1], output_size))
         self.input_size = input_size
@@ -195,7 +196,7 @@ class CNN4Backbone(ConvBase):
 
 
 class CNN4(nn.Module):
-    """The convolutional network for mini-ImageNet, of Ravi and Larochelle, ICLR 2017: [n, 3, 84, 84] -> [n, output_size].
+    """The convolutional network for mini-ImageNet, of Ravi and Larochelle, ICLR 2017: [n, 3, 84, 84] -> [n, ways].
 
     Args:
         output_size: Ways.
