@@ -9,9 +9,8 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from benchmarks import switching
-
 import innerloop.compat.learn2learn as l2l
+from benchmarks import switching
 
 RECORDED = json.loads(switching.PLACE.read_text(encoding="utf-8"))
 
