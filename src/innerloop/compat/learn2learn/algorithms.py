@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from innerloop.compat.learn2learn.absent import absent, own_arguments
-from innerloop.compat.learn2learn.utils import clone_module, clone_parameters, replaced, update_module
+from innerloop.compat.learn2learn.utils import Places, clone_module, places, put, update_module
 from innerloop.core.errors import InputError
 
 __all__ = ["MAML", "BaseLearner", "MetaSGD", "maml_update", "meta_sgd_update"]
@@ -98,14 +98,18 @@ class MAML(BaseLearner):
             InputError: The loss is no scalar, depends on no parameter, or leaves out some without `allow_unused`; or
                 parameters need no gradient without `allow_nograd`.
         """
+        found = places(self.module)
         gradients = _gradients(
             self.module,
+            found,
             loss,
             self.first_order if first_order is None else first_order,
             self.allow_unused if allow_unused is None else allow_unused,
             self.allow_nograd if allow_nograd is None else allow_nograd,
         )
-        self.module = maml_update(self.module, self.lr, gradients)
+        put(
+            found, [None if g is None else p - self.lr * g for (p, _), g in zip(found.values(), gradients, strict=True)]
+        )
 
     @own_arguments
     def clone(
@@ -118,13 +122,10 @@ class MAML(BaseLearner):
             allow_unused: See the class.
             allow_nograd: See the class.
         """
-        return MAML(
-            clone_module(self.module),
-            self.lr,
-            self.first_order if first_order is None else first_order,
-            self.allow_unused if allow_unused is None else allow_unused,
-            self.allow_nograd if allow_nograd is None else allow_nograd,
-        )
+        task = clone_module(self)
+        given = {"first_order": first_order, "allow_unused": allow_unused, "allow_nograd": allow_nograd}
+        vars(task).update({name: value for name, value in given.items() if value is not None})
+        return task
 
 
 class MetaSGD(BaseLearner):
@@ -161,7 +162,7 @@ class MetaSGD(BaseLearner):
     @own_arguments
     def clone(self) -> "MetaSGD":
         """A learner of its own for a task, whose gradients reach parameters and rates of this one."""
-        return MetaSGD(clone_module(self.module), lrs=clone_parameters(self.lrs), first_order=self.first_order)
+        return clone_module(self)
 
     @own_arguments
     def adapt(self, loss: Tensor, first_order: bool | None = None) -> None:
@@ -175,8 +176,10 @@ class MetaSGD(BaseLearner):
             InputError: As of `MAML.adapt`.
         """
         first_order = self.first_order if first_order is None else first_order
-        gradients = _gradients(self.module, loss, first_order)
-        self.module = meta_sgd_update(self.module, self.lrs, gradients)
+        found = places(self.module)
+        gradients = _gradients(self.module, found, loss, first_order)
+        rows = zip(found.values(), self.lrs, gradients, strict=True)
+        put(found, [None if g is None else p - lr * g for (p, _), lr, g in rows])
 
 
 def maml_update(model: nn.Module, lr: float, grads: Sequence[Tensor | None] | None = None) -> nn.Module:
@@ -198,15 +201,22 @@ def meta_sgd_update(model: nn.Module, lrs: Iterable[Tensor], grads: Sequence[Ten
         lrs: One for each of `model.parameters()`, of its shape.
         grads: Likewise, None for those that stay.
     """
-    rows = zip(model.parameters(), lrs, grads, strict=True)
-    return replaced(model, {id(p): p - lr * g for p, lr, g in rows if g is not None})
+    found = places(model)
+    rows = zip(found.values(), lrs, grads, strict=True)
+    put(found, [None if g is None else p - lr * g for (p, _), lr, g in rows])
+    return model
 
 
 def _gradients(
-    module: nn.Module, loss: Tensor, first_order: bool, allow_unused: bool = False, allow_nograd: bool = False
+    module: nn.Module,
+    places: Places,
+    loss: Tensor,
+    first_order: bool,
+    allow_unused: bool = False,
+    allow_nograd: bool = False,
 ) -> list[Tensor | None]:
     """Gradients of the loss for all of `module.parameters()`; None for those that stay."""
-    parameters = list(module.parameters())
+    parameters = [p for p, _ in places.values()]
     moving = [p for p in parameters if p.requires_grad]
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         given = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__

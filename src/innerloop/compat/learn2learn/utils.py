@@ -1,6 +1,6 @@
 """Copies of modules on the graph, and steps that keep it: what learn2learn calls `learn2learn.utils`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MethodType
 from typing import Any, TypeVar
 
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from innerloop.core.errors import InputError
 
 M = TypeVar("M", bound=nn.Module)
+Places = dict[int, tuple[Tensor, list[tuple[nn.Module, str]]]]
+"""See `places`."""
 
 
 def clone_parameters(param_list: Iterable[Tensor]) -> list[Tensor]:
@@ -40,12 +42,11 @@ def clone_module(module: M, memo: dict[int, Any] | None = None) -> M:
         InputError: The module is compiled, so that copies would go on with the original's weights.
     """
     memo = {} if memo is None else memo
-    copy = _copy(module, memo)
-    for m in copy.modules():
-        for name, value in vars(m).items():
-            if isinstance(value, MethodType) and id(value.__self__) in memo:
-                vars(m)[name] = MethodType(value.__func__, memo[id(value.__self__)])
-        _refresh(m)
+    bound: list[tuple[dict[str, Any], str, MethodType]] = []
+    copy = _copy(module, memo, bound)
+    for state, name, method in bound:
+        if id(method.__self__) in memo:
+            state[name] = MethodType(method.__func__, memo[id(method.__self__)])
     return copy
 
 
@@ -55,7 +56,7 @@ def update_module(module: M, updates: Sequence[Tensor | None] | None = None, mem
     Args:
         module: A module, usually of `clone_module`; it is changed, its tensors are not.
         updates: One for each of `module.parameters()`, None for those that stay; None: the attributes `update` of
-            parameters and buffers, which are cleared.
+            parameters, which are cleared.
         memo: Not needed here, and only there for learn2learn's sake.
 
     Returns:
@@ -64,31 +65,49 @@ def update_module(module: M, updates: Sequence[Tensor | None] | None = None, mem
     Raises:
         InputError: There are more or fewer updates than parameters.
     """
+    found = places(module)
     if updates is None:
-        moved = {id(t): t + u for t in _tensors(module) if (u := getattr(t, "update", None)) is not None}
-        for t in _tensors(module):
-            if hasattr(t, "update"):
-                t.update = None  # pyright: ignore[reportAttributeAccessIssue]
-    else:
-        parameters = list(module.parameters())
-        if len(updates) != len(parameters):
-            raise InputError(
-                f"the module has {len(parameters)} parameters, got {len(updates)} updates: give one for each of "
-                "module.parameters(), None for those that stay"
-            )
-        moved = {id(p): p + u for p, u in zip(parameters, updates, strict=True) if u is not None}
-    return replaced(module, moved)
-
-
-def replaced(module: M, moved: Mapping[int, Tensor]) -> M:
-    """The module with other tensors in the places of those whose identities are named."""
-    for m in module.modules():
-        for tensors in (m._parameters, m._buffers):
-            for name, t in tensors.items():
-                if id(t) in moved:
-                    tensors[name] = moved[id(t)]  # pyright: ignore[reportArgumentType]
-        _refresh(m)
+        updates = [getattr(p, "update", None) for p, _ in found.values()]
+        for p, _ in found.values():
+            if hasattr(p, "update"):
+                p.update = None  # pyright: ignore[reportAttributeAccessIssue]
+    if len(updates) != len(found):
+        raise InputError(
+            f"the module has {len(found)} parameters, got {len(updates)} updates: give one for each of "
+            "module.parameters(), None for those that stay"
+        )
+    put(found, [None if u is None else p + u for (p, _), u in zip(found.values(), updates, strict=True)])
     return module
+
+
+def places(module: nn.Module, found: Places | None = None) -> Places:
+    """Every parameter of a module once, in the order of `module.parameters()`, with all places where it is.
+
+    Args:
+        module: Where to look.
+        found: What was seen before, which grows.
+
+    Returns:
+        By identity: the tensor, and pairs of a module and a name in its `_parameters`.
+    """
+    found = {} if found is None else found
+    for name, p in module._parameters.items():
+        if p is not None:
+            found.setdefault(id(p), (p, []))[1].append((module, name))
+    for child in module._modules.values():
+        if child is not None:
+            places(child, found)
+    return found
+
+
+def put(found: Places, tensors: Iterable[Tensor | None]) -> None:
+    """Put tensors into the places of parameters; None leaves what is there."""
+    for (_, where), t in zip(found.values(), tensors, strict=True):
+        if t is not None:
+            for module, name in where:
+                module._parameters[name] = t  # pyright: ignore[reportArgumentType]
+                if isinstance(module, nn.RNNBase):
+                    _refresh(module)
 
 
 def detach_module(module: nn.Module, keep_requires_grad: bool = False) -> None:
@@ -98,7 +117,7 @@ def detach_module(module: nn.Module, keep_requires_grad: bool = False) -> None:
         module: A module of `clone_module`.
         keep_requires_grad: Whether what needed a gradient needs one again, as a leaf.
     """
-    for t in _tensors(module):
+    for t in (*module.parameters(), *module.buffers()):
         needed = t.requires_grad
         t.detach_()
         if keep_requires_grad and needed:
@@ -115,40 +134,35 @@ def accuracy(preds: Tensor, targets: Tensor) -> Tensor:
     return (preds.argmax(dim=1).long() == targets.long()).sum().float() / preds.size(0)
 
 
-def _copy(module: M, memo: dict[int, Any]) -> M:
+def _copy(module: M, memo: dict[int, Any], bound: list[tuple[dict[str, Any], str, MethodType]]) -> M:
     if id(module) in memo:
         return memo[id(module)]
-    if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
+    state = dict(vars(module))
+    if isinstance(module, torch.jit.ScriptModule) or "_orig_mod" in state["_modules"]:
         raise InputError(
             f"{type(module).__name__} is compiled, and its copies would compute with its own weights: give the module "
             "itself, without torch.compile or TorchScript"
         )
     copy = module.__new__(type(module))
     memo[id(module)] = copy
-    vars(copy).update(vars(module))
-    state = vars(copy)
+    bound += [(state, k, v) for k, v in state.items() if type(v) is MethodType]
     state["_parameters"] = {k: None if p is None else _cloned(p, memo) for k, p in module._parameters.items()}
-    state["_buffers"] = {k: _cloned(b, memo) if _needed(b) else b for k, b in module._buffers.items()}
-    state["_modules"] = {k: None if m is None else _copy(m, memo) for k, m in module._modules.items()}
+    state["_buffers"] = {
+        k: _cloned(b, memo) if b is not None and b.requires_grad else b for k, b in module._buffers.items()
+    }
+    state["_modules"] = {k: None if m is None else _copy(m, memo, bound) for k, m in module._modules.items()}
+    object.__setattr__(copy, "__dict__", state)
+    if isinstance(copy, nn.RNNBase):
+        _refresh(copy)
     return copy
 
 
-def _cloned(t: Any, memo: dict[int, Any]) -> Tensor:
+def _cloned(t: Tensor, memo: dict[int, Any]) -> Tensor:
     if id(t) not in memo:
         memo[id(t)] = t.clone()
     return memo[id(t)]
 
 
-def _needed(buffer: Tensor | None) -> bool:
-    return buffer is not None and buffer.requires_grad
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
-
-
-def _refresh(module: nn.Module) -> None:
+def _refresh(module: nn.RNNBase) -> None:
     """Recurrent layers keep a list of their weights beside the names."""
-    if isinstance(module, nn.RNNBase):
-        module._flat_weights = [getattr(module, name, None) for name in module._flat_weights_names]
+    module._flat_weights = [getattr(module, name, None) for name in module._flat_weights_names]

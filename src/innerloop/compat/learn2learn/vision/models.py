@@ -26,7 +26,7 @@ __all__ = [
 ]
 M = TypeVar("M", bound=nn.Module)
 _STD, _CUT = 0.01, 2.0
-"""Standard deviation of the weights of fully connected layers, a normal that is cut at so many of its standard deviations."""
+"""Standard deviation of the weights of fully connected layers, and how many of them away a weight may be."""
 
 
 def __getattr__(name: str) -> Any:
