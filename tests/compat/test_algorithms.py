@@ -237,6 +237,20 @@ def test_arguments_and_names_that_are_not_there():
         MetaSGD(network(), lr=None)
 
 
+def test_what_is_no_module_and_rates_of_other_shapes():
+    with pytest.raises(InputError, match="MAML wraps an nn.Module, got function"):
+        MAML(lambda x: x, 0.1)
+    with pytest.raises(InputError, match=r"MetaSGD wraps an nn.Module, from its build\(\), got MLP"):
+        MetaSGD(MLP(), 0.1)
+    with pytest.raises(InputError, match=r"one tensor for each parameter, of its shape: \[\[5, 2\], \[5\]"):
+        MetaSGD(network(), lrs=[torch.ones(5, 2)])
+    rates = [torch.full_like(p, 0.1, requires_grad=True) for p in network().parameters()]
+    task = MetaSGD(network(), lrs=rates).clone()
+    task.adapt(error(task))
+    error(task).backward()
+    assert all(rate.grad is not None for rate in rates)
+
+
 def test_compiled_modules_are_refused():
     for model in (torch.compile(network()), torch.jit.trace(network(), rows()[0])):
         with pytest.raises(InputError, match=r"without torch.compile or TorchScript"):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from innerloop.compat.learn2learn.absent import absent, own_arguments
 from innerloop.compat.learn2learn.utils import Places, clone_module, places, put, update_module
 from innerloop.core.errors import InputError
+from innerloop.core.model import Model
 
 __all__ = ["MAML", "BaseLearner", "MetaSGD", "maml_update", "meta_sgd_update"]
 _MANY = 3
@@ -24,12 +25,22 @@ def __getattr__(name: str) -> Any:
 
 
 class BaseLearner(nn.Module):
-    """A wrapped module: called as it is, and asked for what the wrapper does not have."""
+    """A wrapped module: called as it is, and asked for what the wrapper does not have.
+
+    Args:
+        module: What is wrapped; None: it is set later.
+
+    Raises:
+        InputError: It is no module.
+    """
 
     module: nn.Module
 
     def __init__(self, module: nn.Module | None = None):
         super().__init__()
+        if module is not None and not isinstance(module, nn.Module):
+            instead = ", from its build()" if isinstance(module, Model) else ""
+            raise InputError(f"{type(self).__name__} wraps an nn.Module{instead}, got {type(module).__name__}")
         if module is not None:
             self.module = module
 
@@ -138,7 +149,7 @@ class MetaSGD(BaseLearner):
         lrs: Rates to use instead, one for each of `model.parameters()`.
 
     Raises:
-        InputError: An argument that it does not have.
+        InputError: An argument that it does not have, or rates of other shapes.
     """
 
     lrs: Sequence[Tensor]
@@ -156,6 +167,9 @@ class MetaSGD(BaseLearner):
             rates = nn.ParameterList([nn.Parameter(torch.ones_like(p) * lr) for p in model.parameters()])
             self.lrs = rates  # pyright: ignore[reportAttributeAccessIssue]
         else:
+            shapes = [list(p.shape) for p in model.parameters()]
+            if [list(rate.shape) for rate in lrs] != shapes:
+                raise InputError(f"lrs are one tensor for each parameter, of its shape: {shapes}")
             self.lrs = lrs
         self.first_order = first_order
 
