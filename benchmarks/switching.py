@@ -132,7 +132,7 @@ def tasks(l2l: Any) -> Found:
 
 
 def networks(l2l: Any) -> Found:
-    """Names, shapes and sums of initial weights, and outputs."""
+    """Names, shapes and sums of initial weights, and outputs; and names in the state dicts of wrapped ones."""
     found: Found = {}
     models = l2l.vision.models
     for name, make, shape in (
@@ -148,6 +148,8 @@ def networks(l2l: Any) -> Found:
         state = network.state_dict()
         found[name] = [[k, list(v.shape), float(v.double().sum())] for k, v in state.items()]
         found[f"{name}'s outputs"] = network(x).tolist()
+        for algorithm in ("MAML", "MetaSGD"):
+            found[f"{algorithm} of {name}"] = list(getattr(l2l.algorithms, algorithm)(network, lr=0.1).state_dict())
     return found
 
 

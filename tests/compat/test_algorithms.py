@@ -238,7 +238,7 @@ def test_arguments_and_names_that_are_not_there():
 
 
 def test_what_is_no_module_and_rates_of_other_shapes():
-    with pytest.raises(InputError, match="MAML wraps an nn.Module, got function"):
+    with pytest.raises(InputError, match=r"MAML wraps an nn\.Module, got function"):
         MAML(lambda x: x, 0.1)
     with pytest.raises(InputError, match=r"MetaSGD wraps an nn.Module, from its build\(\), got MLP"):
         MetaSGD(MLP(), 0.1)
@@ -251,6 +251,7 @@ def test_what_is_no_module_and_rates_of_other_shapes():
     assert all(rate.grad is not None for rate in rates)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 def test_compiled_modules_are_refused():
     for model in (torch.compile(network()), torch.jit.trace(network(), rows()[0])):
         with pytest.raises(InputError, match=r"without torch.compile or TorchScript"):
