@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -276,6 +277,18 @@ def test_update_module():
     l2l.magic_box(3 * x).backward()
     assert x.grad == 3 and l2l.magic_box(1) == 1
     assert l2l.utils.accuracy(torch.eye(4), torch.tensor([0, 1, 0, 0])) == 0.5
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["copy", "pickle"])
+def test_copies_have_weights_of_their_own(copied):
+    learner = MAML(network(), 0.1)
+    other = copied(learner)
+    assert other.module is not learner.module
+    assert all(torch.equal(a, b) and a is not b for a, b in zip(other.parameters(), learner.parameters(), strict=True))
+    task = other.clone()
+    task.adapt(error(task))
+    error(task).backward()
+    assert all(p.grad is not None for p in other.parameters()) and all(p.grad is None for p in learner.parameters())
 
 
 @pytest.mark.parametrize("algorithm", ["MAML", "MetaSGD"])

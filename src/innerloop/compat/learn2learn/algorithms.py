@@ -48,7 +48,7 @@ class BaseLearner(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            module = self.__dict__["_modules"].get("module")
+            module = self.__dict__.get("_modules", {}).get("module")
             if module is None:
                 raise
             return getattr(module, name)
