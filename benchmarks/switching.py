@@ -25,8 +25,8 @@ from benchmarks.peers.past import past
 TESTS = Path(__file__).parents[1] / "tests" / "compat"
 PLACE = TESTS / "learn2learn.json"
 EXAMPLES = TESTS / "examples"
-Found = dict[str, list[Any]]
-"""What a program found, by what it is."""
+Results = dict[str, list[Any]]
+"""What a program results, by what it is."""
 
 
 def learn2learn() -> Any:
@@ -45,12 +45,12 @@ def learn2learn() -> Any:
     importlib.import_module("learn2learn.data")
     vars(vision)["models"] = models
     for package, module in ((algorithms, "maml"), (algorithms, "meta_sgd"), (models, "cnn4")):
-        found = importlib.import_module(f"{package.__name__}.{module}")
-        vars(package).update({k: v for k, v in vars(found).items() if not k.startswith("_")})
+        results = importlib.import_module(f"{package.__name__}.{module}")
+        vars(package).update({k: v for k, v in vars(results).items() if not k.startswith("_")})
     return l2l
 
 
-def sinusoids(l2l: Any, dtype: torch.dtype, algorithm: str = "MAML", first_order: bool = False) -> Found:
+def sinusoids(l2l: Any, dtype: torch.dtype, algorithm: str = "MAML", first_order: bool = False) -> Results:
     """Ten meta-steps with Adam on sinusoids, three inner steps."""
     draws = np.random.RandomState(0)
     model = filled(nn.Sequential(nn.Linear(1, 20), nn.ReLU(), nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 1)), draws)
@@ -74,7 +74,7 @@ def sinusoids(l2l: Any, dtype: torch.dtype, algorithm: str = "MAML", first_order
     return {"losses": losses}
 
 
-def pictures(l2l: Any, dtype: torch.dtype, first_order: bool = False) -> Found:
+def pictures(l2l: Any, dtype: torch.dtype, first_order: bool = False) -> Results:
     """Thirty meta-steps of convolutions and batch norms whose statistics run, two inner steps; SGD outside.
 
     By Adam, biases before a norm, whose gradient is rounding, would take full steps, and statistics would follow.
@@ -104,13 +104,13 @@ def pictures(l2l: Any, dtype: torch.dtype, first_order: bool = False) -> Found:
     return {"losses": losses} | {k: v.flatten().tolist() for k, v in buffers.items()}
 
 
-def tasks(l2l: Any) -> Found:
+def tasks(l2l: Any) -> Results:
     """Which examples tasks have, and under which labels, from one seed."""
     make, dataset = l2l.data.transforms, l2l.data.MetaDataset(Numbers(7, 6))
     some = l2l.data.FilteredMetaDataset(dataset, [6, 1, 4, 2])
     both = l2l.data.UnionMetaDataset([dataset, some])
     end = [make.LoadData, make.RemapLabels, make.ConsecutiveLabels]
-    found: Found = {}
+    results: Results = {}
     for name, data, start in (
         ("ways, then shots", dataset, [make.NWays(dataset, 3), make.KShots(dataset, 2)]),
         ("fused", dataset, [make.FusedNWaysKShots(dataset, n=3, k=2)]),
@@ -125,15 +125,15 @@ def tasks(l2l: Any) -> Found:
         random.seed(3)
         taskset = l2l.data.Taskset(data, [*start, *(step(data) for step in end)], num_tasks=4)
         drawn = [taskset.sample() for _ in range(3)] + list(taskset)
-        found[name] = [[x.flatten().tolist(), y.tolist()] for x, y in drawn]
+        results[name] = [[x.flatten().tolist(), y.tolist()] for x, y in drawn]
     x, y = torch.arange(6.0)[:, None], torch.tensor([4, 2, 4, 2, 4, 2])
     parts = [part for pair in l2l.data.partition_task(x, y, shots=1) for part in pair]
-    return found | {"partitioned": [part.flatten().tolist() for part in parts]}
+    return results | {"partitioned": [part.flatten().tolist() for part in parts]}
 
 
-def networks(l2l: Any) -> Found:
+def networks(l2l: Any) -> Results:
     """Names, shapes and sums of initial weights, and outputs; and names in the state dicts of wrapped ones."""
-    found: Found = {}
+    results: Results = {}
     models = l2l.vision.models
     for name, make, shape in (
         ("OmniglotFC", lambda: models.OmniglotFC(28**2, 5, [12, 8]), (3, 1, 28, 28)),
@@ -146,14 +146,14 @@ def networks(l2l: Any) -> Found:
         network = make()
         x = torch.tensor(np.random.RandomState(6).uniform(size=shape), dtype=torch.float32)
         state = network.state_dict()
-        found[name] = [[k, list(v.shape), float(v.double().sum())] for k, v in state.items()]
-        found[f"{name}'s outputs"] = network(x).tolist()
+        results[name] = [[k, list(v.shape), float(v.double().sum())] for k, v in state.items()]
+        results[f"{name}'s outputs"] = network(x).tolist()
         for algorithm in ("MAML", "MetaSGD"):
-            found[f"{algorithm} of {name}"] = list(getattr(l2l.algorithms, algorithm)(network, lr=0.1).state_dict())
-    return found
+            results[f"{algorithm} of {name}"] = list(getattr(l2l.algorithms, algorithm)(network, lr=0.1).state_dict())
+    return results
 
 
-def examples(l2l: Any, name: str, text: str, torchmeta: str) -> Found:
+def examples(l2l: Any, name: str, text: str, torchmeta: str) -> Results:
     """Every loss that one of learn2learn's own example programs computes, on few tasks.
 
     Args:
@@ -164,7 +164,7 @@ def examples(l2l: Any, name: str, text: str, torchmeta: str) -> Found:
     """
     toy: Any = importlib.import_module(f"{torchmeta}.toy")
     names: dict[str, Any] = {"__name__": name}
-    with losses() as found:
+    with losses() as noted:
         exec(compile(text, name, "exec"), names)
         torch.manual_seed(7)
         if name == "maml_sine":
@@ -175,13 +175,13 @@ def examples(l2l: Any, name: str, text: str, torchmeta: str) -> Found:
         else:
             with pictured(l2l):
                 names["main"](meta_batch_size=4, num_iterations=3, cuda=False)
-    return {"losses": found}
+    return {"losses": noted}
 
 
 @contextlib.contextmanager
 def losses() -> Iterator[list[float]]:
     """What the losses of torch return inside."""
-    found: list[float] = []
+    results: list[float] = []
     kinds = ("MSELoss", "CrossEntropyLoss")
     before = {kind: getattr(nn, kind) for kind in kinds}
 
@@ -189,7 +189,7 @@ def losses() -> Iterator[list[float]]:
         class Noted(kind):
             def forward(self, *args: Any, **kwargs: Any) -> Tensor:
                 loss: Tensor = super().forward(*args, **kwargs)
-                found.append(loss.item())
+                results.append(loss.item())
                 return loss
 
         return Noted
@@ -197,7 +197,7 @@ def losses() -> Iterator[list[float]]:
     try:
         for kind, original in before.items():
             setattr(nn, kind, noted(original))
-        yield found
+        yield results
     finally:
         for kind, original in before.items():
             setattr(nn, kind, original)
@@ -211,12 +211,12 @@ def pictured(l2l: Any) -> Iterator[None]:
     make = l2l.data.transforms
 
     def get_tasksets(name: str, train_ways: int, train_samples: int, **_: Any) -> Any:
-        found = ModuleType(name)
+        results = ModuleType(name)
         for split in ("train", "validation", "test"):
             steps = [make.FusedNWaysKShots(dataset, n=train_ways, k=train_samples)]
             steps += [step(dataset) for step in (make.LoadData, make.RemapLabels, make.ConsecutiveLabels)]
-            vars(found)[split] = l2l.data.Taskset(dataset, steps)
-        return found
+            vars(results)[split] = l2l.data.Taskset(dataset, steps)
+        return results
 
     place = vars(l2l.vision).setdefault("benchmarks", ModuleType("benchmarks"))
     before = vars(place).get("get_tasksets")
@@ -264,7 +264,7 @@ def filled(module: nn.Module, draws: np.random.RandomState) -> nn.Module:
     return module
 
 
-def _programs(dtype: torch.dtype, name: str) -> dict[str, Callable[[Any], Found]]:
+def _programs(dtype: torch.dtype, name: str) -> dict[str, Callable[[Any], Results]]:
     return {
         f"sinusoids, MAML, {name}": lambda l2l: sinusoids(l2l, dtype),
         f"sinusoids, MAML, first order, {name}": lambda l2l: sinusoids(l2l, dtype, first_order=True),
@@ -275,7 +275,7 @@ def _programs(dtype: torch.dtype, name: str) -> dict[str, Callable[[Any], Found]
     }
 
 
-PROGRAMS: dict[str, Callable[[Any], Found]] = {
+PROGRAMS: dict[str, Callable[[Any], Results]] = {
     **_programs(torch.float64, "float64"),
     **_programs(torch.float32, "float32"),
     "tasks": tasks,
@@ -293,15 +293,15 @@ def main() -> None:
     """Write what learn2learn finds."""
     l2l = learn2learn()
     torch.set_num_threads(1)
-    found: dict[str, Any] = {name: program(l2l) for name, program in PROGRAMS.items()}
+    results: dict[str, Any] = {name: program(l2l) for name, program in PROGRAMS.items()}
     compat = "innerloop.compat.torchmeta"
     for module in ("", ".toy", ".utils", ".utils.data"):
         sys.modules[f"torchmeta{module}"] = importlib.import_module(f"{compat}{module}")
     for name in ("maml_sine", "maml_omniglot"):
-        found[name] = examples(l2l, name, text_of(name), compat)
-    made = {"learn2learn": "0.2.0", "torch": torch.__version__, "numpy": np.__version__}
-    made["command"] = "python -m benchmarks.switching"
-    text = json.dumps({"made": made} | found, separators=(",", ":"))
+        results[name] = examples(l2l, name, text_of(name), compat)
+    versions = {"learn2learn": "0.2.0", "torch": torch.__version__, "numpy": np.__version__}
+    versions["command"] = "python -m benchmarks.switching"
+    text = json.dumps({"made": versions} | results, separators=(",", ":"))
     PLACE.write_text(text.replace("],[", "],\n[").replace('],"', '],\n"') + "\n")
 
 

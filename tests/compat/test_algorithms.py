@@ -184,6 +184,17 @@ def test_parameters_that_a_loss_leaves_out():
     assert not torch.equal(lenient.module.used.weight, model.used.weight)
 
 
+def test_meta_sgd_adapts_everything_or_says_so():
+    model = Partial()
+    task = MetaSGD(model, 0.1).clone()
+    with pytest.raises(InputError, match=r"does not depend on idle.weight, idle.bias: Meta-SGD adapts all parameters"):
+        task.adapt(error(task))
+    l2l.nn.freeze(model.idle)
+    task = MetaSGD(model, 0.1).clone()
+    with pytest.raises(InputError, match=r"idle.bias have requires_grad=False: Meta-SGD adapts all parameters"):
+        task.adapt(error(task))
+
+
 def test_parameters_that_need_no_gradient():
     model = Partial()
     l2l.nn.freeze(model.idle)

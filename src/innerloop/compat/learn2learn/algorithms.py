@@ -6,13 +6,14 @@ What runs over many tasks at once, resumes and is audited is `innerloop.MAML` wi
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from innerloop.compat.learn2learn.absent import absent, own_arguments
-from innerloop.compat.learn2learn.utils import Places, clone_module, places, put, update_module
+from innerloop.compat.learn2learn.utils import Spots, clone_module, put, spots_of, update_module
 from innerloop.core.errors import InputError
 from innerloop.core.model import Model
 
@@ -109,18 +110,16 @@ class MAML(BaseLearner):
             InputError: The loss is no scalar, depends on no parameter, or leaves out some without `allow_unused`; or
                 parameters need no gradient without `allow_nograd`.
         """
-        found = places(self.module)
+        spots = spots_of(self.module)
         gradients = _gradients(
             self.module,
-            found,
+            [p for p, _ in spots.values()],
             loss,
             self.first_order if first_order is None else first_order,
             self.allow_unused if allow_unused is None else allow_unused,
             self.allow_nograd if allow_nograd is None else allow_nograd,
         )
-        put(
-            found, [None if g is None else p - self.lr * g for (p, _), g in zip(found.values(), gradients, strict=True)]
-        )
+        _step(spots, repeat(self.lr, len(spots)), gradients)
 
     @own_arguments
     def clone(
@@ -134,8 +133,8 @@ class MAML(BaseLearner):
             allow_nograd: See the class.
         """
         task = clone_module(self)
-        given = {"first_order": first_order, "allow_unused": allow_unused, "allow_nograd": allow_nograd}
-        vars(task).update({name: value for name, value in given.items() if value is not None})
+        changes = {"first_order": first_order, "allow_unused": allow_unused, "allow_nograd": allow_nograd}
+        vars(task).update({name: value for name, value in changes.items() if value is not None})
         return task
 
 
@@ -190,10 +189,9 @@ class MetaSGD(BaseLearner):
             InputError: As of `MAML.adapt`.
         """
         first_order = self.first_order if first_order is None else first_order
-        found = places(self.module)
-        gradients = _gradients(self.module, found, loss, first_order)
-        rows = zip(found.values(), self.lrs, gradients, strict=True)
-        put(found, [None if g is None else p - lr * g for (p, _), lr, g in rows])
+        spots = spots_of(self.module)
+        gradients = _gradients(self.module, [p for p, _ in spots.values()], loss, first_order)
+        _step(spots, self.lrs, gradients)
 
 
 def maml_update(model: nn.Module, lr: float, grads: Sequence[Tensor | None] | None = None) -> nn.Module:
@@ -204,7 +202,11 @@ def maml_update(model: nn.Module, lr: float, grads: Sequence[Tensor | None] | No
         lr: Step size.
         grads: One for each of `model.parameters()`, None for those that stay; None: the attributes `update`.
     """
-    return update_module(model, None if grads is None else [None if g is None else -lr * g for g in grads])
+    if grads is None:
+        return update_module(model)
+    spots = spots_of(model)
+    _step(spots, repeat(lr, len(spots)), grads)
+    return model
 
 
 def meta_sgd_update(model: nn.Module, lrs: Iterable[Tensor], grads: Sequence[Tensor | None]) -> nn.Module:
@@ -215,46 +217,58 @@ def meta_sgd_update(model: nn.Module, lrs: Iterable[Tensor], grads: Sequence[Ten
         lrs: One for each of `model.parameters()`, of its shape.
         grads: Likewise, None for those that stay.
     """
-    found = places(model)
-    rows = zip(found.values(), lrs, grads, strict=True)
-    put(found, [None if g is None else p - lr * g for (p, _), lr, g in rows])
+    _step(spots_of(model), lrs, grads)
     return model
+
+
+def _step(spots: Spots, rates: Iterable[float | Tensor], gradients: Sequence[Tensor | None]) -> None:
+    """One step of gradient descent on parameters, wherever they are."""
+    rows = zip(spots.values(), rates, gradients, strict=True)
+    put(spots, [None if g is None else p - rate * g for (p, _), rate, g in rows])
 
 
 def _gradients(
     module: nn.Module,
-    places: Places,
+    parameters: Sequence[Tensor],
     loss: Tensor,
     first_order: bool,
-    allow_unused: bool = False,
-    allow_nograd: bool = False,
+    allow_unused: bool | None = None,
+    allow_nograd: bool | None = None,
 ) -> list[Tensor | None]:
-    """Gradients of the loss for all of `module.parameters()`; None for those that stay."""
-    parameters = [p for p, _ in places.values()]
+    """Gradients of the loss for the parameters of a module; None for those that stay.
+
+    What is allowed is None where an algorithm has no such argument.
+    """
     moving = [p for p in parameters if p.requires_grad]
     if not isinstance(loss, Tensor) or loss.numel() != 1:
-        given = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise InputError(f"adapt takes a loss that is one number, got {given}: take its mean or its sum")
+        kind = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise InputError(f"adapt takes a loss that is one number, got {kind}: take its mean or its sum")
     if len(moving) < len(parameters) and not allow_nograd:
         names = _names(module, [p.requires_grad for p in parameters])
-        raise InputError(f"{names} have requires_grad=False: allow_nograd=True leaves them as they are")
-    found: tuple[Tensor | None, ...] = ()
+        raise InputError(f"{names} have requires_grad=False: {_allowed('allow_nograd', allow_nograd)}")
+    slopes: tuple[Tensor | None, ...] = ()
     if loss.requires_grad and moving:
         again = not first_order
-        found = torch.autograd.grad(loss, moving, retain_graph=again, create_graph=again, allow_unused=True)
-    if all(g is None for g in found):
+        slopes = torch.autograd.grad(loss, moving, retain_graph=again, create_graph=again, allow_unused=True)
+    if all(g is None for g in slopes):
         raise InputError(
             "the loss depends on no parameter of this clone: compute it with clone(x) after the last adapt, with "
-            "gradients enabled, not with the module that the clone was made of"
+            "gradients enabled, not with the module that the clone is of"
         )
-    slopes = iter(found)
-    gradients = [next(slopes) if p.requires_grad else None for p in parameters]
-    if not allow_unused and any(g is None for g in found):
-        names = _names(
-            module, [g is not None or not p.requires_grad for g, p in zip(gradients, parameters, strict=True)]
-        )
-        raise InputError(f"the loss does not depend on {names}: allow_unused=True leaves them as they are")
+    rows = iter(slopes)
+    gradients = [next(rows) if p.requires_grad else None for p in parameters]
+    if not allow_unused and any(g is None for g in slopes):
+        fine = [g is not None or not p.requires_grad for g, p in zip(gradients, parameters, strict=True)]
+        names = _names(module, fine)
+        raise InputError(f"the loss does not depend on {names}: {_allowed('allow_unused', allow_unused)}")
     return gradients
+
+
+def _allowed(name: str, value: bool | None) -> str:
+    """What to do about parameters that cannot be adapted."""
+    if value is None:
+        return "Meta-SGD adapts all parameters; l2l.algorithms.MAML can leave some as they are"
+    return f"{name}=True leaves them as they are"
 
 
 def _names(module: nn.Module, fine: Sequence[bool]) -> str:

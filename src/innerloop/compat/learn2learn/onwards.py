@@ -35,12 +35,12 @@ def load_params(learner: BaseLearner, params: Params) -> None:
     """
     own = _named(learner)
     shapes = {k: list(p.shape) for k, p in own.items()}
-    given = {k: list(p.shape) for k, p in params.items()}
-    if shapes != given:
-        name = min(k for k in shapes.keys() | given.keys() if shapes.get(k) != given.get(k))
+    theirs = {k: list(p.shape) for k, p in params.items()}
+    if shapes != theirs:
+        name = min(k for k in shapes.keys() | theirs.keys() if shapes.get(k) != theirs.get(k))
         raise InputError(
             f"these are not parameters of this learner: its {name} is {shapes.get(name, 'not there')}, and theirs is "
-            f"{given.get(name, 'not there')}"
+            f"{theirs.get(name, 'not there')}"
         )
     with torch.no_grad():
         for k, p in own.items():

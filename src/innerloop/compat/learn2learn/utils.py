@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from innerloop.core.errors import InputError
 
 M = TypeVar("M", bound=nn.Module)
-Places = dict[int, tuple[Tensor, list[tuple[nn.Module, str]]]]
-"""See `places`."""
+Spots = dict[int, tuple[Tensor, list[tuple[nn.Module, str]]]]
+"""See `spots_of`."""
 
 
 def clone_parameters(param_list: Iterable[Tensor]) -> list[Tensor]:
@@ -65,44 +65,44 @@ def update_module(module: M, updates: Sequence[Tensor | None] | None = None, mem
     Raises:
         InputError: There are more or fewer updates than parameters.
     """
-    found = places(module)
+    spots = spots_of(module)
     if updates is None:
-        updates = [getattr(p, "update", None) for p, _ in found.values()]
-        for p, _ in found.values():
+        updates = [getattr(p, "update", None) for p, _ in spots.values()]
+        for p, _ in spots.values():
             if hasattr(p, "update"):
                 p.update = None  # pyright: ignore[reportAttributeAccessIssue]
-    if len(updates) != len(found):
+    if len(updates) != len(spots):
         raise InputError(
-            f"the module has {len(found)} parameters, got {len(updates)} updates: give one for each of "
+            f"the module has {len(spots)} parameters, got {len(updates)} updates: give one for each of "
             "module.parameters(), None for those that stay"
         )
-    put(found, [None if u is None else p + u for (p, _), u in zip(found.values(), updates, strict=True)])
+    put(spots, [None if u is None else p + u for (p, _), u in zip(spots.values(), updates, strict=True)])
     return module
 
 
-def places(module: nn.Module, found: Places | None = None) -> Places:
-    """Every parameter of a module once, in the order of `module.parameters()`, with all places where it is.
+def spots_of(module: nn.Module, spots: Spots | None = None) -> Spots:
+    """Every parameter of a module once, in the order of `module.parameters()`, and everywhere that it is.
 
     Args:
         module: Where to look.
-        found: What was seen before, which grows.
+        spots: What was seen before, which grows.
 
     Returns:
         By identity: the tensor, and pairs of a module and a name in its `_parameters`.
     """
-    found = {} if found is None else found
+    spots = {} if spots is None else spots
     for name, p in module._parameters.items():
         if p is not None:
-            found.setdefault(id(p), (p, []))[1].append((module, name))
+            spots.setdefault(id(p), (p, []))[1].append((module, name))
     for child in module._modules.values():
         if child is not None:
-            places(child, found)
-    return found
+            spots_of(child, spots)
+    return spots
 
 
-def put(found: Places, tensors: Iterable[Tensor | None]) -> None:
-    """Put tensors into the places of parameters; None leaves what is there."""
-    for (_, where), t in zip(found.values(), tensors, strict=True):
+def put(spots: Spots, tensors: Iterable[Tensor | None]) -> None:
+    """Put tensors where parameters are; None leaves what is there."""
+    for (_, where), t in zip(spots.values(), tensors, strict=True):
         if t is not None:
             for module, name in where:
                 module._parameters[name] = t  # pyright: ignore[reportArgumentType]

@@ -34,8 +34,8 @@ class RandomClassRotation(TaskTransform):
         super().__init__(dataset)
         wrong = [angle for angle in degrees if angle % 90]
         if wrong or not degrees:
-            given = f"got {wrong[0]}" if wrong else "got none"
-            raise InputError(f"classes are rotated by multiples of 90 degrees, {given}")
+            got = f"got {wrong[0]}" if wrong else "got none"
+            raise InputError(f"classes are rotated by multiples of 90 degrees, {got}")
         self.degrees = degrees
 
     def change(self, task: Description) -> Description:
