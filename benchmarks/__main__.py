@@ -14,9 +14,19 @@ from rich.progress import Progress
 from benchmarks import machine, report, results
 from benchmarks.claim import Workload
 from benchmarks.contest import Rules, compete
-from benchmarks.workloads import accuracy, memory, particles, pictures, prototypes, sampling, sinusoid, unroll
+from benchmarks.workloads import (
+    accuracy,
+    memory,
+    particles,
+    pictures,
+    prototypes,
+    sampling,
+    sinusoid,
+    switching,
+    unroll,
+)
 
-_PARTS = (sinusoid, pictures, prototypes, unroll, particles, sampling, memory, accuracy)
+_PARTS = (sinusoid, pictures, prototypes, unroll, particles, sampling, switching, memory, accuracy)
 WORKLOADS: tuple[Workload, ...] = tuple(workload for part in _PARTS for workload in part.WORKLOADS)
 
 

@@ -7,9 +7,9 @@ from benchmarks.claim import Claim, Workload
 from benchmarks.contest import Contender
 from innerloop.tasks import EpisodeSampler, Pool
 
-_COUNT = 32
-_DATA = {"classes": 1200, "instances": 20}
-_TASK = {"ways": 5, "shots": 1, "queries": 15}
+COUNT = 32
+DATA = {"classes": 1200, "instances": 20}
+TASK = {"ways": 5, "shots": 1, "queries": 15}
 
 
 def ours(classes: int, instances: int, ways: int, shots: int, queries: int) -> Work:
@@ -21,26 +21,26 @@ def ours(classes: int, instances: int, ways: int, shots: int, queries: int) -> W
 
     def run() -> None:
         nonlocal first
-        sampler.episodes(first, _COUNT)
-        first += _COUNT
+        sampler.episodes(first, COUNT)
+        first += COUNT
 
-    return Work(run=run, steps=_COUNT)
+    return Work(run=run, steps=COUNT)
 
 
 _THEIRS = "benchmarks.peers.learn2learn:episodes"
 _OURS = "benchmarks.workloads.sampling:ours"
 _CONTENDERS = (
-    Contender(name="EpisodeSampler, 1 thread", make=_OURS, options=_DATA | _TASK, threads=1),
-    Contender(name="EpisodeSampler, 2 threads", make=_OURS, options=_DATA | _TASK, threads=2),
+    Contender(name="EpisodeSampler, 1 thread", make=_OURS, options=DATA | TASK, threads=1),
+    Contender(name="EpisodeSampler, 2 threads", make=_OURS, options=DATA | TASK, threads=2),
     *(
-        Contender(name=said, make=_THEIRS, options=_DATA | _TASK | {"count": _COUNT, "fused": fused}, threads=1)
+        Contender(name=said, make=_THEIRS, options=DATA | TASK | {"count": COUNT, "fused": fused}, threads=1)
         for fused, said in ((False, "Taskset, NWays and KShots"), (True, "Taskset, FusedNWaysKShots"))
     ),
 )
 WORKLOADS = (
     Workload(
         name="episodes",
-        title=f"episodes: 5 ways 1 shot 15 queries from 1,200 classes of 20 drawings, {_COUNT} at a time",
+        title=f"episodes: 5 ways 1 shot 15 queries from 1,200 classes of 20 drawings, {COUNT} at a time",
         contenders=_CONTENDERS,
         claims=(
             Claim(

@@ -1,0 +1,1 @@
+"""What programs written for other libraries call, done by this one; nothing of those libraries is imported."""
