@@ -95,7 +95,7 @@ def describe(data: str, options: DescribeOptions, context: Context = Context()) 
         InputError: The data have no classes, or no map can be made or drawn of them as asked.
     """
     if options.map is not None:
-        check_place(options.map)
+        _check_place(options.map)
     elif options.features is not None:
         raise InputError("--features is what a map is made of: say where it goes with --map map.html")
     problem = kind_of(data)(data=data)
@@ -124,7 +124,7 @@ def describe(data: str, options: DescribeOptions, context: Context = Context()) 
     )
 
 
-def check_place(path: Path) -> None:
+def _check_place(path: Path) -> None:
     """Refuse a file that no map can be drawn as, as soon as it is asked for.
 
     Raises:
@@ -146,8 +146,9 @@ def _map(data: str, splits: Splits, options: DescribeOptions, raw: Callable[...,
     if options.features is not None:
         encode, words = features_of(options.features, splits.train, context), f"the features of {options.features}"
     mapped = task_map(splits.train, splits.test, encode, options.seed)
-    asked = {"features": options.features, "split-scheme": options.split_scheme, "seed": options.seed or None}
-    words_again = [f"--{name} {shlex.quote(str(value))}" for name, value in asked.items() if value is not None]
+    names = ("features", "split_scheme", "text_column", "label_column", "encoding", "seed")
+    asked = [(name.replace("_", "-"), getattr(options, name)) for name in names]
+    words_again = [f"--{name} {shlex.quote(str(value))}" for name, value in asked if value not in (None, 0)]
     again = " ".join(["innerloop data", shlex.quote(data), "--map", shlex.quote(str(options.map)), *words_again])
     write_task_map(files.expanded(options.map), mapped, dataset=splits.train.dataset, features=words, command=again)
     return mapped

@@ -123,13 +123,14 @@ def without_output(learner, seed=0):
 
 
 def test_an_lstm_that_writes_nothing_is_adam_on_the_support():
-    learner = L2O(model=Module(classifier), inner_steps=6, preprocessing="moments", output_scale=0.05)
+    network = Module(classifier)
+    learner = L2O(model=network, inner_steps=6, preprocessing="moments", output_scale=0.05)
     params, support = without_output(learner), tree.slice(NeedlesInNoise().episodes(0, 1), 0).support
     weights = {k: v.clone().requires_grad_() for k, v in tree.part(params, "start").items()}
     optimizer = torch.optim.Adam(weights.values(), lr=0.05, eps=1e-12)
     for _ in range(6):
         optimizer.zero_grad()
-        learner.objective(learner.model.apply(weights, support.x, support.mask), support.y, support.mask).backward()
+        learner.objective(network.apply(weights, support.x, support.mask), support.y, support.mask).backward()
         optimizer.step()
     adapted = learner.adapt(params, support).weights
     assert all(torch.allclose(adapted[k], w, atol=1e-9) for k, w in weights.items())
@@ -137,20 +138,21 @@ def test_an_lstm_that_writes_nothing_is_adam_on_the_support():
 
 @pytest.mark.parametrize("preprocessing", ["scale", "moments"])
 def test_the_loss_of_a_task_is_that_of_the_query_after_steps_that_are_unrolled_by_hand(preprocessing):
-    learner = L2O(model=Module(classifier), inner_steps=3, hidden=4, preprocessing=preprocessing, normalised=True)
+    network = Module(classifier)
+    learner = L2O(model=network, inner_steps=3, hidden=4, preprocessing=preprocessing, normalised=True)
     params = tree.map(torch.Tensor.double, learner.init(0))
     support, query = tree.slice(NeedlesInNoise().episodes(0, 1), 0)
     weights = tree.part(params, "start")
     states = {k: learner.blank(params["output.bias"], w.numel()) for k, w in weights.items()}
     for _ in range(3):
         leaves = {k: w.detach().requires_grad_() for k, w in weights.items()}
-        value = classification(learner.model.apply(leaves, support.x, None), support.y)
+        value = classification(network.apply(leaves, support.x, None), support.y)
         slopes = torch.autograd.grad(value, list(leaves.values()))
         for (k, w), slope in zip(weights.items(), slopes, strict=True):  # tensor by tensor
             step, states[k] = learner.write(params, slope.flatten(), states[k])
             weights = weights | {k: w + step.view(w.shape)}
-    fast = learner.model.with_statistics(weights, support.x, None)
-    by_hand = classification(learner.model.apply(fast, query.x), query.y)
+    fast = network.with_statistics(weights, support.x, None)
+    by_hand = classification(network.apply(fast, query.x), query.y)
     loss, metrics = learner.loss(params, Episode(support, query))
     assert float(loss) == pytest.approx(float(by_hand), rel=1e-12) and "score" in metrics
     names = sorted(params)
@@ -194,6 +196,7 @@ def test_a_fresh_start_is_not_learned():
 
 def test_functions_that_count_more_have_the_same_values_elsewhere():
     plain, rescaled = Functions(seed=3).episodes(0, 5), Functions(seed=3, rescale=100.0).episodes(0, 5)
+    assert isinstance(rescaled.support.x, dict)
     factors = rescaled.support.x["factor.theta"]
     assert factors.shape == (5,) and factors.min() >= 0.01 and factors.max() <= 100 and factors.unique().numel() == 5
     for one, other in zip(
