@@ -256,6 +256,27 @@ def test_data_and_list(capsys):
     assert main(["list"]) == 0
 
 
+def test_a_map_of_classes(tmp_path, capsys):
+    page = tmp_path / "map.html"
+    asked = ["data", "digits", "--episodes", "2", "--map", str(page)]
+    assert main([*asked, "--json"]) == 0
+    (about,) = printed(capsys)
+    assert 0 <= about["map"]["difficulty"] <= 0.5 and len(about["map"]["classes"]) == 3
+    assert f"innerloop data digits --map {page}" in page.read_text()
+    assert main(asked) == 0
+    assert f"difficulty {about['map']['difficulty']:.2f}" in capsys.readouterr().out
+    for more, words in (
+        (["data", "digits", "--map", str(tmp_path / "map.svg")], ".html or as .png"),
+        (["data", "digits", "--map", str(tmp_path / "none" / "map.png")], "there is no folder"),
+        (["data", "digits", "--features", "kanji-protonet"], "--map map.html"),
+        ([*asked, "--features", "kanji-maml"], "has no encoder"),
+        ([*asked, "--features", "nothing"], "there is no run folder"),
+    ):
+        assert main(more) == 2
+        assert words in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["map.html"]
+
+
 def test_an_interrupted_run_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     from innerloop.engine import Interrupted
     from innerloop.runs.run import Run

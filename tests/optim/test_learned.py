@@ -38,9 +38,13 @@ def trained(net, optimize, steps):
     return [p.detach().clone() for p in net.parameters()]
 
 
-@pytest.mark.parametrize("preprocessing", ["scale", "log_sign"])
-def test_its_steps_are_those_of_the_learner(preprocessing):
-    learner = L2O(value=quadratic, inner_steps=6, preprocessing=preprocessing)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"preprocessing": "log_sign"}, {"preprocessing": "moments", "normalised": True}],
+    ids=["scale", "log_sign", "normalised"],
+)
+def test_its_steps_are_those_of_the_learner(options):
+    learner = L2O(value=quadratic, inner_steps=6, **options)
     params = learner.init(3)
     support = tree.slice(Functions().episodes(2, 1), 0).support
     theta = nn.Parameter(support.x["start.theta"].clone())

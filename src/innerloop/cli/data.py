@@ -36,4 +36,6 @@ def run(argv: list[str]) -> int:
     print(table)
     result = description.difficulty
     print(f"difficulty: {f'not measured, {description.note}' if result is None else f'{result.learner} {result}'}")
+    if description.mapped is not None:
+        print(f"map: {description.mapped}\ndrawn: {options.what.map}")
     return 0

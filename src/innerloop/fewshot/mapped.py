@@ -47,7 +47,7 @@ class OnMap(EpisodicClassifier[Learned]):
         return self.run.init(seed)
 
     def adapt(self, params: Params, support: Batch) -> Learned:
-        own = _own(self.run, params)
+        own = encoder_params(self.run, params)
         return Learned(self.head.adapt({}, self._mapped(own, support)), own)
 
     def update(self, params: Params, adapted: Learned, more: Batch) -> Learned:
@@ -70,7 +70,7 @@ class Map(NamedTuple):
     @torch.no_grad()
     def rows(self, x: Tensor) -> Tensor:
         """[n, d] of [n, ...] rows."""
-        return _encoder(self.run).apply(_own(self.run, self.params), x)
+        return _encoder(self.run).apply(encoder_params(self.run, self.params), x)
 
     def behind(self, head: Learner) -> OnMap:
         """A head as a learner of the run's rows."""
@@ -86,7 +86,7 @@ def map_of(learner: Learner, params: Params) -> Map | None:
     encoder = getattr(run, "encoder", None)
     if not isinstance(encoder, Model) or encoder.norm_weights():
         return None
-    return Map(run, params) if _own(run, params) else None
+    return Map(run, params) if encoder_params(run, params) else None
 
 
 def _encoder(run: Learner) -> Model:
@@ -96,8 +96,8 @@ def _encoder(run: Learner) -> Model:
     return encoder
 
 
-def _own(run: Learner, params: Params) -> Params:
-    """The encoder's parameters among those of its learner, which most learners have no others than."""
+def encoder_params(run: Learner, params: Params) -> Params:
+    """The encoder's parameters among those of its learner, which most learners have no others than; {}: not there."""
     names = _encoder(run).init(0).keys()
     parts = params if names <= params.keys() else tree.part(params, "encoder")
     return {name: parts[name] for name in names} if names <= parts.keys() else {}

@@ -31,7 +31,7 @@ class LearnedOptimizer(ClosureOptimizer):
     ```
 
     `lr` multiplies the steps, 1 being what it was trained with. A state takes 4 times `hidden` numbers an entry, 80
-    times the parameter's memory, and is kept in float32 for parameters of lower precision.
+    times the parameter's memory, and is kept in float32 for parameters of lower precision. Moments take 8 more.
     """
 
     options = {"lr": Rate}  # noqa: RUF012

@@ -42,6 +42,9 @@ class Minimisation(Problem[None]):
     """functions: drawn from a family."""
     family: Literal["quadratics", "mlp", "conv"] = "quadratics"
     """Family of the functions that a learned optimizer is trained to minimise."""
+    rescale: float = 1.0
+    """The most that weights count for in meta-training, in parts drawn for each tensor of each function; 1: all count
+    alike. An optimizer that is used on other functions has to cope with it."""
 
     @classmethod
     def claims(cls, data: str) -> bool:
@@ -59,7 +62,7 @@ class Minimisation(Problem[None]):
         return None
 
     def train(self, material: None, stream: Stream, seed: int) -> functions.Functions:
-        return self.episodes(material, "train", seed)
+        return functions.Functions(family=self.family, seed=3 * seed + _STREAMS["train"], rescale=self.rescale)
 
     def validation(self, material: None, seed: int) -> functions.Functions:
         return self.episodes(material, "validation", seed)

@@ -5,8 +5,11 @@ a function `(theta, x, key) -> scalar` that a learned optimizer has as a field; 
 Values are never averaged over tasks, which would scale every gradient by their number.
 """
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -14,7 +17,7 @@ from torch.nn import functional as F
 
 from innerloop.core import random, tree
 from innerloop.core.errors import InputError
-from innerloop.core.ranges import Checked
+from innerloop.core.ranges import Checked, Within
 from innerloop.core.types import Batch, Episode, Params
 
 Init = Callable[[Tensor], tuple[Params, dict[str, Tensor]]]
@@ -24,6 +27,7 @@ Value = Callable[[Params, dict[str, Tensor], Tensor], Tensor]
 
 _SIZE, _PIXELS, _CLASSES, _EXAMPLES, _MINIBATCH = 10, 8, 10, 256, 64
 _HIDDEN, _CHANNELS = 20, 8
+_FACTORS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,10 @@ class Functions(Checked):
     seed: int = 0
     init: Init | None = None
     """Start of your own family, whose value goes to the learner."""
+    rescale: Annotated[float, Within(1, math.inf, noun="a factor")] = 1.0
+    """The most that the weights of a tensor count for: each is multiplied by a factor of its task, from 1 / rescale to
+    rescale, where the function reads it, and divided by it where it starts, so that the same values lie elsewhere
+    (Metz et al. 2022, https://arxiv.org/abs/2211.09760). Values of your own read it through `reparametrised`."""
 
     def __post_init__(self) -> None:
         if self.init is None and self.family not in FAMILIES:
@@ -44,12 +52,34 @@ class Functions(Checked):
         """Functions `first .. first + count - 1`, stacked; the query is the support, and its target a value of 0."""
         keys = random.mix(self.seed, torch.arange(first, first + count))
         start, constants = torch.vmap(self.init or FAMILIES[self.family][0])(keys)
+        if self.rescale > 1:
+            factors = self._factors(keys, start)
+            start = {k: w / factors[k].view(-1, *[1] * (w.ndim - 1)) for k, w in start.items()}
+            constants = constants | tree.join(factor=factors)
         batch = Batch(constants | tree.join(start=start), torch.zeros(count, 1, 1), key=keys)
         return Episode(batch, batch)
 
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`."""
-        return {"kind": "functions", "score": "value", "dataset": self.family, "seed": self.seed}
+        about: dict[str, object] = {"kind": "functions", "score": "value", "dataset": self.family, "seed": self.seed}
+        return about | ({"rescale": self.rescale} if self.rescale > 1 else {})
+
+    def _factors(self, keys: Tensor, start: Params) -> Params:
+        """[count] for each tensor, alike in their logarithm."""
+        place = random.fold(keys, _FACTORS)
+        logs = {k: 2 * random.uniform(random.fold(place, i), ()) - 1 for i, k in enumerate(start)}
+        return {k: (math.log(self.rescale) * log).exp() for k, log in logs.items()}
+
+
+def reparametrised(value: Value) -> Value:
+    """The value as a function of weights that count as much as the task says (`rescale`), or as they are."""
+
+    @functools.wraps(value)
+    def scaled(theta: Params, x: dict[str, Tensor], key: Tensor) -> Tensor:
+        factors = tree.part(x, "factor")
+        return value({k: w * factors[k] for k, w in theta.items()} if factors else theta, x, key)
+
+    return scaled
 
 
 def start_quadratic(key: Tensor) -> tuple[Params, dict[str, Tensor]]:
@@ -59,6 +89,7 @@ def start_quadratic(key: Tensor) -> tuple[Params, dict[str, Tensor]]:
     return theta, {"matrix": matrix, "target": random.normal(random.fold(key, 2), (_SIZE,))}
 
 
+@reparametrised
 def quadratic(theta: Params, x: dict[str, Tensor], key: Tensor) -> Tensor:
     """`|W theta - y|^2`, summed over its 10 rows."""
     return (x["matrix"] @ theta["theta"] - x["target"]).square().sum()
@@ -70,6 +101,7 @@ def start_mlp(key: Tensor) -> tuple[Params, dict[str, Tensor]]:
     return _weights(key, shapes), _pictures(key)
 
 
+@reparametrised
 def mlp(theta: Params, x: dict[str, Tensor], key: Tensor) -> Tensor:
     """Cross-entropy of a minibatch."""
     pictures, labels = _minibatch(x, key)
@@ -87,6 +119,7 @@ def start_conv(key: Tensor) -> tuple[Params, dict[str, Tensor]]:
     return _weights(key, shapes), _pictures(key)
 
 
+@reparametrised
 def conv(theta: Params, x: dict[str, Tensor], key: Tensor) -> Tensor:
     """Cross-entropy of a minibatch."""
     pictures, labels = _minibatch(x, key)
