@@ -20,7 +20,8 @@ SIZES = ((5, 1), (5, 5), (20, 1), (20, 5))
 """Ways and shots that papers on Omniglot report."""
 CPU_MINUTES = 2.0
 """Processor minutes of a small training: forty rows with three seeds are four hours, and leave two to the tests."""
-FAIR_TASKS, FAIR_QUERIES = 600, 15
+FAIR_TASKS, FAIR_QUERIES, FAIR_POINTS = 600, 15, 100
+"""Of a test that is fair to all: queries of a class, points of a curve."""
 
 
 class Figure(NamedTuple):
@@ -177,7 +178,6 @@ def row(
     paper: tuple[Report, ...],
     others: tuple[Report, ...] = (),
     differs: str,
-    fair: MetaTestOptions | None = None,
     method: str | None = None,
 ) -> Row:
     """A row from what differs from the defaults.
@@ -192,8 +192,6 @@ def row(
         paper: The paper's numbers, as far as each report has them; the first that has one counts.
         others: Those of other reproductions.
         differs: What is otherwise than in the paper even at its size.
-        fair: The test that is fair to all; None: of classes, 600 inductive tasks of 15 queries a class, with the inner
-            steps of the paper's test.
         method: How tables call it; None: as the learner.
     """
     ways, shots = cell
@@ -209,7 +207,7 @@ def row(
         small=(size | brief | small).of(learner, data),
         full=whole,
         as_paper=as_paper,
-        fair=fair or unseen_tasks(FAIR_QUERIES, FAIR_TASKS, steps=as_paper.steps),
+        fair=unseen_tasks(FAIR_POINTS if ways is None else FAIR_QUERIES, FAIR_TASKS, steps=as_paper.steps),
         paper=reported[0] if reported else None,
         others=tuple(elsewhere),
         differs=differs,

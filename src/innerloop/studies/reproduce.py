@@ -23,7 +23,7 @@ MARK = "suite.json"
 """In the folder of a suite: what its runs have in common."""
 OUTCOME = "reproduced.json"
 """In the folder of a run: what it cost and where its results are, written once it was tested."""
-MOST_TASKS = 600
+MOST_TASKS = 400
 """Tasks of a test under the budget `cpu-hour` unless somebody says how many."""
 _WAIT = 0.5
 
@@ -43,7 +43,7 @@ class SuiteOptions(Checked):
     minutes: Positive | None = None
     """Processor minutes of a training; None: as the budget has it."""
     episodes: Count | None = None
-    """Tasks of a test at most; None: 600 for cpu-hour, else as many as the paper had."""
+    """Tasks of a test at most; None: 400 for cpu-hour, else as many as the paper had."""
 
     @property
     def most(self) -> int | None:
@@ -53,7 +53,7 @@ class SuiteOptions(Checked):
     @property
     def common(self) -> dict[str, Any]:
         """What all runs of a folder share."""
-        return {"budget": self.budget, "minutes": self.minutes, "episodes": self.episodes}
+        return {"budget": self.budget, "minutes": self.minutes, "episodes": self.most}
 
 
 class Job(NamedTuple):

@@ -89,7 +89,7 @@ class Line(NamedTuple):
             "others": [f._asdict() for f in self.row.others],
         }
         failed = [one["reason"] for one in self.outcomes if one["reason"]]
-        return about | {"gap": self.why(options), "cpu_hours": round(self.hours, 3), "failed": failed}
+        return about | {"gap": self.why(options), "cpu_hours": round(self.hours, 5), "failed": failed}
 
 
 class Table(NamedTuple):
@@ -101,7 +101,7 @@ class Table(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        hours = round(sum(line.hours for line in self.lines), 3)
+        hours = round(sum(line.hours for line in self.lines), 5)
         rows = [line.to_json(self.options) for line in self.lines]
         return {"suite": self.suite, **self.options.common, "cpu_hours": hours, "rows": rows}
 

@@ -7,8 +7,6 @@ shots.
 
 from innerloop.runs.paper import Changes, Report, Row, row, unseen_tasks
 
-FAIR = unseen_tasks(100, 600)
-"""Of 100 points a curve, where the paper's test scores as many as there are shots."""
 PUBLIC_NOTE = "a public note on the paper, which quotes it"
 _PAPER = (
     Report(source="Li et al. 2017, table 1", read_at=PUBLIC_NOTE, numbers={(None, 5): (1.13, 0.18)}),
@@ -28,7 +26,6 @@ def rows() -> list[Row]:
             small=Changes(task={"queries": shots}, fields=_FIELDS, train=TRAIN),
             full=Changes(task={"queries": shots}, fields=_FIELDS, train={**TRAIN, "steps": 70_000}),
             as_paper=unseen_tasks(shots, 100, steps=1),
-            fair=FAIR,
             paper=_PAPER,
             differs="the curves of Meta-SGD's table have other frequencies as well, as far as we remember; ours "
             "have one",

@@ -4,7 +4,7 @@ As MAML's network and tasks, with a learned rate for every weight and one inner 
 """
 
 from innerloop.runs.paper import Changes, Report, Row, row, unseen_tasks
-from innerloop.runs.papers.sinusoid_maml import FAIR, PUBLIC_NOTE, TRAIN
+from innerloop.runs.papers.sinusoid_maml import PUBLIC_NOTE, TRAIN
 
 _PAPER = (
     Report(source="Li et al. 2017, table 1", read_at=PUBLIC_NOTE, numbers={(None, 5): (0.90, 0.16)}),
@@ -23,7 +23,6 @@ def rows() -> list[Row]:
             small=Changes(task={"queries": shots}, fields=_FIELDS, train=TRAIN),
             full=Changes(task={"queries": shots}, fields=_FIELDS, train={**TRAIN, "steps": 70_000}),
             as_paper=unseen_tasks(shots, 100, steps=1),
-            fair=FAIR,
             paper=_PAPER,
             differs="rates begin at one value instead of being drawn; the paper's curves have other frequencies as "
             "well, as far as we remember, and its steps were not looked up",

@@ -5,7 +5,6 @@ that goes down a line over 30,000 steps of one task. The paper has curves of ten
 """
 
 from innerloop.runs.paper import Changes, Row, row, unseen_tasks
-from innerloop.runs.papers.sinusoid_maml import FAIR
 
 _CHANGES = Changes(
     task={"train_shots": 50},
@@ -25,7 +24,6 @@ def rows() -> list[Row]:
             small=_CHANGES,
             full=_CHANGES | Changes(train={"steps": 30_000}),
             as_paper=unseen_tasks(50, 100),
-            fair=FAIR,
             paper=(),
             differs="layers are rectified instead of tanh, points are drawn instead of 50 evenly spaced ones",
         )
