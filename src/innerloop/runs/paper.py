@@ -21,7 +21,7 @@ SIZES = ((5, 1), (5, 5), (20, 1), (20, 5))
 CPU_MINUTES = 2.0
 """Processor minutes of a small training: forty rows with three seeds are four hours, and leave two to the tests."""
 FAIR_TASKS, FAIR_QUERIES, FAIR_POINTS = 600, 15, 100
-"""Of a test that is fair to all: queries of a class, points of a curve."""
+"""Sizes of a test that is fair to all; queries are of a class, points of a curve."""
 
 
 class Figure(NamedTuple):

@@ -1,6 +1,7 @@
 """Numbers of papers, made again: every row and seed is a run of its own, trained and tested once, whoever is killed."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -114,15 +115,17 @@ def reproduce(
     """
     if distributed.join().size > 1:
         raise InputError("a suite has workers of its own: start without torchrun, with --workers")
-    wanted_jobs = jobs(suite, options, out)
-    if any(job.outcome is None for job in wanted_jobs):
-        # Data that are not there, and networks that do not fit, are told before processes begin.
-        wanted_jobs[0].row.run(options.budget, options.seeds[0], options.minutes, context)
+    if options.workers > 1 and os.name == "nt":
+        raise InputError("workers keep out of each other's way by locks that Windows lacks: leave out --workers")
+    every = jobs(suite, options, out)
+    if any(job.outcome is None for job in every):
+        # Data that are not there are told before processes begin, and before anything is written.
+        every[0].row.run(options.budget, options.seeds[0], options.minutes, context)
         _mark(suite, options, Path(out))
         if options.workers > 1:
             in_processes(options.workers, _worker, suite, options, Path(out), context)
-        work(wanted_jobs, options, context, progress)
-    return wanted_jobs
+        work(every, options, context, progress)
+    return every
 
 
 def work(every: Sequence[Job], options: SuiteOptions, context: Context, progress: Callable[[str], None]) -> None:

@@ -33,7 +33,7 @@ class Line(NamedTuple):
     row: Row
     jobs: tuple[Job, ...]
     outcomes: tuple[Mapping[str, Any], ...]
-    """Of those trainings that are over."""
+    """What became of those trainings that are over."""
     fair: Group | None
     """The fair test of all trainings that have one; None: none has."""
     as_paper: Group | None

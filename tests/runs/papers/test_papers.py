@@ -2,6 +2,7 @@
 
 import pkgutil
 from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from innerloop.core.errors import InputError
 from innerloop.problems.classes import Classes
 from innerloop.problems.texts import TextClasses
 from innerloop.runs import papers
-from innerloop.runs.paper import Changes, Figure, Report
+from innerloop.runs.paper import Budget, Changes, Figure, Report, Row
 from innerloop.tasks import Pool, Splits
 
 ROWS = {(suite, row.name): row for suite in papers.suites() for row in papers.rows(suite)}
@@ -65,12 +66,12 @@ def test_omniglot_has_every_learner_at_every_size_and_curves_have_two():
 @pytest.mark.parametrize("key", ROWS, ids="/".join)
 def test_every_row_builds_in_both_sizes(key, noise):
     row = ROWS[key]
-    for budget in ("cpu-hour", "paper"):
+    for budget in get_args(Budget):
         run = row.run(budget, seed=3, minutes=0.5)
         assert run.config.seed == 3 and run.config.cpu_minutes == 0.5 and run.calibrate_on is None
         about = run.test().describe()
         assert about["shots"] == row.shots and about.get("ways", row.ways) == row.ways
-    small, full = (row.run(budget) for budget in ("cpu-hour", "paper"))
+    small, full = (row.run(budget) for budget in get_args(Budget))
     assert type(small.learner) is type(full.learner)
     assert full.config.cpu_minutes is None and full.config.steps >= small.config.steps
     assert row.fair.transductive is False and row.fair.steps == row.as_paper.steps
@@ -86,8 +87,18 @@ def test_a_small_row_trains(method, noise):
     assert all(value.isfinite().all() for value in tree.flatten(params))
 
 
-def full(method: str, cell: str):
+def full(method: str, cell: str) -> Row:
     return ROWS["omniglot", f"{method}-{cell}"]
+
+
+def learner_of(row: Row, budget: Budget = "paper") -> Any:
+    """The learner of a row, whose own fields are looked at."""
+    return row.run(budget).learner
+
+
+def tasks_of(row: Row) -> Any:
+    """What the tasks of the paper's training are."""
+    return row.run("paper").train.describe()
 
 
 @pytest.mark.parametrize(
@@ -97,13 +108,13 @@ def full(method: str, cell: str):
 @pytest.mark.parametrize("method", ["maml", "fomaml", "anil"])
 def test_maml_is_that_of_its_paper(method, ways, cell, inner, batch, steps, noise):
     row = full(method, cell)
-    run, shots = row.run("paper"), row.shots
-    assert run.learner.inner_lr == 2.0, "0.4 for 5 ways and 0.1 for 20, on a loss summed over classes"
-    assert run.learner.inner_steps == inner and run.config.steps == 60_000 and run.config.meta_batch_size == batch
-    assert getattr(run.learner, "first_order", False) == (method == "fomaml") and run.learner.transductive
-    about = run.train.describe()
+    config, learner, shots = row.run("paper").config, learner_of(row), row.shots
+    assert learner.inner_lr == 2.0, "0.4 for 5 ways and 0.1 for 20, on a loss summed over classes"
+    assert learner.inner_steps == inner and config.steps == 60_000 and config.meta_batch_size == batch
+    assert getattr(learner, "first_order", False) == (method == "fomaml") and learner.transductive
+    about = tasks_of(row)
     assert (about["ways"], about["shots"], about["queries"]) == (ways, shots, shots)
-    network = run.learner.encoder if method == "anil" else run.learner.model
+    network = learner.encoder if method == "anil" else learner.model
     assert (network.width, network.pool) == (64, "stride")
     test = row.as_paper
     assert (test.queries, test.episodes, test.steps, test.transductive) == (shots, 600, steps, True)
@@ -111,39 +122,39 @@ def test_maml_is_that_of_its_paper(method, ways, cell, inner, batch, steps, nois
 
 def test_other_methods_are_those_of_their_papers(noise):
     proto = full("protonet", "20w1s").run("paper")
-    about = proto.train.describe()
+    about = tasks_of(full("protonet", "20w1s"))
     assert (about["ways"], about["shots"], about["queries"]) == (60, 1, 5)
     assert (proto.config.schedule, proto.config.schedule_every, proto.config.patience) == ("step", 2000, 200)
     assert full("protonet", "20w1s").as_paper.episodes == 1000
     assert [test.episodes for test in full("protonet", "20w1s").tests(400).values()] == [400, 400]
     matching = full("matching", "5w1s")
-    assert matching.run("paper").learner.temperature is None and matching.run("cpu-hour").learner.temperature == 10
+    assert learner_of(matching).temperature is None and learner_of(matching, "cpu-hour").temperature == 10
     for cell, queries in {"5w1s": 19, "5w5s": 15, "20w1s": 10, "20w5s": 5}.items():
         relation = full("relation", cell)
-        assert relation.run("paper").train.describe()["queries"] == queries == relation.as_paper.queries
+        assert tasks_of(relation)["queries"] == queries == relation.as_paper.queries
         assert relation.as_paper.transductive and relation.as_paper.episodes == 1000
     for cell in ("5w1s", "5w5s"):
-        about = full("r2d2", cell).run("paper").train.describe()
+        about = tasks_of(full("r2d2", cell))
         assert about["ways"] * (about["shots"] + about["queries"]) == 600
-    plus = full("maml_plus_plus", "5w1s").run("paper")
-    assert (plus.learner.inner_lr, plus.learner.inner_steps, plus.learner.model.pool) == (0.1, 5, "max")
-    assert (plus.config.steps, plus.config.meta_batch_size, plus.config.schedule) == (50_000, 8, "cosine")
-    assert full("meta_sgd", "20w1s").run("paper").learner.inner_lr == pytest.approx(20 * 0.0525)
+    plus, config = learner_of(full("maml_plus_plus", "5w1s")), full("maml_plus_plus", "5w1s").run("paper").config
+    assert (plus.inner_lr, plus.inner_steps, plus.model.pool) == (0.1, 5, "max")
+    assert (config.steps, config.meta_batch_size, config.schedule) == (50_000, 8, "cosine")
+    assert learner_of(full("meta_sgd", "20w1s")).inner_lr == pytest.approx(20 * 0.0525)
     reptile = full("reptile", "5w1s")
-    learner = reptile.run("paper").learner
+    learner = learner_of(reptile)
     assert (learner.inner_lr, learner.inner_steps, learner.inner_batch, learner.test_steps) == (4.4e-4, 12, 5, 86)
     assert (reptile.as_paper.queries, reptile.as_paper.episodes, reptile.as_paper.transductive) == (1, 10_000, False)
 
 
 def test_curves_are_those_of_their_papers():
     maml = ROWS["sinusoid", "maml-5s"]
-    run = maml.run("paper")
-    assert (run.learner.inner_lr, run.learner.inner_steps, run.learner.model.hidden) == (0.01, 1, (40, 40))
-    assert (run.config.steps, run.config.meta_batch_size, run.config.meta_lr) == (70_000, 25, 1e-3)
+    learner, config = learner_of(maml), maml.run("paper").config
+    assert (learner.inner_lr, learner.inner_steps, learner.model.hidden) == (0.01, 1, (40, 40))
+    assert (config.steps, config.meta_batch_size, config.meta_lr) == (70_000, 25, 1e-3)
     assert (maml.as_paper.queries, maml.as_paper.episodes, maml.as_paper.steps) == (5, 100, 1)
-    reptile = ROWS["sinusoid", "reptile-10s"].run("paper")
-    assert (reptile.learner.inner_lr, reptile.learner.inner_steps, reptile.learner.test_steps) == (0.02, 32, 32)
-    assert reptile.learner.model.hidden == (64, 64) and reptile.train.describe()["shots"] == 50
+    learner = learner_of(ROWS["sinusoid", "reptile-10s"])
+    assert (learner.inner_lr, learner.inner_steps, learner.test_steps) == (0.02, 32, 32)
+    assert learner.model.hidden == (64, 64) and tasks_of(ROWS["sinusoid", "reptile-10s"])["shots"] == 50
 
 
 def test_every_number_says_where_it_is_from():
@@ -170,6 +181,6 @@ def test_rows_are_chosen_by_name_or_by_method():
 def test_changes_add_up_and_the_first_report_counts():
     changes = Changes(task={"ways": 3}, fields={"inner_lr": 0.1}) | Changes(fields={"inner_lr": 0.2})
     options = changes.of("maml", "kanji")
-    assert options.task.ways == 3 and options.fields["inner_lr"] == 0.2
+    assert isinstance(options.task, Classes) and options.task.ways == 3 and options.fields["inner_lr"] == 0.2
     report = Report(source="a", read_at="b", numbers={(5, 1): (1.0, 0.5)})
     assert str(report.figure((5, 1))) == "1 ± 0.5" and report.figure((5, 5)) is None

@@ -11,7 +11,7 @@ _PAPER = Report(
     numbers={(5, 1): 98.6, (5, 5): 99.7, (20, 1): 94.7, (20, 5): 98.9},
 )
 _PICTURES = 10
-"""Of a class in an episode: 600 for 60 ways."""
+"""Pictures of a class in an episode: 600 for 60 ways."""
 _END = {"steps": 100_000, "validate_every": 500, "validation_episodes": 100, "patience": 40}
 
 
