@@ -38,4 +38,4 @@ def test_what_is_refused(tmp_path, refused):
         assert main([*SMALL, option, value, *out]) == 2
     assert not list(tmp_path.iterdir())
     assert main([*SMALL, *out]) == 0
-    refused(*SMALL, *out, "--minutes", "0.01", "--seeds", "1", says="its minutes 0.005, not 0.01")
+    refused(*SMALL, *out, "--minutes", "0.01", "--seeds", "1", says="their minutes 0.005, not 0.01")

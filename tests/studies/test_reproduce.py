@@ -144,12 +144,12 @@ def test_another_process_has_it(tmp_path):
         assert mine
 
 
-def test_what_is_refused(suite, tmp_path):
+def test_what_is_refused(suite, tmp_path, monkeypatch):
     out = suite[0]
     for options, says in (
-        (replace(FEW, minutes=1.0), "its minutes 0.01, not 1.0. Ask for the same"),
-        (replace(FEW, budget="paper", seeds=(7,)), "its budget cpu-hour, not paper"),
-        (replace(FEW, episodes=None, seeds=(7,)), "its episodes 6, not 400"),
+        (replace(FEW, minutes=1.0), "their minutes 0.01, not 1.0. Ask for the same"),
+        (replace(FEW, budget="paper", seeds=(7,)), "their budget cpu-hour, not paper"),
+        (replace(FEW, episodes=None, seeds=(7,)), "their episodes 6, not 400"),
         (replace(FEW, seeds=(1, 1)), "seed 1 is given twice"),
         (replace(FEW, seeds=()), "no seed is given"),
         (replace(FEW, rows=("mamml",)), "did you mean 'maml'"),
@@ -157,8 +157,9 @@ def test_what_is_refused(suite, tmp_path):
         options = replace(options, seeds=options.seeds if options.seeds != FEW.seeds else (8,))
         with pytest.raises(InputError, match=says):
             reproduce("sinusoid", options, out)
-    with pytest.raises(InputError, match="its suite sinusoid, not clinc150"):
-        module._mark("clinc150", FEW, out)
+    monkeypatch.setattr(Row, "run", lambda *_: pytest.fail("data were read before the folder was looked at"))
+    with pytest.raises(InputError, match="their suite sinusoid, not clinc150"):
+        reproduce("clinc150", replace(FEW, rows=()), out)
     with pytest.raises(InputError, match="is a run by itself"):
         reproduce("sinusoid", replace(FEW, seeds=(9,)), out / "maml-5s" / "seed-0")
     with pytest.raises(InputError, match="workers must be a whole number of at least"):

@@ -118,10 +118,13 @@ def reproduce(
     if options.workers > 1 and os.name == "nt":
         raise InputError("workers keep out of each other's way by locks that Windows lacks: leave out --workers")
     every = jobs(suite, options, out)
+    known = _known(suite, options, Path(out))
     if any(job.outcome is None for job in every):
         # Data that are not there are told before processes begin, and before anything is written.
         every[0].row.run(options.budget, options.seeds[0], options.minutes, context)
-        _mark(suite, options, Path(out))
+        if not known:
+            files.writable(Path(out))
+            files.write(Path(out) / MARK, json.dumps({"suite": suite} | options.common, indent=2) + "\n")
         if options.workers > 1:
             in_processes(options.workers, _worker, suite, options, Path(out), context)
         work(every, options, context, progress)
@@ -192,25 +195,25 @@ def _line(outcome: Mapping[str, Any]) -> str:
     return f"{ours} after {outcome['steps']} steps, {minutes:.1f} processor minutes"
 
 
-def _mark(suite: str, options: SuiteOptions, out: Path) -> None:
-    """Know a folder again.
+def _known(suite: str, options: SuiteOptions, out: Path) -> bool:
+    """Whether a folder holds this suite; no: it holds none.
 
     Raises:
-        InputError: It is of another suite or budget.
+        InputError: It holds a run, or another suite or budget.
     """
     if files.is_file(out / "config.json"):
         raise InputError(f"{out} is a run by itself: choose another folder for the runs of a suite")
-    about, path = {"suite": suite} | options.common, out / MARK
     before = read_mark(out)
     if before is None:
-        files.writable(out)
-        files.write(path, json.dumps(about, indent=2) + "\n")
-        return
+        return False
+    about = {"suite": suite} | options.common
     other = [f"{k} {before.get(k)}, not {v}" for k, v in about.items() if before.get(k) != v]
     if other:
         raise InputError(
-            f"{out} holds runs of another suite: its {'; its '.join(other)}. Ask for the same, or choose another folder"
+            f"{out} holds runs of another kind: their {'; their '.join(other)}. Ask for the same, or choose another "
+            "folder with --out"
         )
+    return True
 
 
 def read_mark(out: str | Path) -> dict[str, Any] | None:
