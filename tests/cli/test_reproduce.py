@@ -14,6 +14,8 @@ def test_a_suite_from_the_command_line(tmp_path, capsys):
     result = json.loads(printed.out)
     assert "1 of 1: maml-5s, seed 0: " in printed.err and result["runs"] == str(tmp_path / "s")
     assert len(result["rows"]) == 6 and result["rows"][0]["trainings"] == 1
+    assert main([*SMALL, *places, "--no-train"]) == 0
+    assert "| maml-5s | not run |" not in capsys.readouterr().out
     assert main([*SMALL, *places]) == 0
     words = capsys.readouterr()
     assert "1 of 1" not in words.err and "| maml-5s |" in words.out and f"table: {tmp_path / 'table.md'}" in words.out
@@ -39,3 +41,4 @@ def test_what_is_refused(tmp_path, refused):
     assert not list(tmp_path.iterdir())
     assert main([*SMALL, *out]) == 0
     refused(*SMALL, *out, "--minutes", "0.01", "--seeds", "1", says="their minutes 0.005, not 0.01")
+    refused(*SMALL, *out, "--minutes", "0.01", "--no-train", says="their minutes 0.005, not 0.01")

@@ -22,6 +22,8 @@ class Command:
     """Folder of the runs; asked for again, it goes on. None: reproductions/<data set>."""
     table: str = "docs/reproductions.md"
     """Page that the table is written into, in the place of an earlier one of this data set."""
+    train: bool = True
+    """Train and test what is missing; otherwise only the table of what there is is written."""
     list: bool = False
     """Print the rows with what papers and others report, and train nothing."""
     common: Common = field(default_factory=Common)
@@ -42,7 +44,8 @@ def run(argv: list[str]) -> int:
             print("\n".join(map(str, listed(chosen))))
         return 0
     out = command.out or f"reproductions/{data}"
-    reproduce(data, options, out, common, partial(print, stderr=True))
+    if command.train:
+        reproduce(data, options, out, common, partial(print, stderr=True))
     table = table_of(data, options, out)
     write_table(command.table, table)
     if common.json:

@@ -118,11 +118,11 @@ def reproduce(
     if options.workers > 1 and os.name == "nt":
         raise InputError("workers keep out of each other's way by locks that Windows lacks: leave out --workers")
     every = jobs(suite, options, out)
-    known = _known(suite, options, Path(out))
+    there = known(suite, options, Path(out))
     if any(job.outcome is None for job in every):
         # Data that are not there are told before processes begin, and before anything is written.
         every[0].row.run(options.budget, options.seeds[0], options.minutes, context)
-        if not known:
+        if not there:
             files.writable(Path(out))
             files.write(Path(out) / MARK, json.dumps({"suite": suite} | options.common, indent=2) + "\n")
         if options.workers > 1:
@@ -195,7 +195,7 @@ def _line(outcome: Mapping[str, Any]) -> str:
     return f"{ours} after {outcome['steps']} steps, {minutes:.1f} processor minutes"
 
 
-def _known(suite: str, options: SuiteOptions, out: Path) -> bool:
+def known(suite: str, options: SuiteOptions, out: Path) -> bool:
     """Whether a folder holds this suite; no: it holds none.
 
     Raises:

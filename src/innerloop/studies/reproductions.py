@@ -15,7 +15,7 @@ from innerloop.evaluate.result import Result, finite
 from innerloop.runs.measure import MetaTestOptions
 from innerloop.runs.options import Options
 from innerloop.runs.paper import Figure, Row
-from innerloop.studies.reproduce import Job, SuiteOptions, jobs
+from innerloop.studies.reproduce import Job, SuiteOptions, jobs, known
 
 _LEAST = 0.5
 """Share of the paper's training from which on a gap is not put down to a shorter one."""
@@ -204,8 +204,9 @@ def table_of(suite: str, options: SuiteOptions, out: str | Path) -> Table:
         out: Folder of the runs.
 
     Raises:
-        InputError: There is no such suite, or a result was edited or is damaged.
+        InputError: There is no such suite, the folder holds another one, or a result was edited or is damaged.
     """
+    known(suite, options, Path(out))
     every = jobs(suite, replace(options, rows=()), out)
     rows = {job.row.name: job.row for job in every}
     by_row = {name: tuple(job for job in every if job.row.name == name) for name in rows}
