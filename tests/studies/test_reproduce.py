@@ -89,7 +89,7 @@ def test_a_gap_is_explained_or_open(suite):
 
     assert why(ours).endswith("within the intervals")
     assert why(10 * ours + 100).endswith("ours is better")
-    assert "training tasks, the paper's are 1,750,000" in why(-100.0)
+    assert "training tasks, the full size has 1,750,000" in why(-100.0)
     as_long = replace(line.row.full, train=replace(line.row.full.train, steps=1))
     assert why(-100.0, full=as_long).endswith(": open")
     assert line._replace(row=replace(line.row, paper=None)).why(options) == "the paper has no number"
