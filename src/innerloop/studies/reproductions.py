@@ -67,9 +67,7 @@ class Line(NamedTuple):
         ours, theirs = self.trained_on(trained), self.row.full.train.steps * self.row.full.train.meta_batch_size
         if ours < _LEAST * theirs:
             most = "up to " if self.row.full.train.patience else ""
-            return (
-                f"{size}: {ours:,} training tasks, the full size has {most}{theirs:,}{_narrower(trained, self.row.full)}"
-            )
+            return f"{size}: {ours:,} training tasks, the full size has {most}{theirs:,}{_narrower(trained, self.row.full)}"
         return f"{size}: open"
 
     def trained_on(self, options: Options) -> int:
@@ -248,7 +246,11 @@ def _line(row: Row, jobs: tuple[Job, ...]) -> Line:
 
 def _cells(line: Line, options: SuiteOptions, sources: _Sources) -> list[str]:
     row, fair = line.row, line.fair
-    name = row.name if len(line.outcomes) in (0, len(line.jobs)) else f"{row.name} ({len(line.outcomes)} of {len(line.jobs)} seeds)"
+    name = (
+        row.name
+        if len(line.outcomes) in (0, len(line.jobs))
+        else f"{row.name} ({len(line.outcomes)} of {len(line.jobs)} seeds)"
+    )
     paper = "–" if row.paper is None else sources.mark(row.paper)
     others = ", ".join(map(sources.mark, row.others)) or "–"
     failed = sum(bool(one["reason"]) for one in line.outcomes)
