@@ -67,7 +67,8 @@ class Line(NamedTuple):
         ours, theirs = self.trained_on(trained), self.row.full.train.steps * self.row.full.train.meta_batch_size
         if ours < _LEAST * theirs:
             most = "up to " if self.row.full.train.patience else ""
-            return f"{size}: {ours:,} training tasks, the full size has {most}{theirs:,}{_narrower(trained, self.row.full)}"
+            smaller = f"{ours:,} training tasks, the full size has {most}{theirs:,}"
+            return f"{size}: {smaller}{_narrower(trained, self.row.full)}"
         return f"{size}: open"
 
     def trained_on(self, options: Options) -> int:
