@@ -24,6 +24,7 @@ GROUPS = {
     "Runs, meta-trained and measured on unseen tasks": {
         "train": "meta-train a learner, or go on with a run",
         "tune": "search the hyper-parameters of a learner on validation tasks; test the winner once",
+        "reproduce": "train and test what papers report, and write our numbers beside theirs",
         "test": "meta-test a run on unseen tasks, beside the honest baselines",
         "compare": "runs on the same unseen tasks, in one table with paired differences, time and memory",
         "verify": "tell pairs of one class from pairs of two, of unseen classes",

@@ -1,7 +1,6 @@
 """A study: trials of one learner, by one process or several, until there are as many as were asked for."""
 
 import json
-import multiprocessing
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -9,9 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from innerloop.core import files, random, threads
+from innerloop.core import files, random
 from innerloop.core.context import Context
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.scores import SCORES, Score
@@ -23,6 +20,7 @@ from innerloop.studies.pruning import ROUNDS, pruner_of
 from innerloop.studies.settings import StudyOptions
 from innerloop.studies.space import Function, Space, identity, space_of
 from innerloop.studies.storage import late, library, open_storage, open_study, patient, quiet, shown, url_of
+from innerloop.studies.workers import in_processes, tell, wanted
 
 MARK = "study.json"
 """In the folder of a study: what it is of, and where its trials are kept."""
@@ -81,7 +79,7 @@ def tune(
     if study.space.warning is not None:
         print(f"innerloop: {study.space.warning}", file=sys.stderr)
     if settings.workers > 1:
-        _several(study, context, space)
+        in_processes(settings.workers, _worker, study.options, settings, study.out, context, space)
     work(study, context, progress)
     _refuse_failed(study)
     return study
@@ -142,9 +140,8 @@ def validated(options: Options) -> Options:
 
 def work(study: Study, context: Context, progress: Callable[[str], None] = lambda _: None) -> None:
     """Train trials in this process until all are over; errors as of `tune`."""
-    parent = multiprocessing.parent_process()
     saved = "trials that are over are kept, and the same command goes on"
-    while parent is None or parent.is_alive():
+    while wanted():
         claim = patient(study.board.take, study.url, saved)
         if claim is None:
             return
@@ -182,45 +179,9 @@ def score_of(options: Options) -> Score:
     return SCORES["predictive_nll" if asked == "nll" and not usual.of_classes else asked]
 
 
-def _several(study: Study, context: Context, space: Function | None) -> None:
-    """Trials in processes of their own, which end when this one does."""
-    workers, spawn = study.settings.workers, multiprocessing.get_context("spawn")
-    arguments = (study.options, study.settings, study.out, context, space, max(1, threads.cores() // workers))
-    processes = [spawn.Process(target=_worker, args=arguments, daemon=True) for _ in range(workers)]
-    for process in processes:
-        process.start()
-    try:
-        for process in processes:
-            process.join()
-    finally:
-        for process in processes:
-            with suppress(OSError, ValueError):
-                process.terminate()  # by a signal that has trials saved and given back
-        for process in processes:
-            process.join()
-    # Whoever was killed left trials to this process; one that says no stops all.
-    codes = [process.exitcode for process in processes]
-    if any(code == InputError.code for code in codes):
-        raise InputError("a worker could not go on: its message is above")
-    if any(code == 130 for code in codes):
-        raise KeyboardInterrupt
-
-
-def _worker(
-    options: Options, settings: StudyOptions, out: Path, context: Context, space: Function | None, cores: int
-) -> None:
-    if cores == 1:
-        threads.stay_on_one_core()
-    else:
-        torch.set_num_threads(cores)
-    try:
-        study = open_(options, settings, out, context, space)
-        work(study, context, lambda text: print(f"innerloop: {text}", file=sys.stderr))
-    except (InputError, FailedError) as error:
-        print(f"innerloop: {error}", file=sys.stderr)
-        sys.exit(error.code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+def _worker(options: Options, settings: StudyOptions, out: Path, context: Context, space: Function | None) -> None:
+    """Trials in a process of its own; those of one that was killed are given back."""
+    work(open_(options, settings, out, context, space), context, tell)
 
 
 def _refuse_failed(study: Study) -> None:
