@@ -79,6 +79,7 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
     preprocessing: Literal["scale", "log_sign"] = "scale"
     """Preprocessing of gradients. log_sign: logarithm and sign, appendix A of the paper. scale: times `input_scale`."""
     input_scale: float = 1.0
+    """What gradients are multiplied by, with scale."""
     p: Positive = 10.0
     """Gradients below e^-p are taken as they are, times e^p, by log_sign."""
     output_scale: float = 0.1
