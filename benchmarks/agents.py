@@ -13,8 +13,7 @@ layers of 64 units. Contenders take turns; a ratio is the median of the ratios o
 
 "training": an iteration of the trust region (`maml_rl` on navigation, 20 tasks x 20 trajectories before and after
 adaptation), with the curvature of every step and of every tenth, since it takes all tasks at once and has no plan; and
-a gradient of `rl2` by plan (64 tasks x 16 trials), with steps of the environment a second. What is compiled is so
-before the clock starts.
+a gradient of `rl2` by plan (64 tasks x 16 trials), with steps of the environment a second.
 """
 
 import argparse
@@ -56,7 +55,7 @@ from tests.tasks.environments.test_navigation import Walk
 PLACE = Path(__file__).with_name("agents.json")
 PICTURES = PLACE.parents[1] / "docs" / "images" / "environments.png"
 TASKS, TRAJECTORIES, HIDDEN, ROUNDS = 20, 20, 64, 7
-TRIALS, PLANS = 64, ("vmap", "compile", "loop")
+TRIALS, PLANS = 64, ("vmap", "loop")
 """Tasks of a gradient of rl2, and the plans it is taken by, the one that others are read against first."""
 ENVIRONMENTS: dict[str, tuple[Environment[Any], Callable[[Any, Any], Any]]] = {
     "navigation": (Navigation(), lambda environment, task: Walk(task["goal"])),

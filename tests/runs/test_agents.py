@@ -95,6 +95,7 @@ def test_env_is_data_of_the_other_verbs_too(capsys):
         (["maml_rl", "--env", "bandits", "--settings", "arms=0"], "arms must be a whole number of at least 1"),
         (["maml_rl", "--env", "bandits", "--squash"], "needs actions between bounds"),
         (["maml_rl", "--env", "navigation", "--clip", "1"], "clip is read by the default update alone"),
+        (["model_predictive", "--update", "clipped"], "ModelPredictive has no such policy"),
         (["maml_rl", "--env", "navigation", "--max-kl", "0"], "max_kl must be more than 0"),
         (["bandit_rule", "--env", "navigation"], "Navigation is no bandit"),
         (["scripted", "--env", "tabular", "--rule", "oracle"], "says nothing of what is best"),
@@ -138,18 +139,8 @@ def test_splits_do_not_meet():
 
 def test_a_planner_is_trained_tested_and_shown_on_carts_and_refused_where_nothing_is_to_be_planned(tmp_path, capsys):
     short = ["--window", "2", "--following", "2", "--taken", "4", "--trajectories", "2", "--ahead", "2"]
-    words = [
-        *short,
-        "--settings",
-        "horizon=4",
-        "--meta-batch-size",
-        "2",
-        "--steps",
-        "2",
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    assert main(["train", "model_predictive", *words]) == 0
+    words = [*short, "--settings", "horizon=4", "--meta-batch-size", "2", "--steps", "2"]
+    assert main(["train", "model_predictive", *words, "--out", str(tmp_path / "run")]) == 0
     assert main(["test", str(tmp_path / "run"), "--episodes", "3", "--steps", "2"]) == 0
     assert "after inner steps: 0: 4 ± 0, 1: 4 ± 0, 2: 4 ± 0" in capsys.readouterr().out
     assert main(["play", str(tmp_path / "run"), "--steps", "1", "--out", str(tmp_path / "play.html")]) == 0

@@ -188,8 +188,13 @@ class Acting(Problem[Environment[Any]]):
         return ("meta_lr", "schedule") if self.update == "trust-region" else ()
 
     def updating(self, learner: Learner) -> Update | None:
-        if self.update == "descent" or not isinstance(learner, Agent):
+        if self.update == "descent":
             return None
+        if not isinstance(learner, Agent):
+            raise InputError(
+                f"--update {self.update} moves policies by their rollouts, and {type(learner).__name__} has no such "
+                "policy: leave it out, or give --update descent"
+            )
         if self.update == "clipped":
             return Clipped(epochs=self.epochs)
         return TrustRegion(max_kl=self.max_kl, every=self.curvature_every)

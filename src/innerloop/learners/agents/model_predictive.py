@@ -15,7 +15,7 @@ from innerloop.core.actions import Actions
 from innerloop.core.environment import Environment, Task, constants, random_actions
 from innerloop.core.errors import InputError
 from innerloop.core.gaussian import key_of
-from innerloop.core.inner import at_step, descend, per_step
+from innerloop.core.inner import descend
 from innerloop.core.learner import Unrolled
 from innerloop.core.model import Model
 from innerloop.core.networks import Dynamics, role
@@ -36,6 +36,7 @@ _LOOKS, _STEPS = 32, 20
 """Tasks and steps of random actions that the scales of the model's inputs and outputs are of."""
 _FLAT = 1e-3
 """Least of these scales: some numbers never change."""
+_TRAIN = {"steps": 150, "meta_batch_size": 16, "meta_lr": 3e-3, "schedule": "cosine"}
 
 
 class Steps(NamedTuple):
@@ -70,10 +71,9 @@ class ModelPredictive(Unrolled[Steps, Steps]):
     stochastic = True
     exact_gradient = False  # transitions are held
     sensible = by_kind(
-        agents=Sensible(
-            task={"update": "descent"},
-            train={"steps": 200, "meta_batch_size": 16, "meta_lr": 3e-3, "schedule": "cosine"},
-        )
+        # Random actions show all that there is to know of a cart, and cost a fifth of plans.
+        cart_pole=Sensible(fields={"explore": 1.0}, task={"update": "descent"}, train=_TRAIN),
+        agents=Sensible(task={"update": "descent"}, train=_TRAIN),
     )
 
     env: Environment[Any]
@@ -85,7 +85,7 @@ class ModelPredictive(Unrolled[Steps, Steps]):
     inner_steps: int = field(default=1, metadata=between(1, 5))
     """Gradient steps at every moment, from the learned start; 0: it plans with what it learned of all tasks."""
     learn_rates: bool = True
-    """Also meta-learn a rate for every weight tensor and inner step, from `inner_lr`."""
+    """Also meta-learn a rate for every weight tensor, from `inner_lr`."""
     window: Count = 8
     """Transitions that it adapts to, fewer at the beginning of an episode (the paper's M)."""
     following: Count = 8
@@ -131,7 +131,7 @@ class ModelPredictive(Unrolled[Steps, Steps]):
 
     def init(self, seed: int) -> Params:
         model = self.dynamics.init(seed)
-        rates = per_step(model, max(1, self.inner_steps), self.inner_lr) if self.learn_rates else {}
+        rates = {k: torch.tensor(self.inner_lr) for k in model} if self.learn_rates else {}
         seen = torch.vmap(self._looked)(random.mix(seed, torch.arange(_LOOKS)))
         inputs, changes = seen.inputs.flatten(0, 2), seen.changes.flatten(0, 2)
         scale = {
@@ -211,15 +211,13 @@ class ModelPredictive(Unrolled[Steps, Steps]):
 
     def _moved(self, params: Params, past: Past, count: Tensor | None = None) -> Params:
         """[n, ...] weights of a model for each trajectory, after inner steps on its past, or `count` of them."""
-        weights, rates = self._start(params, past.real.shape[0]), tree.part(params, "rate")
+        weights = self._start(params, past.real.shape[0])
+        rates = tree.part(params, "rate") or {k: v.new_full((), self.inner_lr) for k, v in weights.items()}
         # No trajectory's error depends on the weights of another: the slope of the sum is that of each.
         loss = lambda w: (self._errors(params, w, *past).sum(), {})  # noqa: E731
         for step in range(self.inner_steps):
-            number = torch.full((), step, device=past.real.device)
-            rate = at_step(rates, number) if rates else {k: v.new_full((), self.inner_lr) for k, v in weights.items()}
-            if count is not None:
-                rate = {k: torch.where(number < count, r, 0.0) for k, r in rate.items()}
-            weights, _ = descend(weights, loss, rate)
+            taken = rates if count is None else {k: torch.where(count > step, r, 0.0) for k, r in rates.items()}
+            weights, _ = descend(weights, loss, taken)
         return weights
 
     def _errors(
