@@ -97,7 +97,7 @@ class ModelPredictive(Unrolled[Steps, Steps]):
     candidates: Count = 32
     """Sequences of actions that are tried in the model; with cem, in each round."""
     rounds: Count = 3
-    """Of cem."""
+    """How often cem draws sequences."""
     explore: Share = 0.75
     """Share of trajectories in training whose actions are random; the others act by plans of the model as it is."""
     taken: Count = 64
