@@ -2,6 +2,7 @@
 
     python -m benchmarks.agents speed               # steps a second, all tasks at once against one task after another
     python -m benchmarks.agents speed --rounds 3    # fewer turns
+    python -m benchmarks.agents training            # seconds of a meta-step, by update and by plan
     python -m benchmarks.agents pictures            # the pictures of docs/guide/agents.md
 
 20 tasks with 20 trajectories each, to the end of the horizon, on one thread. "one by one" is the manner of
@@ -9,13 +10,17 @@ learn2learn's examples: an object in NumPy for a task, reset for a trajectory, o
 call of its network for one observation. "at once" is `vmap` over tasks of a loop over steps. Both take the same
 actions, and what they earn must be the same. Actions are drawn before the clock starts, or come from a policy with two
 layers of 64 units. Contenders take turns; a ratio is the median of the ratios of each round, [smallest to largest].
+
+"training": an iteration of the trust region (`maml_rl` on navigation, 20 tasks x 20 trajectories before and after
+adaptation), with the curvature of every step and of every tenth, since it takes all tasks at once and has no plan; and
+a gradient of `rl2` by plan (64 tasks x 16 trials), with steps of the environment a second.
 """
 
 import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -28,13 +33,21 @@ from torch import Tensor, nn
 
 from benchmarks import machine
 from innerloop.core import random, tree
+from innerloop.core.allocator import keep_memory
+from innerloop.core.context import Context
 from innerloop.core.environment import Discrete, Environment, random_actions
+from innerloop.core.learner import Learner
+from innerloop.engine import meta_gradient
+from innerloop.engine.trust_region import TrustRegion
+from innerloop.learners import catalogue
+from innerloop.problems.agents import Acting, PolicyOptions
 from innerloop.report.environments import draw
 from innerloop.tasks.environments.bandits import Bandits
 from innerloop.tasks.environments.cart_pole import CartPole
 from innerloop.tasks.environments.mazes import Mazes
 from innerloop.tasks.environments.navigation import Navigation
 from innerloop.tasks.environments.point_robot import PointRobot
+from innerloop.tasks.environments.sampler import EnvironmentTasks
 from innerloop.tasks.environments.tabular import Tabular
 from tests.tasks.environments.test_mazes import Walker
 from tests.tasks.environments.test_navigation import Walk
@@ -42,6 +55,8 @@ from tests.tasks.environments.test_navigation import Walk
 PLACE = Path(__file__).with_name("agents.json")
 PICTURES = PLACE.parents[1] / "docs" / "images" / "environments.png"
 TASKS, TRAJECTORIES, HIDDEN, ROUNDS = 20, 20, 64, 7
+TRIALS, PLANS = 64, ("vmap", "loop")
+"""Tasks of a gradient of rl2, and the plans it is taken by, the one that others are read against first."""
 ENVIRONMENTS: dict[str, tuple[Environment[Any], Callable[[Any, Any], Any]]] = {
     "navigation": (Navigation(), lambda environment, task: Walk(task["goal"])),
     "mazes": (Mazes(horizon=100), lambda environment, task: Walker(task, environment)),
@@ -137,6 +152,59 @@ def row(name: str, environment: Environment[Any], policy: bool, seconds: dict[st
     return about | {"ratio": [round(r, 1) for r in (statistics.median(ratios), ratios[0], ratios[-1])]}
 
 
+def in_turns(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every turn of each, after one that warms the caches."""
+    seconds: dict[str, list[float]] = {who: [] for who in contenders}
+    for turn in range(rounds + 1):
+        for who, run in contenders.items():
+            begun = time.perf_counter()
+            run()
+            if turn:
+                seconds[who].append(time.perf_counter() - begun)
+    return seconds
+
+
+def usual(name: str, data: str, **settings: Any) -> Learner:
+    """A learner with the networks that the command line gives it."""
+    problem = Acting(data=data)
+    fields = {**problem.sensible(catalogue()[name], data).fields, **settings}
+    return problem.learner(catalogue()[name], fields, PolicyOptions(), problem.load(Context()))
+
+
+def training(rounds: int) -> list[dict[str, Any]]:
+    """Seconds of a meta-step, the first contender against each of the others."""
+    rows = []
+    learner: Any = usual("maml_rl", "navigation")
+    episodes, params = EnvironmentTasks(environment=learner.env).episodes(0, TASKS), learner.init(0)
+    updates = {f"curvature of every {n}th step": TrustRegion(every=n) for n in (10, 1)}
+    runs = {
+        who: partial(update.step, learner, params, update.begin(learner, params, episodes), episodes, 0, 0.0)
+        for who, update in updates.items()
+    }
+    rows.append(contest("an iteration of the trust region, navigation", in_turns(runs, rounds)))
+    for data in ("bandits", "mazes"):
+        learner = usual("rl2", data)
+        episodes, params = EnvironmentTasks(environment=learner.env).episodes(0, TRIALS), learner.init(0)
+        plans = {plan: partial(meta_gradient, learner, params, episodes, plan) for plan in PLANS}
+        steps = TRIALS * learner.trajectories * (1 + learner.inner_steps) * learner.env.horizon
+        rows.append(contest(f"a gradient of rl2, {data}", in_turns(plans, rounds), steps))
+    return rows
+
+
+def contest(name: str, seconds: dict[str, list[float]], steps: int | None = None) -> dict[str, Any]:
+    """A row of the median seconds of each contender, and how many times the first one's each takes."""
+    first, *others = seconds
+    about: dict[str, Any] = {"work": name}
+    for who, taken in seconds.items():
+        about[f"{who}, seconds"] = round(statistics.median(taken), 4)
+        about |= {f"{who}, steps a second": round(steps / statistics.median(taken))} if steps else {}
+    for who in others:
+        ratios = sorted(slow / fast for fast, slow in zip(seconds[first], seconds[who], strict=True))
+        about[f"{who} over {first}"] = [round(r, 2) for r in (statistics.median(ratios), ratios[0], ratios[-1])]
+    print(json.dumps(about), flush=True)
+    return about
+
+
 def walked(environment: Any, task: Any, length: int) -> Tensor:
     """[steps, d] what is seen by one who knows the way where there is one to be found, and acts at random elsewhere."""
     seen: list[Tensor] = []
@@ -167,17 +235,18 @@ def pictures() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agents", description=__doc__)
-    parser.add_argument("what", choices=["speed", "pictures"])
+    parser.add_argument("what", choices=["speed", "training", "pictures"])
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each contender")
     parser.add_argument("--dry", action="store_true", help="write no file: print what was found")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    keep_memory()
     if given.what == "pictures":
         pictures()
         return
     kept = json.loads(PLACE.read_text()) if PLACE.exists() else {}
     about = {"date": date.today().isoformat(), "machine": machine.describe(), "rounds": given.rounds}
-    kept[given.what] = about | {"rows": speed(given.rounds)}
+    kept[given.what] = about | {"rows": {"speed": speed, "training": training}[given.what](given.rounds)}
     if not given.dry:
         PLACE.write_text(json.dumps(kept, indent=1) + "\n")
 

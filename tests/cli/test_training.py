@@ -17,11 +17,13 @@ from innerloop.runs import Options, defaults
 
 SECONDS = 6.0
 """Of processor time."""
-LONGER = {"rl2": 20.0}
-"""A policy that has to find out by itself what pays, without an inner gradient."""
+LONGER = {"rl2": 20.0, "model_predictive": 15.0}
+"""A policy that has to find out by itself what pays, without an inner gradient; one that plans while it is trained."""
 EPISODES, VALUES = 30, 300
 """Of pictures, and of values, which take less time and differ more from one another."""
 SMALL = {"ways": 5, "train_ways": 5, "queries": 5}
+FEWER = {"model_predictive": 12}
+"""It plans at every step of a task's episodes, and lasts several times as long once it is trained."""
 NO_CLASSIFIER = {"figr": "a critic is no classifier: test_figr.py trains it and has what it draws judged"}
 RATE = 0.01
 """Ten times the usual one of Adam: there is little time."""
@@ -53,7 +55,8 @@ def words(usual: Options) -> list[str]:
 def scored(learner: Learner, params: Params, problem: Problem) -> Result:
     tasks = problem.changed({k: v for k, v in SMALL.items() if hasattr(problem, k)})
     sampler = tasks.episodes(tasks.load(Context()), "test", 77)
-    episodes = EPISODES if problem.score.of_classes else VALUES
+    usual = EPISODES if problem.score.of_classes else VALUES
+    episodes = FEWER.get(type(learner).__module__.rpartition(".")[2], usual)
     return meta_test(learner, params, sampler, episodes, curve=False, quiet=True)
 
 

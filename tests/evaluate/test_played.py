@@ -64,7 +64,7 @@ def test_what_does_not_adapt_is_shown_once():
 
 
 def test_what_does_not_act_is_refused_with_what_does():
-    with pytest.raises(InputError, match=r"ProtoNet is no agent.*anil_rl, bandit_rule, maml_rl, rl2"):
+    with pytest.raises(InputError, match=r"ProtoNet is no agent.*anil_rl, bandit_rule, maml_rl, model_predictive, rl2"):
         play(ProtoNet(encoder=MLP(2, (), 2)), {}, EnvironmentTasks(environment=PLANE))
 
 

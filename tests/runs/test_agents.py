@@ -15,6 +15,7 @@ from innerloop.nn.policy import Gaussian
 from innerloop.problems import kind_of
 from innerloop.problems import kinds as kinds_of_problem
 from innerloop.problems.agents import Acting, PolicyOptions, kinds
+from innerloop.runs.measure import MetaTestOptions, prepare
 from innerloop.tasks.environments.bandits import Bandits
 from innerloop.tasks.environments.navigation import Navigation
 
@@ -45,6 +46,9 @@ def test_a_recurrent_agent_is_tested_beside_the_rules_of_bandits_and_after_every
         assert main(["train", "rl2", *words]) == 0
         assert main(["test", str(tmp_path / env), "--episodes", "4", "--steps", steps]) == 0
         printed = capsys.readouterr().out
+        report = (tmp_path / env / "report.html").read_text()
+        assert ">episodes</th>" in report and "inner steps" not in report
+        assert ("after 3 episodes" in report) is (env == "mazes")
         # A trial of one episode has nothing to be shown beside.
         assert ("after episodes: 0: " in printed and ", 3: " in printed) is (env == "mazes") and "steps:" not in printed
         assert ("Thompson sampling" in printed) is ("Gittins indices" in printed) is (env == "bandits")
@@ -91,6 +95,7 @@ def test_env_is_data_of_the_other_verbs_too(capsys):
         (["maml_rl", "--env", "bandits", "--settings", "arms=0"], "arms must be a whole number of at least 1"),
         (["maml_rl", "--env", "bandits", "--squash"], "needs actions between bounds"),
         (["maml_rl", "--env", "navigation", "--clip", "1"], "clip is read by the default update alone"),
+        (["model_predictive", "--update", "clipped"], "ModelPredictive has no such policy"),
         (["maml_rl", "--env", "navigation", "--max-kl", "0"], "max_kl must be more than 0"),
         (["bandit_rule", "--env", "navigation"], "Navigation is no bandit"),
         (["scripted", "--env", "tabular", "--rule", "oracle"], "says nothing of what is best"),
@@ -130,3 +135,25 @@ def test_splits_do_not_meet():
     drawn = [problem.episodes(Navigation(), split, 0).episodes(0, 50).support.x for split in ("train", "test")]
     goals = [x["goal"] for x in drawn if isinstance(x, dict)]
     assert not (goals[0] == goals[1]).all(-1).any()
+
+
+def test_a_planner_is_trained_tested_and_shown_on_carts_and_refused_where_nothing_is_to_be_planned(tmp_path, capsys):
+    short = ["--window", "2", "--following", "2", "--taken", "4", "--trajectories", "2", "--ahead", "2"]
+    words = [*short, "--settings", "horizon=4", "--meta-batch-size", "2", "--steps", "2"]
+    assert main(["train", "model_predictive", *words, "--out", str(tmp_path / "run")]) == 0
+    assert main(["test", str(tmp_path / "run"), "--episodes", "3", "--steps", "2"]) == 0
+    assert "after inner steps: 0: 4 ± 0, 1: 4 ± 0, 2: 4 ± 0" in capsys.readouterr().out
+    assert main(["play", str(tmp_path / "run"), "--steps", "1", "--out", str(tmp_path / "play.html")]) == 0
+    capsys.readouterr()
+    assert main(["train", "model_predictive", "--env", "navigation", "--out", str(tmp_path / "no")]) == 2
+    assert "Navigation does not say what a plan earns there" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_test_of_agents_has_fewer_tasks_unless_told(tmp_path):
+    words = ["--env", "bandits", "--settings", "horizon=2", "--trajectories", "2", "--steps", "0"]
+    assert main(["train", "rl2", *words, "--out", str(tmp_path / "run")]) == 0
+    tests = prepare(tmp_path / "run", MetaTestOptions())
+    assert {test.protocol.episodes for test in tests} == {100} and kinds_of_problem()["classes"].test_episodes == 600
+    (test,) = prepare(tmp_path / "run", MetaTestOptions(episodes=7, baselines=False))
+    assert test.protocol.episodes == 7

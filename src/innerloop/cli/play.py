@@ -13,7 +13,7 @@ class Command:
     """Options of `innerloop play`."""
 
     run: tyro.conf.Positional[str]
-    """Run folder, of a learner that acts (maml_rl, anil_rl, rl2)."""
+    """Run folder, of a learner that acts (maml_rl, anil_rl, rl2, model_predictive)."""
     shown: PlayOptions = field(default_factory=PlayOptions)
     common: Common = field(default_factory=Common)
 

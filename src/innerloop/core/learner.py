@@ -162,6 +162,7 @@ class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
     """What tables call a step."""
 
     inner_steps: int
+    """Steps in training and, unless replaced, in testing."""
 
     @property
     def steps_at_test(self) -> int:

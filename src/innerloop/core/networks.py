@@ -140,6 +140,11 @@ class Recurrent(Role):
 
 
 @dataclass(frozen=True)
+class Dynamics(Role):
+    """[n, observation and action] -> [n, change of the observation], both scaled: a model of an environment."""
+
+
+@dataclass(frozen=True)
 class Features(Role):
     """x -> features of every row by itself: maps [n, d, height, width] of pictures, else [n, d]."""
 

@@ -94,7 +94,7 @@ class Recorder(Environment[State]):
         live = torch.ones_like(self.kept.steps[0][-1])
         for _, after, reward, done in self.kept.steps:
             # What is done stays as it is: what the environment says of it has no meaning.
-            states.append(_where(live, after, states[-1]))
+            states.append(tree.where(live, after, states[-1]))
             lived.append(live)
             earned.append(torch.where(live, reward, 0.0))
             live = live & ~done
@@ -102,10 +102,6 @@ class Recorder(Environment[State]):
         moved = tree.map(lambda leaf: leaf.transpose(0, 1), tree.stack(states))
         stacked = Trajectories(moved, *(torch.stack(leaves, 1) for leaves in (actions, earned, lived)))
         return tree.map(lambda leaf: leaf.detach(), stacked)
-
-
-def _where(live: Tensor, new: State, old: State) -> State:
-    return tree.map(lambda a, b: torch.where(live.reshape(-1, *[1] * (a.dim() - 1)), a, b), new, old)
 
 
 def recorded(environment: Environment[State]) -> Recorder[State]:

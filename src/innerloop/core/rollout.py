@@ -111,8 +111,8 @@ def rollout(
         last = done if t % horizon < horizon - 1 else torch.ones_like(done)
         rows.append((observation, drawn, outputs, reward, live, live & last))
         # What is done stays as it is: an environment need not have a meaning behind its end.
-        state, memory = _where(live, after, state), _where(live, following, memory)
-        seen = _where(live, Seen(observation, drawn, reward, last), seen)
+        state, memory = tree.where(live, after, state), tree.where(live, following, memory)
+        seen = tree.where(live, Seen(observation, drawn, reward, last), seen)
         live = live & ~done
     stacked = (torch.stack(parts, 1) for parts in zip(*rows, strict=True))
     assert seen is not None
@@ -190,8 +190,3 @@ def normalised(values: Tensor, live: Tensor) -> Tensor:
 def mean_live(values: Tensor, live: Tensor) -> Tensor:
     """[] mean over the steps that count."""
     return torch.where(live, values, 0.0).sum() / live.sum().clamp(min=1)
-
-
-def _where(rows: Tensor, new: Any, old: Any) -> Any:
-    """The trajectories `rows` [n] of one tree, the others of another."""
-    return tree.map(lambda a, b: torch.where(rows.reshape(-1, *(1,) * (a.ndim - 1)), a, b), new, old)

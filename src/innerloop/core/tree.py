@@ -92,6 +92,11 @@ def slice(tree: Any, index: Any) -> Any:
     return map(lambda leaf: leaf[index], tree)
 
 
+def where(rows: Tensor, new: Any, old: Any) -> Any:
+    """The rows [n] bool of the leaves [n, ...] of one tree, the others of another."""
+    return map(lambda a, b: torch.where(rows.reshape(-1, *(1,) * (a.dim() - 1)), a, b), new, old)
+
+
 def stack(trees: Sequence[Any]) -> Any:
     """Stack equal structures along a new leading axis."""
     return map(lambda *leaves: torch.stack(leaves), trees[0], *trees[1:])

@@ -25,16 +25,19 @@ class TrainConfig(Checked):
     seed: int = 0
     """Seed of the initial parameters."""
     optimizer: Literal["adam", "sgd"] = "adam"
+    """The meta-optimizer, where the update is a descent on the meta-gradient."""
     schedule: Literal["constant", "cosine", "linear", "step"] = field(
         default="constant", metadata=among("constant", "cosine")
     )
     """Schedule of the meta-rate: to zero at the end by a cosine or a line, or halved every `schedule_every` steps."""
     schedule_every: Count = 2000
+    """Meta-steps between halvings, with the schedule `step`."""
     clip: Positive | None = None
     """Largest norm of the meta-gradient; None: not clipped."""
     validate_every: Natural = 0
     """Steps between scores on meta-validation episodes, of which the best is kept; 0: never, the last is kept."""
     validation_episodes: Count = 100
+    """Meta-validation tasks of a score."""
     score: Literal["accuracy", "nll", "mse", "mae", "rmse"] | None = None
     """What validation chooses the checkpoint by; None: what the tasks are scored by. nll: the negative log-likelihood,
     which also asks how sure answers are; of values it takes a learner whose predictive has a deviation."""

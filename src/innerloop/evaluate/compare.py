@@ -112,6 +112,12 @@ class Comparison:
         return any(len(group.results) > 1 for group in self.groups)
 
     @property
+    def step_name(self) -> str:
+        """What a step of adaptation is in this table: that of the first row which has any."""
+        stepping = (row.result for row in self.rows if row.result.protocol.adaptation_steps is not None)
+        return next(stepping, self.rows[0].result).step_name
+
+    @property
     def costed(self) -> bool:
         """Whether there is more to say of the rows than their numbers."""
         return any(row.cost is not None for row in self.rows)

@@ -117,6 +117,7 @@ def meta_test(
         protocol=protocol(learner, sampler, episodes, first=first, selection=selection),
         scores=scores,
         seconds_per_task=sum(task.seconds for task in done) / episodes,
+        step_name=learner.step_name if isinstance(learner, Unrolled) else Unrolled.step_name,
         curve=tuple(Point(step, *score.interval(torch.stack(values))) for step, values in by_step) or None,
         reliability=_reliability(sure, temperature),
         uncertainty=sure,

@@ -14,6 +14,7 @@ from torch import Tensor
 from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
+from innerloop.core.learner import Unrolled
 from innerloop.core.scores import Score
 from innerloop.evaluate import seal
 from innerloop.evaluate.protocol import Protocol
@@ -66,6 +67,8 @@ class Result:
     """Wall time to adapt and predict, without drawing the episode."""
     curve: tuple[Point, ...] | None = None
     """Scores after 0, 1, ... inner steps, for learners that have any."""
+    step_name: str = Unrolled.step_name
+    """What such a step is: of a policy that remembers, an episode."""
     fingerprint: str | None = None
     """Fingerprint of the learner and the parameters that were tested, where it is known."""
     reliability: Reliability | None = None
@@ -122,6 +125,7 @@ class Result:
             "protocol": self.protocol.to_json(),
             "seconds_per_task": self.seconds_per_task,
             "curve": None if self.curve is None else [[p.step, *map(finite, p[1:])] for p in self.curve],
+            **({} if self.step_name == Unrolled.step_name else {"step_name": self.step_name}),
             "fingerprint": self.fingerprint,
             "reliability": None if self.reliability is None else self.reliability._asdict(),
             "uncertainty": None if self.uncertainty is None else self.uncertainty.to_json(),
@@ -176,6 +180,7 @@ class Result:
                 scores=_columns(torch.tensor(content["scores"], dtype=torch.float64)),
                 seconds_per_task=seal.number(content["seconds_per_task"]),
                 curve=_curve(content["curve"]),
+                step_name=seal.text(content.get("step_name")) or Unrolled.step_name,
                 fingerprint=seal.text(content.get("fingerprint", content.get("of"))),  # `of`: release 0.1.0
                 reliability=_reliability(content.get("reliability")),
                 uncertainty=_uncertainty(content.get("uncertainty")),

@@ -17,7 +17,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.importing import is_import_path
 from innerloop.core.learner import Learner, Target
 from innerloop.core.model import Model
-from innerloop.core.networks import Encoder, Recurrent, Rows, Whole, roles, settled
+from innerloop.core.networks import Dynamics, Encoder, Recurrent, Rows, Whole, roles, settled
 from innerloop.core.ranges import Count, Positive
 from innerloop.core.scores import Return
 from innerloop.core.sensible import Sensible, Stream
@@ -76,6 +76,7 @@ class Acting(Problem[Environment[Any]]):
     usual_data = "navigation"
     network_options = PolicyOptions
     by_step = True
+    test_episodes = 100  # each of many episodes, of hundreds of steps
 
     data: str = usual_data
     """An environment, see `innerloop list`; also written --env. package.module:attribute: a class of yours, an object
@@ -160,11 +161,13 @@ class Acting(Problem[Environment[Any]]):
         own = {f.name: f.default for f in fields(cls)} | values
         memory = next((settled(r, own) for r in roles(cls).values() if isinstance(r, Recurrent)), None)
         features = memory.units if memory is not None else hidden[-1] if hidden else seen
-        told = seen + Actions(material.actions).numbers + 2
+        acted = seen + Actions(material.actions).numbers
         by_role: dict[type[Any], Model] = {
             Whole: _policy(material, seen, hidden, network.start_std),
             Encoder: MLP(inputs=seen, hidden=hidden, outputs=features, activation="tanh"),
-            Recurrent: GRU(inputs=told, units=features),
+            # What it is told of the last step beside the action: its reward, and whether it ended an episode.
+            Recurrent: GRU(inputs=acted + 2, units=features),
+            Dynamics: MLP(inputs=acted, hidden=hidden, outputs=seen),
         }
         head = _policy(material, features, (), network.start_std)
         by_name = {"head": head, "policy": head, "value": Linear(inputs=features, outputs=1, zero=True)}
@@ -185,8 +188,13 @@ class Acting(Problem[Environment[Any]]):
         return ("meta_lr", "schedule") if self.update == "trust-region" else ()
 
     def updating(self, learner: Learner) -> Update | None:
-        if self.update == "descent" or not isinstance(learner, Agent):
+        if self.update == "descent":
             return None
+        if not isinstance(learner, Agent):
+            raise InputError(
+                f"--update {self.update} moves policies by their rollouts, and {type(learner).__name__} has no such "
+                "policy: leave it out, or give --update descent"
+            )
         if self.update == "clipped":
             return Clipped(epochs=self.epochs)
         return TrustRegion(max_kl=self.max_kl, every=self.curvature_every)

@@ -59,6 +59,8 @@ class Problem(abc.ABC, Generic[Material]):
     """Validation tasks that a training ends with being measured on, where the kind measures in its own way."""
     beside: ClassVar[tuple[str, ...]] = ()
     """Names of further scores that a test tells of the same tasks."""
+    test_episodes: ClassVar[int] = 600
+    """Tasks of a test, unless another number is asked for."""
     by_step: ClassVar[bool] = False
     """Whether a test says what every inner step brought, beside the score after the last."""
     in_test: ClassVar[Mapping[str, Any]] = {}

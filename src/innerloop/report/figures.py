@@ -67,8 +67,8 @@ def learning(name: str, training: Series, label: str, validation: Sequence[Point
         return _svg(figure, name)
 
 
-def adaptation(name: str, curve: Sequence[Point], score: Score, across: str = "inner steps") -> str:
-    """Score against inner steps, or what else there is more and more of."""
+def adaptation(name: str, curve: Sequence[Point], score: Score, across: str) -> str:
+    """Score against inner steps, shots, or what else there is more and more of."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _axes()
         _whiskers(axes, curve, score.factor, None, _COLOURS[0])

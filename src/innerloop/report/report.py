@@ -292,8 +292,9 @@ def _sureness(uncertainty: Uncertainty) -> list[Plot]:
 
 def _curve(result: Result, points: Sequence[Point], index: int) -> Plot:
     score = result.protocol.score
-    svg = figures.adaptation(f"curve{index}", points, score)
-    alt = "; ".join(f"after {p.step} steps {spell(p.mean, p.ci95, score)}" for p in (points[0], points[-1]))
+    steps = f"{result.step_name}s"
+    svg = figures.adaptation(f"curve{index}", points, score, steps)
+    alt = "; ".join(f"after {p.step} {steps} {spell(p.mean, p.ci95, score)}" for p in (points[0], points[-1]))
     return Plot(Markup(svg), f"{result.learner}: {alt}", f"{result.learner} ({result.protocol.task}): {alt}.")
 
 

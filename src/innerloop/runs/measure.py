@@ -50,8 +50,8 @@ class MetaTestOptions:
     """Further classes that unlabelled examples are given of; None: none."""
     same_group: Annotated[float | None, WITHIN] = None
     """Share of tasks whose classes are all from one group (alphabet), which is harder; None: 0."""
-    episodes: int = 600
-    """How many tasks; the interval shrinks with their root."""
+    episodes: int | None = None
+    """How many tasks; the interval shrinks with their root. None: 600, of agents 100."""
     seed: int = 77
     """Seed of the tasks. Results can be compared for one seed only."""
     transductive: bool = False
@@ -158,7 +158,8 @@ def examine(
     config = read_config(run)
     problem, (learner, params) = tasks_of(config, options), load_run(run, context.allow)
     learner = _changed(learner, options)
-    own = problem.measure(learner, params, options.split, options.episodes, options.seed, _seed(config))
+    episodes = problem.test_episodes if options.episodes is None else options.episodes
+    own = problem.measure(learner, params, options.split, episodes, options.seed, _seed(config))
     if own is None:
         return measure(run, options, context)
     return Kept(own, own.save(run), refresh(run, context=context))
@@ -238,7 +239,8 @@ def prepare(run: str | Path, options: MetaTestOptions, context: Context = Contex
     problem, record = tasks_of(config, options), config.get("record") or {}
     sampler = problem.unseen(record, context, options.split, options.seed)
     # Some tests are of so many tasks and no more, such as the 20 one-shot runs of Omniglot.
-    episodes = min(options.episodes, len(sampler)) if isinstance(sampler, Sized) else options.episodes
+    episodes = problem.test_episodes if options.episodes is None else options.episodes
+    episodes = min(episodes, len(sampler)) if isinstance(sampler, Sized) else episodes
     # Before any task is met: a long test must not fail at its first one.
     problem.refuse_unfit(learner, params, record, sampler)
     about = protocol(learner, sampler, episodes)

@@ -47,7 +47,7 @@ class BanditRule(Learner[Tensor]):
     usual_data = "bandits"
     targets = ("returns",)
     stochastic = True
-    sensible = by_kind(agents=Sensible(train={"steps": 0}))
+    sensible = by_kind(agents=Sensible(task={"update": "descent"}, train={"steps": 0}))
 
     env: Environment[Any]
     """Arms that pay 1 or 0."""

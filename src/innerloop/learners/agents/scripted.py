@@ -31,7 +31,7 @@ class Scripted(Learner[Tensor]):
     trains_on = ("environments",)
     targets = ("returns",)
     stochastic = True
-    sensible = by_kind(agents=Sensible(train={"steps": 0}))
+    sensible = by_kind(agents=Sensible(task={"update": "descent"}, train={"steps": 0}))
 
     env: Environment[Any]
     """What it acts in."""

@@ -48,6 +48,7 @@ class FineTune(Pretrained[NewHead], Unrolled[NewHead, Training]):
     sensible = by_kind(classes=Sensible(train={"meta_batch_size": 1}))
 
     inner_lr: float = field(default=0.1, metadata=INNER_LR)
+    """Step size on the support's loss."""
     inner_steps: int = 100
 
     def start(self, params: Params, support: Batch) -> Training:

@@ -57,6 +57,7 @@ class R2D2(EncoderClassifier[Regression]):
     decay: Positive = field(default=1.0, metadata=DECAY)
     """The paper's lambda, at first if it is learned."""
     learn_decay: bool = False
+    """Also meta-learn the decay, from its value."""
     scale: Positive = field(default=10.0, metadata=between(1.0, 100.0, log=True))
     """What outputs are multiplied by at first, as in the authors' code for Omniglot; learned."""
 

@@ -75,6 +75,7 @@ class FIGR(Unrolled[Painters, Trained]):
     )
 
     inner_lr: float = 1e-3
+    """Rate of inner steps, of painter and critic."""
     inner_steps: int = 10
     """Steps of the painter in training and, unless replaced, to a new task."""
     test_steps: Natural | None = 50

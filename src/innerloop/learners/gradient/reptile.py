@@ -61,6 +61,7 @@ class Reptile(FastWeights[Trained]):
     exact_gradient = False
 
     inner_lr: float = field(default=1e-3, metadata=between(1e-4, 1e-1, log=True))
+    """Rate of the inner optimizer."""
     inner_steps: int = field(default=5, metadata=between(3, 20))
     inner_optimizer: Literal["adam", "sgd"] = "adam"
     """Adam with beta1 = 0, as in the paper, or plain SGD."""

@@ -94,6 +94,7 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
     moments: over the root of their mean square, with three running means likewise; what the LSTM writes is then added
     to Adam's direction."""
     input_scale: float = 1.0
+    """What gradients are multiplied by, with scale."""
     p: Positive = 10.0
     """Gradients below e^-p are taken as they are, times e^p, by log_sign."""
     output_scale: float = 0.1

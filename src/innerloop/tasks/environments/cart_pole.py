@@ -5,13 +5,14 @@ bounds of Gymnasium's CartPole-v1, which it is where nothing is drawn.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from innerloop.core import random
+from innerloop.core.config import LATER
 from innerloop.core.environment import Box, Discrete, Environment, Task
 from innerloop.core.errors import InputError
 from innerloop.core.ranges import Count, Share
@@ -20,7 +21,7 @@ GRAVITY, SECONDS = 9.8, 0.02
 """In m/s^2, and the time between two steps."""
 EDGE, TILT = 2.4, 12 * math.pi / 180
 """Done where the cart is further from the middle (m), or the pole from upright (rad)."""
-_START = 0.05
+_START, _LATER = 0.05, 1
 _Bounds = Annotated[tuple[float, float], "two numbers above 0, the least first"]
 
 
@@ -28,6 +29,7 @@ class Motion(NamedTuple):
     """Position (m), velocity, angle from upright (rad) and its velocity."""
 
     numbers: Tensor  # [n, 4]
+    time: Tensor | None = None  # [n] int64 steps so far, where constants change
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class CartPole(Environment[Motion]):
     force: _Bounds = (5.0, 20.0)
     reversed: Share = 0.0
     """Share of tasks in which the force has the other direction, so that no policy fits all tasks."""
+    changes: Count | None = field(default=None, metadata=LATER)
+    """From this step of every episode on, the constants are those of another draw. None: they stay."""
 
     def __post_init__(self) -> None:
         for name in ("cart", "pole", "half_length", "force"):
@@ -67,6 +71,12 @@ class CartPole(Environment[Motion]):
         return Box(1, -1.0, 1.0) if self.continuous else Discrete(2)
 
     def draw(self, key: Tensor) -> Task:
+        task = self._drawn(key)
+        if self.changes is None:
+            return task
+        return task | {f"later_{name}": value for name, value in self._drawn(random.fold(key, _LATER)).items()}
+
+    def _drawn(self, key: Tensor) -> Task:
         u = random.uniform(key, (5,))
 
         def between(bounds: tuple[float, float], share: Tensor) -> Tensor:
@@ -78,12 +88,17 @@ class CartPole(Environment[Motion]):
         return {name: between(b, u[i]) for i, (name, b) in enumerate(bounds.items())} | {"force": force}
 
     def start(self, task: Task, n: int, key: Tensor) -> Motion:
-        return Motion(_START * (2 * random.uniform(key, (n, 4), task["cart"].dtype) - 1))
+        numbers = _START * (2 * random.uniform(key, (n, 4), task["cart"].dtype) - 1)
+        return Motion(numbers, None if self.changes is None else torch.zeros_like(numbers[:, 0]).long())
 
     def observe(self, task: Task, state: Motion) -> Tensor:
         return state.numbers
 
     def step(self, task: Task, state: Motion, action: Tensor, key: Tensor) -> tuple[Motion, Tensor, Tensor]:
+        time = state.time
+        if self.changes is not None and time is not None:
+            names = ("cart", "pole", "half_length", "force")
+            task, time = {k: torch.where(time < self.changes, task[k], task[f"later_{k}"]) for k in names}, time + 1
         x, speed, angle, turning = state.numbers.unbind(-1)
         share = action[..., 0].clamp(-1, 1) if self.continuous else (2 * action - 1).to(x.dtype)
         total, moment = task["cart"] + task["pole"], task["pole"] * task["half_length"]
@@ -95,8 +110,16 @@ class CartPole(Environment[Motion]):
         pull = push - moment * spin * cosine / total
         rates = torch.stack([speed, pull, turning, spin], -1)
         numbers = state.numbers + SECONDS * rates
-        return Motion(numbers), torch.ones_like(x), self.falls(numbers)
+        return Motion(numbers, time), torch.ones_like(x), self.falls(numbers)
+
+    def outlook(self, observation: Tensor, action: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
+        """What a planner counts of a step: [...] 1 in the middle, falling to 0 at the bounds, and whether it falls.
+
+        It tells plans apart none of which falls; what an agent earns is the reward of `step` alone.
+        """
+        off = (following[..., 0] / EDGE).square() + (following[..., 2] / TILT).square()
+        return 1 - 0.5 * off, self.falls(following)
 
     def falls(self, observation: Tensor) -> Tensor:
-        """[...] bool, whether an episode ends in such a state [..., 4]: what a planner has to know of the reward."""
+        """[...] bool, whether an episode ends in such a state [..., 4]."""
         return (observation[..., 0].abs() > EDGE) | (observation[..., 2].abs() > TILT)
