@@ -76,6 +76,8 @@ class L2O(EpisodicClassifier[Optimised], Unrolled[Optimised, Descent]):
         classes=Sensible(
             fields={"inner_steps": 5, "transductive": True}, train={"meta_batch_size": 8, "meta_lr": 5e-3}
         ),
+        # A state for every weight and step is kept until the query's loss is differentiated: gigabytes at 100 steps.
+        regression=Sensible(fields={"inner_steps": 5}, train={"meta_batch_size": 8, "meta_lr": 5e-3, "clip": 10.0}),
     )
 
     value: Callable[[Params, dict[str, Tensor], Tensor], Tensor] | None = None
