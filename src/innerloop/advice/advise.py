@@ -14,7 +14,7 @@ from innerloop.advice.looks import look
 from innerloop.advice.material import Material, drawn_classes, read
 from innerloop.advice.sameness import Sameness, sameness
 from innerloop.advice.trials import Plan, Trial, best_of, curve, plan_for, tried
-from innerloop.advice.verdict import Advice, Evidence
+from innerloop.advice.verdict import TRAINS, Advice, Evidence
 from innerloop.advice.wrong_labels import WrongLabels, wrong_labels
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
@@ -208,7 +208,8 @@ def _at(material: Material, places: Tensor) -> Material:
 
 def _usable(trials: list[Trial], material: Material) -> Trial:
     """The best that a command can use: weights of letters are to compare with."""
-    usable = [trial for trial in trials if trial.candidate.source is not None or material.kind != "texts"]
+    trains = material.kind != "texts" and len(material.names) >= TRAINS
+    usable = [trial for trial in trials if trial.candidate.source is not None or trains]
     return best_of(usable or trials)
 
 

@@ -56,6 +56,12 @@ def budget(rows: Tensor) -> str:
     return f"{STEPS if rows[0].ndim == 3 else STEPS_OF_ROWS} meta-steps"
 
 
+def sizes(fewest: int) -> tuple[int, int]:
+    """Shots and queries of tasks, where the smallest class has so many examples."""
+    shots = max(1, min(SHOTS, fewest // 2))
+    return shots, max(1, min(_QUERIES, fewest - shots))
+
+
 def refusal(material: Material) -> str | None:
     """Why nothing is meta-trained on these; None: it is."""
     if material.published:
@@ -117,10 +123,9 @@ def _run(
         data = str(folder / "rows.npz")
         np.savez(data, x=rows.numpy(), y=np.array(material.names)[material.labels.numpy()])
     options = defaults(recipe.learner, data)
-    fewest = int(material.counts.min())
-    shots = min(SHOTS, fewest // 2)
+    shots, queries = sizes(int(material.counts.min()))
     task = options.task.changed(
-        {"shots": shots, "queries": min(_QUERIES, fewest - shots), "train_ways": _WAYS}
+        {"shots": shots, "queries": queries, "train_ways": _WAYS}
         | ({"encoder": encoder} if encoder is not None and material.published else {})
     )
     steps = STEPS if rows[0].ndim == 3 else STEPS_OF_ROWS

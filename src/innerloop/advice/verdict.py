@@ -26,6 +26,10 @@ NOTABLE = 0.03
 """Share of wrong labels, at 95% at least, from which cleaning comes first."""
 _GOOD, _WORTH = 0.98, 0.01
 """Accuracy that is good enough, and what ten more labels of each class must bring to be worth it."""
+_FINE = 0.9
+"""Accuracy from which nothing is to be done, where nothing was noticed."""
+TRAINS = 4
+"""Classes from which `innerloop train` has two to train on."""
 _FILE, _RUN = "classes.fewshot", "runs/advised"
 
 
@@ -98,7 +102,7 @@ class Advice:
         if gain is not None and gain.mean >= _WORTH and gain.mean - gain.ci95 > 0:
             found.append("labels")
         few = evidence.looks.classes < training.FEWEST_CLASSES
-        if few and not self.material.published and evidence.use.candidate.family != "encoder":
+        if few and not self.material.published and evidence.use.accuracy.mean < _FINE:
             found.append("classes")
         return tuple(found)
 
@@ -122,25 +126,40 @@ class Advice:
         return tuple(self._commands())
 
     def _commands(self) -> Iterator[str]:
-        data, use, own = shlex.quote(self.material.data), self.use, self.pays == "here"
-        columns = _columns(self.material)
+        data, source = shlex.quote(self.material.data) + _columns(self.material), self.use.candidate.source
         if self.evidence.wrong.low >= NOTABLE or self.evidence.copies.across:
-            yield f"innerloop advise {data}{columns} --out advice"
-        if own or self.material.published or use.candidate.source is None:
-            name, encoder, start = "nearest_centroid", "", ""
-            if own:
-                recipe = next(r for r in training.recipes(use.candidate.rows.shape[1:]) if r.name == use.candidate.name)
-                name, start = recipe.learner, f" --start {recipe.start}" if recipe.start else ""
-                encoder = f" --encoder {self.encoder}" if self.encoder else ""
-                encoder += f" --shots {training.SHOTS}"
-            yield f"innerloop train {name} --data {data}{columns}{encoder}{start} --out {_RUN}"
+            yield f"innerloop advise {data} --out advice"
+        if self.pays == "here":
+            shots, queries = training.sizes(self.evidence.looks.fewest)
+            yield f"innerloop train {self._recipe()} --data {data} --shots {shots} --queries {queries} --out {_RUN}"
+            yield f"innerloop test {_RUN} --queries {queries}"
+        elif self.material.published:
+            yield f"innerloop train protonet --data {data} --out {_RUN}"
             yield f"innerloop test {_RUN}"
-            source = _RUN
-        else:
-            source = use.candidate.adapt()
+        elif source is None and self.trains:
+            # A centroid of the examples as they are has nothing to train: any task that there is will do.
+            yield f"innerloop train nearest_centroid --data {data} --ways 2 --queries 1 --out {_RUN}"
+        elif source is None:
+            yield "in Python: innerloop.FewShotClassifier().fit(x, y)"
+            return
         if not self.material.published:
-            yield f"innerloop adapt {source} {data}{columns} --out {_FILE}"
+            taught = _RUN if self.pays == "here" or source is None else self.use.candidate.adapt()
+            yield f"innerloop adapt {taught} {data} --out {_FILE}"
             yield f"innerloop evaluate {_FILE}"
+
+    def _recipe(self) -> str:
+        """The learner that was meta-trained here, with what it began with."""
+        use = self.use.candidate
+        recipe = next(one for one in training.recipes(use.rows.shape[1:]) if one.name == use.name)
+        words = [recipe.learner]
+        words += [] if recipe.start is None else ["--start", recipe.start]
+        words += [] if self.encoder is None else ["--encoder", self.encoder]
+        return " ".join(words)
+
+    @property
+    def trains(self) -> bool:
+        """Whether `innerloop train` takes the data."""
+        return self.material.kind != "texts" and len(self.material.names) >= TRAINS
 
     @property
     def encoder(self) -> str | None:
@@ -239,7 +258,11 @@ class Advice:
         todo = [words[one] for one in self.helps]
         uneven = self.evidence.looks.uneven and "labels" in self.helps
         more = f" (fewest: {printable(self.evidence.looks.smallest)}, {self.evidence.looks.fewest})" if uneven else ""
-        return ("; then ".join(todo) + more) if todo else "nothing more is needed before it is used"
+        if todo:
+            return "; then ".join(todo) + more
+        if self.use.accuracy.mean >= _FINE:
+            return "nothing more is needed before it is used"
+        return "nothing that was looked for would help: look whether the examples show what their classes differ in"
 
     def __str__(self) -> str:
         notes = [f"note: {note}" for note in self.evidence.notes]

@@ -4,8 +4,8 @@ Every example, left out, gets a margin: how near the nearest of its own class ar
 other class are, in a frozen encoder. Examples whose label is wrong have margins of a kind that is known: those that
 right examples get where they are given another class by chance. What is observed is a mixture of clean margins, of
 which nothing is assumed, and of these, so that their share is at most the ratio of the two tails (Blanchard, Lee and
-Scott, JMLR 11, 2010), which is attained where clean examples do not reach. Where classes cannot be told apart in the encoder, no
-tail is clean, and nothing is said.
+Scott, JMLR 11, 2010), which is attained where clean examples do not reach. Where classes cannot be told apart in the
+encoder, no tail is clean, and nothing is said.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from innerloop.core import random
 from innerloop.core.interval import Share
 from innerloop.core.objectives import normalize
 
-_NEIGHBOURS = 3
+_NEIGHBOURS = 5
 _TAILS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 """Shares of the margins of wrong labels, below which the tails are compared: fewer would be a matter of luck."""
 _DRAWS = 4
@@ -118,12 +118,15 @@ def _margin(near: Tensor, labels: Tensor) -> Tensor:
 
 
 def _share(own: Tensor, chance: Tensor) -> tuple[float, float, float, float]:
-    """Where the tails are cut, the share of wrong labels, and its ends."""
-    best = (0.0, 1.0, 0.0, 1.0)
-    for tail in _TAILS:
-        at = float(chance.flatten().quantile(tail))
+    """Where the tails are cut, the share of wrong labels, and its ends: of the cut whose upper end is lowest."""
+    cuts = []
+    # Halfway between the two as well: where classes are tight, margins of chance are alike, and those of wrong labels
+    # that another example shares lie above them.
+    middle = (own.median() + chance.median()) / 2
+    for at in (*(float(chance.flatten().quantile(tail)) for tail in _TAILS), float(middle)):
+        tail = float((chance < at).double().mean())
         below = Share(int((own < at).sum()), len(own))
-        low, high = (end / tail for end in below.ends)
-        if below.value / tail < best[1]:
-            best = (at, min(below.value / tail, 1.0), low, min(high, 1.0))
-    return best
+        if tail >= _TAILS[0] / 2:
+            low, high = (end / tail for end in below.ends)
+            cuts.append((at, min(below.value / tail, 1.0), min(low, 1.0), min(high, 1.0)))
+    return min(cuts, key=lambda cut: cut[3])
