@@ -26,6 +26,7 @@ GUIDE = Path(__file__).parents[1] / "docs" / "guide"
         ("own-update.md", ("coverage_90",)),
         ("your-own.md", ("5-way 2-shot blobs test", "root mean squared error")),
         ("agents.md", ("straight to the goal: -0.5", "a leak for each task", "Box(size=1, low=-2.0, high=2.0) 200")),
+        ("advise.md", ("use: ", "digits")),
         ("tuning.md", ("3 trials: ", "meta-test, once, 20")),
     ],
 )

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from innerloop.advice import candidates, training
 from innerloop.advice.candidates import Candidate
-from innerloop.advice.class_map import class_map
 from innerloop.advice.looks import look
 from innerloop.advice.material import Material, drawn_classes, read
 from innerloop.advice.sameness import Sameness, sameness
@@ -20,6 +19,7 @@ from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded
 from innerloop.core.names import printable
+from innerloop.evaluate.class_map import class_map
 from innerloop.tasks import tables
 from innerloop.tasks.columns import TableOptions
 
@@ -42,7 +42,7 @@ class AdviceOptions:
     """What may be chosen."""
 
     seed: int = 0
-    """Of everything that is drawn: the same seed gives the same advice."""
+    """Decides everything that is drawn: the same seed gives the same advice."""
     episodes: int = EPISODES
     """Held-out tasks that everything is tried on."""
     train: bool = True

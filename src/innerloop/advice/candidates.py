@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from innerloop.advice.material import Material
+from innerloop.core.aligned import from_numpy
 from innerloop.core.dry_run import outputs as answered
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params
@@ -18,7 +19,7 @@ from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 Family = Literal["plain", "encoder", "meta"]
 """plain: nothing was learned from other data. encoder: features that were learned otherwise. meta: meta-trained."""
 SIDE = 28
-"""Of the grey pictures that pixels are, and that shipped runs take."""
+"""Side of the grey pictures that pixels are, and that shipped runs take."""
 _LETTERS, _BUCKETS = (1, 2, 3), 4096
 _EVERYWHERE = 1.0
 
@@ -78,7 +79,7 @@ def letters(texts: list[str]) -> Tensor:
                 counts[i, _bucket(word[j : j + length])] += 1
     held = (counts > 0).sum(0)
     idf = np.log((1 + len(texts)) / (1 + held)) + _EVERYWHERE
-    return torch.from_numpy(np.log1p(counts) * idf.astype(np.float32))
+    return from_numpy(np.log1p(counts) * idf.astype(np.float32))
 
 
 def _bucket(run: str) -> int:

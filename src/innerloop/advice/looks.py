@@ -33,7 +33,7 @@ class Looks:
     singles: int
     """Classes of one example."""
     size: str
-    """Of a typical example, in words."""
+    """Size of a typical example, in words."""
     script: str | None = None
     """That most letters of texts are of, such as "Latin letters"; None: they are no texts."""
 

@@ -44,7 +44,7 @@ class Material:
     labels: Tensor
     """[n] int64, indices into `names`."""
     names: tuple[str, ...]
-    """Of the classes, in order."""
+    """Names of the classes, in order."""
     published: bool = False
     """Whether these are the meta-test classes of a data set that comes with a split, not somebody's own."""
     table: TableOptions = TableOptions()

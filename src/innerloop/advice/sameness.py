@@ -37,9 +37,9 @@ class Sameness:
     """What was there more than once."""
 
     across: tuple[Twin, ...]
-    """Of two classes."""
+    """Pairs of two classes."""
     within: tuple[Twin, ...]
-    """Of one class."""
+    """Pairs of one class."""
     examples: int
     """How many were compared."""
 

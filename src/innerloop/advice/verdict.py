@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from innerloop.advice import training
-from innerloop.advice.class_map import ClassMap
 from innerloop.advice.looks import Looks
 from innerloop.advice.material import Material
 from innerloop.advice.sameness import Sameness
@@ -15,6 +14,7 @@ from innerloop.advice.wrong_labels import WrongLabels
 from innerloop.core.interval import Interval
 from innerloop.core.names import printable
 from innerloop.evaluate.by_shots import ByShots
+from innerloop.evaluate.class_map import ClassMap
 from innerloop.evaluate.result import spell
 
 Help = Literal["cleaning", "duplicates", "labels", "classes"]
@@ -51,7 +51,7 @@ class Evidence:
     untried: str | None
     """Why nothing was meta-trained."""
     by_shots: ByShots
-    """Of what is to be used."""
+    """What labels buy with what is to be used."""
     notes: tuple[str, ...]
 
 
@@ -67,7 +67,7 @@ class Advice:
     seed: int
     episodes: int
     seconds: float
-    """Of a processor; not part of what a seed repeats."""
+    """Seconds of a processor; not part of what a seed repeats."""
 
     @property
     def trained(self) -> Trial | None:
@@ -96,13 +96,15 @@ class Advice:
             found.append("cleaning")
         if evidence.copies.across:
             found.append("duplicates")
-        if evidence.use.accuracy.mean >= _GOOD:
+        # What is reached of what right labels allow.
+        reached = evidence.use.accuracy.mean / (1 - (evidence.wrong.share or 0.0) * ("cleaning" in found))
+        if reached >= _GOOD:
             return tuple(found)
         gain = self._gain
         if gain is not None and gain.mean >= _WORTH and gain.mean - gain.ci95 > 0:
             found.append("labels")
         few = evidence.looks.classes < training.FEWEST_CLASSES
-        if few and not self.material.published and evidence.use.accuracy.mean < _FINE:
+        if few and not self.material.published and reached < _FINE:
             found.append("classes")
         return tuple(found)
 

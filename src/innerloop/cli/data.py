@@ -6,6 +6,7 @@ import tyro
 from rich.table import Table
 
 from innerloop.cli.options import Common, emit, parse, print
+from innerloop.core.names import printable
 from innerloop.runs.describe import DescribeOptions, describe
 
 
@@ -36,4 +37,6 @@ def run(argv: list[str]) -> int:
     print(table)
     result = description.difficulty
     print(f"difficulty: {f'not measured, {description.note}' if result is None else f'{result.learner} {result}'}")
+    if description.map is not None:
+        print(f"map, of examples as they are: {printable(str(description.map))}")
     return 0

@@ -4,14 +4,20 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import torch
+
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.names import printable
 from innerloop.evaluate import Result, meta_test
+from innerloop.evaluate.class_map import ClassMap, class_map
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
 from innerloop.problems import kind_of
 from innerloop.problems.classes import CUT
 from innerloop.tasks import EpisodeSampler, Pool
+
+_CLASSES, _EXAMPLES = 200, 10
+"""Classes of a split, and examples of each, that are mapped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +51,13 @@ class Description:
     """Nearest centroid of examples as they are, 1 shot, on the meta-test classes; None: there are no tasks of these."""
     note: str | None = None
     """Why there are none."""
+    map: ClassMap | None = None
+    """How unlike classes of meta-training and meta-test are, by examples as they are; None: there are no two."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         about = {"dataset": self.dataset, "shape": list(self.shape), "splits": self.splits}
+        about["map"] = None if self.map is None else self.map.to_json()
         result = self.difficulty
         if result is None:
             return about | {"pixels": None, "note": self.note}
@@ -87,7 +96,22 @@ def describe(data: str, options: DescribeOptions, context: Context = Context()) 
         splits={name: _figures(pool) for name, pool in splits.pools().items()},
         difficulty=difficulty,
         note=note,
+        map=_map(splits.train, splits.test),
     )
+
+
+def _map(train: Pool, test: Pool) -> ClassMap | None:
+    """Some classes of both, with some examples of each, as they are."""
+    pools = [pool.take(range(min(len(pool), _CLASSES))) for pool in (train, test)]
+    count, names = len(pools[0]), (*pools[0].names, *pools[1].names)
+    if len(names) < 2:
+        return None
+    rows, labels = [], []
+    for c in range(len(names)):
+        pool, i = (pools[0], c) if c < count else (pools[1], c - count)
+        rows.append(pool.data[i, : min(_EXAMPLES, int(pool.counts[i]))])
+        labels += [c] * len(rows[-1])
+    return class_map(torch.cat(rows), torch.tensor(labels), names, list(range(count, len(names))))
 
 
 def _no_tasks(pool: Pool, ways: int) -> str | None:

@@ -50,10 +50,10 @@ def class_map(rows: Tensor, labels: Tensor, names: tuple[str, ...], held: list[i
         names: Two or more.
         held: Classes that nothing is trained on; empty: none are held out.
     """
-    x = normalize(rows.flatten(1).double() / (255 if rows.dtype == torch.uint8 else 1))
-    means = torch.stack([x[labels == c].mean(0) for c in range(len(names))])
+    x = normalize(rows.flatten(1).float() / (255 if rows.dtype == torch.uint8 else 1))
+    means = torch.stack([x[labels == c].mean(0) for c in range(len(names))])  # [classes, d]
     spread = float((x - means[labels]).norm(dim=1).mean())
-    between = torch.cdist(means, means) / max(spread, torch.finfo(torch.float64).tiny)
+    between = torch.cdist(means, means) / max(spread, torch.finfo(x.dtype).tiny)
     others = between.clone().fill_diagonal_(torch.inf)
     nearest = others.argmin(1)
     first = int(others.amin(1).argmin())
