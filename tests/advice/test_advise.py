@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.advice import characters
 from innerloop.advice import training
 from innerloop.advice.advise import AdviceOptions, advise
 from innerloop.advice.candidates import linear, plain
@@ -69,19 +70,31 @@ def test_sentences_in_chinese_get_an_encoder_that_reads_them(tmp_path):
 
 
 @pytest.mark.slow
-def test_meta_training_pays_where_classes_are_many_and_their_pixels_lie(tmp_path):
-    # Where the class is in a corner, and everything else is noise, pixels far apart are of one class.
-    rng, y = np.random.default_rng(0), np.arange(40).repeat(10)
-    x = rng.integers(0, 255, (len(y), 28, 28)).astype(np.uint8)
-    for i, label in enumerate(y):
-        glyph = np.random.default_rng(label).integers(0, 2, (5, 5)).astype(np.uint8) * 255
-        at = rng.integers(0, 8, 2)
-        x[i, at[0] : at[0] + 20, at[1] : at[1] + 20] = glyph.repeat(4, 0).repeat(4, 1)
-    advice = advise(npz(tmp_path / "a.npz", x, y), AdviceOptions(episodes=20))
+def test_meta_training_pays_for_many_characters_that_nothing_knows(tmp_path, monkeypatch):
+    data = npz(tmp_path / "a.npz", *characters(0, 50, lines=2))
+    advice = advise(data, AdviceOptions(episodes=20))
     assert advice.pays == "here"
     assert advice.trained is not None
     assert advice.use is advice.trained
     assert advice.commands[0].startswith("innerloop train protonet")
+    monkeypatch.chdir(tmp_path)
+    quick = {"train": ["--steps", "1"], "test": ["--episodes", "20"]}
+    for command in advice.commands:
+        words = shlex.split(command)[1:]
+        assert main(words + quick.get(words[0], [])) == 0, command
+
+
+def test_rows_are_meta_trained_on_where_classes_suffice_and_tried_on_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "STEPS_OF_ROWS", 10)
+    rng, y = np.random.default_rng(0), np.arange(training.FEWEST_CLASSES).repeat(6)
+    x = rng.normal(0, 1, (training.FEWEST_CLASSES, 8))[y] + rng.normal(0, 0.5, (len(y), 8))
+    advice = advise(npz(tmp_path / "a.npz", x, y), AdviceOptions(episodes=6))
+    names = [trial.candidate.name for trial in advice.evidence.new_trials]
+    assert names == ["the numbers (centroid)", "protonet, trained here", "r2d2, trained here"]
+    assert advice.evidence.new_plan is not None
+    assert advice.evidence.new_plan.ways == 5
+    assert len(advice.evidence.map.helpers) == 5
+    assert "10 meta-steps" in advice.lines[4]
 
 
 def test_few_classes_are_said_to_be_few(tmp_path):

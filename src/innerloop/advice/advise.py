@@ -239,7 +239,7 @@ def _trained(
     why = training.refusal(whole)
     if why is None and not options.train:
         why = "it was not asked for"
-    if why is None and sample.kind == "texts" and not sample.published and not tables.is_table(expanded(sample.data)):
+    if why is None and sample.kind == "texts" and not tables.is_table(expanded(sample.data)):
         why = "`innerloop train` reads texts from tables, and these are files: write a table of text and label"
     encoder = None
     if sample.kind == "texts":
@@ -261,15 +261,13 @@ def _trained(
     progress("trying what there is on classes that are held out")
     found = tried([_of(one, order) for one in every], new.labels, new.names, plan)
     if encoder is not None:
-        basis, material, name = encoder.rows, sample, encoder.source
-    elif sample.kind == "pictures":
-        basis, material, name = candidates.pixels(whole), whole, None
+        basis, material = encoder.rows, sample
     else:
-        basis, material, name = torch.as_tensor(whole.raw), whole, None
+        basis, material = candidates.pixels(whole) if sample.kind == "pictures" else torch.as_tensor(whole.raw), whole
     tests = (encoder or every[0]).rows[order]
     for recipe in training.recipes(tests.shape[1:]):
         progress(f"meta-training: {recipe.name}")
-        one, _ = training.trained(recipe, material, basis, name, options.seed, context)
+        one = training.trained(recipe, material, basis, options.seed, context)
         found += tried([replace(one, rows=tests)], new.labels, new.names, plan)
     return held, (plan, found), None
 
