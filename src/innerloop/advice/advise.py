@@ -93,12 +93,11 @@ def advise(
     progress("trying what there is")
     trials = tried(every, sample.labels, sample.names, plan)
     encoders = [trial for trial in trials if trial.candidate.family == "encoder"]
+    best = max(encoders, key=lambda trial: trial.accuracy.mean).candidate if encoders else every[0]
     if encoders:
-        best = max(encoders, key=lambda trial: trial.accuracy.mean).candidate
         every.append(candidates.linear(best))
         trials += tried(every[-1:], sample.labels, sample.names, plan)
-    use = _usable(trials, sample)
-    rows = max(encoders, key=lambda trial: trial.accuracy.mean).candidate.rows if encoders else every[0].rows
+    use, rows = _usable(trials, sample), best.rows
     held, new, untried = _trained(whole, sample, every, trials, options, context, progress)
     progress("counting what labels buy")
     half = replace(plan, episodes=max(2, plan.episodes // 2))
