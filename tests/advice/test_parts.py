@@ -99,3 +99,13 @@ def test_sentences_are_in_the_order_of_their_classes(tmp_path):
     material = read(chinese(tmp_path / "a.csv"))
     assert material.names == tuple(sorted(SENTENCES))
     assert material.raw[0] in SENTENCES[material.names[0]]
+
+
+def test_colour_photographs_are_no_drawings(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 255, (6, 3, 4, 4)).repeat(8, 2).repeat(8, 3).astype(np.uint8)
+    x[:4] = 255
+    x[:4, :, 8:12] = 0
+    first = plain(read(npz(tmp_path / "a.npz", x, np.arange(2).repeat(3))))
+    assert not first.drawings
+    assert first.rows.shape == (6, 1, 28, 28)

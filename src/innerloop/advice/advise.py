@@ -85,7 +85,7 @@ def advise(
     progress("encoding")
     first = candidates.plain(sample)
     ways = plan_for(sample.counts, options.episodes, options.seed).ways
-    others = candidates.of_sources(sample, first.rows if sample.kind == "pictures" else None, ways)
+    others = candidates.of_sources(sample, first.rows if first.drawings else None, ways)
     copies = sameness(sample, _best_rows(others, first), first.rows)
     looked, clean = sample, _without_copies(sample, copies)
     every, sample = [_of(one, clean) for one in (first, *others)], _at(sample, clean)
@@ -262,9 +262,12 @@ def _trained(
     if encoder is not None:
         basis, material = encoder.rows, sample
     else:
-        basis, material = candidates.pixels(whole) if sample.kind == "pictures" else torch.as_tensor(whole.raw), whole
+        basis, material = (
+            candidates.pixels(whole)[0] if sample.kind == "pictures" else torch.as_tensor(whole.raw),
+            whole,
+        )
     tests = (encoder or every[0]).rows[order]
-    for recipe in training.recipes(tests.shape[1:]):
+    for recipe in training.recipes(tests.shape[1:], every[0].drawings):
         progress(f"meta-training: {recipe.name}")
         one = training.trained(recipe, material, basis, options.seed, context)
         found += tried([replace(one, rows=tests)], new.labels, new.names, plan)

@@ -10,6 +10,7 @@ from torch import Tensor
 from innerloop.advice.material import Material
 from innerloop.core.aligned import from_numpy
 from innerloop.core.dry_run import outputs as answered
+from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params
 from innerloop.fewshot import heads, rows, sources
@@ -37,6 +38,8 @@ class Candidate:
     source: str | None = None
     """What `innerloop adapt` calls it; None: it is not to be had there."""
     head: Head | None = None
+    drawings: bool = False
+    """Whether its rows are of drawings in ink, which runs on such take."""
 
     def adapt(self) -> str:
         """Options of `innerloop adapt` by which it is used."""
@@ -45,25 +48,33 @@ class Candidate:
 
 def plain(material: Material) -> Candidate:
     """Nearest centroid without any network: of grey pixels, of weighted runs of letters, or of the numbers."""
+    drawings = False
     if material.kind == "texts":
         x, name, distance = letters([str(text) for text in material.raw]), "letters (TF-IDF centroid)", "cosine"
     elif material.kind == "pictures":
-        x, name, distance = pixels(material), "pixels (centroid)", "squared_euclidean"
+        x, drawings = pixels(material)
+        name, distance = "pixels (centroid)", "squared_euclidean"
     else:
         x, distance = material.raw, "squared_euclidean"
         name = "log-mel pictures (centroid)" if material.kind == "sounds" else "the numbers (centroid)"
     learner = NearestCentroid(distance=distance)
-    return Candidate(name=name, family="plain", learner=learner, params={}, rows=torch.as_tensor(x))
+    return Candidate(name=name, family="plain", learner=learner, params={}, rows=torch.as_tensor(x), drawings=drawings)
 
 
-def pixels(material: Material) -> Tensor:
-    """[n, 1, side, side] uint8 pictures in grey, ink bright, as the shipped runs on drawings take them."""
+def pixels(material: Material) -> tuple[Tensor, bool]:
+    """[n, 1, side, side] uint8 pictures in grey, and whether they are drawings, whose ink is made bright."""
     how = {"size": SIDE, "channels": 1, "ink": "auto"}
     raw, shape = material.raw, (1, SIDE, SIDE)
     if isinstance(raw, Tensor) and tuple(raw.shape[1:]) == shape:
-        return raw
-    source = sources.of_learner(NearestCentroid(), {}, shape, how)
-    return rows.read(material.pictures(), source, teaching=True)[0]
+        return raw, True
+    for ink in ("auto", "light"):
+        source = sources.of_learner(NearestCentroid(), {}, shape, how | {"ink": ink})
+        try:
+            return rows.read(material.pictures(), source, teaching=True)[0], ink == "auto"
+        except InputError:  # of photographs among drawings, or what cannot be read in either way
+            if ink == "light":
+                raise
+    raise AssertionError
 
 
 def letters(texts: list[str]) -> Tensor:

@@ -43,10 +43,10 @@ class Recipe:
     """A shipped run that it begins with."""
 
 
-def recipes(shape: Sequence[int]) -> tuple[Recipe, ...]:
-    """The trainings that are tried on examples of a shape."""
+def recipes(shape: Sequence[int], drawings: bool) -> tuple[Recipe, ...]:
+    """The trainings that are tried on examples of a shape, drawings or not."""
     fresh = Recipe(name="protonet, trained here", learner="protonet")
-    if tuple(shape) == (1, SIDE, SIDE) and (SHIPPED / _DRAWINGS).is_dir():
+    if drawings and tuple(shape) == (1, SIDE, SIDE) and (SHIPPED / _DRAWINGS).is_dir():
         return fresh, Recipe(name=f"protonet, begun with {_DRAWINGS}", learner="protonet", start=_DRAWINGS)
     return fresh, Recipe(name="r2d2, trained here", learner="r2d2")
 

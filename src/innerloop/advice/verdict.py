@@ -152,7 +152,8 @@ class Advice:
     def _recipe(self) -> str:
         """The learner that was meta-trained here, with what it began with."""
         use = self.use.candidate
-        recipe = next(one for one in training.recipes(use.rows.shape[1:]) if one.name == use.name)
+        known = (one for drawings in (True, False) for one in training.recipes(use.rows.shape[1:], drawings))
+        recipe = next(one for one in known if one.name == use.name)
         words = [recipe.learner]
         words += [] if recipe.start is None else ["--start", recipe.start]
         words += [] if self.encoder is None else ["--encoder", self.encoder]
