@@ -18,7 +18,7 @@ FLOORS = (
     {"fewshot"},
     {"apps"},
     {"runs", "service"},
-    {"continual", "compat", "serve", "studies"},
+    {"advice", "continual", "compat", "serve", "studies"},
     {"cli"},
 )
 """The rooms, from the ground up. A room imports itself and what is on the floors below, never a neighbour."""

@@ -23,6 +23,7 @@ GUIDE = Path(__file__).parents[1] / "docs" / "guide"
         ("own-update.md", ("coverage_90",)),
         ("your-own.md", ("5-way 2-shot blobs test", "root mean squared error")),
         ("agents.md", ("straight to the goal: -0.5", "a leak for each task", "Box(size=1, low=-2.0, high=2.0) 200")),
+        ("advise.md", ("use: ", "digits")),
         ("tuning.md", ("3 trials: ", "meta-test, once, 20")),
         ("from-learn2learn.md", ("task by task: ", "accuracy 0.", "after ", "Size([4, 15])", "Size([15, 5])")),
         ("../reproductions.md", ("0.77 ± 0.11; Li et al. 2017, table 1: from memory",)),

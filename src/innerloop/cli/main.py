@@ -20,6 +20,7 @@ GROUPS = {
         "quickstart": "train, test, adapt and predict on embedded data: the whole library in three minutes",
         "list": "the learners, the data sets, and what `adapt` takes without training",
         "data": "draw, download or read a data set, and describe it",
+        "advise": "what to use for labelled data, what to expect, what would help, and the commands to go on",
     },
     "Runs, meta-trained and measured on unseen tasks": {
         "train": "meta-train a learner, or go on with a run",

@@ -53,8 +53,8 @@ class StartOptions:
     """What training begins with."""
 
     start: str | None = None
-    """Run folder whose parameters are begun with, where names and shapes fit: transfer, or with --steps 0 one
-    pre-training for several learners. None: random parameters."""
+    """Run folder, or a shipped run, whose parameters are begun with, where names and shapes fit: transfer, or with
+    --steps 0 one pre-training for several learners. None: random parameters."""
 
     def check(self, allow: Sequence[str]) -> None:
         """Refuse a network that there is not, or that is somebody's code which may not run.

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from innerloop.core.errors import InputError
+from innerloop.core.files import is_folder
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params
 from innerloop.engine.checkpoint import fingerprint, read_config, read_params
+from innerloop.fewshot.source_names import SHIPPED, shipped
 from innerloop.problems.classes import trained_on
 
 _ENCODER = "encoder."
@@ -41,13 +43,14 @@ def begin(learner: Learner, seed: int, run: str | Path) -> Start:
     Args:
         learner: That is to begin.
         seed: Of what is new.
-        run: Folder of the other run.
+        run: Folder of the other run, or the name of a shipped one, which a folder of that name beats.
 
     Raises:
         InputError: Not a run, or no weights of it fit.
     """
-    record = read_config(run).get("record") or {}
-    before, wanted = read_params(run), learner.init(seed)
+    folder = SHIPPED / run if str(run) in shipped() and not is_folder(Path(run)) else Path(run)
+    record = read_config(folder).get("record") or {}
+    before, wanted = read_params(folder), learner.init(seed)
     # A classifier calls its body `encoder.0.weight`, MAML calls the same tensor `0.weight`.
     bare = {k.removeprefix(_ENCODER): k for k in before}
     source = {k: k if k in before else bare.get(k.removeprefix(_ENCODER)) for k in wanted}
