@@ -28,12 +28,12 @@ def runs(place: Path) -> list[Path]:
     return [place] if (place / "config.json").is_file() else sorted(p.parent for p in place.glob("*/config.json"))
 
 
-def scores(run: Path, options: MetaTestOptions) -> Mapping[str, Tensor]:
+def scores(run: Path, options: MetaTestOptions, episodes: int) -> Mapping[str, Tensor]:
     """[episodes] of every score of a run."""
     learner, params = load(run)
     learner, sampler = replace(learner, transductive=False), unseen(read_config(run), options)
-    result = meta_test(learner, params, sampler, options.episodes, quiet=True)
-    found = predictive_scores(learner, params, sampler, options.episodes).scores
+    result = meta_test(learner, params, sampler, episodes, quiet=True)
+    found = predictive_scores(learner, params, sampler, episodes).scores
     return {result.protocol.score.name: result.scores.flatten().double(), **found}
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     options = MetaTestOptions(split=given.split, episodes=given.episodes)
     first: Mapping[str, Tensor] = {}
     for place in given.runs:
-        seeds = [scores(run, options) for run in runs(place)]
+        seeds = [scores(run, options, given.episodes) for run in runs(place)]
         for run, each in zip(runs(place), seeds, strict=True):
             print(f"{run}: " + ", ".join(f"{k} {each[k].mean():.3f}" for k in TOLD if k in each))
         pooled = {k: torch.stack([each[k] for each in seeds]).mean(0) for k in seeds[0]}

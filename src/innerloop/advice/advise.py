@@ -9,6 +9,7 @@ from torch import Tensor
 
 from innerloop.advice import candidates, training
 from innerloop.advice.candidates import Candidate
+from innerloop.advice.class_map import class_map
 from innerloop.advice.looks import look
 from innerloop.advice.material import Material, drawn_classes, read
 from innerloop.advice.sameness import Sameness, sameness
@@ -19,7 +20,6 @@ from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded
 from innerloop.core.names import printable
-from innerloop.advice.class_map import class_map
 from innerloop.tasks import tables
 from innerloop.tasks.columns import TableOptions
 

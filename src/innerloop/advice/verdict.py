@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from innerloop.advice import training
+from innerloop.advice.class_map import ClassMap
 from innerloop.advice.looks import Looks
 from innerloop.advice.material import Material
 from innerloop.advice.sameness import Sameness
@@ -14,7 +15,6 @@ from innerloop.advice.wrong_labels import WrongLabels
 from innerloop.core.interval import Interval
 from innerloop.core.names import printable
 from innerloop.evaluate.by_shots import ByShots
-from innerloop.advice.class_map import ClassMap
 from innerloop.evaluate.result import spell
 
 Help = Literal["cleaning", "duplicates", "labels", "classes"]

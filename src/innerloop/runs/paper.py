@@ -121,7 +121,7 @@ class Row:
         tests = {"fair": self.fair, "paper": self.as_paper}
         if most is None:
             return tests
-        return {name: replace(test, episodes=min(test.episodes, most)) for name, test in tests.items()}
+        return {name: replace(test, episodes=min(test.episodes or most, most)) for name, test in tests.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
