@@ -201,7 +201,10 @@ def main() -> None:
     kept = json.loads(PLACE.read_text()) if PLACE.exists() else {}
     about = {"date": str(date.today()), "machine": machine.describe()}
     if given.what == "quality":
-        rows = kept.get("quality", {}).get("rows", {}) | quality(given.variants or list(VARIANTS), given.seeds)
+        rows = kept.get("quality", {}).get("rows", {})
+        for name, new in quality(given.variants or list(VARIANTS), given.seeds).items():
+            seeds = {row.get("seed") for row in new}
+            rows[name] = [row for row in rows.get(name, []) if row.get("seed") not in seeds] + new
     else:
         rows = speed()
     kept[given.what] = about | {"rows": rows}
