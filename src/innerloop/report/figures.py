@@ -75,6 +75,9 @@ def adaptation(name: str, curve: Sequence[Point], score: Score, across: str) -> 
         axes.set_xlabel(across)
         axes.set_ylabel(score.label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if score.percent:  # an interval of few episodes may lead out of what is possible
+            low, high = axes.get_ylim()
+            axes.set_ylim(max(low, -1.0), min(high, 101.0))
         return _svg(figure, name)
 
 
