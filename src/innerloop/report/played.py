@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from innerloop.core import tree
 from innerloop.core.environment import Environment
 from innerloop.core.recorder import Trajectories
 from innerloop.evaluate.played import Played
@@ -77,5 +78,4 @@ def _picture(axes: Axes, played: Played, seen: Trajectories, count: int) -> None
 
 def _path(environment: Environment[Any], played: Played, seen: Trajectories, i: int) -> Tensor:
     """[steps + 1, observations] of a trajectory."""
-    kind = type(seen.states)
-    return environment.observe(played.task, kind(*(leaf[i, : seen.lengths[i] + 1] for leaf in seen.states)))
+    return environment.observe(played.task, tree.map(lambda leaf: leaf[i, : seen.lengths[i] + 1], seen.states))
