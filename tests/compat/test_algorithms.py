@@ -279,6 +279,10 @@ def test_update_module():
     assert torch.equal(after[3], before[3])
     with pytest.raises(InputError, match="has 4 parameters, got 1 updates"):
         l2l.update_module(model, [torch.ones(())])
+    with pytest.raises(InputError, match="has 4 parameters, got 1 gradients and 4 rates"):
+        l2l.algorithms.maml_update(model, 0.1, [None])
+    with pytest.raises(InputError, match="has 4 parameters, got 4 gradients and 2 rates"):
+        l2l.algorithms.meta_sgd_update(model, [torch.ones(())] * 2, [None] * 4)
     after[0].update = torch.ones_like(after[0])
     l2l.update_module(model)
     assert torch.equal(next(model.parameters()), before[0] + 2) and after[0].update is None

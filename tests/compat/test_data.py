@@ -99,6 +99,15 @@ def test_what_cannot_be_a_task():
         l2l.data.partition_task(torch.zeros(4), torch.tensor([0, 0, 1, 1]), shots=2)
     with pytest.raises(InputError, match="4 examples and 3 labels"):
         l2l.data.partition_task(torch.zeros(4), torch.tensor([0, 0, 1]))
+    with pytest.raises(InputError, match="needs examples, got none"):
+        l2l.data.partition_task(torch.zeros(0), torch.zeros(0))
+    with pytest.raises(InputError, match=r"item 0 is no pair \(example, label\): tuple"):
+        MetaDataset(TensorDataset(torch.zeros(3, 1)))
+    for wrong in (lambda: make.NWays(dataset, 0), lambda: make.FusedNWaysKShots(dataset, n=0)):
+        with pytest.raises(InputError, match="n is how many a task has, at least 1, got 0"):
+            wrong()
+    with pytest.raises(InputError, match="k is how many a task has, at least 1, got -1"):
+        make.KShots(dataset, -1, replacement=True)
     with pytest.raises(InputError, match="nothing to go through"):
         next(l2l.data.InfiniteIterator([]))
     with pytest.raises(InputError, match="multiples of 90 degrees, got 45"):

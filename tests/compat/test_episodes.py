@@ -65,6 +65,18 @@ def test_batches_of_torchmeta_there_and_back():
     assert torch.equal(back["train"][0], batch["train"][0]) and back["test"][1].tolist() == [[0, 1]] * 3
     with pytest.raises(InputError, match="these are several episodes"):
         episodes.to_pairs(stacked)
+    for one in (single, tree.slice(Sinusoid(shots=3, queries=2).episodes(0, 2), 0)):
+        with pytest.raises(InputError, match="this is one episode"):
+            episodes.to_torchmeta(one)
+        assert episodes.to_torchmeta(tree.stack([one]))["train"][1].shape[0] == 1
+
+
+def test_classes_of_any_whole_type_are_numbered_alike():
+    for dtype in (torch.int32, torch.uint8, torch.int64):
+        episode = episodes.from_pairs((X, Y.to(dtype)), QUERY)
+        assert episode.support.y.tolist() == [1, 0, 1, 0] and episode.query.y.dtype == torch.int64
+    answers = torch.tensor([True, False, True, False])
+    assert episodes.from_pairs((X, answers), (X, ~answers)).query.y.tolist() == [0, 1, 0, 1]
 
 
 def test_batches_of_easyfsl_there_and_back():
@@ -75,6 +87,8 @@ def test_batches_of_easyfsl_there_and_back():
     assert torch.equal(back[0], X) and torch.equal(back[1], labels) and back[4] == [42, 17]
     with pytest.raises(InputError, match="has 2 ways, and 1 classes are named"):
         episodes.to_easyfsl(episode, [1])
+    with pytest.raises(InputError, match="has 2 classes, and 3 class ids are named"):
+        episodes.from_easyfsl((X, 2 * labels, QUERY[0], torch.tensor([0, 2]), [42, 17, 5]))
     with pytest.raises(InputError, match="this one has 2 parts"):
         episodes.from_easyfsl((X, labels))
 
@@ -100,6 +114,11 @@ def test_padding_stays_behind():
         ((X * float("nan"), Y), QUERY, "support holds NaN or infinite values"),
         ((X,), QUERY, r"support is a pair of tensors \(x, y\), got \['Tensor'\]"),
         ((X, [1, 2]), QUERY, r"got \['Tensor', 'list'\]"),
+        ((X, Y[:, None]), (QUERY[0], QUERY[1][:, None]), r"one whole number an example, and these are \[4, 1\]"),
+        ((X, Y), (QUERY[0], QUERY[1][:, None]), r"one whole number an example, and these are \[2, 1\]"),
+        ((X, X[..., None]), (QUERY[0], QUERY[1]), r"are \[4, 2, 1\] in the support and \[2\] in the query"),
+        ((X, X), (QUERY[0], torch.ones(2, 3)), r"same d .* are \[4, 2\] in the support and \[2, 3\] in the query"),
+        ((X[0, 0], Y[0]), QUERY, "one number alone"),
         ((X, Y), (torch.ones(2, 3), QUERY[1]), r"support examples are \[2\], and query examples \[3\]"),
     ],
 )
@@ -114,6 +133,8 @@ def test_what_is_no_batch_of_torchmeta():
         episodes.from_torchmeta({"train": tasks})
     with pytest.raises(InputError, match="of the same tasks, got 1 and 2 of them"):
         episodes.from_torchmeta({"train": tasks, "test": (X.expand(2, 4, 2), Y.expand(2, 4))})
+    with pytest.raises(InputError, match="these have no axis of tasks"):
+        episodes.from_torchmeta({"train": (X, Y), "test": (X, Y)})
     uneven = torch.stack([Y, torch.tensor([0, 1, 2, 3])])
     with pytest.raises(InputError, match="the same number of classes, got"):
         episodes.from_torchmeta({"train": (X.expand(2, 4, 2), uneven), "test": (X.expand(2, 4, 2), uneven)})

@@ -18,7 +18,7 @@ from tests.service.live import free_port
 RUN = ("python", "console")
 """Languages of what a reader types; others show what is printed, or what a file holds."""
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_MARK = re.compile(r"<!-- (not run|run by): (.+?) -->\n\Z", re.DOTALL)
+_MARK = re.compile(r"<!-- (not run|run by): ((?:(?!-->).)+) -->\n\Z", re.DOTALL)
 _COMMENT = re.compile(r"\s{2,}# .*$")
 
 
@@ -70,7 +70,7 @@ def commands(block: Block) -> Iterator[str]:
 
 
 def run(page: list[Block]) -> None:
-    """Run the blocks of a page in the current folder, those of Python in one module.
+    """Run the blocks of a page in the current folder, those of Python in one module; print why others are not.
 
     Raises:
         AssertionError: One failed: page, line, what was run.
@@ -81,6 +81,8 @@ def run(page: list[Block]) -> None:
         for block in page:
             if block.reason is None:
                 _run(block, module)
+            else:
+                print(f"{block} is {block.reason}")
     finally:
         del sys.modules["page"]
 

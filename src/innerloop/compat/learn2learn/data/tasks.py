@@ -137,10 +137,12 @@ def partition_task(data: Tensor, labels: Tensor, shots: int = 1) -> tuple[tuple[
         (support x, y), (query x, y).
 
     Raises:
-        InputError: Lengths differ, classes have different numbers of examples, or nothing is left for the query.
+        InputError: Lengths differ or are 0, classes have different numbers of examples, or the query gets nothing.
     """
     if len(data) != len(labels):
         raise InputError(f"a task has one label for each example, got {len(data)} examples and {len(labels)} labels")
+    if not len(labels):
+        raise InputError("a task needs examples, got none")
     order = torch.argsort(labels, stable=True)
     counts = torch.unique(labels, return_counts=True)[1].tolist()
     if len(set(counts)) != 1:

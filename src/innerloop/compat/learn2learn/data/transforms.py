@@ -103,12 +103,13 @@ class NWays(TaskTransform):
         n: How many.
 
     Raises:
-        InputError: When a task is drawn: there are fewer classes.
+        InputError: n is below 1; or, when a task is drawn, there are fewer classes.
     """
 
     @own_arguments
     def __init__(self, dataset: MetaDataset, n: int = 2):
         super().__init__(dataset)
+        _at_least_one(n=n)
         self.n = n
 
     def __call__(self, task_description: Description | None) -> Description:
@@ -131,12 +132,13 @@ class KShots(TaskTransform):
         replacement: Whether an example may be drawn twice.
 
     Raises:
-        InputError: When a task is drawn: a class has fewer.
+        InputError: k is below 1; or, when a task is drawn, a class has fewer.
     """
 
     @own_arguments
     def __init__(self, dataset: MetaDataset, k: int = 1, replacement: bool = False):
         super().__init__(dataset)
+        _at_least_one(k=k)
         self.k = k
         self.replacement = replacement
 
@@ -168,7 +170,7 @@ class FusedNWaysKShots(TaskTransform):
         filter_labels: What classes are drawn from; None: all.
 
     Raises:
-        InputError: When a task is drawn: there are too few classes or examples.
+        InputError: n or k is below 1; or, when a task is drawn, there are too few classes or examples.
     """
 
     @own_arguments
@@ -181,6 +183,7 @@ class FusedNWaysKShots(TaskTransform):
         filter_labels: Iterable[Any] | None = None,
     ):
         super().__init__(dataset)
+        _at_least_one(n=n, k=k)
         self.n = n
         self.k = k
         self.replacement = replacement
@@ -241,6 +244,12 @@ class RemapLabels(TaskTransform):
         for one in task:
             one.transforms.append(remap)
         return task
+
+
+def _at_least_one(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise InputError(f"{name} is how many a task has, at least 1, got {count}")
 
 
 def _drawn(things: list[Any], count: int, what: str) -> list[Any]:
