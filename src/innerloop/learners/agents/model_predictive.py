@@ -99,7 +99,8 @@ class ModelPredictive(Unrolled[Steps, Steps]):
     rounds: Count = 3
     """How often cem draws sequences."""
     explore: Share = 0.75
-    """Share of trajectories in training whose actions are random; the others act by plans of the model as it is."""
+    """Share of trajectories in training whose actions are random, rounded to whole ones; the others act by plans of the
+    model as it is."""
     taken: Count = 64
     """Steps of a trajectory in training; what is done begins anew."""
     trajectories: Count = 4
