@@ -1,6 +1,7 @@
 """What does not go together is refused before any work, in one message."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,16 @@ from innerloop.core.model import Module
 from innerloop.core.plain import plain
 from innerloop.engine import TrainConfig, meta_train
 from innerloop.evaluate import meta_test
+from innerloop.learners.agents.maml_rl import MAMLRL
+from innerloop.learners.gradient.learned_rates import LearnedRates
 from innerloop.learners.gradient.maml import MAML
+from innerloop.learners.gradient.maml_plus_plus import MAMLPlusPlus
 from innerloop.learners.metric.gaussian_memory import GaussianMemory
 from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.nn.mlp import MLP
+from innerloop.nn.policy import Gaussian
+from innerloop.tasks.environments.navigation import Navigation
+from innerloop.tasks.environments.sampler import EnvironmentTasks
 from tests.problems import INPUTS, NeedlesInNoise
 
 TASKS = NeedlesInNoise(dtype=torch.float32)
@@ -124,3 +131,19 @@ def test_only_what_a_learner_completes_may_grow():
     with pytest.raises(InputError, match="'log_sigma' has shape"):
         check_params(memory, params | {"log_sigma": torch.zeros(2)})
     check_params(memory, params | {"log_sigma": params["log_sigma"] + 1})
+
+
+def test_rates_of_each_step_are_tested_with_fewer_steps_and_with_more():
+    net, room = MLP(inputs=INPUTS, hidden=(4,), outputs=3), Navigation(horizon=3)
+    agent = MAMLRL(env=room, model=Gaussian(2, (4,), 2), trajectories=2, inner_steps=2, learn_rates=True)
+    others = (MAMLPlusPlus(model=net, inner_steps=2), LearnedRates(model=net, inner_steps=2, rates="weight"))
+    for learner, tasks in ((agent, EnvironmentTasks(environment=room)), *((other, TASKS) for other in others)):
+        params = learner.init(0)
+        scores = [
+            meta_test(replace(learner, inner_steps=steps), params, tasks, 2, quiet=True).mean for steps in (1, 2, 3)
+        ]
+        assert all(map(math.isfinite, scores))
+        name = next(k for k in params if k.startswith(learner.by_step))
+        for wrong in (torch.zeros(2, 7, 7), torch.zeros(0, *params[name].shape[1:]), torch.zeros(())):
+            with pytest.raises(InputError, match=f"'{name}' has shape"):
+                check_params(learner, params | {name: wrong})

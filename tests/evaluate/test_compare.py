@@ -133,6 +133,13 @@ def test_other_steps_are_a_property_of_the_learner(pair):
     assert row.to_json()["adaptation_steps"] == 1
 
 
+def test_steps_are_called_as_all_rows_call_theirs(pair):
+    stepping = [replace(one, protocol=replace(one.protocol, adaptation_steps=1)) for one in pair]
+    trial = replace(stepping[1], step_name="episode")
+    assert compare(pair[0], trial).step_name == "episode" and compare(*pair).step_name == "inner step"
+    assert compare(stepping[0], trial).step_name == "step"
+
+
 def test_what_is_not_measured_on_as_many_episodes_is_no_pair(pair):
     short = replace(pair[1], scores=pair[1].scores[:-1])
     with pytest.raises(InputError, match="the same tasks, got 49 and 50"):

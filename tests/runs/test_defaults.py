@@ -72,7 +72,8 @@ def test_a_flag_that_makes_other_tasks_has_defaults_of_its_own_and_stays_in_comm
     maml = defaults("maml", "movielens", ["implicit"])
     assert (maml.train.steps, maml.fields["inner_lr"]) == (1000, 0.1), "what was measured for anil is said by anil"
     assert defaults("maml", "digits", ["implicit"]) == defaults("maml", "digits")
-    assert flags(["--implicit", "--no-implicit", "--steps", "3"]) == ["no_implicit", "steps"]
+    assert flags(["--implicit", "--no-implicit", "--steps", "3"]) == ["steps"]
+    assert flags(["--no-implicit", "--implicit"]) == ["implicit"]  # as the parser takes the last one
     words = shlex.split(command(read_config(run := taking(tmp_path))) or "")
     assert "--implicit" in words and words[words.index("--inner-lr") + 1] == "0.1", "not as it would be by default"
     usual = train_command("anil", words[words.index("--data") + 1], flags(words))

@@ -197,6 +197,21 @@ def test_what_one_says_of_oneself_changes_the_list_as_python_does(browser, tmp_p
         tab.get_by_label("clubs", exact=True).fill("chess | go")
         tab.keyboard.press("Tab")
         tab.get_by_text("clubs is go of nobody in training").wait_for()
+        # It goes along under a name, and is nothing that another name is recommended by.
+        tab.get_by_label("Keep them under a name").fill("ada")
+        tab.get_by_role("button", name="Keep my ratings").click()
+        tab.get_by_role("button", name="Forget me").wait_for()
+        assert tab.get_by_label("town", exact=True).input_value() == "Ash"
+        with Client(url) as client:
+            client.recommender("run").meet("bob", {})
+        tab.goto("/#/recommend/run/bob")
+        tab.get_by_role("heading", name="run").wait_for()
+        tab.get_by_text("kept as bob").wait_for()
+        assert tab.get_by_label("town", exact=True).input_value() == ""
+        # Of what another run of that name knew, nothing is asked.
+        tab.evaluate("""sessionStorage.setItem("innerloop-ratings-run/features/bob", '{"height": 3, "age": "old"}')""")
+        tab.reload()
+        tab.locator(".liked li").nth(9).wait_for()
         tab.close()
 
 

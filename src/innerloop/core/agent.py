@@ -104,6 +104,7 @@ class PolicyGradient(Unrolled[Actor, Inner]):
     """A policy that adapts by the gradient of its own returns, on rollouts that it takes itself before every step."""
 
     targets = ("returns",)
+    by_step = ("rate.",)
     stochastic = True
     exact_gradient = False  # rollouts are held
 
@@ -125,7 +126,8 @@ class PolicyGradient(Unrolled[Actor, Inner]):
     trace: Share = 1.0
     """Lambda of the generalised advantage estimator, beside a linear baseline."""
     learn_rates: bool = False
-    """Also meta-learn a rate for every weight tensor and inner step, from `inner_lr`."""
+    """Also meta-learn a rate for every weight tensor and inner step, from `inner_lr`; steps past those of training take
+    the last ones."""
     inner_loss: Literal["likelihood", "ratio"] = "likelihood"
     """What an inner step descends on. likelihood: the logarithm of the probabilities of actions, weighed by advantages
     (Finn et al. 2017). ratio: their ratio to those at the time, whose second derivative also holds how exploring for

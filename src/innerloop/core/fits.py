@@ -7,7 +7,7 @@ from torch import Tensor
 
 from innerloop.core import objectives, tree
 from innerloop.core.errors import InputError
-from innerloop.core.learner import Learner
+from innerloop.core.learner import Learner, Unrolled
 from innerloop.core.nearest import nearest
 from innerloop.core.objectives import classification
 from innerloop.core.types import Batch, Episode, Params, Sampler
@@ -39,6 +39,8 @@ def check_start(start: Params, initial: Params) -> None:
 def check_params(learner: Learner, params: Params) -> None:
     """Refuse parameters that lack some of the learner's, or have them in other shapes.
 
+    Rows for each inner step may be as many as the steps of the training, which need not be those of the learner.
+
     Raises:
         InputError: Naming the first.
     """
@@ -50,9 +52,13 @@ def check_params(learner: Learner, params: Params) -> None:
             f"'{missing[0]}'{more} of {type(learner).__name__} is missing among the parameters: give those of `init`, "
             "or of a run of the same learner"
         )
+    by_step = learner.by_step if isinstance(learner, Unrolled) else ()
     for name, value in initial.items():
-        if not completed(learner, params[name], value):
-            _check_shape(name, params[name], value)
+        kept = params[name]
+        if by_step and name.startswith(by_step) and kept.ndim and len(kept):
+            value = value[:1].expand(len(kept), *value.shape[1:])
+        if not completed(learner, kept, value):
+            _check_shape(name, kept, value)
 
 
 def completed(learner: Learner, value: Tensor, initial: Tensor) -> bool:

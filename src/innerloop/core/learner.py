@@ -161,6 +161,10 @@ class Unrolled(Learner[Adapted], Generic[Adapted, Carry]):
     step_name: ClassVar[str] = "inner step"
     """What tables call a step."""
 
+    by_step: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of parameters that have a row for each inner step: a test may take another number of steps, and those
+    past the last row take the last one."""
+
     inner_steps: int
     """Steps in training and, unless replaced, in testing."""
 

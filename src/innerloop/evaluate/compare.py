@@ -113,9 +113,9 @@ class Comparison:
 
     @property
     def step_name(self) -> str:
-        """What a step of adaptation is in this table: that of the first row which has any."""
-        stepping = (row.result for row in self.rows if row.result.protocol.adaptation_steps is not None)
-        return next(stepping, self.rows[0].result).step_name
+        """What a step of adaptation is in this table, of the rows which have any; where they differ, just a step."""
+        names = {row.result.step_name for row in self.rows if row.result.protocol.adaptation_steps is not None}
+        return "step" if len(names) > 1 else next(iter(names), self.rows[0].result.step_name)
 
     @property
     def costed(self) -> bool:

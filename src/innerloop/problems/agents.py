@@ -40,6 +40,8 @@ from innerloop.tasks.environments.sampler import EnvironmentTasks
 _STREAMS: Mapping[Split, int] = {"train": 0, "validation": 1, "test": 2}
 _HIDDEN = (64, 64)
 _USUAL = Sensible(train={"steps": 40, "meta_batch_size": 20, "checkpoint_every": 5})
+_READ_BY = {"max_kl": "trust-region", "curvature_every": "trust-region", "epochs": "clipped"}
+"""By whose update an option is read."""
 _OF_DATA = {
     # A tenth of the steps takes a fifth of the time, and its returns are those of docs/guide/agents.md.
     "navigation": replace(_USUAL, task={"curvature_every": 10}),
@@ -188,6 +190,13 @@ class Acting(Problem[Environment[Any]]):
         return ("meta_lr", "schedule") if self.update == "trust-region" else ()
 
     def updating(self, learner: Learner) -> Update | None:
+        own, usual = {f.name: f.default for f in fields(self)}, self.usual(self.data).task
+        for name, update in _READ_BY.items():
+            if self.update != update and getattr(self, name) not in (own[name], usual.get(name)):
+                raise InputError(
+                    f"--{name.replace('_', '-')} is read by --update {update} alone, and this is --update "
+                    f"{self.update}: leave one of them out"
+                )
         if self.update == "descent":
             return None
         if not isinstance(learner, Agent):

@@ -277,7 +277,7 @@ class Problem(abc.ABC, Generic[Material]):
 
     @property
     def unread(self) -> tuple[str, ...]:
-        """Options of training that its updates do not read, so that there is nothing to search in them."""
+        """Options of training that its updates do not read: they are neither searched nor to be set."""
         return ()
 
     def updating(self, learner: Learner) -> Update | None:

@@ -4,9 +4,10 @@ from functools import partial
 from typing import NoReturn
 
 from innerloop.core.context import Context
+from innerloop.core.errors import InputError
 from innerloop.problems.base import Problem
 from innerloop.problems.learner import check_fields
-from innerloop.runs.defaults import learner_class
+from innerloop.runs.defaults import defaults, learner_class
 from innerloop.runs.foresee import no_test, with_splits
 from innerloop.runs.generator import both, put_before
 from innerloop.runs.options import Options
@@ -30,6 +31,7 @@ def build(options: Options, context: Context = Context(), sealed: bool = False) 
     cls, problem, seed = learner_class(options.learner), options.task, options.train.seed
     check_fields(cls, options.learner, options.fields)
     problem.check()
+    _refuse_unread(options)
     options.network.check(context.allow)
     options.generator.check()
     # Asked before the data are loaded: a pair that does not fit is refused in milliseconds, not after a download.
@@ -74,6 +76,24 @@ def build(options: Options, context: Context = Context(), sealed: bool = False) 
         calibrate_on=problem.calibrating(material) if learner.gives_probabilities else None,
         cache=context.cache,
     )
+
+
+def _refuse_unread(options: Options) -> None:
+    """Refuse settings of the training that were asked for, and that the update of the problem passes over.
+
+    Raises:
+        InputError: Naming the first.
+    """
+    task = options.task
+    if not task.unread:
+        return
+    usual = defaults(options.learner, task.data, task.flags).train
+    for name in task.unread:
+        if getattr(options.train, name) != getattr(usual, name):
+            raise InputError(
+                f"--{name.replace('_', '-')} is not read where the update itself decides how far a meta-step goes: "
+                "leave it out, or choose another --update"
+            )
 
 
 def _shut(problem: Problem) -> NoReturn:

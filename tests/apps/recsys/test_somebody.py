@@ -116,6 +116,11 @@ def test_a_value_that_nobody_has_is_said_and_counts_as_not_known(recommender):
         ({"age": "old"}, "age is a number, got 'old'"),
         ({"age": float("inf")}, "age is a number, got inf"),
         ({"age": ["3"]}, "age is a number"),
+        ({"age": 1e300}, "age is a number, got 1e"),
+        ({"age": 10**400}, "age is a number, got 1000"),
+        ({"town": None}, "town is one category, got None: leave it out"),
+        ({"clubs": {"chess": 1}}, "clubs is a list of categories, got {'chess': 1}"),
+        ({3: "Ash"}, "nothing is called '3'"),
         ({"town": ""}, "town is one category, got ''"),
         ({"town": ["Ash", "Bray"]}, "town is one category"),
         ({"clubs": ["x"] * 201}, "clubs has 201 values, and 200 are most"),
@@ -124,6 +129,11 @@ def test_a_value_that_nobody_has_is_said_and_counts_as_not_known(recommender):
 def test_what_is_no_feature_is_refused(recommender, features, message):
     with pytest.raises(InputError, match=message):
         recommender.fit(LIKES_A, features)
+
+
+def test_numbers_of_numpy_are_numbers(recommender):
+    plain, array = (recommender.fit(LIKES_A, {"age": age}).scores() for age in (30, np.int64(30)))
+    assert (plain == array).all() and (plain != recommender.fit(LIKES_A).scores()).any()
 
 
 @pytest.mark.parametrize(

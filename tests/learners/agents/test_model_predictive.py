@@ -12,6 +12,7 @@ from innerloop.core.environment import constants
 from innerloop.core.errors import InputError
 from innerloop.core.interval import interval
 from innerloop.core.objectives import regression
+from innerloop.core.recorder import recorded
 from innerloop.core.transitions import Past, nothing, transitions
 from innerloop.core.types import Batch, Params
 from innerloop.engine import TrainConfig, meta_train
@@ -158,6 +159,44 @@ class Blind(CartPole):
 def test_what_cannot_be_planned_is_refused(environment, settings, said):
     with pytest.raises(InputError, match=said):
         ModelPredictive(env=environment, dynamics=MLP(6, (6,), 4), **settings)
+
+
+@pytest.mark.parametrize(
+    ("outlook", "said"),
+    [
+        (
+            lambda self, seen, action, following: (following, following > 1),
+            r"Odd.outlook gives \(2, 3, 4\) torch.float32",
+        ),
+        (lambda self, seen, action, following: (following[..., 0], following[..., 0]), r"has to give .* torch.bool"),
+        (lambda self, seen, action, following: following[..., 0], r"gives \(2, 3\) torch.float32 for"),
+        (lambda self, seen, action, following: None, "gives NoneType for"),
+    ],
+)
+def test_an_outlook_of_other_shapes_is_refused_before_training(outlook, said):
+    odd = type("Odd", (CartPole,), {"outlook": outlook})
+    with pytest.raises(InputError, match=said):
+        ModelPredictive(env=odd(), dynamics=MLP(6, (6,), 4)).init(0)
+
+
+def test_plans_are_drawn_anew_at_every_step_whoever_has_fallen(monkeypatch):
+    keys, planned = [], ModelPredictive._planned
+
+    def noted(self, params, past, seen, key, count):
+        keys.append(int(key))
+        return planned(self, params, past, seen, key, count)
+
+    monkeypatch.setattr(ModelPredictive, "_planned", noted)
+    recorder = recorded(CartPole(**SHORT))
+    learner = replace(agent(CartPole(**SHORT)), env=recorder)  # pyright: ignore[reportArgumentType]
+    params, lasted = learner.init(0), []
+    for index in range(5):
+        episode = tree.slice(EnvironmentTasks(environment=learner.env).episodes(index, 1), 0)
+        keys.clear()
+        learner.predict(params, learner.adapt(params, episode.support), episode.query.x)
+        lasted.append(recorder.trajectories().lengths)
+        assert len(set(keys)) == min(20, max(lasted[-1]) + 1)
+    assert any(first < other for first, other in lasted)
 
 
 def returns(learner: Any, params: Params, sampler: EnvironmentTasks, steps: int) -> Any:

@@ -9,8 +9,10 @@ import torch
 from innerloop.core import tree
 from innerloop.core.environment import Box
 from innerloop.core.errors import InputError
+from innerloop.core.recorder import recorded
 from innerloop.learners.agents.scripted import Scripted
 from innerloop.tasks.environments.bandits import Bandits
+from innerloop.tasks.environments.cart_pole import CartPole
 from innerloop.tasks.environments.navigation import Navigation
 from tests.agents import AgentConformance, tasks
 
@@ -55,6 +57,21 @@ def test_random_actions_know_nothing_of_the_task():
     blind = -(0.2 * torch.rand(300, 500, 2, generator=torch.manual_seed(0)) - 0.1 - goals[:, None]).norm(dim=-1).mean(1)
     assert abs(float((earned - blind).mean())) < 0.012
     assert float((-(0.8 * goals).norm(dim=-1) - blind).mean()) > 0.06
+
+
+def test_random_actions_go_on_where_the_first_trajectory_has_ended():
+    environment = recorded(CartPole(horizon=60))
+    learner = Scripted(env=environment, trajectories=6)  # pyright: ignore[reportArgumentType]
+    firsts = []
+    for index in range(4):
+        episode = tree.slice(tasks(environment.environment, 4), index)
+        learner.predict({}, learner.adapt({}, episode.support), episode.query.x)
+        done = environment.trajectories()
+        first, longest = done.lengths[0], max(range(6), key=done.lengths.__getitem__)
+        firsts.append(done.lengths[longest] - first)
+        alive = done.actions[longest, first : done.lengths[longest]]
+        assert len(alive) < 8 or alive.unique().tolist() == [0, 1]
+    assert max(firsts) >= 8
 
 
 def test_random_actions_have_a_meaning_without_bounds():

@@ -135,6 +135,25 @@ def test_a_conversation_is_erased_with_its_bytes(tmp_path):
             assert are_there(tmp_path, b"aab, which stays") == [False]
 
 
+def test_the_oldest_conversations_are_let_go_with_their_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(conversations, "MOST", 2)
+    secrets = [f"abcdefgh secret {i}" for i in range(3)]
+    with serving(tmp_path) as client:
+        equip(client)
+        named = {"Idempotency-Key": "first"}
+        talks = [
+            client.post("/api/tasks/t/chat", json={"message": secret}, headers=named if i == 0 else {}).json()
+            for i, secret in enumerate(secrets)
+        ]
+        there = [one["conversation"] for one in client.get("/api/tasks/t/conversations").json()]
+        assert there == [talk["conversation"] for talk in talks[:0:-1]]
+        again = client.post("/api/tasks/t/chat", json={"message": secrets[0]}, headers=named).json()
+        assert again["conversation"] != talks[0]["conversation"]  # its answer went with it
+    # When the service starts again, or once a day.
+    with serving(tmp_path):
+        assert are_there(tmp_path, b"secret 1", b"secret 2", b"secret 0") == [False, True, True]
+
+
 def test_bytes_of_a_conversation_that_somebody_reads_go_when_asked_again(tmp_path):
     with serving(tmp_path, limits=Limits(store_seconds=0.3)) as client:
         equip(client)

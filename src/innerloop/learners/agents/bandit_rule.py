@@ -84,7 +84,7 @@ class BanditRule(Learner[Tensor]):
             pays = seen.reward[:, None] > 0.5
             paid, failed = counts.paid + pulled * pays, counts.failed + pulled * ~pays
             if index is None:
-                worth = beta(random.fold(random.fold(adapted, _DRAWN), counts.pulls[0]), paid, failed, horizon)
+                worth = beta(random.fold(random.fold(adapted, _DRAWN), counts.pulls.max()), paid, failed, horizon)
             else:
                 worth = index[horizon - counts.pulls[:, None], paid, failed]
             return Counts(paid, failed, counts.pulls + 1), actions.certain(worth.argmax(-1), seen.observation.dtype)

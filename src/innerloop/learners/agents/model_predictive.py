@@ -29,9 +29,9 @@ from innerloop.core.stopped import stop
 from innerloop.core.transitions import Past, Transitions, nothing, transitions
 from innerloop.core.types import Batch, Episode, Metrics, Params
 
-_TAKEN, _PLAN, _RANDOM, _LENGTH, _SCORED = 11, 12, 13, 14, 17
-"""Folded into a task's key: transitions that are trained on, plans, random actions, lengths of windows, and episodes
-that are scored."""
+_TAKEN, _PLAN, _RANDOM, _LENGTH, _ACTED, _SCORED = 11, 12, 13, 14, 15, 17
+"""Folded into a task's key: transitions that are trained on, plans, random actions, lengths of windows, steps of
+episodes that are scored, and these episodes."""
 _LOOKS, _STEPS = 32, 20
 """Tasks and steps of random actions that the scales of the model's inputs and outputs are of."""
 _FLAT = 1e-3
@@ -99,7 +99,8 @@ class ModelPredictive(Unrolled[Steps, Steps]):
     rounds: Count = 3
     """How often cem draws sequences."""
     explore: Share = 0.75
-    """Share of trajectories in training whose actions are random; the others act by plans of the model as it is."""
+    """Share of trajectories in training whose actions are random, rounded to whole ones; the others act by plans of the
+    model as it is."""
     taken: Count = 64
     """Steps of a trajectory in training; what is done begins anew."""
     trajectories: Count = 4
@@ -130,6 +131,7 @@ class ModelPredictive(Unrolled[Steps, Steps]):
         return Planner(self.env.actions, self.ahead, self.candidates, self.rounds if self.planner == "cem" else 1)
 
     def init(self, seed: int) -> Params:
+        self._check_outlook()
         model = self.dynamics.init(seed)
         rates = {k: torch.tensor(self.inner_lr) for k in model} if self.learn_rates else {}
         seen = torch.vmap(self._looked)(random.mix(seed, torch.arange(_LOOKS)))
@@ -159,7 +161,8 @@ class ModelPredictive(Unrolled[Steps, Steps]):
         def act(memory: Memory, seen: Seen) -> tuple[Memory, Tensor]:
             before = memory.inputs[:, : self.env.observations]
             past = memory.past.with_one(memory.inputs, seen.observation - before, memory.age > 0)
-            key = random.fold(adapted.key, memory.age[0])
+            # Those that still run are of one age, which the first trajectory need not be.
+            key = random.fold(random.fold(adapted.key, _ACTED), memory.age.max())
             action = self._planned(held, past, seen.observation, key, adapted.steps)
             inputs = self._inputs(seen.observation, action)
             return Memory(past, inputs, memory.age + 1), actions.certain(action, seen.observation.dtype)
@@ -185,7 +188,8 @@ class ModelPredictive(Unrolled[Steps, Steps]):
         w, still = self.window, self._start(params, len(inputs))
         moved = self._moved(params, Past(inputs[:, :w], changes[:, :w], real))
         after, before = (self._errors(params, v, inputs[:, w:], changes[:, w:]).mean() for v in (moved, still))
-        return after, {"score": seen.rewards.mean(), "unadapted": stop(before)}
+        # No score: what random actions earn, or a reward for each step, is no return of it.
+        return after, {"unadapted": stop(before)}
 
     def _planned(self, params: Params, past: Past, seen: Tensor, key: Tensor, count: Tensor | None = None) -> Tensor:
         """[n] or [n, k] first actions of the best plans from what is seen, in models that have adapted to the past."""
@@ -204,6 +208,28 @@ class ModelPredictive(Unrolled[Steps, Steps]):
             return worth
 
         return self.search.plan(value, n, random.fold(key, _PLAN), dtype)[:, 0]
+
+    def _check_outlook(self) -> None:
+        """Refuse an environment whose outlook is not one reward and one end for each of the plans.
+
+        Raises:
+            InputError: Saying what it gives, and what it has to give.
+        """
+        key, n, plans = random.mix(0, 0), 2, 3
+        task = self.env.draw(key)
+        seen = self.env.observe(task, self.env.start(task, n * plans, key))
+        action = random_actions(self.env.actions, n * plans, key, seen.dtype)
+        seen, action = (leaf.unflatten(0, (n, plans)) for leaf in (seen, action))
+        gave: Any = self.env.outlook(seen, action, seen)  # pyright: ignore[reportAttributeAccessIssue]
+        parts: tuple[Any, ...] = gave if isinstance(gave, tuple) else (gave,)
+        right = len(parts) == 2 and all(isinstance(leaf, Tensor) and leaf.shape == (n, plans) for leaf in parts)
+        if not right or parts[1].dtype != torch.bool:
+            shown = [f"{tuple(v.shape)} {v.dtype}" if isinstance(v, Tensor) else type(v).__name__ for v in parts]
+            raise InputError(
+                f"{type(self.env).__name__}.outlook gives {' and '.join(shown)} for observations "
+                f"{tuple(seen.shape)}: it has to give a reward and whether the episode ends, ({n}, {plans}) and "
+                f"({n}, {plans}) torch.bool, so read numbers of an observation as observation[..., 0]"
+            )
 
     def _start(self, params: Params, n: int) -> Params:
         """[n, ...] weights of as many models, all as they were learned."""

@@ -64,7 +64,8 @@ class Scripted(Learner[Tensor]):
             if self.rule == "oracle":
                 action = environment.oracle(task, seen.observation)  # pyright: ignore[reportAttributeAccessIssue]
             else:
-                key = random.fold(random.fold(adapted, _ACTED), step[0])
+                # Of those that still act, all are at one step, which the first one need not be.
+                key = random.fold(random.fold(adapted, _ACTED), step.max())
                 action = random_actions(environment.actions, self.trajectories, key, seen.observation.dtype)
             return step + 1, actions.certain(action, seen.observation.dtype)
 

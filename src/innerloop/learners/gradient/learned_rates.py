@@ -36,6 +36,7 @@ class LearnedRates(FastWeights[Moving]):
     """
 
     trains_on = ("episodes",)
+    by_step = ("inner_lr.", "momentum.", "decay.")
 
     inner_lr: float = field(default=0.4, metadata=INNER_LR)
     """Where every rate starts, on the mean support loss."""

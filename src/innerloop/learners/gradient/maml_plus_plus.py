@@ -41,6 +41,7 @@ class MAMLPlusPlus(FastWeights[Stepped]):
     """
 
     trains_on = ("episodes",)
+    by_step = ("norm.", "inner_lr.")
     sensible = by_kind(
         classes=Sensible(
             fields={"inner_lr": 0.1, "transductive": True},

@@ -13,7 +13,7 @@ from innerloop.service.store.records import Talk, Task
 from innerloop.service.store.store import Store
 
 MOST = 10_000
-"""Conversations of a task that are kept; the oldest are let go."""
+"""Conversations of a task that are kept; the oldest are let go, and their bytes are overwritten within a day."""
 _LONGEST = 1_000
 """Messages of a conversation."""
 Say = Callable[[dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]
@@ -72,8 +72,7 @@ def say(store: Store, task: Task, name: str, begins: bool, began: str, work: Say
             values = (name, task.id, began, task.id)
             there = "SELECT ?, ?, ?, '{}' WHERE EXISTS (SELECT 1 FROM tasks WHERE id = ?)"
             c.execute(f"INSERT INTO conversations (name, task, began, state) {there}", values)
-            oldest = "SELECT id FROM conversations WHERE task = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
-            c.execute(f"DELETE FROM conversations WHERE id IN ({oldest})", (task.id, MOST))
+            _let_go(c, task)
         row = c.execute("SELECT id, state FROM conversations WHERE name = ? AND task = ?", (name, task.id)).fetchone()
         if row is None:
             raise MissingError(_missing(name, task))
@@ -142,6 +141,15 @@ def forget(store: Store, task: Task, name: str, forever: bool = False) -> None:
         return task
 
     store.once(work)
+
+
+def _let_go(c: sqlite3.Connection, task: Task) -> None:
+    """Delete the oldest conversations, as `forget` does with one: nobody can name them afterwards to have it done."""
+    oldest = "SELECT name FROM conversations WHERE task = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
+    for row in c.execute(oldest, (task.id, MOST)).fetchall():
+        answers.forget(c, task.id, row["name"])
+        c.execute("DELETE FROM conversations WHERE task = ? AND name = ?", (task.id, row["name"]))
+        leave_bytes(c)
 
 
 def _missing(name: str, task: Task) -> str:

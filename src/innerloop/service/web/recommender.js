@@ -33,7 +33,7 @@ class View {
     this.facts = h("p", { class: "facts soft" });
     this.hits = h("ul", { class: "rated", "aria-label": "Titles" });
     this.asked = h("ul", { class: "rated", "aria-label": "Questions" });
-    this.features = rememberedFeatures(this.name);
+    this.features = rememberedFeatures(this.name, this.who, about.features);
     this.own = h("ul", { class: "rated", "aria-label": "Your ratings" });
     this.none = h("p", { class: "soft" }, "Nothing rated yet. Look for something that you know.");
     this.list = h("ol", { class: "liked", "aria-label": "What you may like", tabindex: "-1" });
@@ -89,7 +89,7 @@ class View {
       const value = kind === "number" ? target.valueAsNumber : kind === "category" ? target.value.trim() : split(target.value);
       if (value.length === 0 || Number.isNaN(value)) delete this.features[name];
       else this.features[name] = value;
-      rememberFeatures(this.name, this.features);
+      rememberFeatures(this.name, this.who, this.features);
       await this.changed();
     });
     const asOne = { id, dir: "auto", onchange: change };
@@ -204,6 +204,7 @@ class View {
     const called = () => field.value.trim().normalize("NFC");
     const open = (who) => {
       remember(this.name, []);
+      rememberFeatures(this.name, null, {});
       location.hash = `#/recommend/${encodeURIComponent(this.name)}/${encodeURIComponent(who)}`;
     };
     return h("form", { class: "keeping", onsubmit: async (event) => {
@@ -211,7 +212,9 @@ class View {
       failed.clear();
       await busy(keep, async () => {
         try {
-          open((await api.meet(this.name, { name: called(), ...this.rated })).name);
+          const { name } = await api.meet(this.name, { name: called(), ...this.rated });
+          rememberFeatures(this.name, name, this.features);  // the same one, under a name
+          open(name);
         } catch (problem) {
           failed.show(problem, problem.status === 409 ? button(`Go on as ${called()}`, () => open(called())) : null);
         }
@@ -227,6 +230,7 @@ class View {
     if (!agreed) return;
     await this.attempt(async () => {
       await api.forgetPerson(this.name, this.who);
+      rememberFeatures(this.name, this.who, {});
       announce(`Forgot ${this.who}`);
       location.hash = `#/recommend/${encodeURIComponent(this.name)}`;
     });
@@ -240,6 +244,12 @@ const reasons = (before, all) => (all.length ? h("p", { class: "small soft clip"
 const place = (name) => `innerloop-ratings-${name}`;
 const remembered = (name) => JSON.parse(sessionStorage.getItem(place(name)) ?? "[]");
 const remember = (name, ratings) => sessionStorage.setItem(place(name), JSON.stringify(ratings));
-const rememberedFeatures = (name) => JSON.parse(sessionStorage.getItem(`${place(name)}/features`) ?? "{}");
-const rememberFeatures = (name, features) => sessionStorage.setItem(`${place(name)}/features`, JSON.stringify(features));
+const about = (name, who) => `${place(name)}/features/${who ?? ""}`;
+const KINDS = { number: (value) => typeof value === "number", category: (value) => typeof value === "string", categories: Array.isArray };
+/** Of those that the run has now, which may be another run of that name since. */
+const rememberedFeatures = (name, who, known) => {
+  const values = JSON.parse(sessionStorage.getItem(about(name, who)) ?? "{}");
+  return Object.fromEntries(known.filter((one) => one.name in values && KINDS[one.kind](values[one.name])).map((one) => [one.name, values[one.name]]));
+};
+const rememberFeatures = (name, who, features) => sessionStorage.setItem(about(name, who), JSON.stringify(features));
 const split = (text) => text.split("|").map((one) => one.trim()).filter(Boolean);

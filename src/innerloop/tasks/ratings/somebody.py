@@ -1,7 +1,8 @@
 """What is known of one who is not among the users, by the columns that users have."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from innerloop.tasks.ratings.table import Features
 
 _LISTED = 10
 """Categories that a notice names."""
+_LARGEST = 1e30
+"""Beyond it, numbers are not finite once they are scaled in single precision."""
 About = Mapping[str, str | float | Sequence[str]]
 """Values by column; several categories as a list, or with `|` between them."""
 
@@ -70,9 +73,9 @@ def knowing(encoding: Encoding, users: Features, about: About, say: Say = warn) 
     known = {column.name: column for column in columns_of(users, encoding)}
     for name in about:
         if not known:
-            raise InputError(f"'{name[:100]}' is not known of users: the run was trained without --user-features")
+            raise InputError(f"'{str(name)[:100]}' is not known of users: the run was trained without --user-features")
         if name not in known:
-            raise InputError(f"nothing is called '{name[:100]}' that is known of users{nearest(name, known)}")
+            raise InputError(f"nothing is called '{str(name)[:100]}' that is known of users{nearest(str(name), known)}")
     cells = {name: _cells(column, about[name]) for name, column in known.items() if name in about}
     for name, values in cells.items():
         listed = known[name].values
@@ -96,24 +99,30 @@ def _cells(column: Column, value: Any) -> tuple[str, ...]:
     """
     if column.kind == "number":
         try:
-            number = float(value) if isinstance(value, str | int | float) else math.nan
-        except ValueError:
+            number = float(value) if isinstance(value, str | Real) else math.nan
+        except (ValueError, OverflowError):
             number = math.nan
-        if not math.isfinite(number):
+        if not abs(number) <= _LARGEST:
             raise InputError(f"{column.name} is a number, got {_shown(value)}: leave it out where it is not known")
         return (repr(number),)
     if isinstance(value, str):
         values = value.split(SEVERAL) if column.kind == "categories" else [value]
-    elif isinstance(value, int | float):
-        values = [f"{value:.15g}"]
-    else:
+    elif isinstance(value, Real):
+        values = [str(value) if isinstance(value, Integral) else f"{value:.15g}"]
+    elif isinstance(value, Sequence | Set):
         values = list(value)
+    else:
+        raise InputError(f"{column.name} is {_kind(column)}, got {_shown(value)}: leave it out where it is not known")
     texts = tuple(filter(None, (str(one).strip() for one in values)))
     if column.kind == "category" and len(texts) != 1:
-        raise InputError(f"{column.name} is one category, got {_shown(value)}: leave it out where it is not known")
+        raise InputError(f"{column.name} is {_kind(column)}, got {_shown(value)}: leave it out where it is not known")
     if len(texts) > MOST:
         raise InputError(f"{column.name} has {len(texts):,} values, and {MOST} are most: give fewer")
     return texts
+
+
+def _kind(column: Column) -> str:
+    return "one category" if column.kind == "category" else "a list of categories"
 
 
 def _shown(value: Any) -> str:
