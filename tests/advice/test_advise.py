@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,8 +27,14 @@ def easy(tmp_path_factory):
     return npz(tmp_path_factory.mktemp("easy") / "easy.npz", *patterns(5, 8))
 
 
-def test_the_simplest_of_the_best_is_advised_and_nothing_else(easy):
-    advice = advise(easy, QUICK)
+@pytest.fixture(scope="module")
+def advised(easy):
+    """What is advised of these."""
+    return advise(easy, QUICK)
+
+
+def test_the_simplest_of_the_best_is_advised_and_nothing_else(advised):
+    advice = advised
     assert advice.use.candidate.name == "pixels (centroid)"
     assert advice.pays == "no"
     assert advice.helps == ()
@@ -101,6 +108,34 @@ def test_few_classes_are_said_to_be_few(tmp_path):
     advice = advise(npz(tmp_path / "a.npz", *patterns(4, 8, noise=400)), QUICK)
     assert "classes" in advice.helps
     assert f"4 of {training.FEWEST_CLASSES}" in advice.lines[6]
+
+
+@pytest.mark.parametrize(
+    ("family", "wrong", "kind", "pays", "classes"),
+    [
+        ("encoder", (0.9, 0.2), "pictures", "no", False),  # it knows what they are
+        ("encoder", (0.9, 0.6), "pictures", "untried", True),
+        ("encoder", (0.9, 0.2), "texts", "untried", True),  # whose training begins with the encoder
+        ("plain", (0.9, 0.2), "pictures", "untried", True),
+        ("plain", (0.08, 0.05), "features", "no", False),  # nothing is left to gain
+    ],
+)
+def test_without_a_trial_meta_learning_pays_where_something_is_left_to_gain(
+    advised, family, wrong, kind, pays, classes
+):
+    first = advised.evidence.trials[0]
+    rng, (before, left) = np.random.default_rng(0), wrong
+    scores = [torch.from_numpy(1 - share + rng.normal(0, 0.01, (30, 1))) for share in (before, left)]
+    second = replace(first.candidate, family=family, source="efficientnet-lite0", name="other")
+    plain_trial = replace(first, scores=scores[0], asked=1000)
+    other = replace(first, candidate=second, scores=scores[1], asked=1000)
+    found = replace(advised.evidence, trials=(plain_trial, other), use=other)
+    advice = replace(advised, evidence=found, material=replace(advised.material, kind=kind))
+    assert advice.pays == pays
+    assert ("classes" in advice.helps) == classes
+    said = advice.lines[4]
+    assert ("without it" in said) == (pays == "no")
+    assert "none was trained here" in said
 
 
 def test_two_classes_can_be_advised_on_and_thin_ones_are_left_out(tmp_path):

@@ -32,6 +32,16 @@ def test_looks_count_what_there_is(tmp_path):
     assert 0.5 < looks.balance < 1
 
 
+def test_an_example_keeps_its_number_whatever_is_left_out(tmp_path):
+    x, y = patterns(3, 40)
+    whole = read(npz(tmp_path / "a.npz", x, y))
+    some = whole.sampled(5, seed=1).of_classes([2, 0])
+    for i, row in enumerate(some.raw):
+        name, _, number = some.called(i).partition(" #")
+        assert np.array_equal(x[y == int(name)][int(number) - 1], np.asarray(row).squeeze())
+    assert max(int(number) for number in some.numbers) > 5
+
+
 def test_scripts_have_their_names(tmp_path):
     assert look(read(chinese(tmp_path / "a.csv"))).script == "Chinese characters"
 

@@ -45,15 +45,15 @@ class WrongLabels:
     tells: float
     """Area under the curve of labels against those given by chance."""
 
-    def to_json(self, material: Material, most: int = 20) -> dict[str, Any]:
-        """Plain JSON values, with so many suspects at most."""
+    def to_json(self, material: Material) -> dict[str, Any]:
+        """Plain JSON values, with all suspects, as `first`."""
         shown = [
             {
                 "example": material.called(i),
                 "label": material.names[int(material.labels[i])],
                 "rather": material.names[c],
             }
-            for i, c in list(zip(self.suspects, self.answers, strict=True))[:most]
+            for i, c in zip(self.suspects, self.answers, strict=True)
         ]
         about = {"share": self.share, "low": self.low, "high": self.high, "told_apart": self.tells}
         return about | {"suspects": len(self.suspects), "first": shown}

@@ -39,7 +39,7 @@ def write_advice(
         environment()
         .get_template("advice.html")
         .render(
-            title=f"What to do with {Path(advice['data']).name}",
+            title=f"What to do with {Path(advice['data']).name or advice['data']}",
             advice=advice,
             lines=[line.partition(": ")[::2] for line in advice["lines"]],
             tables=tables,

@@ -116,15 +116,16 @@ class Table(NamedTuple):
     def _about(self) -> str:
         of, over = sum(len(line.jobs) for line in self.lines), sum(len(line.outcomes) for line in self.lines)
         command = f"innerloop reproduce {self.suite} --budget {self.options.budget}"
-        command += "".join(f" --{k} {v:g}" for k in ("minutes", "episodes") if (v := getattr(self.options, k)))
+        command += "".join(f" --{k} {v}" for k in ("minutes", "episodes") if (v := getattr(self.options, k)))
         seeds = " ".join(map(str, self.options.seeds))
         machines = {_machine(one["machine"]) for line in self.lines for one in line.outcomes}
         where = "; ".join(sorted(machines)) or "no machine yet"
-        today = date.today()
+        days = sorted({one["date"] for line in self.lines for one in line.outcomes if "date" in one})
+        when = " to ".join(map(_day, dict.fromkeys(days[:1] + days[-1:]))) or "No date yet"
         hours = sum(line.hours for line in self.lines)
         return (
             f"`{command} --seeds {seeds}`: {over} of {of} trainings, {hours:.2f} processor hours with their tests. "
-            f"{today.day} {today:%B %Y}, {where}.\n\n"
+            f"{when}, {where}.\n\n"
             "± is the 95% interval over tasks, of the mean of the trainings; between seeds stands their standard "
             "deviation (lowest to highest). Fair: inductive, 15 queries a class (100 points of a curve). Numbers in "
             "brackets are sources, below."
@@ -275,6 +276,11 @@ def protocol(test: MetaTestOptions, row: Row) -> str:
     if row.ways is not None:
         parts.append("transductive" if test.transductive else "inductive")
     return ", ".join(parts)
+
+
+def _day(iso: str) -> str:
+    day = date.fromisoformat(iso)
+    return f"{day.day} {day:%B %Y}"
 
 
 def _machine(about: Mapping[str, Any]) -> str:
