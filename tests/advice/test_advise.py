@@ -16,6 +16,7 @@ from innerloop.advice.material import read
 from innerloop.advice.trials import compact, plan_for, tried
 from innerloop.cli.main import main
 from innerloop.core.errors import InputError
+from innerloop.report.advice import write_advice
 from tests.advice.planted import chinese, folder, npz, patterns
 
 QUICK = AdviceOptions(episodes=6, train=False)
@@ -67,6 +68,12 @@ def test_copies_in_two_classes_are_named_and_do_not_count_as_wrong_labels(tmp_pa
     assert advice.helps[:1] == ("duplicates",)
     assert len(advice.evidence.copies.across) == 5
     assert "cleaning" not in advice.helps
+
+
+def test_examples_that_are_all_in_another_class_too_say_nothing_of_labels(tmp_path):
+    advice = advise(npz(tmp_path / "a.npz", np.ones((8, 3)), np.arange(2).repeat(4)), QUICK)
+    assert advice.evidence.wrong.share is None
+    assert advice.helps[0] == "duplicates"
 
 
 def test_sentences_in_chinese_get_an_encoder_that_reads_them(tmp_path):
@@ -181,6 +188,14 @@ def test_the_verb_writes_a_page_and_its_commands_run(tmp_path, capsys, monkeypat
         assert words.pop(0) == "innerloop"
         assert main(words + (["--steps", "1"] if "protonet" in words else [])) == 0, command
     assert (tmp_path / "classes.fewshot").exists()
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_any_script_are_letters_of_the_page(advised, tmp_path):
+    about = advised.to_json()
+    names = ("苹果", "香蕉", "樱桃", "ば", "भ")
+    page = write_advice(tmp_path, about | {"map": about["map"] | {"names": names}}, {}, "innerloop advise .")
+    assert all(f">{name}</text>" in page.read_text(encoding="utf-8") for name in names)
 
 
 @pytest.mark.parametrize("words", [["advise", "nowhere"], ["advise", ".", "--episodes", "1"]])

@@ -74,7 +74,7 @@ def test_the_table_has_every_row_and_says_what_was_not_run(suite):
     assert "from memory, not looked up" in str(table) and "read in a public note" in str(table)
     assert "--minutes 0.01 --episodes 6 --seeds 0 1`: 4 of 12 trainings" in str(table)
     dated = [
-        line._replace(outcomes=tuple(o | {"date": "2020-02-0" + str(1 + i)} for i, o in enumerate(line.outcomes)))
+        line._replace(outcomes=tuple({**o, "date": f"2020-02-0{1 + i}"} for i, o in enumerate(line.outcomes)))
         for line in table.lines
     ]
     assert ". 1 February 2020 to 2 February 2020, " in str(table._replace(lines=tuple(dated)))

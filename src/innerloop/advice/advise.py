@@ -210,7 +210,7 @@ def _wrong(sample: Material, rows: Tensor, copies: Sameness, clean: Tensor) -> W
     """Wrong labels, as places in the sample, among examples that are in one class alone."""
     place = {int(i): k for k, i in enumerate(clean)}
     double = {place[i] for twin in copies.across for i in twin[:2] if i in place}
-    single = torch.tensor([i for i in range(len(sample)) if i not in double])
+    single = torch.tensor([i for i in range(len(sample)) if i not in double], dtype=torch.int64)
     found = wrong_labels(rows[single], sample.labels[single], len(sample.names))
     return replace(found, suspects=tuple(int(single[i]) for i in found.suspects))
 

@@ -253,8 +253,8 @@ class Advice:
             return f": {name} answers {100 * enough.accuracy.mean:.0f}% right without it"
         wrong, before = (f"{100 * (1 - trial.accuracy.mean):.0f}%" for trial in (enough, plain))
         return (
-            f": {name} leaves {wrong} wrong where {plain.candidate.name} leaves {before}, and a training on some classes "
-            "would begin without it"
+            f": {name} leaves {wrong} wrong where {plain.candidate.name} leaves {before}, and a training on some "
+            "classes would begin without it"
         )
 
     def _classes(self) -> str:
