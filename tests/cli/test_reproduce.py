@@ -41,5 +41,6 @@ def test_what_is_refused(tmp_path, refused):
         assert main([*SMALL, option, value, *out]) == 2
     assert not list(tmp_path.iterdir())
     assert main([*SMALL, *out]) == 0
+    refused("reproduce", "sinusoid", "--rows", "mamml", "--no-train", *SMALL[4:], *out, says="did you mean 'maml'")
     refused(*SMALL, *out, "--minutes", "0.01", "--seeds", "1", says="their minutes 0.005, not 0.01")
     refused(*SMALL, *out, "--minutes", "0.01", "--no-train", says="their minutes 0.005, not 0.01")

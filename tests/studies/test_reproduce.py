@@ -91,7 +91,7 @@ def test_a_gap_is_explained_or_open(suite):
     ours = line.as_paper.tasks.mean
 
     def why(value: float, **changes: object) -> str:
-        row = replace(line.row, paper=Figure(value, None, "here", None), **changes)
+        row = replace(line.row, paper=Figure(value, None, "here", "a book"), **changes)
         return line._replace(row=row).why(options)
 
     assert why(ours).endswith("within the intervals")
@@ -101,6 +101,8 @@ def test_a_gap_is_explained_or_open(suite):
     assert why(-100.0, full=as_long).endswith(": open")
     assert line._replace(row=replace(line.row, paper=None)).why(options) == "the paper has no number"
     assert line._replace(as_paper=None).why(options) == "not run"
+    recalled = replace(line.row, paper=Figure(ours, None, "here", None))
+    assert " to a number from memory: " in line._replace(row=recalled).why(options)
 
 
 def test_the_table_takes_the_place_of_an_earlier_one(suite, tmp_path):
@@ -109,7 +111,7 @@ def test_the_table_takes_the_place_of_an_earlier_one(suite, tmp_path):
     first = page.read_text()
     assert first.startswith("# Reproductions") and first.count("## sinusoid") == 1
     page.write_text("My own words.\n\n" + first + "\nAnd these.\n")
-    write_table(page, table_of("clinc150", FEW, tmp_path / "nothing"))
+    write_table(page, table_of("clinc150", replace(FEW, rows=()), tmp_path / "nothing"))
     write_table(page, table)
     text = page.read_text()
     assert text.startswith("My own words.") and text.count("## sinusoid") == text.count("## clinc150") == 1

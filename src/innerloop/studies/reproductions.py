@@ -58,6 +58,7 @@ class Line(NamedTuple):
         if paper is None or gap is None:
             return "the paper has no number"
         size = f"{gap:+.1f} points" if group.score.percent else f"{gap:+.2g}"
+        size += " to a number from memory" if paper.read_at is None else ""
         tasks = group.score.factor * (group.tasks.ci95 + 2 * (group.spread or 0.0))
         if abs(gap) <= tasks + (paper.spread or 0.0):
             return f"{size}: within the intervals"
@@ -204,9 +205,10 @@ def table_of(suite: str, options: SuiteOptions, out: str | Path) -> Table:
         out: Folder of the runs.
 
     Raises:
-        InputError: There is no such suite, the folder holds another one, or a result was edited or is damaged.
+        InputError: There is no such suite or row, the folder holds another suite, or a result was edited or is damaged.
     """
     known(suite, options, Path(out))
+    jobs(suite, options, out)  # rows that there are not are refused, though all are shown
     every = jobs(suite, replace(options, rows=()), out)
     rows = {job.row.name: job.row for job in every}
     by_row = {name: tuple(job for job in every if job.row.name == name) for name in rows}
