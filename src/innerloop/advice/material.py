@@ -109,13 +109,15 @@ def read(data: str, context: Context = Context(), table: TableOptions = TableOpt
         table: How a table is read.
 
     Raises:
-        InputError: There is no such thing, it has no classes of single examples, holds files of several kinds, or
-            cannot be read.
+        InputError: There is no such thing, it has no classes of single examples, holds files of several kinds,
+            cannot be read, or is no table and is to be read as one.
     """
     path = expanded(data)
     if texts.parts(data):
         part = texts.load(data, context, None, table).test
         return _sorted(data, "texts", list(part.texts), part.labels, table, published=True)
+    if table != TableOptions() and (is_folder(path) or not tables.is_table(path)):
+        raise InputError(f"columns and an encoding are of tables, and {data} is none: leave them out")
     if data.replace("_", "-") in datasets.names():
         return _of_pool(data, datasets.load(data, context).test, published=True)
     if is_folder(path) or is_zip(path):
