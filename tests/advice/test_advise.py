@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from innerloop.advice.material import read
 from innerloop.advice.trials import compact, plan_for, tried
 from innerloop.cli.main import main
 from innerloop.core.errors import InputError
+from innerloop.report.advice import write_advice
 from tests.advice.planted import chinese, folder, npz, patterns
 
 QUICK = AdviceOptions(episodes=6, train=False)
@@ -26,8 +28,14 @@ def easy(tmp_path_factory):
     return npz(tmp_path_factory.mktemp("easy") / "easy.npz", *patterns(5, 8))
 
 
-def test_the_simplest_of_the_best_is_advised_and_nothing_else(easy):
-    advice = advise(easy, QUICK)
+@pytest.fixture(scope="module")
+def advised(easy):
+    """What is advised of these."""
+    return advise(easy, QUICK)
+
+
+def test_the_simplest_of_the_best_is_advised_and_nothing_else(advised):
+    advice = advised
     assert advice.use.candidate.name == "pixels (centroid)"
     assert advice.pays == "no"
     assert advice.helps == ()
@@ -60,6 +68,12 @@ def test_copies_in_two_classes_are_named_and_do_not_count_as_wrong_labels(tmp_pa
     assert advice.helps[:1] == ("duplicates",)
     assert len(advice.evidence.copies.across) == 5
     assert "cleaning" not in advice.helps
+
+
+def test_examples_that_are_all_in_another_class_too_say_nothing_of_labels(tmp_path):
+    advice = advise(npz(tmp_path / "a.npz", np.ones((8, 3)), np.arange(2).repeat(4)), QUICK)
+    assert advice.evidence.wrong.share is None
+    assert advice.helps[0] == "duplicates"
 
 
 def test_sentences_in_chinese_get_an_encoder_that_reads_them(tmp_path):
@@ -101,6 +115,34 @@ def test_few_classes_are_said_to_be_few(tmp_path):
     advice = advise(npz(tmp_path / "a.npz", *patterns(4, 8, noise=400)), QUICK)
     assert "classes" in advice.helps
     assert f"4 of {training.FEWEST_CLASSES}" in advice.lines[6]
+
+
+@pytest.mark.parametrize(
+    ("family", "wrong", "kind", "pays", "classes"),
+    [
+        ("encoder", (0.9, 0.2), "pictures", "no", False),  # it knows what they are
+        ("encoder", (0.9, 0.6), "pictures", "untried", True),
+        ("encoder", (0.9, 0.2), "texts", "untried", True),  # whose training begins with the encoder
+        ("plain", (0.9, 0.2), "pictures", "untried", True),
+        ("plain", (0.08, 0.05), "features", "no", False),  # nothing is left to gain
+    ],
+)
+def test_without_a_trial_meta_learning_pays_where_something_is_left_to_gain(
+    advised, family, wrong, kind, pays, classes
+):
+    first = advised.evidence.trials[0]
+    rng, (before, left) = np.random.default_rng(0), wrong
+    scores = [torch.from_numpy(1 - share + rng.normal(0, 0.01, (30, 1))) for share in (before, left)]
+    second = replace(first.candidate, family=family, source="efficientnet-lite0", name="other")
+    plain_trial = replace(first, scores=scores[0], asked=1000)
+    other = replace(first, candidate=second, scores=scores[1], asked=1000)
+    found = replace(advised.evidence, trials=(plain_trial, other), use=other)
+    advice = replace(advised, evidence=found, material=replace(advised.material, kind=kind))
+    assert advice.pays == pays
+    assert ("classes" in advice.helps) == classes
+    said = advice.lines[4]
+    assert ("without it" in said) == (pays == "no")
+    assert "none was trained here" in said
 
 
 def test_two_classes_can_be_advised_on_and_thin_ones_are_left_out(tmp_path):
@@ -146,6 +188,14 @@ def test_the_verb_writes_a_page_and_its_commands_run(tmp_path, capsys, monkeypat
         assert words.pop(0) == "innerloop"
         assert main(words + (["--steps", "1"] if "protonet" in words else [])) == 0, command
     assert (tmp_path / "classes.fewshot").exists()
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_any_script_are_letters_of_the_page(advised, tmp_path):
+    about = advised.to_json()
+    names = ("苹果", "香蕉", "樱桃", "ば", "भ")
+    page = write_advice(tmp_path, about | {"map": about["map"] | {"names": names}}, {}, "innerloop advise .")
+    assert all(f">{name}</text>" in page.read_text(encoding="utf-8") for name in names)
 
 
 @pytest.mark.parametrize("words", [["advise", "nowhere"], ["advise", ".", "--episodes", "1"]])

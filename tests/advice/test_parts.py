@@ -10,6 +10,7 @@ from innerloop.advice.material import read
 from innerloop.advice.sameness import sameness
 from innerloop.advice.training import FEWEST_CLASSES, held_out, refusal
 from innerloop.core.errors import InputError
+from innerloop.tasks.columns import TableOptions
 from innerloop.tasks.datasets import load
 from tests.advice.planted import SENTENCES, chinese, folder, npz, patterns
 
@@ -30,6 +31,16 @@ def test_looks_count_what_there_is(tmp_path):
     assert looks.smallest == "2"
     assert looks.uneven
     assert 0.5 < looks.balance < 1
+
+
+def test_an_example_keeps_its_number_whatever_is_left_out(tmp_path):
+    x, y = patterns(3, 40)
+    whole = read(npz(tmp_path / "a.npz", x, y))
+    some = whole.sampled(5, seed=1).of_classes([2, 0])
+    for i, row in enumerate(some.raw):
+        name, _, number = some.called(i).partition(" #")
+        assert np.array_equal(x[y == int(name)][int(number) - 1], np.asarray(row).squeeze())
+    assert max(int(number) for number in some.numbers) > 5
 
 
 def test_scripts_have_their_names(tmp_path):
@@ -87,6 +98,13 @@ def test_a_folder_of_nothing_or_of_several_kinds_is_refused(tmp_path, files, sai
         (tmp_path / name).write_bytes(b"?")
     with pytest.raises(InputError, match=said):
         read(str(tmp_path))
+
+
+def test_columns_of_what_is_no_table_are_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    for data in (str(tmp_path), npz(tmp_path / "a.npz", *patterns(2, 2)), "digits"):
+        with pytest.raises(InputError, match="are of tables"):
+            read(data, table=TableOptions(text_column="words"))
 
 
 @pytest.mark.parametrize("data", ["sinusoid", "nowhere", "movielens"])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from innerloop.advice.material import Material
 from innerloop.advice.wrong_labels import wrong_labels
 
 WAYS, EACH = 12, 20
@@ -62,3 +63,14 @@ def test_two_classes_are_enough():
     found = wrong_labels(rows[two], moved, 2)
     assert set(found.suspects) <= {0, 1}
     assert found.suspects
+
+
+def test_every_example_that_looks_wrong_is_listed():
+    rows, labels = clusters(0.3)
+    moved, _ = flipped(labels, 0.3)
+    names, numbers = tuple(map(str, range(WAYS))), torch.arange(len(moved)) + 1
+    material = Material(data="a", kind="features", raw=rows, labels=moved, names=names, numbers=numbers)
+    found = wrong_labels(rows, moved, WAYS)
+    listed = found.to_json(material)["first"]
+    assert [one["example"] for one in listed] == [f"{names[int(moved[i])]} #{i + 1}" for i in found.suspects]
+    assert len(listed) > 20

@@ -35,10 +35,12 @@ def test_what_is_refused(tmp_path, refused):
     out = ["--out", str(tmp_path / "s"), "--table", str(tmp_path / "t.md")]
     refused("reproduce", "omniglott", *out, says="did you mean 'omniglot'")
     refused("reproduce", "sinusoid", "--rows", "mamml", *out, says="did you mean 'maml'")
+    refused(*SMALL, *out, "--no-train", says="holds no trainings of 'sinusoid', and an empty table would")
     refused("reproduce", "omniglott", "--list", says="did you mean 'omniglot'")
     for option, value in {"--minutes": "-1", "--workers": "0", "--episodes": "0", "--budget": "week"}.items():
         assert main([*SMALL, option, value, *out]) == 2
     assert not list(tmp_path.iterdir())
     assert main([*SMALL, *out]) == 0
+    refused("reproduce", "sinusoid", "--rows", "mamml", "--no-train", *SMALL[4:], *out, says="did you mean 'maml'")
     refused(*SMALL, *out, "--minutes", "0.01", "--seeds", "1", says="their minutes 0.005, not 0.01")
     refused(*SMALL, *out, "--minutes", "0.01", "--no-train", says="their minutes 0.005, not 0.01")

@@ -271,6 +271,7 @@ def test_a_map_of_classes(tmp_path, capsys):
         (["data", "digits", "--features", "kanji-protonet"], "--map map.html"),
         ([*asked, "--features", "kanji-maml"], "has no encoder"),
         ([*asked, "--features", "nothing"], "there is no run folder"),
+        ([*asked, "--features", "kanji-protonet"], "takes other examples than those of digits, which are [1, 8, 8]"),
     ):
         assert main(more) == 2
         assert words in capsys.readouterr().err

@@ -138,8 +138,14 @@ def test_what_gives_no_map_is_refused():
         task_map(two, one)
     with pytest.raises(InputError, match="two classes of each split"):
         task_map(one, two)
-    with pytest.raises(InputError, match="has two examples"):
+    with pytest.raises(InputError, match="none of the 4 classes"):
         task_map(two, blobs(ring(4), instances=1))
+    many = blobs(torch.randn(3 * CLASSES, SIZE), instances=2)
+    passed_by = next(i for i, name in enumerate(many.names) if name not in task_map(two, many).test)
+    counts = torch.ones(len(many), dtype=torch.int64)
+    counts[passed_by] = 2
+    with pytest.raises(InputError, match="none of the 100 classes"):
+        task_map(two, replace(many, counts=counts))
     with pytest.raises(InputError, match="finite features"):
         task_map(two, two, lambda x: x * float("nan"))
     with pytest.raises(InputError, match=r"\[20, d\]"):

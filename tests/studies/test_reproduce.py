@@ -73,6 +73,13 @@ def test_the_table_has_every_row_and_says_what_was_not_run(suite):
     assert "100 tasks" not in lines["maml-5s"] and "(6 tasks, 5 points, 1 inner step)" in lines["maml-5s"]
     assert "from memory, not looked up" in str(table) and "read in a public note" in str(table)
     assert "--minutes 0.01 --episodes 6 --seeds 0 1`: 4 of 12 trainings" in str(table)
+    dated = [
+        line._replace(outcomes=tuple({**o, "date": f"2020-02-0{1 + i}"} for i, o in enumerate(line.outcomes)))
+        for line in table.lines
+    ]
+    assert ". 1 February 2020 to 2 February 2020, " in str(table._replace(lines=tuple(dated)))
+    many = table._replace(options=replace(FEW, episodes=2_000_000))
+    assert "--episodes 2000000 " in str(many)
     rows = {row["row"]: row for row in table.to_json()["rows"]}
     assert rows["maml-5s"]["fair"]["mean"] == pytest.approx(sum(ours.means) / 2) and rows["maml-10s"]["fair"] is None
     assert rows["reptile-5s"]["paper"] is None and rows["maml-5s"]["cpu_hours"] > 0
@@ -84,7 +91,7 @@ def test_a_gap_is_explained_or_open(suite):
     ours = line.as_paper.tasks.mean
 
     def why(value: float, **changes: object) -> str:
-        row = replace(line.row, paper=Figure(value, None, "here", None), **changes)
+        row = replace(line.row, paper=Figure(value, None, "here", "a book"), **changes)
         return line._replace(row=row).why(options)
 
     assert why(ours).endswith("within the intervals")
@@ -94,6 +101,8 @@ def test_a_gap_is_explained_or_open(suite):
     assert why(-100.0, full=as_long).endswith(": open")
     assert line._replace(row=replace(line.row, paper=None)).why(options) == "the paper has no number"
     assert line._replace(as_paper=None).why(options) == "not run"
+    recalled = replace(line.row, paper=Figure(ours, None, "here", None))
+    assert " to a number from memory: " in line._replace(row=recalled).why(options)
 
 
 def test_the_table_takes_the_place_of_an_earlier_one(suite, tmp_path):
@@ -102,7 +111,7 @@ def test_the_table_takes_the_place_of_an_earlier_one(suite, tmp_path):
     first = page.read_text()
     assert first.startswith("# Reproductions") and first.count("## sinusoid") == 1
     page.write_text("My own words.\n\n" + first + "\nAnd these.\n")
-    write_table(page, table_of("clinc150", FEW, tmp_path / "nothing"))
+    write_table(page, table_of("clinc150", replace(FEW, rows=()), tmp_path / "nothing"))
     write_table(page, table)
     text = page.read_text()
     assert text.startswith("My own words.") and text.count("## sinusoid") == text.count("## clinc150") == 1
@@ -114,10 +123,12 @@ def test_the_table_takes_the_place_of_an_earlier_one(suite, tmp_path):
 
 
 def test_a_training_that_diverges_is_said_and_the_others_go_on(tmp_path, monkeypatch):
-    train = Row.run
+    train, begun = Row.run, time.process_time()
 
     def run(self, budget, seed=0, *arguments):
         if seed == 0:
+            while time.process_time() < begun + 0.3:
+                pass
             raise FailedError("the loss is not finite at step 3")
         return train(self, budget, seed, *arguments)
 
@@ -129,6 +140,7 @@ def test_a_training_that_diverges_is_said_and_the_others_go_on(tmp_path, monkeyp
     assert "failed: the loss is not finite at step 3" in heard[0]
     table = table_of("sinusoid", options, tmp_path)
     line = table.lines[0]
+    assert line.outcomes[0]["test_cpu_seconds"] == 0 and line.outcomes[0]["cpu_seconds"] > 0, "counted once"
     assert line.fair is not None and len(line.fair.results) == 1 and ", 1 failed |" in str(table)
     assert line.to_json(options)["failed"] == ["the loss is not finite at step 3"]
 

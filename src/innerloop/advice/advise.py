@@ -88,7 +88,7 @@ def advise(
     others = candidates.of_sources(sample, first.rows if first.drawings else None, ways)
     copies = sameness(sample, _best_rows(others, first), first.rows)
     looked, clean = sample, _without_copies(sample, copies)
-    every, sample = [_of(one, clean) for one in (first, *others)], _at(sample, clean)
+    every, sample = [_of(one, clean) for one in (first, *others)], sample.at(clean)
     plan = plan_for(sample.counts, options.episodes, options.seed)
     progress("trying what there is")
     trials = tried(every, sample.labels, sample.names, plan)
@@ -199,12 +199,6 @@ def _of(one: Candidate, places: Tensor) -> Candidate:
     return replace(one, rows=one.rows[places])
 
 
-def _at(material: Material, places: Tensor) -> Material:
-    raw = material.raw
-    chosen = raw[places] if isinstance(raw, Tensor) else [raw[i] for i in places.tolist()]
-    return replace(material, raw=chosen, labels=material.labels[places])
-
-
 def _usable(trials: list[Trial], material: Material) -> Trial:
     """The best that a command can use: weights of letters are to compare with."""
     trains = material.kind != "texts" and len(material.names) >= TRAINS
@@ -216,7 +210,7 @@ def _wrong(sample: Material, rows: Tensor, copies: Sameness, clean: Tensor) -> W
     """Wrong labels, as places in the sample, among examples that are in one class alone."""
     place = {int(i): k for k, i in enumerate(clean)}
     double = {place[i] for twin in copies.across for i in twin[:2] if i in place}
-    single = torch.tensor([i for i in range(len(sample)) if i not in double])
+    single = torch.tensor([i for i in range(len(sample)) if i not in double], dtype=torch.int64)
     found = wrong_labels(rows[single], sample.labels[single], len(sample.names))
     return replace(found, suspects=tuple(int(single[i]) for i in found.suspects))
 
@@ -254,7 +248,7 @@ def _trained(
     out = {whole.names[c] for c in training.held_out(whole)}
     held = [c for c, name in enumerate(sample.names) if name in out]
     within = torch.tensor([int(label) in held for label in sample.labels])
-    new = _at(sample, within.nonzero().flatten()).of_classes(held)
+    new = sample.at(within.nonzero().flatten()).of_classes(held)
     order = torch.cat([(sample.labels == c).nonzero().flatten() for c in held])
     plan = plan_for(new.counts, options.episodes, options.seed, _NEW_WAYS, _NEW_SHOTS)
     progress("trying what there is on classes that are held out")

@@ -49,6 +49,8 @@ class Material:
     """Whether these are the meta-test classes of a data set that comes with a split, not somebody's own."""
     table: TableOptions = TableOptions()
     """How the table was read, where it is one."""
+    numbers: Tensor
+    """[n] int64, which example of its class each is in what was read, from 1 on, whatever was left out since."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,17 +67,18 @@ class Material:
             return str(one)
         if isinstance(one, Path):
             return str(one.relative_to(root) if (root := expanded(self.data)) in one.parents else one)
-        within = int((self.labels[: i + 1] == self.labels[i]).sum())
-        return f"{self.names[int(self.labels[i])]} #{within}"
+        return f"{self.names[int(self.labels[i])]} #{int(self.numbers[i])}"
+
+    def at(self, places: Tensor) -> "Material":
+        """The examples at some places."""
+        return replace(self, raw=_taken(self.raw, places), labels=self.labels[places], numbers=self.numbers[places])
 
     def of_classes(self, classes: Sequence[int]) -> "Material":
         """The examples of some classes, in the order of these."""
-        index = torch.cat([(self.labels == c).nonzero().flatten() for c in classes])
+        chosen = self.at(torch.cat([(self.labels == c).nonzero().flatten() for c in classes]))
         place = torch.full((len(self.names),), -1)
         place[torch.tensor(classes)] = torch.arange(len(classes))
-        return replace(
-            self, raw=_taken(self.raw, index), labels=place[self.labels[index]], names=_taken(self.names, classes)
-        )
+        return replace(chosen, labels=place[chosen.labels], names=_taken(self.names, classes))
 
     def sampled(self, most: int, seed: int) -> "Material":
         """At most so many examples of every class, drawn by the seed, in the order of classes."""
@@ -84,8 +87,7 @@ class Material:
             places = (self.labels == c).nonzero().flatten()
             key = random.fold(random.fold(random.mix(seed, _WHICH), c), len(name))
             kept.append(places[random.permutation(key, len(places))[:most].sort().values])
-        index = torch.cat(kept)
-        return replace(self, raw=_taken(self.raw, index), labels=self.labels[index])
+        return self.at(torch.cat(kept))
 
     def pictures(self) -> Any:
         """The examples as picture files are given to whatever reads such."""
@@ -107,13 +109,15 @@ def read(data: str, context: Context = Context(), table: TableOptions = TableOpt
         table: How a table is read.
 
     Raises:
-        InputError: There is no such thing, it has no classes of single examples, holds files of several kinds, or
-            cannot be read.
+        InputError: There is no such thing, it has no classes of single examples, holds files of several kinds,
+            cannot be read, or is no table and is to be read as one.
     """
     path = expanded(data)
     if texts.parts(data):
         part = texts.load(data, context, None, table).test
         return _sorted(data, "texts", list(part.texts), part.labels, table, published=True)
+    if table != TableOptions() and (is_folder(path) or not tables.is_table(path)):
+        raise InputError(f"columns and an encoding are of tables, and {data} is none: leave them out")
     if data.replace("_", "-") in datasets.names():
         return _of_pool(data, datasets.load(data, context).test, published=True)
     if is_folder(path) or is_zip(path):
@@ -157,13 +161,19 @@ def _kind(path: Path) -> Kind:
 
 def _of_pool(data: str, pool: Pool, published: bool = False) -> Material:
     within = torch.arange(pool.data.shape[1]) < pool.counts[:, None]  # [classes, instances]
-    labels = within.nonzero()[:, 0]
+    labels, place = within.nonzero().unbind(1)
     seen = pool.data.dtype == torch.uint8 and len(pool.shape) == 3
     kind: Kind = "pictures" if seen else "features"
     if pool.preprocessing is not None and "highest" in pool.preprocessing:
         kind = "sounds"
     return Material(
-        data=data, kind=kind, raw=pool.data[within], labels=labels, names=tuple(pool.names), published=published
+        data=data,
+        kind=kind,
+        raw=pool.data[within],
+        labels=labels,
+        names=tuple(pool.names),
+        published=published,
+        numbers=place + 1,
     )
 
 
@@ -175,7 +185,8 @@ def _sorted(
     names = tuple(sorted(set(words)))
     place = {name: i for i, name in enumerate(names)}
     index = torch.tensor([place[word] for word in words], dtype=torch.int64)
-    order = index.argsort(stable=True)
+    order, counts = index.argsort(stable=True), torch.bincount(index, minlength=len(names))
+    numbers = 1 + torch.arange(len(index)) - (counts.cumsum(0) - counts)[index[order]]
     raw = from_numpy(raw) if isinstance(raw, np.ndarray) else raw
     return Material(
         data=data,
@@ -185,6 +196,7 @@ def _sorted(
         names=names,
         published=published,
         table=table,
+        numbers=numbers,
     )
 
 

@@ -21,13 +21,16 @@ Help = Literal["cleaning", "duplicates", "labels", "classes"]
 """What would help more than another method."""
 Pays = Literal["here", "shipped", "no", "untried"]
 """here: what was meta-trained on these data is above all else on classes that were held out. shipped: a shipped run,
-which was meta-trained on other data, is above all that was not. no: neither is. untried: neither was there to try."""
+which was meta-trained on other data, is above all that was not. no: neither is, or neither was there to try and what
+is used without it leaves too little to gain. untried: neither was there to try."""
 NOTABLE = 0.03
 """Share of wrong labels, at 95% at least, from which cleaning comes first."""
 _GOOD, _WORTH = 0.98, 0.01
 """Accuracy that is good enough, and what ten more labels of each class must bring to be worth it."""
 _FINE = 0.9
 """Accuracy from which nothing is to be done, where nothing was noticed."""
+_KNOWN = 0.5
+"""Share of the wrong answers of examples as they are, up to which an encoder that leaves no more knows the data."""
 TRAINS = 4
 """Classes from which `innerloop train` has two to train on."""
 _FILE, _RUN = "classes.fewshot", "runs/advised"
@@ -85,7 +88,22 @@ class Advice:
         others = [trial for trial in evidence.trials if not _meta(trial)]
         if any(all(one.better(other) for other in others) for one in shipped):
             return "shipped"
-        return "no" if shipped or own is not None else "untried"
+        return "no" if shipped or own is not None or self.enough is not None else "untried"
+
+    @property
+    def enough(self) -> Trial | None:
+        """What leaves meta-learning too little to gain: the best without it, or an encoder that knows such pictures.
+
+        Meta-training here begins with small grey pictures, not with the encoder, and would have to learn from some
+        classes what that brings from thousands. Texts are meta-trained on rows of the encoder, and lose nothing.
+        """
+        plain, *_ = others = [trial for trial in self.evidence.trials if not _meta(trial)]
+        top = max(others, key=lambda trial: trial.accuracy.mean)
+        if top.accuracy.mean >= _FINE:
+            return top
+        if self.material.kind != "pictures" or top.candidate.family != "encoder" or not top.better(plain):
+            return None
+        return top if 1 - top.accuracy.mean <= _KNOWN * (1 - plain.accuracy.mean) else None
 
     @property
     def helps(self) -> tuple[Help, ...]:
@@ -104,7 +122,7 @@ class Advice:
         if gain is not None and gain.mean >= _WORTH and gain.mean - gain.ci95 > 0:
             found.append("labels")
         few = evidence.looks.classes < training.FEWEST_CLASSES
-        if few and not self.material.published and reached < _FINE:
+        if few and not self.material.published and reached < _FINE and (self.pays != "no" or self.enough is None):
             found.append("classes")
         return tuple(found)
 
@@ -210,8 +228,10 @@ class Advice:
         return ("; ".join(shown) or "nothing else was there to try") + " (paired)"
 
     def _meta(self) -> str:
-        evidence, own, pays = self.evidence, self.trained, self.pays
+        evidence, own, pays, enough = self.evidence, self.trained, self.pays, self.enough
         tried = f"; none was trained here: {evidence.untried}" if evidence.untried else ""
+        if pays == "no" and own is None and enough is not None:
+            tried = f"{self._left(enough)}{tried}"
         if own is not None:
             rivals = [t for t in evidence.new_trials if not _own(t)]
             rival = max(rivals, key=lambda t: t.accuracy.mean)
@@ -225,6 +245,17 @@ class Advice:
             "untried": "was not tried",
         }
         return words[pays] + tried
+
+    def _left(self, enough: Trial) -> str:
+        """What is left to gain."""
+        name, plain = enough.candidate.name, self.evidence.trials[0]
+        if enough.accuracy.mean >= _FINE:
+            return f": {name} answers {100 * enough.accuracy.mean:.0f}% right without it"
+        wrong, before = (f"{100 * (1 - trial.accuracy.mean):.0f}%" for trial in (enough, plain))
+        return (
+            f": {name} leaves {wrong} wrong where {plain.candidate.name} leaves {before}, and a training on some "
+            "classes would begin without it"
+        )
 
     def _classes(self) -> str:
         few = "classes" in self.helps

@@ -45,15 +45,15 @@ class WrongLabels:
     tells: float
     """Area under the curve of labels against those given by chance."""
 
-    def to_json(self, material: Material, most: int = 20) -> dict[str, Any]:
-        """Plain JSON values, with so many suspects at most."""
+    def to_json(self, material: Material) -> dict[str, Any]:
+        """Plain JSON values, with all suspects, as `first`."""
         shown = [
             {
                 "example": material.called(i),
                 "label": material.names[int(material.labels[i])],
                 "rather": material.names[c],
             }
-            for i, c in list(zip(self.suspects, self.answers, strict=True))[:most]
+            for i, c in zip(self.suspects, self.answers, strict=True)
         ]
         about = {"share": self.share, "low": self.low, "high": self.high, "told_apart": self.tells}
         return about | {"suspects": len(self.suspects), "first": shown}
@@ -64,9 +64,11 @@ def wrong_labels(rows: Tensor, labels: Tensor, ways: int) -> WrongLabels:
 
     Args:
         rows: [n, d] of an encoder.
-        labels: [n] int64; every class has two examples or more.
+        labels: [n] int64; where fewer than two classes have two examples, nothing can be told.
         ways: How many classes.
     """
+    if int((torch.bincount(labels, minlength=ways) > 1).sum()) < 2:
+        return _untold(0.5)
     near = _nearness(normalize(rows.flatten(1).double()), labels, ways)  # [n, ways]
     n = len(labels)
     place = torch.arange(n)
@@ -79,7 +81,7 @@ def wrong_labels(rows: Tensor, labels: Tensor, ways: int) -> WrongLabels:
     rather[place, labels] = -torch.inf
     best = rather.argmax(1)
     if tells < _TELLS:
-        return WrongLabels(share=None, low=0.0, high=1.0, suspects=(), answers=(), tells=tells)
+        return _untold(tells)
     at, share, low, high = _share(own, chance)
     # As many as are wrong by the estimate, and none that its own class is nearer to than any other.
     count = round(share * n)
@@ -93,6 +95,10 @@ def wrong_labels(rows: Tensor, labels: Tensor, ways: int) -> WrongLabels:
         answers=tuple(best[order].tolist()),
         tells=tells,
     )
+
+
+def _untold(tells: float) -> WrongLabels:
+    return WrongLabels(share=None, low=0.0, high=1.0, suspects=(), answers=(), tells=tells)
 
 
 def _nearness(x: Tensor, labels: Tensor, ways: int) -> Tensor:

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
+from innerloop.core.errors import InputError
 from innerloop.runs.papers import rows
-from innerloop.studies.reproduce import SuiteOptions, reproduce
+from innerloop.studies.reproduce import SuiteOptions, known, reproduce
 from innerloop.studies.reproductions import listed, table_of, write_table
 
 
@@ -46,6 +48,11 @@ def run(argv: list[str]) -> int:
     out = command.out or f"reproductions/{data}"
     if command.train:
         reproduce(data, options, out, common, partial(print, stderr=True))
+    elif not known(data, options, Path(out)):
+        raise InputError(
+            f"{out} holds no trainings of '{data}', and an empty table would take the place of the one in "
+            f"{command.table}: name their folder with --out, or leave out --no-train"
+        )
     table = table_of(data, options, out)
     write_table(command.table, table)
     if common.json:

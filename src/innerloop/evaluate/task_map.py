@@ -142,12 +142,12 @@ def task_map(pool_train: Pool, pool_test: Pool, encode: Encode = flat, seed: int
                 f"{pool.dataset}: a map needs two classes of each split, and '{pool.split}' has the single one "
                 f"'{printable(pool.names[0])}': give more classes, 10 are cut into 6, 2 and 2"
             )
-    if int(pool_test.counts.max()) < 2:
-        raise InputError(
-            f"{pool_test.dataset}: no class of '{pool_test.split}' has two examples, so nothing says how far its own "
-            "lie apart: give two or more of a class"
-        )
     test, train = (_features(pool, encode, seed) for pool in (pool_test, pool_train))
+    if int(test.counts.max()) < 2:
+        raise InputError(
+            f"{pool_test.dataset}: none of the {len(test.names)} classes of '{pool_test.split}' that are looked at has "
+            "two examples, so nothing says how far its own lie apart: give two or more of a class"
+        )
     means, n = torch.cat([test.means, train.means]), len(test.names)
     noise = torch.cat([_noise(test), _noise(train)])
     raw = _squared(means)

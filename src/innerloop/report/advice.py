@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from markupsafe import Markup
 
 from innerloop.core import files
@@ -35,15 +36,17 @@ def write_advice(
         InputError: It cannot be written.
     """
     folder = Path(folder)
+    with matplotlib.rc_context(canvas.STYLE):
+        plots = [_map(advice["map"]), *_curve(advice["by_shots"])]
     html = (
         environment()
         .get_template("advice.html")
         .render(
-            title=f"What to do with {Path(advice['data']).name}",
+            title=f"What to do with {Path(advice['data']).name or advice['data']}",
             advice=advice,
             lines=[line.partition(": ")[::2] for line in advice["lines"]],
             tables=tables,
-            plots=[_map(advice["map"]), *_curve(advice["by_shots"])],
+            plots=plots,
             command=command,
         )
     )

@@ -104,6 +104,8 @@ def describe(data: str, options: DescribeOptions, context: Context = Context()) 
     splits = problem.splits(problem.load(context))
     if splits is None:
         raise InputError(f"{data} has no classes of single examples to count")
+    # What cannot encode them is told before a long measurement.
+    encode = flat if options.features is None else features_of(options.features, splits.train, context)
     note = _no_tasks(splits.test, options.ways)
     # One example is learned from; the smallest class must have the others.
     queries = min(15, int(splits.test.counts.min()) - 1)
@@ -120,7 +122,7 @@ def describe(data: str, options: DescribeOptions, context: Context = Context()) 
         splits={name: _figures(pool) for name, pool in splits.pools().items()},
         difficulty=difficulty,
         note=note,
-        mapped=None if options.map is None else _map(data, splits, options, problem.raw, context),
+        mapped=None if options.map is None else _map(data, splits, options, problem.raw, encode),
     )
 
 
@@ -137,14 +139,14 @@ def _check_place(path: Path) -> None:
         raise InputError(f"there is no folder {path.parent} for {path.name}: make it, or name another file")
 
 
-def _map(data: str, splits: Splits, options: DescribeOptions, raw: Callable[..., str], context: Context) -> TaskMap:
+def _map(data: str, splits: Splits, options: DescribeOptions, raw: Callable[..., str], encode: Encode) -> TaskMap:
     """The map that was asked for, drawn."""
     from innerloop.report.task_map import write_task_map
 
     assert options.map is not None
-    encode, words = flat, raw(splits.train.shape, splits.train.preprocessing)
+    words = raw(splits.train.shape, splits.train.preprocessing)
     if options.features is not None:
-        encode, words = features_of(options.features, splits.train, context), f"the features of {options.features}"
+        words = f"the features of {options.features}"
     mapped = task_map(splits.train, splits.test, encode, options.seed)
     names = ("features", "split_scheme", "text_column", "label_column", "encoding", "seed")
     asked = [(name.replace("_", "-"), getattr(options, name)) for name in names]
@@ -178,6 +180,13 @@ def features_of(name: str, train: Pool, context: Context = Context()) -> Encode:
     def rows(x: Tensor) -> Tensor:
         return read(x, taught)[0]
 
+    try:
+        rows(train.rows(torch.zeros(1, dtype=torch.int64)))
+    except InputError as error:
+        raise InputError(
+            f"{name} takes other examples than those of {train.dataset}, which are {list(train.shape)}: name a run "
+            "that was trained on such ones, or leave out --features to map them as they are"
+        ) from error
     if not isinstance(encoder, Model):
         return lambda x: rows(x).flatten(1)
     own, some = encoder_params(taught.learner, taught.params), range(0, len(train), max(1, len(train) // _SEEN))

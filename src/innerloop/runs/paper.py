@@ -19,7 +19,7 @@ Cell = tuple[int | None, int]
 SIZES = ((5, 1), (5, 5), (20, 1), (20, 5))
 """Ways and shots that papers on Omniglot report."""
 CPU_MINUTES = 2.0
-"""Processor minutes of a small training: forty rows with three seeds are four hours, and leave two to the tests."""
+"""Processor minutes of a small training: forty rows with three seeds are four hours, without the tests."""
 FAIR_TASKS, FAIR_QUERIES, FAIR_POINTS = 600, 15, 100
 """Sizes of a test that is fair to all; queries are of a class, points of a curve."""
 

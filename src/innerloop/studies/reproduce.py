@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -160,23 +161,27 @@ def attempt(job: Job, options: SuiteOptions, context: Context) -> dict[str, Any]
     """Train and test, or go on with it; what became of it is written into its folder."""
     tests: dict[str, str] = {}
     said: dict[str, str] = {}
-    reason, begun = None, time.process_time()
+    reason, begun, trained = None, time.process_time(), None
     try:
         job.row.run(options.budget, job.seed, options.minutes, context).meta_train(job.folder)
-        begun = time.process_time()
+        trained = time.process_time()
         for name, test in job.row.tests(options.most).items():
             (measurement,) = prepare(job.folder, test, context)
             result = measurement.stored() or measurement.result()
             tests[name], said[name] = measurement.file.name, result.number
     except FailedError as error:  # one that diverges is a number that was not reproduced, and no end of the suite
         reason = str(error)
-    state = read_state(job.folder) or {}
+    state, over = read_state(job.folder) or {}, time.process_time()
+    seconds = state.get("cpu_seconds", 0.0)
+    if trained is None:  # what failed since the last checkpoint was spent, too, and no test was
+        seconds, trained = max(seconds, over - begun), over
     outcome = {
         "row": job.row.name,
         "seed": job.seed,
+        "date": str(date.today()),
         "steps": state.get("step", 0),
-        "cpu_seconds": round(state.get("cpu_seconds", 0.0), 1),
-        "test_cpu_seconds": round(time.process_time() - begun, 1),
+        "cpu_seconds": round(seconds, 1),
+        "test_cpu_seconds": round(over - trained, 1),
         "tests": tests,
         "said": said,
         "reason": reason,

@@ -58,6 +58,7 @@ class Line(NamedTuple):
         if paper is None or gap is None:
             return "the paper has no number"
         size = f"{gap:+.1f} points" if group.score.percent else f"{gap:+.2g}"
+        size += " to a number from memory" if paper.read_at is None else ""
         tasks = group.score.factor * (group.tasks.ci95 + 2 * (group.spread or 0.0))
         if abs(gap) <= tasks + (paper.spread or 0.0):
             return f"{size}: within the intervals"
@@ -116,15 +117,16 @@ class Table(NamedTuple):
     def _about(self) -> str:
         of, over = sum(len(line.jobs) for line in self.lines), sum(len(line.outcomes) for line in self.lines)
         command = f"innerloop reproduce {self.suite} --budget {self.options.budget}"
-        command += "".join(f" --{k} {v:g}" for k in ("minutes", "episodes") if (v := getattr(self.options, k)))
+        command += "".join(f" --{k} {v}" for k in ("minutes", "episodes") if (v := getattr(self.options, k)))
         seeds = " ".join(map(str, self.options.seeds))
         machines = {_machine(one["machine"]) for line in self.lines for one in line.outcomes}
         where = "; ".join(sorted(machines)) or "no machine yet"
-        today = date.today()
+        days = sorted({one["date"] for line in self.lines for one in line.outcomes if "date" in one})
+        when = " to ".join(map(_day, dict.fromkeys(days[:1] + days[-1:]))) or "No date yet"
         hours = sum(line.hours for line in self.lines)
         return (
             f"`{command} --seeds {seeds}`: {over} of {of} trainings, {hours:.2f} processor hours with their tests. "
-            f"{today.day} {today:%B %Y}, {where}.\n\n"
+            f"{when}, {where}.\n\n"
             "± is the 95% interval over tasks, of the mean of the trainings; between seeds stands their standard "
             "deviation (lowest to highest). Fair: inductive, 15 queries a class (100 points of a curve). Numbers in "
             "brackets are sources, below."
@@ -203,9 +205,10 @@ def table_of(suite: str, options: SuiteOptions, out: str | Path) -> Table:
         out: Folder of the runs.
 
     Raises:
-        InputError: There is no such suite, the folder holds another one, or a result was edited or is damaged.
+        InputError: There is no such suite or row, the folder holds another suite, or a result was edited or is damaged.
     """
     known(suite, options, Path(out))
+    jobs(suite, options, out)  # rows that there are not are refused, though all are shown
     every = jobs(suite, replace(options, rows=()), out)
     rows = {job.row.name: job.row for job in every}
     by_row = {name: tuple(job for job in every if job.row.name == name) for name in rows}
@@ -275,6 +278,11 @@ def protocol(test: MetaTestOptions, row: Row) -> str:
     if row.ways is not None:
         parts.append("transductive" if test.transductive else "inductive")
     return ", ".join(parts)
+
+
+def _day(iso: str) -> str:
+    day = date.fromisoformat(iso)
+    return f"{day.day} {day:%B %Y}"
 
 
 def _machine(about: Mapping[str, Any]) -> str:
