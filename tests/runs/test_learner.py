@@ -202,7 +202,7 @@ def test_every_network_of_the_catalogue_has_a_role(name):
     assert not fields.keys() & hyper_parameters(cls).keys()
 
 
-OF_THEIR_KIND = {Recurrent, Parts}
+OF_THEIR_KIND = {Recurrent, Parts, networks.Dynamics}
 """Roles whose networks a kind of problem makes of what it knows: agents of an environment, ratings of their tables."""
 
 
@@ -211,7 +211,7 @@ def test_a_fixed_number_of_classes_is_what_networks_say(name):
     """Those whose training needs the ways of testing are those with a network that changes with the outputs."""
     values: dict[str, Any] = {"objective": classification} if name == "l2o" else {}
     values |= {"env": Bandits()} if "returns" in learner_class(name).targets else {}
-    if any(isinstance(role, Recurrent) for role in networks.roles(learner_class(name)).values()):
+    if any(isinstance(role, Recurrent | networks.Dynamics) for role in networks.roles(learner_class(name)).values()):
         pytest.skip("its networks are made by the kind of problem, of what there is to be told")
     two, five = (make_learner(learner_class(name), values, PICTURE, k, SMALL) for k in (2, 5))
     assert networks.counts_outputs(learner_class(name)) == (two != five)
