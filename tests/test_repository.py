@@ -24,6 +24,9 @@ def test_workflows_run_what_is_there():
     commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
     assert ".ci/run" in commands and (ROOT / ".ci" / "run").stat().st_mode & 0o111
     assert all((ROOT / place).is_dir() for place in re.findall(r"\btests/\w+", text))
+    for job in jobs.values():  # tests import what the package itself does not need
+        typed = " ".join(step.get("run", "") for step in job["steps"])
+        assert "pytest" not in typed or ".[dev]" in typed
     pythons = jobs["tests"]["strategy"]["matrix"]["python"]
     least = PROJECT["requires-python"].removeprefix(">=")
     assert pythons[0] == least and all(re.fullmatch(r"3\.\d+", version) for version in pythons)

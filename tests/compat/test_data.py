@@ -63,6 +63,21 @@ def test_a_task_has_its_ways_and_shots_and_the_same_seed_the_same_task():
     assert len({tuple(next(endless)[0].flatten().tolist()) for _ in range(20)}) > 5
 
 
+def test_a_taskset_warns_of_classes_that_its_data_set_does_not_have(recwarn):
+    dataset = MetaDataset(Numbers())
+    part = l2l.data.FilteredMetaDataset(dataset, [10, 11])
+    for step in (make.LoadData(dataset), make.NWays(dataset, 2), make.FusedNWaysKShots(dataset, n=2, k=2)):
+        with pytest.warns(UserWarning, match=r"draws 3 classes that the data set of this Taskset, with 2, .* as 12: "):
+            taskset = l2l.data.Taskset(part, [step, make.LoadData(dataset)])
+    random.seed(0)
+    assert max(int(taskset.sample()[0].max()) for _ in range(20)) > 5  # as learn2learn draws them
+    recwarn.clear()
+    l2l.data.Taskset(part, [make.FusedNWaysKShots(dataset, n=2, k=2, filter_labels=[11, 10])])
+    l2l.data.Taskset(part, [make.FilterLabels(dataset, [10]), make.NWays(dataset, 1)])
+    l2l.data.Taskset(Numbers(), [make.NWays(dataset, 2)])
+    assert not recwarn.list
+
+
 def test_transforms_in_any_order():
     dataset = MetaDataset(Numbers())
     task = make.NWays(dataset, 2)(make.FilterLabels(dataset, [10, 12, 13])(None))

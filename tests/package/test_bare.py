@@ -53,6 +53,7 @@ def test_wheel_and_sdist_hold_what_they_should(built):
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     assert {"tests/conftest.py", "docs/index.md", "mkdocs.yml", "constraints.txt", "CHANGELOG.md", "LICENSE"} <= inside
+    assert {"environment.yml", "recipe/meta.yaml"} <= inside, "what tests/package/test_recipes.py reads"
 
 
 def test_extras_are_missing_in_the_bare_environment(core, tmp_path):
@@ -71,6 +72,10 @@ VERBS = {
     "train protonet --data kanji --steps 1 --out k": (2, "kanji"),
     "train protonet --data digits --steps 1 --out d": (2, "digits"),
     "data kanji": (2, "kanji"),
+    "adapt kanji-protonet folder --out x.fewshot": (2, "images"),
+    "generate kanji-viml folder --out x.png": (2, "images"),
+    "advise folder": (2, "images"),
+    "transfer mnist-5k digits": (2, "transfer"),
     "adapt efficientnet-lite0 folder --out x.fewshot": (2, "vision"),
     "adapt use-multilingual t.csv --out x.fewshot": (2, "text"),
     "adapt minilm t.csv --out x.fewshot": (2, "minilm"),

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -232,3 +233,12 @@ def test_a_picture_without_its_ending_is_no_file_of_a_class(tmp_path):
     (root / "cat" / "noending").write_bytes(out.getvalue())
     with pytest.warns(UserWarning, match=r"noending \(not a picture\)"):
         assert len(labelled(root, "pictures")[0]) == 4
+
+
+def test_without_pillow_a_folder_of_pictures_is_refused_by_the_extra(tmp_path, monkeypatch):
+    root = tree(tmp_path / "pics")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    for known in (picture_files.formats, picture_files.endings):
+        known.cache_clear()
+    with pytest.raises(InputError, match=r"needs Pillow: pip install 'innerloop\[images\]'"):
+        labelled(root, "pictures")

@@ -18,7 +18,7 @@ from innerloop.core.names import of_path
 from innerloop.core.plain import is_whole, plain
 from innerloop.tasks.exif import open_picture, upright
 from innerloop.tasks.notices import warn
-from innerloop.tasks.picture_files import File, labelled, listing, notice, opened
+from innerloop.tasks.picture_files import File, labelled, listing, notice, opened, pillow
 from innerloop.tasks.pool import Pool, from_rows
 from innerloop.tasks.progress import track
 from innerloop.tasks.zips import Packed, is_zip
@@ -149,7 +149,7 @@ def image_folder(
     root = expanded(path)
     if not is_folder(root) and not is_zip(root):
         raise InputError(f"there is no folder {root}; give one with a sub-folder of pictures for each class")
-    _pil()
+    pillow()
     inside = listing(root)
     classes = labelled(inside, root, "pictures")
     if inside.left:
@@ -253,7 +253,7 @@ def _decide(ink: Ink, channels: int, scans: Sequence[Scan]) -> Ink:
 def _scan(picture: "Image", size: int, channels: int) -> Scan:
     if channels != 1:
         return Scan(_row(picture, size, channels), 0.0, 0.0)
-    thumb = (_THUMB, _THUMB), _pil().Resampling.BOX
+    thumb = (_THUMB, _THUMB), pillow().Resampling.BOX
     grey = picture.convert("L")
     values = np.asarray(grey.resize(*thumb), dtype=np.float64) / 255
     paper = float(_border(values).mean())
@@ -283,7 +283,7 @@ def _check(size: int, channels: int, ink: Ink) -> None:
 
 def _open(source: Path | str | bytes, name: str = "", size: int | None = None) -> "Image":
     """A decoded RGB or L picture, upright and opaque; if it is to become of `size`, perhaps smaller than it was."""
-    pil = _pil()
+    pil = pillow()
     called = name or (getattr(source, "name", "the picture") if isinstance(source, bytes) else str(source))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pil.DecompressionBombWarning)  # the limit below is ours
@@ -292,7 +292,7 @@ def _open(source: Path | str | bytes, name: str = "", size: int | None = None) -
 
 
 def _explained(called: str, read: Callable[[], "Image"]) -> "Image":
-    pil = _pil()
+    pil = pillow()
     try:
         return read()
     except InputError:
@@ -345,7 +345,7 @@ def _grey(picture: "Image") -> bool:
 
 
 def _row(picture: "Image", size: int, channels: int) -> Tensor:
-    pil = _pil()
+    pil = pillow()
     picture = picture.convert("L" if channels == 1 else "RGB")
     width, height = picture.size
     side = max(width, height)
@@ -369,11 +369,3 @@ def _mean_border(picture: "Image") -> int | tuple[int, ...]:
 
 def _border(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
-
-
-def _pil():
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise InputError("reading pictures needs Pillow: pip install 'innerloop[images]'") from error
-    return Image

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import IO, Generic, NamedTuple, TypeVar
 
 from innerloop.core.errors import InputError
@@ -177,7 +178,7 @@ def refuse_mixed(found: Listing[T], root: Path | str) -> None:
         InputError: With one of each.
     """
     pictures: list[str] = []
-    with suppress(ImportError):  # without Pillow nobody knows what pictures are called
+    with suppress(InputError):  # without Pillow nobody knows what pictures are called
         pictures = [name for name, _ in found.left if is_picture(Path(name))]
     if pictures and found.files:
         raise InputError(
@@ -193,26 +194,36 @@ def notice(left: list[Left]) -> str:
     return f"left out {len(left)} {'file' if len(left) == 1 else 'files'}: {named}{more}"
 
 
+def pillow() -> ModuleType:
+    """The module `PIL.Image`.
+
+    Raises:
+        InputError: Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise InputError("reading pictures needs Pillow: pip install 'innerloop[images]'") from error
+    return Image
+
+
 @functools.cache
 def formats() -> tuple[str, ...]:
     """Formats of Pillow that are read, with HEIC where its package is installed."""
-    from PIL import Image
-
+    pil = pillow()
     with suppress(ImportError):
         import pillow_heif  # pyright: ignore[reportMissingImports]
 
         pillow_heif.register_heif_opener()
-    Image.init()
-    return tuple(name for name in Image.OPEN if name not in _REFUSED)
+    pil.init()
+    return tuple(name for name in pil.OPEN if name not in _REFUSED)
 
 
 @functools.cache
 def endings() -> frozenset[str]:
     """Endings of their files, in small letters."""
-    from PIL import Image
-
     known = formats()
-    return frozenset(ending.lower() for ending, name in Image.registered_extensions().items() if name in known)
+    return frozenset(ending.lower() for ending, name in pillow().registered_extensions().items() if name in known)
 
 
 def is_picture(path: Path) -> bool:

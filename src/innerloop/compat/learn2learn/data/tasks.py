@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, default_collate
 
 from innerloop.compat.learn2learn.absent import own_arguments
 from innerloop.compat.learn2learn.data.sets import MetaDataset
-from innerloop.compat.learn2learn.data.transforms import DataDescription, Description
+from innerloop.compat.learn2learn.data.transforms import DataDescription, Description, TaskTransform
 from innerloop.core.errors import InputError
 
 Transform = Callable[[Description | None], Description]
@@ -25,6 +25,10 @@ class Taskset(Dataset[Any]):
         task_transforms: What makes a task, in order; or one function of None.
         num_tasks: How many, each of which stays the same once it was drawn; -1: a new one every time.
         task_collate: Makes a task of its examples; None: torch's `default_collate`.
+
+    Warns:
+        UserWarning: The first transform draws classes that this data set does not have, as where it was given the whole
+            and this is the part to train on: tasks would be of them all the same.
 
     Raises:
         InputError: An argument that it does not have, or a number of tasks that cannot be.
@@ -45,6 +49,7 @@ class Taskset(Dataset[Any]):
         self.num_tasks = num_tasks
         self.task_collate: Callable[[list[Any]], Any] = default_collate if task_collate is None else task_collate
         self.sampled_descriptions: dict[int, Description] = {}
+        self._warn_of_other_classes()
 
     def sample_task_description(self) -> Description:
         """A new task, not yet read.
@@ -73,6 +78,20 @@ class Taskset(Dataset[Any]):
     def sample(self) -> Any:
         """A task, drawn at random: usually [x, y]."""
         return self[random.randint(0, len(self) - 1)]
+
+    def _warn_of_other_classes(self) -> None:
+        steps = [self.task_transforms] if callable(self.task_transforms) else list(self.task_transforms)
+        if not steps or not isinstance(steps[0], TaskTransform):
+            return
+        own = set(self.dataset.labels)
+        others = [label for label in steps[0].begins_with() if label not in own]
+        if others:
+            warnings.warn(
+                f"{type(steps[0]).__name__} draws {len(others)} classes that the data set of this Taskset, with "
+                f"{len(own)}, does not have, such as {others[0]!r}: give both the same data set, or filter_labels",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def __len__(self) -> int:
         return 1 if self.num_tasks == -1 else self.num_tasks

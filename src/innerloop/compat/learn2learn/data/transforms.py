@@ -53,6 +53,10 @@ class TaskTransform:
         """All examples."""
         return [DataDescription(i) for i in range(len(self.dataset))]
 
+    def begins_with(self) -> list[Any]:
+        """Classes of which a task is, where this transform comes first."""
+        return self.dataset.labels
+
     def __call__(self, task_description: Description | None) -> Description:
         return self.change(self.new_task() if task_description is None else task_description)
 
@@ -89,6 +93,9 @@ class FilterLabels(TaskTransform):
     def __init__(self, dataset: MetaDataset, labels: Iterable[Any]):
         super().__init__(dataset)
         self.labels = list(labels)
+
+    def begins_with(self) -> list[Any]:
+        return self.labels
 
     def change(self, task: Description) -> Description:
         kept = set(self.labels)
@@ -188,6 +195,9 @@ class FusedNWaysKShots(TaskTransform):
         self.k = k
         self.replacement = replacement
         self.filter_labels = dataset.labels if filter_labels is None else list(filter_labels)
+
+    def begins_with(self) -> list[Any]:
+        return self.filter_labels
 
     def __call__(self, task_description: Description | None) -> Description:
         if task_description is not None:

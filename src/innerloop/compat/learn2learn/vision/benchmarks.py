@@ -81,7 +81,10 @@ def get_tasksets(
     root: str | os.PathLike[str] | None = None,
     device: torch.device | str | None = None,
 ) -> BenchmarkTasksets:
-    """Tasks of Omniglot as learn2learn has them: 1100, 100 and 423 characters by a shuffle, classes rotated.
+    """Tasks of Omniglot, 1100, 100 and 423 characters by learn2learn's shuffle, classes rotated.
+
+    Tasks of a split are of its characters alone. Those of learn2learn 0.2.0 are of all 1623, whatever the split: it
+    gives its transforms the whole data set. So a seed has other tasks there.
 
     The shuffle is that of Python's `random`: another seed is another split. `omniglot(split="vinyals")` of
     `innerloop.tasks.datasets.omniglot` has the field's fixed lists.
