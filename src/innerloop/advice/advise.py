@@ -211,8 +211,8 @@ def _wrong(sample: Material, rows: Tensor, copies: Sameness, clean: Tensor) -> W
     place = {int(i): k for k, i in enumerate(clean)}
     double = {place[i] for twin in copies.across for i in twin[:2] if i in place}
     single = torch.tensor([i for i in range(len(sample)) if i not in double], dtype=torch.int64)
-    found = wrong_labels(rows[single], sample.labels[single], len(sample.names))
-    return replace(found, suspects=tuple(int(single[i]) for i in found.suspects))
+    wrong = wrong_labels(rows[single], sample.labels[single], len(sample.names))
+    return replace(wrong, suspects=tuple(int(single[i]) for i in wrong.suspects))
 
 
 def _trained(
@@ -252,7 +252,7 @@ def _trained(
     order = torch.cat([(sample.labels == c).nonzero().flatten() for c in held])
     plan = plan_for(new.counts, options.episodes, options.seed, _NEW_WAYS, _NEW_SHOTS)
     progress("trying what there is on classes that are held out")
-    found = tried([_of(one, order) for one in every], new.labels, new.names, plan)
+    trials = tried([_of(one, order) for one in every], new.labels, new.names, plan)
     if encoder is not None:
         basis, material = encoder.rows, sample
     else:
@@ -264,8 +264,8 @@ def _trained(
     for recipe in training.recipes(tests.shape[1:], every[0].drawings):
         progress(f"meta-training: {recipe.name}")
         one = training.trained(recipe, material, basis, options.seed, context)
-        found += tried([replace(one, rows=tests)], new.labels, new.names, plan)
-    return held, (plan, found), None
+        trials += tried([replace(one, rows=tests)], new.labels, new.names, plan)
+    return held, (plan, trials), None
 
 
 def sample_shape(material: Material) -> torch.Size | None:

@@ -112,7 +112,7 @@ def of_sources(material: Material, pixel_rows: Tensor | None, ways: int) -> list
     if material.kind not in ("pictures", "texts"):
         return []
     encoded: dict[str, Tensor] = {}
-    found: list[Candidate] = []
+    candidates: list[Candidate] = []
     for name in sources.installed():
         if sources.kind(name) != material.kind:
             continue
@@ -120,7 +120,7 @@ def of_sources(material: Material, pixel_rows: Tensor | None, ways: int) -> list
         encoder = sources.encoder_of(name)
         if encoder == name:
             encoded[name] = rows.floats(rows.read(_raw(material), source, teaching=True)[0])
-            found.append(_headed(name, "centroid", encoded[name]))
+            candidates.append(_headed(name, "centroid", encoded[name]))
             continue
         if not source.learner.gives_probabilities or source.learner.stochastic:
             continue  # it makes examples, or answers by chance
@@ -130,8 +130,10 @@ def of_sources(material: Material, pixel_rows: Tensor | None, ways: int) -> list
         learner = replace(source.learner, transductive=False)
         if answered(learner, source.params, tuple(x.shape[1:]), ways) != ways:
             continue
-        found.append(Candidate(name=name, family="meta", learner=learner, params=source.params, rows=x, source=name))
-    return found
+        candidates.append(
+            Candidate(name=name, family="meta", learner=learner, params=source.params, rows=x, source=name)
+        )
+    return candidates
 
 
 def linear(best: Candidate) -> Candidate:

@@ -66,8 +66,8 @@ def class_map(rows: Tensor, labels: Tensor, names: tuple[str, ...], held: list[i
     centred = means - means.mean(0)
     _, _, axes = torch.linalg.svd(centred, full_matrices=False)
     plane = torch.zeros(len(names), 2, dtype=x.dtype)
-    found = centred @ axes[:2].T
-    plane[:, : found.shape[1]] = found
+    coordinates = centred @ axes[:2].T
+    plane[:, : coordinates.shape[1]] = coordinates
     return ClassMap(
         names=names,
         apart=float(between.sum() / (len(names) * (len(names) - 1))),

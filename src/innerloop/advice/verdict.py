@@ -109,22 +109,22 @@ class Advice:
     def helps(self) -> tuple[Help, ...]:
         """What would help, the first most."""
         evidence = self.evidence
-        found: list[Help] = []
+        helps: list[Help] = []
         if evidence.wrong.low >= NOTABLE:
-            found.append("cleaning")
+            helps.append("cleaning")
         if evidence.copies.across:
-            found.append("duplicates")
+            helps.append("duplicates")
         # What is reached of what right labels allow.
-        reached = evidence.use.accuracy.mean / (1 - (evidence.wrong.share or 0.0) * ("cleaning" in found))
+        reached = evidence.use.accuracy.mean / (1 - (evidence.wrong.share or 0.0) * ("cleaning" in helps))
         if reached >= _GOOD:
-            return tuple(found)
+            return tuple(helps)
         gain = self._gain
         if gain is not None and gain.mean >= _WORTH and gain.mean - gain.ci95 > 0:
-            found.append("labels")
+            helps.append("labels")
         few = evidence.looks.classes < training.FEWEST_CLASSES
         if few and not self.material.published and reached < _FINE and (self.pays != "no" or self.enough is None):
-            found.append("classes")
-        return tuple(found)
+            helps.append("classes")
+        return tuple(helps)
 
     @property
     def _gain(self) -> Interval | None:
@@ -335,10 +335,10 @@ class Advice:
     def tables(self) -> dict[str, list[list[str]]]:
         """What was tried, as tables by their title."""
         evidence, own = self.evidence, self.trained
-        found = {str(evidence.plan): table(evidence.trials, evidence.use)}
+        tables = {str(evidence.plan): table(evidence.trials, evidence.use)}
         if evidence.new_plan is not None and own is not None:
-            found[f"{evidence.new_plan}, of classes that nothing was trained on"] = table(evidence.new_trials, own)
-        return found
+            tables[f"{evidence.new_plan}, of classes that nothing was trained on"] = table(evidence.new_trials, own)
+        return tables
 
 
 def _meta(trial: Trial) -> bool:

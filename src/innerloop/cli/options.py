@@ -68,12 +68,12 @@ def with_data(argv: Sequence[str]) -> list[str]:
 
 def flags(argv: Sequence[str]) -> list[str]:
     """Names of what may be flags that are set, for `defaults`, which depend on some; the last word of one counts."""
-    said = dict[str, bool]()
+    switches = dict[str, bool]()
     for word in argv:
         if word.startswith("--"):
             name = word[2:].replace("-", "_")
-            said[name.removeprefix("no_")] = not name.startswith("no_")
-    return [name for name, on in said.items() if on]
+            switches[name.removeprefix("no_")] = not name.startswith("no_")
+    return [name for name, on in switches.items() if on]
 
 
 def _is_number(word: str) -> bool:
