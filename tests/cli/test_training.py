@@ -17,13 +17,14 @@ from innerloop.runs import Options, defaults
 
 SECONDS = 6.0
 """Of processor time."""
-LONGER = {"rl2": 20.0, "model_predictive": 15.0}
-"""A policy that has to find out by itself what pays, without an inner gradient; one that plans while it is trained."""
-EPISODES, VALUES = 30, 300
+LONGER = {"rl2": 20.0, "model_predictive": 15.0, "amortised_vi": 20.0, "imaml": 20.0, "self_supervised": 20.0}
+"""A policy that has to find out by itself what pays, without an inner gradient; one that plans while it is trained;
+what takes many inner steps, or learns without labels, and gains slowly."""
+EPISODES, VALUES = 100, 300
 """Of pictures, and of values, which take less time and differ more from one another."""
 SMALL = {"ways": 5, "train_ways": 5, "queries": 5}
-FEWER = {"model_predictive": 12}
-"""It plans at every step of a task's episodes, and lasts several times as long once it is trained."""
+FEWER = {"model_predictive": 12, "maml_rl": 50, "anil_rl": 50, "rl2": 50, "l2o": 50, "meta_lstm": 30}
+"""Whose episodes take long: an agent acts at every step of them, a learned optimizer steps hundreds of times."""
 NO_CLASSIFIER = {"figr": "a critic is no classifier: test_figr.py trains it and has what it draws judged"}
 RATE = 0.01
 """Ten times the usual one of Adam: there is little time."""
@@ -52,11 +53,11 @@ def words(usual: Options) -> list[str]:
     return [*given, "--plan", plan, "--unchecked", "--cpu-minutes", minutes, "--validate-every", "0"]
 
 
-def scored(learner: Learner, params: Params, problem: Problem) -> Result:
+def scored(name: str, learner: Learner, params: Params, problem: Problem) -> Result:
     tasks = problem.changed({k: v for k, v in SMALL.items() if hasattr(problem, k)})
     sampler = tasks.episodes(tasks.load(Context()), "test", 77)
     usual = EPISODES if problem.score.of_classes else VALUES
-    episodes = FEWER.get(type(learner).__module__.rpartition(".")[2], usual)
+    episodes = FEWER.get(name, usual)
     return meta_test(learner, params, sampler, episodes, curve=False, quiet=True)
 
 
@@ -71,8 +72,8 @@ def test_seconds_of_training_are_better_than_none(name, tmp_path):
     assert main(["train", name, *words(usual), "--out", str(tmp_path / "run")]) == 0
     learner, params = load_run(tmp_path / "run")
     problem = usual.task.after(usual.task, usual.task.data)
-    trained = scored(learner, params, problem)
-    untrained = scored(learner, params | learner.init(0), problem)  # with what is chosen once it is trained
+    trained = scored(name, learner, params, problem)
+    untrained = scored(name, learner, params | learner.init(0), problem)  # with what is chosen once it is trained
     score = trained.protocol.score
     gain = score.difference(trained.scores, untrained.scores)
     if not learner.init(0):

@@ -88,3 +88,9 @@ def test_constants_lie_within_their_bounds_and_some_forces_are_reversed():
 def test_bounds_are_positive_and_in_order(bounds):
     with pytest.raises(InputError, match="force must be two numbers above 0"):
         CartPole(force=bounds)
+
+
+def test_constants_change_within_an_episode():
+    assert CartPole(horizon=20, changes=19).changes == 19
+    with pytest.raises(InputError, match="change at step 20 never do in episodes of 20"):
+        CartPole(horizon=20, changes=20)

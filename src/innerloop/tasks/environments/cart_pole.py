@@ -39,7 +39,7 @@ class CartPole(Environment[Motion]):
     The reward is 1 for every step until the pole falls or the cart leaves its track. An observation is the state.
 
     Raises:
-        InputError: Bounds that are not above 0, or in the wrong order.
+        InputError: Bounds that are not above 0, or in the wrong order; a change that no episode lives to see.
     """
 
     horizon: Count = 200
@@ -59,6 +59,11 @@ class CartPole(Environment[Motion]):
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise InputError(f"{name} must be two numbers above 0, the least first, got {(low, high)}")
+        if self.changes is not None and self.changes >= self.horizon:
+            raise InputError(
+                f"constants that change at step {self.changes} never do in episodes of {self.horizon}: "
+                "give changes below horizon, or a longer horizon"
+            )
 
     @property
     def observations(self) -> int:
