@@ -153,8 +153,8 @@ def main() -> None:
             for ways in given.ways:
                 rows.append({**row, "ways": ways, **tested(learner, params, pools, ways, given.tasks)})
                 print(json.dumps(rows[-1]), flush=True)
-    if not given.dry:
-        keep(rows)
+                if not given.dry:
+                    keep(rows)
 
 
 if __name__ == "__main__":
