@@ -127,7 +127,9 @@ def read(data: str, context: Context = Context(), table: TableOptions = TableOpt
         return _sorted(data, kind, *examples.labelled(path, kind), table)
     if is_file(path) and path.suffix.lower() == ".npz":
         return _of_pool(data, npz(path))
-    if is_file(path) and tables.is_table(path):
+    if not is_file(path) and tables.is_table(path):
+        raise InputError(f"there is no file {path}: give a folder, zip, table or .npz that is there")
+    if tables.is_table(path):
         kind_of(data, {"classes": Classes, "texts": TextClasses})  # which refuses tables of ratings and of tagged words
         return _sorted(data, "texts", *examples.labelled(path, "texts", table), table)
     kind = kind_of(data)  # which says what can be read, and which name is near

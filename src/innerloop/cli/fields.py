@@ -5,6 +5,7 @@ import inspect
 import textwrap
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, make_dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, get_type_hints
 
@@ -97,13 +98,20 @@ def field_docs(cls: type) -> dict[str, str]:
     """The string below each annotated field, of a class and those it is derived from."""
     docs: dict[str, str] = {}
     for base in reversed(cls.__mro__[:-1]):
-        try:
-            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
-        except (OSError, TypeError):  # built in, or without source
-            continue
-        lines = body.body if isinstance(body, ast.ClassDef) else []
-        for line, below in pairwise(lines):
-            doc = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
-            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(doc, str):
-                docs[line.target.id] = " ".join(doc.split())
+        docs |= _own_docs(base)
+    return docs
+
+
+@cache  # reading the source of a class takes 50 ms, and most have the same bases
+def _own_docs(cls: type) -> dict[str, str]:
+    docs: dict[str, str] = {}
+    try:
+        body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    except (OSError, TypeError):  # built in, or without source
+        return docs
+    lines = body.body if isinstance(body, ast.ClassDef) else []
+    for line, below in pairwise(lines):
+        doc = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(doc, str):
+            docs[line.target.id] = " ".join(doc.split())
     return docs

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from innerloop.cli import early
 from innerloop.core import allocator
+from innerloop.core.complaints import complain, restored
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.names import printable
 
@@ -21,20 +22,18 @@ GROUPS = {
         "list": "the learners, the data sets, and what `adapt` takes without training",
         "data": "draw, download or read a data set, and describe it",
         "advise": "what to use for labelled data, what to expect, what would help, and the commands to go on",
+        "completion": "a script that completes these commands and their options in bash or zsh",
     },
-    "Runs, meta-trained and measured on unseen tasks": {
+    "Learn: runs, meta-trained and measured on unseen tasks": {
         "train": "meta-train a learner, or go on with a run",
-        "tune": "search the hyper-parameters of a learner on validation tasks; test the winner once",
-        "reproduce": "train and test what papers report, and write our numbers beside theirs",
         "test": "meta-test a run on unseen tasks, beside the honest baselines",
         "compare": "runs on the same unseen tasks, in one table with paired differences, time and memory",
         "verify": "tell pairs of one class from pairs of two, of unseen classes",
         "play": "what an agent does on an unseen task before and after adaptation, as an animation on one page",
         "follow": "predict a stream whose constants change, adapting to its last moments",
-        "transfer": "learn on one data set and use it on another: every way of learning, on the same target tasks",
-        "audit": "look for the mistakes that make numbers in meta-learning wrong",
+        "generate": "further examples of classes, from a few pictures of each: a sheet, arrays or pictures",
     },
-    "Tasks, taught a few examples and put to work": {
+    "Use: tasks, taught a few examples and put to work": {
         "adapt": "teach new classes to a run or an encoder, from a few pictures, texts or rows each",
         "predict": "name the class of pictures, texts or rows, with what `adapt` wrote",
         "evaluate": "how good a file of `adapt` is, on labelled examples or by cross-validation on its own",
@@ -43,13 +42,22 @@ GROUPS = {
         "drop": "take a class out of a file of `adapt`",
         "undo": "take a file of `adapt` back to an earlier version",
         "show": "what is in a file of `adapt`, with its versions",
-        "watch": "label a stream of texts by files of `adapt`, and alert where the share of a label rises",
-        "generate": "further examples of classes, from a few pictures of each: a sheet, arrays or pictures",
+    },
+    "Serve": {
+        "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys` for API keys",
         "export": "write a file of `adapt` as one ONNX or pt2 graph, checked against the original",
+    },
+    "Applications": {
+        "watch": "label a stream of texts by files of `adapt`, and alert where the share of a label rises",
         "ner": "entities in sentences: adapt to a few tagged ones, predict, report, add, drop, undo, train, test",
         "recommend": "items to somebody who has rated a few, with reasons; or which to ask about next",
         "support": "a support desk on a task of texts: replies by intent, quotes from documents, or a hand-over",
-        "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys` for API keys",
+    },
+    "Lab": {
+        "tune": "search the hyper-parameters of a learner on validation tasks; test the winner once",
+        "reproduce": "train and test what papers report, and write our numbers beside theirs",
+        "transfer": "learn on one data set and use it on another: every way of learning, on the same target tasks",
+        "audit": "look for the mistakes that make numbers in meta-learning wrong",
     },
 }
 _LINES = "\n\t"
@@ -72,6 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"innerloop {version('innerloop')}")
         return 0
     warnings.formatwarning = _line
+    with restored():
+        return _ended(words)
+
+
+def _ended(words: list[str]) -> int:
+    """Run a verb; the exit status, with one message for whatever stopped it."""
     try:
         if words[0] not in VERBS:
             from innerloop.core.nearest import nearest
@@ -81,17 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         allocator.keep_memory()  # before torch is there
         return importlib.import_module(f"innerloop.cli.{words[0]}").run(words[1:])
     except InnerloopError as error:
-        print(f"innerloop: {printable(str(error), keep=_LINES)}", file=sys.stderr)
+        complain(str(error))
         return error.code
     except KeyboardInterrupt as stop:  # the engine saved the run first and says so
-        message = f"{stop}; the same command resumes" if str(stop) else "interrupted"
-        print(f"innerloop: {message}", file=sys.stderr)
+        complain(f"{stop}; the same command resumes" if str(stop) else "interrupted")
         return 130
     except MemoryError:
-        print(
-            "innerloop: there is not enough memory for this: give less at once, or take a larger machine",
-            file=sys.stderr,
-        )
+        complain("there is not enough memory for this: give less at once, or take a larger machine")
         return 1
     except BrokenPipeError:  # `| head` has read enough
         with contextlib.suppress(OSError):
@@ -99,8 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:  # of a file that nobody foresaw: a disk that fails, a name that is too long
         place = "" if error.filename is None else f" {error.filename}"
-        message = printable(f"cannot read or write{place}: {error.strerror or error}")
-        print(f"innerloop: {message}", file=sys.stderr)
+        complain(printable(f"cannot read or write{place}: {error.strerror or error}"))
         return InputError.code
     except SystemExit as leaving:  # --help and usage errors of a verb
         return leaving.code if isinstance(leaving.code, int) else 2

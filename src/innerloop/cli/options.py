@@ -4,34 +4,62 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import tyro
 from rich.console import Console
 
+from innerloop.core.complaints import hush
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.names import printable
 
 T = TypeVar("T")
+_HEARD: ContextVar[list[Any] | None] = ContextVar("_HEARD", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common(Context):
-    """Options of every command."""
+class Said:
+    """How a command says what it has to say."""
 
     json: bool = False
     """Print JSON on standard output, and everything else on standard error."""
+    quiet: bool = False
+    """Leave standard error to errors, warnings and what could not be read: no progress, no notes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(Said, Context):
+    """Options of every command."""
 
 
 def parse(cls: type[T], argv: list[str], verb: str, description: str, default: T | None = None) -> T:
     """Read options into a dataclass; a usage error leaves with status 2, `--help` with 0."""
+    if (heard := _HEARD.get()) is not None:
+        heard.append(cls)
+        raise SystemExit(0)
     settings = (tyro.conf.OmitArgPrefixes,)
     start: Any = tyro.MISSING_NONPROP if default is None else default
     about = inspect.cleandoc(description)
-    return tyro.cli(cls, args=argv, prog=f"innerloop {verb}", description=about, default=start, config=settings)
+    parsed = tyro.cli(cls, args=argv, prog=f"innerloop {verb}", description=about, default=start, config=settings)
+    if isinstance(said := getattr(parsed, "common", None), Said) and said.quiet:
+        hush()
+    return parsed
+
+
+def options_of(run: Callable[[list[str]], int], argv: list[str]) -> type | None:
+    """The dataclass that a verb reads its options into, which is then not run; None: it reads none."""
+    heard: list[Any] = []
+    token = _HEARD.set(heard)
+    try:
+        with suppress(SystemExit):
+            run(argv)
+    finally:
+        _HEARD.reset(token)
+    return heard[0] if heard else None
 
 
 def refuse_given(why: str, *parts: Any, keep: Sequence[str] = ()) -> None:
@@ -54,7 +82,7 @@ def refuse_given(why: str, *parts: Any, keep: Sequence[str] = ()) -> None:
 def completed(argv: list[str], option: str, usual: float) -> list[str]:
     """Give an option of a number its usual value where it stands without one, which tyro cannot."""
     words: list[str] = []
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+    for word, following in zip(argv, [*argv[1:], ""], strict=False):
         words.append(word)
         if word.replace("_", "-") == option and not _is_number(following):
             words.append(f"{usual:g}")
@@ -94,7 +122,7 @@ def emit(value: Any) -> None:
     sys.stdout.write(text + "\n")
 
 
-def tell(value: Any, message: str, common: Common) -> int:
+def tell(value: Any, message: str, common: Said) -> int:
     """A value, as JSON or in words; the exit status of a verb that worked."""
     if common.json:
         emit(value)

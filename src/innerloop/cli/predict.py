@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, print, tell
+from innerloop.core.complaints import complain
 from innerloop.core.names import printable
 from innerloop.fewshot import answer_files, light, paths
 from innerloop.tasks.columns import TableOptions
@@ -56,7 +57,7 @@ def run(argv: list[str]) -> int:
         count = answer_files.write(options.out, entries)
         tell({"file": options.out, "answers": count}, f"{count} answers kept in {options.out}", options.common)
     for message in unread:
-        print(f"innerloop: {message}", stderr=True)
+        complain(message)
     return 1 if unread else 0
 
 

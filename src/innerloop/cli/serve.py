@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import tyro
 from rich.table import Table
 
-from innerloop.cli.options import emit, parse, print
+from innerloop.cli.options import Said, emit, parse, print
+from innerloop.core.complaints import complain
 from innerloop.service.limits import Limits
 from innerloop.service.settings import Settings
 
@@ -55,8 +56,7 @@ class KeysCommand:
     """What it is for, so that you know it again."""
     task: tuple[str, ...] = ()
     """Names of the tasks and taggers that it reaches; none: all, and runs, recommenders and metrics as well."""
-    json: bool = False
-    """Print JSON on standard output."""
+    common: Said = field(default_factory=Said)
 
 
 def run(argv: list[str]) -> int:
@@ -96,11 +96,11 @@ def _keys(argv: list[str]) -> int:
     if options.what == "add":
         new = not is_there(options.store)
         key, token = keys.add(options.store, options.scope, options.name, options.task)
-        if options.json:
+        if options.common.json:
             emit({"id": key.id, "scope": key.scope, "name": key.name, "tasks": key.tasks, "key": token})
             return 0
         if new:  # the folder's name may be mistyped
-            print(f"there was no store in {options.store}: a new one was made", stderr=True)
+            complain(f"there was no store in {options.store}: a new one was made")
         print(f"key {key.id}, scope {key.scope}: kept only as a hash, so it cannot be shown again", stderr=True)
         # Alone on standard output, for scripts.
         print(token)
@@ -110,7 +110,7 @@ def _keys(argv: list[str]) -> int:
         print(f"key {options.id} is refused from now on", stderr=True)
         return 0
     entries = keys.listed(options.store)
-    if options.json:
+    if options.common.json:
         emit([vars(key) for key in entries])
         return 0
     table = Table("id", "name", "scope", "tasks", "made", "revoked")

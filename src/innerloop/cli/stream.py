@@ -12,6 +12,7 @@ from innerloop.cli.options import Common, emit, parse, print
 from innerloop.continual.build import FollowOptions, Options, usual_fields
 from innerloop.continual.seeds import follow, follow_seeds
 from innerloop.continual.streams import kind_of
+from innerloop.core.complaints import complain
 from innerloop.core.errors import InputError
 from innerloop.problems.networks import NetworkOptions
 from innerloop.runs.defaults import learner_class
@@ -44,7 +45,7 @@ def run(learner: str, stream: str, argv: list[str]) -> int:
     done = follow_seeds(options, seeds, out, parsed.common, say) if seeds else [follow(options, out, parsed.common)]
     for one in done:
         if one.error is not None:
-            print(f"innerloop: {one.run}: {one.error}", stderr=True)
+            complain(f"{one.run}: {one.error}")
         elif not parsed.common.json:
             print(f"{learner}, seed {one.seed}: {one.steps} batches, kept in {one.run}")
     if parsed.common.json:

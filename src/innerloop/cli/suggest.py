@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import tyro
 
 from innerloop.cli.options import Common, emit, parse, print
+from innerloop.core.complaints import complain
 from innerloop.core.names import printable
 from innerloop.core.rules import By
 from innerloop.fewshot import paths
@@ -49,5 +50,5 @@ def run(argv: list[str]) -> int:
         guesses = f"{one['answer']} {one['probability']:.2f}, {one['second']} {one['second_probability']:.2f}"
         print(f"{printable(example)}  ({printable(guesses)})")
     for message in [*notices, *unread]:
-        print(f"innerloop: {message}", stderr=True)
+        complain(message)
     return 1 if unread else 0

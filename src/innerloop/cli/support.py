@@ -9,6 +9,7 @@ import tyro
 
 from innerloop.apps.text.desk.settings import DeskOptions
 from innerloop.cli.options import Common, emit, parse, print
+from innerloop.core.complaints import complain
 from innerloop.core.errors import InputError
 from innerloop.tasks.columns import TableOptions
 
@@ -61,10 +62,12 @@ def run(argv: list[str]) -> int:
             said = session.hear(message)
         except InputError as error:  # a slip of the fingers ends no conversation
             said = {"error": str(error)}
-        if people:
-            print(_line(said), stderr="error" in said)
-        else:
+        if not people:
             emit(said)
+        elif "error" in said:
+            complain(said["error"])
+        else:
+            print(_line(said))
         sys.stdout.flush()
     return 0
 
@@ -82,7 +85,7 @@ def _messages() -> Iterator[str]:
 def _line(said: Mapping[str, object]) -> str:
     """What is said, and in brackets why."""
     if "text" not in said:
-        return str(said.get("error") or said["done"])
+        return str(said["done"])
     sure = "" if said["probability"] is None else f" {100 * float(str(said['probability'])):.0f}%"
     why = [] if said["intent"] is None else [f"{said['intent']}{sure}"]
     why += [] if said["rule"] is None else [f'by "{said["rule"]}"']

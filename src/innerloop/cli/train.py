@@ -12,6 +12,7 @@ import tyro
 
 from innerloop.cli.fields import chosen, train_command
 from innerloop.cli.options import Common, emit, flags, parse, print, with_data
+from innerloop.core.complaints import complain
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.core.nearest import RENAMED_LEARNERS
 from innerloop.engine import Interrupted, distributed
@@ -85,7 +86,7 @@ def _several(learner: str, parsed: Any, out: Path) -> int:
         emit({"learner": learner, "runs": [one.to_json() for one in done]})
     for one in done:
         if one.error is not None:
-            print(f"innerloop: {one.run}: {one.error}", stderr=True)
+            complain(f"{one.run}: {one.error}")
         elif not parsed.common.json:
             print(f"{learner}, seed {one.seed}: {one.steps} steps, kept in {one.run}")
     if not parsed.common.json:

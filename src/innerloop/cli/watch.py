@@ -10,6 +10,7 @@ import tyro
 from innerloop.apps.text.watch.settings import Settings
 from innerloop.cli.options import Common, counted, emit, parse, print
 from innerloop.cli.watch_tables import alert, show
+from innerloop.core.complaints import complain
 from innerloop.fewshot import paths
 
 
@@ -83,7 +84,7 @@ def run(argv: list[str]) -> int:
             finish=options.finish,
             context=options.common,
             say=lambda body: alert(body, options.common),
-            tell=lambda message: print(f"innerloop: {message}", stderr=True),
+            tell=complain,
             progress=lambda taken: progress(taken, None),
             teaching=teaching,
             command=shlex.join(["innerloop", "watch", *argv]),
@@ -95,7 +96,7 @@ def run(argv: list[str]) -> int:
     if done.report is not None:
         print(f"report: {done.report}", stderr=options.common.json)
     if done.unsent:
-        print(f"innerloop: {done.unsent} alerts are not sent yet; the same command sends them", stderr=True)
+        complain(f"{done.unsent} alerts are not sent yet; the same command sends them")
     return 1 if done.unsent else 0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from innerloop.cli.options import Common, emit, print
+from innerloop.core.complaints import complain
 from innerloop.core.names import printable
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def show(summary: "Summary") -> None:
     if summary.warming:
         print(f"usual shares are learned for {summary.warming} more windows, until then nothing alerts")
     for note in summary.notes:
-        print(f"innerloop: {note}", stderr=True)
+        complain(note)
 
 
 def _sentence(told: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """The report of a run on a stream, and the command that makes the run again."""
 
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from innerloop.continual.progress import part_of_state
 from innerloop.continual.streams import kind_of
 from innerloop.continual.tracking import ANGLE
 from innerloop.continual.within import within
+from innerloop.core.complaints import complain
 from innerloop.core.config import decode
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
@@ -41,7 +41,7 @@ def refresh(run: str | Path, tested: StreamTested | None = None) -> Path | None:
     try:
         from innerloop.report.lifelong import Curves, Shown, write_stream
     except InputError as error:
-        print(f"innerloop: {Path(run) / 'report.html'} was not written: {error}", file=sys.stderr)
+        complain(f"{Path(run) / 'report.html'} was not written: {error}")
         return None
     config = read_config(run)
     own, stream = row_of(Path(run), config["record"]["learner"]), config["record"]["stream"]

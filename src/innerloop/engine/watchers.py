@@ -1,11 +1,11 @@
 """Who listens while a run trains: logs, a progress bar, tuners, trackers. A watcher never changes what is trained."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from innerloop.core.complaints import complain
 from innerloop.engine.config import TrainConfig
 from innerloop.engine.validation import Validation
 
@@ -132,8 +132,7 @@ class Watchers:
                 self.stop = stop.reason if self.stop is None else self.stop
             except Exception as error:
                 self._others.remove(watcher)
-                print(
-                    f"innerloop: {type(watcher).__name__} failed after step {self.number} ({type(error).__name__}: "
-                    f"{error}) and is left out from now on; training goes on",
-                    file=sys.stderr,
+                complain(
+                    f"{type(watcher).__name__} failed after step {self.number} ({type(error).__name__}: "
+                    f"{error}) and is left out from now on; training goes on"
                 )

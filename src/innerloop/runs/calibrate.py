@@ -1,8 +1,8 @@
 """How far the probabilities of a run can be believed, measured on its meta-validation classes and kept with it."""
 
-import sys
 from pathlib import Path
 
+from innerloop.core.complaints import complain
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -60,4 +60,4 @@ def keep_if_possible(run: str | Path, learner: Learner, params: Params, sampler:
     try:
         keep(run, learner, params, sampler)
     except InputError as error:
-        print(f"innerloop: {run} is trained, and was not calibrated: {error}", file=sys.stderr)
+        complain(f"{run} is trained, and was not calibrated: {error}")

@@ -1,12 +1,12 @@
 """The report of a run folder, which is refreshed whenever there is more to say."""
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from innerloop.core import files
+from innerloop.core.complaints import complain
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
@@ -33,7 +33,7 @@ def refresh(
     try:
         from innerloop.report.report import write_report
     except InputError as error:
-        print(f"innerloop: {Path(run) / 'report.html'} was not written: {error}", file=sys.stderr)
+        complain(f"{Path(run) / 'report.html'} was not written: {error}")
         return None
     config = read_config(run)
     task = (config.get("record") or {}).get("task")

@@ -3,12 +3,12 @@
 import html
 import importlib.util
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from innerloop.core import files
+from innerloop.core.complaints import complain
 from innerloop.studies.attempt import short
 from innerloop.studies.final import Final, Row, number
 from innerloop.studies.storage import library, quiet
@@ -33,7 +33,7 @@ def write_page(study: Study, result: Final) -> Path | None:
     """
     path = study.out / "report.html"
     if importlib.util.find_spec("plotly") is None:
-        print(f"innerloop: {path} was not written: pip install 'innerloop[tune]'", file=sys.stderr)
+        complain(f"{path} was not written: pip install 'innerloop[tune]'")
         return None
     learner, data = study.options.learner, study.options.task.data
     title = html.escape(f"{learner} on {data}: {len(result.rows)} trials")

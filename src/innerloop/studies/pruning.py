@@ -1,10 +1,10 @@
 """Trials that fall behind are stopped early: what each pruner is, and the watcher that asks it."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from innerloop.core.complaints import complain
 from innerloop.core.errors import InputError
 from innerloop.engine import Stop, TrainConfig, Watcher
 from innerloop.studies.storage import failures, library, quiet
@@ -112,7 +112,7 @@ class Reporter(Watcher):
         except failures() as error:
             # It trains on without being pruned: what became of it is stored once the storage is back.
             if not self._away:
-                print(f"innerloop: the study does not hear of this trial for now ({error})", file=sys.stderr)
+                complain(f"the study does not hear of this trial for now ({error})")
             self._away = True
             return
         if self.pruned:

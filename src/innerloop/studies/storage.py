@@ -4,7 +4,6 @@ import contextlib
 import importlib.util
 import json
 import sqlite3
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from innerloop.core import files
+from innerloop.core.complaints import complain
 from innerloop.core.errors import FailedError, InputError
 
 T = TypeVar("T")
@@ -179,7 +179,7 @@ def patient(what: Callable[[], T], url: str, lost: str) -> T:
             if time.monotonic() > deadline:
                 raise FailedError(f"the study's storage {shown(url)} is gone ({_reason(error)}): {lost}") from error
             if not known:
-                print(f"innerloop: {shown(url)} does not answer; waiting for it", file=sys.stderr)
+                complain(f"{shown(url)} does not answer; waiting for it")
                 known = True
             time.sleep(_PAUSE)
 

@@ -1,7 +1,6 @@
 """A study: trials of one learner, by one process or several, until there are as many as were asked for."""
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -9,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from innerloop.core import files, random
+from innerloop.core.complaints import complain
 from innerloop.core.context import Context
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.scores import SCORES, Score
 from innerloop.engine import distributed
+from innerloop.runs.build import build
 from innerloop.runs.options import Options
 from innerloop.studies.attempt import attempt, short
 from innerloop.studies.claims import REASON, Board
@@ -75,9 +76,11 @@ def tune(
     """
     if distributed.join().size > 1:
         raise InputError("a study has workers of its own: start without torchrun, with --workers")
+    if not files.is_file(Path(out) / MARK):  # what its first trial would refuse, before there is a folder of it
+        build(validated(options), context, sealed=True)
     study = open_(options, settings, out, context, space)
     if study.space.warning is not None:
-        print(f"innerloop: {study.space.warning}", file=sys.stderr)
+        complain(study.space.warning)
     if settings.workers > 1:
         in_processes(settings.workers, _worker, study.options, settings, study.out, context, space)
     work(study, context, progress)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from innerloop.core import files, threads
+from innerloop.core.complaints import complain, hush, hushed
 from innerloop.core.errors import FailedError, InputError
 
 
@@ -28,7 +29,8 @@ def in_processes(workers: int, work: Callable[..., None], *arguments: Any) -> No
         KeyboardInterrupt: One of them was interrupted.
     """
     spawn, cores = multiprocessing.get_context("spawn"), max(1, threads.cores() // workers)
-    processes = [spawn.Process(target=_process, args=(cores, work, arguments), daemon=True) for _ in range(workers)]
+    given = (cores, hushed(), work, arguments)
+    processes = [spawn.Process(target=_process, args=given, daemon=True) for _ in range(workers)]
     for process in processes:
         process.start()
     try:
@@ -78,7 +80,9 @@ def tell(message: str) -> None:
     print(f"innerloop: {message}", file=sys.stderr)
 
 
-def _process(cores: int, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _process(cores: int, quiet: bool, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    if quiet:
+        hush()
     if cores == 1:
         threads.stay_on_one_core()
     else:
@@ -86,7 +90,7 @@ def _process(cores: int, work: Callable[..., None], arguments: tuple[Any, ...]) 
     try:
         work(*arguments)
     except (InputError, FailedError) as error:
-        tell(str(error))
+        complain(str(error))
         sys.exit(error.code)
     except KeyboardInterrupt:
         sys.exit(130)

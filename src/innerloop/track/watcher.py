@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from innerloop.core import files
+from innerloop.core.complaints import complain
 from innerloop.core.errors import InputError
 from innerloop.core.importing import require
 from innerloop.engine.config import TrainConfig
@@ -168,7 +169,7 @@ def for_test(run: str | Path, names: Sequence[str]) -> list[Tracking]:
         try:
             found += trackers([name])
         except InputError as error:
-            print(f"innerloop: this test is not sent on: {error}", file=sys.stderr)
+            complain(f"this test is not sent on: {error}")
     if found and files.is_folder(run):
         with files.writing(run):
             (run / TRACKING / PICTURES).mkdir(parents=True, exist_ok=True)

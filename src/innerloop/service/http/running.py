@@ -15,6 +15,7 @@ from typing import Any
 
 from innerloop.core import files
 from innerloop.core.errors import InputError
+from innerloop.fewshot import source_names
 from innerloop.service.http import ending, listening
 from innerloop.service.settings import ENVIRONMENT, Settings
 
@@ -45,6 +46,8 @@ def check(settings: Settings) -> None:
         raise InputError(f"{settings.workers} workers cannot serve: take 1 or more")
     if settings.run_folder is not None and not files.is_folder(settings.run_folder):
         raise InputError(f"there is no folder {settings.run_folder} for --runs")
+    for source in settings.sources:  # before a store is made for what cannot be served
+        source_names.check(source)
     store = Store(settings.store, settings.limits)
     try:
         if settings.workers > 1:  # one worker does so itself
