@@ -43,6 +43,16 @@ def test_the_import_itself_brings_nothing_heavy(heavy):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_names_and_commands_bring_no_package_of_an_extra():
+    names = "from innerloop import MAML, ProtoNet, FewShotClassifier, EpisodeSampler, meta_train, meta_test"
+    commands = "from innerloop.cli.main import main; main(['show', 'none']); main(['train', 'maml', '--help'])"
+    heavy = ("sklearn", "scipy", "pandas", "matplotlib", "PIL", "fastapi", "transformers", "optuna", "plotly", "jinja2")
+    for code in (names, commands, "import innerloop.cli.serve"):
+        script = f"{code}\nimport sys; print(); print(*[name for name in {heavy!r} if name in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert done.returncode == 0 and done.stdout.splitlines()[-1] == "", done.stdout[-200:] + done.stderr
+
+
 def test_the_package_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "innerloop", "--version"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("innerloop ")

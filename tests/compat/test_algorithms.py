@@ -1,6 +1,7 @@
 """Clones, and what is refused."""
 
 import copy
+import importlib
 import json
 import pickle
 from typing import Any
@@ -245,6 +246,11 @@ def test_arguments_and_names_that_are_not_there():
         assert not hasattr(package, "nothing")
     with pytest.raises(InputError, match=r"docs/guide/agents\.md"):
         _ = l2l.gym
+    for module, instead in {"gym.async_vec_env": "maml_rl", "optim": "MetaSGD", "vision.datasets": "omniglot"}.items():
+        with pytest.raises(ImportError, match=f"learn2learn.* is not there: .*{instead}"):
+            importlib.import_module(f"innerloop.compat.learn2learn.{module}")
+    with pytest.raises(ModuleNotFoundError, match="No module named"):
+        importlib.import_module("innerloop.compat.learn2learn.nothing")
     with pytest.raises(TypeError, match="unsupported operand"):  # an error of the program's own stays what it is
         MetaSGD(network(), lr=None)
 

@@ -129,7 +129,7 @@ def test_what_is_no_episode(support, query, message):
 
 def test_what_is_no_batch_of_torchmeta():
     tasks = (X[None], Y[None])
-    with pytest.raises(InputError, match="has train and test, and this one train"):
+    with pytest.raises(InputError, match="has train and test, got train"):
         episodes.from_torchmeta({"train": tasks})
     with pytest.raises(InputError, match="of the same tasks, got 1 and 2 of them"):
         episodes.from_torchmeta({"train": tasks, "test": (X.expand(2, 4, 2), Y.expand(2, 4))})

@@ -77,7 +77,7 @@ def test_what_cannot_be_whitened_is_refused():
     for types, options, message in refused:
         with pytest.raises(InputError, match=message):
             Whitening.fit(rows, types, **options)
-    with pytest.raises(InputError, match=r"not {'mean': \[3\]}"):
+    with pytest.raises(InputError, match=r"got {'mean': \[3\]}"):
         Whitening.of({"mean": torch.zeros(3)})
     with pytest.raises(InputError, match="of 8 features, and letters:1 has 3"):
         Whitened(encoder=Letters(), whitening=Whitening.fit(*clouds(0)))

@@ -36,7 +36,7 @@ def test_every_range_of_a_learner_holds_its_default():
 def test_what_decides_the_protocol_is_said_and_not_searched_by_itself():
     space = space_of(MAML)
     assert space.protocol == ("inner_steps",) and "part of the protocol" in str(space)
-    assert "inner_steps: searched" in str(space.warning)
+    assert "inner_steps: part of how a run is measured" in str(space.warning)
     assert space_of(PROTONET).warning is None
     assert not {"ways", "shots", "queries", "test_steps", "transductive"} & set(
         space_of(defaults("reptile", "kanji")).ranges

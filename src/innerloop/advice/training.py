@@ -126,5 +126,7 @@ def _run(recipe: Recipe, material: Material, rows: Tensor, seed: int, context: C
     run = build(replace(options, task=task, train=train, network=network), context)
     test = list(material.names) if material.published else [f"{i:06d}" for i in held_out(material)]
     if run.splits is None or set(run.splits.test.names) != set(test):
-        raise FailedError("the classes that were held out are not those that the training leaves out: please report it")
+        raise FailedError(
+            "the classes that were held out are not those that the training leaves out: report it, with the command"
+        )
     return replace(run, notes=())

@@ -38,7 +38,9 @@ def from_pairs(support: Sequence[Tensor], query: Sequence[Tensor], seed: int = 0
     x, y = _pair(support, "support")
     query_x, query_y = _pair(query, "query")
     if x.shape[1:] != query_x.shape[1:]:
-        raise InputError(f"support examples are {list(x.shape[1:])}, and query examples {list(query_x.shape[1:])}")
+        raise InputError(
+            f"support examples are {list(x.shape[1:])}, and query examples {list(query_x.shape[1:])}: give one shape"
+        )
     key = random.mix(seed, index).to(x.device)
     if y.is_floating_point() or query_y.is_floating_point():
         targets, query_targets = _targets(y), _targets(query_y)
@@ -54,7 +56,9 @@ def from_pairs(support: Sequence[Tensor], query: Sequence[Tensor], seed: int = 0
     place = torch.searchsorted(labels, query_y).clamp(max=len(labels) - 1)
     strange = query_y[labels[place] != query_y]
     if len(strange):
-        raise InputError(f"the query has class {int(strange[0])}, and the support has {labels.tolist()}")
+        raise InputError(
+            f"the query has class {int(strange[0])}, and the support has {labels.tolist()}: give queries of its classes"
+        )
     present = torch.ones(len(labels), dtype=torch.bool, device=y.device)
     return Episode(
         Batch(x, torch.searchsorted(labels, y), classes=present, key=key),
@@ -87,11 +91,13 @@ def from_torchmeta(batch: Mapping[str, Sequence[Tensor]], seed: int = 0, first: 
     """
     for name in ("train", "test"):
         if name not in batch:
-            raise InputError(f"a batch of torchmeta has train and test, and this one {', '.join(batch) or 'nothing'}")
+            raise InputError(f"a batch of torchmeta has train and test, got {', '.join(batch) or 'nothing'}")
     parts = [tensor for name in ("train", "test") for tensor in _pair(batch[name], name)]
     counts = sorted({len(tensor) for tensor in parts})
     if any(tensor.ndim < 2 for tensor in parts):
-        raise InputError("train and test are x [tasks, n, ...] and y [tasks, n], and these have no axis of tasks")
+        raise InputError(
+            "train and test are x [tasks, n, ...] and y [tasks, n], and these have no axis of tasks: stack them"
+        )
     if len(counts) > 1:
         raise InputError(f"train and test need x and y of the same tasks, got {counts[0]} and {counts[-1]} of them")
     x, y, query_x, query_y = parts
@@ -139,7 +145,7 @@ def from_easyfsl(batch: Sequence[Any], seed: int = 0, index: int = 0) -> tuple[E
     episode = from_pairs(parts[:2], parts[2:], seed, index)
     ways = 0 if episode.support.classes is None else len(episode.support.classes)
     if ways != len(classes):
-        raise InputError(f"the support has {ways} classes, and {len(classes)} class ids are named")
+        raise InputError(f"the support has {ways} classes, and {len(classes)} class ids are named: give one for each")
     return episode, [int(c) for c in classes]
 
 
@@ -156,7 +162,7 @@ def to_easyfsl(episode: Episode, classes: Sequence[int]) -> tuple[Tensor, Tensor
     (x, y), (query_x, query_y) = to_pairs(episode)
     ways = len(torch.unique(y)) if episode.support.classes is None else len(episode.support.classes)
     if len(classes) != ways:
-        raise InputError(f"the episode has {ways} ways, and {len(classes)} classes are named")
+        raise InputError(f"the episode has {ways} ways, and {len(classes)} classes are named: give one for each")
     return x, y, query_x, query_y, list(classes)
 
 
@@ -169,7 +175,7 @@ def _pair(pair: Sequence[Tensor], name: str) -> Pair:
     if not len(x) or len(x) != len(y):
         raise InputError(f"{name} needs as many examples as labels, at least one; got {len(x)} and {len(y)}")
     if not bool(torch.isfinite(x).all() & torch.isfinite(y).all()):
-        raise InputError(f"{name} holds NaN or infinite values")
+        raise InputError(f"{name} holds NaN or infinite values: remove or fill them")
     return x, y
 
 
@@ -185,5 +191,7 @@ def _rows(batch: Batch) -> Pair:
 
 def _plain(batch: Batch) -> Tensor:
     if isinstance(batch.x, dict):
-        raise InputError(f"inputs are several tensors, {', '.join(batch.x)}, and such a batch holds one")
+        raise InputError(
+            f"inputs are several tensors, {', '.join(batch.x)}, and such a batch holds one: leave them as an Episode"
+        )
     return batch.x

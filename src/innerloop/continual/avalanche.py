@@ -150,7 +150,7 @@ def _read(experience: Any) -> tuple[Tensor, Tensor]:
     items: Sequence[Any] = experience.dataset
     pairs = [items[i][:2] for i in range(len(items))]
     if not pairs:
-        raise InputError("an experience of the benchmark has no examples")
+        raise InputError("an experience of the benchmark has no examples: leave it out")
     wrong = next((x for x, _ in pairs if not isinstance(x, Tensor)), None)
     if wrong is not None:
         raise InputError(

@@ -119,7 +119,10 @@ def _learner(cls: type[Learner], options: Options, stream: Stream) -> OnlineLear
         )
     if not stream.room:
         if "values" not in cls.targets:
-            raise InputError(f"{options.learner} predicts classes, and the targets of this stream are values")
+            raise InputError(
+                f"{options.learner} predicts classes, and the targets of this stream are values: take another learner, "
+                "or another stream"
+            )
         values["objective"], room = regression, like.y.shape[-1]
     network, shape = options.network, tuple(like.x.shape[2:])
     if network.network == "auto" and options.stream.of_features:

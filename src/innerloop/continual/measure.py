@@ -49,7 +49,9 @@ class PartOptions(Checked):
         """
         for name, count in vars(self).items():
             if name in ("first", "last") and count is not None and count > stream["tasks"]:
-                raise InputError(f"the stream has {stream['tasks']} tasks, and --{name} {count} asks for more")
+                raise InputError(
+                    f"the stream has {stream['tasks']} tasks, and --{name} {count} asks for more: take fewer"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

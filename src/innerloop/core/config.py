@@ -123,13 +123,17 @@ def _decoded(value: Json, allow: Sequence[str]) -> Any:
         target = _resolve(value["callable"], allow)
         trusted = inspect.isclass(target) and (issubclass(target, nn.Module) or under(target.__module__, allow))
         if not (inspect.isfunction(target) or trusted):
-            raise InputError(f"'{value['callable']}' is neither a function nor a network")
+            raise InputError(
+                f"'{value['callable']}' is neither a function nor a network, which alone a file may name so"
+            )
         _check_pure(target, value["callable"], allow)
         return target
     if set(value) == {"class", "fields"}:
         target = _resolve(value["class"], allow)
         if not (inspect.isclass(target) and issubclass(target, Learner | Model | Environment) and is_dataclass(target)):
-            raise InputError(f"'{value['class']}' is not a learner, a model or an environment")
+            raise InputError(
+                f"'{value['class']}' is not a learner, a model or an environment, which alone a file may name so"
+            )
         try:
             return target(**{k: _decoded(v, allow) for k, v in value["fields"].items()})
         except InputError:
@@ -216,5 +220,7 @@ def _resolve(name: Any, allow: Sequence[str]) -> Any:
     except (ImportError, AttributeError, ValueError) as error:  # ValueError: an empty part of a name
         raise InputError(f"'{name}' does not exist in this version: {error}") from error
     if not under(getattr(target, "__module__", None) or "", rooms):
-        raise InputError(f"'{name}' is defined elsewhere: {getattr(target, '__module__', None)}")
+        raise InputError(
+            f"'{name}' is defined elsewhere, in {getattr(target, '__module__', None)}: name it where it is defined"
+        )
     return target

@@ -45,7 +45,10 @@ class Planner(Checked):
     def __post_init__(self) -> None:
         check_space(self.space)
         if isinstance(self.space, Box) and not math.isfinite(self.space.high - self.space.low):
-            raise InputError(f"a planner draws actions between bounds that are finite, and these are {self.space}")
+            raise InputError(
+                f"a planner draws actions between bounds that are finite, got {self.space}: wrap the environment in "
+                "one that has bounds"
+            )
 
     def plan(self, value: Value, n: int, key: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """[n, steps] int64 or [n, steps, size], the best sequence of those that were tried, for each of `n`.

@@ -95,6 +95,9 @@ def check_predictive(predictive: Predictive, rows: int, name: str) -> None:
         )
     std = predictive.std
     if std is not None and tuple(std.shape) != shape:
-        raise InputError(f"predictive of {name} has a std of shape {list(std.shape)}, and outputs of {list(shape)}")
+        raise InputError(
+            f"predictive of {name} has a std of shape {list(std.shape)}, and outputs of {list(shape)}: they must be "
+            "the same"
+        )
     if std is not None and not bool((std > 0).all()):
         raise InputError(f"predictive of {name} has a std that is not above 0: std=None says that there is no noise")

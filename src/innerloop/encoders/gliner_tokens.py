@@ -257,5 +257,5 @@ def _json(path: Path, name: str) -> Any:
     except (OSError, ValueError) as error:
         raise InputError(f"'{name}' has a {path.name} that cannot be read ({reason(error)})") from error
     if path.name == _SETTINGS and not isinstance(values, dict):
-        raise InputError(f"'{name}' has a {path.name} that holds no settings")
+        raise InputError(f"'{name}' has a {path.name} that holds no settings: fetch it anew")
     return values

@@ -126,7 +126,9 @@ class Own:
         value: Any = getattr(module, name, usual)
         values = torch.as_tensor(value).float().flatten()
         if len(values) not in (1, self.channels):
-            raise InputError(f"'{self._name}' has {len(values)} values of `{name}` for {self.channels} channels")
+            raise InputError(
+                f"'{self._name}' has {len(values)} values of `{name}` for {self.channels} channels: give one a channel"
+            )
         return values[:, None, None]
 
 

@@ -105,7 +105,7 @@ class Whitening:
         mean, linear = tensors.get("mean"), tensors.get("map")
         if mean is None or linear is None or mean.ndim != 1 or linear.shape != (len(mean), len(mean)):
             shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
-            raise InputError(f"a whitening is a mean [features] and a map [features, features], not {shapes}")
+            raise InputError(f"a whitening is a mean [features] and a map [features, features], got {shapes}")
         return cls(mean=aligned(mean), map=aligned(linear))
 
     @cached_property

@@ -79,7 +79,10 @@ class TrainConfig(Checked):
                 f"score='{self.score}' chooses the checkpoint on validation tasks: say how often with validate_every"
             )
         if self.retime and self.plan != "auto":
-            raise InputError(f"retime has plan='auto' time the plans again, and plan='{self.plan}' is asked for")
+            raise InputError(
+                f"retime has plan='auto' time the plans again, and plan='{self.plan}' is asked for: leave one of them "
+                "out"
+            )
 
     @property
     def pins(self) -> dict[str, Any]:

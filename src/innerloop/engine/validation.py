@@ -63,7 +63,7 @@ def score_of(learner: Learner, sampler: Sampler, config: TrainConfig) -> Score:
     score = kinds.get(config.score)
     if score is None or usual == scores.Value():
         known = usual.name if usual == scores.Value() else ", ".join(kinds)
-        raise InputError(f"score='{config.score}' is not of these tasks, which are scored by {known}")
+        raise InputError(f"score='{config.score}' is not of these tasks, which are scored by {known}: take one")
     if score.of_members and not learner.probabilistic:
         raise InputError(
             f"{type(learner).__name__} answers values without a deviation, so that they have no likelihood: leave out "

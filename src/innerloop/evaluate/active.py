@@ -130,10 +130,14 @@ def _sampler(
 ) -> tuple[EpisodeSampler, EpisodeSampler, int]:
     """The sampler, one that draws candidates after its shots, and how many of a class."""
     if not isinstance(sampler, EpisodeSampler) or of_sampler(sampler) != Accuracy():
-        raise InputError(f"labels are bought of classes, and {type(sampler).__name__} draws none of a pool")
+        raise InputError(
+            f"labels are bought of classes, and {type(sampler).__name__} draws none of a pool: give an EpisodeSampler"
+        )
     ways, shots = sampler.ways, sampler.shots
     if not isinstance(ways, int) or not isinstance(shots, int) or sampler.unlabelled:
-        raise InputError("labels are bought in tasks of a fixed number of ways and shots, without unlabelled examples")
+        raise InputError(
+            "labels are bought in tasks of a fixed number of ways and shots, without unlabelled examples: ask for those"
+        )
     if not 0 <= missing <= ways - 2:
         raise InputError(
             f"{missing} of {ways} classes cannot begin without a label: at least 2 must have one, and none less than 0"
@@ -210,7 +214,7 @@ def _by(bench: _Bench, support: Batch, rule: By) -> Choose:
 
 def _features(learner: Learner, adapted: Any, x: Tensor | dict[str, Tensor]) -> Tensor:
     if isinstance(x, dict):
-        raise InputError("labels are bought of examples that are one tensor each")
+        raise InputError("labels are bought of examples that are one tensor each: give a pool of those")
     return acquisition.features(learner, adapted, x)
 
 

@@ -98,7 +98,10 @@ def by_class(batch: Batch, ways: int) -> Tensor:
     order = batch.y.argsort(stable=True)
     counts = torch.bincount(batch.y, minlength=ways)
     if bool((counts != counts[0]).any()) or not int(counts[0]):
-        raise InputError("generated examples are judged on tasks that have as many examples of every class")
+        raise InputError(
+            "generated examples are judged on tasks that have equally many examples of every class: give one number "
+            "of shots"
+        )
     x = _one(batch)
     return x[order].reshape(ways, int(counts[0]), *x.shape[1:])
 

@@ -47,7 +47,7 @@ def select(
         InputError: No values, or tasks of the test classes.
     """
     if not values:
-        raise InputError(f"there is nothing to choose {field} from")
+        raise InputError(f"there is nothing to choose {field} from: give values")
     refuse_tests(sampler, f"{field} must not be chosen")
     tried = [
         meta_test(replace(learner, **{field: v}), params, sampler, episodes, curve=False, quiet=True) for v in values

@@ -129,7 +129,7 @@ def of_table(
         yield example, _label(row, name) if row.labelled else None
         count += 1
     if not count:
-        raise InputError(f"{name} holds no example")
+        raise InputError(f"{name} holds no example: give one, at least")
 
 
 def _folder(root: Path, kind: Kind, known: Collection[str]) -> tuple[Chunk, list[Label]]:
@@ -231,7 +231,7 @@ def _chunks(
         count += len(part)
         yield _stack(part, kind, name)
     if not count and not unread:
-        raise InputError(f"{name} holds no example")
+        raise InputError(f"{name} holds no example: give one, at least")
 
 
 def _arrays(path: Path, labels: bool) -> tuple[np.ndarray, list[Label]]:

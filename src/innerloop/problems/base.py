@@ -260,7 +260,7 @@ class Problem(abc.ABC, Generic[Material]):
         Raises:
             InputError: There are no classes, or the run has seen them.
         """
-        raise InputError(f"pairs are taken from data with classes, not from {self.data}")
+        raise InputError(f"pairs are taken from data with classes, which {self.data} has not: give others with --data")
 
     def changing(self, seed: int, length: int, period: int) -> Batch:
         """[length] moments of one stream whose constants change.

@@ -44,7 +44,10 @@ def make_learner(
         if name not in declared:
             raise InputError(f"a network of {cls.__name__} is made from '{name}', which is no network of it")
         if name in pending:
-            raise InputError(f"the networks {', '.join(pending)} of {cls.__name__} are made from one another")
+            raise InputError(
+                f"the networks {', '.join(pending)} of {cls.__name__} are made from one another: one must be made from "
+                "the data alone"
+            )
         pending.append(name)
         networks[name] = in_role(settled(declared[name], own), shape, outputs, options, other)
         pending.remove(name)

@@ -129,7 +129,10 @@ class Regression(Problem[None]):
     @classmethod
     def after(cls, trained: Problem, data: str) -> Self:
         if isinstance(trained, cls) and trained.data != data:
-            raise InputError(f"the run was trained on {trained.data}, whose inputs are not those of {data}")
+            raise InputError(
+                f"the run was trained on {trained.data}, whose inputs are not those of {data}: leave out --data, or "
+                "train on these"
+            )
         return super().after(trained, data)
 
     def changing(self, seed: int, length: int, period: int) -> Batch:

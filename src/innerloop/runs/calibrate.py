@@ -36,7 +36,9 @@ def calibrate(run: str | Path, context: Context = Context(), episodes: int = EPI
     problem = of_record(task)
     sampler = problem.calibrating(problem.load(context))
     if sampler is None:
-        raise InputError(f"{problem.data} has too few meta-validation classes to calibrate a run on")
+        raise InputError(
+            f"{problem.data} has too few meta-validation classes to calibrate a run on: give data with more classes"
+        )
     return keep(run, learner, params, sampler, episodes)
 
 

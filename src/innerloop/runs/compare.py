@@ -192,7 +192,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     whole = [path.resolve() for path in paths]
     twice = [str(path) for i, path in enumerate(paths) if whole[i] in whole[:i]]
     if twice:
-        raise InputError(f"{twice[0]} is given twice")
+        raise InputError(f"{twice[0]} is given twice: name each run once")
     for depth in range(1, max(len(path.parts) for path in whole) + 1):
         names = [str(Path(*path.parts[-depth:])) for path in whole]
         if len(set(names)) == len(names):

@@ -103,7 +103,7 @@ def describe(data: str, options: DescribeOptions, context: Context = Context()) 
     problem = problem.changed({name: value for name, value in asked.items() if value is not None})
     splits = problem.splits(problem.load(context))
     if splits is None:
-        raise InputError(f"{data} has no classes of single examples to count")
+        raise InputError(f"{data} has no classes of single examples to count: name data that has")
     # What cannot encode them is told before a long measurement.
     encode = flat if options.features is None else features_of(options.features, splits.train, context)
     note = _no_tasks(splits.test, options.ways)

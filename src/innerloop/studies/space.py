@@ -88,7 +88,7 @@ class Space:
         """What must be said where the protocol is searched."""
         names = ", ".join(self.protocol)
         return (
-            f"{names}: searched, and part of what is measured; compare trials with other values as other protocols, or "
+            f"{names}: part of how a run is measured, so that trials with other values of it are measured otherwise: "
             "leave them out of --space"
             if names
             else None

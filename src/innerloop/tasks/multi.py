@@ -35,6 +35,7 @@ class TaskBatchSampler(Checked):
         if not self.tasks:
             raise InputError(
                 f"{self.pool.dataset} ({self.pool.split}) has {len(self.pool)} classes, and no two that belong together"
+                ": give a pool whose classes have parts"
             )
 
     @functools.cached_property

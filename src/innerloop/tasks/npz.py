@@ -41,7 +41,7 @@ def load(path: Path, needed: Sequence[str] | None = None) -> Arrays:
     except PermissionError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except MemoryError as error:
-        raise InputError(f"{path} holds arrays for which there is not enough memory") from error
+        raise InputError(f"{path} holds arrays for which there is not enough memory: save it in parts") from error
     except Exception as error:  # whatever zipfile, its decompressors and NumPy's parser stumble on
         reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         raise InputError(

@@ -63,7 +63,9 @@ def pairs(data: Any, x: str | None = None, y: str | None = None) -> tuple[list[A
     items = [data[i] for i in range(len(data))]
     wrong = next((i for i, item in enumerate(items) if not _is_pair(item)), None)
     if wrong is not None:
-        raise InputError(f"item {wrong} of the {type(data).__name__} is no pair (example, class)")
+        raise InputError(
+            f"item {wrong} of the {type(data).__name__} is no pair (example, class): make it one by a transform"
+        )
     names = getattr(data, "classes", None) or getattr(getattr(data, "dataset", None), "classes", None)
     return [one for one, _ in items], _named([label for _, label in items], names)
 

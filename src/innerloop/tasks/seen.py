@@ -27,7 +27,10 @@ class Seen(Checked):
     def __post_init__(self) -> None:
         ours, theirs = self.sampler.pool, self.pool
         if ours.names != theirs.names or not ours.counts.equal(theirs.counts):
-            raise InputError(f"{theirs.dataset} does not have the classes and examples of {ours.dataset}")
+            raise InputError(
+                f"{theirs.dataset} does not have the classes and examples of {ours.dataset}: give the data that was "
+                "trained on"
+            )
 
     def episodes(self, first: int, count: int) -> Episode:
         """See `innerloop.core.types.Sampler`."""

@@ -51,4 +51,4 @@ def check_part(part: str, dataset: str) -> None:
         InputError: It is none.
     """
     if part not in ("train", "test"):
-        raise InputError(f"{dataset} has the official parts train and test, not '{part}'")
+        raise InputError(f"{dataset} has the official parts train and test, got '{part}'")

@@ -190,7 +190,7 @@ def test_one_shot_runs_are_a_sampler(data_root):
     few = runs.episodes(3, 2)
     assert torch.equal(few.query.x, every.query.x[3:5]) and torch.equal(few.query.y, every.query.y[3:5])
     assert len(runs) == 20 and runs.describe()["ways"] == 20
-    with pytest.raises(InputError, match="has episodes 0 to 19, not 19 to 20"):
+    with pytest.raises(InputError, match="has episodes 0 to 19, got 19 to 20"):
         runs.episodes(19, 2)
 
 

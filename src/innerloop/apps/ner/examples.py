@@ -119,7 +119,7 @@ def _check(sentence: Sentence, number: int) -> None:
         if not end <= span.start < span.end <= len(sentence.words):
             raise InputError(
                 f"the {span.type} of sentence {number} from word {span.start} to {span.end} overlaps another entity, "
-                f"is out of order, or out of its {len(sentence.words)} words"
+                f"is out of order, or out of its {len(sentence.words)} words: mend it"
             )
         check_type(span.type, f"sentence {number}")
         end = span.end

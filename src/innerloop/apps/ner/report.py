@@ -116,7 +116,7 @@ def report(
         InputError: The sentences are not the same, there is none, no entity is in either, or nervaluate is missing.
     """
     if mode not in get_args(Mode):
-        raise InputError(f"mode is {' or '.join(get_args(Mode))}, not '{mode}'")
+        raise InputError(f"mode is {' or '.join(get_args(Mode))}, got '{mode}'")
     _refuse_unlike(gold, predicted)
     if episodes is not None and len(episodes) != len(gold):
         raise InputError(f"every sentence is of an episode: {len(gold)} sentences, {len(episodes)} episodes given")
@@ -161,7 +161,10 @@ def _refuse_unlike(gold: Sequence[Sentence], predicted: Sequence[Sentence]) -> N
             "where it is predicted"
         )
     if len(gold) != len(predicted):
-        raise InputError(f"there are {len(gold)} sentences with true entities and {len(predicted)} with predicted ones")
+        raise InputError(
+            f"there are {len(gold)} sentences with true entities and {len(predicted)} with predicted ones: give the "
+            "same sentences"
+        )
     if not gold:
         raise InputError("there is no sentence: nothing can be measured")
 

@@ -49,7 +49,7 @@ def transfer(
         raise InputError("a transfer needs at least one target, one number of shots and one seed")
     for name, values in (("target", targets), ("number of shots", settings.shots), ("seed", settings.seeds)):
         if len(set(values)) < len(values):
-            raise InputError(f"a {name} is there twice: {', '.join(map(str, values))}")
+            raise InputError(f"a {name} is there twice: {', '.join(map(str, values))}; give each once")
     known = resized(_pool(source, "train", context), settings.size, 3)
     pools = {name: _pool(name, "test", context) for name in targets}
     ways = {min(len(pool), _MOST_WAYS) for pool in pools.values()}

@@ -9,7 +9,7 @@ and its state dicts load here as ours do there. `params_of` and `load_params` ar
 from typing import Any
 
 from innerloop.compat.learn2learn import algorithms, data, nn, utils, vision
-from innerloop.compat.learn2learn.absent import absent
+from innerloop.compat.learn2learn.absent import absent, say_what_is_absent
 from innerloop.compat.learn2learn.onwards import load_params, params_of
 from innerloop.compat.learn2learn.utils import (
     clone_module,
@@ -35,6 +35,8 @@ __all__ = [
     "utils",
     "vision",
 ]
+
+say_what_is_absent()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,14 +1,18 @@
 """What learn2learn has and `compat` does not, with what to take instead."""
 
 import functools
+import importlib.abc
 import inspect
+import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import ParamSpec, TypeVar
 
 from innerloop.core.errors import InputError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_ROOT = "innerloop.compat.learn2learn"
 
 _INSTEAD = {
     "algorithms.GBML": "innerloop.LearnedRates, innerloop.MAMLPlusPlus or innerloop.L2O learn the update",
@@ -29,6 +33,29 @@ _INSTEAD = {
 """Names as learn2learn has them."""
 
 
+class AbsentError(InputError, ModuleNotFoundError):
+    """A module of learn2learn that is not here; for programs that try, an import that failed like any other."""
+
+
+class Absent(importlib.abc.MetaPathFinder):
+    """Python's importer of what learn2learn has and `compat` does not, asked last: it says what to take instead."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        """Refuse a module of learn2learn by name; nothing else is looked at.
+
+        Raises:
+            AbsentError: It is one of those, and the message names what to take.
+        """
+        if (instead := _INSTEAD.get(fullname.removeprefix(f"{_ROOT}."))) is not None and fullname.startswith(_ROOT):
+            raise AbsentError(f"{fullname} is not there: {instead}")
+
+
+def say_what_is_absent() -> None:
+    """Have imports of what is not here say so, once in a process."""
+    if not any(isinstance(finder, Absent) for finder in sys.meta_path):
+        sys.meta_path.append(Absent())
+
+
 def absent(package: str, name: str, present: Sequence[str]) -> Exception:
     """The error to raise for a name that a module does not have.
 
@@ -41,7 +68,7 @@ def absent(package: str, name: str, present: Sequence[str]) -> Exception:
         An `InputError` for what learn2learn has there, an `AttributeError`, which Python expects, for anything else.
     """
     full = f"{package}.{name}" if package else name
-    place = f"innerloop.compat.learn2learn{package and '.'}{package}"
+    place = f"{_ROOT}{package and '.'}{package}"
     instead = _INSTEAD.get(full)
     if instead is None:
         return AttributeError(f"module '{place}' has no attribute '{name}'; it has {', '.join(present)}")

@@ -95,7 +95,7 @@ class TaskGenerator(Wrapper[Adapted]):
     def init(self, seed: int) -> Params:
         inner = self.inner.init(seed)
         if any(name.startswith(f"{_PREFIX}.") for name in inner):
-            raise InputError(f"parameters of {type(self.learner).__name__} are called {_PREFIX} already")
+            raise InputError(f"parameters of {type(self.learner).__name__} are called {_PREFIX} already: rename them")
         return inner | tree.join(**{_PREFIX: self.generator.init(seed)})
 
     def adapt(self, params: Params, support: Batch) -> Adapted:

@@ -254,7 +254,9 @@ def _vector(source: Source, raw: Raw, first: Raw) -> np.ndarray:
     encoded = source.kind == "features" and source.encoder is not None
     if source.shape is None or encoded:
         if row.size != len(first.value):
-            raise InputError(f"{raw.name} has {row.size:,} numbers, {first.name} {len(first.value):,}")
+            raise InputError(
+                f"{raw.name} has {row.size:,} numbers, and {first.name} has {len(first.value):,}: give equally many"
+            )
         return row
     if row.size != int(np.prod(source.shape)):
         raise InputError(

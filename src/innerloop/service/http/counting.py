@@ -68,7 +68,7 @@ class Counter:
             self._inside, at = chunk[stop] == ord('"'), stop + 1
             self._depth += not self._inside
             if self._depth > DEEPEST:
-                raise HTTPError(400, "the body is nested too deeply")
+                raise HTTPError(400, "the body is nested too deeply: send a flat one")
             self._pieces += 1
             if self._pieces > self._most_pieces:
                 raise HTTPError(

@@ -87,7 +87,7 @@ def _read(called: str, content: bytes, packed: bool, known: list[str] | None, ki
         }
     if not files:
         left = f": {picture_files.notice(listing.left)}" if listing.left else ""
-        raise InputError(f"{called} holds no {picture_files.ONE[kind]}{left}")
+        raise InputError(f"{called} holds no {picture_files.ONE[kind]}{left}: put some in it")
     if len(files) > limits.examples:
         raise HTTPError(
             413, f"{called} holds {len(files):,} {kind}, and a task learns from {limits.examples:,} at most"
@@ -112,7 +112,7 @@ def _named(called: str, content: bytes, suffixes: tuple[str, ...] | None) -> Lis
     try:
         names = content.decode().split("\n")
     except UnicodeDecodeError as error:
-        raise HTTPError(400, "the names of the files are not UTF-8") from error
+        raise HTTPError(400, "the names of the files are not UTF-8: rename them") from error
     if len(names) > zips.COUNT:
         raise HTTPError(413, f"{called} holds {len(names):,} files, and {zips.COUNT:,} are most: take a part of it")
     return picture_files.of_names(names, called, suffixes)

@@ -189,7 +189,7 @@ class _Body:
         """Refuse by what the client says that it will send."""
         length = self._headers.get("content-length")
         if length is not None and not (length.isascii() and length.isdigit()):
-            raise HTTPError(400, "Content-Length is not a number")
+            raise HTTPError(400, "Content-Length is not a number: leave it to your program")
         if length is not None and int(length) > self._guard._most:
             raise self._too_large()
 

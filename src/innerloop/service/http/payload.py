@@ -370,7 +370,7 @@ def _json(content: bytes) -> Any:
     try:  # marks of the byte order and halves of characters, or a message that says what is wrong
         value = json.loads(content, parse_constant=_constant)
     except RecursionError:
-        raise HTTPError(400, "the body is nested too deeply") from None
+        raise HTTPError(400, "the body is nested too deeply: send a flat one") from None
     except ValueError as error:
         raise HTTPError(400, f"the body is not JSON: {str(error)[:200]}") from error
     return value

@@ -212,7 +212,8 @@ def _named(recommender: Recommender, ratings: Mapping[str, T]) -> dict[str, T]:
             raise InputError(f"'{called[item.item]}' and '{text}' are one item: rate it once")
         if isinstance(value, int | float) and not _fits(recommender, value):
             low, high = recommender.scale
-            what = "is not above 0" if recommender.behaviour else f"is outside of the scale from {low:g} to {high:g}"
+            above = "is not above 0: name only what was taken"
+            what = above if recommender.behaviour else f"is outside of the scale from {low:g} to {high:g}"
             raise InputError(f"the rating {value:g} of '{text}' {what}")
         named[item.item], called[item.item] = value, text
     return named

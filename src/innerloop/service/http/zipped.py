@@ -60,7 +60,7 @@ def _unpacked(content: bytes, name: str, labelled: bool, limits: Limits) -> tupl
         given = [_raw(file) for file in listing.files]
     if not given:
         left = f": {picture_files.notice(listing.left)}" if listing.left else ""
-        raise InputError(f"{name} holds no picture or sound that can be read{left}")
+        raise InputError(f"{name} holds no picture or sound that can be read{left}: pack some")
     return given, [f"{name}: {picture_files.notice(listing.left)}"] if listing.left else []
 
 

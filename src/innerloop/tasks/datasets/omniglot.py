@@ -82,7 +82,7 @@ def omniglot(root: Root = None, split: Split = "vinyals", rotations: bool = True
         InputError: The files are neither there nor to be had, or are not Omniglot.
     """
     if split not in ("vinyals", "lake", "maml"):
-        raise InputError(f"omniglot has the splits vinyals, lake and maml, not '{split}'")
+        raise InputError(f"omniglot has the splits vinyals, lake and maml, got '{split}'")
     whole = _whole(root)
     pools = {name: whole.take(index, f"{split}-{name}") for name, index in _cut(whole, split).items()}
     return Splits(**({name: pool.rotated() for name, pool in pools.items()} if rotations else pools))
@@ -126,7 +126,7 @@ class OneShotRuns:
             InputError: There are no such runs.
         """
         if first < 0 or first + count > len(self):
-            raise InputError(f"the one-shot test has episodes 0 to {len(self) - 1}, not {first} to {first + count - 1}")
+            raise InputError(f"the one-shot test has episodes 0 to {len(self) - 1}, got {first} to {first + count - 1}")
         return tree.slice(self._runs, slice(first, first + count))
 
     def __len__(self) -> int:

@@ -65,7 +65,9 @@ def _load(path: Path) -> cache.Arrays:
         arrays = npz.load(path, _KEYS)
         return {key: arrays[key] for key in _KEYS}
     except (InputError, KeyError) as error:
-        raise InputError(f"{path} is not the packed Tiny ImageNet with {', '.join(_KEYS)} ({error})") from error
+        raise InputError(
+            f"{path} is not the packed Tiny ImageNet with {', '.join(_KEYS)} ({error}): get it anew"
+        ) from error
 
 
 def _decode(packed: cache.Arrays, size: int, path: Path) -> cache.Arrays:

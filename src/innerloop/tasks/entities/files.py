@@ -78,7 +78,7 @@ def plain(file: IO[bytes], name: str, encoding: str | None = None, say: Say = wa
     """
     sentences = [sentence(line.strip("\r\n")) for line in lines(file, name, encoding, say) if line.strip()]
     if not sentences:
-        raise InputError(f"{name} holds no text")
+        raise InputError(f"{name} holds no text: give a sentence a line")
     return sentences
 
 

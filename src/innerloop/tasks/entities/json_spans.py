@@ -131,7 +131,9 @@ def _span(entity: Any, place: str) -> Span:
     if isinstance(entity, dict):
         entity = [entity.get("start"), entity.get("end"), entity.get("type", entity.get("label"))]
     if not isinstance(entity, list) or len(entity) != 3:
-        raise InputError(f'{place} is not an object with start, end and type, nor [start, end, "type"]')
+        raise InputError(
+            f'{place} is not an object with start, end and type, nor [start, end, "type"]: write one of them'
+        )
     start, end, kind = entity
     if not is_whole(start) or not is_whole(end):
         raise InputError(

@@ -80,7 +80,8 @@ def with_entities(text: str, words: Sequence[tuple[int, int]], entities: Iterabl
             raise InputError(f"{_named(entity)} is empty: end is one behind its last character")
         if not 0 <= start < end <= len(text):
             raise InputError(
-                f"{_named(entity)} is not in the text, which has {len(text)} characters (start counts from 0)"
+                f"{_named(entity)} is not in the text, which has {len(text)} characters (start counts from 0): mend "
+                "its places"
             )
         if not text[start:end].strip():
             raise InputError(f"{_named(entity)} holds no word, only blanks")
@@ -93,7 +94,7 @@ def with_entities(text: str, words: Sequence[tuple[int, int]], entities: Iterabl
                 "tagged whole, so widen the entity or leave it out"
             )
         if not inside:
-            raise InputError(f"{_named(entity)} holds no word")
+            raise InputError(f"{_named(entity)} holds no word: widen it, or leave it out")
         if spans and spans[-1].end > inside[0]:
             raise InputError(f"{_named(entity)} overlaps another one ({spans[-1].type}): a word is in one at most")
         spans.append(Span(inside[0], inside[-1] + 1, kind))

@@ -62,7 +62,7 @@ def as_gymnasium(environment: Environment[Any], task: Task | None = None) -> "gy
             if self._state is None or self.task is None:
                 raise gymnasium.error.ResetNeeded("call reset() before step()")
             if not self.action_space.contains(action):
-                raise InputError(f"{action!r} is no action of {self.action_space}")
+                raise InputError(f"{action!r} is no action of {self.action_space}: take one that is")
             self._steps += 1
             key = random.fold(self._key, 2 + self._steps)
             taken = torch.as_tensor(action).reshape(1, *np.shape(action))

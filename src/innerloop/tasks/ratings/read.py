@@ -214,7 +214,8 @@ def _table(path: Path) -> tuple[list[str], Iterator[Record]]:
                 continue
             if len(cells) != len(header):
                 raise InputError(
-                    f"{path}, line {number} has {len(cells)} cells, and the header names {len(header)} columns"
+                    f"{path}, line {number} has {len(cells)} cells, and the header names {len(header)} columns: "
+                    "give as many"
                 )
             yield number, dict(zip(header, cells, strict=True))
 

@@ -63,7 +63,7 @@ class Chat:
             InputError: It is no text.
         """
         if not isinstance(message, str):
-            raise InputError(f"a message is a text, not of type {type(message).__name__}")
+            raise InputError(f"a message is a text, got one of type {type(message).__name__}")
         turn = EMPTY if not message.strip() else self._answered(message)
         self.transcript.append(Said(time=now(), message=message, turn=turn))
         return turn

@@ -80,7 +80,9 @@ def read(folder: str | Path) -> list[Passage]:
         if len(passages) > MOST:
             raise InputError(f"{folder} holds more than {MOST:,} passages: give the documents that customers ask about")
     if not passages:
-        raise InputError(f"{folder} holds no words in files that end in {', '.join(_SUFFIXES)}")
+        raise InputError(
+            f"{folder} holds no words in files that are read: put some in it that end in {', '.join(_SUFFIXES)}"
+        )
     return passages
 
 
@@ -99,7 +101,7 @@ def answers(path: str | Path) -> list[Passage]:
         with expanded(path).open("rb") as file:
             for row in tables.rows(file, str(path), "texts", options):
                 if not all(isinstance(cell, str) and cell.strip() for cell in (row.example, row.label)):
-                    raise InputError(f"{path}, {row.place} lacks a question or its answer")
+                    raise InputError(f"{path}, {row.place} lacks a question or its answer: give both, or remove it")
                 known.append(Passage(text=row.label, source=f"{Path(path).name}, {row.place}", question=row.example))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error

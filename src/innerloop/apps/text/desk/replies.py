@@ -173,7 +173,7 @@ def _slot(name: str, entry: Any, place: str, kept: bool) -> Slot:
     if ("pattern" in entry) == ("values" in entry):
         raise InputError(f"{place} is filled by a pattern or by values: give one of them")
     if "ask" not in entry:
-        raise InputError(f"{place} has no question (ask), which is put where a message does not fill it")
+        raise InputError(f"{place} has no question: give one as ask, which is put where a message does not fill it")
     ask = _texts(entry["ask"], "ask", place)
     if "values" in entry:
         return Slot(name=name, values=_values(entry["values"], place), ask=ask)

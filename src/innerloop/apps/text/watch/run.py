@@ -158,7 +158,9 @@ def watch(
 
 def _check(source: Input) -> None:
     if source.follow and source.place in (STDIN, HTTP):
-        raise InputError(f"--follow is of files and feeds; {source.place} goes on as long as something comes")
+        raise InputError(
+            f"--follow is of files and feeds; {source.place} goes on as long as something comes: leave it out"
+        )
 
 
 def _batches(source: Input, position: Any, tell: Callable[[str], None], stack: ExitStack) -> Iterator[Batch]:

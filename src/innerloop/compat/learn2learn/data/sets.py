@@ -109,7 +109,9 @@ class FilteredMetaDataset(MetaDataset):
         labels = list(labels)
         missing = [label for label in labels if label not in self.dataset.labels_to_indices]
         if missing:
-            raise InputError(f"the data set has no label {missing[0]!r} among its {len(self.dataset.labels)}")
+            raise InputError(
+                f"the data set has no label {missing[0]!r} among its {len(self.dataset.labels)}: take one that it has"
+            )
         self.to_true_indices = [i for label in labels for i in self.dataset.labels_to_indices[label]]
         self.tabulate((i, self.dataset.indices_to_labels[true]) for i, true in enumerate(self.to_true_indices))
 

@@ -141,7 +141,7 @@ class InfiniteIterator:
                 return next(self.iterator)
             except StopIteration:
                 self.iterator = iter(self.dataloader)
-        raise InputError("there is nothing to go through")
+        raise InputError("there is nothing to go through: give a data loader that has batches")
 
 
 def partition_task(data: Tensor, labels: Tensor, shots: int = 1) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
