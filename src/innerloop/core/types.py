@@ -5,6 +5,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from innerloop.core import notebook
+
 Params = dict[str, Tensor]
 """Flat by name: a checkpoint, a gradient and a safetensors file are the same thing."""
 
@@ -60,6 +62,23 @@ class Episode(NamedTuple):
 
     support: Batch
     query: Batch
+
+    def _repr_html_(self) -> str:
+        cells = [("part", "x", "y", "values of y")]
+        cells += [(name, *_shown(part)) for name, part in zip(self._fields, self, strict=True)]
+        return notebook.shown(f"episode: {' and '.join(self._fields)}", cells)
+
+
+def _shown(batch: Batch) -> tuple[str, str, str]:
+    """Shapes of inputs and targets, and which targets there are."""
+    parts = batch.x if isinstance(batch.x, dict) else {"": batch.x}
+    x = ", ".join(f"{name} {list(one.shape)} {one.dtype}".strip() for name, one in parts.items())
+    y = f"{list(batch.y.shape)} {batch.y.dtype}"
+    if not batch.y.numel():
+        return x, y, "none"
+    if batch.y.is_floating_point():
+        return x, y, f"{float(batch.y.min()):.3g} to {float(batch.y.max()):.3g}"
+    return x, y, "classes " + ", ".join(map(str, batch.y.unique().tolist()[:20]))
 
 
 class Sampler(Protocol):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
+from innerloop.core import notebook
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
 from innerloop.evaluate.groups import Group
@@ -148,14 +149,21 @@ class Comparison:
         return about | ({"learning": self.learning.to_json()} if self.learning is not None else {})
 
     def __str__(self) -> str:
+        tables = "\n\n".join(map(aligned, self.tables))
+        return f"{tables}\n{self.notes}" if not self.by_seed else f"{tables}\n\n{self.notes}"
+
+    def _repr_html_(self) -> str:
+        return notebook.shown(self.notes, *self.tables)
+
+    @property
+    def tables(self) -> list[Sequence[Sequence[str]]]:
+        """What it prints, as cells: runs; with several seeds what they make together, and how they learned."""
         if not self.seeded:
-            return f"{self._of_runs()}\n{self.notes}"
+            return [self._of_runs()]
         heads = ("learner", "seeds", self.protocol.score.title, "between seeds", f"against {self.groups[0].name}")
         if not self.by_seed:
-            return f"{aligned([heads, *(group.cells for group in self.groups)])}\n\n{self._of_runs()}\n{self.notes}"
-        judged = aligned([(*heads, "p (Holm)"), *((*group.cells, group.verdict) for group in self.groups)])
-        tables = [aligned(table) for table in self.curves]
-        return "\n\n".join([judged, *tables, self.notes])
+            return [[heads, *(group.cells for group in self.groups)], self._of_runs()]
+        return [[(*heads, "p (Holm)"), *((*group.cells, group.verdict) for group in self.groups)], *self.curves]
 
     @property
     def curves(self) -> list[list[list[str]]]:
@@ -166,7 +174,7 @@ class Comparison:
         by = ((False, curves_of.by_steps), (True, curves_of.by_seconds))
         return [curves_of.table(seconds) for seconds, curves in by if curves]
 
-    def _of_runs(self) -> str:
+    def _of_runs(self) -> list[Sequence[str]]:
         first = self.rows[0].result.learner
         others = (one.protocol.score.title for one in self.rows[0].beside)
         heads = ("learner", self.protocol.score.title, f"against {first}", *others)
@@ -178,7 +186,7 @@ class Comparison:
                 ("run" if i == 0 else a[0], b[0], *a[1:], *b[1:])
                 for i, (a, b) in enumerate(zip(cells, more, strict=True))
             ]
-        return aligned(cells)
+        return cells
 
 
 def aligned(cells: Sequence[Sequence[str]]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from innerloop.core import files
+from innerloop.core import files, notebook
 from innerloop.core.errors import InputError
 from innerloop.core.interval import Interval
 from innerloop.core.learner import Unrolled
@@ -114,6 +114,17 @@ class Result:
 
     def __str__(self) -> str:
         return f"{self.number} ({self.conditions})"
+
+    def _repr_html_(self) -> str:
+        score = self.protocol.score
+        a_task = f"{1000 * self.seconds_per_task:.1f} ms"
+        heads = ("learner", score.title, "episodes", "a task")
+        table = [heads, (self.learner, self.number, self.protocol.episodes, a_task)]
+        curve = [
+            (f"{self.step_name}s", score.title),
+            *((p.step, spell(p.mean, p.ci95, score)) for p in self.curve or ()),
+        ]
+        return notebook.shown(str(self), table, *([curve] if self.curve else []))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, all scores included, and the digest of all of them."""
