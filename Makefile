@@ -11,12 +11,15 @@ READY := $(VENV)/.ready
 BENCH := .venv-bench
 # The package of GLiNER models alone, for their tests.
 GLINER := .venv-gliner
+# Where `make constraints` finds out which versions fit together.
+PINS := .venv-pins
+TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 BENCH_ARGS ?=
 # One setting, or words for pytest: make test-portable PORTABLE_ARGS='--only amd -- tests/service'
 PORTABLE_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help quickstart test test-slow test-gliner test-portable test-exact lint format docs bench attack clean
+.PHONY: help quickstart test test-slow test-gliner test-portable test-exact coverage lint format docs bench attack constraints clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +43,10 @@ test-portable: $(READY) ## the tests as other processors and more threads would 
 test-exact: $(READY) ## those that compare to the bit, under a few such settings: three minutes
 	$(BIN)/python -m tests.portable --exact
 
+coverage: $(READY) ## the tests, and which lines of the package they run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pytest-cov>=5'
+	$(BIN)/python -m pytest -n 2 --cov=innerloop --cov-report=term:skip-covered
+
 lint: $(READY) ## style, types, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,8 +66,16 @@ bench: $(BENCH)/.ready ## measure us against the peers: some 25 minutes on an id
 attack: $(READY) ## what a bystander notices while a server is attacked: some four minutes; rewrites benchmarks/attack.json
 	$(BIN)/python -m benchmarks.attack
 
+constraints: ## pin anew: the newest packages that fit together, with torch as it is pinned or TORCH=2.14.0
+	rm -rf $(PINS)
+	$(PYTHON) -m venv $(PINS)
+	$(PINS)/bin/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$(TORCH)
+	$(PINS)/bin/python -m pip install --quiet -e '.[dev]'
+	$(PINS)/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | grep -v ' @ ' > constraints.txt
+	rm -rf $(PINS)
+
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) $(BENCH) site dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(PINS) site dist .pytest_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

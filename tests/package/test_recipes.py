@@ -27,4 +27,12 @@ def test_the_environment_of_conda_has_what_the_project_needs():
 
 def test_the_changelog_knows_the_version():
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"## [{PROJECT['version']}]" in changes and "## [Unreleased]" in changes
+    first, last, *_ = re.findall(r"^## \[(.+?)\]", changes, re.MULTILINE)
+    assert first == "Unreleased" and last == PROJECT["version"]
+    assert re.search(rf"^## \[{re.escape(last)}\] - \d{{4}}-\d\d-\d\d$", changes, re.MULTILINE)
+
+
+def test_pins_are_what_the_command_that_makes_them_writes():
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert pins == sorted(pins, key=str.lower) and all(re.fullmatch(r"[A-Za-z0-9._-]+==[\w.!]+", pin) for pin in pins)
+    assert sum(pin.startswith("torch==") for pin in pins) == 1
