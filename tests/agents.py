@@ -15,7 +15,7 @@ from innerloop.engine import meta_gradient
 from innerloop.engine.plan import Plan
 from innerloop.engine.trust_region import collect, divergence, gradient, replayed, surrogate
 from innerloop.tasks.environments.sampler import EnvironmentTasks
-from tests.conformance import answer, check_gradient, close, distance
+from tests.compared import answer, check_gradient, close, distance
 
 PLANS = [
     Plan("vmap", 3),

@@ -8,7 +8,6 @@ import inspect
 import json
 import os
 import pickle
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -25,16 +24,14 @@ from innerloop.core.learner import Generative, Learner
 from innerloop.core.objectives import regression
 from innerloop.core.predictive import check_predictive, mean_logits, mean_outputs
 from innerloop.core.scores import MeanSquaredError, of_sampler
-from innerloop.core.stopped import held
 from innerloop.core.types import Batch, Episode, Params, joined
 from innerloop.engine import TrainConfig, checkpoint, meta_gradient, meta_train
 from innerloop.engine.plan import Plan
 from innerloop.engine.step import validation_scores
-from tests.problems import INPUTS, NeedlesInNoise, RaggedPlanes, inputs, real_rows
+from tests.compared import answer, check_gradient, close, distance, listed, padding, reference, with_unlabelled
+from tests.problems import NeedlesInNoise, RaggedPlanes, real_rows
 
 REFERENCES = Path(__file__).parent / "references"
-TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
-"""What a new reference gets: some ten times what processors and kernels differ by, for the learners there are."""
 ABOUT_CLASSES = [
     "test_padding_changes_nothing",  # of values, `Regression` asks the same
     "test_unlabelled_rows_are_seen_by_those_alone_who_use_them",
@@ -347,7 +344,7 @@ class Conformance(Regression):
         """
         path = REFERENCES / f"{type(self).__name__.removeprefix('Test').lower()}.json"
         if os.environ.get("INNERLOOP_WRITE_REFERENCES"):
-            path.write_text(_reference(TOLERANCE, params, self._golden(params, episodes)))
+            path.write_text(reference(params, self._golden(params, episodes)))
         if not path.exists():
             pytest.fail(
                 f"there is no golden reference {path.name} yet: write it by INNERLOOP_WRITE_REFERENCES=1 pytest "
@@ -362,7 +359,7 @@ class Conformance(Regression):
         values, tolerance = self._golden(drawn, episodes), expected["tolerance"][str(dtype).removeprefix("torch.")]
         assert values["gradient"].keys() == expected["gradient"].keys()
         for part in values:
-            new, old = (torch.tensor(_numbers(numbers[part]), dtype=torch.float64) for numbers in (values, expected))
+            new, old = (torch.tensor(listed(numbers[part]), dtype=torch.float64) for numbers in (values, expected))
             assert new.shape == old.shape
             assert (new - old).abs().max() <= tolerance * old.abs().max(), part
 
@@ -402,77 +399,3 @@ class TransductiveConformance(Conformance):
             half = learner.predict(params, adapted, query.x[: len(query.y) // 2])
         assert not close(whole[: len(half)], half), "transductive, yet nothing depends on the query batch"
         super().test_a_prediction_does_not_depend_on_the_other_queries(params, episodes)
-
-
-def check_gradient(learner: Learner, params: Params, episodes: Episode) -> None:
-    """The gradient is the derivative of the loss with what it stops held, and without where it claims to be exact."""
-    gradient, _ = meta_gradient(learner, params, episodes, "loop")
-    assert all(bool(g.isfinite().all()) for g in gradient.values())
-    if not params:
-        return
-    assert norm(gradient) > 0
-    losses = [lambda p, i=i: learner.loss(p, tree.slice(episodes, i))[0] for i in range(tree.length(episodes))]
-    assert gap(gradient, params, [held(loss, params) for loss in losses]) < 1e-5
-    whole = gap(gradient, params, losses)
-    assert (whole < 1e-5) is learner.exact_gradient, f"{whole:.1e} off, exact_gradient = {learner.exact_gradient}"
-
-
-@torch.no_grad()
-def gap(gradient: Params, params: Params, losses: Sequence[Callable[[Params], Tensor]]) -> float:
-    """Of a gradient, from the central difference of the mean loss in one direction; relative."""
-    generator = torch.Generator().manual_seed(0)
-    v = {k: torch.randn(p.shape, generator=generator, dtype=p.dtype) for k, p in params.items()}
-    up, down = ({k: p + h * v[k] for k, p in params.items()} for h in (1e-6, -1e-6))
-    measured = torch.stack([loss(up) - loss(down) for loss in losses]).mean() / 2e-6
-    slope = torch.stack([(gradient[k] * v[k]).sum() for k in v]).sum()
-    return float(abs(measured - slope) / (abs(slope) + 1e-3 * norm(gradient)))
-
-
-def answer(learner: Learner, params: Params, support: Batch, x: Any) -> Tensor:
-    """What the adapted learner predicts."""
-    with torch.no_grad():
-        return learner.predict(params, learner.adapt(params, support), x)
-
-
-def with_unlabelled(support: Batch, places: Sequence[int]) -> Batch:
-    """The support with rows of no class at these places, far from its own."""
-    mine, n = inputs(support), len(support.y) + len(places)
-    own = torch.tensor([i for i in range(n) if i not in set(places)])
-    x = 7 * torch.linspace(-1, 2, n, dtype=mine.dtype)[:, None].repeat(1, mine.shape[1])
-    y = torch.full((n,), -1)
-    x[own], y[own] = mine, support.y
-    return support._replace(x=x, y=y)
-
-
-def padding(batch: Batch) -> Batch:
-    """Three more rows that do not count."""
-    x: Any = batch.x
-    return batch._replace(
-        x=torch.cat([x, torch.zeros(3, INPUTS, dtype=x.dtype)]),
-        y=torch.cat([batch.y, torch.tensor([0, 1, -1])]),
-        mask=torch.arange(len(batch.y) + 3) < len(batch.y),
-    )
-
-
-def _reference(tolerance: dict[str, float], params: Params, values: dict[str, Any]) -> str:
-    """The content of a reference's file, a line for each part of it."""
-    parts = {"tolerance": tolerance, **values, "params": {k: v.tolist() for k, v in params.items()}}
-    return "{\n" + ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in parts.items()) + "\n}\n"
-
-
-def _numbers(part: Any) -> Any:
-    """A part of a reference as a list; of a learner without parameters, the norm of its gradient is 0."""
-    return (list(part.values()) or [0.0]) if isinstance(part, dict) else part
-
-
-def close(a: Tensor, b: Tensor, tolerance: float = 1e-9) -> bool:
-    return torch.allclose(a, b, rtol=tolerance, atol=tolerance)
-
-
-def norm(params: Params) -> float:
-    return float(sum(v.square().sum() for v in params.values())) ** 0.5
-
-
-def distance(a: Params, b: Params) -> float:
-    """Relative to the length of `b`."""
-    return norm({k: a[k] - b[k] for k in b}) / (norm(b) + 1e-300)

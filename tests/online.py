@@ -9,7 +9,8 @@ from innerloop.core import tree
 from innerloop.core.types import Batch
 from innerloop.engine import TrainConfig
 from innerloop.engine.plan import Plan
-from tests.conformance import Conformance, close, padding
+from tests.compared import close, padding
+from tests.conformance import Conformance
 
 RECORDED = Plan("replay", 3)
 

@@ -12,7 +12,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.engine import meta_gradient
 from innerloop.learners.gradient.maml import MAML
-from tests.conformance import distance
+from tests.compared import distance
 from tests.problems import INPUTS, NeedlesInNoise
 
 GENERATOR = torch.Generator().manual_seed(0)

@@ -16,7 +16,7 @@ from innerloop.core.scores import Accuracy
 from innerloop.engine import meta_gradient
 from innerloop.engine.step import validation_scores
 from innerloop.learners.gradient.maml import MAML
-from tests.conformance import distance, norm
+from tests.compared import distance, norm
 from tests.problems import INPUTS, NeedlesInNoise
 
 WIDTH = 4

@@ -10,7 +10,7 @@ from innerloop.core.model import Module
 from innerloop.core.types import Params
 from innerloop.engine import meta_gradient
 from innerloop.learners.gradient.maml import MAML
-from tests.conformance import distance
+from tests.compared import distance
 from tests.problems import FEATURES, INPUTS, NeedlesInNoise
 
 ROWS = torch.randn(6, INPUTS, generator=torch.Generator().manual_seed(0))

@@ -15,7 +15,7 @@ from innerloop.core.types import Batch, Episode, Metrics, Params
 from innerloop.learners.gradient.imaml import IMAML
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.reptile import Reptile
-from tests.conformance import check_gradient
+from tests.compared import check_gradient
 from tests.problems import NeedlesInNoise, classifier
 
 X = {"x": torch.tensor([3.0], dtype=torch.float64)}

@@ -16,7 +16,7 @@ from innerloop.core.errors import InputError
 from innerloop.engine import Interrupted, distributed, load, meta_gradient
 from innerloop.engine.distributed import World, join, only_first_prints
 from innerloop.engine.plan import cores
-from tests.conformance import distance
+from tests.compared import distance
 from tests.engine import worker
 
 ROOT = Path(__file__).parents[2]

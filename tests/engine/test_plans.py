@@ -18,7 +18,7 @@ from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.nn.conv4 import Conv4
 from innerloop.nn.mlp import MLP
 from innerloop.tasks import Sinusoid
-from tests.conformance import distance
+from tests.compared import distance
 
 REGRESSION = MAML(model=MLP(hidden=(8, 8)), inner_lr=0.01, inner_steps=2, objective=regression)
 SMALL = Conv4(width=4, size=16, outputs=3, pool="stride")

@@ -10,7 +10,7 @@ from innerloop.engine import meta_gradient
 from innerloop.engine.plan import Plan
 from innerloop.learners.gradient.maml import MAML
 from innerloop.nn.conv4 import Conv4
-from tests.conformance import distance
+from tests.compared import distance
 from tests.problems import NeedlesInNoise, classifier, inputs
 
 

@@ -15,7 +15,7 @@ from innerloop.engine import TrainConfig, meta_gradient, meta_train
 from innerloop.engine.unroll_gradients import PES, TruncatedBPTT
 from innerloop.learners.optimizers.l2o import L2O
 from innerloop.tasks.functions import Functions, quadratic
-from tests.conformance import distance
+from tests.compared import distance
 from tests.problems import NeedlesInNoise, classifier, named_input
 
 STEPS, PIECE = 20, 2

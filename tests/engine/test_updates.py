@@ -21,7 +21,7 @@ from innerloop.learners.gradient.maml import MAML
 from innerloop.nn.mlp import MLP
 from innerloop.tasks import Sinusoid
 from innerloop.tasks.functions import Functions, quadratic
-from tests.conformance import distance
+from tests.compared import distance
 from tests.engine.test_train import same
 from tests.engine.test_watchers import Diary
 

@@ -21,7 +21,7 @@ from innerloop.tasks.environments.bandits import Bandits
 from innerloop.tasks.environments.navigation import Navigation
 from innerloop.tasks.environments.sampler import EnvironmentTasks
 from tests.agents import AgentConformance, tasks
-from tests.conformance import distance
+from tests.compared import distance
 
 PLANE = MAMLRL(env=Navigation(horizon=3), model=Gaussian(hidden=(6,)), trajectories=4, inner_steps=2)
 ARMS = MAMLRL(

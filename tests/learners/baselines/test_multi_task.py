@@ -7,7 +7,8 @@ from innerloop.learners.baselines.fine_tune import FineTune
 from innerloop.learners.baselines.multi_task import MultiTask
 from innerloop.learners.baselines.simple_shot import SimpleShot
 from innerloop.nn.mlp import Linear
-from tests.conformance import TransductiveConformance, close
+from tests.compared import close
+from tests.conformance import TransductiveConformance
 from tests.learners.baselines.test_simple_shot import TestSimpleShot as Shot
 from tests.problems import FEATURES, NeedlesInNoise, encoder, inputs
 

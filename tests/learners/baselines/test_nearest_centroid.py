@@ -7,7 +7,8 @@ from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.learners.baselines.nearest_centroid import NearestCentroid
-from tests.conformance import Conformance, TransductiveConformance, close
+from tests.compared import close
+from tests.conformance import Conformance, TransductiveConformance
 from tests.problems import NeedlesInNoise, encoder
 
 

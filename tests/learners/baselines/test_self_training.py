@@ -13,7 +13,8 @@ from innerloop.core.types import Batch, Episode
 from innerloop.engine import meta_gradient
 from innerloop.learners.baselines.self_training import SelfTraining
 from innerloop.learners.metric.protonet import ProtoNet
-from tests.conformance import TransductiveConformance, close, distance
+from tests.compared import close, distance
+from tests.conformance import TransductiveConformance
 from tests.problems import HalfLabelled, NeedlesInNoise, encoder
 
 

@@ -12,7 +12,8 @@ from innerloop.core.types import joined
 from innerloop.engine import TrainConfig, meta_gradient
 from innerloop.learners.bayesian.bmaml import BMAML
 from innerloop.learners.gradient.maml import MAML
-from tests.conformance import TransductiveConformance, distance, gap
+from tests.compared import distance, gap
+from tests.conformance import TransductiveConformance
 from tests.problems import NeedlesInNoise, RaggedPlanes, classifier
 
 SMALL = BMAML(model=Module(classifier), particles=3, inner_lr=0.5, inner_steps=2)

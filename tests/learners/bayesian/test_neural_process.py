@@ -23,7 +23,8 @@ from innerloop.evaluate.predictive import nll, predictive_scores
 from innerloop.learners.bayesian.neural_process import NeuralProcess
 from innerloop.nn.mlp import MLP
 from innerloop.tasks import GPCurves
-from tests.conformance import ValuesConformance, answer, close, distance
+from tests.compared import answer, close, distance
+from tests.conformance import ValuesConformance
 from tests.problems import INPUTS, RaggedPlanes, encoder, inputs, real_rows
 
 TARGETS, UNITS = 3, 8

@@ -18,7 +18,8 @@ from innerloop.learners.closed_form.r2d2 import R2D2
 from innerloop.learners.generative.task_generator import TaskGenerator
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.metric.protonet import ProtoNet
-from tests.conformance import Conformance, close, distance
+from tests.compared import close, distance
+from tests.conformance import Conformance
 from tests.learners.generative.clouds import Clouds, Unmixed
 from tests.learners.generative.test_viml import statistician
 from tests.problems import NeedlesInNoise, classifier, encoder, inputs

@@ -19,7 +19,8 @@ from innerloop.nn.decoder import JoinedMLP
 from innerloop.nn.mlp import MLP, Linear
 from innerloop.problems.learner import make_learner
 from innerloop.problems.networks import NetworkOptions
-from tests.conformance import Conformance, answer, close, distance
+from tests.compared import answer, close, distance
+from tests.conformance import Conformance
 from tests.problems import INPUTS, NeedlesInNoise, inputs
 
 UNITS, CODE, LATENT = 8, 3, 2

@@ -12,7 +12,8 @@ from innerloop.learners.gradient.learned_rates import LearnedRates
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.meta_sgd import MetaSGD
 from innerloop.nn.mlp import Linear
-from tests.conformance import Conformance, TransductiveConformance, close, distance
+from tests.compared import close, distance
+from tests.conformance import Conformance, TransductiveConformance
 from tests.problems import FEATURES, NeedlesInNoise, classifier, encoder, half_squares, quadratics, solved, vector
 
 PLAIN = LearnedRates(model=Module(classifier), inner_lr=0.25, inner_steps=2, momentum=None, decay=None)

@@ -16,7 +16,8 @@ from innerloop.learners.gradient.learning_to_adapt import LearningToAdapt
 from innerloop.learners.gradient.maml import MAML
 from innerloop.nn.mlp import MLP
 from innerloop.tasks import MassSpringDamper
-from tests.conformance import Conformance, TransductiveConformance, distance
+from tests.compared import distance
+from tests.conformance import Conformance, TransductiveConformance
 from tests.problems import NeedlesInNoise, classifier
 
 

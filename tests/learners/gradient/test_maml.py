@@ -6,7 +6,8 @@ from innerloop.core.types import Batch
 from innerloop.engine import meta_gradient
 from innerloop.learners.gradient.maml import MAML
 from innerloop.nn.mlp import MLP
-from tests.conformance import Conformance, TransductiveConformance, answer
+from tests.compared import answer
+from tests.conformance import Conformance, TransductiveConformance
 from tests.problems import INPUTS, NeedlesInNoise, classifier, half_squares, quadratics, solved, vector
 
 

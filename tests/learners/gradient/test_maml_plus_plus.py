@@ -9,7 +9,8 @@ from innerloop.core.types import Episode
 from innerloop.engine import TrainConfig, meta_gradient, meta_train
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.gradient.maml_plus_plus import MAMLPlusPlus
-from tests.conformance import Conformance, TransductiveConformance, close, distance
+from tests.compared import close, distance
+from tests.conformance import Conformance, TransductiveConformance
 from tests.problems import NeedlesInNoise, classifier
 
 FIVE = MAMLPlusPlus(model=Module(classifier), inner_lr=0.2, multi_step_share=0.5)

@@ -10,7 +10,8 @@ from innerloop.engine import meta_gradient
 from innerloop.learners.metric.bd_cspn import BDCSPN
 from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.nn.mlp import MLP
-from tests.conformance import TransductiveConformance, close
+from tests.compared import close
+from tests.conformance import TransductiveConformance
 from tests.problems import HalfLabelled, NeedlesInNoise, encoder
 
 

@@ -15,7 +15,8 @@ from innerloop.core.objectives import regression
 from innerloop.core.types import Batch
 from innerloop.learners.metric.gaussian_memory import GaussianMemory, Memory, write
 from innerloop.nn.mlp import Linear
-from tests.conformance import TransductiveConformance, close
+from tests.compared import close
+from tests.conformance import TransductiveConformance
 from tests.problems import FEATURES, INPUTS, NeedlesInNoise, RaggedPlanes, encoder, inputs
 
 TARGETS = 3

@@ -12,7 +12,8 @@ from innerloop.core.objectives import ABSENT, classification
 from innerloop.core.types import Batch
 from innerloop.learners.metric.matching import MatchingNet
 from innerloop.nn.context import BiLSTM, LSTMCell
-from tests.conformance import TransductiveConformance, close
+from tests.compared import close
+from tests.conformance import TransductiveConformance
 from tests.problems import FEATURES, INPUTS, NeedlesInNoise, encoder
 
 

@@ -8,7 +8,8 @@ from innerloop.core.objectives import ABSENT
 from innerloop.core.types import Batch
 from innerloop.learners.metric.relation import RelationNet, relation_error
 from innerloop.nn.relation import ConvMaps, Relation
-from tests.conformance import TransductiveConformance, close
+from tests.compared import close
+from tests.conformance import TransductiveConformance
 from tests.problems import FEATURES, NeedlesInNoise, encoder
 
 

@@ -11,7 +11,8 @@ from innerloop.core.model import Module
 from innerloop.core.types import Episode
 from innerloop.learners.metric.siamese import Siamese
 from innerloop.nn.mlp import Linear
-from tests.conformance import TransductiveConformance, padding
+from tests.compared import padding
+from tests.conformance import TransductiveConformance
 from tests.problems import FEATURES, NeedlesInNoise, encoder
 
 

@@ -12,7 +12,8 @@ from innerloop.engine import meta_gradient
 from innerloop.learners.metric.protonet import ProtoNet
 from innerloop.learners.metric.soft_kmeans import SoftKMeans, Variant
 from innerloop.nn.mlp import MLP
-from tests.conformance import TransductiveConformance, close
+from tests.compared import close
+from tests.conformance import TransductiveConformance
 from tests.problems import HalfLabelled, NeedlesInNoise, encoder
 
 GATE = MLP(inputs=5, hidden=(20,), outputs=2, activation="tanh")

@@ -12,7 +12,8 @@ from innerloop.core.types import Episode
 from innerloop.engine import TrainConfig, meta_gradient, meta_train
 from innerloop.learners.optimizers.l2o import L2O, log_and_sign
 from innerloop.tasks.functions import FAMILIES, Functions, quadratic
-from tests.conformance import Conformance, TransductiveConformance, distance
+from tests.compared import distance
+from tests.conformance import Conformance, TransductiveConformance
 from tests.problems import NeedlesInNoise, classifier
 
 

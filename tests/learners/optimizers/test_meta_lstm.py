@@ -9,7 +9,8 @@ from innerloop.core.errors import InputError
 from innerloop.core.model import Module
 from innerloop.learners.gradient.maml import MAML
 from innerloop.learners.optimizers.meta_lstm import MetaLSTM, _preprocess
-from tests.conformance import TransductiveConformance, distance
+from tests.compared import distance
+from tests.conformance import TransductiveConformance
 from tests.problems import NeedlesInNoise, classifier
 
 
