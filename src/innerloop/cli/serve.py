@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.table import Table
 
+from innerloop.cli import stores
 from innerloop.cli.options import emit, parse, print
 from innerloop.service.limits import Limits
 from innerloop.service.settings import Settings
@@ -62,10 +63,13 @@ class KeysCommand:
 def run(argv: list[str]) -> int:
     """Serve tasks over HTTP, with a page: make them, teach them, ask them, go back; and recommend.
 
-    API keys: `innerloop serve keys add --store DIR --scope read`, then `list` and `revoke ID`.
+    API keys: `innerloop serve keys add --store DIR --scope read`, then `list` and `revoke ID`. The store: `innerloop
+    serve backup DIR OUT` copies it while it is served, `innerloop serve migrate DIR` brings an old one up to date.
     """
     if argv[:1] == ["keys"]:
         return _keys(argv[1:])
+    if argv[:1] in (["migrate"], ["backup"]):
+        return getattr(stores, argv[0])(argv[1:])
     options = parse(Command, argv, "serve", run.__doc__ or "")
     # Keys and --help need no web server, which takes time to load.
     from innerloop.service.http.running import serve

@@ -2,14 +2,14 @@ import pytest
 
 from innerloop.core.errors import InputError
 from innerloop.service.store import keys
-from innerloop.service.store.database import Database
+from innerloop.service.store.database import opened
 from innerloop.service.store.keys import Keys
 
 
 def test_a_key_is_found_until_it_is_revoked_and_never_kept(tmp_path):
     made, token = keys.add(tmp_path, "read", "phone")
     other, _ = keys.add(tmp_path, "write")
-    found = Keys(Database(tmp_path))
+    found = Keys(opened(tmp_path))
     assert found.find(token) == made and made.scope == "read" and made.name == "phone"
     for wrong in ("", token[:-1], token + "x", token.upper(), "il_\ud800"):
         assert found.find(wrong) is None

@@ -7,7 +7,7 @@ import pytest
 
 from innerloop.core.errors import InputError
 from innerloop.service.limits import Limits
-from innerloop.service.store import database, people
+from innerloop.service.store import people, sqlite
 from innerloop.service.store.errors import ConflictError, MissingError, StaleError
 from innerloop.service.store.store import Store
 from tests.service.store.test_store import content, example
@@ -34,7 +34,7 @@ def test_a_store_without_people_keeps_what_it_has_and_gets_them(tmp_path, monkey
     people.create(store, "films", "ada", {"i1": 4.5})
     assert people.find(store, "films", "ada").ratings == {"i1": 4.5}
     store.close()
-    monkeypatch.setattr(database, "SCHEMA", 11)  # a server of the release before
+    monkeypatch.setattr(sqlite, "SCHEMA", 11)  # a server of the release before
     with pytest.raises(InputError, match="of version 12 and this release knows 11: update"):
         Store(tmp_path)
 

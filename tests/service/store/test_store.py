@@ -11,7 +11,7 @@ import pytest
 from innerloop.core.errors import InputError
 from innerloop.service.http.errors import as_http
 from innerloop.service.limits import Limits
-from innerloop.service.store import database, schema
+from innerloop.service.store import schema, sqlite
 from innerloop.service.store.errors import StoreError
 from innerloop.service.store.keys import Keys
 from innerloop.service.store.records import Example
@@ -251,8 +251,8 @@ def work(monkeypatch):
         nonlocal count
         count = 0
         with monkeypatch.context() as patched:
-            patched.setattr(database, "_STEPS", 1)
-            patched.setattr(database, "time", SimpleNamespace(monotonic=clock))
+            patched.setattr(sqlite, "_STEPS", 1)
+            patched.setattr(sqlite, "time", SimpleNamespace(monotonic=clock))
             change()
         return count
 
@@ -346,7 +346,7 @@ def test_steps_back_and_forth_are_those_of_a_task_in_memory(store, monkeypatch, 
 def test_a_store_of_the_version_before_becomes_one_of_today(tmp_path):
     with sqlite3.connect(tmp_path / "store.sqlite") as c:
         c.executescript(schema._TABLES)
-        c.execute(f"PRAGMA application_id = {database._OURS}")
+        c.execute(f"PRAGMA application_id = {sqlite._OURS}")
         c.execute("PRAGMA user_version = 2")
         c.execute("INSERT INTO tasks VALUES (7, 't', 's', 'features', NULL, 'then', 0, NULL, NULL, NULL, NULL)")
         c.execute("INSERT INTO versions VALUES (7, 0, 'then', 'create', 0, 0, NULL, '[]')")
@@ -370,11 +370,12 @@ def test_a_migration_that_ends_half_way_leaves_the_store_as_it_was(tmp_path, mon
     elif version == 2:
         with sqlite3.connect(tmp_path / "store.sqlite") as c:
             c.executescript(schema._TABLES)
-            c.execute(f"PRAGMA application_id = {database._OURS}")
+            c.execute(f"PRAGMA application_id = {sqlite._OURS}")
             c.execute("PRAGMA user_version = 2")
         c.close()
-    half = tuple((*steps[:-2], "SELECT * FROM what_ends_it") for steps in schema.STEPS_UP)
-    monkeypatch.setattr(database, "STEPS_UP", half)
+    *most, last = schema.steps(version)
+    half = (*most, last._replace(statements=("SELECT * FROM what_ends_it",)))
+    monkeypatch.setattr(sqlite, "steps", lambda version: half)
     with pytest.raises(InputError, match="what_ends_it"):
         Store(tmp_path)
     with sqlite3.connect(tmp_path / "store.sqlite") as c:

@@ -79,7 +79,7 @@ class Service:
         self.sources = Sources(settings)
         threads = self.limits.workers_threads(settings.workers)
         self.batcher = Batcher(threads, self.limits.waiting, seen=self.metrics.batch)
-        folder = self.store.database.path.parent
+        folder = self.store.database.beside
         shared = folder if settings.workers > 1 else None
         # Several workers share one, which their parent has removed: here it would be in use already.
         if shared is None:
