@@ -49,7 +49,7 @@ GROUPS = {
         "ner": "entities in sentences: adapt to a few tagged ones, predict, report, add, drop, undo, train, test",
         "recommend": "items to somebody who has rated a few, with reasons; or which to ask about next",
         "support": "a support desk on a task of texts: replies by intent, quotes from documents, or a hand-over",
-        "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys|backup|migrate`",
+        "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys|backup|migrate|copy`",
     },
 }
 _LINES = "\n\t"

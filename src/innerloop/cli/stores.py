@@ -1,4 +1,4 @@
-"""`innerloop serve migrate` and `innerloop serve backup`."""
+"""`innerloop serve migrate`, `innerloop serve backup` and `innerloop serve copy`."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class MigrateCommand:
     """Options of `innerloop serve migrate`."""
 
     store: tyro.conf.Positional[str]
-    """Folder of the store."""
+    """Folder of the store, or its address in PostgreSQL."""
     dry_run: bool = False
     """Try all of it, and take it back."""
     json: bool = False
@@ -24,9 +24,21 @@ class BackupCommand:
     """Options of `innerloop serve backup`."""
 
     store: tyro.conf.Positional[str]
-    """Folder of the store; it may be served meanwhile."""
+    """Folder of the store, or its address in PostgreSQL; it may be served meanwhile."""
     out: tyro.conf.Positional[str]
-    """New folder, which is a store itself: to restore it, serve it."""
+    """New folder, which is a store itself: to restore it, serve it. Of PostgreSQL, a new file for `pg_restore`."""
+    json: bool = False
+    """Print JSON on standard output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyCommand:
+    """Options of `innerloop serve copy`."""
+
+    source: tyro.conf.Positional[str]
+    """Folder of a store, or its address in PostgreSQL; it may be served meanwhile."""
+    target: tyro.conf.Positional[str]
+    """Folder or address of an empty one; made if it is not there."""
     json: bool = False
     """Print JSON on standard output."""
 
@@ -61,5 +73,22 @@ def backup(argv: list[str]) -> int:
     if options.json:
         emit(made._asdict() | {"path": str(made.path)})
         return 0
-    print(f"{made.path}: {made.tasks:,} tasks, {made.bytes / 1e6:.1f} MB; `innerloop serve --store {made.path}`")
+    what = f"`innerloop serve --store {made.path}`" if made.path.is_dir() else "see `pg_restore`"
+    print(f"{made.path}: {made.tasks:,} tasks, {made.bytes / 1e6:.1f} MB; {what}")
+    return 0
+
+
+def copy(argv: list[str]) -> int:
+    """Copy a store with all its history, keys and people from SQLite to PostgreSQL, or back; compared row by row."""
+    options = parse(CopyCommand, argv, "serve copy", copy.__doc__ or "")
+    from innerloop.service.store import copies
+    from innerloop.service.store.address import shown
+
+    copied = copies.copy(options.source, options.target)
+    if options.json:
+        emit(copied._asdict())
+        return 0
+    told = ", ".join(f"{count:,} {table}" for table, count in copied.rows.items() if count)
+    print(f"{shown(options.target)} holds what {shown(options.source)} does: {told or 'nothing'}")
+    print(f"sha256 of both: {copied.digest}")
     return 0

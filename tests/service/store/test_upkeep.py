@@ -12,7 +12,7 @@ import pytest
 
 from innerloop.cli.main import main
 from innerloop.core.errors import FailedError, InputError
-from innerloop.service.store import schema, sqlite, upkeep
+from innerloop.service.store import schema, sqlite_tables, upkeep
 from innerloop.service.store.records import Example
 from innerloop.service.store.store import Store
 from tests.service.served import serving, teach
@@ -130,7 +130,9 @@ def test_a_migration_that_fails_or_waits_in_vain_changes_nothing(tmp_path, monke
         upkeep.migrate(folder)
     holder.close()
     *most, last = schema.steps(3)
-    monkeypatch.setattr(sqlite, "steps", lambda version: (*most, last._replace(statements=("SELECT * FROM nowhere",))))
+    monkeypatch.setattr(
+        sqlite_tables, "steps", lambda version: (*most, last._replace(statements=("SELECT * FROM nowhere",)))
+    )
     with pytest.raises(FailedError, match="nowhere"):
         upkeep.migrate(folder)
     assert tables(folder) == before

@@ -4,10 +4,13 @@ The SQL of a store is written once, in what both understand after `dialect` has 
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+from innerloop.service.store.address import is_address
 
 T = TypeVar("T")
 
@@ -30,6 +33,11 @@ class Cursor(Protocol):
     @property
     def lastrowid(self) -> int | None:
         """Id of the row that was inserted."""
+        ...
+
+    @property
+    def description(self) -> Any:
+        """For each column something that begins with its name."""
         ...
 
     @property
@@ -66,6 +74,11 @@ class Database(Protocol):
     @property
     def name(self) -> str:
         """What messages call it: a path, or an address without its password."""
+        ...
+
+    @property
+    def instant(self) -> bool:
+        """Whether a row is read without waiting for another program."""
         ...
 
     @property
@@ -127,6 +140,23 @@ class Database(Protocol):
         """
         ...
 
+    def numbers(self, c: Connection) -> dict[str, int]:
+        """The last number that each table of `schema.COUNTED` has given to a row, on a connection."""
+        ...
+
+    def set_numbers(self, c: Connection, numbers: Mapping[str, int]) -> None:
+        """Have each table go on behind such a number, on a connection in a transaction."""
+        ...
+
+    def listen(self, told: Callable[[int], None], ended: threading.Event) -> None:
+        """Be told of changes until the end, where the database tells; whoever looks at versions need not be.
+
+        Args:
+            told: Called with the id of a task that is another since.
+            ended: Ends it.
+        """
+        ...
+
     def close(self) -> None:
         """Close all connections that are not in use; the next use opens others."""
         ...
@@ -136,19 +166,25 @@ def opened(where: str | Path, seconds: float = 10.0) -> Database:
     """The database of a store, with the tables of today.
 
     Args:
-        where: Folder of `store.sqlite`, made if it is not there.
+        where: Folder of `store.sqlite`, made if it is not there, or postgresql://...
         seconds: For one change, from waiting for its turn to the commit.
 
     Raises:
         InputError: It cannot be used.
     """
+    if is_address(where):
+        from innerloop.service.store.postgres import Postgres
+
+        return Postgres(str(where), seconds)
     from innerloop.service.store.sqlite import SQLite
 
     return SQLite(where, seconds)
 
 
 def is_there(where: str | Path) -> bool:
-    """Whether there is a store."""
+    """Whether there is a store; in PostgreSQL it is made where the database is, so that there is always one."""
+    if is_address(where):
+        return True
     from innerloop.service.store import sqlite
 
     return sqlite.is_there(where)
@@ -158,7 +194,8 @@ def check_there(where: str | Path) -> None:
     """Refuse to look for a store where there is none, with an `InputError`."""
     from innerloop.service.store import sqlite
 
-    sqlite.check_there(where)
+    if not is_address(where):
+        sqlite.check_there(where)
 
 
 def leave_bytes(c: Connection) -> None:

@@ -171,6 +171,29 @@ SCHEMA = MIGRATIONS[-1].to
 """The version of a store of today."""
 
 
+TABLES = {
+    "files": ("hash",),
+    "tasks": ("id",),
+    "versions": ("task", "version"),
+    "examples": ("id",),
+    "members": ("task", "example", "since"),
+    "keys": ("id",),
+    "answers": ("id",),
+    "evaluations": ("task", "version"),
+    "held": ("id",),
+    "desks": ("task",),
+    "conversations": ("id",),
+    "messages": ("conversation", "number"),
+    "taggers": ("id",),
+    "people": ("id",),
+}
+"""Tables of today with their keys, each behind those that it refers to; `totals` follows from them."""
+
+
+COUNTED = tuple(table for table, keys in TABLES.items() if keys == ("id",))
+"""Tables whose rows are given numbers, none of them twice."""
+
+
 def steps(version: int) -> tuple[Migration, ...]:
     """What is between a store and one of today, in order; 0 is an empty one, 1 one of release 0.1.0."""
     begin = {

@@ -5,7 +5,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import TypeVar
@@ -13,15 +13,15 @@ from urllib.parse import quote
 
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded, is_file
+from innerloop.service.store.database import Connection
 from innerloop.service.store.errors import BusyError, LostError, StoreError
 from innerloop.service.store.files import Watched, make_private
-from innerloop.service.store.schema import SCHEMA, Migration, steps
+from innerloop.service.store.schema import COUNTED
+from innerloop.service.store.sqlite_tables import migrate, version_of
 
 T = TypeVar("T")
 _LOG = logging.getLogger("innerloop.service")
 
-_OURS = 0x696C6F70
-"""SQLite's application id of our files: "ilop"."""
 FILE = "store.sqlite"
 """In the folder of a store."""
 _READ_SECONDS = 0.5
@@ -62,6 +62,8 @@ class SQLite:
     Raises:
         InputError: It cannot be used.
     """
+
+    instant = True
 
     def __init__(self, folder: str | Path, seconds: float = 10.0):
         self.path = expanded(folder) / FILE
@@ -111,7 +113,7 @@ class SQLite:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
-    def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def change(self, work: Callable[[Connection], T]) -> T:
         """The result of a change, made in `writing`."""
         with self.writing() as connection:
             return work(connection)
@@ -206,6 +208,18 @@ class SQLite:
         if self._lost is None:
             _LOG.error("%s", error)
         self._lost = error
+
+    def numbers(self, c: Connection) -> dict[str, int]:
+        """The last number that each table has given to a row."""
+        return dict.fromkeys(COUNTED, 0) | dict(c.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+
+    def set_numbers(self, c: Connection, numbers: Mapping[str, int]) -> None:
+        """Have each table go on behind such a number."""
+        c.execute("DELETE FROM sqlite_sequence")
+        c.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", list(numbers.items()))
+
+    def listen(self, told: Callable[[int], None], ended: threading.Event) -> None:
+        """Nothing: SQLite tells nobody, and to look at a version takes as long as to be told."""
 
     def close(self) -> None:
         """Close all connections that are not in use; the next use opens others."""
@@ -354,33 +368,3 @@ class SQLite:
             connection.execute("BEGIN IMMEDIATE")
             migrate(connection)
             connection.execute("COMMIT")
-
-
-def version_of(connection: sqlite3.Connection, path: Path) -> int:
-    """The version of a store; 0: it is empty.
-
-    Raises:
-        InputError: It is no store, or one of a newer release.
-    """
-    known = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    # An empty file is what `make_private` has just made, here or in another worker.
-    if tables and known != _OURS:
-        raise InputError(f"{path} is another program's database: give another folder")
-    if version > SCHEMA:
-        raise InputError(f"the store {path} is of version {version} and this release knows {SCHEMA}: update innerloop")
-    return version
-
-
-def migrate(connection: sqlite3.Connection) -> tuple[Migration, ...]:
-    """Make a store one of today, on a connection in a transaction; returns what was done."""
-    done = steps(connection.execute("PRAGMA user_version").fetchone()[0])
-    for step in done:
-        for statement in step.statements:
-            connection.execute(statement)
-    if done:
-        # Committed with the tables: a process that is killed half way leaves the version that it met.
-        connection.execute(f"PRAGMA application_id = {_OURS}")
-        connection.execute(f"PRAGMA user_version = {done[-1].to}")
-    return done

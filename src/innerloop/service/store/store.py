@@ -286,7 +286,7 @@ class Store:
 
     def support(self, task: Task) -> tuple[np.ndarray, list[str]]:
         """[n, ...] rows and their labels, of the task at its version, in the order in which they were taught."""
-        query = "SELECT id, row FROM examples WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+        query = "SELECT id, row FROM examples WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(?)) ORDER BY id"
         # One state: what is erased between the two would be missed.
         with self.database.snapshot() as c:
             labels = {id: label for label, ids in learned(c, task).items() for id in ids}

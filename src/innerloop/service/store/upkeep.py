@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from innerloop.core.errors import FailedError, InputError
 from innerloop.core.files import expanded, writing
-from innerloop.service.store import sqlite
+from innerloop.service.store import dumps, sqlite, sqlite_tables
+from innerloop.service.store.address import is_address
 from innerloop.service.store.files import make_private
 from innerloop.service.store.schema import Migration
 
@@ -35,7 +36,7 @@ def migrate(where: str | Path, dry: bool = False) -> tuple[int, tuple[Migration,
     """Bring a store up to date, all of it or nothing; serving it does so as well.
 
     Args:
-        where: Folder of the store.
+        where: Folder or address of the store.
         dry: Whether all is tried, and then taken back.
 
     Returns:
@@ -45,11 +46,13 @@ def migrate(where: str | Path, dry: bool = False) -> tuple[int, tuple[Migration,
         InputError: There is none, it is another program's, or of a newer release.
         FailedError: It cannot be done now; the store is as it was.
     """
+    if is_address(where):
+        return dumps.migrate(str(where), dry)
     with _opened(where) as (c, path):
-        version = sqlite.version_of(c, path)
+        version = sqlite_tables.version_of(c, path)
         c.execute("BEGIN IMMEDIATE")
         try:
-            done = sqlite.migrate(c)
+            done = sqlite_tables.migrate(c)
             lost = c.execute("PRAGMA foreign_key_check").fetchall()
             if done and lost:
                 raise FailedError(f"the store {path} has {len(lost)} rows that belong to nothing: restore a backup")
@@ -64,14 +67,17 @@ def backup(where: str | Path, out: str | Path) -> Backup:
     """Copy a store while it is served: what was committed when this began, with its watches.
 
     Args:
-        where: Folder of the store.
-        out: Folder that the copy is to be, itself a store; it may not be there yet, or be empty.
+        where: Folder or address of the store.
+        out: Folder that the copy is to be, itself a store; it may not be there yet, or be empty. Of a store in
+            PostgreSQL, a new file that `pg_restore` reads, without watches.
 
     Raises:
         InputError: There is no store, or something is in the way.
         FailedError: The store is damaged, or the disk is full; nothing is left of the copy.
     """
     target = expanded(out)
+    if is_address(where):
+        return Backup(target, *dumps.dump(str(where), target))
     sqlite.check_there(where)
     if os.path.lexists(target) and not (target.is_dir() and not any(target.iterdir())):
         raise InputError(f"{target} is there already: give a new folder, so that no backup is written over")
@@ -80,7 +86,7 @@ def backup(where: str | Path, out: str | Path) -> Backup:
         made = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:50]}."))
     try:
         with _opened(where) as (c, path):
-            version = sqlite.version_of(c, path)
+            version = sqlite_tables.version_of(c, path)
             _copy(c, made / path.name)
             for watch in sorted((path.parent / _WATCHES).glob("*.sqlite")):
                 with contextlib.closing(sqlite3.connect(f"file:{quote(str(watch))}?mode=ro", uri=True)) as one:
