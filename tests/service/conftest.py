@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.service import postgres
 from tests.service.live import service, train
+from tests.service.postgres import Server
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +50,21 @@ def page(browser, address) -> Iterator[Any]:
     yield tab
     context.close()
     assert not errors
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL that all tests share."""
+    with postgres.serving() as started:
+        yield started
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request, tmp_path, monkeypatch) -> Iterator[str]:
+    """Where a new store is, of each kind."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    if request.param == "sqlite":
+        yield str(tmp_path)
+    else:
+        with request.getfixturevalue("server").lent() as address:
+            yield address

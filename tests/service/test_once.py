@@ -24,8 +24,8 @@ NAMED = {"Idempotency-Key": "one"}
 
 
 @pytest.fixture
-def client(tmp_path):
-    with serving(tmp_path / "store") as client:
+def client(place):
+    with serving(place) as client:
         teach(client)
         yield client
 
@@ -49,7 +49,7 @@ def changes(content: bytes) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("number", range(11))
-def test_any_change_is_made_once_and_answered_as_the_first_time(client, tmp_path, number):
+def test_any_change_is_made_once_and_answered_as_the_first_time(client, place, number):
     client.post("/api/tasks/t/examples", json={"examples": [{"label": "a", "text": "a"}]}).raise_for_status()
     content = client.get("/api/tasks/t/download").content
     method, path, asked = changes(content)[number]
@@ -62,7 +62,7 @@ def test_any_change_is_made_once_and_answered_as_the_first_time(client, tmp_path
     assert [(task["name"], task["version"]) for task in client.get("/api/tasks").json()] == state
     other = client.post("/api/tasks", headers=NAMED, json={"name": "other", "source": WORDS})
     assert other.status_code == 409 and "take a new one for each change" in other.json()["error"]
-    with serving(tmp_path / "store") as restarted:
+    with serving(place) as restarted:
         again = restarted.request(method, path, headers=NAMED, **asked)
         assert (again.status_code, again.content) == (first.status_code, first.content)
 
@@ -126,17 +126,17 @@ def test_names_that_are_none(client, name):
     assert client.get("/api/tasks/t").status_code == 200
 
 
-def test_names_of_one_key_are_not_those_of_another(tmp_path):
-    tokens = [keys.add(tmp_path, "write")[1] for _ in range(2)]
-    with serving(tmp_path, demand_keys=True) as client:
+def test_names_of_one_key_are_not_those_of_another(place):
+    tokens = [keys.add(place, "write")[1] for _ in range(2)]
+    with serving(place, demand_keys=True) as client:
         for i, token in enumerate(tokens):
             headers = NAMED | {"Authorization": f"Bearer {token}"}
             made = client.post("/api/tasks", headers=headers, json={"name": f"t{i}", "source": WORDS})
             assert made.status_code == 201
 
 
-def test_at_the_same_time_as_well(tmp_path):
-    store = Store(tmp_path)
+def test_at_the_same_time_as_well(place):
+    store = Store(place)
     store.create("t", "plain", "features", None)
     named = store.asked(answers.Once(client="", key="k", digest=b"d"))
     example = Example(row=np.zeros(3, np.float32), label="a")
@@ -146,9 +146,9 @@ def test_at_the_same_time_as_well(tmp_path):
     store.close()
 
 
-def test_answers_are_kept_for_a_day_and_not_without_number(tmp_path, monkeypatch):
+def test_answers_are_kept_for_a_day_and_not_without_number(place, monkeypatch):
     monkeypatch.setattr(answers, "_MOST", 5)
-    store = Store(tmp_path)
+    store = Store(place)
     store.create("t", "plain", "features", None)
     example = Example(row=np.zeros(3, np.float32), label="a")
 

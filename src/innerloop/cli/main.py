@@ -44,7 +44,7 @@ GROUPS = {
         "show": "what is in a file of `adapt`, with its versions",
     },
     "Serve": {
-        "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys` for API keys",
+        "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys|backup|migrate|copy`",
         "export": "write a file of `adapt` as one ONNX or pt2 graph, checked against the original",
     },
     "Applications": {

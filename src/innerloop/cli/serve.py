@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.table import Table
 
+from innerloop.cli import stores
 from innerloop.cli.options import Said, emit, parse, print
 from innerloop.core.complaints import complain
 from innerloop.service.limits import Limits
@@ -19,7 +20,8 @@ class Command:
     served: tyro.conf.Positional[tuple[str, ...]] = ()
     """Run folders on ratings, each a recommender that is served, and others as of --source."""
     store: str
-    """Folder of the store: all tasks, examples and versions; made if it is not there."""
+    """Folder of the store: all tasks, examples and versions; made if it is not there. Several hosts share one in
+    PostgreSQL: postgresql://user@host/database."""
     port: int = 8000
     host: str = "127.0.0.1"
     """Address to listen on; any but loopback demands API keys (`innerloop serve keys add`)."""
@@ -49,7 +51,7 @@ class KeysCommand:
     id: tyro.conf.Positional[int | None] = None
     """Which key to revoke, as `list` shows it."""
     store: str
-    """Folder of the store."""
+    """Folder of the store, or its address."""
     scope: Literal["read", "write"] = "read"
     """read: look and predict; write: everything."""
     name: str = ""
@@ -62,10 +64,14 @@ class KeysCommand:
 def run(argv: list[str]) -> int:
     """Serve tasks over HTTP, with a page: make them, teach them, ask them, go back; and recommend.
 
-    API keys: `innerloop serve keys add --store DIR --scope read`, then `list` and `revoke ID`.
+    API keys: `innerloop serve keys add --store DIR --scope read`, then `list` and `revoke ID`. The store: `innerloop
+    serve backup DIR OUT` copies it while it is served, `innerloop serve migrate DIR` brings an old one up to date,
+    `innerloop serve copy DIR postgresql://...` moves it to a database that several hosts share, and back.
     """
     if argv[:1] == ["keys"]:
         return _keys(argv[1:])
+    if argv[:1] in (["migrate"], ["backup"], ["copy"]):
+        return getattr(stores, argv[0])(argv[1:])
     options = parse(Command, argv, "serve", run.__doc__ or "")
     # Keys and --help need no web server, which takes time to load.
     from innerloop.service.http.running import serve

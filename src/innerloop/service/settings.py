@@ -18,7 +18,7 @@ class Settings:
     """What `innerloop serve` is told; plain JSON, so that it reaches every worker."""
 
     store: str
-    """Folder of the store."""
+    """Folder of the store, or its address in PostgreSQL."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = 8000

@@ -9,7 +9,7 @@ from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.service.client import Client, Task
 from innerloop.service.limits import Limits
 from innerloop.service.store import held, keys
-from innerloop.service.store.database import Database
+from innerloop.service.store.database import opened
 from tests.fewshot.test_reading import drawing, photograph
 from tests.service.served import WORDS, downgrade, serving, teach
 
@@ -110,7 +110,7 @@ def test_what_is_never_finished_is_let_go_after_a_day(tmp_path, monkeypatch):
         assert send(client, {"bbb": "b"}, change="y", more=True).json()["held"] == 1
         assert rows(tmp_path) == 1
     monkeypatch.setattr(held.time, "time", lambda: now + 2 * 86_402)
-    database = Database(tmp_path)
+    database = opened(tmp_path)
     held.expire(database)
     database.close()
     assert rows(tmp_path) == 0

@@ -1,23 +1,27 @@
+from pathlib import Path
+
 import pytest
 
 from innerloop.core.errors import InputError
 from innerloop.service.store import keys
-from innerloop.service.store.database import Database
+from innerloop.service.store.database import opened
 from innerloop.service.store.keys import Keys
 
 
-def test_a_key_is_found_until_it_is_revoked_and_never_kept(tmp_path):
-    made, token = keys.add(tmp_path, "read", "phone")
-    other, _ = keys.add(tmp_path, "write")
-    found = Keys(Database(tmp_path))
+def test_a_key_is_found_until_it_is_revoked_and_never_kept(place):
+    made, token = keys.add(place, "read", "phone")
+    other, _ = keys.add(place, "write")
+    database = opened(place)
+    found = Keys(database)
     assert found.find(token) == made and made.scope == "read" and made.name == "phone"
     for wrong in ("", token[:-1], token + "x", token.upper(), "il_\ud800"):
         assert found.find(wrong) is None
-    for file in tmp_path.iterdir():
+    for file in Path(place).glob("store.sqlite*"):
         assert token.encode() not in file.read_bytes() and token[3:].encode() not in file.read_bytes()
-    keys.revoke(tmp_path, made.id)
+    keys.revoke(place, made.id)
     assert found.find(token) is None
-    assert [(k.id, k.revoked is None) for k in keys.listed(tmp_path)] == [(made.id, False), (other.id, True)]
+    assert [(k.id, k.revoked is None) for k in keys.listed(place)] == [(made.id, False), (other.id, True)]
+    database.close()
 
 
 def test_what_cannot_be(tmp_path):

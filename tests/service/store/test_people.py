@@ -7,17 +7,10 @@ import pytest
 
 from innerloop.core.errors import InputError
 from innerloop.service.limits import Limits
-from innerloop.service.store import database, people
+from innerloop.service.store import people, sqlite_tables
 from innerloop.service.store.errors import ConflictError, MissingError, StaleError
 from innerloop.service.store.store import Store
 from tests.service.store.test_store import content, example
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = Store(tmp_path)
-    yield store
-    store.close()
 
 
 def test_a_store_without_people_keeps_what_it_has_and_gets_them(tmp_path, monkeypatch):
@@ -34,12 +27,13 @@ def test_a_store_without_people_keeps_what_it_has_and_gets_them(tmp_path, monkey
     people.create(store, "films", "ada", {"i1": 4.5})
     assert people.find(store, "films", "ada").ratings == {"i1": 4.5}
     store.close()
-    monkeypatch.setattr(database, "SCHEMA", 11)  # a server of the release before
+    monkeypatch.setattr(sqlite_tables, "SCHEMA", 11)  # a server of the release before
     with pytest.raises(InputError, match="of version 12 and this release knows 11: update"):
         Store(tmp_path)
 
 
-def test_forgetting_forever_leaves_no_rating_in_any_file(store, tmp_path):
+def test_forgetting_forever_leaves_no_rating_in_any_file(tmp_path):
+    store = Store(tmp_path)
     secrets = {f"secret-{i:04}": float(i % 5) for i in range(2_000)}
     people.create(store, "films", "wilhelmine", secrets)
     people.create(store, "films", "bo", {"i1": 1.0})
@@ -54,10 +48,11 @@ def test_forgetting_forever_leaves_no_rating_in_any_file(store, tmp_path):
     assert left()
     store.database.scrub()
     assert not left() and people.find(store, "films", "bo").ratings == {"i1": 1.0}
+    store.close()
 
 
-def test_versions_limits_and_names_hold(tmp_path):
-    store = Store(tmp_path, replace(Limits(), kept=2, examples=3))
+def test_versions_limits_and_names_hold(place):
+    store = Store(place, replace(Limits(), kept=2, examples=3))
     people.create(store, "films", "ada", {"i1": 4.0})
     people.create(store, "books", "ada", {"i1": 1.0})
     with pytest.raises(ConflictError, match="called 'ada' already"):

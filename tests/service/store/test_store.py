@@ -11,7 +11,7 @@ import pytest
 from innerloop.core.errors import InputError
 from innerloop.service.http.errors import as_http
 from innerloop.service.limits import Limits
-from innerloop.service.store import database, schema
+from innerloop.service.store import schema, sqlite, sqlite_tables
 from innerloop.service.store.errors import StoreError
 from innerloop.service.store.keys import Keys
 from innerloop.service.store.records import Example
@@ -23,7 +23,16 @@ RELEASED = Path(__file__).parents[2] / "releases" / "0.1.0"
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(place):
+    made = Store(place)
+    made.create("t", "plain", "features", None)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def lite(tmp_path):
+    """One of SQLite, whose instructions can be counted."""
     made = Store(tmp_path)
     made.create("t", "plain", "features", None)
     yield made
@@ -85,8 +94,8 @@ def test_every_version_holds_what_a_plain_model_of_it_does(store):
     assert [h["classes"] for h in history] == [len({label for label, _ in v.values()}) for v in versions.values()]
 
 
-def test_changes_of_many_threads_and_of_two_servers_come_one_after_the_other(store, tmp_path):
-    other, ids = Store(tmp_path), []
+def test_changes_of_many_threads_and_of_two_servers_come_one_after_the_other(store, place):
+    other, ids = Store(place), []
 
     def work(mine):
         for i in range(20):
@@ -103,17 +112,17 @@ def test_changes_of_many_threads_and_of_two_servers_come_one_after_the_other(sto
     other.close()
 
 
-def test_what_was_written_is_there_after_the_store_is_opened_again(store, tmp_path):
+def test_what_was_written_is_there_after_the_store_is_opened_again(store, place):
     store.add("t", [Example(row=np.arange(6, dtype=np.uint8).reshape(1, 2, 3), label="ä", picture=b"p", mime="m/n")])
     store.close()
-    again = Store(tmp_path)
+    again = Store(place)
     rows, labels = again.support(again.task("t"))
     assert rows.dtype == np.uint8 and rows.tolist() == [[[[0, 1, 2], [3, 4, 5]]]] and labels == ["ä"]
     assert again.picture("t", 1) == (b"p", "m/n")
     again.close()
 
 
-def test_what_is_refused_changes_nothing(store, tmp_path):
+def test_what_is_refused_changes_nothing(store, place):
     store.add("t", [example("a"), example("b")])
     before = store.versions("t")
     for attempt, status, message in (
@@ -134,7 +143,7 @@ def test_what_is_refused_changes_nothing(store, tmp_path):
             attempt()
         assert as_http(refused.value).status == status
     assert store.versions("t") == before
-    small = Store(tmp_path, Limits(classes=2, examples=4, kept=6, tasks=1))
+    small = Store(place, Limits(classes=2, examples=4, kept=6, tasks=1))
     with pytest.raises(InputError, match="at most 2 classes"):
         small.add("t", [example("c")])
     with pytest.raises(InputError, match="at most 4 examples"):
@@ -159,19 +168,17 @@ def test_a_task_that_is_deleted_takes_everything_along(store):
     assert store.create("t", "plain", "features", None).id != old.id
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost(store):
-    store.add("t", [example("a")])
-    with store.database.writing() as c:
+def test_a_full_disk_is_told_and_nothing_is_lost(lite):
+    lite.add("t", [example("a")])
+    with lite.database.writing() as c:
         pages = c.execute("PRAGMA page_count").fetchone()[0]
         c.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(StoreError, match=r"full.*nothing was changed") as refused:
-        store.add(
-            "t", [example("b", shape=(3,)), Example(row=np.zeros(3, np.float32), label="b", picture=b"x" * 10**6)]
-        )
+        lite.add("t", [example("b", shape=(3,)), Example(row=np.zeros(3, np.float32), label="b", picture=b"x" * 10**6)])
     assert as_http(refused.value).status == 503
-    with store.database.writing() as c:
+    with lite.database.writing() as c:
         c.execute("PRAGMA max_page_count = 1000000")
-    assert content(store) == [(0.0, "a")] and store.add("t", [example("b", 1.0)]).version == 2
+    assert content(lite) == [(0.0, "a")] and lite.add("t", [example("b", 1.0)]).version == 2
 
 
 def test_a_damaged_store_is_told(tmp_path):
@@ -217,24 +224,24 @@ def test_pages_of_examples(store):
     assert [row["id"] for row in store.examples("t", "b", 100, ids[5])] == [ids[7], ids[9]]
 
 
-def test_to_count_tasks_takes_as_long_for_many_as_for_one(store):
+def test_to_count_tasks_takes_as_long_for_many_as_for_one(lite):
     """Counted in instructions of SQLite."""
     counts, steps = [], []
     for total in (1, 200):
-        with store.database.writing() as c:
-            for i in range(store.count(), total):
+        with lite.database.writing() as c:
+            for i in range(lite.count(), total):
                 values = (f"t{i}", "plain", "features", "now", 0)
                 c.execute("INSERT INTO tasks (name, source, kind, created, version) VALUES (?, ?, ?, ?, ?)", values)
-        with store.database.reading(wait=False) as c:
+        with lite.database.reading(wait=False) as c:
             c.set_progress_handler(lambda: steps.append(1) or 0, 1)
         steps.clear()
-        assert store.count() == total == len(store.tasks())
+        assert lite.count() == total == len(lite.tasks())
         counts.append(len(steps))
-        with store.database.reading(wait=False) as c:
+        with lite.database.reading(wait=False) as c:
             c.set_progress_handler(None, 0)
     assert counts[0] == counts[1] > 0
-    store.delete("t5")
-    assert store.count() == 199
+    lite.delete("t5")
+    assert lite.count() == 199
 
 
 @pytest.fixture
@@ -251,8 +258,8 @@ def work(monkeypatch):
         nonlocal count
         count = 0
         with monkeypatch.context() as patched:
-            patched.setattr(database, "_STEPS", 1)
-            patched.setattr(database, "time", SimpleNamespace(monotonic=clock))
+            patched.setattr(sqlite, "_STEPS", 1)
+            patched.setattr(sqlite, "time", SimpleNamespace(monotonic=clock))
             change()
         return count
 
@@ -281,23 +288,23 @@ def many_versions(store, name, versions):
     ],
     ids=["undo", "redo", "back", "often"],
 )
-def test_going_back_costs_as_much_in_a_task_of_many_versions(store, work, change):
+def test_going_back_costs_as_much_in_a_task_of_many_versions(lite, work, change):
     few, many = 12, 160
     costs = []
     for versions in (few, many):
-        many_versions(store, f"v{versions}", versions)
-        costs.append(work(lambda versions=versions: change(store, f"v{versions}")))
+        many_versions(lite, f"v{versions}", versions)
+        costs.append(work(lambda versions=versions: change(lite, f"v{versions}")))
     assert costs[0] > 20 and costs[1] < 1.5 * costs[0], costs
 
 
-def test_each_of_many_steps_back_costs_as_much_as_the_first(store, work):
-    ids = store.add("t", [example("a"), example("b")]).ids
+def test_each_of_many_steps_back_costs_as_much_as_the_first(lite, work):
+    ids = lite.add("t", [example("a"), example("b")]).ids
     for i in range(100):
-        store.relabel("t", ids[0], "ab"[i % 2])
-    costs = [work(lambda: undo(store, "t")) for _ in range(90)]
-    costs += [work(lambda: redo(store, "t")) for _ in range(90)]
+        lite.relabel("t", ids[0], "ab"[i % 2])
+    costs = [work(lambda: undo(lite, "t")) for _ in range(90)]
+    costs += [work(lambda: redo(lite, "t")) for _ in range(90)]
     assert max(costs[5:]) < 1.5 * costs[2], costs
-    with store.database.reading() as c:
+    with lite.database.reading() as c:
         assert max(len(row[0]) for row in c.execute("SELECT redo FROM versions")) < 10
 
 
@@ -346,7 +353,7 @@ def test_steps_back_and_forth_are_those_of_a_task_in_memory(store, monkeypatch, 
 def test_a_store_of_the_version_before_becomes_one_of_today(tmp_path):
     with sqlite3.connect(tmp_path / "store.sqlite") as c:
         c.executescript(schema._TABLES)
-        c.execute(f"PRAGMA application_id = {database._OURS}")
+        c.execute(f"PRAGMA application_id = {sqlite_tables.OURS}")
         c.execute("PRAGMA user_version = 2")
         c.execute("INSERT INTO tasks VALUES (7, 't', 's', 'features', NULL, 'then', 0, NULL, NULL, NULL, NULL)")
         c.execute("INSERT INTO versions VALUES (7, 0, 'then', 'create', 0, 0, NULL, '[]')")
@@ -370,11 +377,12 @@ def test_a_migration_that_ends_half_way_leaves_the_store_as_it_was(tmp_path, mon
     elif version == 2:
         with sqlite3.connect(tmp_path / "store.sqlite") as c:
             c.executescript(schema._TABLES)
-            c.execute(f"PRAGMA application_id = {database._OURS}")
+            c.execute(f"PRAGMA application_id = {sqlite_tables.OURS}")
             c.execute("PRAGMA user_version = 2")
         c.close()
-    half = tuple((*steps[:-2], "SELECT * FROM what_ends_it") for steps in schema.STEPS_UP)
-    monkeypatch.setattr(database, "STEPS_UP", half)
+    *most, last = schema.steps(version)
+    half = (*most, last._replace(statements=("SELECT * FROM what_ends_it",)))
+    monkeypatch.setattr(sqlite_tables, "steps", lambda version: half)
     with pytest.raises(InputError, match="what_ends_it"):
         Store(tmp_path)
     with sqlite3.connect(tmp_path / "store.sqlite") as c:

@@ -57,7 +57,9 @@ Run = Annotated[str, InPath(max_length=200, description="Of the run folder.", ex
 @router.get("/healthz", tags=["service"])
 async def health(worker: Worker) -> Health:
     """That the server and its store work; it waits for no thread, and for nobody who holds the store."""
-    return Health(status="ok", version=_VERSION, tasks=worker.store.count(), idempotency=True)
+    store = worker.store
+    tasks = store.count() if store.database.instant else await worker.threads.read(store.count)
+    return Health(status="ok", version=_VERSION, tasks=tasks, idempotency=True)
 
 
 @router.get(

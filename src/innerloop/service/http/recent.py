@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import queue
 import sqlite3
 import threading
@@ -11,14 +12,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from innerloop.core.files import expanded
 from innerloop.fewshot.history import Label
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.cache import Cache, ticket
 from innerloop.service.limits import Limits
+from innerloop.service.settings import Settings
+from innerloop.service.store.address import is_address
 from innerloop.service.store.errors import BusyError
 from innerloop.service.store.files import make_private
 
 _FILE = "recent.sqlite"
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""Variable with a folder that is the workers' of one server alone, and goes with it."""
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS recent (id TEXT PRIMARY KEY, task INTEGER, row BLOB, dtype TEXT, shape TEXT, "
     "kind TEXT, value BLOB, name TEXT, answer TEXT, weight INTEGER)"
@@ -189,6 +195,14 @@ class Recent:
     def _shrink(self, connection: sqlite3.Connection) -> None:
         while connection.execute("SELECT total(weight) FROM recent").fetchone()[0] > self._size:
             connection.execute(_DELETE + "rowid IN (SELECT rowid FROM recent ORDER BY rowid LIMIT 256)")
+
+
+def shared_folder(settings: Settings) -> Path | None:
+    """Where the workers of a server share predictions; None: there is one worker."""
+    if settings.workers == 1:
+        return None
+    # Two servers on one machine may share a store in PostgreSQL, and each begins without predictions.
+    return Path(os.environ[SHARED]) if is_address(settings.store) else expanded(settings.store)
 
 
 def remove(folder: Path) -> None:

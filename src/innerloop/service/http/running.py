@@ -18,6 +18,7 @@ from innerloop.core.errors import InputError
 from innerloop.fewshot import source_names
 from innerloop.service.http import ending, listening
 from innerloop.service.settings import ENVIRONMENT, Settings
+from innerloop.service.store.address import shown
 
 _IDLE = 60
 """Seconds that a connection is kept without a request."""
@@ -56,7 +57,7 @@ def check(settings: Settings) -> None:
             where = f"on {settings.host}" if not settings.local else "with --demand-keys"
             raise InputError(
                 f"a server {where} demands API keys, and the store has none: make one with "
-                f"`innerloop serve keys add --store {settings.store} --scope write`"
+                f"`innerloop serve keys add --store {store.database.name} --scope write`"
             )
     finally:
         store.close()
@@ -107,22 +108,22 @@ def serve(settings: Settings) -> None:
         if not server.started:
             sys.exit(_FAILED)
         return
-    from innerloop.service.http.recent import remove
+    from innerloop.service.http.recent import SHARED, remove, shared_folder
 
-    store = Path(settings.store).expanduser()
-    # What a server left that was killed.
-    remove(store)
     with tempfile.TemporaryDirectory(prefix="innerloop-metrics-") as folder:
         # Workers are spawned and import the application by its name: nothing else reaches them.
         os.environ[ENVIRONMENT] = settings.to_json()
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        os.environ[SHARED] = folder
+        shared = shared_folder(settings) or Path(folder)
+        # What a server left that was killed.
+        remove(shared)
         config = uvicorn.Config(
             "innerloop.service.http.app:from_environment", factory=True, workers=settings.workers, **common
         )
         sockets = listening.sockets(settings.host, settings.port)
         threading.Thread(target=_await, args=(settings, sockets[0].getsockname()[1]), daemon=True).start()
         Workers(config, sockets).run()
-    remove(store)
+        remove(shared)
 
 
 def options(settings: Settings) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def _open_files() -> int:
 
 def _announce(settings: Settings, port: int) -> None:
     where = f"http://{_shown(settings.host)}:{port}"
-    print(f"innerloop: serving on {where} from {settings.store}", file=sys.stderr, flush=True)
+    print(f"innerloop: serving on {where} from {shown(settings.store)}", file=sys.stderr, flush=True)
 
 
 def _await(settings: Settings, port: int) -> None:

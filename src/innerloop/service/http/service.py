@@ -33,11 +33,12 @@ from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.learning import learned
 from innerloop.service.http.metrics import Metrics
 from innerloop.service.http.offers import Sources, is_file, is_source
-from innerloop.service.http.recent import Asked, Recent, remove
+from innerloop.service.http.recent import Asked, Recent, remove, shared_folder
 from innerloop.service.http.recommending import Recommending
 from innerloop.service.http.tagging import Tagging
 from innerloop.service.http.teaching import Teaching
 from innerloop.service.http.threads import Threads
+from innerloop.service.http.told import Told
 from innerloop.service.http.turns import TURN
 from innerloop.service.http.watching import Watching
 from innerloop.service.settings import Settings
@@ -79,14 +80,14 @@ class Service:
         self.sources = Sources(settings)
         threads = self.limits.workers_threads(settings.workers)
         self.batcher = Batcher(threads, self.limits.waiting, seen=self.metrics.batch)
-        folder = self.store.database.path.parent
-        shared = folder if settings.workers > 1 else None
+        shared = shared_folder(settings)
         # Several workers share one, which their parent has removed: here it would be in use already.
         if shared is None:
-            remove(folder)
+            remove(self.store.database.beside)
         self.recent = Recent(self.limits, shared)
         # By id and version: what another worker changes has another key, so nobody need be told.
         self._adapted: Cache[Adapted] = Cache(self.limits.adapted, self.limits.adapted_mb * 1e6, lambda a: a.size)
+        self._told = Told(self.store, self._adapted, self._adapt)
         self._evaluations = quality.Evaluations(self.store, self.limits.seconds)
         self.teaching = Teaching(self)
         self.chatting = Chatting(self)
@@ -110,6 +111,7 @@ class Service:
         """Refuse what waits."""
         # The store last: all the others may still be using it.
         self._evaluations.close()
+        self._told.close()
         self._daily.close()
         self.batcher.close(finish=False)
         self.recent.close()
@@ -348,6 +350,8 @@ class Service:
         """
         if (known := self._turn.get(name)) is not None:
             return known
+        if not self.store.database.instant:
+            return None
         try:
             task = self.store.task(name, wait=False)
         except BusyError:  # every other request would wait with this one

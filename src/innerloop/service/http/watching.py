@@ -138,7 +138,7 @@ class Watching:
 
     @property
     def _folder(self) -> Path:
-        return self._worker.store.database.path.parent / _FOLDER
+        return self._worker.store.database.beside / _FOLDER
 
     def _path(self, task: Task) -> Path:
         return self._folder / f"{task.id}.sqlite"  # an id is never given twice

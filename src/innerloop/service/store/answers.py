@@ -1,13 +1,13 @@
 """What clients were answered to changes, so that one that is sent again, because its answer was lost, is made once."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from innerloop.fewshot.reading import Reading
+from innerloop.service.store.database import Connection
 from innerloop.service.store.errors import ConflictError
 from innerloop.service.store.records import Change, Talk, Task
 
@@ -29,7 +29,7 @@ class Once:
     """Hash of all that was asked for."""
 
 
-def once(c: sqlite3.Connection, asked: Once | None, work: Callable[[sqlite3.Connection], T]) -> T:
+def once(c: Connection, asked: Once | None, work: Callable[[Connection], T]) -> T:
     """Make a change, or give the answer that it had; both in the transaction that the connection is in.
 
     Args:
@@ -56,7 +56,7 @@ def once(c: sqlite3.Connection, asked: Once | None, work: Callable[[sqlite3.Conn
     return result
 
 
-def find(c: sqlite3.Connection, asked: Once) -> Any:
+def find(c: Connection, asked: Once) -> Any:
     """What was answered to a change; None: it was not made.
 
     Raises:
@@ -75,7 +75,7 @@ def find(c: sqlite3.Connection, asked: Once) -> Any:
     return _from_json(row["answer"])
 
 
-def forget(c: sqlite3.Connection, task: int, conversation: str | None = None) -> None:
+def forget(c: Connection, task: int, conversation: str | None = None) -> None:
     """Let go of what was answered in the conversations with a task, which are still there; None: in all of them."""
     named = "SELECT name FROM conversations WHERE task = ? AND name = coalesce(?, name)"
     query = f"DELETE FROM answers WHERE json_extract(answer, '$.Talk.conversation') IN ({named})"

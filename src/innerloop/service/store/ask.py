@@ -1,8 +1,7 @@
 """What is asked of a task's "none of these", which may change while what the task knows stays."""
 
-import sqlite3
-
 from innerloop.fewshot.calibrate import Wanted
+from innerloop.service.store.database import Connection
 from innerloop.service.store.records import Task, read_task
 from innerloop.service.store.store import Store
 
@@ -19,7 +18,7 @@ def ask(store: Store, name: str, wanted: Wanted) -> Task:
         MissingError: There is no such task.
     """
 
-    def work(c: sqlite3.Connection) -> Task:
+    def work(c: Connection) -> Task:
         task = read_task(c, name)
         c.execute("UPDATE tasks SET reject = ?, coverage = ? WHERE id = ?", (*wanted, task.id))
         return read_task(c, name)

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 from innerloop.service.store import answers
-from innerloop.service.store.database import leave_bytes
+from innerloop.service.store.database import Connection, leave_bytes
 from innerloop.service.store.errors import ConflictError, MissingError
 from innerloop.service.store.records import Talk, Task
 from innerloop.service.store.store import Store
@@ -29,9 +28,10 @@ def equip(store: Store, task: Task, content: dict[str, Any]) -> None:
     text = json.dumps(content)
     digest = hashlib.sha256(text.encode()).hexdigest()
 
-    def work(c: sqlite3.Connection) -> Task:
+    def work(c: Connection) -> Task:
         there = "SELECT ?, ?, ? WHERE EXISTS (SELECT 1 FROM tasks WHERE id = ?)"
-        c.execute(f"INSERT OR REPLACE INTO desks {there}", (task.id, digest, text, task.id))
+        again = "ON CONFLICT (task) DO UPDATE SET hash = excluded.hash, content = excluded.content"
+        c.execute(f"INSERT INTO desks {there} {again}", (task.id, digest, text, task.id))
         return task
 
     store.once(work)
@@ -67,7 +67,7 @@ def say(store: Store, task: Task, name: str, begins: bool, began: str, work: Say
         ConflictError: It is as long as they become.
     """
 
-    def change(c: sqlite3.Connection) -> Talk:
+    def change(c: Connection) -> Talk:
         if begins:
             values = (name, task.id, began, task.id)
             there = "SELECT ?, ?, ?, '{}' WHERE EXISTS (SELECT 1 FROM tasks WHERE id = ?)"
@@ -132,7 +132,7 @@ def forget(store: Store, task: Task, name: str, forever: bool = False) -> None:
         MissingError: There is no such conversation with this task.
     """
 
-    def work(c: sqlite3.Connection) -> Task:
+    def work(c: Connection) -> Task:
         answers.forget(c, task.id, name)
         if not c.execute("DELETE FROM conversations WHERE name = ? AND task = ?", (name, task.id)).rowcount:
             raise MissingError(_missing(name, task))
@@ -143,9 +143,9 @@ def forget(store: Store, task: Task, name: str, forever: bool = False) -> None:
     store.once(work)
 
 
-def _let_go(c: sqlite3.Connection, task: Task) -> None:
+def _let_go(c: Connection, task: Task) -> None:
     """Delete the oldest conversations, as `forget` does with one: nobody can name them afterwards to have it done."""
-    oldest = "SELECT name FROM conversations WHERE task = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
+    oldest = "SELECT name FROM conversations WHERE task = ? ORDER BY id DESC LIMIT 1000000000 OFFSET ?"
     for row in c.execute(oldest, (task.id, MOST)).fetchall():
         answers.forget(c, task.id, row["name"])
         c.execute("DELETE FROM conversations WHERE task = ? AND name = ?", (task.id, row["name"]))

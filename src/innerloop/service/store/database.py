@@ -1,85 +1,92 @@
-"""The SQLite file of a store: its connections, one transaction a change."""
+"""What a store needs of a database, whichever it is: SQLite in a folder, or PostgreSQL at an address.
 
-import contextlib
-import logging
-import sqlite3
+The SQL of a store is written once, in what both understand after `dialect` has put a few words differently.
+"""
+
+import secrets
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from queue import Empty, LifoQueue
-from urllib.parse import quote
+from typing import Any, Protocol, TypeVar
 
-from innerloop.core.errors import InputError
-from innerloop.core.files import expanded, is_file
-from innerloop.service.store.errors import BusyError, LostError, StoreError
-from innerloop.service.store.files import Watched, make_private
-from innerloop.service.store.schema import SCHEMA, STEPS_UP
+from innerloop.service.store.address import is_address
 
-_LOG = logging.getLogger("innerloop.service")
-
-_OURS = 0x696C6F70
-"""SQLite's application id of our files: "ilop"."""
-_FILE = "store.sqlite"
-_READ_SECONDS = 0.5
-"""A read waits for nobody but who locks the whole file."""
-_STEPS = 10_000
-"""Instructions of SQLite between two looks at the clock."""
-_SHOWN = 200
-"""Characters of what SQLite says."""
-_BUSY = "the store is busy: try again"
-_STILL = "what was erased is shown to nobody, but its bytes are still in the files of the store: it is busy, try again"
+T = TypeVar("T")
 
 
-def is_there(folder: str | Path) -> bool:
-    """Whether a folder has a store."""
-    return is_file(expanded(folder) / _FILE)
+class Row(Protocol):
+    """A row, by number or by the name of a column; `dict` makes one of it."""
+
+    def keys(self) -> Iterable[str]:
+        """Names of its columns."""
+        ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
 
 
-def leave_bytes(c: sqlite3.Connection) -> None:
-    """Note in a change that it erases something forever, of which `Database.scrub` is to overwrite what is left."""
-    # By chance, as no two may be alike: whoever scrubs sees by it whether something else was erased meanwhile. Odd,
-    # because 0 says that all is overwritten.
-    c.execute("UPDATE totals SET unscrubbed = random() | 1")
+class Cursor(Protocol):
+    """What a statement came to."""
+
+    @property
+    def lastrowid(self) -> int | None:
+        """Id of the row that was inserted."""
+        ...
+
+    @property
+    def description(self) -> Any:
+        """For each column something that begins with its name."""
+        ...
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows were changed."""
+        ...
+
+    def fetchone(self) -> Any:
+        """The next row; None: there is none."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
 
 
-class Database:
-    """Connections to one store, for many threads.
+class Connection(Protocol):
+    """Runs statements of SQLite's dialect, with ? for values."""
 
-    Write-ahead logging with a sync on every commit: what was committed survives the process and the power. Changes go
-    one after another over one connection, which stays open: as long as it is, no other process deletes the log.
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Cursor:
+        """Run a statement."""
+        ...
 
-    Args:
-        folder: Where `store.sqlite` lies; made if it is not there.
-        seconds: For one change, from waiting for its turn to the commit.
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> Any:
+        """Run a statement that gives no rows for each of many values."""
+        ...
 
-    Raises:
-        InputError: It cannot be used.
-    """
 
-    def __init__(self, folder: str | Path, seconds: float = 10.0):
-        self.path = expanded(folder) / _FILE
-        self._seconds = seconds
-        # The one that was used last comes first: its pages are still in memory.
-        self._idle: LifoQueue[sqlite3.Connection] = LifoQueue()
-        # Apart, because how long a connection waits for a lock is set when it is opened.
-        self._instant: LifoQueue[sqlite3.Connection] = LifoQueue()
-        self._turn = threading.Lock()
-        self._lost: LostError | None = None
-        self._writer: sqlite3.Connection | None = None
-        try:
-            # Before SQLite makes its other files, which take their mode from this one.
-            make_private(self.path)
-            self._prepare()
-            self._open()
-        except (OSError, sqlite3.Error) as error:
-            raise InputError(
-                f"the store {self.path} cannot be opened ({error}): give a folder that can be written, or restore a "
-                "backup"
-            ) from error
+class Database(Protocol):
+    """Connections to one store, for many threads; what was committed survives the process and the power."""
 
-    @contextlib.contextmanager
-    def reading(self, wait: bool = True) -> Iterator[sqlite3.Connection]:
+    @property
+    def name(self) -> str:
+        """What messages call it: a path, or an address without its password."""
+        ...
+
+    @property
+    def instant(self) -> bool:
+        """Whether a row is read without waiting for another program."""
+        ...
+
+    @property
+    def beside(self) -> Path:
+        """Folder on this machine for what goes with a store and is not in it, such as watches."""
+        ...
+
+    def reading(self, wait: bool = True) -> AbstractContextManager[Connection]:
         """A connection for statements that change nothing.
 
         Args:
@@ -89,262 +96,110 @@ class Database:
             BusyError: Somebody does.
             StoreError: It cannot be read.
         """
-        with self._explained(), self._reader(wait) as connection:
-            yield connection
+        ...
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """The same, whose statements all see one state."""
+        ...
+
+    def writing(self) -> AbstractContextManager[Connection]:
         """A connection in a transaction: it is committed, on the disk, when the block ends; an error undoes it.
+
+        Changes of all processes come one after the other.
 
         Raises:
             BusyError: Its time was over before it could be committed.
             LostError: There is nothing left to commit to.
             StoreError: It cannot be written.
         """
-        # Before the wait for the turn: a client is promised a time for all of it.
-        deadline = time.monotonic() + self._seconds
-        self.check()
-        if not self._turn.acquire(timeout=self._seconds):
-            raise BusyError(_BUSY)
-        try:
-            with self._explained():
-                yield from self._transaction(deadline)
-        finally:
-            self._turn.release()
+        ...
+
+    def change(self, work: Callable[[Connection], T]) -> T:
+        """The result of a change in such a transaction; it may be begun anew, where that can help."""
+        ...
 
     def check(self) -> None:
-        """Refuse to go on where the files are not those any more that were opened; it takes three looks at a folder.
-
-        Raises:
-            LostError: So it is, or was before.
-        """
-        # After `close`: whoever uses the store again opens it again.
-        if self._writer is None and self._lost is None:
-            with self._explained():
-                self._open()
-        if self._lost is None:
-            try:
-                self._files.check()
-            except LostError as error:
-                self.lose(error)
-        if self._lost is not None:
-            raise self._lost
+        """Refuse to go on where the store is not that any more which was opened, with a `LostError`."""
+        ...
 
     def examine(self) -> None:
-        """Have every page looked at, over a connection of its own, as a disk may have lost some.
+        """Have the store looked at as a whole.
 
         Raises:
-            BusyError: Somebody locks the store.
+            BusyError: Somebody locks it.
             LostError: It is damaged; nothing is changed any more.
         """
-        self.check()
-        # Not over the writer: to read every page takes seconds, and changes go on meanwhile.
-        with self._explained(), contextlib.closing(self._connect(self._seconds)) as connection:
-            faults = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
-        if faults != ["ok"]:
-            self.lose(self._damage(faults[0]))
-            self.check()
+        ...
 
     def scrub(self) -> None:
-        """Leave nothing in any file of what was erased since this was last done.
-
-        Pages that were freed, and the rest of pages that were split, keep what was in them, so all are written anew.
+        """Leave nothing in the store's own files of what was erased since this was last done.
 
         Raises:
-            BusyError: Somebody reads the store, or changes it: it is to be done again.
+            BusyError: Somebody holds the store: it is to be done again.
             StoreError: It cannot be written.
         """
-        self.check()
-        if not self._turn.acquire(timeout=self._seconds):
-            raise BusyError(_STILL)
-        try:
-            with self._explained():
-                c = self._taken()
-                # The last change left there what was left of its own time.
-                c.execute(f"PRAGMA busy_timeout = {int(1000 * self._seconds)}")
-                erased = c.execute("SELECT unscrubbed FROM totals").fetchone()[0]
-                if not erased:
-                    return
-                c.execute("VACUUM")
-                # New pages are in the log: old ones go once it is copied and cut, which anybody who reads prevents.
-                if c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                    raise BusyError(_BUSY)
-                # Another worker may have erased one more meanwhile, which these pages may still have had.
-                c.execute("UPDATE totals SET unscrubbed = 0 WHERE unscrubbed = ?", (erased,))
-                self.check()
-        except BusyError as error:
-            raise BusyError(_STILL) from error
-        finally:
-            self._turn.release()
+        ...
 
-    def lose(self, error: LostError) -> None:
-        """Have nothing changed any more."""
-        if self._lost is None:
-            _LOG.error("%s", error)
-        self._lost = error
+    def numbers(self, c: Connection) -> dict[str, int]:
+        """The last number that each table of `schema.COUNTED` has given to a row, on a connection."""
+        ...
+
+    def set_numbers(self, c: Connection, numbers: Mapping[str, int]) -> None:
+        """Have each table go on behind such a number, on a connection in a transaction."""
+        ...
+
+    def listen(self, told: Callable[[int], None], ended: threading.Event) -> None:
+        """Be told of changes until the end, where the database tells; whoever looks at versions need not be.
+
+        Args:
+            told: Called with the id of a task that is another since.
+            ended: Ends it.
+        """
+        ...
 
     def close(self) -> None:
         """Close all connections that are not in use; the next use opens others."""
-        for queue in (self._idle, self._instant):
-            with contextlib.suppress(Empty):
-                while True:
-                    queue.get_nowait().close()
-        with self._turn:
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
+        ...
 
-    def _taken(self) -> sqlite3.Connection:
-        """The connection that changes go over, to whom the turn is; a thread that closes may have been first."""
-        if self._writer is None:
-            raise self._lost or BusyError(_BUSY)
-        return self._writer
 
-    def _open(self) -> None:
-        with self._turn:
-            if self._writer is None:
-                writer = self._connect(self._seconds)
-                writer.execute("SELECT count(*) FROM sqlite_master").fetchone()  # so that all files are there
-                # Before the writer, whose presence tells `check`, which waits for no turn, that files are known.
-                self._files = Watched(self.path)
-                self._writer = writer
+def opened(where: str | Path, seconds: float = 10.0) -> Database:
+    """The database of a store, with the tables of today.
 
-    def _transaction(self, deadline: float) -> Iterator[sqlite3.Connection]:
-        connection = self._taken()
-        left = max(0, int(1000 * (deadline - time.monotonic())))
-        connection.execute(f"PRAGMA busy_timeout = {left}")
-        # A statement that takes long has no other end.
-        connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
-        try:
-            # A transaction that reads first is refused when another worker has written before it does.
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            # SQLite would commit into a deleted file as well; nothing that is known to be lost is written.
-            self.check()
-            # The handler is asked by SQLite alone, and the work in between takes time too.
-            if time.monotonic() > deadline:
-                raise BusyError(_BUSY)
-            connection.execute("COMMIT")
-            self.check()  # what went into a file that was deleted meanwhile is not acknowledged
-        finally:
-            connection.set_progress_handler(None, 0)
-            # After some errors, such as a full disk, SQLite has rolled back itself.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+    Args:
+        where: Folder of `store.sqlite`, made if it is not there, or postgresql://...
+        seconds: For one change, from waiting for its turn to the commit.
 
-    def _connect(self, seconds: float) -> sqlite3.Connection:
-        # mode=rw: where the file was deleted, an empty one must not take its place.
-        connection = sqlite3.connect(
-            f"file:{quote(str(self.path))}?mode=rw",
-            uri=True,
-            timeout=seconds,
-            # The module would begin transactions of its own, which are not immediate.
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=256,
-        )
-        connection.row_factory = sqlite3.Row
-        # Off by default, on every connection; what belongs to a deleted task goes by it.
-        connection.execute("PRAGMA foreign_keys = ON")
-        # Less would lose the last commits with the power, where there is a log.
-        connection.execute("PRAGMA synchronous = FULL")
-        # A store may come from elsewhere: its triggers and views may call nothing that has effects.
-        connection.execute("PRAGMA trusted_schema = OFF")
-        # 64 MiB: without a limit the log stays as large as it ever was.
-        connection.execute("PRAGMA journal_size_limit = 67108864")
-        return connection
+    Raises:
+        InputError: It cannot be used.
+    """
+    if is_address(where):
+        from innerloop.service.store.postgres import Postgres
 
-    @contextlib.contextmanager
-    def _reader(self, wait: bool) -> Iterator[sqlite3.Connection]:
-        queue = self._idle if wait else self._instant
-        try:
-            connection = queue.get_nowait()
-        except Empty:
-            connection = self._fresh(_READ_SECONDS if wait else 0.0)
-        # The files are gone; the open connection still sees all that was acknowledged.
-        if connection is None:
-            with self._turn:
-                yield self._taken()
-            return
-        try:
-            yield connection
-        except sqlite3.Error:  # what state it is in nobody knows
-            connection.close()
-            raise
-        # A refusal of ours leaves the connection as it was.
-        except BaseException:
-            queue.put(connection)
-            raise
-        queue.put(connection)
+        return Postgres(str(where), seconds)
+    from innerloop.service.store.sqlite import SQLite
 
-    def _fresh(self, seconds: float) -> sqlite3.Connection | None:
-        """Another connection; None: it would not show what is open, which has all that was acknowledged."""
-        if not self._same():
-            return None
-        connection = self._connect(seconds)
-        # Files may have been replaced between the look and the opening.
-        if self._same():
-            return connection
-        connection.close()
-        return None
+    return SQLite(where, seconds)
 
-    def _same(self) -> bool:
-        try:
-            self.check()
-        except LostError:
-            return False
+
+def is_there(where: str | Path) -> bool:
+    """Whether there is a store; in PostgreSQL it is made where the database is, so that there is always one."""
+    if is_address(where):
         return True
+    from innerloop.service.store import sqlite
 
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            # Extended codes have the plain one in their lowest byte.
-            code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_INTERRUPT):
-                raise BusyError(_BUSY) from error
-            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                lost = self._damage(error)
-                self.lose(lost)
-                raise lost from error
-            if isinstance(error, sqlite3.OperationalError):
-                raise StoreError(
-                    f"the store cannot be used now ({error}): nothing was changed; see to the disk that it lies on"
-                ) from error
-            raise StoreError(f"the store refused ({error}): nothing was changed") from error
+    return sqlite.is_there(where)
 
-    def _damage(self, fault: object) -> LostError:
-        what = " ".join(str(fault).split())[:_SHOWN]
-        return LostError(
-            f"the store {self.path} is damaged ({what}): nothing is changed any more; stop the service and restore a "
-            f"backup, or save what can be read with `sqlite3 {self.path} .recover`"
-        )
 
-    def _prepare(self) -> None:
-        connection = self._connect(self._seconds)
-        try:
-            known = connection.execute("PRAGMA application_id").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            # An empty file is what `make_private` has just made, here or in another worker.
-            if tables and known != _OURS:
-                raise InputError(f"{self.path} is another program's database: give another folder")
-            if version > SCHEMA:
-                raise InputError(
-                    f"the store {self.path} is of version {version} and this release knows {SCHEMA}: update innerloop"
-                )
-            # Outside of the transaction, in which it cannot be changed; the file remembers it.
-            connection.execute("PRAGMA journal_mode = WAL")
-            # The version is read again under the lock: several workers start at once, and one of them migrates.
-            connection.execute("BEGIN IMMEDIATE")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version < SCHEMA:
-                for statement in STEPS_UP[version]:
-                    connection.execute(statement)
-                # Committed with the tables: a process that is killed half way leaves the version that it met.
-                connection.execute(f"PRAGMA application_id = {_OURS}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA}")
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
+def check_there(where: str | Path) -> None:
+    """Refuse to look for a store where there is none, with an `InputError`."""
+    from innerloop.service.store import sqlite
+
+    if not is_address(where):
+        sqlite.check_there(where)
+
+
+def leave_bytes(c: Connection) -> None:
+    """Note in a change that it erases something forever, of which `Database.scrub` is to overwrite what is left."""
+    # By chance, as no two may be alike: whoever scrubs sees by it whether something else was erased meanwhile. Odd,
+    # because 0 says that all is overwritten.
+    c.execute("UPDATE totals SET unscrubbed = ?", (secrets.randbits(62) | 1,))

@@ -1,14 +1,14 @@
 """What is known of the drift of tasks: one row each, whichever worker answered, before and after a restart."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 
 from innerloop.fewshot.drift import Drift
+from innerloop.service.store.database import Connection
 from innerloop.service.store.records import Task
 from innerloop.service.store.store import Store
 
 
-def answered(c: sqlite3.Connection, task: Task, right: bool) -> None:
+def answered(c: Connection, task: Task, right: bool) -> None:
     """Note the feedback to an answer, on a connection in the transaction in which it is learned from."""
     _keep(c, task.id, Drift.from_json(task.drift).answered(right))
 
@@ -37,5 +37,5 @@ def every(store: Store) -> list[tuple[str, Drift]]:
     return [(row["name"], Drift.from_json(row["drift"])) for row in rows]
 
 
-def _keep(c: sqlite3.Connection, task: int, drift: Drift) -> None:
+def _keep(c: Connection, task: int, drift: Drift) -> None:
     c.execute("UPDATE tasks SET drift = ? WHERE id = ?", (drift.to_json(), task))

@@ -1,9 +1,7 @@
 """An example, or a whole task or tagger, out of every file of the store; it cannot be undone."""
 
-import sqlite3
-
 from innerloop.service.store import answers
-from innerloop.service.store.database import leave_bytes
+from innerloop.service.store.database import Connection, leave_bytes
 from innerloop.service.store.errors import MissingError
 from innerloop.service.store.evaluations import forget
 from innerloop.service.store.records import Change, Done, Task, delete_task, read_task
@@ -37,7 +35,7 @@ def erase(store: Store, name: str, example: int, expected: int | None = None, ba
         StaleError: It has changed.
     """
 
-    def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
+    def work(c: Connection, task: Task, version: int) -> Done:
         query = "SELECT label, since, coalesce(until, ?) FROM members WHERE task = ? AND example = ?"
         # Any number may be asked for, and SQLite has no larger ones.
         spans = c.execute(query, (version, task.id, min(example, 2**63 - 1))).fetchall()
@@ -70,7 +68,7 @@ def erase_task(store: Store, name: str) -> Task:
         MissingError: There is no such task.
     """
 
-    def work(c: sqlite3.Connection) -> Task:
+    def work(c: Connection) -> Task:
         answers.forget(c, read_task(c, name).id)
         task = delete_task(c, name)
         leave_bytes(c)
@@ -93,7 +91,7 @@ def erase_tagger(store: Store, name: str) -> Change:
         MissingError: There is no such tagger.
     """
 
-    def work(c: sqlite3.Connection) -> Change:
+    def work(c: Connection) -> Change:
         tagger = removed(c, name)
         leave_bytes(c)
         return Change(version=tagger.version, ids=(tagger.id,))

@@ -1,9 +1,9 @@
 """How good tasks were found to be, by version: a change that hurts shows after a restart, and from every worker."""
 
 import json
-import sqlite3
 from typing import Any
 
+from innerloop.service.store.database import Connection
 from innerloop.service.store.records import Task
 from innerloop.service.store.store import Store
 
@@ -25,12 +25,13 @@ def keep(store: Store, task: Task, content: dict[str, Any]) -> None:
         StoreError: It cannot be written.
     """
 
-    def work(c: sqlite3.Connection) -> Task:
+    def work(c: Connection) -> Task:
         erased = "SELECT 1 FROM versions WHERE task = ? AND version > ? AND action LIKE 'erase %'"
         there = "SELECT 1 FROM tasks WHERE id = ?"
         c.execute(
-            "INSERT OR REPLACE INTO evaluations (task, version, wanted, content) SELECT ?, ?, ?, ? WHERE EXISTS "
-            f"({there}) AND NOT EXISTS ({erased})",
+            "INSERT INTO evaluations (task, version, wanted, content) SELECT ?, ?, ?, ? WHERE EXISTS "
+            f"({there}) AND NOT EXISTS ({erased}) ON CONFLICT (task, version) DO UPDATE SET wanted = excluded.wanted, "
+            "content = excluded.content",
             (task.id, task.version, _wanted(task), json.dumps(content), task.id, task.id, task.version),
         )
         c.execute(
@@ -62,7 +63,7 @@ def before(store: Store, task: Task) -> dict[str, Any] | None:
     return None if row is None else {"version": row["version"], "accuracy": json.loads(row["accuracy"])}
 
 
-def forget(c: sqlite3.Connection, task: int) -> None:
+def forget(c: Connection, task: int) -> None:
     """Let the evaluations of a task go, by its id."""
     c.execute("DELETE FROM evaluations WHERE task = ?", (task,))
 

@@ -1,14 +1,13 @@
 """Examples of a change that comes in several requests: kept until the last one is there, and part of no version."""
 
 import json
-import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from innerloop.service.store.database import Database
+from innerloop.service.store.database import Connection, Database, Row
 from innerloop.service.store.errors import ConflictError
 from innerloop.service.store.records import Change, Example, Task, read_task
 from innerloop.service.store.store import Store
@@ -54,7 +53,7 @@ def hold(store: Store, name: str, part: Part, examples: Sequence[Held]) -> Chang
         MissingError: There is no such task.
     """
 
-    def work(c: sqlite3.Connection) -> Change:
+    def work(c: Connection) -> Change:
         task, now = read_task(c, name), time.time()
         _expire(c, now)
         there = c.execute("SELECT count(*) FROM held WHERE task = ?", (task.id,)).fetchone()[0]
@@ -85,7 +84,7 @@ def count(store: Store, task: Task, part: Part) -> int:
         return c.execute(query, (task.id, part.client, part.name)).fetchone()[0]
 
 
-def release(c: sqlite3.Connection, task: Task, part: Part, count: int) -> None:
+def release(c: Connection, task: Task, part: Part, count: int) -> None:
     """Let a change go that is made now, on a connection in its transaction.
 
     Raises:
@@ -102,7 +101,7 @@ def expire(database: Database) -> None:
         _expire(c, time.time())
 
 
-def _expire(c: sqlite3.Connection, now: float) -> None:
+def _expire(c: Connection, now: float) -> None:
     c.execute("DELETE FROM held WHERE time < ?", (now - _SECONDS,))
 
 
@@ -112,7 +111,7 @@ def _values(one: Held) -> tuple[object, ...]:
     return (example.label, row.tobytes(), row.dtype.name, json.dumps(row.shape), *about, *(one.seen or (None, None)))
 
 
-def _read(row: sqlite3.Row) -> Held:
+def _read(row: Row) -> Held:
     values = np.frombuffer(row["row"], np.dtype(row["dtype"])).reshape(json.loads(row["shape"]))
     about = {name: row[name] for name in ("label", "text", "picture", "mime")}
     seen = None if row["paper"] is None else (row["paper"], row["colour"])

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import json
 import secrets
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from typing import Literal
 
 from innerloop.core.errors import InputError
 from innerloop.service import task_names
-from innerloop.service.store.database import Database, is_there
+from innerloop.service.store.database import Database, Row, check_there, opened
 
 Scope = Literal["read", "write"]
 """read: look and predict. write: everything."""
@@ -114,7 +113,7 @@ def listed(folder: str | Path) -> list[Key]:
     Raises:
         InputError: There is no store.
     """
-    _check_there(folder)
+    check_there(folder)
     with _opened(folder) as keys:
         return keys.all()
 
@@ -123,27 +122,21 @@ def revoke(folder: str | Path, id: int | None) -> None:
     """Revoke a key of the store in a folder; see `Keys.revoke`."""
     if id is None:
         raise InputError("say which key is to be revoked: `innerloop serve keys revoke ID`, as `list` shows it")
-    _check_there(folder)
+    check_there(folder)
     with _opened(folder) as keys:
         keys.revoke(id)
 
 
-def _check_there(folder: str | Path) -> None:
-    """Refuse a folder without a store: whoever looks for keys there has mistyped its name, and wants no empty one."""
-    if not is_there(folder):
-        raise InputError(f"there is no store in {folder}: give the folder that `innerloop serve --store` was given")
-
-
 @contextlib.contextmanager
 def _opened(folder: str | Path) -> Iterator[Keys]:
-    database = Database(folder)
+    database = opened(folder)
     try:
         yield Keys(database)
     finally:
         database.close()
 
 
-def _read(row: sqlite3.Row) -> Key:
+def _read(row: Row) -> Key:
     values = dict(row)
     del values["hash"]
     tasks = values.pop("tasks")

@@ -1,14 +1,14 @@
 """Which classes a version has: those of its examples, and those that it was told by their names."""
 
 import json
-import sqlite3
 from collections.abc import Sequence
 
 from innerloop.fewshot.budget import sample
+from innerloop.service.store.database import Connection
 from innerloop.service.store.records import Naming, Task
 
 
-def begin(c: sqlite3.Connection, task: int, naming: Naming, now: str) -> None:
+def begin(c: Connection, task: int, naming: Naming, now: str) -> None:
     """Keep how a new task reads names; where some are given, they are its first version."""
     about = (naming.asked, json.dumps(naming.descriptions, ensure_ascii=False), task)
     c.execute("UPDATE tasks SET names = ?, descriptions = ? WHERE id = ?", about)
@@ -21,7 +21,7 @@ def begin(c: sqlite3.Connection, task: int, naming: Naming, now: str) -> None:
     c.execute(query, (json.dumps(naming.shape), task))
 
 
-def declared(c: sqlite3.Connection, task: int, version: int) -> tuple[str, ...]:
+def declared(c: Connection, task: int, version: int) -> tuple[str, ...]:
     """Classes that a version knows by their names, whether they have examples or not."""
     query = (
         "SELECT declared FROM versions INDEXED BY versions_declared WHERE task = ? AND version <= ? AND declared IS "
@@ -31,13 +31,13 @@ def declared(c: sqlite3.Connection, task: int, version: int) -> tuple[str, ...]:
     return () if row is None else tuple(json.loads(row[0]))
 
 
-def restored(c: sqlite3.Connection, task: Task, to: int) -> tuple[str, ...] | None:
+def restored(c: Connection, task: Task, to: int) -> tuple[str, ...] | None:
     """What `Done.declared` is of going back to a version."""
     then = declared(c, task.id, to)
     return None if then == declared(c, task.id, task.version) else then
 
 
-def classes(c: sqlite3.Connection, task: Task, known: Sequence[str] | None = None) -> dict[str, int]:
+def classes(c: Connection, task: Task, known: Sequence[str] | None = None) -> dict[str, int]:
     """The number of examples of each class of the newest version.
 
     Args:
@@ -50,7 +50,7 @@ def classes(c: sqlite3.Connection, task: Task, known: Sequence[str] | None = Non
     return with_names(counts, declared(c, task.id, task.version) if known is None else known)
 
 
-def learned(c: sqlite3.Connection, task: Task) -> dict[str, list[int]]:
+def learned(c: Connection, task: Task) -> dict[str, list[int]]:
     """Ids of the examples of each class that a task learns from at its version, in the order of teaching."""
     query = (
         "SELECT label, example FROM members WHERE task = ? AND since <= ? AND (until IS NULL OR until > ?) "
@@ -65,7 +65,7 @@ def learned(c: sqlite3.Connection, task: Task) -> dict[str, list[int]]:
     return {label: sample(label, task.budget, [], 0, some) for label, some in ids.items()}
 
 
-def with_classes(c: sqlite3.Connection, tasks: Sequence[Task]) -> list[tuple[Task, dict[str, int]]]:
+def with_classes(c: Connection, tasks: Sequence[Task]) -> list[tuple[Task, dict[str, int]]]:
     """All tasks of a store, with their `classes`."""
     counts: dict[int, dict[str, int]] = {}
     # One query for all: a thousand tasks would be a thousand queries.
@@ -82,7 +82,7 @@ def with_names(counts: dict[str, int], known: Sequence[str]) -> dict[str, int]:
     return dict(sorted((dict.fromkeys(known, 0) | counts).items())) if known else counts
 
 
-def end(c: sqlite3.Connection, task: Task, version: int, ids: Sequence[int]) -> None:
+def end(c: Connection, task: Task, version: int, ids: Sequence[int]) -> None:
     """Have examples in no class from a version on."""
     # By the index of what is open: the other ones have every class that an example was ever in.
     ended = "UPDATE members INDEXED BY members_open SET until = ? WHERE task = ? AND example = ? AND until IS NULL"

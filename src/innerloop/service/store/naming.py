@@ -1,9 +1,9 @@
 """Classes that a task is told by their names after it was made."""
 
 import json
-import sqlite3
 from collections.abc import Sequence
 
+from innerloop.service.store.database import Connection
 from innerloop.service.store.errors import ConflictError
 from innerloop.service.store.members import classes, declared, listed
 from innerloop.service.store.records import Change, Done, Task
@@ -28,7 +28,7 @@ def declare(
         StaleError: It has changed.
     """
 
-    def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
+    def work(c: Connection, task: Task, version: int) -> Done:
         known = classes(c, task)
         taken = next((label for label in labels if label in known), None)
         if taken is not None:

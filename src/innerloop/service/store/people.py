@@ -1,13 +1,12 @@
 """People of a store whom recommenders know: each is a name and the ratings that it gave."""
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from innerloop.core.errors import InputError
-from innerloop.service.store.database import leave_bytes
+from innerloop.service.store.database import Connection, Row, leave_bytes
 from innerloop.service.store.errors import ConflictError, MissingError, StaleError
 from innerloop.service.store.records import Change
 from innerloop.service.store.store import Store
@@ -37,7 +36,7 @@ def create(store: Store, recommender: str, name: str, ratings: Mapping[str, floa
         InputError: There are too many ratings.
     """
 
-    def work(c: sqlite3.Connection) -> Change:
+    def work(c: Connection) -> Change:
         if c.execute("SELECT 1 FROM people WHERE recommender = ? AND name = ?", (recommender, name)).fetchone():
             raise ConflictError(f"'{recommender}' knows somebody called '{name}' already: choose another name")
         if c.execute("SELECT count(*) FROM people").fetchone()[0] >= store.limits.kept:
@@ -68,7 +67,7 @@ def rate(
         InputError: There are too many ratings.
     """
 
-    def work(c: sqlite3.Connection) -> Change:
+    def work(c: Connection) -> Change:
         person = _read(c, recommender, name)
         if seen is not None and seen != person.version:
             raise StaleError(f"'{name}' is at version {person.version} now, not {seen}: look at the ratings again")
@@ -93,7 +92,7 @@ def forget(store: Store, recommender: str, name: str, forever: bool = False) -> 
         MissingError: There is nobody called so.
     """
 
-    def work(c: sqlite3.Connection) -> Change:
+    def work(c: Connection) -> Change:
         person = _read(c, recommender, name)
         c.execute("DELETE FROM people WHERE id = ?", (person.id,))
         if forever:
@@ -126,7 +125,7 @@ def counts(store: Store) -> dict[str, int]:
         return dict(c.execute("SELECT recommender, count(*) FROM people GROUP BY recommender").fetchall())
 
 
-def _read(c: sqlite3.Connection, recommender: str, name: str) -> Person:
+def _read(c: Connection, recommender: str, name: str) -> Person:
     query = f"SELECT {_COLUMNS} FROM people WHERE recommender = ? AND name = ?"
     row = c.execute(query, (recommender, name)).fetchone()
     if row is None:
@@ -134,7 +133,7 @@ def _read(c: sqlite3.Connection, recommender: str, name: str) -> Person:
     return _person(row)
 
 
-def _person(row: sqlite3.Row) -> Person:
+def _person(row: Row) -> Person:
     values = dict(row)
     return Person(**(values | {"ratings": json.loads(values["ratings"])}))
 

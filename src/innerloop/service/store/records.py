@@ -1,7 +1,6 @@
 """What a store says of a task and of a change: plain values, and how a task is read off its row."""
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.settings import Names
+from innerloop.service.store.database import Connection, Row
 from innerloop.service.store.errors import MissingError
 
 State = tuple[int, int, Wanted]
@@ -123,7 +123,7 @@ class Done(NamedTuple):
     """Classes that are known by their names; None: as before."""
 
 
-def read_task(c: sqlite3.Connection, name: str) -> Task:
+def read_task(c: Connection, name: str) -> Task:
     """A task, on a connection.
 
     Raises:
@@ -135,7 +135,7 @@ def read_task(c: sqlite3.Connection, name: str) -> Task:
     return read_row(row)
 
 
-def delete_task(c: sqlite3.Connection, name: str) -> Task:
+def delete_task(c: Connection, name: str) -> Task:
     """Forget a task with all its examples and versions, on a connection in a transaction; returns what it was.
 
     Raises:
@@ -148,7 +148,7 @@ def delete_task(c: sqlite3.Connection, name: str) -> Task:
     return task
 
 
-def read_row(row: sqlite3.Row) -> Task:
+def read_row(row: Row) -> Task:
     """A task of its row."""
     values = dict(row)
     shape, reading, descriptions = (values.pop(key) for key in ("shape", "reading", "descriptions"))

@@ -1,18 +1,18 @@
 """What the rows of a task have in common."""
 
 import json
-import sqlite3
 from collections.abc import Sequence
 
 import numpy as np
 
 from innerloop.core.errors import InputError
 from innerloop.service.limits import Limits
+from innerloop.service.store.database import Connection
 from innerloop.service.store.errors import ConflictError
 from innerloop.service.store.records import Task
 
 
-def check_rows(c: sqlite3.Connection, task: Task, rows: Sequence[np.ndarray], limits: Limits) -> None:
+def check_rows(c: Connection, task: Task, rows: Sequence[np.ndarray], limits: Limits) -> None:
     """Refuse rows that a task cannot learn from; the first ones decide what the others are like.
 
     Args:

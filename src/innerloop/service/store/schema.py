@@ -1,9 +1,7 @@
 """The tables of a store, and what makes those of an earlier release the ones of today."""
 
-from itertools import chain
+from typing import NamedTuple
 
-SCHEMA = 12
-"""SQLite's user version of our files."""
 _FILES = "CREATE TABLE files (hash TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT"
 # As version 2 had them: a new store goes the way that old ones went, so that both end with the same tables.
 _TABLES = f"""
@@ -146,8 +144,60 @@ _FROM_11 = (
     "CREATE TABLE people (id INTEGER PRIMARY KEY AUTOINCREMENT, recommender TEXT NOT NULL, name TEXT NOT NULL, created "
     "TEXT NOT NULL, version INTEGER NOT NULL, ratings TEXT NOT NULL, UNIQUE (recommender, name)) STRICT",
 )
-_SINCE_2 = (_FROM_2, _FROM_3, _FROM_4, _FROM_5, _FROM_6, _FROM_7, _FROM_8, _FROM_9, _FROM_10, _FROM_11)
-# Run in one transaction, statement by statement: a script would commit first.
-_UP = tuple(tuple(chain(*_SINCE_2[i:])) for i in range(len(_SINCE_2)))
-STEPS_UP = (tuple(_TABLES.strip().rstrip(";").split(";\n")) + _UP[0], _FROM_1 + _UP[0], *_UP)
-"""What makes a store of each earlier version one of today; 0 is an empty file."""
+
+
+class Migration(NamedTuple):
+    """What makes a store of one version one of the next; there is no way back."""
+
+    to: int
+    what: str
+    """What it brings, for people."""
+    statements: tuple[str, ...]
+
+
+MIGRATIONS = (
+    Migration(3, "counts, answers to changes, keys of single tasks, faster undo", _FROM_2),
+    Migration(4, "heads of frozen encoders", _FROM_3),
+    Migration(5, "classes known by their names, hashes of encoders", _FROM_4),
+    Migration(6, "answers for a share of the examples", _FROM_5),
+    Migration(7, "evaluations", _FROM_6),
+    Migration(8, "changes in several parts", _FROM_7),
+    Migration(9, "drift, and at most so many examples of a class", _FROM_8),
+    Migration(10, "support desks", _FROM_9),
+    Migration(11, "taggers", _FROM_10),
+    Migration(12, "people who are recommended to", _FROM_11),
+)
+SCHEMA = MIGRATIONS[-1].to
+"""The version of a store of today."""
+
+
+TABLES = {
+    "files": ("hash",),
+    "tasks": ("id",),
+    "versions": ("task", "version"),
+    "examples": ("id",),
+    "members": ("task", "example", "since"),
+    "keys": ("id",),
+    "answers": ("id",),
+    "evaluations": ("task", "version"),
+    "held": ("id",),
+    "desks": ("task",),
+    "conversations": ("id",),
+    "messages": ("conversation", "number"),
+    "taggers": ("id",),
+    "people": ("id",),
+}
+"""Tables of today with their keys, each behind those that it refers to; `totals` follows from them."""
+
+
+COUNTED = tuple(table for table, keys in TABLES.items() if keys == ("id",))
+"""Tables whose rows are given numbers, none of them twice."""
+
+
+def steps(version: int) -> tuple[Migration, ...]:
+    """What is between a store and one of today, in order; 0 is an empty one, 1 one of release 0.1.0."""
+    begin = {
+        0: (Migration(2, "tables", tuple(_TABLES.strip().rstrip(";").split(";\n"))),),
+        1: (Migration(2, "how examples are read, tasks of files, undo", _FROM_1),),
+    }
+    return begin.get(version, ()) + tuple(step for step in MIGRATIONS if step.to > version)

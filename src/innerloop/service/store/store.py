@@ -6,9 +6,7 @@ rolling back is one more change. `innerloop.service.store.database` says how it 
 
 import copy
 import json
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,13 +18,13 @@ from innerloop.fewshot.calibrate import NOTHING, Wanted
 from innerloop.fewshot.reading import Reading
 from innerloop.service.limits import Limits
 from innerloop.service.store.answers import Once, T, find, once
-from innerloop.service.store.database import Database
+from innerloop.service.store.database import Connection, opened
 from innerloop.service.store.errors import ConflictError, MissingError, RereadError, StaleError
 from innerloop.service.store.members import begin, classes, declared, end, learned, listed, with_classes, with_names
 from innerloop.service.store.records import Change, Done, Example, Naming, Task, delete_task, read_row, read_task
 from innerloop.service.store.rows import check_rows
 
-Besides = Callable[[sqlite3.Connection, Task], None]
+Besides = Callable[[Connection, Task], None]
 
 
 class Store:
@@ -42,8 +40,7 @@ class Store:
 
     def __init__(self, folder: str | Path, limits: Limits | None = None):
         self.limits = limits or Limits()
-        self.database = Database(folder, self.limits.store_seconds)
-
+        self.database = opened(folder, self.limits.store_seconds)
         self._once: Once | None = None
 
     def close(self) -> None:
@@ -68,14 +65,13 @@ class Store:
         with self.database.reading() as c:
             return find(c, self._once)
 
-    def once(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def once(self, work: Callable[[Connection], T]) -> T:
         """The result of a change, in a transaction of its own; that of the first time where a client asks again.
 
         Raises:
             ConflictError: The client called another change so.
         """
-        with self.database.writing() as c:
-            return once(c, self._once, work)
+        return self.database.change(lambda c: once(c, self._once, work))
 
     def create(
         self,
@@ -94,7 +90,7 @@ class Store:
             ConflictError: The name is taken, or there are too many tasks.
         """
 
-        def work(c: sqlite3.Connection) -> Task:
+        def work(c: Connection) -> Task:
             self.check_new(c, name)
             now = _now()
             values = (name, source, kind, *(wanted or NOTHING), head, now, pin, budget)
@@ -107,7 +103,7 @@ class Store:
 
         return self.once(work)
 
-    def check_new(self, c: sqlite3.Connection, name: str) -> None:
+    def check_new(self, c: Connection, name: str) -> None:
         """Refuse a name that is taken, and one task too many, with a `ConflictError`."""
         if c.execute("SELECT 1 FROM tasks WHERE name = ?", (name,)).fetchone():
             raise ConflictError(f"there is a task '{name}' already: choose another name, or delete that one")
@@ -132,7 +128,7 @@ class Store:
 
     def tasks(self) -> list[tuple[Task, dict[str, int]]]:
         """All tasks by name, with the number of examples of each class."""
-        with self.snapshot() as c:
+        with self.database.snapshot() as c:
             return with_classes(c, [read_row(row) for row in c.execute("SELECT * FROM tasks ORDER BY name")])
 
     def task(self, name: str, wait: bool = True) -> Task:
@@ -151,7 +147,7 @@ class Store:
 
     def described(self, name: str) -> tuple[Task, dict[str, int]]:
         """A task with the number of examples of each class."""
-        with self.snapshot() as c:
+        with self.database.snapshot() as c:
             task = read_task(c, name)
             return task, classes(c, task)
 
@@ -196,7 +192,7 @@ class Store:
             InputError: The rows are unlike those it has, or there are too many.
         """
 
-        def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
+        def work(c: Connection, task: Task, version: int) -> Done:
             # The rows were computed as the task was read then; under another reading they would mean something else.
             if readings is not None and task.reading != readings[0]:
                 raise RereadError("the task was taught its first examples just now: send these again")
@@ -222,7 +218,7 @@ class Store:
     def relabel(self, name: str, example: int, label: str, expected: int | None = None) -> Change:
         """Say that an example is of another class."""
 
-        def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
+        def work(c: Connection, task: Task, version: int) -> Done:
             before = _label(c, task, example)
             end(c, task, version, [example])
             # A row of its own: versions before this one still have the other class.
@@ -234,7 +230,7 @@ class Store:
     def remove(self, name: str, example: int, expected: int | None = None) -> Change:
         """Take an example out; earlier versions keep it."""
 
-        def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
+        def work(c: Connection, task: Task, version: int) -> Done:
             before = _label(c, task, example)
             end(c, task, version, [example])
             return Done(f"remove {example} of {before}", (example,))
@@ -244,7 +240,7 @@ class Store:
     def drop(self, name: str, label: str, expected: int | None = None) -> Change:
         """Take a class out with all its examples; earlier versions keep them."""
 
-        def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
+        def work(c: Connection, task: Task, version: int) -> Done:
             # By name: the store has no statistics by which SQLite could choose an index.
             of_it = "SELECT example FROM members INDEXED BY members_now WHERE task = ? AND until IS NULL AND label = ?"
             ids = [row[0] for row in c.execute(of_it, (task.id, label))]
@@ -263,7 +259,7 @@ class Store:
             "SELECT e.id, m.label, e.text, e.mime, e.added FROM members m JOIN examples e ON e.id = m.example WHERE "
             "m.task = ? AND m.until IS NULL AND m.example > ?"
         )
-        with self.snapshot() as c:
+        with self.database.snapshot() as c:
             task = read_task(c, name)
             values: list[Any] = [task.id, after]
             if label is not None:
@@ -274,7 +270,7 @@ class Store:
 
     def picture(self, name: str, example: int) -> tuple[bytes, str]:
         """An example's thumbnail, and its media type."""
-        with self.snapshot() as c:
+        with self.database.snapshot() as c:
             task = read_task(c, name)
             query = "SELECT picture, mime FROM examples WHERE id = ? AND task = ? AND picture IS NOT NULL"
             row = c.execute(query, (_id(example), task.id)).fetchone()
@@ -285,14 +281,14 @@ class Store:
     def versions(self, name: str) -> list[dict[str, Any]]:
         """The history, oldest first: `version`, `time`, `action`, `classes`, `examples`."""
         query = "SELECT version, time, action, classes, examples FROM versions WHERE task = ? ORDER BY version"
-        with self.snapshot() as c:
+        with self.database.snapshot() as c:
             return [dict(row) for row in c.execute(query, (read_task(c, name).id,))]
 
     def support(self, task: Task) -> tuple[np.ndarray, list[str]]:
         """[n, ...] rows and their labels, of the task at its version, in the order in which they were taught."""
-        query = "SELECT id, row FROM examples WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+        query = "SELECT id, row FROM examples WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(?)) ORDER BY id"
         # One state: what is erased between the two would be missed.
-        with self.snapshot() as c:
+        with self.database.snapshot() as c:
             labels = {id: label for label, ids in learned(c, task).items() for id in ids}
             members = c.execute(query, (json.dumps(list(labels)),)).fetchall()
         if not members or task.shape is None or task.dtype is None:
@@ -304,7 +300,7 @@ class Store:
     def change(
         self,
         name: str,
-        work: Callable[[sqlite3.Connection, Task, int], Done],
+        work: Callable[[Connection, Task, int], Done],
         expected: int | None,
     ) -> Change:
         """A new version, in one transaction.
@@ -319,7 +315,7 @@ class Store:
             InputError: The version is too large.
         """
 
-        def make(c: sqlite3.Connection) -> Change:
+        def make(c: Connection) -> Change:
             # Read inside of the transaction: two clients that saw the same version cannot both go on from it.
             task = read_task(c, name)
             if expected is not None and expected != task.version:
@@ -357,20 +353,8 @@ class Store:
 
         return self.once(make)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose statements all see the same state."""
-        with self.database.reading() as c:
-            # Without it every statement sees what was committed last, and a task would not fit to its members.
-            c.execute("BEGIN")
-            try:
-                yield c
-            finally:
-                if c.in_transaction:
-                    c.execute("ROLLBACK")
 
-
-def _label(c: sqlite3.Connection, task: Task, example: int) -> str:
+def _label(c: Connection, task: Task, example: int) -> str:
     query = "SELECT label FROM members INDEXED BY members_open WHERE task = ? AND example = ? AND until IS NULL"
     row = c.execute(query, (task.id, _id(example))).fetchone()
     if row is None:

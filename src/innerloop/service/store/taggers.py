@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from innerloop.core.errors import InputError
+from innerloop.service.store.database import Connection, Row
 from innerloop.service.store.errors import ConflictError, MissingError, StaleError
 from innerloop.service.store.records import Change
 from innerloop.service.store.store import Store
@@ -47,7 +47,7 @@ def create(store: Store, name: str, content: Content) -> Change:
         InputError: Its file is too large.
     """
 
-    def work(c: sqlite3.Connection) -> Change:
+    def work(c: Connection) -> Change:
         if c.execute("SELECT 1 FROM taggers WHERE name = ?", (name,)).fetchone():
             raise ConflictError(f"there is a tagger '{name}' already: choose another name, or delete that one")
         if c.execute("SELECT count(*) FROM taggers").fetchone()[0] >= store.limits.tasks:
@@ -75,7 +75,7 @@ def replace(store: Store, before: Kept, content: Content) -> Change:
         InputError: Its file is too large.
     """
 
-    def work(c: sqlite3.Connection) -> Change:
+    def work(c: Connection) -> Change:
         query = "UPDATE taggers SET version = ?, hash = ?, about = ?, content = ? WHERE id = ? AND hash = ?"
         if not c.execute(query, (*kept, before.id, before.hash)).rowcount:
             raise StaleError(f"tagger '{before.name}' was changed or deleted meanwhile: look at it again")
@@ -94,7 +94,7 @@ def delete(store: Store, name: str) -> Change:
     return store.once(lambda c: Change(version=removed(c, name).version))
 
 
-def removed(c: sqlite3.Connection, name: str) -> Kept:
+def removed(c: Connection, name: str) -> Kept:
     """A tagger that is there no longer.
 
     Raises:
@@ -134,14 +134,14 @@ def file(store: Store, kept: Kept) -> bytes:
     return row["content"]
 
 
-def _read(c: sqlite3.Connection, name: str) -> Kept:
+def _read(c: Connection, name: str) -> Kept:
     row = c.execute(f"SELECT {_COLUMNS} FROM taggers WHERE name = ?", (name,)).fetchone()
     if row is None:
         raise MissingError(f"there is no tagger '{name}'")
     return _kept(row)
 
 
-def _kept(row: sqlite3.Row) -> Kept:
+def _kept(row: Row) -> Kept:
     values = dict(row)
     return Kept(**(values | {"about": json.loads(values["about"])}))
 

@@ -16,7 +16,7 @@ def numbered(store: Store, task: Task, wanted: Iterable[tuple[str, int]]) -> dic
         wanted: Classes, and numbers from 1 in the order in which a class was taught.
     """
     examples = {}
-    with store.snapshot() as c:
+    with store.database.snapshot() as c:
         ids = learned(c, task)
         for label, number in dict.fromkeys(wanted):
             (id,) = ids.get(label, [])[number - 1 : number] or (None,)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import sqlite3
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,6 +13,7 @@ from innerloop.core.errors import InputError
 from innerloop.encoders.base import content_of
 from innerloop.fewshot.history import History, Label, Version, runs
 from innerloop.fewshot.task import Task as Taught
+from innerloop.service.store.database import Connection
 from innerloop.service.store.errors import MissingError
 from innerloop.service.store.records import Task, read_task
 from innerloop.service.store.store import Store
@@ -29,7 +29,7 @@ def recorded(store: Store, name: str) -> tuple[Task, Tensor, History]:
         MissingError: There is no such task, or it has not been taught anything.
     """
     # One state: a change between the queries would name examples that were not read.
-    with store.snapshot() as c:
+    with store.database.snapshot() as c:
         task = read_task(c, name)
         if task.version == 0 or task.shape is None or task.dtype is None:
             raise MissingError(f"task '{name}' has no examples: teach it some")
@@ -102,14 +102,14 @@ def insert(
     _check(store, taught)
     digest = hashlib.sha256(content).hexdigest()
 
-    def work(c: sqlite3.Connection) -> Task:
+    def work(c: Connection) -> Task:
         known = c.execute("SELECT file FROM tasks WHERE name = ?", (name,)).fetchone()
         # A server that starts again with its file serves what the task has learned since.
         if known is not None and known["file"] == digest:
             return read_task(c, name)
         store.check_new(c, name)
         # Another task may have come as this file; where an example of it was erased, what stands for the file stays.
-        c.execute("INSERT OR IGNORE INTO files VALUES (?, ?)", (digest, content))
+        c.execute("INSERT INTO files VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, content))
         start, source = versions[0].time, taught.source
         values = (name, source.name, source.kind, *taught.wanted, start, len(versions), rows.dtype.name)
         about = (json.dumps(rows.shape[1:]), json.dumps(source.reading.to_json()), digest, source.head)
@@ -145,7 +145,7 @@ def file_of(store: Store, digest: str) -> bytes:
 
 
 def _insert_versions(
-    c: sqlite3.Connection, id: int | None, ids: list[int], history: History, labels: Mapping[Label, str]
+    c: Connection, id: int | None, ids: list[int], history: History, labels: Mapping[Label, str]
 ) -> None:
     before: dict[int, Label] = {}
     known: frozenset[Label] = frozenset()

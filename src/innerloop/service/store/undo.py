@@ -1,8 +1,8 @@
 """Going back in a task's history, and forth again, with the words and rules of `fewshot.history`."""
 
 import json
-import sqlite3
 
+from innerloop.service.store.database import Connection
 from innerloop.service.store.errors import ConflictError, MissingError
 from innerloop.service.store.members import end, restored
 from innerloop.service.store.records import Change, Done, Task
@@ -27,7 +27,7 @@ def undo(store: Store, name: str, to: int | None = None, expected: int | None = 
         StaleError: It has changed.
     """
 
-    def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
+    def work(c: Connection, task: Task, version: int) -> Done:
         if to is not None:
             if to == task.version:
                 raise ConflictError(f"task '{name}' is at version {to} already")
@@ -55,7 +55,7 @@ def redo(store: Store, name: str, expected: int | None = None) -> Change:
         StaleError: It has changed.
     """
 
-    def work(c: sqlite3.Connection, task: Task, version: int) -> Done:
+    def work(c: Connection, task: Task, version: int) -> Done:
         undone = pointers(c, task, task.version)[1]
         if undone is None:
             raise ConflictError("there is nothing to redo: nothing was undone since the last change")
@@ -67,14 +67,14 @@ def redo(store: Store, name: str, expected: int | None = None) -> Change:
     return store.change(name, work, expected)
 
 
-def pointers(c: sqlite3.Connection, task: Task, version: int) -> tuple[int | None, int | None]:
+def pointers(c: Connection, task: Task, version: int) -> tuple[int | None, int | None]:
     """The version that undoing a version goes back to, and the last one that was undone before it."""
     row = c.execute("SELECT undo, redo FROM versions WHERE task = ? AND version = ?", (task.id, version)).fetchone()
     # The list would grow with every step back; that version has the rest of it.
     return row["undo"], next(reversed(json.loads(row["redo"])), None)
 
 
-def _restore(c: sqlite3.Connection, task: Task, version: int, to: int) -> int:
+def _restore(c: Connection, task: Task, version: int, to: int) -> int:
     """Have the task hold what a version held; returns the first one that did.
 
     What differs is looked for between two versions of the same content that lie near each other, so that going back
@@ -95,24 +95,24 @@ def _restore(c: sqlite3.Connection, task: Task, version: int, to: int) -> int:
     return first
 
 
-def _first(c: sqlite3.Connection, task: Task, version: int) -> int:
+def _first(c: Connection, task: Task, version: int) -> int:
     query = "SELECT coalesce(same, version) FROM versions WHERE task = ? AND version = ?"
     return c.execute(query, (task.id, version)).fetchone()[0]
 
 
-def _moved(c: sqlite3.Connection, task: Task, low: int, high: int) -> list[int]:
+def _moved(c: Connection, task: Task, low: int, high: int) -> list[int]:
     """Examples that came or went after one version, up to another; all there are, where that happened too often."""
     query = (
-        "SELECT example FROM members WHERE task = ?1 AND since > ?2 AND since <= ?3 UNION ALL "
-        "SELECT example FROM members WHERE task = ?1 AND until > ?2 AND until <= ?3 LIMIT ?4"
+        "SELECT example FROM members WHERE task = ? AND since > ? AND since <= ? UNION ALL "
+        "SELECT example FROM members WHERE task = ? AND until > ? AND until <= ? LIMIT ?"
     )
-    rows = c.execute(query, (task.id, low, high, _MANY)).fetchall()
+    rows = c.execute(query, (task.id, low, high, task.id, low, high, _MANY)).fetchall()
     if len(rows) == _MANY:
         rows = c.execute("SELECT id FROM examples WHERE task = ?", (task.id,)).fetchall()
     return sorted({row[0] for row in rows})
 
 
-def _label_at(c: sqlite3.Connection, task: Task, example: int, version: int) -> str | None:
+def _label_at(c: Connection, task: Task, example: int, version: int) -> str | None:
     # Spans of one example never overlap: the last that began decides.
     query = "SELECT label, until FROM members WHERE task = ? AND example = ? AND since <= ? ORDER BY since DESC LIMIT 1"
     row = c.execute(query, (task.id, example, version)).fetchone()
