@@ -22,6 +22,7 @@ from innerloop.service.http import (
     example_routes,
     folder_routes,
     generation_routes,
+    inference_routes,
     naming_routes,
     quality_routes,
     read_routes,
@@ -34,10 +35,11 @@ from innerloop.service.http import (
 from innerloop.service.http.access import permitted
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
 from innerloop.service.http.guard import Guard, answer
-from innerloop.service.http.payload import first
 from innerloop.service.http.predict_road import PredictRoad
 from innerloop.service.http.schemas import ExampleIn, ExamplesIn, PredictBody
 from innerloop.service.http.service import Service
+from innerloop.service.http.tensors import InferIn
+from innerloop.service.http.values import first
 from innerloop.service.settings import ENVIRONMENT, Settings
 
 _ABOUT = (
@@ -86,6 +88,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(tagger_routes.router)
     app.include_router(recommender_routes.router)
     app.include_router(watch_routes.router)
+    app.include_router(inference_routes.router)
     app.include_router(read_routes.router)
     app.add_middleware(PredictRoad, service=service, route=_predict_route())
     app.add_middleware(Guard, service=service)  # the last is the outermost
@@ -126,9 +129,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (ExampleIn, ExamplesIn, PredictBody):  # read by hand, because they may come as multipart as well
+        for model in (ExampleIn, ExamplesIn, PredictBody, InferIn):  # read by hand: they come otherwise as well
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            schema.pop("$defs", None)
+            schemas |= schema.pop("$defs", {})
             schemas[model.__name__] = schema
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)

@@ -19,21 +19,22 @@ from innerloop.service.http.connections import HEADER_BYTES, HEADERS
 from innerloop.service.http.counting import Counter
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
 from innerloop.service.http.service import Service
+from innerloop.service.http.tensors import LENGTH
 from innerloop.service.http.turns import Turn, Turns
 from innerloop.service.limits import Rate
 from innerloop.service.settings import LOOPBACK_NAMES
 from innerloop.service.store.keys import Key
 
 _LOG = logging.getLogger("innerloop.service")
-_ASKING = ("/predict", "/suggestions", "/chat", "/tag", "/recommend", "/ask")
+_ASKING = ("/predict", "/suggestions", "/chat", "/tag", "/recommend", "/ask", "/infer")
 _LINES = "/watch/events"
 """Many small objects, a line each, that a thread parses one by one; what is in a long line, the route counts."""
 _LOOKING = ("GET", "HEAD", "OPTIONS")
 _SENDING = ("POST", "PATCH")
 """Methods whose routes read a body; one that nobody reads would never begin a turn, which would be a way around it."""
-_HEALTH = "/healthz"
-"""Takes no turn: a client that waits for its own work is no reason to take the server for dead and to end it."""
-_OPEN = ("/", "/docs", _HEALTH, "/openapi.json", "/favicon.ico")
+_HEALTH = ("/healthz", "/v2/health/live", "/v2/health/ready")
+"""Take no turn: a client that waits for its own work is no reason to take the server for dead and to end it."""
+_OPEN = ("/", "/docs", *_HEALTH, "/v2", "/openapi.json", "/favicon.ico")
 """Paths without data; anybody may fetch them."""
 _RATE = 50.0
 _GOOD = 1_000
@@ -89,7 +90,7 @@ class Guard:
         try:
             body.turn = self._turns.of(await self._admit(scope))
             body.check()
-            if scope["path"] != _HEALTH and (not body.expected or scope["method"] not in _SENDING):
+            if scope["path"] not in _HEALTH and (not body.expected or scope["method"] not in _SENDING):
                 await body.turn.begin()
             await self._app(scope, body.receive, sending)
         except ANSWERED as error:
@@ -183,6 +184,7 @@ class _Body:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         uncounted = kind == "multipart/form-data" or scope["path"].endswith(_LINES)
         self._counter = None if uncounted else Counter(guard._limits)
+        self._json = _json_of(scope["path"], headers)
         self._deadline = time.monotonic() + _WHOLE
 
     def check(self) -> None:
@@ -222,13 +224,20 @@ class _Body:
             if self._guard._held > _BODIES_MB * 1e6:
                 raise HTTPError(503, "too much is being sent at the same time: try again", retry=2)
             if self._counter is not None:
-                self._counter.feed(message.get("body", b""))
+                left = None if self._json is None else max(0, self._json - self.size + piece)
+                self._counter.feed(message.get("body", b"")[:left])
             if self._ended and self.turn is not None:
                 await self.turn.begin()
         return message
 
     def _too_large(self) -> HTTPError:
         return HTTPError(413, f"a request has at most {self._guard._limits.body_mb:g} MB: send several")
+
+
+def _json_of(path: str, headers: Headers) -> int | None:
+    """Bytes of JSON at the beginning of a body whose tensors come behind it; None: all of it is JSON."""
+    said = headers.get(LENGTH, "") if path.startswith("/v2/models/") and path.endswith("/infer") else ""
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 16 else None
 
 
 def _check_size(scope: Scope) -> None:
