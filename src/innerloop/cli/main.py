@@ -46,6 +46,8 @@ GROUPS = {
         "watch": "label a stream of texts by files of `adapt`, and alert where the share of a label rises",
         "generate": "further examples of classes, from a few pictures of each: a sheet, arrays or pictures",
         "export": "write a file of `adapt` as one ONNX or pt2 graph, checked against the original",
+        "push": "put a file of `adapt` or a run on the Hugging Face Hub, with a card",
+        "pull": "fetch one from there, by a revision and a hash",
         "ner": "entities in sentences: adapt to a few tagged ones, predict, report, add, drop, undo, train, test",
         "recommend": "items to somebody who has rated a few, with reasons; or which to ask about next",
         "support": "a support desk on a task of texts: replies by intent, quotes from documents, or a hand-over",

@@ -64,8 +64,8 @@ def same(client, task, answer, body):
     assert column(answer, "label") == [one["class"] or "none of these" for one in plain["predictions"]]
     assert column(answer, "accepted") == [one["accepted"] for one in plain["predictions"]]
     classes = column(answer, "classes")
-    wanted = [np.float32(one["probabilities"][label]) for one in plain["predictions"] for label in classes]
-    assert np.float32(column(answer, "probabilities")).tolist() == np.float32(wanted).tolist()
+    wanted = [one["probabilities"][label] for one in plain["predictions"] for label in classes]
+    assert np.array_equal(np.array(column(answer, "probabilities"), "f4"), np.array(wanted, "f4"))
 
 
 def strings(pieces):
