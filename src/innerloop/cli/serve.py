@@ -35,6 +35,8 @@ class Command:
     """Host names that it is reached by, as behind a proxy; others are refused."""
     proxy: tuple[str, ...] = ()
     """Addresses or networks (10.0.0.0/8) of proxies: who asks through them is read from X-Forwarded-For."""
+    label_studio: str | None = None
+    """Address of Label Studio, whose pictures and sounds may be fetched, with the token in LABEL_STUDIO_API_KEY."""
     demand_keys: bool = False
     """Demand API keys on loopback as well."""
     limits: Limits = field(default_factory=Limits)
@@ -81,6 +83,7 @@ def run(argv: list[str]) -> int:
             allow=options.allow,
             allowed_hosts=options.allowed_hosts,
             proxy=options.proxy,
+            label_studio=options.label_studio,
             demand_keys=options.demand_keys,
             limits=options.limits,
         )

@@ -35,6 +35,8 @@ class Settings:
     """Host names it is reached by; on loopback others than these and localhost are refused."""
     proxy: tuple[str, ...] = ()
     """Addresses and networks of proxies, whose `X-Forwarded-For` is believed."""
+    label_studio: str | None = None
+    """Address of Label Studio, whose files may be fetched."""
     demand_keys: bool = False
     """Demand API keys on loopback as well, as behind a proxy."""
     limits: Limits = field(default_factory=Limits)

@@ -23,6 +23,9 @@ BODIES = {
     "/api/tasks/{name}/examples/{id}": {"json": {"label": "a"}},
     "/api/tasks/{name}/rollback": {"json": {"version": 0}},
     "/v2/models/{name}/infer": {"json": {"inputs": [{"name": "texts", "datatype": "BYTES", "shape": [1]}]}},
+    "/label-studio/{name}/setup": {"json": {"schema": "<View/>"}},
+    "/label-studio/{name}/predict": {"json": {"label_config": "<View/>", "tasks": [{"data": {}}]}},
+    "/label-studio/{name}/webhook": {"json": {"action": "START_TRAINING"}},
     "/api/taggers": {"json": {"name": "theirs2", "sentences": [{"text": "a"}]}},
     "/api/taggers/import": {"files": {"file": ("theirs2.conll", b"a B-x\n")}},
     "/api/taggers/{name}/tag": {"json": {"texts": ["a"]}},
@@ -81,7 +84,7 @@ def test_no_route_reaches_a_task_of_somebody_else(client):
 
 def test_every_route_reaches_its_own(client):
     for method, path in routes(client):
-        if any(f"/{of}/{{name}}" in path for of in ("tasks", "taggers", "models")):
+        if any(f"/{of}/{{name}}" in path for of in ("tasks", "taggers", "models", "label-studio")):
             answer = ask(client, method, path, "mine")
             assert answer.status_code != 403, (method, path)
     made = client.post("/api/tasks", json={"name": "later", "source": WORDS})

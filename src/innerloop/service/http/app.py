@@ -23,6 +23,7 @@ from innerloop.service.http import (
     folder_routes,
     generation_routes,
     inference_routes,
+    label_routes,
     naming_routes,
     quality_routes,
     read_routes,
@@ -89,6 +90,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(recommender_routes.router)
     app.include_router(watch_routes.router)
     app.include_router(inference_routes.router)
+    app.include_router(label_routes.router)
     app.include_router(read_routes.router)
     app.add_middleware(PredictRoad, service=service, route=_predict_route())
     app.add_middleware(Guard, service=service)  # the last is the outermost

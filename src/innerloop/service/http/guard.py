@@ -1,6 +1,8 @@
 """What stands before every route: sizes, host names, origins, keys, rates, and the headers of every answer."""
 
 import asyncio
+import base64
+import contextlib
 import json
 import logging
 import time
@@ -26,7 +28,7 @@ from innerloop.service.settings import LOOPBACK_NAMES
 from innerloop.service.store.keys import Key
 
 _LOG = logging.getLogger("innerloop.service")
-_ASKING = ("/predict", "/suggestions", "/chat", "/tag", "/recommend", "/ask", "/infer")
+_ASKING = ("/predict", "/suggestions", "/chat", "/tag", "/recommend", "/ask", "/infer", "/setup")
 _LINES = "/watch/events"
 """Many small objects, a line each, that a thread parses one by one; what is in a long line, the route counts."""
 _LOOKING = ("GET", "HEAD", "OPTIONS")
@@ -36,6 +38,8 @@ _HEALTH = ("/healthz", "/v2/health/live", "/v2/health/ready")
 """Take no turn: a client that waits for its own work is no reason to take the server for dead and to end it."""
 _OPEN = ("/", "/docs", *_HEALTH, "/v2", "/openapi.json", "/favicon.ico")
 """Paths without data; anybody may fetch them."""
+_OF_LABEL_STUDIO = 100
+"""Lists, objects and texts that a task of Label Studio may come with: who made it, what was predicted, and so on."""
 _RATE = 50.0
 _GOOD = 1_000
 """Keys that are known to have been right."""
@@ -149,8 +153,7 @@ class Guard:
             )
 
     async def _check_key(self, headers: Headers, address: str) -> Key:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        token = token.strip() if scheme.lower() == "bearer" else ""
+        token = _token(headers.get("authorization", ""))
         if token not in self._good and (wait := self._rate.wait(address, take=False)):
             raise self._too_many(wait)
         # Asked of the store each time, also where it was right before: a revoked one ends with the next request.
@@ -183,7 +186,7 @@ class _Body:
         self._guard, self._receive, self._headers = guard, receive, (headers := Headers(scope=scope))
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         uncounted = kind == "multipart/form-data" or scope["path"].endswith(_LINES)
-        self._counter = None if uncounted else Counter(guard._limits)
+        self._counter = None if uncounted else Counter(guard._limits, **_pieces_of(scope["path"]))
         self._json = _json_of(scope["path"], headers)
         self._deadline = time.monotonic() + _WHOLE
 
@@ -238,6 +241,20 @@ def _json_of(path: str, headers: Headers) -> int | None:
     """Bytes of JSON at the beginning of a body whose tensors come behind it; None: all of it is JSON."""
     said = headers.get(LENGTH, "") if path.startswith("/v2/models/") and path.endswith("/infer") else ""
     return int(said) if said.isascii() and said.isdigit() and len(said) < 16 else None
+
+
+def _token(header: str) -> str:
+    """The key in a header, as `Bearer` or as the password of `Basic`, for clients that know no other; or nothing."""
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            return base64.b64decode(token.strip(), validate=True).decode().partition(":")[2]
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _pieces_of(path: str) -> dict[str, int]:
+    """How many pieces an example may have, where it is more than of this service's own protocol."""
+    return {"each": _OF_LABEL_STUDIO} if path.startswith("/label-studio/") else {}
 
 
 def _check_size(scope: Scope) -> None:
