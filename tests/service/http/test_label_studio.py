@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from innerloop.core.errors import InputError
 from innerloop.service.store import keys
 from tests.service.served import PHOTOS, WORDS, picture, refused, serving, teach
 
@@ -288,6 +289,15 @@ def test_pictures_come_from_label_studio_and_from_nowhere_else(tmp_path, monkeyp
     with serving(tmp_path) as client:
         body = {"tasks": [one("/data/upload/1/red.png")], "label_config": PICTURES}
         refused(client.post("/label-studio/photos/predict", json=body), 422, "start the service with --label-studio")
+
+
+@pytest.mark.parametrize("address", ["localhost:8080", "ftp://here", "http://", ""])
+def test_an_address_that_is_none_is_refused_at_the_start(tmp_path, address):
+    with (
+        pytest.raises(InputError, match="must be an address such as http://localhost:8080"),
+        serving(tmp_path, label_studio=address),
+    ):
+        pass
 
 
 def test_a_key_comes_as_a_password_too(tmp_path):

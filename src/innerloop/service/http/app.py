@@ -16,6 +16,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
+from innerloop.service import logs
 from innerloop.service.http import (
     chat_routes,
     ending,
@@ -110,7 +111,10 @@ def _predict_route() -> BaseRoute:
 def from_environment() -> FastAPI:
     """The application of a worker that was started by another process."""
     ending.with_parent()
-    app = create(Settings.from_json(os.environ[ENVIRONMENT]))
+    settings = Settings.from_json(os.environ[ENVIRONMENT])
+    if settings.log == "json":
+        logs.set_up("json")
+    app = create(settings)
     settled()
     return app
 

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from innerloop.service import logs
 from innerloop.service.addresses import Proxies
 from innerloop.service.http.access import KEY
 from innerloop.service.http.batching import CLIENT
@@ -83,12 +84,16 @@ class Guard:
             await self._app(scope, receive, send)
             return
         start, status, body = time.perf_counter(), 0, _Body(self, receive, scope)
+        ids = logs.ids(Headers(scope=scope)) if self._settings.log == "json" else None
+        logs.REQUEST.set(ids)
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(message, scope["path"])
+                if ids is not None:
+                    MutableHeaders(scope=message)[logs.HEADER] = ids["request"]
             await send(message)
 
         try:
@@ -115,7 +120,10 @@ class Guard:
                 body.turn.end()
             if body.cut:
                 _LOG.info("%s %s: the client left after %d bytes", scope["method"], scope["path"], body.size)
-            self._count(scope, status, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            self._count(scope, status, seconds)
+            if ids is not None:
+                logs.answered(scope["method"], scope["path"], status or 499, seconds, CLIENT.get())
 
     async def _admit(self, scope: Scope) -> str:
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]

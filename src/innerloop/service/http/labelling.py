@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from anyio import to_thread
 
+from innerloop.core.errors import InputError
 from innerloop.service.http import label_config, label_results, payload, values
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.annotations import GONE, Annotations, Learned, said
@@ -44,10 +45,16 @@ class Labelling:
 
     Args:
         worker: Whose store, queues and tasks are used.
+
+    Raises:
+        InputError: The address of Label Studio is none.
     """
 
     def __init__(self, worker: "Service"):
         self._worker = worker
+        home = worker.settings.label_studio
+        if home is not None and (urlsplit(home).scheme not in ("http", "https") or not urlsplit(home).netloc):
+            raise InputError(f"--label-studio is '{home}', and must be an address such as http://localhost:8080")
         self._kept = Annotations(worker.store.database.path.parent, worker.limits.store_seconds)
         self._turn = asyncio.Lock()
         """One annotation at a time: of two that come at once, the second finds what the first one taught."""
