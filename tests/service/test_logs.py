@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from innerloop.service import logs
-from tests.service.served import serving, teach
+from tests.service.served import served_by, serving, teach
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -54,7 +54,7 @@ def test_every_request_is_a_line_with_its_id(tmp_path, lines):
 
 def test_a_failure_is_a_line_with_the_id_of_its_request(tmp_path, lines, monkeypatch):
     with serving(tmp_path, log="json") as client:
-        monkeypatch.setattr(client.app.state.service.store, "tasks", None)
+        monkeypatch.setattr(served_by(client).store, "tasks", None)
         answer = client.get("/api/tasks")
         failure, access = lines()[-2:]
     assert answer.status_code == access["status"] == 500 and failure["level"] == "error"
