@@ -18,7 +18,7 @@ FLOORS = (
     {"fewshot"},
     {"apps"},
     {"runs", "service"},
-    {"advice", "continual", "compat", "serve", "studies"},
+    {"advice", "continual", "compat", "mlflow", "serve", "studies"},
     {"cli"},
 )
 """The rooms, from the ground up. A room imports itself and what is on the floors below, never a neighbour."""

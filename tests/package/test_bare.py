@@ -82,6 +82,7 @@ VERBS = {
     "train alpaca --data insteval --steps 1 --out i": (2, "recsys"),
     "tune maml --data sinusoid --trials 2 --out s": (2, "tune"),
     "serve --store store": (2, "serve"),
+    "pull me/shapes": (2, "hub"),
     "train maml --data sinusoid --steps 1 --track wandb --out w": (2, "wandb"),
     "ner adapt minilm t.json --out n.fewshot": (2, "minilm"),
 }

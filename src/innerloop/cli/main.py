@@ -46,6 +46,8 @@ GROUPS = {
     "Serve": {
         "serve": "a service with a page: make tasks, teach them, ask them, go back; `serve keys|backup|migrate|copy`",
         "export": "write a file of `adapt` as one ONNX or pt2 graph, checked against the original",
+        "push": "put a file of `adapt` or a run on the Hugging Face Hub, with a card",
+        "pull": "fetch one from there, by a revision and a hash",
     },
     "Applications": {
         "watch": "label a stream of texts by files of `adapt`, and alert where the share of a label rises",

@@ -38,6 +38,10 @@ class Command:
     """Host names that it is reached by, as behind a proxy; others are refused."""
     proxy: tuple[str, ...] = ()
     """Addresses or networks (10.0.0.0/8) of proxies: who asks through them is read from X-Forwarded-For."""
+    label_studio: str | None = None
+    """Address of Label Studio, whose pictures and sounds may be fetched, with the token in LABEL_STUDIO_API_KEY."""
+    log: Literal["text", "json"] = "text"
+    """json: a line of JSON for every request and event, with the request's id and the client's trace."""
     demand_keys: bool = False
     """Demand API keys on loopback as well."""
     limits: Limits = field(default_factory=Limits)
@@ -87,6 +91,8 @@ def run(argv: list[str]) -> int:
             allow=options.allow,
             allowed_hosts=options.allowed_hosts,
             proxy=options.proxy,
+            label_studio=options.label_studio,
+            log=options.log,
             demand_keys=options.demand_keys,
             limits=options.limits,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from innerloop.service.limits import Limits
+from innerloop.service.logs import Kind
 
 ENVIRONMENT = "INNERLOOP_SERVE"
 """Variable that brings the settings to workers, as JSON."""
@@ -35,6 +36,10 @@ class Settings:
     """Host names it is reached by; on loopback others than these and localhost are refused."""
     proxy: tuple[str, ...] = ()
     """Addresses and networks of proxies, whose `X-Forwarded-For` is believed."""
+    label_studio: str | None = None
+    """Address of Label Studio, whose files may be fetched."""
+    log: Kind = "text"
+    """Lines of the log: for people, or JSON with a line for every request."""
     demand_keys: bool = False
     """Demand API keys on loopback as well, as behind a proxy."""
     limits: Limits = field(default_factory=Limits)

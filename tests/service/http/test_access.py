@@ -10,7 +10,7 @@ from innerloop.service.limits import Limits
 from innerloop.service.store import keys
 from tests.service.served import WORDS, serving, teach
 
-OPEN = {"/", "/docs", "/healthz", "/static/{name}", "/api/sources"}
+OPEN = {"/", "/docs", "/healthz", "/static/{name}", "/api/sources", "/v2", "/v2/health/live", "/v2/health/ready"}
 """Routes that say nothing of any task."""
 BODIES = {
     "/api/tasks": {"json": {"name": "theirs2", "source": WORDS}},
@@ -22,6 +22,10 @@ BODIES = {
     "/api/tasks/{name}/feedback": {"json": {"text": "a", "label": "a"}},
     "/api/tasks/{name}/examples/{id}": {"json": {"label": "a"}},
     "/api/tasks/{name}/rollback": {"json": {"version": 0}},
+    "/v2/models/{name}/infer": {"json": {"inputs": [{"name": "texts", "datatype": "BYTES", "shape": [1]}]}},
+    "/label-studio/{name}/setup": {"json": {"schema": "<View/>"}},
+    "/label-studio/{name}/predict": {"json": {"label_config": "<View/>", "tasks": [{"data": {}}]}},
+    "/label-studio/{name}/webhook": {"json": {"action": "START_TRAINING"}},
     "/api/taggers": {"json": {"name": "theirs2", "sentences": [{"text": "a"}]}},
     "/api/taggers/import": {"files": {"file": ("theirs2.conll", b"a B-x\n")}},
     "/api/taggers/{name}/tag": {"json": {"texts": ["a"]}},
@@ -50,7 +54,13 @@ def routes(client) -> list[tuple[str, str]]:
 
 
 def ask(client, method: str, path: str, name: str) -> Any:
-    place = path.replace("{name}", name).replace("{id}", "1").replace("{label:path}", "a").replace("{type:path}", "a")
+    place = (
+        path.replace("{name}", name)
+        .replace("{id}", "1")
+        .replace("{version}", "1")
+        .replace("{label:path}", "a")
+        .replace("{type:path}", "a")
+    )
     return client.request(method, place, **({} if method in ("GET", "HEAD") else BODIES.get(path, {})))
 
 
@@ -65,13 +75,16 @@ def test_no_route_reaches_a_task_of_somebody_else(client):
         if (method, path) == ("GET", "/api/taggers"):
             assert answer.json()["taggers"] == []
             continue
+        if (method, path) == ("GET", "/v2/models"):
+            assert answer.json() == {"models": ["mine"]}
+            continue
         assert answer.status_code == 403 and "for mine, later alone" in answer.text, (method, path, answer.text)
         assert ask(client, method, path, "nowhere").text == answer.text, "nor says whether there is one"
 
 
 def test_every_route_reaches_its_own(client):
     for method, path in routes(client):
-        if "/tasks/{name}" in path or "/taggers/{name}" in path:
+        if any(f"/{of}/{{name}}" in path for of in ("tasks", "taggers", "models", "label-studio")):
             answer = ask(client, method, path, "mine")
             assert answer.status_code != 403, (method, path)
     made = client.post("/api/tasks", json={"name": "later", "source": WORDS})

@@ -9,9 +9,9 @@ import tracemalloc
 
 import pytest
 
-from innerloop.service.http import payload
 from innerloop.service.http.counting import Counter
 from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.values import parsed
 from innerloop.service.limits import Limits
 from tests.service.served import PLAIN, serving, teach
 
@@ -143,9 +143,9 @@ def test_json_is_what_it_was_to_the_last_bit(client):
     doubles = [struct.unpack("d", r.randbytes(8))[0] for _ in range(20_000)]
     values = [x for x in doubles if math.isfinite(x)] + [0.1, 5e-324, -0.0, 10**30, 2**64, True, None, "é\u0000"]
     content = json.dumps({"a": values, "b": {"c": 1}}).encode()
-    read = payload._json(content)
+    read = parsed(content)
     assert json.dumps(read) == json.dumps(json.loads(content))
-    assert payload._json(b'{"a": 1, "a": "\\ud800"}') == {"a": "\ud800"}
+    assert parsed(b'{"a": 1, "a": "\\ud800"}') == {"a": "\ud800"}
     for wrong in (b"[NaN]", b"[-Infinity]", b"[1,]", b"", b'"\xff"'):
         with pytest.raises(HTTPError, match="is not JSON"):
-            payload._json(wrong)
+            parsed(wrong)

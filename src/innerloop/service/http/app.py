@@ -16,12 +16,15 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
+from innerloop.service import logs
 from innerloop.service.http import (
     chat_routes,
     ending,
     example_routes,
     folder_routes,
     generation_routes,
+    inference_routes,
+    label_routes,
     naming_routes,
     quality_routes,
     read_routes,
@@ -34,10 +37,11 @@ from innerloop.service.http import (
 from innerloop.service.http.access import permitted
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
 from innerloop.service.http.guard import Guard, answer
-from innerloop.service.http.payload import first
 from innerloop.service.http.predict_road import PredictRoad
 from innerloop.service.http.schemas import ExampleIn, ExamplesIn, PredictBody
 from innerloop.service.http.service import Service
+from innerloop.service.http.tensors import InferIn
+from innerloop.service.http.values import first
 from innerloop.service.settings import ENVIRONMENT, Settings
 
 _ABOUT = (
@@ -86,6 +90,8 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(tagger_routes.router)
     app.include_router(recommender_routes.router)
     app.include_router(watch_routes.router)
+    app.include_router(inference_routes.router)
+    app.include_router(label_routes.router)
     app.include_router(read_routes.router)
     app.add_middleware(PredictRoad, service=service, route=_predict_route())
     app.add_middleware(Guard, service=service)  # the last is the outermost
@@ -105,7 +111,10 @@ def _predict_route() -> BaseRoute:
 def from_environment() -> FastAPI:
     """The application of a worker that was started by another process."""
     ending.with_parent()
-    app = create(Settings.from_json(os.environ[ENVIRONMENT]))
+    settings = Settings.from_json(os.environ[ENVIRONMENT])
+    if settings.log == "json":
+        logs.set_up("json")
+    app = create(settings)
     settled()
     return app
 
@@ -126,9 +135,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (ExampleIn, ExamplesIn, PredictBody):  # read by hand, because they may come as multipart as well
+        for model in (ExampleIn, ExamplesIn, PredictBody, InferIn):  # read by hand: they come otherwise as well
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            schema.pop("$defs", None)
+            schemas |= schema.pop("$defs", {})
             schemas[model.__name__] = schema
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from innerloop.service.http import payload
+from innerloop.service.http import values
 from innerloop.service.http.access import KEY
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.routes import REFUSALS, Asked, Forever, Name, Worker
@@ -37,7 +37,7 @@ class Document(BaseModel):
         Raises:
             HTTPError: They are not base64.
         """
-        return self.text if self.text is not None else payload.decoded(self.pdf or "", self.name)
+        return self.text if self.text is not None else values.decoded(self.pdf or "", self.name)
 
 
 class GivenIn(BaseModel):

@@ -25,10 +25,11 @@ class Counter:
 
     Args:
         limits: What is refused.
+        each: Lists, objects and texts for one example.
     """
 
-    def __init__(self, limits: Limits):
-        self._pieces, self._most_pieces = 0, _SLACK + _EACH * limits.batch
+    def __init__(self, limits: Limits, each: int = _EACH):
+        self._pieces, self._most_pieces = 0, _SLACK + each * limits.batch
         self._numbers, self._most_numbers = 0, limits.numbers
         self._depth = 0
         self._inside = False

@@ -1,6 +1,8 @@
 """What stands before every route: sizes, host names, origins, keys, rates, and the headers of every answer."""
 
 import asyncio
+import base64
+import contextlib
 import json
 import logging
 import time
@@ -12,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from innerloop.service import logs
 from innerloop.service.addresses import Proxies
 from innerloop.service.http.access import KEY
 from innerloop.service.http.batching import CLIENT
@@ -19,22 +22,25 @@ from innerloop.service.http.connections import HEADER_BYTES, HEADERS
 from innerloop.service.http.counting import Counter
 from innerloop.service.http.errors import ANSWERED, HTTPError, as_http
 from innerloop.service.http.service import Service
+from innerloop.service.http.tensors import LENGTH
 from innerloop.service.http.turns import Turn, Turns
 from innerloop.service.limits import Rate
 from innerloop.service.settings import LOOPBACK_NAMES
 from innerloop.service.store.keys import Key
 
 _LOG = logging.getLogger("innerloop.service")
-_ASKING = ("/predict", "/suggestions", "/chat", "/tag", "/recommend", "/ask")
+_ASKING = ("/predict", "/suggestions", "/chat", "/tag", "/recommend", "/ask", "/infer", "/setup")
 _LINES = "/watch/events"
 """Many small objects, a line each, that a thread parses one by one; what is in a long line, the route counts."""
 _LOOKING = ("GET", "HEAD", "OPTIONS")
 _SENDING = ("POST", "PATCH")
 """Methods whose routes read a body; one that nobody reads would never begin a turn, which would be a way around it."""
-_HEALTH = "/healthz"
-"""Takes no turn: a client that waits for its own work is no reason to take the server for dead and to end it."""
-_OPEN = ("/", "/docs", _HEALTH, "/openapi.json", "/favicon.ico")
+_HEALTH = ("/healthz", "/v2/health/live", "/v2/health/ready")
+"""Take no turn: a client that waits for its own work is no reason to take the server for dead and to end it."""
+_OPEN = ("/", "/docs", *_HEALTH, "/v2", "/openapi.json", "/favicon.ico")
 """Paths without data; anybody may fetch them."""
+_OF_LABEL_STUDIO = 100
+"""Lists, objects and texts that a task of Label Studio may come with: who made it, what was predicted, and so on."""
 _RATE = 50.0
 _GOOD = 1_000
 """Keys that are known to have been right."""
@@ -78,18 +84,22 @@ class Guard:
             await self._app(scope, receive, send)
             return
         start, status, body = time.perf_counter(), 0, _Body(self, receive, scope)
+        ids = logs.ids(Headers(scope=scope)) if self._settings.log == "json" else None
+        logs.REQUEST.set(ids)
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(message, scope["path"])
+                if ids is not None:
+                    MutableHeaders(scope=message)[logs.HEADER] = ids["request"]
             await send(message)
 
         try:
             body.turn = self._turns.of(await self._admit(scope))
             body.check()
-            if scope["path"] != _HEALTH and (not body.expected or scope["method"] not in _SENDING):
+            if scope["path"] not in _HEALTH and (not body.expected or scope["method"] not in _SENDING):
                 await body.turn.begin()
             await self._app(scope, body.receive, sending)
         except ANSWERED as error:
@@ -110,7 +120,10 @@ class Guard:
                 body.turn.end()
             if body.cut:
                 _LOG.info("%s %s: the client left after %d bytes", scope["method"], scope["path"], body.size)
-            self._count(scope, status, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            self._count(scope, status, seconds)
+            if ids is not None:
+                logs.answered(scope["method"], scope["path"], status or 499, seconds, CLIENT.get())
 
     async def _admit(self, scope: Scope) -> str:
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
@@ -148,8 +161,7 @@ class Guard:
             )
 
     async def _check_key(self, headers: Headers, address: str) -> Key:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        token = token.strip() if scheme.lower() == "bearer" else ""
+        token = _token(headers.get("authorization", ""))
         if token not in self._good and (wait := self._rate.wait(address, take=False)):
             raise self._too_many(wait)
         # Asked of the store each time, also where it was right before: a revoked one ends with the next request.
@@ -182,7 +194,8 @@ class _Body:
         self._guard, self._receive, self._headers = guard, receive, (headers := Headers(scope=scope))
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         uncounted = kind == "multipart/form-data" or scope["path"].endswith(_LINES)
-        self._counter = None if uncounted else Counter(guard._limits)
+        self._counter = None if uncounted else Counter(guard._limits, **_pieces_of(scope["path"]))
+        self._json = _json_of(scope["path"], headers)
         self._deadline = time.monotonic() + _WHOLE
 
     def check(self) -> None:
@@ -222,13 +235,34 @@ class _Body:
             if self._guard._held > _BODIES_MB * 1e6:
                 raise HTTPError(503, "too much is being sent at the same time: try again", retry=2)
             if self._counter is not None:
-                self._counter.feed(message.get("body", b""))
+                left = None if self._json is None else max(0, self._json - self.size + piece)
+                self._counter.feed(message.get("body", b"")[:left])
             if self._ended and self.turn is not None:
                 await self.turn.begin()
         return message
 
     def _too_large(self) -> HTTPError:
         return HTTPError(413, f"a request has at most {self._guard._limits.body_mb:g} MB: send several")
+
+
+def _json_of(path: str, headers: Headers) -> int | None:
+    """Bytes of JSON at the beginning of a body whose tensors come behind it; None: all of it is JSON."""
+    said = headers.get(LENGTH, "") if path.startswith("/v2/models/") and path.endswith("/infer") else ""
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 16 else None
+
+
+def _token(header: str) -> str:
+    """The key in a header, as `Bearer` or as the password of `Basic`, for clients that know no other; or nothing."""
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            return base64.b64decode(token.strip(), validate=True).decode().partition(":")[2]
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _pieces_of(path: str) -> dict[str, int]:
+    """How many pieces an example may have, where it is more than of this service's own protocol."""
+    return {"each": _OF_LABEL_STUDIO} if path.startswith("/label-studio/") else {}
 
 
 def _check_size(scope: Scope) -> None:

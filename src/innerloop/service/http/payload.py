@@ -1,25 +1,19 @@
 """Bodies of requests as examples: JSON or multipart, of bounded size, depth and number."""
 
-import base64
-import binascii
-import contextlib
 import hashlib
-import json
-import math
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from anyio import to_thread
-from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from innerloop.service import task_names
-from innerloop.service.http import zipped
+from innerloop.service.http import values, zipped
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.apart import apart
 from innerloop.service.http.errors import HTTPError
@@ -31,7 +25,7 @@ T = TypeVar("T", bound=BaseModel)
 NONE_OF_THESE = "none of these"
 _DECOMPOSED = 4
 """Characters that one character becomes at most when it is taken apart, in any script."""
-_SMALL = 16_384
+SMALL = 16_384
 """Bytes of JSON that are parsed at once: it takes less than to ask a thread for it."""
 
 
@@ -78,20 +72,19 @@ async def questions(request: Request, limits: Limits) -> Given:
 
 
 def _examples(content: bytes, limits: Limits) -> list[Raw]:
-    parsed = _validated(ExamplesIn, _json(content)).examples
-    _count(len(parsed), limits)
+    parsed = values.validated(ExamplesIn, values.parsed(content)).examples
+    values.count(len(parsed), limits)
     return [_example(example, i, limits) for i, example in enumerate(parsed)]
 
 
 def _questions(content: bytes, limits: Limits) -> list[Raw]:
-    asked = _validated(PredictBody, _json(content))
-    kinds = [name for name in ("texts", "features", "images", "sounds") if getattr(asked, name) is not None]
+    asked = values.validated(PredictBody, values.parsed(content))
+    kinds = [name for name in values.READ if getattr(asked, name) is not None]
     if len(kinds) != 1:
         raise HTTPError(422, f"give one of texts, features, images and sounds, got {' and '.join(kinds) or 'none'}")
-    values = getattr(asked, kinds[0])
-    _count(len(values), limits)
-    read = {"texts": _text, "features": _features, "images": _image, "sounds": _sound}[kinds[0]]
-    return [read(value, f"{kinds[0]}[{i}]", limits) for i, value in enumerate(values)]
+    given = getattr(asked, kinds[0])
+    values.count(len(given), limits)
+    return [values.READ[kinds[0]](value, f"{kinds[0]}[{i}]", limits) for i, value in enumerate(given)]
 
 
 async def task_file(request: Request) -> tuple[str | None, str, bytes]:
@@ -196,7 +189,7 @@ async def digest(request: Request) -> bytes:
         asked = "\0".join((request.method, url.path, url.query, headers.get("if-match", ""), kind))
         return hashlib.sha256(asked.encode() + b"\0" + content).digest()
 
-    return work() if len(body) <= _SMALL else await to_thread.run_sync(work)
+    return work() if len(body) <= SMALL else await to_thread.run_sync(work)
 
 
 def label(text: str, limits: Limits, name: str = "label") -> str:
@@ -232,49 +225,9 @@ def _example(parsed: ExampleIn, i: int, limits: Limits) -> Raw:
     if len(kinds) != 1:
         got = " and ".join(kinds) or "none"
         raise HTTPError(422, f"{where} must have one of text, features, image and sound, got {got}")
-    read = {"text": _text, "features": _features, "image": _image, "sound": _sound}[kinds[0]]
+    read = values.READ[kinds[0] if kinds[0] == "features" else f"{kinds[0]}s"]
     raw = read(getattr(parsed, kinds[0]), f"{where}.{kinds[0]}", limits)
     return raw._replace(label=label(parsed.label, limits, f"{where}.label"))
-
-
-def _text(value: str, name: str, limits: Limits) -> Raw:
-    if len(value) > limits.text:
-        raise HTTPError(422, f"{name} has {len(value):,} characters, and {limits.text:,} is most")
-    if not value.strip():
-        raise HTTPError(422, f"{name} is empty: give a text")
-    return Raw("texts", value.encode("utf-8", "replace").decode(), name)  # half of a character becomes a question mark
-
-
-def _features(value: Sequence[float], name: str, limits: Limits) -> Raw:
-    if not 1 <= len(value) <= limits.features:
-        raise HTTPError(422, f"{name} has {len(value):,} numbers; 1 to {limits.features:,} are taken")
-    # Rows are of 32 bits, where anything larger becomes infinite.
-    wrong = next((i for i, v in enumerate(value) if not math.isfinite(v) or abs(v) > 3e38), None)
-    if wrong is not None:
-        raise HTTPError(422, f"{name}[{wrong}] is NaN, infinite, or beyond 32-bit numbers: remove or fill it")
-    return Raw("features", value, name)
-
-
-def _image(value: str, name: str, limits: Limits) -> Raw:
-    return Raw("pictures", decoded(value, name), name)
-
-
-def _sound(value: str, name: str, limits: Limits) -> Raw:
-    return Raw("sounds", decoded(value, name), name)
-
-
-def decoded(value: str, name: str) -> bytes:
-    """What base64 holds, also behind the head of a data URL.
-
-    Raises:
-        HTTPError: It is none.
-    """
-    if value.startswith("data:"):
-        value = value.partition(",")[2]
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise HTTPError(422, f"{name} is not base64 ({error})") from error
 
 
 async def _files(request: Request, limits: Limits, labelled: bool) -> Given:
@@ -286,7 +239,7 @@ async def _files(request: Request, limits: Limits, labelled: bool) -> Given:
         if foreign is not None:
             raise HTTPError(422, f"there is a field '{foreign[:100]}', and {' and '.join(sorted(known))} are taken")
         files = form.getlist("files")
-        _count(len(files), limits)
+        values.count(len(files), limits)
         given, labels = (
             Given([], []),
             _labels(form.getlist("label"), files, limits) if labelled else [None] * len(files),
@@ -300,7 +253,7 @@ async def _files(request: Request, limits: Limits, labelled: bool) -> Given:
                 some, notices = await zipped.unpacked(some[0].value, name, labelled and text is None, limits)
             given.raw.extend(one._replace(label=_label_of(one, text, limits)) for one in some)
             given.notices.extend(notices)
-            _count(len(given.raw), limits)
+            values.count(len(given.raw), limits)
         return given
 
 
@@ -335,15 +288,6 @@ def _name(sent: str | None, i: int) -> str:
     return shown or f"files[{i}]"
 
 
-def _count(n: int, limits: Limits) -> None:
-    if not n:
-        raise HTTPError(422, "there is no example in the request: give at least one")
-    if n > limits.batch:
-        raise HTTPError(
-            413, f"there are {n:,} examples in one request, and {limits.batch} is most: send several requests"
-        )
-
-
 def is_multipart(request: Request) -> bool:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -359,36 +303,5 @@ def is_multipart(request: Request) -> bool:
 
 async def _apart(content: bytes, read: Callable[[bytes, Limits], list[Raw]], limits: Limits) -> Given:
     """A body in JSON, read by a thread where it is large."""
-    small = len(content) <= _SMALL
+    small = len(content) <= SMALL
     return Given(read(content, limits) if small else await apart("json", read, content, limits), [])
-
-
-def _json(content: bytes) -> Any:
-    # How deep it is nested, and how much it holds, was counted while it was read (`counting`, in the guard).
-    with contextlib.suppress(ValueError):  # the same values in less than half of the time
-        return from_json(content, allow_inf_nan=False)
-    try:  # marks of the byte order and halves of characters, or a message that says what is wrong
-        value = json.loads(content, parse_constant=_constant)
-    except RecursionError:
-        raise HTTPError(400, "the body is nested too deeply: send a flat one") from None
-    except ValueError as error:
-        raise HTTPError(400, f"the body is not JSON: {str(error)[:200]}") from error
-    return value
-
-
-def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number of JSON")
-
-
-def _validated(model: type[T], value: Any) -> T:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise HTTPError(422, first(error.errors(include_url=False, include_context=False))) from error
-
-
-def first(errors: Sequence[Any]) -> str:
-    """What a validation found, as one message: the first error, and how many more there are."""
-    where = ".".join(str(part) for part in errors[0]["loc"] if part != "body")
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{where[:200] or 'the body'}: {errors[0]['msg']}{more}"

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import logging
 import os
 import signal
 import socket
@@ -16,6 +15,7 @@ from typing import Any
 from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.fewshot import source_names
+from innerloop.service import logs
 from innerloop.service.http import ending, listening
 from innerloop.service.settings import ENVIRONMENT, Settings
 from innerloop.service.store.address import shown
@@ -76,7 +76,7 @@ def serve(settings: Settings) -> None:
         raise InputError("the service needs uvicorn and fastapi: pip install 'innerloop[serve]'") from error
     check(settings)
     listening.check(settings.host, settings.port)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logs.set_up(settings.log)
     common = options(settings)
 
     class Workers(Multiprocess):

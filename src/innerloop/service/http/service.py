@@ -30,6 +30,7 @@ from innerloop.service.http.costs import costs_of
 from innerloop.service.http.daily import Daily
 from innerloop.service.http.drifting import Drifting
 from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.labelling import Labelling
 from innerloop.service.http.learning import learned
 from innerloop.service.http.metrics import Metrics
 from innerloop.service.http.offers import Sources, is_file, is_source
@@ -92,6 +93,7 @@ class Service:
         self.teaching = Teaching(self)
         self.chatting = Chatting(self)
         self.tagging = Tagging(self)
+        self.labelling = Labelling(self)
         self.recommending = Recommending(self)
         self.watching = Watching(self)
         with contextlib.suppress(FailedError):  # another worker does it just now
