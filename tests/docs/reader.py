@@ -129,7 +129,7 @@ class Reader:
         self.leave()
         command = command.replace("serve", f"serve --port {self.port}", 1)
         self.server = subprocess.Popen(["bash", "-c", f"exec {command}"], env=environment() | self.variables)
-        return answers(f"http://127.0.0.1:{self.port}/healthz", 180)
+        return answers(f"http://127.0.0.1:{self.port}/healthz", 600, self.server)  # a busy machine begins slowly
 
     def leave(self) -> None:
         """End the server, if one was started."""
@@ -162,10 +162,10 @@ def served(command: str, folder: Path) -> bool:
         return one._serve(command)
 
 
-def answers(address: str, seconds: float) -> bool:
-    """Whether something answers within some time."""
+def answers(address: str, seconds: float, server: subprocess.Popen[bytes]) -> bool:
+    """Whether a server answers within some time, and before it ends."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end and server.poll() is None:
         try:
             with urllib.request.urlopen(address, timeout=5) as answer:
                 return answer.status == 200
