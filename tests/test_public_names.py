@@ -2,9 +2,12 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -56,3 +59,42 @@ def test_names_and_commands_bring_no_package_of_an_extra():
 def test_the_package_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "innerloop", "--version"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("innerloop ")
+
+
+def test_every_public_name_is_on_a_page():
+    """Names of `innerloop` and of the `__all__` of a room: in the reference or, of learners, in the algorithms."""
+    docs = Path(__file__).parents[1] / "docs"
+    entries = re.findall(r"^::: ([\w.]+)$", (docs / "reference.md").read_text(encoding="utf-8"), re.MULTILINE)
+    shown = [_named(entry) for entry in entries]
+    modules = {one.__name__ for one in shown if isinstance(one, ModuleType)}
+    page = (docs / "algorithms.md").read_text(encoding="utf-8")
+    rows = [one for name, one in catalogue().items() if re.search(rf"\b({name}|{one.__name__})\b", page)]
+    missing = []
+    for room, names in _public().items():
+        for name in names:
+            one = getattr(importlib.import_module(room), name)
+            home = getattr(one, "__module__", None)
+            if not (room in modules or home in modules or any(one is other for other in [*shown, *rows])):
+                missing.append(f"{room}.{name}")
+    assert len(entries) > 100 and not missing
+
+
+def _public() -> dict[str, list[str]]:
+    """Names of each room that says which are public."""
+    root, stub = Path(innerloop.__file__).parent, ast.parse(STUB.read_text())
+    rooms = {"innerloop": [node.names[0].name for node in stub.body if isinstance(node, ast.ImportFrom)]}
+    for file in sorted(root.rglob("__init__.py")):
+        room = ".".join(("innerloop", *file.relative_to(root).parent.parts))
+        if "__all__" in file.read_text(encoding="utf-8"):
+            rooms[room] = list(importlib.import_module(room).__all__)
+    return rooms
+
+
+def _named(entry: str) -> Any:
+    """What a line of the reference shows: a module, or what is in one."""
+    room, name = entry, ""
+    try:
+        return importlib.import_module(entry)
+    except ModuleNotFoundError:
+        room, _, name = entry.rpartition(".")
+    return getattr(importlib.import_module(room), name)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from innerloop.core.types import Batch, joined
+from innerloop.core.types import Batch, joined, picked
 from tests.problems import inputs
 
 SIX = Batch(torch.arange(6.0)[:, None], torch.tensor([0, 1, 2, 0, 1, 2]), key=torch.tensor(7))
@@ -34,3 +34,13 @@ def test_inputs_of_several_parts_are_joined_part_by_part():
     x = joined(SIX._replace(x=six), TWO._replace(x=two)).x
     assert isinstance(x, dict)
     assert {k: tuple(v.shape) for k, v in x.items()} == {"a": (8, 1), "b": (8,)}
+
+
+@pytest.mark.parametrize("rows", [torch.tensor([0, 4]), torch.tensor([True, False, False, False, True, False])])
+def test_some_rows_are_picked_with_all_that_is_said_of_each(rows):
+    batch = SIX._replace(mask=torch.arange(6) > 0, weight=torch.arange(6.0) + 1)
+    two = picked(batch, rows)
+    assert inputs(two).flatten().tolist() == [0, 4] and two.y.tolist() == [0, 1] and two.key == 7
+    assert two.mask is not None and two.mask.tolist() == [False, True]
+    assert two.weight is not None and two.weight.tolist() == [1, 5]
+    assert picked(SIX, rows).weight is None

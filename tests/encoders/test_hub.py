@@ -17,6 +17,7 @@ from innerloop.encoders.tuned import Tuned
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.sources import source
 from tests.encoders.test_encoders import png
+from tests.encoders.tiny import tiny_bert
 from tests.service.http.test_heads import answers
 from tests.service.served import serving
 
@@ -44,26 +45,8 @@ TEXTS = ["reset my phone", "reset phone password", "refund my card", "refund mon
 @pytest.fixture(scope="module")
 def sentences(tmp_path_factory):
     """A BERT of two layers with its tokenizer, as `save_pretrained` leaves it."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    special: dict[str, Any] = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    vocabulary = {word: i for i, word in enumerate([*special.values(), *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()  # pyright: ignore[reportAttributeAccessIssue]
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))  # pyright: ignore[reportAttributeAccessIssue]
     folder = tmp_path_factory.mktemp("models") / "sentences"
-    torch.manual_seed(0)
-    layers: dict[str, Any] = {
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-    }
-    with hub.quietly():
-        BertModel(BertConfig(vocab_size=len(vocabulary), max_position_embeddings=40, **layers)).save_pretrained(folder)
-        PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=32, **special).save_pretrained(folder)
+    tiny_bert(folder, WORDS)
     return folder
 
 

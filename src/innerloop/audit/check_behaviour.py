@@ -11,7 +11,7 @@ from innerloop.audit.check import Check, rowwise
 from innerloop.core import random, tree
 from innerloop.core.learner import Learner, Unrolled
 from innerloop.core.objectives import weights
-from innerloop.core.types import Batch, Episode, Params
+from innerloop.core.types import Batch, Episode, Params, picked
 from innerloop.engine.exactness import double
 
 TOLERANCE = 1e-6
@@ -81,7 +81,7 @@ def support_order(learner: Learner, params: Params, episodes: Episode, seed: int
         outputs, n = _answer(learner, params, support, query.x), len(support.y)
         shuffled = random.permutation(random.mix(seed, index), n).to(support.y.device)
         for order in (torch.arange(n, device=support.y.device).flip(0), shuffled):
-            worst = max(worst, _apart(_answer(learner, params, _picked(support, order), query.x), outputs))
+            worst = max(worst, _apart(_answer(learner, params, picked(support, order), query.x), outputs))
     if learner.ordered:
         return Check(name, None, worst, f"declared ordered: another order moves predictions by {worst:.1e}")
     if worst > TOLERANCE:
@@ -133,9 +133,9 @@ def updates(learner: Learner, params: Params, episodes: Episode) -> Check:
     worst, gap = 0.0, 0.0
     for support, query in _tasks(episodes):
         parts = torch.arange(len(support.y), device=support.y.device).tensor_split(3)
-        first, more, last = (_picked(support, rows) for rows in parts)
+        first, more, last = (picked(support, rows) for rows in parts)
         begun = learner.adapt(params, first)
-        once = learner.predict(params, learner.update(params, begun, _picked(support, torch.cat(parts[1:]))), query.x)
+        once = learner.predict(params, learner.update(params, begun, picked(support, torch.cat(parts[1:]))), query.x)
         twice = learner.predict(params, learner.update(params, learner.update(params, begun, more), last), query.x)
         worst = max(worst, _apart(twice, once))
         gap = max(gap, _apart(once, _answer(learner, params, support, query.x)))
@@ -169,8 +169,8 @@ def loss_of_queries(learner: Learner, params: Params, episodes: Episode) -> Chec
         rows = rows[:: max(1, len(rows) // _ROWS)][:_ROWS]
         if len(rows) < 2:
             continue
-        together = learner.loss(params, Episode(support, _picked(query, rows)))[0]
-        alone = torch.stack([learner.loss(params, Episode(support, _picked(query, i[None])))[0] for i in rows]).mean()
+        together = learner.loss(params, Episode(support, picked(query, rows)))[0]
+        alone = torch.stack([learner.loss(params, Episode(support, picked(query, i[None])))[0] for i in rows]).mean()
         apart = _relative(together, alone)
         if apart > worst:
             worst, factor = apart, (together / alone).item()
@@ -286,19 +286,13 @@ def _relabelled(batch: Batch) -> Batch:
     return batch._replace(y=torch.where(y >= 0, y.max() - y, y))
 
 
-def _picked(batch: Batch, rows: Tensor) -> Batch:
-    """Some rows of one task."""
-    x, y, mask = tree.slice((batch.x, batch.y, batch.mask), rows)
-    return batch._replace(x=x, y=y, mask=mask)
-
-
 def _padded(batch: Batch) -> Batch:
     """One task with a copy of its last row before it and one of its first after it, neither of which is real."""
     n = len(batch.y)
     rows = torch.tensor([n - 1, *range(n), 0], device=batch.y.device)
     real = torch.ones(n, dtype=torch.bool, device=batch.y.device) if batch.mask is None else batch.mask
     outside = torch.zeros(1, dtype=torch.bool, device=real.device)
-    return _picked(batch, rows)._replace(mask=torch.cat([outside, real, outside]))
+    return picked(batch, rows)._replace(mask=torch.cat([outside, real, outside]))
 
 
 def _apart(a: Tensor, b: Tensor) -> float:

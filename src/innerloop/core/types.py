@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from innerloop.core import notebook
+from innerloop.core import notebook, tree
 
 Params = dict[str, Tensor]
 """Flat by name: a checkpoint, a gradient and a safetensors file are the same thing."""
@@ -55,6 +55,12 @@ def joined(a: Batch, b: Batch) -> Batch:
     classes = b.classes if a.classes is None else a.classes if b.classes is None else a.classes | b.classes
     weights = None if a.weight is None and b.weight is None else rows(weight(a), weight(b))
     return Batch(x, rows(a.y, b.y), mask, classes, a.key, weights)
+
+
+def picked(batch: Batch, rows: Tensor) -> Batch:
+    """Some rows of one task: by their places, or by a truth value for each."""
+    x, y, mask, weight = tree.map(lambda leaf: leaf[rows], (batch.x, batch.y, batch.mask, batch.weight))
+    return batch._replace(x=x, y=y, mask=mask, weight=weight)
 
 
 class Episode(NamedTuple):

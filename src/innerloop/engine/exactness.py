@@ -119,8 +119,8 @@ def _fewer(stacked: Batch) -> Batch:
     rows = [i for i, label in enumerate(labels) if label >= 0 and label not in labels[:i]]
     if not rows or (stacked.mask is not None and not bool(stacked.mask[:, rows].all())):
         return stacked
-    x, y, mask = tree.map(lambda leaf: leaf[:, rows], (stacked.x, y, stacked.mask))
-    return stacked._replace(x=x, y=y, mask=mask)
+    x, y, mask, weight = tree.map(lambda leaf: leaf[:, rows], (stacked.x, y, stacked.mask, stacked.weight))
+    return stacked._replace(x=x, y=y, mask=mask, weight=weight)
 
 
 def double(values: Any) -> Any:

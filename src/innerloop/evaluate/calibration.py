@@ -20,7 +20,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.interval import SHARES, Interval, Share, interval
 from innerloop.core.learner import Learner
 from innerloop.core.threads import spread
-from innerloop.core.types import Batch, Episode, Params, Sampler
+from innerloop.core.types import Batch, Episode, Params, Sampler, picked
 from innerloop.evaluate.temperature import expected_calibration_error, fit_temperature
 
 FILE = "calibration.json"
@@ -387,7 +387,7 @@ def _real(episode: Episode) -> Episode:
 def _rows(batch: Batch, keep: Tensor | None) -> Batch:
     if keep is None:
         return batch
-    return batch._replace(x=tree.map(lambda leaf: leaf[keep], batch.x), y=batch.y[keep], mask=None)
+    return picked(batch, keep)._replace(mask=None)
 
 
 def _first(support: Batch, ways: int) -> Batch:

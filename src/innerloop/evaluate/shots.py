@@ -15,7 +15,7 @@ from innerloop.core.errors import FailedError, InputError
 from innerloop.core.learner import Learner
 from innerloop.core.scores import measured, of_sampler
 from innerloop.core.threads import cores, spread
-from innerloop.core.types import Batch, Episode, Params, Sampler
+from innerloop.core.types import Batch, Episode, Params, Sampler, picked
 from innerloop.engine.checkpoint import fingerprint
 from innerloop.evaluate import seal
 from innerloop.evaluate.by_shots import ByShots, check_shots
@@ -190,5 +190,4 @@ def _fewer(support: Batch, shots: int) -> Batch:
         same = y[:, None] == y
         before = same.tril(-1).sum(1)
         keep = (before < shots) | (y < 0)
-    x = tree.map(lambda leaf: leaf[keep], support.x)
-    return support._replace(x=x, y=y[keep], mask=None if support.mask is None else support.mask[keep])
+    return picked(support, keep)

@@ -75,4 +75,4 @@ def _parsed(config: str) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(config)
     except (ElementTree.ParseError, ValueError) as error:
-        raise HTTPError(422, f"the labelling configuration is not XML ({error})") from error
+        raise HTTPError(422, f"the labelling configuration is not XML ({error}): send it as it is") from error
