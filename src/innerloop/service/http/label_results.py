@@ -42,7 +42,7 @@ def spans(entities: Sequence[Mapping[str, Any]], control: Control) -> dict[str, 
 def id_of(annotation: Mapping[str, Any]) -> int:
     id = annotation.get("id")
     if not isinstance(id, int) or isinstance(id, bool) or not 0 <= id < 2**63:
-        raise HTTPError(422, "the annotation has no id, which is a number")
+        raise HTTPError(422, "an annotation needs an id, which is a number")
     return id
 
 
@@ -52,7 +52,7 @@ def time_of(annotation: Mapping[str, Any]) -> str:
     try:
         moment = datetime.fromisoformat(text)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError) as error:
-        raise HTTPError(422, "the annotation says in no updated_at when it changed") from error
+        raise HTTPError(422, "an annotation needs updated_at, when it changed, in ISO 8601") from error
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat(timespec="microseconds")
 
@@ -60,7 +60,7 @@ def time_of(annotation: Mapping[str, Any]) -> str:
 def _results(annotation: Mapping[str, Any], control: Control) -> list[Mapping[str, Any]]:
     result = annotation.get("result")
     if not isinstance(result, list) or not all(isinstance(one, Mapping) for one in result):
-        raise HTTPError(422, "the result of the annotation is no list")
+        raise HTTPError(422, "the result of an annotation must be a list of objects")
     return [one for one in result if one.get("from_name") == control.name]
 
 
