@@ -164,7 +164,8 @@ def test_what_another_worker_erases_while_one_scrubs_is_scrubbed_as_well(tmp_pat
     texts = [f"{SECRET}{i}" for i in range(3)]
     ids = first.add("t", [Example(row=np.zeros(3, np.float32), label="a", text=text) for text in texts]).ids
     erase(first, "t", ids[0])
-    writer: Any = first.database._writer
+    database: Any = first.database  # in SQLite
+    writer = database._writer
     marks = {writer.execute("SELECT unscrubbed FROM totals").fetchone()[0]}
     writer.set_trace_callback(
         lambda statement: erase(second, "t", ids[1]) if "wal_checkpoint(TRUNCATE)" in statement else None

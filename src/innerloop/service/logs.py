@@ -32,7 +32,7 @@ class Json(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= (REQUEST.get() or {}) | getattr(record, _ABOUT, {})
+        line |= {**(REQUEST.get() or {}), **getattr(record, _ABOUT, {})}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line)  # ASCII: half of a character in a path cannot end the log

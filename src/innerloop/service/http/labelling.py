@@ -55,7 +55,7 @@ class Labelling:
         home = worker.settings.label_studio
         if home is not None and (urlsplit(home).scheme not in ("http", "https") or not urlsplit(home).netloc):
             raise InputError(f"--label-studio is '{home}', and must be an address such as http://localhost:8080")
-        self._kept = Annotations(worker.store.database.path.parent, worker.limits.store_seconds)
+        self._kept = Annotations(worker.store.database.beside, worker.limits.store_seconds)
         self._turn = asyncio.Lock()
         """One annotation at a time: of two that come at once, the second finds what the first one taught."""
 
