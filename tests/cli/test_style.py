@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from innerloop.cli import ner
+from innerloop.cli import ner, serve
 from innerloop.cli.completion_script import commands
 from innerloop.cli.main import GROUPS, VERBS, main
 from innerloop.core import complaints
@@ -38,6 +38,8 @@ WORDS = {
     "reproduce": "none",
     "transfer": "none.npz digits",
     "audit": "none/run",
+    "push": "none.fewshot somebody/none",
+    "pull": "none",
     "ner adapt": "minilm none.json --out f.fewshot",
     "ner predict": "none.fewshot none.txt",
     "ner report": "none.json none.json",
@@ -47,6 +49,9 @@ WORDS = {
     "ner show": "none.fewshot",
     "ner test": "none",
     "serve keys": "revoke 1 --store none",
+    "serve migrate": "none",
+    "serve backup": "none backup",
+    "serve copy": "none target",
     "train maml": "--data none.npz",
     "train protonet": "--start none",
     "tune maml": "--data none.npz",
@@ -61,7 +66,7 @@ def known():
 
 
 def test_every_command_is_tried():
-    inner = {f"ner {verb}" for verb in ner.VERBS} - {"ner train"}
+    inner = {f"ner {verb}" for verb in ner.VERBS} - {"ner train"} | {f"serve {verb}" for verb in serve.VERBS}
     assert {*VERBS, *inner} - {"ner", "train", "tune"} <= set(WORDS)
     assert len(VERBS) == len(set(VERBS)) and [len(verbs) > 1 for verbs in GROUPS.values()] == [True] * len(GROUPS)
 

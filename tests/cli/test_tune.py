@@ -17,7 +17,7 @@ def test_a_study_from_the_command_line(tmp_path, capsys):
     printed = capsys.readouterr()
     result = json.loads(printed.out)
     assert [trial["number"] for trial in result["trials"]] == [0, 1] and result["test"] is None
-    assert "trial 0 (the defaults)" in printed.err and "part of what is measured" in printed.err
+    assert "trial 0 (the defaults)" in printed.err and "part of how a run is measured" in printed.err
     assert (out / "report.html").is_file() and result["report"] == str(out / "report.html")
     assert main([*SMALL, "--trials", "2", "--out", str(out)]) == 0
     words = capsys.readouterr().out

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 
 import tyro
 
-from innerloop.cli import main, ner
+from innerloop.cli import main, ner, serve
 from innerloop.cli.options import options_of
 from innerloop.runs.contents import contents
 
@@ -39,7 +39,7 @@ def commands() -> dict[str, Known]:
     learners = tuple(there["learners"])
     sources = tuple(name for name in there["sources"] if ":" not in name)
     named = {"adapt": sources, "data": tuple(there["data"]), "ner adapt": sources, "ner train": learners}
-    inside = {"train": learners, "tune": learners, "ner": tuple(ner.VERBS), "serve": ("keys",)}
+    inside = {"train": learners, "tune": learners, "ner": tuple(ner.VERBS), "serve": tuple(serve.VERBS)}
     found: dict[str, Known] = {}
     for verb in main.VERBS:
         run = importlib.import_module(f"innerloop.cli.{verb}").run
@@ -75,6 +75,7 @@ def script(known: dict[str, Known], shell: Literal["bash", "zsh"]) -> str:
     return _HEAD[shell] + _BODY.format(
         verbs=" ".join(main.VERBS),
         two="|".join(inner),
+        serves="|serve\\ ".join(serve.VERBS),
         shared="\n".join(cases),
         own="\n".join(own),
         choices="\n".join(chosen),
@@ -98,7 +99,8 @@ _BODY = r"""_innerloop() {{
         {two}) if [ "$COMP_CWORD" -gt 2 ]; then
             case "$key ${{COMP_WORDS[2]}}" in
                 *\ -*) ;;
-                serve\ *) if [ "${{COMP_WORDS[2]}}" = keys ]; then key="serve keys"; at=3; fi ;;
+                serve\ {serves}) key="$key ${{COMP_WORDS[2]}}"; at=3 ;;
+                serve\ *) ;;
                 *) key="$key ${{COMP_WORDS[2]//-/_}}"; at=3 ;;
             esac
         fi ;;

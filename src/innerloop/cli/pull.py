@@ -1,10 +1,10 @@
 """`innerloop pull <user/name>`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import tyro
 
-from innerloop.cli.options import emit, parse, print
+from innerloop.cli.options import Said, emit, parse, print
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +19,7 @@ class Command:
     """A branch, a tag or a commit; None: the newest."""
     sha256: str | None = None
     """What `push` printed: other files are refused, also under the same revision."""
-    json: bool = False
-    """Print JSON on standard output."""
+    common: Said = field(default_factory=Said)
 
 
 def run(argv: list[str]) -> int:
@@ -29,7 +28,7 @@ def run(argv: list[str]) -> int:
     from innerloop.fewshot.shared import pull
 
     done = pull(options.repository, options.out, revision=options.revision, sha256=options.sha256)
-    if options.json:
+    if options.common.json:
         emit(asdict(done))
         return 0
     print(f"{done.path}: {done.repository} at {done.revision}")

@@ -1,10 +1,10 @@
 """`innerloop push <file or run> <user/name>`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import tyro
 
-from innerloop.cli.options import emit, parse, print
+from innerloop.cli.options import Said, emit, parse, print
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +21,7 @@ class Command:
     """A branch that is there; None: the main one."""
     message: str | None = None
     """What the commit says."""
-    json: bool = False
-    """Print JSON on standard output."""
+    common: Said = field(default_factory=Said)
 
 
 def run(argv: list[str]) -> int:
@@ -37,7 +36,7 @@ def run(argv: list[str]) -> int:
         revision=options.revision,
         message=options.message,
     )
-    if options.json:
+    if options.common.json:
         emit(asdict(done))
         return 0
     print(f"pushed {', '.join(done.files)} to {done.repository} at {done.revision}")

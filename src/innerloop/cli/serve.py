@@ -1,4 +1,4 @@
-"""`innerloop serve`, and `innerloop serve keys`."""
+"""`innerloop serve`, and what it does with keys and stores."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -72,10 +72,8 @@ def run(argv: list[str]) -> int:
     serve backup DIR OUT` copies it while it is served, `innerloop serve migrate DIR` brings an old one up to date,
     `innerloop serve copy DIR postgresql://...` moves it to a database that several hosts share, and back.
     """
-    if argv[:1] == ["keys"]:
-        return _keys(argv[1:])
-    if argv[:1] in (["migrate"], ["backup"], ["copy"]):
-        return getattr(stores, argv[0])(argv[1:])
+    if argv and argv[0] in VERBS:
+        return VERBS[argv[0]](argv[1:])
     options = parse(Command, argv, "serve", run.__doc__ or "")
     # Keys and --help need no web server, which takes time to load.
     from innerloop.service.http.running import serve
@@ -131,3 +129,7 @@ def _keys(argv: list[str]) -> int:
         table.add_row(str(key.id), key.name, key.scope, tasks, key.created, key.revoked or "")
     print(table)
     return 0
+
+
+VERBS = {"keys": _keys, "migrate": stores.migrate, "backup": stores.backup, "copy": stores.copy}
+"""Second words that do not serve."""

@@ -1,10 +1,10 @@
 """`innerloop serve migrate`, `innerloop serve backup` and `innerloop serve copy`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import tyro
 
-from innerloop.cli.options import emit, parse, print
+from innerloop.cli.options import Said, emit, parse, print
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +15,7 @@ class MigrateCommand:
     """Folder of the store, or its address in PostgreSQL."""
     dry_run: bool = False
     """Try all of it, and take it back."""
-    json: bool = False
-    """Print JSON on standard output."""
+    common: Said = field(default_factory=Said)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +26,7 @@ class BackupCommand:
     """Folder of the store, or its address in PostgreSQL; it may be served meanwhile."""
     out: tyro.conf.Positional[str]
     """New folder, which is a store itself: to restore it, serve it. Of PostgreSQL, a new file for `pg_restore`."""
-    json: bool = False
-    """Print JSON on standard output."""
+    common: Said = field(default_factory=Said)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +37,7 @@ class CopyCommand:
     """Folder of a store, or its address in PostgreSQL; it may be served meanwhile."""
     target: tyro.conf.Positional[str]
     """Folder or address of an empty one; made if it is not there."""
-    json: bool = False
-    """Print JSON on standard output."""
+    common: Said = field(default_factory=Said)
 
 
 def migrate(argv: list[str]) -> int:
@@ -50,7 +47,7 @@ def migrate(argv: list[str]) -> int:
     from innerloop.service.store.schema import SCHEMA
 
     version, steps = upkeep.migrate(options.store, options.dry_run)
-    if options.json:
+    if options.common.json:
         done = [{"to": step.to, "what": step.what} for step in steps]
         emit({"version": version, "newest": SCHEMA, "steps": done, "dry_run": options.dry_run})
         return 0
@@ -70,7 +67,7 @@ def backup(argv: list[str]) -> int:
     from innerloop.service.store import upkeep
 
     made = upkeep.backup(options.store, options.out)
-    if options.json:
+    if options.common.json:
         emit(made._asdict() | {"path": str(made.path)})
         return 0
     what = f"`innerloop serve --store {made.path}`" if made.path.is_dir() else "see `pg_restore`"
@@ -85,7 +82,7 @@ def copy(argv: list[str]) -> int:
     from innerloop.service.store.address import shown
 
     copied = copies.copy(options.source, options.target)
-    if options.json:
+    if options.common.json:
         emit(copied._asdict())
         return 0
     told = ", ".join(f"{count:,} {table}" for table, count in copied.rows.items() if count)
