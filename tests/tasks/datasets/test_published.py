@@ -23,7 +23,7 @@ def test_pictures_and_labels_are_those_of_the_files(tmp_path, packed, name):
 def test_the_test_part_is_asked_for_by_name(tmp_path):
     published.mnist(tmp_path, "test", count=4)
     assert joined(load("mnist", tmp_path, "test")).counts.tolist() == [4] * 10
-    with pytest.raises(InputError, match="train and test, not 'half'"):
+    with pytest.raises(InputError, match="train and test, got 'half'"):
         load("mnist", tmp_path, "half")
 
 
