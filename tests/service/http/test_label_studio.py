@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import json
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,8 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from innerloop.core.errors import InputError
+from innerloop.service.http import labelling
 from innerloop.service.store import keys
-from tests.service.served import PHOTOS, WORDS, picture, refused, serving, teach
+from tests.service.served import PHOTOS, WORDS, picture, refused, served_by, serving, teach
 
 TOPICS = """<View>
   <Text name="text" value="$body"/>
@@ -213,6 +215,8 @@ def test_wrong_events_are_refused_and_teach_nothing(client):
     wrong(right | {"task": None}, "annotation 17 comes without its task")
     wrong(right | {"annotation": annotation("x", "b")}, "needs an id, which is a number")
     wrong(right | {"annotation": annotation(17, "b", updated_at="yesterday")}, "needs updated_at")
+    beyond = "0001-01-01T00:00:00+14:00"  # in UTC before all years
+    wrong(right | {"annotation": annotation(17, "b", updated_at=beyond)}, "needs updated_at")
     wrong(right | {"annotation": annotation(17, "b", result="b")}, "must be a list of objects")
     wrong(right | {"task": {"id": 1, "data": {"other": "x"}}}, "task.data.body is no text")
     wrong(event("ANNOTATION_CREATED", annotation(17, "b"), config="<View/>"), "has no <Choices> about <Text>")
@@ -221,6 +225,10 @@ def test_wrong_events_are_refused_and_teach_nothing(client):
     wrong({}, "action", status=422)
     assert taught(client) == ([], 1)
     assert tell(client, right) == ["learned"], "what was refused can be told again"
+    half = json.dumps(event("ANNOTATION_UPDATED", annotation(17, "\ud800", 5)))
+    answer = client.post("/label-studio/topics/webhook", content=half, headers={"content-type": "application/json"})
+    refused(answer, 422, "half of a character")
+    assert tell(client, event("ANNOTATION_UPDATED", annotation(17, " b ", 6))) == ["nothing: it is known"]
 
 
 @pytest.mark.parametrize(
@@ -277,6 +285,11 @@ def test_pictures_come_from_label_studio_and_from_nowhere_else(tmp_path, monkeyp
         tasks = [one("/data/upload/1/red.png"), one(f"{address}/data/upload/1/red.png"), one(within)]
         results = ask(client, tasks, PICTURES, "photos")["results"]
         assert [r["result"][0]["value"]["choices"] for r in results] == [["red"], ["red"], ["blue"]]
+        monkeypatch.setattr(labelling, "_FETCHED_MB", 1.5 * len(picture("red")) / 1e6)
+        assert len(ask(client, tasks[:1], PICTURES, "photos")["results"]) == 1
+        body = {"tasks": tasks[:2], "label_config": PICTURES}
+        refused(client.post("/label-studio/photos/predict", json=body), 413, "send fewer at a time")
+        assert served_by(client).labelling._held == 0
         for place, said in (
             ("http://169.254.169.254/latest/meta-data", "lies outside of"),
             ("file:///etc/passwd", "lies outside of"),
