@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import sqlite3
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ import pytest
 
 from innerloop.core.errors import InputError
 from innerloop.service.http import labelling
-from innerloop.service.store import keys
+from innerloop.service.store import keys, upkeep
 from tests.service.served import PHOTOS, WORDS, picture, refused, served_by, serving, teach
 
 TOPICS = """<View>
@@ -363,3 +364,21 @@ def test_spans_are_found_and_learned_by_a_tagger(tmp_path):
 
 def _span(start, end, kind):
     return {"start": start, "end": end, "type": kind}
+
+
+def test_a_backup_knows_which_annotations_were_learned(tmp_path):
+    (tmp_path / "store").mkdir(mode=0o755)
+    with serving(tmp_path / "store") as client:
+        teach(client, "topics")
+        tell(client, EVENTS["made"])
+        made = upkeep.backup(tmp_path / "store", tmp_path / "backup")
+    # As after the day in which answers are kept.
+    with sqlite3.connect(made.path / "store.sqlite") as c:
+        c.execute("DELETE FROM answers")
+    c.close()
+    (made.path / "label-studio.sqlite").chmod(0o644)
+    made.path.chmod(0o755)
+    with serving(made.path) as client:
+        tell(client, EVENTS["changed"])
+        assert taught(client)[0] == [("aba", "a")], "the example that is there, and no second one"
+    assert made.path.stat().st_mode & 0o077 == (made.path / "label-studio.sqlite").stat().st_mode & 0o077 == 0
