@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import logging
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from innerloop.service.http import ending, listening
 from innerloop.service.settings import ENVIRONMENT, Settings
 from innerloop.service.store.address import shown
 
+_LOG = logging.getLogger("innerloop.service")
 _IDLE = 60
 """Seconds that a connection is kept without a request."""
 _SPARE_FILES = 100
@@ -132,7 +134,9 @@ def options(settings: Settings) -> dict[str, Any]:
     from innerloop.service.http.connections import HEADER_BYTES, Connections
 
     most = min(settings.limits.connections, max(1, _open_files() - _SPARE_FILES))
-    return {
+    # Without handlers of its own, its lines go where ours do, as ours do.
+    lines = {"log_config": None} if settings.log == "json" else {}
+    return lines | {
         "host": settings.host,
         "port": settings.port,
         "access_log": False,
@@ -162,8 +166,11 @@ def _open_files() -> int:
 
 
 def _announce(settings: Settings, port: int) -> None:
-    where = f"http://{_shown(settings.host)}:{port}"
-    print(f"innerloop: serving on {where} from {shown(settings.store)}", file=sys.stderr, flush=True)
+    message = f"serving on http://{_shown(settings.host)}:{port} from {shown(settings.store)}"
+    if settings.log == "json":
+        _LOG.info(message)
+    else:
+        print(f"innerloop: {message}", file=sys.stderr, flush=True)
 
 
 def _await(settings: Settings, port: int) -> None:
