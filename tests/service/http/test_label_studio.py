@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from innerloop.core.errors import InputError
-from innerloop.service.http import labelling
+from innerloop.service.http import labelling, running
+from innerloop.service.settings import Settings
 from innerloop.service.store import keys, upkeep
 from tests.service.served import PHOTOS, WORDS, picture, refused, served_by, serving, teach
 
@@ -256,7 +257,8 @@ def label_studio(files):
         def do_GET(self):
             known = self.headers.get("authorization") == "Token secret"
             content = files.get(self.path) if known else None
-            self.send_response(200 if content else 401)
+            self.send_response(302 if self.path == "/moved" else 200 if content else 401)
+            self.send_header("location", "/data/upload/1/red.png")
             self.end_headers()
             self.wfile.write(content or b"")
 
@@ -295,6 +297,11 @@ def test_pictures_come_from_label_studio_and_from_nowhere_else(tmp_path, monkeyp
             ("http://169.254.169.254/latest/meta-data", "lies outside of"),
             ("file:///etc/passwd", "lies outside of"),
             ("s3://bucket/x.png", "lies outside of"),
+            ("http://[::1", "lies outside of"),
+            (address.replace("//", "//a:b@"), "lies outside of"),
+            (f"{address}\\@169.254.169.254/x", "lies outside of"),
+            ("//169.254.169.254/x", "lies outside of"),
+            ("/moved", "Label Studio answered 302"),
             ("/data/upload/1/none.png", "Label Studio answered 401"),
             ("data:image/png;base64,!", "is not base64"),
         ):
@@ -305,13 +312,17 @@ def test_pictures_come_from_label_studio_and_from_nowhere_else(tmp_path, monkeyp
         refused(client.post("/label-studio/photos/predict", json=body), 422, "start the service with --label-studio")
 
 
-@pytest.mark.parametrize("address", ["localhost:8080", "ftp://here", "http://", ""])
+@pytest.mark.parametrize(
+    "address",
+    ["localhost:8080", "ftp://here", "http://", "", "http://[::1", "http://here:99999", "http://a:b@here"],
+)
 def test_an_address_that_is_none_is_refused_at_the_start(tmp_path, address):
-    with (
-        pytest.raises(InputError, match="must be an address such as http://localhost:8080"),
-        serving(tmp_path, label_studio=address),
-    ):
+    said = "leave them out" if "@" in address else "must be an address such as http://localhost:8080"
+    with pytest.raises(InputError, match=said), serving(tmp_path / "one", label_studio=address):
         pass
+    with pytest.raises(InputError, match=said):  # before workers, which would be started again and again
+        running.check(Settings(store=str(tmp_path / "two"), label_studio=address, workers=2))
+    assert not (tmp_path / "two").exists()
 
 
 def test_a_key_comes_as_a_password_too(tmp_path):

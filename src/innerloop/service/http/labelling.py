@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from anyio import to_thread
 
-from innerloop.core.errors import InputError
+from innerloop.service import addresses
 from innerloop.service.http import label_config, label_results, payload, values
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.annotations import GONE, Annotations, Learned, said
@@ -54,9 +54,7 @@ class Labelling:
 
     def __init__(self, worker: "Service"):
         self._worker = worker
-        home = worker.settings.label_studio
-        if home is not None and (urlsplit(home).scheme not in ("http", "https") or not urlsplit(home).netloc):
-            raise InputError(f"--label-studio is '{home}', and must be an address such as http://localhost:8080")
+        addresses.check_home(worker.settings.label_studio)
         self._kept = Annotations(worker.store.database.beside, worker.limits.store_seconds)
         self._held = 0
         self._turn = asyncio.Lock()
@@ -247,7 +245,9 @@ class Labelling:
         home = self._worker.settings.label_studio
         if home is None:
             raise HTTPError(422, f"{name} is an address: start the service with --label-studio and its address")
-        whole = urljoin(f"{home.rstrip('/')}/", address)
+        whole = ""
+        with contextlib.suppress(ValueError):  # half of an IPv6 address, say
+            whole = urljoin(f"{home.rstrip('/')}/", address)
         if urlsplit(whole)[:2] != urlsplit(home)[:2]:
             raise HTTPError(422, f"{name} lies outside of {home}, and nothing is fetched from elsewhere")
         import httpx

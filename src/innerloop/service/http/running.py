@@ -38,13 +38,14 @@ def check(settings: Settings) -> None:
     Raises:
         InputError: No key where one is demanded, a store that cannot be used, a number that makes no sense.
     """
-    from innerloop.service.addresses import Proxies
+    from innerloop.service.addresses import Proxies, check_home
     from innerloop.service.store.keys import Keys
     from innerloop.service.store.store import Store
 
     if not 0 <= settings.port < 65536:
         raise InputError(f"there is no port {settings.port}: take one from 1 to 65535, or 0 for any that is free")
     Proxies(settings.proxy)
+    check_home(settings.label_studio)  # a worker that refuses it would be started again, for ever
     if settings.workers < 1:
         raise InputError(f"{settings.workers} workers cannot serve: take 1 or more")
     if settings.run_folder is not None and not files.is_folder(settings.run_folder):
