@@ -128,6 +128,11 @@ def test_nothing_is_mixed_and_nothing_half_arrives(tmp_path, server, monkeypatch
     with pytest.raises(InputError, match="there is no store in"):
         copy(tmp_path / "nowhere", address)
     other.delete("u")
+    with pytest.raises(InputError, match="had tasks before: copy to a new one"):
+        copy(folder, address)
+    other.close()
+    address = server.new()
+    other = Store(address)
     empty = content(address)[0]
     store.add("t", [Example(row=np.zeros(3, np.float32), label="a", text="a\0b")])
     with pytest.raises(InputError, match="NUL"):
