@@ -352,3 +352,23 @@ def test_an_address_of_something_else_becomes_no_folder(tmp_path, monkeypatch, c
         error = capsys.readouterr().err
         assert "give a folder, or postgresql://" in error and "secret" not in error
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_listed_has_the_order_of_sqlite_however_rows_are_looked_for(tmp_path, address, server):
+    answers = []
+    for place in (tmp_path, address):
+        store = Store(place)
+        store.create("t", "plain", "features", None)
+        store.add("t", [example(label) for label in "aaa" + "".join(map(chr, range(ord("z"), ord("a"), -1)))])
+        for label in "ba":
+            store.relabel("t", 1, label)
+        if place is address:
+            name = address.partition("@/")[2].partition("?")[0]
+            server.sql("ANALYZE; ALTER DATABASE " + name + " SET enable_sort = off", name)
+            server.sql(f"ALTER DATABASE {name} SET enable_indexscan = off", name)
+            server.sql(f"ALTER DATABASE {name} SET enable_bitmapscan = off", name)
+            server.sql(f"ALTER DATABASE {name} SET enable_indexonlyscan = off", name)
+            store.close()
+        answers.append((list(store.tasks()[0][1]), store.drop("t", "a").ids))
+        store.close()
+    assert answers[0] == answers[1] and answers[0][1] == (1, 2, 3)
