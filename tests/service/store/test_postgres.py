@@ -372,3 +372,14 @@ def test_what_is_listed_has_the_order_of_sqlite_however_rows_are_looked_for(tmp_
         answers.append((list(store.tasks()[0][1]), store.drop("t", "a").ids))
         store.close()
     assert answers[0] == answers[1] and answers[0][1] == (1, 2, 3)
+
+
+def test_who_looks_for_a_store_makes_none(server, tmp_path, capsys):
+    server.sql("CREATE DATABASE mistyped")
+    address = server.address("mistyped")
+    for verb in (["keys", "list", "--store", address], ["keys", "revoke", "1", "--store", address]):
+        assert main(["serve", *verb]) == 2
+        assert "there is no store in postgresql://" in capsys.readouterr().err
+    assert main(["serve", "copy", address, str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()
+    assert server.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'innerloop'", "mistyped") == [(0,)]
