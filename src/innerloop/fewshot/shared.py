@@ -84,7 +84,7 @@ def push(
     api = hub.HfApi()
     with _asking(name, revision):
         api.create_repo(name, private=not public, exist_ok=True)
-        if not public and not api.repo_info(name).private:
+        if not public and api.repo_info(name).private is False:
             raise InputError(
                 f"'{name}' is there and is public, so that everybody could read what is pushed: make it private, give "
                 "another name, or push with --public"
