@@ -123,7 +123,7 @@ def test_a_run_comes_back_without_its_state(there, run, tmp_path):
     again = pull("me/tested", tmp_path / "again")
     (learner, params), (ours, own) = load(again.path), load(tmp_path / "tested")
     assert learner == ours and all(np.array_equal(params[k], own[k]) for k in own)
-    push(run, "me/tested")
+    push(run, "me/tested", public=True)
     assert "metrics.jsonl" not in files(there, "me/tested"), "what is of the run before goes"
     with pytest.raises(InputError, match="tested is there and is something else: give another --out"):
         pull("me/tested")
@@ -148,6 +148,21 @@ def test_content_that_changed_under_a_pinned_hash_is_refused(there, kept, tmp_pa
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "fresh"))
     with pytest.raises(InputError, match="its content changed since that was pinned"):
         pull("me/shapes", "c.fewshot", revision=first.revision, sha256=first.sha256)
+
+
+def test_what_is_public_or_of_another_program_takes_nothing(there, kept, tmp_path):
+    for name, content in (("me/open", {"README.md": b"mine"}), ("me/bert", {"config.json": b"{}", "README.md": b""})):
+        there.repositories[name] = Repository(False)
+        there.repositories[name].commit(content, "main")
+    before = {name: files(there, name) for name in there.repositories}
+    assert main(["push", str(kept), "me/open"]) == 2
+    with pytest.raises(InputError, match="'me/open' is there and is public, so that everybody could read"):
+        push(kept, "me/open")
+    with pytest.raises(InputError, match="'me/bert' holds another program's model"):
+        push(kept, "me/bert", public=True)
+    assert {name: files(there, name) for name in there.repositories} == before
+    push(kept, "me/open", public=True)
+    assert "shapes.fewshot" in files(there, "me/open")
 
 
 def test_pickles_are_refused_by_name(there, tmp_path):

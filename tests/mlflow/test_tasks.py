@@ -117,6 +117,10 @@ def test_what_is_no_task_is_refused(words, tmp_path):
     (copy / "MLmodel").write_text(said.replace("data/task.fewshot", "../outside.fewshot"))
     with pytest.raises(InputError, match="names a file outside of itself"):
         load_task(copy, allow=["tests"])
+    about = json.dumps({"flavors": {"python_function": 3}, "model_uuid": "a"})
+    (other / "MLmodel").write_text(about)
+    with pytest.raises(InputError, match="MLflow finds no model"):
+        load_task(other)
     with pytest.raises(InputError, match="is code of yours"):
         load_task(folder)
     with pytest.raises(InputError, match="is there: give a folder"):

@@ -1,11 +1,19 @@
 """The log as JSON: a line for every request, with its id, and nothing of what was sent."""
 
+import contextlib
+import http.client
 import json
 import logging
+import signal
+import socket
+import subprocess
+import sys
+import time
 
 import pytest
 
 from innerloop.service import logs
+from tests.service.live import free_port
 from tests.service.served import served_by, serving, teach
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -68,3 +76,29 @@ def test_it_is_for_people_unless_asked_otherwise(tmp_path, lines):
     with serving(tmp_path) as client:
         assert "x-request-id" not in client.get("/healthz", headers={"x-request-id": "mine"}).headers
     assert lines() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_every_line_of_a_service_is_json(tmp_path, workers):
+    port = free_port()
+    command = [sys.executable, "-m", "innerloop.cli.main", "serve", "--store", str(tmp_path / "store"), "--port"]
+    with (tmp_path / "log").open("w") as log:
+        command += [str(port), "--log", "json", "--workers", workers]
+        with subprocess.Popen(command, stderr=log) as process:
+            for _ in range(600):
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+                    connection.request("GET", "/healthz")
+                    if connection.getresponse().status == 200:
+                        break
+                time.sleep(0.1)
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as odd:
+                odd.sendall(b"garbage \0\r\n\r\n")
+                assert b" 400 " in odd.recv(300)
+            while "serving on" not in (tmp_path / "log").read_text():
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    messages = " ".join(line["message"] for line in lines)
+    assert "serving on" in messages and "Invalid HTTP request" in messages and "GET /healthz" in messages

@@ -16,7 +16,8 @@ class Command:
     repository: tyro.conf.Positional[str]
     """user/name on the Hugging Face Hub; made where it is not there."""
     public: bool = False
-    """Let everybody read it, where it is made; a `.fewshot` file holds the examples it was taught."""
+    """Let everybody read it, where it is made, or push to what is public; a `.fewshot` file holds the examples it was
+    taught."""
     revision: str | None = None
     """A branch that is there; None: the main one."""
     message: str | None = None

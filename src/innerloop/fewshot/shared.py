@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from innerloop.core import files
-from innerloop.core.errors import FailedError, InputError
+from innerloop.core.errors import FailedError, InnerloopError, InputError
 from innerloop.core.importing import require
 from innerloop.core.names import printable, reason
 from innerloop.encoders.hub import EXTRA, PICKLED
@@ -64,12 +64,14 @@ def push(
     Args:
         path: A `.fewshot` file or a run folder. Of a folder, `state.pt` and pages stay here.
         repository: `user/name`; made where it is not there.
-        public: Whether everybody may read it, where it is made. A `.fewshot` file holds the examples it was taught.
+        public: Whether everybody may read it, where it is made; what is public already takes nothing without it. A
+            `.fewshot` file holds the examples it was taught.
         revision: A branch that is there; None: the main one.
         message: Of the commit.
 
     Raises:
-        InputError: `huggingface_hub` is missing or offline, the name is none, or it is neither a file nor a run.
+        InputError: `huggingface_hub` is missing or offline, the name is none, it is neither a file nor a run, or the
+            repository is public or another program's.
         FailedError: The Hub refused, or cannot be reached.
     """
     place, name = paths.named(path), _checked(repository)
@@ -82,7 +84,14 @@ def push(
     api = hub.HfApi()
     with _asking(name, revision):
         api.create_repo(name, private=not public, exist_ok=True)
+        if not public and api.repo_info(name).private is False:
+            raise InputError(
+                f"'{name}' is there and is public, so that everybody could read what is pushed: make it private, give "
+                "another name, or push with --public"
+            )
         there = [one for one in api.list_repo_files(name, revision=revision) if _is_taken(one)]
+        if _RUN[0] in there and _RUN[1] not in there:
+            raise InputError(f"'{name}' holds another program's model, which a push would replace: give another name")
         operations: list[Any] = [hub.CommitOperationDelete(one) for one in there if one not in contents]
         operations += [hub.CommitOperationAdd(one, str(file)) for one, file in contents.items()]
         operations.append(hub.CommitOperationAdd(_CARD, card.encode()))
@@ -267,6 +276,8 @@ def _asking(name: str, revision: str | None) -> Iterator[None]:
     at = f" at revision '{printable(revision)[:100]}'" if revision else ""
     try:
         yield
+    except InnerloopError:
+        raise
     except errors.RevisionNotFoundError as error:
         raise InputError(
             f"'{name}' has no revision '{printable(revision or '')[:100]}': look at its branches"

@@ -78,7 +78,7 @@ def load_task(model: str | Path, allow: Sequence[str] = ()) -> FewShotClassifier
     mlflow, name = _mlflow(), str(model)
     try:
         folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=name)).resolve()
-        flavour = mlflow.models.Model.load(str(folder)).flavors.get(_FLAVOUR, {})
+        flavour = dict(mlflow.models.Model.load(str(folder)).flavors.get(_FLAVOUR, {}))
     except Exception as error:  # of MLflow, a network or a disk
         raise InputError(f"MLflow finds no model '{printable(name)[:200]}' ({reason(error)}): check its URI") from error
     if flavour.get("loader_module") != _LOADER:

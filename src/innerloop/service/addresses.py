@@ -1,7 +1,8 @@
-"""Who asks: the address that a connection comes from, or the one that a trusted proxy says it comes from."""
+"""Who asks: the address that a connection comes from, or the one that a trusted proxy says; and who is asked."""
 
 import ipaddress
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from innerloop.core.errors import InputError
 
@@ -70,3 +71,22 @@ def _read(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
     # A socket of both families shows IPv4 clients as ::ffff:a.b.c.d, which must not be a second name.
     return (known.ipv4_mapped or known) if isinstance(known, ipaddress.IPv6Address) else known
+
+
+def check_home(address: str | None) -> None:
+    """Refuse an address of Label Studio that is none.
+
+    Raises:
+        InputError: It is none, or holds a password, which messages would show.
+    """
+    if address is None:
+        return
+    try:
+        parts = urlsplit(address)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half of an IPv6 address, or a port beyond all
+        right, parts = False, None
+    if parts is not None and "@" in parts.netloc:
+        raise InputError("--label-studio holds a user or a password: leave them out, and set LABEL_STUDIO_API_KEY")
+    if not right:
+        raise InputError(f"--label-studio is '{address}', and must be an address such as http://localhost:8080")

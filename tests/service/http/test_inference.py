@@ -191,6 +191,7 @@ WRONG = {
     "bytes": (tensor("features", "FP32", [1, 8], parameters={SIZE: 4}), 422, "has 4 bytes as binary_data_size says"),
     "memory": (tensor("features", "FP32", [1, 8], parameters={"shared_memory_region": "x"}), 422, "shares no memory"),
     "no picture": (tensor("images", "UINT8", [1, 2, 2, 2], [0] * 8), 422, "or the same with 1 or 3 colours"),
+    "no pixels": (tensor("images", "UINT8", [1, 0, 2, 3], []), 422, "must have pictures of at least one pixel"),
     "many": (tensor("features", "FP32", [999, 8], [0]), 413, "999 examples in one request, and 256 is most"),
     "empty text": (tensor("texts", "BYTES", [1], [" "]), 422, "texts[0] is empty"),
 }
@@ -205,6 +206,7 @@ def test_a_wrong_tensor_is_refused_by_its_name(client, case):
 def test_wrong_requests_are_refused(client):
     row = tensor("features", "FP32", [1, 8], [0.1] * 8)
     refused(infer(client, "rows", row, outputs=[{"name": "score"}]), 422, "there is no output 'score'", "label")
+    refused(infer(client, "rows", row, outputs=[{"name": "label"}] * 2), 422, "an output is asked for twice")
     classified = [{"name": "label", "parameters": {"classification": 2}}]
     refused(infer(client, "rows", row, outputs=classified), 422, "no parameter 'classification'")
     refused(infer(client, "rows", row, parameters={"binary_data_output": 1}), 422, "must be true or false")

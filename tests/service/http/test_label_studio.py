@@ -2,6 +2,8 @@
 
 import base64
 import itertools
+import json
+import sqlite3
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,8 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from innerloop.core.errors import InputError
-from innerloop.service.store import keys
-from tests.service.served import PHOTOS, WORDS, picture, refused, serving, teach
+from innerloop.service.http import labelling, running
+from innerloop.service.settings import Settings
+from innerloop.service.store import keys, upkeep
+from tests.service.served import PHOTOS, WORDS, picture, refused, served_by, serving, teach
 
 TOPICS = """<View>
   <Text name="text" value="$body"/>
@@ -213,6 +217,8 @@ def test_wrong_events_are_refused_and_teach_nothing(client):
     wrong(right | {"task": None}, "annotation 17 comes without its task")
     wrong(right | {"annotation": annotation("x", "b")}, "needs an id, which is a number")
     wrong(right | {"annotation": annotation(17, "b", updated_at="yesterday")}, "needs updated_at")
+    beyond = "0001-01-01T00:00:00+14:00"  # in UTC before all years
+    wrong(right | {"annotation": annotation(17, "b", updated_at=beyond)}, "needs updated_at")
     wrong(right | {"annotation": annotation(17, "b", result="b")}, "must be a list of objects")
     wrong(right | {"task": {"id": 1, "data": {"other": "x"}}}, "task.data.body is no text")
     wrong(event("ANNOTATION_CREATED", annotation(17, "b"), config="<View/>"), "has no <Choices> about <Text>")
@@ -221,6 +227,10 @@ def test_wrong_events_are_refused_and_teach_nothing(client):
     wrong({}, "action", status=422)
     assert taught(client) == ([], 1)
     assert tell(client, right) == ["learned"], "what was refused can be told again"
+    half = json.dumps(event("ANNOTATION_UPDATED", annotation(17, "\ud800", 5)))
+    answer = client.post("/label-studio/topics/webhook", content=half, headers={"content-type": "application/json"})
+    refused(answer, 422, "half of a character")
+    assert tell(client, event("ANNOTATION_UPDATED", annotation(17, " b ", 6))) == ["nothing: it is known"]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +257,8 @@ def label_studio(files):
         def do_GET(self):
             known = self.headers.get("authorization") == "Token secret"
             content = files.get(self.path) if known else None
-            self.send_response(200 if content else 401)
+            self.send_response(302 if self.path == "/moved" else 200 if content else 401)
+            self.send_header("location", "/data/upload/1/red.png")
             self.end_headers()
             self.wfile.write(content or b"")
 
@@ -277,10 +288,20 @@ def test_pictures_come_from_label_studio_and_from_nowhere_else(tmp_path, monkeyp
         tasks = [one("/data/upload/1/red.png"), one(f"{address}/data/upload/1/red.png"), one(within)]
         results = ask(client, tasks, PICTURES, "photos")["results"]
         assert [r["result"][0]["value"]["choices"] for r in results] == [["red"], ["red"], ["blue"]]
+        monkeypatch.setattr(labelling, "_FETCHED_MB", 1.5 * len(picture("red")) / 1e6)
+        assert len(ask(client, tasks[:1], PICTURES, "photos")["results"]) == 1
+        body = {"tasks": tasks[:2], "label_config": PICTURES}
+        refused(client.post("/label-studio/photos/predict", json=body), 413, "send fewer at a time")
+        assert served_by(client).labelling._held == 0
         for place, said in (
             ("http://169.254.169.254/latest/meta-data", "lies outside of"),
             ("file:///etc/passwd", "lies outside of"),
             ("s3://bucket/x.png", "lies outside of"),
+            ("http://[::1", "lies outside of"),
+            (address.replace("//", "//a:b@"), "lies outside of"),
+            (f"{address}\\@169.254.169.254/x", "lies outside of"),
+            ("//169.254.169.254/x", "lies outside of"),
+            ("/moved", "Label Studio answered 302"),
             ("/data/upload/1/none.png", "Label Studio answered 401"),
             ("data:image/png;base64,!", "is not base64"),
         ):
@@ -291,13 +312,17 @@ def test_pictures_come_from_label_studio_and_from_nowhere_else(tmp_path, monkeyp
         refused(client.post("/label-studio/photos/predict", json=body), 422, "start the service with --label-studio")
 
 
-@pytest.mark.parametrize("address", ["localhost:8080", "ftp://here", "http://", ""])
+@pytest.mark.parametrize(
+    "address",
+    ["localhost:8080", "ftp://here", "http://", "", "http://[::1", "http://here:99999", "http://a:b@here"],
+)
 def test_an_address_that_is_none_is_refused_at_the_start(tmp_path, address):
-    with (
-        pytest.raises(InputError, match="must be an address such as http://localhost:8080"),
-        serving(tmp_path, label_studio=address),
-    ):
+    said = "leave them out" if "@" in address else "must be an address such as http://localhost:8080"
+    with pytest.raises(InputError, match=said), serving(tmp_path / "one", label_studio=address):
         pass
+    with pytest.raises(InputError, match=said):  # before workers, which would be started again and again
+        running.check(Settings(store=str(tmp_path / "two"), label_studio=address, workers=2))
+    assert not (tmp_path / "two").exists()
 
 
 def test_a_key_comes_as_a_password_too(tmp_path):
@@ -350,3 +375,21 @@ def test_spans_are_found_and_learned_by_a_tagger(tmp_path):
 
 def _span(start, end, kind):
     return {"start": start, "end": end, "type": kind}
+
+
+def test_a_backup_knows_which_annotations_were_learned(tmp_path):
+    (tmp_path / "store").mkdir(mode=0o755)
+    with serving(tmp_path / "store") as client:
+        teach(client, "topics")
+        tell(client, EVENTS["made"])
+        made = upkeep.backup(tmp_path / "store", tmp_path / "backup")
+    # As after the day in which answers are kept.
+    with sqlite3.connect(made.path / "store.sqlite") as c:
+        c.execute("DELETE FROM answers")
+    c.close()
+    (made.path / "label-studio.sqlite").chmod(0o644)
+    made.path.chmod(0o755)
+    with serving(made.path) as client:
+        tell(client, EVENTS["changed"])
+        assert taught(client)[0] == [("aba", "a")], "the example that is there, and no second one"
+    assert made.path.stat().st_mode & 0o077 == (made.path / "label-studio.sqlite").stat().st_mode & 0o077 == 0

@@ -4,13 +4,14 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import time
 
 import numpy as np
 import pytest
 
 from innerloop.cli.main import main
 from innerloop.core.errors import FailedError, InputError
-from innerloop.service.store import conversations, copies, evaluations, keys, people, taggers, upkeep
+from innerloop.service.store import conversations, copies, evaluations, keys, people, postgres_tables, taggers, upkeep
 from innerloop.service.store.answers import Once
 from innerloop.service.store.copies import copy, digest_of
 from innerloop.service.store.database import opened
@@ -127,6 +128,11 @@ def test_nothing_is_mixed_and_nothing_half_arrives(tmp_path, server, monkeypatch
     with pytest.raises(InputError, match="there is no store in"):
         copy(tmp_path / "nowhere", address)
     other.delete("u")
+    with pytest.raises(InputError, match="had tasks before: copy to a new one"):
+        copy(folder, address)
+    other.close()
+    address = server.new()
+    other = Store(address)
     empty = content(address)[0]
     store.add("t", [Example(row=np.zeros(3, np.float32), label="a", text="a\0b")])
     with pytest.raises(InputError, match="NUL"):
@@ -142,6 +148,20 @@ def test_nothing_is_mixed_and_nothing_half_arrives(tmp_path, server, monkeypatch
     assert content(tmp_path / "other")[0] == empty
     assert copy(folder, tmp_path / "other").rows["versions"] == 3
     other.close()
+
+
+def test_a_copy_that_is_compared_for_longer_than_others_may_be_silent_arrives(tmp_path, server, monkeypatch):
+    folder, address = filled(tmp_path / "store"), server.new()
+    short = tuple(one.replace("= '60s'", "= '100ms'") for one in postgres_tables._SETTINGS)
+    monkeypatch.setattr(postgres_tables, "_SETTINGS", short)
+    monkeypatch.setattr(postgres_tables, "SILENCE", 0.1)
+
+    def slow(c):
+        time.sleep(0.3)
+        return digest_of(c)
+
+    monkeypatch.setattr(copies, "digest_of", slow)
+    assert copy(folder, address).digest == copy(address, tmp_path / "back").digest
 
 
 def test_a_backup_is_restored_by_pg_restore(tmp_path, server, capsys, monkeypatch):

@@ -299,3 +299,87 @@ def test_without_the_packages_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(address.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs psycopg, which is not installed: pip install 'innerloop\[postgres\]'"):
         opened("postgresql://h/d")
+
+
+def test_what_anybody_may_tell_ends_nobodys_listening(address, server, monkeypatch):
+    with serving(address) as one, serving(address) as other:
+        teach(one)
+        assert other.post("/api/tasks/t/predict", json={"texts": ["aab"]}).status_code == 200
+        worker = served_by(other)
+        server.sql("NOTIFY innerloop, 'x'", address.partition("@/")[2].partition("?")[0])
+        broken, real = [], worker._told._adapt
+
+        def adapt(task):
+            broken.append(task.version)
+            if len(broken) == 1:
+                raise RuntimeError("no memory, say")
+            return real(task)
+
+        monkeypatch.setattr(worker._told, "_adapt", adapt)
+        for value in ("ccc", "cca"):
+            one.post("/api/tasks/t/examples", json={"examples": [{"label": "c", "text": value}]}).raise_for_status()
+            known, start = len(broken), time.monotonic()
+            while len(broken) == known and time.monotonic() < start + 5 and value == "ccc":
+                time.sleep(0.001)
+            assert other.post("/api/tasks/t/predict", json={"texts": ["aab"]}).status_code == 200
+        start = time.monotonic()
+        while len(broken) < 2 and time.monotonic() < start + 5:
+            time.sleep(0.001)
+        assert len(broken) == 2 and worker._told._thread.is_alive()
+
+
+def test_asking_for_health_keeps_nobody_waiting(address, monkeypatch):
+    with serving(address) as client:
+        teach(client)
+        store, threads = served_by(client).store, list[str]()
+        real = store.count
+
+        def count():
+            threads.append(threading.current_thread().name)
+            return real()
+
+        monkeypatch.setattr(store, "count", count)
+        for path in ("/healthz", "/v2/health/ready", "/label-studio/t/health"):
+            assert client.get(path).status_code == 200
+        assert len(threads) == 3 and all("worker" in name for name in threads), "none on the loop, which is everybody's"
+
+
+@pytest.mark.parametrize("place", ["mysql://ann:secret@host/db", "postgresql+psycopg://ann:secret@host/db"])
+def test_an_address_of_something_else_becomes_no_folder(tmp_path, monkeypatch, capsys, place):
+    monkeypatch.chdir(tmp_path)
+    for verb in (["keys", "add", "--store", place], ["migrate", place], ["copy", place, "x"], ["--store", place]):
+        assert main(["serve", *verb]) == 2
+        error = capsys.readouterr().err
+        assert "give a folder, or postgresql://" in error and "secret" not in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_listed_has_the_order_of_sqlite_however_rows_are_looked_for(tmp_path, address, server):
+    answers = []
+    for place in (tmp_path, address):
+        store = Store(place)
+        store.create("t", "plain", "features", None)
+        store.add("t", [example(label) for label in "aaa" + "".join(map(chr, range(ord("z"), ord("a"), -1)))])
+        for label in "ba":
+            store.relabel("t", 1, label)
+        if place is address:
+            name = address.partition("@/")[2].partition("?")[0]
+            server.sql("ANALYZE; ALTER DATABASE " + name + " SET enable_sort = off", name)
+            server.sql(f"ALTER DATABASE {name} SET enable_indexscan = off", name)
+            server.sql(f"ALTER DATABASE {name} SET enable_bitmapscan = off", name)
+            server.sql(f"ALTER DATABASE {name} SET enable_indexonlyscan = off", name)
+            store.close()
+        answers.append((list(store.tasks()[0][1]), store.drop("t", "a").ids))
+        store.close()
+    assert answers[0] == answers[1] and answers[0][1] == (1, 2, 3)
+
+
+def test_who_looks_for_a_store_makes_none(server, tmp_path, capsys):
+    server.sql("CREATE DATABASE mistyped")
+    address = server.address("mistyped")
+    for verb in (["keys", "list", "--store", address], ["keys", "revoke", "1", "--store", address]):
+        assert main(["serve", *verb]) == 2
+        assert "there is no store in postgresql://" in capsys.readouterr().err
+    assert main(["serve", "copy", address, str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()
+    assert server.sql("SELECT count(*) FROM pg_namespace WHERE nspname = 'innerloop'", "mistyped") == [(0,)]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from innerloop.service.store.errors import StoreError
-from innerloop.service.store.files import make_private
+from innerloop.service.store.files import ANNOTATIONS, make_private
 
-_FILE = "label-studio.sqlite"
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS annotations (of TEXT, project INTEGER, annotation INTEGER, example INTEGER, "
     "label BLOB, time TEXT, PRIMARY KEY (of, project, annotation)) WITHOUT ROWID"
@@ -46,7 +45,7 @@ class Annotations:
     """
 
     def __init__(self, folder: Path, seconds: float):
-        self._path, self._seconds = folder / _FILE, seconds
+        self._path, self._seconds = folder / ANNOTATIONS, seconds
 
     def find(self, of: str, project: int, annotation: int) -> Learned | None:
         """What is known of one.

@@ -10,7 +10,7 @@ from innerloop.service.http import payload, tensors
 from innerloop.service.http.access import Reach
 from innerloop.service.http.apart import apart
 from innerloop.service.http.errors import HTTPError
-from innerloop.service.http.routes import REFUSALS, Name, Worker
+from innerloop.service.http.routes import REFUSALS, Name, Worker, counted
 
 router = APIRouter(prefix="/v2", responses=REFUSALS, tags=["open inference protocol"])
 # Digits only: nothing else is ever a version.
@@ -116,7 +116,7 @@ async def live() -> Live:
 @router.get("/health/ready")
 async def ready(worker: Worker) -> Ready:
     """That its store works; it waits for nobody."""
-    worker.store.count()
+    await counted(worker)
     return Ready(ready=True)
 
 

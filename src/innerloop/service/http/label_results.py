@@ -51,9 +51,9 @@ def time_of(annotation: Mapping[str, Any]) -> str:
     text = annotation.get("updated_at") or annotation.get("created_at")
     try:
         moment = datetime.fromisoformat(text)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError) as error:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError) as error:
         raise HTTPError(422, "an annotation needs updated_at, when it changed, in ISO 8601") from error
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat(timespec="microseconds")
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from innerloop.service.http.errors import HTTPError
-from innerloop.service.http.routes import REFUSALS, Name, Worker
+from innerloop.service.http.routes import REFUSALS, Name, Worker, counted
 
 router = APIRouter(prefix="/label-studio/{name}", responses=REFUSALS, tags=["label studio"])
 _CHANGED = ("ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED")
@@ -84,7 +84,7 @@ class EventOut(BaseModel):
 @router.get("/health")
 async def health(name: Name, worker: Worker) -> Up:
     """That the service works."""
-    worker.store.count()
+    await counted(worker)
     return Up(status="UP", model_class="innerloop")
 
 

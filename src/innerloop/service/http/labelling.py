@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from anyio import to_thread
 
-from innerloop.core.errors import InputError
+from innerloop.service import addresses
 from innerloop.service.http import label_config, label_results, payload, values
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.annotations import GONE, Annotations, Learned, said
@@ -28,6 +28,8 @@ TOKEN = "LABEL_STUDIO_API_KEY"
 _CLIENT = "label-studio"
 _KNOWN, _KEPT = "nothing: it is known", "nothing: a tagger keeps what it was taught"
 _SECONDS = 10.0
+_FETCHED_MB = 256.0
+"""Files that are in memory at the same time: a task names them in a few bytes, so no body bounds them."""
 
 
 class _Asked(NamedTuple):
@@ -52,10 +54,9 @@ class Labelling:
 
     def __init__(self, worker: "Service"):
         self._worker = worker
-        home = worker.settings.label_studio
-        if home is not None and (urlsplit(home).scheme not in ("http", "https") or not urlsplit(home).netloc):
-            raise InputError(f"--label-studio is '{home}', and must be an address such as http://localhost:8080")
+        addresses.check_home(worker.settings.label_studio)
         self._kept = Annotations(worker.store.database.beside, worker.limits.store_seconds)
+        self._held = 0
         self._turn = asyncio.Lock()
         """One annotation at a time: of two that come at once, the second finds what the first one taught."""
 
@@ -76,11 +77,13 @@ class Labelling:
         asked = await self._asked(name)
         control = self._control(asked, config)
         values.count(len(tasks), self._worker.limits)
-        raw = [await self._raw(one, control, f"tasks[{i}].data.{control.value}") for i, one in enumerate(tasks)]
-        if asked.tagger:
-            version, found = await self._worker.tagging.tag(name, [one.value for one in raw])
-            return str(version), [label_results.spans(one["entities"], control) for one in found]
-        task, adapted, results = await self._worker.answered(name, raw)
+        with self._room() as room:
+            place = f"data.{control.value}"
+            raw = [await self._raw(one, control, f"tasks[{i}].{place}", room) for i, one in enumerate(tasks)]
+            if asked.tagger:
+                version, found = await self._worker.tagging.tag(name, [one.value for one in raw])
+                return str(version), [label_results.spans(one["entities"], control) for one in found]
+            task, adapted, results = await self._worker.answered(name, raw)
         ids = self._worker.noted(task, adapted, raw, results)
         margins = [label_results.margin(answer.probabilities) for _, answer in results]
         chosen = await to_thread.run_sync(lambda: adapted.most_telling(results, len(raw), "margin"))
@@ -118,6 +121,8 @@ class Labelling:
             label = None if annotation.get("was_cancelled") else label_results.label_of(annotation, control)
             if label is None:
                 return await self._forget(name, asked, project, id, time)
+            if not asked.tagger:
+                label = payload.label(label, self._worker.limits)
             if known is not None and known.label and (asked.tagger or known.label == said(label)):
                 await self._put(asked, project, id, Learned(example=known.example, label=said(label), time=time))
                 return _KNOWN if known.label == said(label) else _KEPT
@@ -149,7 +154,9 @@ class Labelling:
         fresh: bool,
     ) -> int | None:
         """Teach it; its example, None where a tagger has none."""
-        id, raw = label_results.id_of(annotation), await self._raw(task, control, f"task.data.{control.value}")
+        id = label_results.id_of(annotation)
+        with self._room() as room:
+            raw = await self._raw(task, control, f"task.data.{control.value}", room)
         # Without its time: whatever state of it came first is learned once, also where its answer was lost.
         key = f"{asked.of}.{project}.{id}"
         store = self._once(key if fresh else f"{key}.{label_results.time_of(annotation)}")
@@ -158,7 +165,6 @@ class Labelling:
             await self._worker.tagging.teach(store, name, [sentence], None)
             return None
         before = await self._worker.threads.read(store.known)
-        label = payload.label(label, self._worker.limits)
         if before is None and (prediction := label_results.prediction_of(annotation, control)) is not None:
             with contextlib.suppress(HTTPError):  # no longer remembered: the example itself is here
                 done = await self._worker.teaching.feedback(store, name, prediction, label, None)
@@ -185,7 +191,6 @@ class Labelling:
 
     async def _relabel(self, name: str, example: int, label: str, key: str) -> bool:
         """Give an example another class; whether it is there."""
-        label = payload.label(label, self._worker.limits)
         try:
             await self._worker.threads.change(self._once(key).relabel, name, example, label, None)
         except MissingError:  # somebody took it out here
@@ -214,7 +219,16 @@ class Labelling:
     async def _put(self, asked: _Asked, project: int, id: int, learned: Learned) -> None:
         await self._worker.threads.change(self._kept.put, asked.of, project, id, learned)
 
-    async def _raw(self, task: Mapping[str, Any], control: Control, name: str) -> Raw:
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[list[int]]:
+        """Bytes that a request fetches, which are counted until it is answered."""
+        fetched = list[int]()
+        try:
+            yield fetched
+        finally:
+            self._held -= sum(fetched)
+
+    async def _raw(self, task: Mapping[str, Any], control: Control, name: str, room: list[int]) -> Raw:
         """The example of a task."""
         data = task.get("data")
         value = data.get(control.value) if isinstance(data, Mapping) else None
@@ -224,14 +238,16 @@ class Labelling:
             return values.text(value, name, self._worker.limits)
         if value.startswith("data:"):
             return Raw(control.kind, values.decoded(value, name), name)
-        return Raw(control.kind, await self._fetched(value, name), name)
+        return Raw(control.kind, await self._fetched(value, name, room), name)
 
-    async def _fetched(self, address: str, name: str) -> bytes:
+    async def _fetched(self, address: str, name: str, room: list[int]) -> bytes:
         """A file of Label Studio, and of nobody else: addresses come from whoever may ask."""
         home = self._worker.settings.label_studio
         if home is None:
             raise HTTPError(422, f"{name} is an address: start the service with --label-studio and its address")
-        whole = urljoin(f"{home.rstrip('/')}/", address)
+        whole = ""
+        with contextlib.suppress(ValueError):  # half of an IPv6 address, say
+            whole = urljoin(f"{home.rstrip('/')}/", address)
         if urlsplit(whole)[:2] != urlsplit(home)[:2]:
             raise HTTPError(422, f"{name} lies outside of {home}, and nothing is fetched from elsewhere")
         import httpx
@@ -247,6 +263,14 @@ class Labelling:
                     raise HTTPError(422, f"{name}: Label Studio answered {answer.status_code}; is {TOKEN} its token?")
                 async for piece in answer.aiter_bytes():
                     content += piece
+                    room.append(len(piece))
+                    self._held += len(piece)
+                    if sum(room) > _FETCHED_MB * 1e6:
+                        raise HTTPError(
+                            413, f"the files of these tasks have more than {_FETCHED_MB:g} MB: send fewer at a time"
+                        )
+                    if self._held > _FETCHED_MB * 1e6:
+                        raise HTTPError(503, "too many files are fetched at the same time: try again", retry=2)
                     if len(content) > most:
                         raise HTTPError(413, f"{name} has more than {self._worker.limits.body_mb:g} MB")
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -22,7 +22,7 @@ from innerloop.evaluate import kept
 from innerloop.evaluate.compare import comparable, compare
 from innerloop.evaluate.result import Result
 from innerloop.service.http.errors import HTTPError
-from innerloop.service.http.routes import REFUSALS, Worker
+from innerloop.service.http.routes import REFUSALS, Worker, counted
 from innerloop.service.http.run_schemas import ComparisonOut, RunDetails, RunOut
 from innerloop.service.http.schemas import Health, SourceOut
 
@@ -57,9 +57,7 @@ Run = Annotated[str, InPath(max_length=200, description="Of the run folder.", ex
 @router.get("/healthz", tags=["service"])
 async def health(worker: Worker) -> Health:
     """That the server and its store work; it waits for no thread, and for nobody who holds the store."""
-    store = worker.store
-    tasks = store.count() if store.database.instant else await worker.threads.read(store.count)
-    return Health(status="ok", version=_VERSION, tasks=tasks, idempotency=True)
+    return Health(status="ok", version=_VERSION, tasks=await counted(worker), idempotency=True)
 
 
 @router.get(

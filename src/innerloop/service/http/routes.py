@@ -98,6 +98,12 @@ Worker = Annotated[Service, Depends(service)]
 Expected = Annotated[int | None, Depends(expected)]
 
 
+async def counted(worker: Service) -> int:
+    """The number of tasks, for who asks whether the store works; nobody else waits for one at another program."""
+    store = worker.store
+    return store.count() if store.database.instant else await worker.threads.read(store.count)
+
+
 async def asked(
     request: Request,
     worker: Worker,

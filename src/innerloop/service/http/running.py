@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import logging
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from innerloop.service.http import ending, listening
 from innerloop.service.settings import ENVIRONMENT, Settings
 from innerloop.service.store.address import shown
 
+_LOG = logging.getLogger("innerloop.service")
 _IDLE = 60
 """Seconds that a connection is kept without a request."""
 _SPARE_FILES = 100
@@ -36,13 +38,14 @@ def check(settings: Settings) -> None:
     Raises:
         InputError: No key where one is demanded, a store that cannot be used, a number that makes no sense.
     """
-    from innerloop.service.addresses import Proxies
+    from innerloop.service.addresses import Proxies, check_home
     from innerloop.service.store.keys import Keys
     from innerloop.service.store.store import Store
 
     if not 0 <= settings.port < 65536:
         raise InputError(f"there is no port {settings.port}: take one from 1 to 65535, or 0 for any that is free")
     Proxies(settings.proxy)
+    check_home(settings.label_studio)  # a worker that refuses it would be started again, for ever
     if settings.workers < 1:
         raise InputError(f"{settings.workers} workers cannot serve: take 1 or more")
     if settings.run_folder is not None and not files.is_folder(settings.run_folder):
@@ -132,7 +135,9 @@ def options(settings: Settings) -> dict[str, Any]:
     from innerloop.service.http.connections import HEADER_BYTES, Connections
 
     most = min(settings.limits.connections, max(1, _open_files() - _SPARE_FILES))
-    return {
+    # Without handlers of its own, its lines go where ours do, as ours do.
+    lines = {"log_config": None} if settings.log == "json" else {}
+    return lines | {
         "host": settings.host,
         "port": settings.port,
         "access_log": False,
@@ -162,8 +167,11 @@ def _open_files() -> int:
 
 
 def _announce(settings: Settings, port: int) -> None:
-    where = f"http://{_shown(settings.host)}:{port}"
-    print(f"innerloop: serving on {where} from {shown(settings.store)}", file=sys.stderr, flush=True)
+    message = f"serving on http://{_shown(settings.host)}:{port} from {shown(settings.store)}"
+    if settings.log == "json":
+        _LOG.info(message)
+    else:
+        print(f"innerloop: {message}", file=sys.stderr, flush=True)
 
 
 def _await(settings: Settings, port: int) -> None:

@@ -164,6 +164,9 @@ def _length(said: str, most: int) -> int:
 
 
 def _check_outputs(body: InferIn) -> None:
+    names = [one.name for one in body.outputs or ()]
+    if len(set(names)) < len(names):  # each again is as much to write as all that was asked
+        raise HTTPError(422, "an output is asked for twice: ask for each once")
     for one in body.outputs or ():
         if one.name not in OUTPUTS:
             raise HTTPError(422, f"there is no output '{one.name[:50]}': ask for some of {', '.join(OUTPUTS)}")
@@ -202,6 +205,8 @@ def _raw(tensor: TensorIn, behind: bytes | None, limits: Limits) -> list[Raw]:
     if name == "images" and tensor.datatype == "UINT8":
         if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)):
             raise _wrong_shape(tensor, "[n, height, width], or the same with 1 or 3 colours")
+        if not shape[1] or not shape[2]:
+            raise _wrong_shape(tensor, "pictures of at least one pixel")
         pixels = shape[1] * shape[2]
         if pixels > limits.pixels:
             raise HTTPError(422, f"each of {name} has {pixels:,} pixels, and {limits.pixels:,} is most")

@@ -4,7 +4,6 @@ import contextlib
 import threading
 from collections.abc import Callable
 
-from innerloop.core.errors import InnerloopError
 from innerloop.service.http.cache import Cache
 from innerloop.service.store.records import Task, read_row
 from innerloop.service.store.store import Store
@@ -34,8 +33,8 @@ class Told:
         self._store.database.listen(self._changed, self._ended)
 
     def _changed(self, id: int) -> None:
-        # What cannot be read or adapted now is told to whoever asks for it.
-        with contextlib.suppress(InnerloopError):
+        # What cannot be read or adapted now is told to whoever asks for it; the thread goes on.
+        with contextlib.suppress(Exception):
             with self._store.database.reading() as c:
                 row = c.execute("SELECT * FROM tasks WHERE id = ?", (id,)).fetchone()
             task = None if row is None else read_row(row)

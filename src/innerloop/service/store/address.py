@@ -1,6 +1,7 @@
 """Addresses of PostgreSQL, whose passwords stand in no message."""
 
 import importlib.util
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,22 @@ from urllib.parse import unquote
 from innerloop.core.errors import InputError
 
 _SCHEMES = ("postgresql://", "postgres://")
+_OTHER = re.compile(r"[A-Za-z][\w+.-]+://?")
+"""Also where a path was made of it, which leaves one stroke; a drive of Windows has one letter."""
 _SHOWN = 300
 """Characters of what PostgreSQL says."""
 
 
 def is_address(where: str | Path) -> bool:
-    """Whether a store is in PostgreSQL, not in a folder."""
-    return str(where).startswith(_SCHEMES)
+    """Whether a store is in PostgreSQL, not in a folder.
+
+    Raises:
+        InputError: It is an address of something else, of which nobody wants a folder with a password in its name.
+    """
+    text = str(where)
+    if not text.startswith(_SCHEMES) and (other := _OTHER.match(text)):
+        raise InputError(f"{other[0]} is no store: give a folder, or postgresql://user@host/database")
+    return text.startswith(_SCHEMES)
 
 
 def shown(where: str | Path) -> str:

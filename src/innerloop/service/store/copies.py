@@ -49,6 +49,9 @@ def copy(source: str | Path, target: str | Path) -> Copied:
                     f"the store {end.name} is not empty (it has {', '.join(filled)}): copy to a new one, so that "
                     "nothing is mixed"
                 )
+            # What is in memory and beside a store goes by numbers, which are never given twice.
+            if used := [table for table in ("tasks", "taggers") if end.numbers(written)[table]]:
+                raise InputError(f"the store {end.name} had {' and '.join(used)} before: copy to a new one")
             rows = {table: _table(read, written, table) for table in TABLES}
             # A number is never given twice, also not that of what was deleted.
             end.set_numbers(written, start.numbers(read))

@@ -192,9 +192,11 @@ def is_there(where: str | Path) -> bool:
 
 def check_there(where: str | Path) -> None:
     """Refuse to look for a store where there is none, with an `InputError`."""
-    from innerloop.service.store import sqlite
+    from innerloop.service.store import dumps, sqlite
 
-    if not is_address(where):
+    if is_address(where):
+        dumps.check_there(str(where))
+    else:
         sqlite.check_there(where)
 
 

@@ -1,4 +1,4 @@
-"""A store in PostgreSQL as a whole: brought up to date, and written to one file by `pg_dump`."""
+"""A store in PostgreSQL as a whole: looked for, brought up to date, and written to one file by `pg_dump`."""
 
 import contextlib
 import os
@@ -68,6 +68,17 @@ def dump(where: str, out: Path) -> tuple[int, int, int]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(made)
     return version, tasks, out.stat().st_size
+
+
+def check_there(where: str) -> None:
+    """Refuse a database without a store: one whose name was mistyped shall not get its tables.
+
+    Raises:
+        InputError: There is none.
+        FailedError: It cannot be looked for.
+    """
+    with _opened(where) as (raw, address):
+        _version(raw, address)
 
 
 def _version(raw: Any, address: Address) -> int:

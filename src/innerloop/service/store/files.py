@@ -12,7 +12,9 @@ _LOG = logging.getLogger("innerloop.service")
 _BESIDE = ("", "-wal", "-shm")
 """A database, what was committed since its last checkpoint, and the index of that."""
 
-_OURS = re.compile(r"(store|recent)\.sqlite(-wal|-shm|-journal)?")
+ANNOTATIONS = "label-studio.sqlite"
+"""What was learned of annotations of Label Studio."""
+_OURS = re.compile(r"(store|recent|label-studio)\.sqlite(-wal|-shm|-journal)?")
 _OTHERS = 0o077
 """What a mode lets other users do."""
 

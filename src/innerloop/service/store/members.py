@@ -69,7 +69,7 @@ def with_classes(c: Connection, tasks: Sequence[Task]) -> list[tuple[Task, dict[
     """All tasks of a store, with their `classes`."""
     counts: dict[int, dict[str, int]] = {}
     # One query for all: a thousand tasks would be a thousand queries.
-    grouped = "SELECT task, label, count(*) FROM members WHERE until IS NULL GROUP BY task, label"
+    grouped = "SELECT task, label, count(*) FROM members WHERE until IS NULL GROUP BY task, label ORDER BY task, label"
     for id, label, n in c.execute(grouped):
         counts.setdefault(id, {})[label] = n
     some = {row[0] for row in c.execute("SELECT DISTINCT task FROM versions WHERE declared IS NOT NULL")}

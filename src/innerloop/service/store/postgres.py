@@ -92,7 +92,11 @@ class Postgres:
     def snapshot(self) -> Iterator[Speaking]:
         """The same, whose statements all see one state."""
         with self.reading() as c:
-            c.raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            c.raw.execute(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = "
+                f"{self._idle(self._seconds)}",
+                prepare=False,
+            )
             try:
                 yield c
             finally:
@@ -174,7 +178,8 @@ class Postgres:
                 raw.execute(f"LISTEN {SPACE}")
                 while not ended.is_set():
                     for notice in raw.notifies(timeout=1.0, stop_after=1):
-                        told(int(notice.payload))
+                        with contextlib.suppress(ValueError):  # whoever may connect may tell anything
+                            told(int(notice.payload))
             ended.wait(1.0)
 
     def close(self) -> None:
@@ -201,7 +206,8 @@ class Postgres:
             # All in one message; what is read after the lock was had shows all that was committed before.
             raw.execute(
                 f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {left}; SET LOCAL statement_timeout = "
-                f"{left}; SELECT pg_advisory_xact_lock({LOCK})",
+                f"{left}; SET LOCAL idle_in_transaction_session_timeout = {self._idle(left / 1000)}; SELECT "
+                f"pg_advisory_xact_lock({LOCK})",
                 prepare=False,
             )
             yield Speaking(raw)
@@ -239,6 +245,10 @@ class Postgres:
 
     def _left(self, deadline: float) -> int:
         return max(1, int(1000 * (deadline - time.monotonic())))
+
+    def _idle(self, seconds: float) -> int:
+        """Milliseconds without a word: who has more time, such as for a copy, may also be silent for longer."""
+        return int(1000 * max(postgres_tables.SILENCE, seconds))
 
     def _end(self, raw: Any) -> None:
         """Take back what is not committed; a connection that is gone takes it back itself."""

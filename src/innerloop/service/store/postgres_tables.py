@@ -15,6 +15,8 @@ OLDEST = 13
 """The oldest PostgreSQL that has all that is asked of it."""
 PATIENCE = "SET statement_timeout = '30s'"
 """For what is read; a change has a time of its own."""
+SILENCE = 60.0
+"""Seconds."""
 _SETTINGS = (
     PATIENCE,
     f"SET search_path = {SPACE}",
@@ -22,13 +24,14 @@ _SETTINGS = (
     "SET synchronous_commit = on",
     "SET default_transaction_isolation = 'read committed'",
     # Whoever was killed in the middle of a change holds the others up no longer than this.
-    "SET idle_in_transaction_session_timeout = '60s'",
+    f"SET idle_in_transaction_session_timeout = '{SILENCE:g}s'",
 )
 COMMIT = (
     "INSERT INTO commits (token) VALUES ('{token}'); DELETE FROM commits WHERE number < (SELECT max(number) FROM "
-    "commits) - 1000; COMMIT"
+    "commits) - 100000; COMMIT"
 )
-"""Numbers of transactions are used again after a crash, so that only what they wrote says that they were committed."""
+"""Numbers of transactions are used again after a crash, so that only what they wrote says that they were committed.
+So many are kept that other hosts cannot push one out in the seconds in which it is asked for."""
 OLDER = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND "
     "backend_xmin IS NOT NULL AND xact_start < now() - interval '20 milliseconds'"

@@ -243,7 +243,7 @@ class Store:
         def work(c: Connection, task: Task, version: int) -> Done:
             # By name: the store has no statistics by which SQLite could choose an index.
             of_it = "SELECT example FROM members INDEXED BY members_now WHERE task = ? AND until IS NULL AND label = ?"
-            ids = [row[0] for row in c.execute(of_it, (task.id, label))]
+            ids = [row[0] for row in c.execute(f"{of_it} ORDER BY example", (task.id, label))]
             known = declared(c, task.id, task.version)
             if not ids and label not in known:
                 raise MissingError(f"task '{name}' has no class '{label}': it has {listed(classes(c, task))}")

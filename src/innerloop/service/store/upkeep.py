@@ -14,7 +14,7 @@ from innerloop.core.errors import FailedError, InputError
 from innerloop.core.files import expanded, writing
 from innerloop.service.store import dumps, sqlite, sqlite_tables
 from innerloop.service.store.address import is_address
-from innerloop.service.store.files import make_private
+from innerloop.service.store.files import ANNOTATIONS, make_private
 from innerloop.service.store.schema import Migration
 
 _SECONDS = 10
@@ -64,12 +64,12 @@ def migrate(where: str | Path, dry: bool = False) -> tuple[int, tuple[Migration,
 
 
 def backup(where: str | Path, out: str | Path) -> Backup:
-    """Copy a store while it is served: what was committed when this began, with its watches.
+    """Copy a store while it is served: what was committed when this began, with its watches and learned annotations.
 
     Args:
         where: Folder or address of the store.
         out: Folder that the copy is to be, itself a store; it may not be there yet, or be empty. Of a store in
-            PostgreSQL, a new file that `pg_restore` reads, without watches.
+            PostgreSQL, a new file that `pg_restore` reads, without these.
 
     Raises:
         InputError: There is no store, or something is in the way.
@@ -87,10 +87,12 @@ def backup(where: str | Path, out: str | Path) -> Backup:
     try:
         with _opened(where) as (c, path):
             version = sqlite_tables.version_of(c, path)
+            # First: what is learned in between is in the store, which knows by its answers that it was.
+            for learned in path.parent.glob(ANNOTATIONS):
+                _copy_file(learned, made / ANNOTATIONS)
             _copy(c, made / path.name)
             for watch in sorted((path.parent / _WATCHES).glob("*.sqlite")):
-                with contextlib.closing(sqlite3.connect(f"file:{quote(str(watch))}?mode=ro", uri=True)) as one:
-                    _copy(one, made / _WATCHES / watch.name)
+                _copy_file(watch, made / _WATCHES / watch.name)
         with contextlib.closing(sqlite3.connect(made / path.name)) as c:
             tasks = c.execute("SELECT count(*) FROM tasks").fetchone()[0] if version else 0
         with writing(target):
@@ -99,6 +101,11 @@ def backup(where: str | Path, out: str | Path) -> Backup:
         shutil.rmtree(made, ignore_errors=True)
     size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
     return Backup(target, version, tasks, size)
+
+
+def _copy_file(source: Path, path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True)) as one:
+        _copy(one, path)
 
 
 def _copy(source: sqlite3.Connection, path: Path) -> None:
