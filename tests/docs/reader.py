@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from innerloop.cli import serve
 from innerloop.cli.main import main
 from tests.docs.blocks import ROOT, Block, commands
 from tests.docs.brief import brief, brief_python
@@ -21,7 +22,7 @@ from tests.service.live import free_port
 
 _ASSIGNED = re.compile(r"(\w+)=(\S*)")
 _PLACE = re.compile(r"(127\.0\.0\.1|localhost):8000")
-_SERVES = re.compile(r"innerloop serve(?! keys)")
+_SERVES = re.compile(rf"innerloop serve(?! ({'|'.join(serve.VERBS)})\b)")
 _PIP = re.compile(r"pip install 'innerloop\[([\w,]+)\]'")
 
 
