@@ -35,7 +35,7 @@ BESIDES = {
     " model_predictive ": {"meta-batch-size": Cut("2", True), "candidates": Cut("2", True), "ahead": Cut("2", True)},
 }
 """Of a training whose command has this in it: timing plans takes long, and so does planning."""
-ROUNDS = {"rounds": Cut("4", True), "seeds": Cut("0 1")}
+ROUNDS = {"rounds": Cut("10", True), "seeds": Cut("0 1")}
 STREAM = {"rows": Cut("40", True), "held-out": Cut("40", True), "tasks": Cut("2", True), "seeds": Cut("0 1")}
 """Of a training along a stream, in rounds or of classes, which has no steps."""
 _COMMAND = re.compile(r"(innerloop(?:\.cli\.main)? (\w+))((?:\\\n|[^;|&<>\n])*)")
