@@ -33,7 +33,7 @@ from typing import Any
 
 from benchmarks import results
 from benchmarks.machine import cpu_seconds, elsewhere, noise
-from benchmarks.serve import _about, percentile
+from benchmarks.serve import about, percentile
 from benchmarks.serve_load import Client, Server
 from innerloop.fewshot import sources
 
@@ -373,21 +373,18 @@ def main() -> None:
             used += _used(server)
         finally:
             server.kill()
-    about = _about() | {
-        "command": f"python -m benchmarks.attack {' '.join(sys.argv[1:])}".strip(),
-        "texts": options.texts,
-    }
-    about |= {"acknowledged": len(teacher.acknowledged), "lost": lost}
-    about["noise"] = noise(before, elsewhere(used + cpu_seconds(process.pid or 0)), time.perf_counter() - began)
+    seen = about("benchmarks.attack")
+    seen |= {"texts": options.texts, "acknowledged": len(teacher.acknowledged), "lost": lost}
+    seen["noise"] = noise(before, elsewhere(used + cpu_seconds(process.pid or 0)), time.perf_counter() - began)
     slowest = max((row["p99"] for row in rows.values() if "p99" in row), default=0.0)
     largest = max(row["peak"] for row in rows.values())
     print(
         f"{options.texts} and {PICTURES}: p99 at most {slowest:.2f} s (goal {_SLOWEST:g}), memory at most "
-        f"{largest:,.0f} MB (goal {_LARGEST_MB:,}), {lost} of {about['acknowledged']} acknowledged examples lost "
-        f"(goal 0). {about['noise']}"
+        f"{largest:,.0f} MB (goal {_LARGEST_MB:,}), {lost} of {seen['acknowledged']} acknowledged examples lost "
+        f"(goal 0). {seen['noise']}"
     )
     if not options.dry:
-        results.write({"about": about, "rows": rows}, PLACE)
+        results.write({"about": seen, "rows": rows}, PLACE)
 
 
 if __name__ == "__main__":

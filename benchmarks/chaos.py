@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import results
-from benchmarks.serve import _about, said
+from benchmarks.serve import about, said
 from benchmarks.serve_load import PLAIN, Server, mixed, numbers
 
 PLACE = Path(__file__).with_name("chaos.json")
@@ -36,8 +36,9 @@ def main() -> int:
             server.kill()
     print(f"{options.workers} workers, {options.minutes:g} minutes: {said(outcome)}")
     if not options.dry:
-        about = _about() | {"command": f"python -m benchmarks.chaos {' '.join(sys.argv[1:])}".strip()}
-        results.write({"about": about, "found": vars(outcome) | {"refused": outcome.refused[:10]}}, PLACE)
+        results.write(
+            {"about": about("benchmarks.chaos"), "found": vars(outcome) | {"refused": outcome.refused[:10]}}, PLACE
+        )
     return int(bool(outcome.lost or outcome.doubled or outcome.differing or outcome.wrong))
 
 

@@ -36,7 +36,7 @@ from typing import Any
 from benchmarks import results
 from benchmarks.machine import elsewhere, noise, processor
 from benchmarks.results import Spread
-from benchmarks.serve_load import Client, Found, Server, mixed
+from benchmarks.serve_load import Client, Found, Reached, Server, mixed
 from innerloop.core.errors import InputError
 from innerloop.engine.plan import cores
 from innerloop.fewshot import sources
@@ -99,7 +99,7 @@ def bare_elsewhere(source: str, seconds: float) -> float:
     return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
 
 
-def teach(server: Server, source: str) -> None:
+def teach(server: Reached, source: str) -> None:
     """A task of four classes with five examples each."""
     r, make, client = random.Random(1), drawing(source), Client(server.port)
     client.ask("POST", "/api/tasks", {"name": "bench", "source": source})
@@ -128,7 +128,7 @@ async def _connection(port: int, requests: list[bytes], pause: float, until: flo
 
 
 def load(
-    server: Server, source: str, clients: int, seconds: float, seed: int, pause: float = 0.0
+    server: Reached, source: str, clients: int, seconds: float, seed: int, pause: float = 0.0
 ) -> tuple[float, list[float]]:
     """Answers a second, and the seconds that each took.
 
@@ -294,15 +294,15 @@ def main() -> None:
             began, before = time.perf_counter(), elsewhere(_children())
             row = speed(source, options.rounds, options.seconds, options.workers, Path(folder))
             after = elsewhere(_children() + row.pop("workers_seconds"))
-            row |= _about() | {"noise": noise(before, after, time.perf_counter() - began)}
+            row |= about("benchmarks.serve") | {"noise": noise(before, after, time.perf_counter() - began)}
             print(f"{source}: {'; '.join(report(row))}. {row['noise']}", flush=True)
             keep(source, row)
         for name in options.mixed if options.minutes else ():
             source, store, every = options.sources[0], Path(folder) / name, EVERY if name == "kills" else None
             if name == "level":
-                keep(name, _about() | level(source, options.minutes, store))
+                keep(name, about("benchmarks.serve") | level(source, options.minutes, store))
             else:
-                keep(name, _about() | mixture(source, options.minutes, every, store))
+                keep(name, about("benchmarks.serve") | mixture(source, options.minutes, every, store))
 
 
 def _children() -> float:
@@ -311,7 +311,12 @@ def _children() -> float:
     return used.children_user + used.children_system
 
 
-def _about() -> dict[str, Any]:
+def about(module: str) -> dict[str, Any]:
+    """The machine, the day, and the command that is run.
+
+    Args:
+        module: Of the command.
+    """
     import torch
 
     return {
@@ -320,7 +325,7 @@ def _about() -> dict[str, Any]:
         "cores": cores(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "command": f"python -m benchmarks.serve {' '.join(sys.argv[1:])}".strip(),
+        "command": f"python -m {module} {' '.join(sys.argv[1:])}".strip(),
     }
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -28,6 +28,8 @@ _CLASSES = ("ant", "bee", "cat", "dog")
 _MOST = 60
 _REPLAYED = 3_000
 _SHARED = "shared"
+_PROXY = (502, 504)
+"""What a proxy says when no answer came from behind it."""
 _CLOSE = 1e-3
 """Probabilities that differ by less are the same: rounding depends on what else was in a batch."""
 
@@ -46,12 +48,13 @@ class Server:
     """`innerloop serve` as a process of its own, on a port of its own.
 
     Args:
-        store: Its folder.
+        store: Its folder, or the address of its database.
         source: The sources that it offers, with blanks between them.
         options: Further options of the command.
+        log: Where it writes what it says; None: beside its folder.
     """
 
-    def __init__(self, store: Path, source: str, *options: str):
+    def __init__(self, store: Path | str, source: str, *options: str, log: Path | None = None):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -67,7 +70,7 @@ class Server:
             "benchmarks",
         ]
         self._command = [sys.executable, "-m", "innerloop.cli.main", *words, *options]
-        self._log = (store.parent / f"{store.name}.log").open("ab")
+        self._log = (log or Path(f"{store}.log")).open("ab")
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
@@ -117,6 +120,28 @@ class Server:
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
+class Reached(Protocol):
+    """What answers on a port of this machine."""
+
+    port: int
+
+
+class Served(Reached, Protocol):
+    """What is loaded and killed: a server, or several hosts behind a proxy."""
+
+    def start(self) -> float:
+        """Start what was killed, and wait until it answers; returns the seconds."""
+        ...
+
+    def kill(self) -> None:
+        """`kill -9` of a part, which is nobody's turn twice."""
+        ...
+
+    def resident(self) -> float:
+        """Megabytes that it holds."""
+        ...
+
+
 class Client:
     """One connection that is kept, and made again when it broke."""
 
@@ -138,6 +163,8 @@ class Client:
             self._connection.request(method, path, content, {"Content-Type": "application/json"})
             answer = self._connection.getresponse()
             text = answer.read()
+            if answer.status in _PROXY:
+                raise ConnectionError(f"a proxy answered {answer.status}")
         except BaseException:
             self._connection.close()
             self._connection = None
@@ -320,7 +347,7 @@ class Writer(threading.Thread):
 
 
 def mixed(
-    server: Server,
+    server: Served,
     source: str,
     make: Callable[[random.Random], Any],
     seconds: float,
@@ -365,7 +392,7 @@ def mixed(
     return found
 
 
-def compare(server: Server, source: str, threads: list[Writer], found: Found) -> None:
+def compare(server: Served, source: str, threads: list[Writer], found: Found) -> None:
     """Count what was lost, and which answers a classifier that saw the same examples does not give.
 
     Of the versions that answered, `_REPLAYED` are drawn: each takes a classifier of its own.
@@ -457,12 +484,12 @@ def _values(examples: list[Any]) -> Any:
     return values if isinstance(values[0], str) else torch.tensor(values, dtype=torch.float32)
 
 
-def _versions(server: Server, task: str) -> dict[int, int]:
+def _versions(server: Served, task: str) -> dict[int, int]:
     rows = Client(server.port).ask("GET", f"/api/tasks/{task}/versions")[1]
     return {row["version"]: row["examples"] for row in rows}
 
 
-def _listed(server: Server, task: str) -> list[dict[str, Any]]:
+def _listed(server: Served, task: str) -> list[dict[str, Any]]:
     client, found = Client(server.port), []
     while True:
         after = found[-1]["id"] if found else 0
