@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -193,9 +194,8 @@ def notices(source: str, changes: int) -> list[float]:
 
 def adapted(host: Server) -> float:
     """Tasks that a host has adapted since it started, by its metrics."""
-    import httpx
-
-    text = httpx.get(f"http://127.0.0.1:{host.port}/metrics", timeout=20).text
+    with urllib.request.urlopen(f"http://127.0.0.1:{host.port}/metrics", timeout=20) as answer:
+        text = answer.read().decode()
     return float(re.findall(r"^innerloop_adaptations_total (\S+)", text, re.MULTILINE)[0])
 
 

@@ -30,6 +30,8 @@ _REPLAYED = 3_000
 _SHARED = "shared"
 _PROXY = (502, 504)
 """What a proxy says when no answer came from behind it."""
+_ON_ITS_WAY = 1.0
+"""Seconds in which a database has done what a host sent it before it was killed."""
 _CLOSE = 1e-3
 """Probabilities that differ by less are the same: rounding depends on what else was in a batch."""
 
@@ -275,8 +277,7 @@ class Writer(threading.Thread):
         try:
             status, content = self._client.ask("POST", f"/api/tasks/{self.diary.task}/examples", body)
         except (OSError, http.client.HTTPException):
-            self.diary.unknown += 1
-            if self._version() == version:
+            if self._settled() == version:
                 return
             listed = self._persist("GET", f"/api/tasks/{self.diary.task}/examples?limit=1000", None, (200,))
             ids = sorted(row["id"] for row in listed if row["id"] not in now)
@@ -295,8 +296,7 @@ class Writer(threading.Thread):
         try:
             status, content = self._client.ask(method, f"/api/tasks/{self.diary.task}/{path}", body)
         except (OSError, http.client.HTTPException):
-            self.diary.unknown += 1
-            if self._version() != version:
+            if self._settled() != version:
                 self._keep(version + 1, then)
             return
         if self._done(status, content):
@@ -324,7 +324,10 @@ class Writer(threading.Thread):
             raise AssertionError(f"{self.diary.task}: version {version} after {max(self.diary.versions)}")
         self.diary.versions[version] = then
 
-    def _version(self) -> int:
+    def _settled(self) -> int:
+        """The version after a change that got no answer."""
+        self.diary.unknown += 1
+        time.sleep(_ON_ITS_WAY)
         return self._persist("GET", f"/api/tasks/{self.diary.task}", None, (200,))["version"]
 
     def _persist(self, method: str, path: str, body: Any, wanted: tuple[int, ...]) -> Any:
