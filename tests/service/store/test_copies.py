@@ -11,7 +11,18 @@ import pytest
 
 from innerloop.cli.main import main
 from innerloop.core.errors import FailedError, InputError
-from innerloop.service.store import conversations, copies, evaluations, keys, people, postgres_tables, taggers, upkeep
+from innerloop.service.store import (
+    annotations,
+    conversations,
+    copies,
+    evaluations,
+    keys,
+    people,
+    postgres_tables,
+    predictions,
+    taggers,
+    upkeep,
+)
 from innerloop.service.store.answers import Once
 from innerloop.service.store.copies import copy, digest_of
 from innerloop.service.store.database import opened
@@ -45,6 +56,8 @@ def filled(folder):
         conversations.say(store, task, "talk", True, "now", lambda state: ({"n": 1}, {"said": "ja"}))
         evaluations.keep(store, store.task("t"), {"accuracy": {"mean": 0.5}})
         people.create(store.asked(Once(client="c", key="k", digest=b"d")), "films", "ada", {"i1": 4.5})
+        annotations.put(store, "task 1", 2, 17, annotations.Learned(example=1, label=b"\0\xff", time="2026"))
+        predictions.keep(store.database, [predictions.Prediction("x", 1, b"\0\xff", b"", "{}", 500)])
         taggers.create(store, "names", taggers.Content(file=b"file\0" * 100, version=3, about={"n": 1}))
         hold(
             store,
@@ -194,7 +207,8 @@ def test_an_older_store_in_postgresql_is_migrated_and_a_dry_run_leaves_it(server
     address = server.new()
     name = address.partition("@/")[2].partition("?")[0]
     Store(address).close()
-    server.sql("DROP TABLE innerloop.people; UPDATE innerloop.about SET version = 11", name)
+    server.sql("DROP TABLE innerloop.people, innerloop.annotations, innerloop.predictions", name)
+    server.sql("UPDATE innerloop.about SET version = 11", name)
     assert main(["serve", "migrate", address, "--dry-run"]) == 0
     assert "11 to 12: people" in capsys.readouterr().out
     assert server.sql("SELECT version FROM innerloop.about", name) == [(11,)]

@@ -10,6 +10,7 @@ import numpy as np
 from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.settings import Names
+from innerloop.service.store import annotations
 from innerloop.service.store.database import Connection, Row
 from innerloop.service.store.errors import MissingError
 
@@ -143,6 +144,7 @@ def delete_task(c: Connection, name: str) -> Task:
     """
     task = read_task(c, name)
     c.execute("DELETE FROM tasks WHERE id = ?", (task.id,))
+    annotations.forget(c, f"task {task.id}")
     # Several tasks may have come as one file: it goes with the last of them.
     c.execute("DELETE FROM files WHERE hash NOT IN (SELECT file FROM tasks WHERE file IS NOT NULL)")
     return task

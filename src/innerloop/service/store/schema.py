@@ -145,6 +145,18 @@ _FROM_11 = (
     "TEXT NOT NULL, version INTEGER NOT NULL, ratings TEXT NOT NULL, UNIQUE (recommender, name)) STRICT",
 )
 
+_FROM_12 = (
+    # What was learned of annotations of Label Studio: each once, and nothing from the past.
+    "CREATE TABLE annotations (of TEXT NOT NULL, project INTEGER NOT NULL, annotation INTEGER NOT NULL, example "
+    "INTEGER, label BLOB NOT NULL, time TEXT NOT NULL, PRIMARY KEY (of, project, annotation)) STRICT, WITHOUT ROWID",
+    # Predictions that feedback may name by their tickets, where several hosts answer.
+    "CREATE TABLE predictions (id INTEGER PRIMARY KEY AUTOINCREMENT, ticket TEXT NOT NULL UNIQUE, task INTEGER NOT "
+    "NULL REFERENCES tasks (id) ON DELETE CASCADE, time REAL NOT NULL, row BLOB NOT NULL, value BLOB NOT NULL, about "
+    "TEXT NOT NULL, weight INTEGER NOT NULL) STRICT",
+    "CREATE INDEX predictions_of_task ON predictions (task)",
+    "CREATE INDEX predictions_by_time ON predictions (time)",
+)
+
 
 class Migration(NamedTuple):
     """What makes a store of one version one of the next; there is no way back."""
@@ -166,6 +178,7 @@ MIGRATIONS = (
     Migration(10, "support desks", _FROM_9),
     Migration(11, "taggers", _FROM_10),
     Migration(12, "people who are recommended to", _FROM_11),
+    Migration(13, "what hosts kept each for itself", _FROM_12),
 )
 SCHEMA = MIGRATIONS[-1].to
 """The version of a store of today."""
@@ -186,6 +199,8 @@ TABLES = {
     "messages": ("conversation", "number"),
     "taggers": ("id",),
     "people": ("id",),
+    "annotations": ("of", "project", "annotation"),
+    "predictions": ("id",),
 }
 """Tables of today with their keys, each behind those that it refers to; `totals` follows from them."""
 

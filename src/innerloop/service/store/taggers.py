@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from innerloop.core.errors import InputError
+from innerloop.service.store import annotations
 from innerloop.service.store.database import Connection, Row
 from innerloop.service.store.errors import ConflictError, MissingError, StaleError
 from innerloop.service.store.records import Change
@@ -102,6 +103,7 @@ def removed(c: Connection, name: str) -> Kept:
     """
     kept = _read(c, name)
     c.execute("DELETE FROM taggers WHERE id = ?", (kept.id,))
+    annotations.forget(c, f"tagger {kept.id}")
     return kept
 
 
