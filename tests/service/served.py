@@ -76,7 +76,7 @@ def served_by(client) -> Any:
 def downgrade(path, version):
     """Make of a store what a server of version 3 or 4 would have left."""
     with sqlite3.connect(path) as c:
-        for table in ("messages", "conversations", "desks", "taggers", "people", "annotations", "predictions"):
+        for table in ("messages", "conversations", "desks", "taggers", "people", "annotations", "predictions", "audit"):
             c.execute(f"DROP TABLE {table}")
         c.execute("DROP TABLE held")
         c.execute("DROP TABLE evaluations")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.table import Table
 
-from innerloop.cli import stores
+from innerloop.cli import store_audit, stores
 from innerloop.cli.options import Said, emit, parse, print
 from innerloop.core.complaints import complain
 from innerloop.service.limits import Limits
@@ -70,7 +70,8 @@ def run(argv: list[str]) -> int:
 
     API keys: `innerloop serve keys add --store DIR --scope read`, then `list` and `revoke ID`. The store: `innerloop
     serve backup DIR OUT` copies it while it is served, `innerloop serve migrate DIR` brings an old one up to date,
-    `innerloop serve copy DIR postgresql://...` moves it to a database that several hosts share, and back.
+    `innerloop serve copy DIR postgresql://...` moves it to a database that several hosts share, and back, `innerloop
+    serve audit DIR` lists who changed what.
     """
     if argv and argv[0] in VERBS:
         return VERBS[argv[0]](argv[1:])
@@ -131,5 +132,11 @@ def _keys(argv: list[str]) -> int:
     return 0
 
 
-VERBS = {"keys": _keys, "migrate": stores.migrate, "backup": stores.backup, "copy": stores.copy}
+VERBS = {
+    "keys": _keys,
+    "migrate": stores.migrate,
+    "backup": stores.backup,
+    "copy": stores.copy,
+    "audit": store_audit.run,
+}
 """Second words that do not serve."""

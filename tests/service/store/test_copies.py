@@ -134,14 +134,14 @@ def test_nothing_is_mixed_and_nothing_half_arrives(tmp_path, server, monkeypatch
     store.create("t", "plain", "features", None)
     other = Store(address)
     other.create("u", "plain", "features", None)
-    with pytest.raises(InputError, match=r"is not empty \(it has tasks, versions\)"):
+    with pytest.raises(InputError, match=r"is not empty \(it has tasks, versions, audit\)"):
         copy(folder, address)
     with pytest.raises(InputError, match="is both"):
         copy(folder, folder)
     with pytest.raises(InputError, match="there is no store in"):
         copy(tmp_path / "nowhere", address)
     other.delete("u")
-    with pytest.raises(InputError, match="had tasks before: copy to a new one"):
+    with pytest.raises(InputError, match=r"is not empty \(it has audit\)"):
         copy(folder, address)
     other.close()
     address = server.new()
@@ -207,7 +207,8 @@ def test_an_older_store_in_postgresql_is_migrated_and_a_dry_run_leaves_it(server
     address = server.new()
     name = address.partition("@/")[2].partition("?")[0]
     Store(address).close()
-    server.sql("DROP TABLE innerloop.people, innerloop.annotations, innerloop.predictions", name)
+    server.sql("DROP TABLE innerloop.people, innerloop.annotations, innerloop.predictions, innerloop.audit", name)
+    server.sql("DROP FUNCTION innerloop.audit_kept, innerloop.audit_unchanged", name)
     server.sql("UPDATE innerloop.about SET version = 11", name)
     assert main(["serve", "migrate", address, "--dry-run"]) == 0
     assert "11 to 12: people" in capsys.readouterr().out

@@ -19,7 +19,7 @@ def test_a_store_without_people_keeps_what_it_has_and_gets_them(tmp_path, monkey
     old.add("t", [example("a"), example("b", 1.0)])
     old.close()
     with sqlite3.connect(tmp_path / "store.sqlite") as c:
-        for table in ("people", "annotations", "predictions"):
+        for table in ("people", "annotations", "predictions", "audit"):
             c.execute(f"DROP TABLE {table}")
         c.execute("PRAGMA user_version = 11")
     c.close()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from innerloop.service.store import audit
 from innerloop.service.store.database import Connection, Database, Row
 from innerloop.service.store.errors import ConflictError
 from innerloop.service.store.records import Change, Example, Task, read_task
@@ -67,7 +68,7 @@ def hold(store: Store, name: str, part: Part, examples: Sequence[Held]) -> Chang
         c.executemany(query, [(*about, *_values(one)) for one in examples])
         return Change(version=task.version)
 
-    return store.once(work)
+    return store.once(audit.task("hold", name), work)
 
 
 def find(store: Store, task: Task, part: Part) -> list[Held]:

@@ -13,6 +13,8 @@ from typing import Literal
 
 from innerloop.core.errors import InputError
 from innerloop.service import task_names
+from innerloop.service.store import audit
+from innerloop.service.store.audit import What
 from innerloop.service.store.database import Database, Row, check_there, opened
 
 Scope = Literal["read", "write"]
@@ -66,6 +68,7 @@ class Keys:
             # As JSON: a name may hold a comma.
             values = (name, scope, _hash(token), now, None if limited is None else json.dumps(limited))
             id = c.execute(query, values).lastrowid
+            audit.write(c, What("add", "key", (str(id),)))
         assert id is not None
         return Key(id=id, name=name, scope=scope, created=now, tasks=limited), token
 
@@ -85,6 +88,8 @@ class Keys:
         with self._database.writing() as c:
             # The time when it was first revoked stays.
             done = c.execute("UPDATE keys SET revoked = ? WHERE id = ? AND revoked IS NULL", (now, id)).rowcount
+            if done:
+                audit.write(c, What("revoke", "key", (str(id),)))
         if not done:
             raise InputError(f"there is no key {id} in use: see `innerloop serve keys list`")
 

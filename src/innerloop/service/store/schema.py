@@ -155,6 +155,12 @@ _FROM_12 = (
     "TEXT NOT NULL, weight INTEGER NOT NULL) STRICT",
     "CREATE INDEX predictions_of_task ON predictions (task)",
     "CREATE INDEX predictions_by_time ON predictions (time)",
+    # Who changed what: `name` is the key's, `of` that of what was changed.
+    "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, key INTEGER, name TEXT NOT NULL, "
+    "verb TEXT NOT NULL, kind TEXT NOT NULL, of TEXT NOT NULL, before INTEGER, after INTEGER, request TEXT) STRICT",
+    "CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'nothing leaves the audit log'); END",
+    "CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'nothing of the audit log "
+    "changes'); END",
 )
 
 
@@ -178,7 +184,7 @@ MIGRATIONS = (
     Migration(10, "support desks", _FROM_9),
     Migration(11, "taggers", _FROM_10),
     Migration(12, "people who are recommended to", _FROM_11),
-    Migration(13, "what hosts kept each for itself", _FROM_12),
+    Migration(13, "what hosts kept each for itself, an audit log", _FROM_12),
 )
 SCHEMA = MIGRATIONS[-1].to
 """The version of a store of today."""
@@ -201,6 +207,7 @@ TABLES = {
     "people": ("id",),
     "annotations": ("of", "project", "annotation"),
     "predictions": ("id",),
+    "audit": ("id",),
 }
 """Tables of today with their keys, each behind those that it refers to; `totals` follows from them."""
 

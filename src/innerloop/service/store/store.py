@@ -5,6 +5,7 @@ rolling back is one more change. `innerloop.service.store.database` says how it 
 """
 
 import copy
+import functools
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -17,7 +18,9 @@ from innerloop.core.errors import InputError
 from innerloop.fewshot.calibrate import NOTHING, Wanted
 from innerloop.fewshot.reading import Reading
 from innerloop.service.limits import Limits
+from innerloop.service.store import audit
 from innerloop.service.store.answers import Once, T, find, once
+from innerloop.service.store.audit import What, audited
 from innerloop.service.store.database import Connection, opened
 from innerloop.service.store.errors import ConflictError, MissingError, RereadError, StaleError
 from innerloop.service.store.members import begin, classes, declared, end, learned, listed, with_classes, with_names
@@ -65,13 +68,18 @@ class Store:
         with self.database.reading() as c:
             return find(c, self._once)
 
-    def once(self, work: Callable[[Connection], T]) -> T:
+    def once(self, what: What | None, work: Callable[[Connection], T]) -> T:
         """The result of a change, in a transaction of its own; that of the first time where a client asks again.
+
+        Args:
+            what: Is changed, as the audit log has it; None: nothing that anybody asked for.
+            work: Changes it.
 
         Raises:
             ConflictError: The client called another change so.
         """
-        return self.database.change(lambda c: once(c, self._once, work))
+        made = work if what is None else functools.partial(audited, what=what, work=work)
+        return self.database.change(lambda c: once(c, self._once, made))
 
     def create(
         self,
@@ -101,7 +109,7 @@ class Store:
                 begin(c, id, naming, now)
             return read_task(c, name)
 
-        return self.once(work)
+        return self.once(audit.task("create", name), work)
 
     def check_new(self, c: Connection, name: str) -> None:
         """Refuse a name that is taken, and one task too many, with a `ConflictError`."""
@@ -112,7 +120,7 @@ class Store:
 
     def delete(self, name: str) -> Task:
         """Forget a task with all its examples and versions; returns what it was."""
-        return self.once(lambda c: delete_task(c, name))
+        return self.once(audit.task("delete", name), lambda c: delete_task(c, name))
 
     def count(self) -> int:
         """The number of tasks, which is kept: it takes as long for a thousand as for one, and waits for nobody.
@@ -213,7 +221,7 @@ class Store:
                 counts[e.label] = counts.get(e.label, 0) + 1
             return Done(action or "add " + listed([f"{n} to {label}" for label, n in counts.items()]), tuple(ids))
 
-        return self.change(name, work, expected)
+        return self.change("add", name, work, expected)
 
     def relabel(self, name: str, example: int, label: str, expected: int | None = None) -> Change:
         """Say that an example is of another class."""
@@ -225,7 +233,7 @@ class Store:
             c.execute("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", (task.id, example, label, version))
             return Done(f"relabel {example} from {before} to {label}", (example,))
 
-        return self.change(name, work, expected)
+        return self.change("relabel", name, work, expected)
 
     def remove(self, name: str, example: int, expected: int | None = None) -> Change:
         """Take an example out; earlier versions keep it."""
@@ -235,7 +243,7 @@ class Store:
             end(c, task, version, [example])
             return Done(f"remove {example} of {before}", (example,))
 
-        return self.change(name, work, expected)
+        return self.change("remove", name, work, expected)
 
     def drop(self, name: str, label: str, expected: int | None = None) -> Change:
         """Take a class out with all its examples; earlier versions keep them."""
@@ -251,7 +259,7 @@ class Store:
             left = tuple(one for one in known if one != label) if label in known else None
             return Done(f"drop {label}", tuple(ids), declared=left)
 
-        return self.change(name, work, expected)
+        return self.change("drop", name, work, expected)
 
     def examples(self, name: str, label: str | None, limit: int, after: int) -> list[dict[str, Any]]:
         """A page of a task's examples, by id: `id`, `label`, `text`, `mime`, `added`, and `shape` of the rows."""
@@ -299,6 +307,7 @@ class Store:
 
     def change(
         self,
+        verb: str,
         name: str,
         work: Callable[[Connection, Task, int], Done],
         expected: int | None,
@@ -306,6 +315,7 @@ class Store:
         """A new version, in one transaction.
 
         Args:
+            verb: What the audit log calls it.
             name: Of the task.
             work: Changes the members of a task to those of the version that it is given.
             expected: The version that the client saw; None: any.
@@ -351,7 +361,7 @@ class Store:
             c.execute("UPDATE tasks SET version = ? WHERE id = ?", (version, task.id))
             return Change(version=version, ids=done.ids, classes=counts)
 
-        return self.once(make)
+        return self.once(audit.task(verb, name), make)
 
 
 def _label(c: Connection, task: Task, example: int) -> str:

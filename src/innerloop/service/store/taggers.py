@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from innerloop.core.errors import InputError
-from innerloop.service.store import annotations
+from innerloop.service.store import annotations, audit
 from innerloop.service.store.database import Connection, Row
 from innerloop.service.store.errors import ConflictError, MissingError, StaleError
 from innerloop.service.store.records import Change
@@ -60,7 +60,7 @@ def create(store: Store, name: str, content: Content) -> Change:
         return Change(version=content.version)  # answers are kept a day: no type may stay in them
 
     kept = _columns(store, content)  # before the store is held
-    return store.once(work)
+    return store.once(audit.tagger("create", name), work)
 
 
 def replace(store: Store, before: Kept, content: Content) -> Change:
@@ -83,7 +83,7 @@ def replace(store: Store, before: Kept, content: Content) -> Change:
         return Change(version=content.version)  # answers are kept a day: no type may stay in them
 
     kept = _columns(store, content)
-    return store.once(work)
+    return store.once(audit.tagger("change", before.name), work)
 
 
 def delete(store: Store, name: str) -> Change:
@@ -92,7 +92,7 @@ def delete(store: Store, name: str) -> Change:
     Raises:
         MissingError: There is none.
     """
-    return store.once(lambda c: Change(version=removed(c, name).version))
+    return store.once(audit.tagger("delete", name), lambda c: Change(version=removed(c, name).version))
 
 
 def removed(c: Connection, name: str) -> Kept:

@@ -13,6 +13,7 @@ from innerloop.core.errors import InputError
 from innerloop.encoders.base import content_of
 from innerloop.fewshot.history import History, Label, Version, runs
 from innerloop.fewshot.task import Task as Taught
+from innerloop.service.store import audit
 from innerloop.service.store.database import Connection
 from innerloop.service.store.errors import MissingError
 from innerloop.service.store.records import Task, read_task
@@ -126,9 +127,10 @@ def insert(
             values = (id, row.tobytes(), picture, None if picture is None else "image/png", start)
             ids.append(c.execute(query, values).lastrowid)
         _insert_versions(c, id, [i for i in ids if i is not None], taught.history, labels)
+        audit.write(c, audit.task("import", name), None, len(versions))
         return read_task(c, name)
 
-    return store.once(work)
+    return store.once(None, work)  # one that is there already is no change
 
 
 def file_of(store: Store, digest: str) -> bytes:
