@@ -20,6 +20,7 @@ from innerloop.service.store import (
     people,
     postgres_tables,
     predictions,
+    quotas,
     taggers,
     upkeep,
 )
@@ -31,7 +32,7 @@ from innerloop.service.store.records import Example
 from innerloop.service.store.schema import COUNTED, SCHEMA, TABLES
 from innerloop.service.store.store import Store
 from innerloop.service.store.undo import undo
-from tests.service.served import served_by, serving, teach
+from tests.service.served import SINCE_12, served_by, serving, teach
 from tests.service.store.test_upkeep import RELEASED
 
 
@@ -65,7 +66,10 @@ def filled(folder):
             Part(client="", name="p"),
             [Held(example=Example(row=np.zeros(8, np.float32), label="a"), name="x")],
         )
-    keys.add(folder, "write", "phone", ["t"])
+    made, _ = keys.add(folder, "write", "phone", ["t"], quotas.Quota(requests=9))
+    database = opened(folder)
+    quotas.spend(database, made.id, 9)
+    database.close()
     return folder
 
 
@@ -207,7 +211,7 @@ def test_an_older_store_in_postgresql_is_migrated_and_a_dry_run_leaves_it(server
     address = server.new()
     name = address.partition("@/")[2].partition("?")[0]
     Store(address).close()
-    server.sql("DROP TABLE innerloop.people, innerloop.annotations, innerloop.predictions, innerloop.audit", name)
+    server.sql(f"SET search_path = innerloop; DROP TABLE people; {'; '.join(SINCE_12)}", name)
     server.sql("DROP FUNCTION innerloop.audit_kept, innerloop.audit_unchanged", name)
     server.sql("UPDATE innerloop.about SET version = 11", name)
     assert main(["serve", "migrate", address, "--dry-run"]) == 0

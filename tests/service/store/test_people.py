@@ -10,6 +10,7 @@ from innerloop.service.limits import Limits
 from innerloop.service.store import people, sqlite_tables
 from innerloop.service.store.errors import ConflictError, MissingError, StaleError
 from innerloop.service.store.store import Store
+from tests.service.served import SINCE_12
 from tests.service.store.test_store import content, example
 
 
@@ -19,8 +20,8 @@ def test_a_store_without_people_keeps_what_it_has_and_gets_them(tmp_path, monkey
     old.add("t", [example("a"), example("b", 1.0)])
     old.close()
     with sqlite3.connect(tmp_path / "store.sqlite") as c:
-        for table in ("people", "annotations", "predictions", "audit"):
-            c.execute(f"DROP TABLE {table}")
+        for statement in ("DROP TABLE people", *SINCE_12):
+            c.execute(statement)
         c.execute("PRAGMA user_version = 11")
     c.close()
     store = Store(tmp_path)

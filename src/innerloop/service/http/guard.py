@@ -26,7 +26,7 @@ from innerloop.service.http.tensors import LENGTH
 from innerloop.service.http.turns import Turn, Turns
 from innerloop.service.limits import Rate
 from innerloop.service.settings import LOOPBACK_NAMES
-from innerloop.service.store.audit import BY, By
+from innerloop.service.store.by import BY, By
 from innerloop.service.store.keys import Key
 
 _LOG = logging.getLogger("innerloop.service")
@@ -102,7 +102,7 @@ class Guard:
             body.turn = self._turns.of(await self._admit(scope))
             key = scope.get(KEY)
             request = None if ids is None else ids["request"]
-            BY.set(By(None, "", request) if key is None else By(key.id, key.name, request))
+            BY.set(By(request=request) if key is None else By(key.id, key.name, request, key.quota))
             body.check()
             if scope["path"] not in _HEALTH and (not body.expected or scope["method"] not in _SENDING):
                 await body.turn.begin()
@@ -148,6 +148,8 @@ class Guard:
         # After the rate: what a key may not do counts as well.
         if key is not None and key.scope != "write" and not _looks(scope):
             raise HTTPError(403, "this API key may only look and predict: changing something needs one of scope write")
+        if key is not None and key.quota.requests is not None:
+            await self._service.threads.change(self._service.keys.spend, key)
         return client
 
     def _too_many(self, wait: float) -> HTTPError:

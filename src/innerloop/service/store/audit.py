@@ -1,12 +1,12 @@
 """Who changed what in a store: a row a change, written in its transaction, and never changed or taken away."""
 
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 from innerloop.core.errors import InputError
+from innerloop.service.store.by import BY, By
 from innerloop.service.store.database import Connection, Database, check_there, opened
 
 T = TypeVar("T")
@@ -18,21 +18,6 @@ _VERSIONS = {
     "tagger": "SELECT version FROM taggers WHERE name = ?",
     "person": "SELECT version FROM people WHERE recommender = ? AND name = ?",
 }
-
-
-class By(NamedTuple):
-    """Who asks for a change."""
-
-    key: int | None = None
-    """The API key; None: the server demands none."""
-    name: str = ""
-    """What that key is for."""
-    request: str | None = None
-    """Id of the request."""
-
-
-BY: ContextVar[By | None] = ContextVar("by", default=None)
-"""Who asked for what is done now; None: a command, or the server itself."""
 
 
 class What(NamedTuple):

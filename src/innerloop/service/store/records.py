@@ -90,6 +90,12 @@ class Example:
     mime: str | None = None
     """Type of the thumbnail."""
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in a store."""
+        text = 0 if self.text is None else len(self.text.encode("utf-8", "surrogatepass"))
+        return self.row.nbytes + text + len(self.picture or b"")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
@@ -153,6 +159,7 @@ def delete_task(c: Connection, name: str) -> Task:
 def read_row(row: Row) -> Task:
     """A task of its row."""
     values = dict(row)
+    del values["owner"]
     shape, reading, descriptions = (values.pop(key) for key in ("shape", "reading", "descriptions"))
     # By name, as a migration puts new columns at the end.
     return Task(

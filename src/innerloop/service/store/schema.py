@@ -161,6 +161,18 @@ _FROM_12 = (
     "CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'nothing leaves the audit log'); END",
     "CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'nothing of the audit log "
     "changes'); END",
+    # What keys may use, and what they do: `owner` is the key whose quota something counts for.
+    "ALTER TABLE keys ADD COLUMN requests INTEGER",
+    "ALTER TABLE keys ADD COLUMN examples INTEGER",
+    "ALTER TABLE keys ADD COLUMN bytes INTEGER",
+    "CREATE TABLE requests (key INTEGER NOT NULL REFERENCES keys (id) ON DELETE CASCADE, day TEXT NOT NULL, spent "
+    "INTEGER NOT NULL, PRIMARY KEY (key, day)) STRICT, WITHOUT ROWID",
+    "ALTER TABLE examples ADD COLUMN owner INTEGER",
+    "ALTER TABLE examples ADD COLUMN size INTEGER",
+    "ALTER TABLE held ADD COLUMN size INTEGER",
+    "CREATE INDEX examples_of_owner ON examples (owner, size) WHERE owner IS NOT NULL",
+    "ALTER TABLE tasks ADD COLUMN owner INTEGER",
+    "ALTER TABLE taggers ADD COLUMN owner INTEGER",
 )
 
 
@@ -184,7 +196,7 @@ MIGRATIONS = (
     Migration(10, "support desks", _FROM_9),
     Migration(11, "taggers", _FROM_10),
     Migration(12, "people who are recommended to", _FROM_11),
-    Migration(13, "what hosts kept each for itself, an audit log", _FROM_12),
+    Migration(13, "what hosts kept each for itself, an audit log, quotas", _FROM_12),
 )
 SCHEMA = MIGRATIONS[-1].to
 """The version of a store of today."""
@@ -208,6 +220,7 @@ TABLES = {
     "annotations": ("of", "project", "annotation"),
     "predictions": ("id",),
     "audit": ("id",),
+    "requests": ("key", "day"),
 }
 """Tables of today with their keys, each behind those that it refers to; `totals` follows from them."""
 

@@ -18,7 +18,7 @@ from innerloop.core.errors import InputError
 from innerloop.fewshot.calibrate import NOTHING, Wanted
 from innerloop.fewshot.reading import Reading
 from innerloop.service.limits import Limits
-from innerloop.service.store import audit
+from innerloop.service.store import audit, quotas
 from innerloop.service.store.answers import Once, T, find, once
 from innerloop.service.store.audit import What, audited
 from innerloop.service.store.database import Connection, opened
@@ -208,14 +208,16 @@ class Store:
                 known = json.dumps(readings[1].to_json())
                 c.execute("UPDATE tasks SET reading = ? WHERE id = ?", (known, task.id))
             check_rows(c, task, [e.row for e in examples], self.limits)
-            now, ids = _now(), []
+            now, ids, owner = _now(), [], quotas.owner()
+            columns = "task, row, text, picture, mime, added, owner, size"
+            query = f"INSERT INTO examples ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
             for e in examples:
-                values = (task.id, e.row.tobytes(), e.text, e.picture, e.mime, now)
-                query = "INSERT INTO examples (task, row, text, picture, mime, added) VALUES (?, ?, ?, ?, ?, ?)"
+                values = (task.id, e.row.tobytes(), e.text, e.picture, e.mime, now, owner, e.size)
                 ids.append(c.execute(query, values).lastrowid)
                 c.execute("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", (task.id, ids[-1], e.label, version))
             if besides is not None:
                 besides(c, task)
+            quotas.check(c)
             counts: dict[str, int] = {}
             for e in examples:
                 counts[e.label] = counts.get(e.label, 0) + 1
