@@ -50,6 +50,7 @@ WORDS = {
     "ner test": "none",
     "serve keys": "revoke 1 --store none",
     "serve migrate": "none",
+    "serve audit": "none",
     "serve backup": "none backup",
     "serve copy": "none target",
     "train maml": "--data none.npz",

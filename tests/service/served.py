@@ -73,9 +73,21 @@ def served_by(client) -> Any:
     return client.app.state.service
 
 
+SINCE_12 = (
+    *(f"DROP TABLE {table}" for table in ("annotations", "predictions", "audit", "requests")),
+    "DROP INDEX examples_of_owner",
+    *(f"ALTER TABLE {table} DROP COLUMN owner" for table in ("tasks", "examples", "taggers")),
+    *(f"ALTER TABLE {table} DROP COLUMN size" for table in ("examples", "held")),
+    *(f"ALTER TABLE keys DROP COLUMN {column}" for column in ("requests", "examples", "bytes")),
+)
+"""What makes of a store one of version 12."""
+
+
 def downgrade(path, version):
     """Make of a store what a server of version 3 or 4 would have left."""
     with sqlite3.connect(path) as c:
+        for statement in SINCE_12:
+            c.execute(statement)
         for table in ("messages", "conversations", "desks", "taggers", "people"):
             c.execute(f"DROP TABLE {table}")
         c.execute("DROP TABLE held")

@@ -11,7 +11,19 @@ import pytest
 
 from innerloop.cli.main import main
 from innerloop.core.errors import FailedError, InputError
-from innerloop.service.store import conversations, copies, evaluations, keys, people, postgres_tables, taggers, upkeep
+from innerloop.service.store import (
+    annotations,
+    conversations,
+    copies,
+    evaluations,
+    keys,
+    people,
+    postgres_tables,
+    predictions,
+    quotas,
+    taggers,
+    upkeep,
+)
 from innerloop.service.store.answers import Once
 from innerloop.service.store.copies import copy, digest_of
 from innerloop.service.store.database import opened
@@ -20,7 +32,7 @@ from innerloop.service.store.records import Example
 from innerloop.service.store.schema import COUNTED, SCHEMA, TABLES
 from innerloop.service.store.store import Store
 from innerloop.service.store.undo import undo
-from tests.service.served import served_by, serving, teach
+from tests.service.served import SINCE_12, served_by, serving, teach
 from tests.service.store.test_upkeep import RELEASED
 
 
@@ -45,6 +57,8 @@ def filled(folder):
         conversations.say(store, task, "talk", True, "now", lambda state: ({"n": 1}, {"said": "ja"}))
         evaluations.keep(store, store.task("t"), {"accuracy": {"mean": 0.5}})
         people.create(store.asked(Once(client="c", key="k", digest=b"d")), "films", "ada", {"i1": 4.5})
+        annotations.put(store, "task 1", 2, 17, annotations.Learned(example=1, label=b"\0\xff", time="2026"))
+        predictions.keep(store.database, [predictions.Prediction("x", 1, b"\0\xff", b"", "{}", 500)])
         taggers.create(store, "names", taggers.Content(file=b"file\0" * 100, version=3, about={"n": 1}))
         hold(
             store,
@@ -52,7 +66,10 @@ def filled(folder):
             Part(client="", name="p"),
             [Held(example=Example(row=np.zeros(8, np.float32), label="a"), name="x")],
         )
-    keys.add(folder, "write", "phone", ["t"])
+    made, _ = keys.add(folder, "write", "phone", ["t"], quotas.Quota(requests=9))
+    database = opened(folder)
+    quotas.spend(database, made.id, 9)
+    database.close()
     return folder
 
 
@@ -121,14 +138,14 @@ def test_nothing_is_mixed_and_nothing_half_arrives(tmp_path, server, monkeypatch
     store.create("t", "plain", "features", None)
     other = Store(address)
     other.create("u", "plain", "features", None)
-    with pytest.raises(InputError, match=r"is not empty \(it has tasks, versions\)"):
+    with pytest.raises(InputError, match=r"is not empty \(it has tasks, versions, audit\)"):
         copy(folder, address)
     with pytest.raises(InputError, match="is both"):
         copy(folder, folder)
     with pytest.raises(InputError, match="there is no store in"):
         copy(tmp_path / "nowhere", address)
     other.delete("u")
-    with pytest.raises(InputError, match="had tasks before: copy to a new one"):
+    with pytest.raises(InputError, match=r"is not empty \(it has audit\)"):
         copy(folder, address)
     other.close()
     address = server.new()
@@ -194,7 +211,9 @@ def test_an_older_store_in_postgresql_is_migrated_and_a_dry_run_leaves_it(server
     address = server.new()
     name = address.partition("@/")[2].partition("?")[0]
     Store(address).close()
-    server.sql("DROP TABLE innerloop.people; UPDATE innerloop.about SET version = 11", name)
+    server.sql(f"SET search_path = innerloop; DROP TABLE people; {'; '.join(SINCE_12)}", name)
+    server.sql("DROP FUNCTION innerloop.audit_kept, innerloop.audit_unchanged", name)
+    server.sql("UPDATE innerloop.about SET version = 11", name)
     assert main(["serve", "migrate", address, "--dry-run"]) == 0
     assert "11 to 12: people" in capsys.readouterr().out
     assert server.sql("SELECT version FROM innerloop.about", name) == [(11,)]

@@ -10,6 +10,7 @@ from innerloop.service.limits import Limits
 from innerloop.service.store import people, sqlite_tables
 from innerloop.service.store.errors import ConflictError, MissingError, StaleError
 from innerloop.service.store.store import Store
+from tests.service.served import SINCE_12
 from tests.service.store.test_store import content, example
 
 
@@ -19,7 +20,8 @@ def test_a_store_without_people_keeps_what_it_has_and_gets_them(tmp_path, monkey
     old.add("t", [example("a"), example("b", 1.0)])
     old.close()
     with sqlite3.connect(tmp_path / "store.sqlite") as c:
-        c.execute("DROP TABLE people")
+        for statement in ("DROP TABLE people", *SINCE_12):
+            c.execute(statement)
         c.execute("PRAGMA user_version = 11")
     c.close()
     store = Store(tmp_path)
@@ -27,8 +29,8 @@ def test_a_store_without_people_keeps_what_it_has_and_gets_them(tmp_path, monkey
     people.create(store, "films", "ada", {"i1": 4.5})
     assert people.find(store, "films", "ada").ratings == {"i1": 4.5}
     store.close()
-    monkeypatch.setattr(sqlite_tables, "SCHEMA", 11)  # a server of the release before
-    with pytest.raises(InputError, match="of version 12 and this release knows 11: update"):
+    monkeypatch.setattr(sqlite_tables, "SCHEMA", 12)  # a server of the release before
+    with pytest.raises(InputError, match="of version 13 and this release knows 12: update"):
         Store(tmp_path)
 
 

@@ -239,7 +239,7 @@ def test_what_cannot_be_a_store_is_refused_with_one_message(server, monkeypatch,
     server.sql("CREATE DATABASE others")
     for where, says in (
         (server.address("foreigners"), r"tables of another program in its schema 'innerloop' \(theirs\)"),
-        (newer, "of version 99 and this release knows 12: update innerloop"),
+        (newer, "of version 99 and this release knows 13: update innerloop"),
         (server.address("shut"), "may only be read, as a standby may"),
         (server.address("latin"), "holds LATIN1"),
         (server.address("others", user="guest"), "permission denied for database others"),

@@ -204,8 +204,8 @@ def test_a_damaged_store_is_told(tmp_path):
 def test_other_peoples_files_and_newer_ones_are_refused(tmp_path):
     Store(tmp_path / "newer").close()
     with sqlite3.connect(tmp_path / "newer" / "store.sqlite") as c:
-        c.execute("PRAGMA user_version = 13")
-    with pytest.raises(InputError, match="of version 13 and this release knows 12: update"):
+        c.execute("PRAGMA user_version = 14")
+    with pytest.raises(InputError, match="of version 14 and this release knows 13: update"):
         Store(tmp_path / "newer")
     (tmp_path / "foreign").mkdir()
     with sqlite3.connect(tmp_path / "foreign" / "store.sqlite") as c:

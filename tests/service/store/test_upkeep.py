@@ -92,7 +92,7 @@ def test_the_command_says_what_it_does(tmp_path, capsys):
     assert main(["serve", "migrate", str(folder), "--dry-run"]) == 0
     assert "11 to 12: people" in (dry := capsys.readouterr().out) and "nothing was changed" in dry
     assert main(["serve", "migrate", str(folder), "--json"]) == 0
-    assert [step["to"] for step in json.loads(capsys.readouterr().out)["steps"]] == [10, 11, 12]
+    assert [step["to"] for step in json.loads(capsys.readouterr().out)["steps"]] == [10, 11, 12, 13]
     assert main(["serve", "migrate", str(folder)]) == 0
     assert "there is nothing to do" in capsys.readouterr().out
 
@@ -100,7 +100,7 @@ def test_the_command_says_what_it_does(tmp_path, capsys):
 @pytest.mark.parametrize("verb", [["migrate"], ["migrate", "--dry-run"], ["backup"]])
 def test_what_is_no_store_of_ours_is_refused_and_left_alone(tmp_path, capsys, verb):
     out = [str(tmp_path / "out")] if verb == ["backup"] else []
-    newer = of_version(tmp_path / "newer", 12)
+    newer = of_version(tmp_path / "newer", 13)
     with sqlite3.connect(newer / "store.sqlite") as c:
         c.execute("PRAGMA user_version = 99")
     c.close()
@@ -111,7 +111,7 @@ def test_what_is_no_store_of_ours_is_refused_and_left_alone(tmp_path, capsys, ve
     (tmp_path / "empty").mkdir()
     before = sorted(tmp_path.rglob("*"))
     for folder, says in (
-        ("newer", "of version 99 and this release knows 12: update innerloop"),
+        ("newer", "of version 99 and this release knows 13: update innerloop"),
         ("foreign", "another program's database"),
         ("empty", "there is no store in"),
     ):

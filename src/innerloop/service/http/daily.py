@@ -3,7 +3,7 @@
 import contextlib
 import threading
 
-from innerloop.service.store import held
+from innerloop.service.store import held, predictions, quotas
 from innerloop.service.store.database import Database
 from innerloop.service.store.errors import StoreError
 
@@ -35,4 +35,6 @@ class Daily:
                 self._database.examine()
                 if not self._ended.is_set():  # the store may be closed by now
                     held.expire(self._database)
+                    predictions.expire(self._database)
+                    quotas.expire(self._database)
                     self._database.scrub()

@@ -2,9 +2,18 @@
 
 from innerloop.core.errors import InnerloopError, InputError
 from innerloop.service.store.errors import ConflictError, LostError, MissingError, StaleError, StoreError
+from innerloop.service.store.quotas import FullError, SpentError
 
 # The first that fits is taken, so a special one stands before what it is a kind of.
-_STATUS = {StoreError: 503, MissingError: 404, StaleError: 412, ConflictError: 409, InputError: 422}
+_STATUS = {
+    StoreError: 503,
+    MissingError: 404,
+    StaleError: 412,
+    ConflictError: 409,
+    SpentError: 429,
+    FullError: 507,
+    InputError: 422,
+}
 _LATER = 5
 """Seconds after which a store that cannot be used may be tried again."""
 

@@ -26,6 +26,7 @@ from innerloop.service.http.tensors import LENGTH
 from innerloop.service.http.turns import Turn, Turns
 from innerloop.service.limits import Rate
 from innerloop.service.settings import LOOPBACK_NAMES
+from innerloop.service.store.by import BY, By
 from innerloop.service.store.keys import Key
 
 _LOG = logging.getLogger("innerloop.service")
@@ -84,7 +85,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         start, status, body = time.perf_counter(), 0, _Body(self, receive, scope)
-        ids = logs.ids(Headers(scope=scope)) if self._settings.log == "json" else None
+        logged = self._settings.log == "json"
+        ids = logs.ids(Headers(scope=scope)) if logged or not _looks(scope) else None
         logs.REQUEST.set(ids)
 
         async def sending(message: Message) -> None:
@@ -98,6 +100,9 @@ class Guard:
 
         try:
             body.turn = self._turns.of(await self._admit(scope))
+            key = scope.get(KEY)
+            request = None if ids is None else ids["request"]
+            BY.set(By(request=request) if key is None else By(key.id, key.name, request, key.quota))
             body.check()
             if scope["path"] not in _HEALTH and (not body.expected or scope["method"] not in _SENDING):
                 await body.turn.begin()
@@ -122,7 +127,7 @@ class Guard:
                 _LOG.info("%s %s: the client left after %d bytes", scope["method"], scope["path"], body.size)
             seconds = time.perf_counter() - start
             self._count(scope, status, seconds)
-            if ids is not None:
+            if ids is not None and logged:
                 logs.answered(scope["method"], scope["path"], status or 499, seconds, CLIENT.get())
 
     async def _admit(self, scope: Scope) -> str:
@@ -141,9 +146,10 @@ class Guard:
         if wait := self._rate.wait(client):
             raise self._too_many(wait)
         # After the rate: what a key may not do counts as well.
-        looking = method in _LOOKING or (method == "POST" and path.endswith(_ASKING))
-        if key is not None and key.scope != "write" and not looking:
+        if key is not None and key.scope != "write" and not _looks(scope):
             raise HTTPError(403, "this API key may only look and predict: changing something needs one of scope write")
+        if key is not None and key.quota.requests is not None:
+            await self._service.threads.change(self._service.keys.spend, key)
         return client
 
     def _too_many(self, wait: float) -> HTTPError:
@@ -243,6 +249,11 @@ class _Body:
 
     def _too_large(self) -> HTTPError:
         return HTTPError(413, f"a request has at most {self._guard._limits.body_mb:g} MB: send several")
+
+
+def _looks(scope: Scope) -> bool:
+    """Whether a request changes nothing."""
+    return scope["method"] in _LOOKING or (scope["method"] == "POST" and scope["path"].endswith(_ASKING))
 
 
 def _json_of(path: str, headers: Headers) -> int | None:

@@ -12,10 +12,10 @@ from anyio import to_thread
 from innerloop.service import addresses
 from innerloop.service.http import label_config, label_results, payload, values
 from innerloop.service.http.adapted import Raw
-from innerloop.service.http.annotations import GONE, Annotations, Learned, said
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.label_config import Control
-from innerloop.service.store import taggers
+from innerloop.service.store import annotations, taggers
+from innerloop.service.store.annotations import GONE, Learned, said
 from innerloop.service.store.answers import Once
 from innerloop.service.store.errors import MissingError
 from innerloop.service.store.store import Store
@@ -55,7 +55,6 @@ class Labelling:
     def __init__(self, worker: "Service"):
         self._worker = worker
         addresses.check_home(worker.settings.label_studio)
-        self._kept = Annotations(worker.store.database.beside, worker.limits.store_seconds)
         self._held = 0
         self._turn = asyncio.Lock()
         """One annotation at a time: of two that come at once, the second finds what the first one taught."""
@@ -214,10 +213,10 @@ class Labelling:
         return self._worker.store.asked(Once(client=_CLIENT, key=key, digest=key.encode()))
 
     async def _find(self, asked: _Asked, project: int, id: int) -> Learned | None:
-        return await self._worker.threads.read(self._kept.find, asked.of, project, id)
+        return await self._worker.threads.read(annotations.find, self._worker.store, asked.of, project, id)
 
     async def _put(self, asked: _Asked, project: int, id: int, learned: Learned) -> None:
-        await self._worker.threads.change(self._kept.put, asked.of, project, id, learned)
+        await self._worker.threads.change(annotations.put, self._worker.store, asked.of, project, id, learned)
 
     @contextlib.contextmanager
     def _room(self) -> Iterator[list[int]]:

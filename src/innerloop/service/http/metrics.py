@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""Variable with a folder that is the workers' of one server alone, and goes with it."""
+
 
 class Metrics:
     """Counters of one worker.
@@ -62,7 +65,7 @@ class Metrics:
     def page(self) -> tuple[bytes, str]:
         """The text that Prometheus reads, and its media type."""
         registry = self.registry
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        if SHARED in os.environ:
             from prometheus_client import multiprocess
 
             # A fresh one for each question: the collector reads the files of all workers, this worker's among them.

@@ -1,43 +1,23 @@
-"""Predictions that feedback may refer to: in memory, and with several workers in a file that they share."""
+"""Predictions that feedback may refer to: in memory, and for several workers or hosts, where they share them."""
 
 import contextlib
-import json
-import os
 import queue
-import sqlite3
 import threading
 import time
-from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from innerloop.core.files import expanded
 from innerloop.fewshot.history import Label
 from innerloop.service.http.adapted import Raw
 from innerloop.service.http.cache import Cache, ticket
 from innerloop.service.limits import Limits
-from innerloop.service.settings import Settings
-from innerloop.service.store.address import is_address
 from innerloop.service.store.errors import BusyError
-from innerloop.service.store.files import make_private
 
-_FILE = "recent.sqlite"
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""Variable with a folder that is the workers' of one server alone, and goes with it."""
-_TABLE = (
-    "CREATE TABLE IF NOT EXISTS recent (id TEXT PRIMARY KEY, task INTEGER, row BLOB, dtype TEXT, shape TEXT, "
-    "kind TEXT, value BLOB, name TEXT, answer TEXT, weight INTEGER)"
-)
-_INSERT = "INSERT INTO recent VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_DELETE = "DELETE FROM recent WHERE "
 _MOST = 256
-"""Predictions of one transaction."""
+"""Predictions that are written at once."""
 _MOMENT = 0.05
 """Seconds in which they come together."""
-_SHARE = 16
-"""The bytes are weighed when they may have grown by so many parts of what is allowed."""
-
 _PATIENCE = 10.0
 """Seconds until what waits is written."""
 
@@ -58,23 +38,43 @@ class Asked(NamedTuple):
         return self.row.nbytes + 500 + (len(value) if isinstance(value, bytes | str) else 0)
 
 
+class Shelf(Protocol):
+    """Where predictions lie that several workers share."""
+
+    def write(self, waiting: list[tuple[str, Asked]]) -> None:
+        """Keep some by their ids; where that cannot be now, feedback to these needs the worker that answered."""
+        ...
+
+    def find(self, id: str) -> Asked | None:
+        """One that is there."""
+        ...
+
+    def erase(self, task: int) -> bool:
+        """Forget what was asked of a task; whether it is done."""
+        ...
+
+    def close(self) -> None:
+        """Let it go."""
+        ...
+
+
 class Recent:
     """The last predictions; older ones are forgotten.
 
     Args:
         limits: How many, and of how many bytes together.
-        folder: Where workers share them; None: there is one worker.
+        shelves: Where else they are looked for.
+        written: That of these which new ones are written to; None: memory is enough.
     """
 
-    def __init__(self, limits: Limits, folder: Path | None = None):
-        self._limits, self._size = limits, limits.recent_mb * 1e6
-        self._kept: Cache[Asked] = Cache(limits.recent, self._size, lambda asked: asked.weight)
-        self._path = None if folder is None else folder / _FILE
+    def __init__(self, limits: Limits, *shelves: Shelf, written: Shelf | None = None):
+        self._kept: Cache[Asked] = Cache(limits.recent, limits.recent_mb * 1e6, lambda asked: asked.weight)
+        self._shelves, self._written = shelves, written
         # Ids, of what is in memory, which is bounded in bytes: where writing is slow, old ones are never written.
         self._queue: queue.Queue[str | threading.Event | None] = queue.Queue(limits.recent)
         self._thread = None
-        if self._path is not None:
-            self._thread = threading.Thread(target=self._write, name="recent", daemon=True)
+        if written is not None:
+            self._thread = threading.Thread(target=self._write, args=(written,), name="recent", daemon=True)
             self._thread.start()
 
     def put(self, asked: Asked) -> str:
@@ -82,7 +82,7 @@ class Recent:
         id = ticket()
         self._kept.put(id, asked)
         if self._thread is not None:
-            # An answer does not wait for the file: feedback to what is left out needs the worker that answered.
+            # An answer does not wait for the shelf: feedback to what is left out needs the worker that answered.
             with contextlib.suppress(queue.Full):
                 self._queue.put_nowait(id)
         return id
@@ -90,30 +90,21 @@ class Recent:
     def find(self, id: str, task: int) -> Asked | None:
         """What was asked, if it is remembered and was asked of this task."""
         asked = self._kept.find(id)
-        if asked is None and self._path is not None:
-            asked = self._shared(id)
+        for shelf in self._shelves:
+            asked = asked or shelf.find(id)
         # One of another task is as good as none: the key may not be for that one.
         return asked if asked is not None and asked.task == task else None
 
     def erase(self, task: int) -> None:
-        """Forget what was asked of a task, in memory and in the file.
+        """Forget what was asked of a task, in memory and on every shelf.
 
         Raises:
-            BusyError: The file is in use: it is to be done again.
+            BusyError: One is in use: it is to be done again.
         """
         self._kept.forget(lambda id, asked: asked.task == task)
-        if self._path is None:
-            return
-        written, busy = threading.Event(), True
         # What waits is written first: afterwards it would be there again.
-        with contextlib.suppress(sqlite3.Error, OSError, queue.Full):
-            self._queue.put(written, timeout=_PATIENCE)
-            if written.wait(_PATIENCE):
-                with contextlib.closing(self._connect()) as c:
-                    c.execute(_DELETE + "task = ?", (task,))
-                    c.execute("VACUUM")
-                    busy = c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if busy:
+        done = [self._settled(), *(shelf.erase(task) for shelf in self._shelves)]
+        if not all(done):
             raise BusyError("what was asked of the task cannot be erased now, as it is in use: try again")
 
     def close(self) -> None:
@@ -123,64 +114,29 @@ class Recent:
                 self._queue.put(None, timeout=1)
             self._thread.join(timeout=5)
 
-    def _shared(self, id: str) -> Asked | None:
-        query = "SELECT task, row, dtype, shape, kind, value, name, answer FROM recent WHERE id = ?"
-        with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(self._connect()) as c:
-            shared = c.execute(query, (id,)).fetchone()
-            if shared is None:
-                return None
-            task, row, dtype, shape, kind, value, name, answer = shared
-            shaped = np.frombuffer(row, np.dtype(dtype)).reshape(json.loads(shape))
-            value = shaped.ravel().tolist() if kind == "features" else value
-            return Asked(task, shaped, Raw(kind, value, name), answer)
-        return None
+    def _settled(self) -> bool:
+        """Whether all that waited was written, or given up."""
+        if self._thread is None:
+            return True
+        written = threading.Event()
+        with contextlib.suppress(queue.Full):
+            self._queue.put(written, timeout=_PATIENCE)
+            return written.wait(_PATIENCE)
+        return False
 
-    def _connect(self) -> sqlite3.Connection:
-        assert self._path is not None
-        make_private(self._path)
-        connection = sqlite3.connect(self._path, timeout=5, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = OFF")  # a convenience: losing it costs nothing that was acknowledged
-        connection.execute(_TABLE)
-        return connection
-
-    def _write(self) -> None:
-        connection, unweighed, ended = None, 0, False
+    def _write(self, shelf: Shelf) -> None:
+        ended = False
         while not ended:
             gathered = self._gather()
             ids = [id for id in gathered if isinstance(id, str)]
             waiting = [(id, asked) for id in ids if (asked := self._kept.find(id)) is not None]
             ended = gathered[-1] is None
             if waiting:
-                connection, unweighed = self._insert(connection, waiting, unweighed)
+                shelf.write(waiting)
             for written in gathered:
                 if isinstance(written, threading.Event):
                     written.set()
-        if connection is not None:
-            connection.close()
-
-    def _insert(
-        self, connection: sqlite3.Connection | None, waiting: list[tuple[str, Asked]], unweighed: int
-    ) -> tuple[sqlite3.Connection | None, int]:
-        """Write what waits; returns the connection, and the bytes since the file was last weighed."""
-        unweighed += sum(asked.weight for _, asked in waiting)
-        try:
-            connection = connection or self._connect()
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(_INSERT, [_row(*w) for w in waiting])
-            connection.execute(_DELETE + "rowid <= (SELECT max(rowid) FROM recent) - ?", (self._limits.recent,))
-            if unweighed > self._size / _SHARE:  # it reads the whole table
-                self._shrink(connection)
-                unweighed = 0
-            connection.execute("COMMIT")
-        except (
-            sqlite3.Error,
-            OSError,
-        ):  # feedback to these needs the worker that answered; nothing acknowledged is lost
-            if connection is not None:
-                connection.close()
-            connection = None
-        return connection, unweighed
+        shelf.close()
 
     def _gather(self) -> list[str | threading.Event | None]:
         """What waits, a moment after the first came; None stands at the end of everything."""
@@ -191,28 +147,3 @@ class Recent:
             while waiting[-1] is not None and len(waiting) < _MOST:
                 waiting.append(self._queue.get_nowait())
         return waiting
-
-    def _shrink(self, connection: sqlite3.Connection) -> None:
-        while connection.execute("SELECT total(weight) FROM recent").fetchone()[0] > self._size:
-            connection.execute(_DELETE + "rowid IN (SELECT rowid FROM recent ORDER BY rowid LIMIT 256)")
-
-
-def shared_folder(settings: Settings) -> Path | None:
-    """Where the workers of a server share predictions; None: there is one worker."""
-    if settings.workers == 1:
-        return None
-    # Two servers on one machine may share a store in PostgreSQL, and each begins without predictions.
-    return Path(os.environ[SHARED]) if is_address(settings.store) else expanded(settings.store)
-
-
-def remove(folder: Path) -> None:
-    """Delete what a server before kept: questions do not outlive who was asked."""
-    for path in folder.glob(f"{_FILE}*"):
-        path.unlink(missing_ok=True)
-
-
-def _row(id: str, asked: Asked) -> tuple[object, ...]:
-    row, raw = asked.row, asked.raw
-    value = None if raw.kind == "features" else raw.value
-    about = (json.dumps(row.shape), raw.kind, value, raw.name, asked.answer, asked.weight)
-    return id, asked.task, row.tobytes(), row.dtype.name, *about

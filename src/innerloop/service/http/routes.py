@@ -51,6 +51,7 @@ _MEANINGS = {
     422: "A value is not acceptable.",
     429: "Too many requests.",
     431: "The address and the headers are too large, or too many.",
+    507: "The API key stores as much as it may.",
     503: "The server or its disk is busy: try again.",
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {

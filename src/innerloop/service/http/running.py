@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from innerloop.core import files
@@ -111,22 +110,24 @@ def serve(settings: Settings) -> None:
         if not server.started:
             sys.exit(_FAILED)
         return
-    from innerloop.service.http.recent import SHARED, remove, shared_folder
+    from innerloop.service.http.metrics import SHARED
+    from innerloop.service.http.recent_shelves import folder_of, remove
 
     with tempfile.TemporaryDirectory(prefix="innerloop-metrics-") as folder:
         # Workers are spawned and import the application by its name: nothing else reaches them.
         os.environ[ENVIRONMENT] = settings.to_json()
         os.environ[SHARED] = folder
-        shared = shared_folder(settings) or Path(folder)
-        # What a server left that was killed.
-        remove(shared)
+        shared = folder_of(settings)
+        if shared is not None:  # what a server left that was killed
+            remove(shared)
         config = uvicorn.Config(
             "innerloop.service.http.app:from_environment", factory=True, workers=settings.workers, **common
         )
         sockets = listening.sockets(settings.host, settings.port)
         threading.Thread(target=_await, args=(settings, sockets[0].getsockname()[1]), daemon=True).start()
         Workers(config, sockets).run()
-        remove(shared)
+        if shared is not None:
+            remove(shared)
 
 
 def options(settings: Settings) -> dict[str, Any]:

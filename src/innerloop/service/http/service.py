@@ -34,7 +34,8 @@ from innerloop.service.http.labelling import Labelling
 from innerloop.service.http.learning import learned
 from innerloop.service.http.metrics import Metrics
 from innerloop.service.http.offers import Sources, is_file, is_source
-from innerloop.service.http.recent import Asked, Recent, remove, shared_folder
+from innerloop.service.http.recent import Asked
+from innerloop.service.http.recent_shelves import recent
 from innerloop.service.http.recommending import Recommending
 from innerloop.service.http.tagging import Tagging
 from innerloop.service.http.teaching import Teaching
@@ -81,11 +82,7 @@ class Service:
         self.sources = Sources(settings)
         threads = self.limits.workers_threads(settings.workers)
         self.batcher = Batcher(threads, self.limits.waiting, seen=self.metrics.batch)
-        shared = shared_folder(settings)
-        # Several workers share one, which their parent has removed: here it would be in use already.
-        if shared is None:
-            remove(self.store.database.beside)
-        self.recent = Recent(self.limits, shared)
+        self.recent = recent(settings, self.store.database)
         # By id and version: what another worker changes has another key, so nobody need be told.
         self._adapted: Cache[Adapted] = Cache(self.limits.adapted, self.limits.adapted_mb * 1e6, lambda a: a.size)
         self._told = Told(self.store, self._adapted, self._adapt)

@@ -1,6 +1,7 @@
 """What is asked of a task's "none of these", which may change while what the task knows stays."""
 
 from innerloop.fewshot.calibrate import Wanted
+from innerloop.service.store import audit
 from innerloop.service.store.database import Connection
 from innerloop.service.store.records import Task, read_task
 from innerloop.service.store.store import Store
@@ -23,4 +24,4 @@ def ask(store: Store, name: str, wanted: Wanted) -> Task:
         c.execute("UPDATE tasks SET reject = ?, coverage = ? WHERE id = ?", (*wanted, task.id))
         return read_task(c, name)
 
-    return store.once(work)
+    return store.once(audit.task("ask", name), work)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from innerloop.service.store import answers
+from innerloop.service.store import answers, audit
 from innerloop.service.store.database import Connection, leave_bytes
 from innerloop.service.store.errors import ConflictError, MissingError
 from innerloop.service.store.records import Talk, Task
@@ -34,7 +34,7 @@ def equip(store: Store, task: Task, content: dict[str, Any]) -> None:
         c.execute(f"INSERT INTO desks {there} {again}", (task.id, digest, text, task.id))
         return task
 
-    store.once(work)
+    store.once(audit.task("equip", task.name), work)
 
 
 def desk_hash(store: Store, task: Task) -> str | None:
@@ -84,7 +84,7 @@ def say(store: Store, task: Task, name: str, begins: bool, began: str, work: Say
         c.execute("INSERT INTO messages VALUES (?, ?, ?)", (row["id"], number, json.dumps(said)))
         return Talk(conversation=name, said=said)
 
-    return store.once(change)
+    return store.once(None, change)
 
 
 def conversations(store: Store, task: Task, limit: int = 100) -> list[dict[str, Any]]:
@@ -140,7 +140,7 @@ def forget(store: Store, task: Task, name: str, forever: bool = False) -> None:
             leave_bytes(c)
         return task
 
-    store.once(work)
+    store.once(audit.task("forget conversation", task.name), work)
 
 
 def _let_go(c: Connection, task: Task) -> None:

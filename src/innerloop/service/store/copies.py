@@ -12,7 +12,7 @@ from innerloop.service.store.schema import TABLES
 
 _SECONDS = 86_400.0
 """A store of any size is copied in one change."""
-_LARGE = {"files": 4, "taggers": 4, "examples": 200, "held": 200}
+_LARGE = {"files": 4, "taggers": 4, "examples": 200, "held": 200, "predictions": 200}
 _MANY = 2_000
 """Rows that are in memory at once; of tables that keep files, fewer."""
 

@@ -82,6 +82,11 @@ class Database(Protocol):
         ...
 
     @property
+    def shared(self) -> bool:
+        """Whether several hosts may have it."""
+        ...
+
+    @property
     def beside(self) -> Path:
         """Folder on this machine for what goes with a store and is not in it, such as watches."""
         ...
@@ -110,6 +115,15 @@ class Database(Protocol):
         Raises:
             BusyError: Its time was over before it could be committed.
             LostError: There is nothing left to commit to.
+            StoreError: It cannot be written.
+        """
+        ...
+
+    def noting(self) -> AbstractContextManager[Connection]:
+        """The same for what may be lost with the power, and is no change: it waits for no turn where it need not.
+
+        Raises:
+            BusyError: It cannot be had in a moment.
             StoreError: It cannot be written.
         """
         ...
@@ -163,7 +177,7 @@ class Database(Protocol):
 
 
 def opened(where: str | Path, seconds: float = 10.0) -> Database:
-    """The database of a store, with the tables of today.
+    """The database of a store, with the tables of today and what earlier releases kept beside it.
 
     Args:
         where: Folder of `store.sqlite`, made if it is not there, or postgresql://...
@@ -172,13 +186,18 @@ def opened(where: str | Path, seconds: float = 10.0) -> Database:
     Raises:
         InputError: It cannot be used.
     """
+    from innerloop.service.store import annotations
+
     if is_address(where):
         from innerloop.service.store.postgres import Postgres
 
-        return Postgres(str(where), seconds)
-    from innerloop.service.store.sqlite import SQLite
+        database: Database = Postgres(str(where), seconds)
+    else:
+        from innerloop.service.store.sqlite import SQLite
 
-    return SQLite(where, seconds)
+        database = SQLite(where, seconds)
+    annotations.take_in(database)
+    return database
 
 
 def is_there(where: str | Path) -> bool:

@@ -17,7 +17,8 @@ _TYPES = (
     (r"\bTEXT\b", 'TEXT COLLATE "C"'),
     (r"\) STRICT(, WITHOUT ROWID)?\s*$", ")"),
 )
-_TRIGGER = re.compile(r"CREATE TRIGGER (\w+) AFTER (INSERT|DELETE) ON (\w+) BEGIN (.*); END")
+_TRIGGER = re.compile(r"CREATE TRIGGER (\w+) (AFTER|BEFORE) (INSERT|UPDATE|DELETE) ON (\w+) BEGIN (.*); END")
+_REFUSED = re.compile(r"SELECT RAISE\(ABORT, ('[^']*')\)")
 _COUNTED = re.compile(rf"INSERT INTO ({'|'.join(COUNTED)})\b")
 FUNCTIONS = (
     # `json_each` of SQLite, as far as lists need it.
@@ -55,11 +56,12 @@ def tables(statements: Iterable[str]) -> list[str]:
     made = list[str]()
     for sql in statements:
         if (trigger := _TRIGGER.fullmatch(sql.strip())) is not None:
-            name, event, table, body = trigger.groups()
+            name, moment, event, table, body = trigger.groups()
+            body = _REFUSED.sub(r"RAISE EXCEPTION \1", body)
             made.append(
                 f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NULL; END $$"
             )
-            made.append(f"CREATE TRIGGER {name} AFTER {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
+            made.append(f"CREATE TRIGGER {name} {moment} {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
             continue
         for pattern, other in _TYPES:
             sql = re.sub(pattern, other, sql)

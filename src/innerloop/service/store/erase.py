@@ -1,6 +1,6 @@
 """An example, or a whole task or tagger, out of every file of the store; it cannot be undone."""
 
-from innerloop.service.store import answers
+from innerloop.service.store import answers, audit
 from innerloop.service.store.database import Connection, leave_bytes
 from innerloop.service.store.errors import MissingError
 from innerloop.service.store.evaluations import forget
@@ -54,7 +54,7 @@ def erase(store: Store, name: str, example: int, expected: int | None = None, ba
         # Undoing goes on to the change before this one, which nothing brings back.
         return Done(f"erase {example}", (example,), back=(pointers(c, task, task.version)[0], ()))
 
-    return store.change(name, work, expected)
+    return store.change("erase", name, work, expected)
 
 
 def erase_task(store: Store, name: str) -> Task:
@@ -74,7 +74,7 @@ def erase_task(store: Store, name: str) -> Task:
         leave_bytes(c)
         return task
 
-    return store.once(work)
+    return store.once(audit.task("erase", name), work)
 
 
 def erase_tagger(store: Store, name: str) -> Change:
@@ -96,4 +96,4 @@ def erase_tagger(store: Store, name: str) -> Change:
         leave_bytes(c)
         return Change(version=tagger.version, ids=(tagger.id,))
 
-    return store.once(work)
+    return store.once(audit.tagger("erase", name), work)

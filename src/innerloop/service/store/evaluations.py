@@ -41,7 +41,7 @@ def keep(store: Store, task: Task, content: dict[str, Any]) -> None:
         )
         return task
 
-    store.once(work)
+    store.once(None, work)
 
 
 def find(store: Store, task: Task) -> dict[str, Any] | None:

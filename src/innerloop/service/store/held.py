@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from innerloop.service.store import audit, quotas
 from innerloop.service.store.database import Connection, Database, Row
 from innerloop.service.store.errors import ConflictError
 from innerloop.service.store.records import Change, Example, Task, read_task
@@ -62,12 +63,13 @@ def hold(store: Store, name: str, part: Part, examples: Sequence[Held]) -> Chang
                 f"task '{name}' holds {there:,} examples of changes that are not finished, and "
                 f"{store.limits.examples:,} are most: send the last part of them, or wait a day"
             )
-        query = f"INSERT INTO held (task, client, change, time, {_COLUMNS}) VALUES (?, ?, ?, ?, {', '.join('?' * 10)})"
+        query = f"INSERT INTO held (task, client, change, time, size, {_COLUMNS}) VALUES ({', '.join('?' * 15)})"
         about = (task.id, part.client, part.name, now)
-        c.executemany(query, [(*about, *_values(one)) for one in examples])
+        c.executemany(query, [(*about, one.example.size, *_values(one)) for one in examples])
+        quotas.check(c)
         return Change(version=task.version)
 
-    return store.once(work)
+    return store.once(audit.task("hold", name), work)
 
 
 def find(store: Store, task: Task, part: Part) -> list[Held]:

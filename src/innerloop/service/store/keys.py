@@ -6,13 +6,16 @@ import hmac
 import json
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from innerloop.core.errors import InputError
 from innerloop.service import task_names
+from innerloop.service.store import audit, quotas
+from innerloop.service.store.audit import What
+from innerloop.service.store.by import Quota
 from innerloop.service.store.database import Database, Row, check_there, opened
 
 Scope = Literal["read", "write"]
@@ -32,6 +35,8 @@ class Key:
     revoked: str | None = None
     tasks: tuple[str, ...] | None = None
     """Names of the tasks and taggers that it is for; None: all."""
+    quota: Quota = field(default_factory=Quota)
+    """What it may use."""
 
 
 class Keys:
@@ -40,13 +45,16 @@ class Keys:
     def __init__(self, database: Database):
         self._database = database
 
-    def add(self, scope: Scope, name: str = "", tasks: Sequence[str] = ()) -> tuple[Key, str]:
+    def add(
+        self, scope: Scope, name: str = "", tasks: Sequence[str] = (), quota: Quota | None = None
+    ) -> tuple[Key, str]:
         """Make a key.
 
         Args:
             scope: What it may do.
             name: What it is for.
             tasks: Names of the tasks and taggers that it reaches, also of ones that are to be made; none: all.
+            quota: What it may use; None: as much as the server allows.
 
         Returns:
             What is kept of it, and the key, which cannot be shown again.
@@ -58,16 +66,19 @@ class Keys:
             raise InputError(f"there is no scope '{scope}': take read or write")
         if len(name) > _LONGEST or not name.isprintable():
             raise InputError(f"a key's name has at most {_LONGEST} printable characters")
+        quota = quotas.checked(quota or Quota())
         # None for all: an empty list would be a key for no task.
         limited = tuple(dict.fromkeys(map(task_names.checked, tasks))) or None
         token, now = _PREFIX + secrets.token_urlsafe(32), datetime.now(UTC).isoformat(timespec="seconds")
         with self._database.writing() as c:
-            query = "INSERT INTO keys (name, scope, hash, created, tasks) VALUES (?, ?, ?, ?, ?)"
+            columns = "name, scope, hash, created, tasks, requests, examples, bytes"
+            query = f"INSERT INTO keys ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
             # As JSON: a name may hold a comma.
-            values = (name, scope, _hash(token), now, None if limited is None else json.dumps(limited))
+            values = (name, scope, _hash(token), now, None if limited is None else json.dumps(limited), *quota)
             id = c.execute(query, values).lastrowid
+            audit.write(c, What("add", "key", (str(id),)))
         assert id is not None
-        return Key(id=id, name=name, scope=scope, created=now, tasks=limited), token
+        return Key(id=id, name=name, scope=scope, created=now, tasks=limited, quota=quota), token
 
     def all(self) -> list[Key]:
         """All keys, oldest first, those that were revoked among them."""
@@ -85,8 +96,20 @@ class Keys:
         with self._database.writing() as c:
             # The time when it was first revoked stays.
             done = c.execute("UPDATE keys SET revoked = ? WHERE id = ? AND revoked IS NULL", (now, id)).rowcount
+            if done:
+                audit.write(c, What("revoke", "key", (str(id),)))
         if not done:
             raise InputError(f"there is no key {id} in use: see `innerloop serve keys list`")
+
+    def used(self, key: int) -> quotas.Used:
+        """What a key uses; examples and bytes are counted where it has a limit of either."""
+        with self._database.reading() as c:
+            return quotas.used(c, key)
+
+    def spend(self, key: Key) -> None:
+        """Count a request of a key that may make so many a day, with a `quotas.SpentError` where these are made."""
+        if key.quota.requests is not None:
+            quotas.spend(self._database, key.id, key.quota.requests)
 
     def find(self, token: str) -> Key | None:
         """The key that a client showed, if it is one and in use."""
@@ -101,10 +124,12 @@ class Keys:
         return _read(row)
 
 
-def add(folder: str | Path, scope: Scope, name: str = "", tasks: Sequence[str] = ()) -> tuple[Key, str]:
+def add(
+    folder: str | Path, scope: Scope, name: str = "", tasks: Sequence[str] = (), quota: Quota | None = None
+) -> tuple[Key, str]:
     """Make a key of the store in a folder; see `Keys.add`."""
     with _opened(folder) as keys:
-        return keys.add(scope, name, tasks)
+        return keys.add(scope, name, tasks, quota)
 
 
 def listed(folder: str | Path) -> list[Key]:
@@ -116,6 +141,13 @@ def listed(folder: str | Path) -> list[Key]:
     check_there(folder)
     with _opened(folder) as keys:
         return keys.all()
+
+
+def used(folder: str | Path) -> list[tuple[Key, quotas.Used]]:
+    """The same, and what each uses."""
+    check_there(folder)
+    with _opened(folder) as keys:
+        return [(key, keys.used(key.id)) for key in keys.all()]
 
 
 def revoke(folder: str | Path, id: int | None) -> None:
@@ -140,7 +172,8 @@ def _read(row: Row) -> Key:
     values = dict(row)
     del values["hash"]
     tasks = values.pop("tasks")
-    return Key(**values, tasks=None if tasks is None else tuple(json.loads(tasks)))
+    quota = Quota(*(values.pop(name) for name in Quota._fields))
+    return Key(**values, quota=quota, tasks=None if tasks is None else tuple(json.loads(tasks)))
 
 
 def _hash(token: str) -> bytes:

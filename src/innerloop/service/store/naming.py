@@ -38,4 +38,4 @@ def declare(
             c.execute("UPDATE tasks SET dtype = 'float32', shape = ? WHERE id = ?", about)
         return Done(f"name {listed(labels)}", declared=(*declared(c, task.id, task.version), *labels))
 
-    return store.change(name, work, expected)
+    return store.change("name", name, work, expected)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from innerloop.core.errors import InputError
+from innerloop.service.store.audit import What
 from innerloop.service.store.database import Connection, Row, leave_bytes
 from innerloop.service.store.errors import ConflictError, MissingError, StaleError
 from innerloop.service.store.records import Change
@@ -46,7 +47,7 @@ def create(store: Store, recommender: str, name: str, ratings: Mapping[str, floa
         c.execute(query, (recommender, name, now, _text(store, ratings)))
         return Change(version=1)
 
-    return store.once(work)
+    return store.once(What("create", "person", (recommender, name)), work)
 
 
 def rate(
@@ -76,7 +77,7 @@ def rate(
         c.execute("UPDATE people SET version = ?, ratings = ? WHERE id = ?", values)
         return Change(version=person.version + 1)
 
-    return store.once(work)
+    return store.once(What("rate", "person", (recommender, name)), work)
 
 
 def forget(store: Store, recommender: str, name: str, forever: bool = False) -> Change:
@@ -99,7 +100,7 @@ def forget(store: Store, recommender: str, name: str, forever: bool = False) -> 
             leave_bytes(c)
         return Change(version=person.version)
 
-    return store.once(work)
+    return store.once(What("forget", "person", (recommender, name)), work)
 
 
 def find(store: Store, recommender: str, name: str) -> Person:

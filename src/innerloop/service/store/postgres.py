@@ -56,7 +56,7 @@ class Postgres:
         InputError: It cannot be used.
     """
 
-    instant = False
+    instant, shared = False, True
 
     def __init__(self, where: str, seconds: float = 10.0):
         self._address = Address(where)
@@ -106,6 +106,23 @@ class Postgres:
     def writing(self) -> Iterator[Speaking]:
         """A connection in a transaction; see `database.Database`."""
         yield from self._changing(time.monotonic() + self._seconds)
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[Speaking]:
+        """A connection in a transaction that waits for no turn; see `database.Database`."""
+        self.check()
+        milliseconds = int(1000 * _READ_SECONDS)
+        with self._explained(), self._taken(_READ_SECONDS) as raw:
+            raw.execute(
+                "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = "
+                f"{milliseconds}; SET LOCAL statement_timeout = {milliseconds}",
+                prepare=False,
+            )
+            try:
+                yield Speaking(raw)
+                raw.execute("COMMIT")
+            finally:
+                self._end(raw)
 
     def change(self, work: Callable[[Connection], T]) -> T:
         """The result of a change in such a transaction, begun anew while there is time and nothing was changed."""

@@ -10,6 +10,7 @@ import numpy as np
 from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.reading import Reading
 from innerloop.fewshot.settings import Names
+from innerloop.service.store import annotations
 from innerloop.service.store.database import Connection, Row
 from innerloop.service.store.errors import MissingError
 
@@ -89,6 +90,12 @@ class Example:
     mime: str | None = None
     """Type of the thumbnail."""
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in a store."""
+        text = 0 if self.text is None else len(self.text.encode("utf-8", "surrogatepass"))
+        return self.row.nbytes + text + len(self.picture or b"")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
@@ -143,6 +150,7 @@ def delete_task(c: Connection, name: str) -> Task:
     """
     task = read_task(c, name)
     c.execute("DELETE FROM tasks WHERE id = ?", (task.id,))
+    annotations.forget(c, f"task {task.id}")
     # Several tasks may have come as one file: it goes with the last of them.
     c.execute("DELETE FROM files WHERE hash NOT IN (SELECT file FROM tasks WHERE file IS NOT NULL)")
     return task
@@ -151,6 +159,7 @@ def delete_task(c: Connection, name: str) -> Task:
 def read_row(row: Row) -> Task:
     """A task of its row."""
     values = dict(row)
+    del values["owner"]
     shape, reading, descriptions = (values.pop(key) for key in ("shape", "reading", "descriptions"))
     # By name, as a migration puts new columns at the end.
     return Task(

@@ -145,6 +145,36 @@ _FROM_11 = (
     "TEXT NOT NULL, version INTEGER NOT NULL, ratings TEXT NOT NULL, UNIQUE (recommender, name)) STRICT",
 )
 
+_FROM_12 = (
+    # What was learned of annotations of Label Studio: each once, and nothing from the past.
+    "CREATE TABLE annotations (of TEXT NOT NULL, project INTEGER NOT NULL, annotation INTEGER NOT NULL, example "
+    "INTEGER, label BLOB NOT NULL, time TEXT NOT NULL, PRIMARY KEY (of, project, annotation)) STRICT, WITHOUT ROWID",
+    # Predictions that feedback may name by their tickets, where several hosts answer.
+    "CREATE TABLE predictions (id INTEGER PRIMARY KEY AUTOINCREMENT, ticket TEXT NOT NULL UNIQUE, task INTEGER NOT "
+    "NULL REFERENCES tasks (id) ON DELETE CASCADE, time REAL NOT NULL, row BLOB NOT NULL, value BLOB NOT NULL, about "
+    "TEXT NOT NULL, weight INTEGER NOT NULL) STRICT",
+    "CREATE INDEX predictions_of_task ON predictions (task)",
+    "CREATE INDEX predictions_by_time ON predictions (time)",
+    # Who changed what: `name` is the key's, `of` that of what was changed.
+    "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, time TEXT NOT NULL, key INTEGER, name TEXT NOT NULL, "
+    "verb TEXT NOT NULL, kind TEXT NOT NULL, of TEXT NOT NULL, before INTEGER, after INTEGER, request TEXT) STRICT",
+    "CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'nothing leaves the audit log'); END",
+    "CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'nothing of the audit log "
+    "changes'); END",
+    # What keys may use, and what they do: `owner` is the key whose quota something counts for.
+    "ALTER TABLE keys ADD COLUMN requests INTEGER",
+    "ALTER TABLE keys ADD COLUMN examples INTEGER",
+    "ALTER TABLE keys ADD COLUMN bytes INTEGER",
+    "CREATE TABLE requests (key INTEGER NOT NULL REFERENCES keys (id) ON DELETE CASCADE, day TEXT NOT NULL, spent "
+    "INTEGER NOT NULL, PRIMARY KEY (key, day)) STRICT, WITHOUT ROWID",
+    "ALTER TABLE examples ADD COLUMN owner INTEGER",
+    "ALTER TABLE examples ADD COLUMN size INTEGER",
+    "ALTER TABLE held ADD COLUMN size INTEGER",
+    "CREATE INDEX examples_of_owner ON examples (owner, size) WHERE owner IS NOT NULL",
+    "ALTER TABLE tasks ADD COLUMN owner INTEGER",
+    "ALTER TABLE taggers ADD COLUMN owner INTEGER",
+)
+
 
 class Migration(NamedTuple):
     """What makes a store of one version one of the next; there is no way back."""
@@ -166,6 +196,7 @@ MIGRATIONS = (
     Migration(10, "support desks", _FROM_9),
     Migration(11, "taggers", _FROM_10),
     Migration(12, "people who are recommended to", _FROM_11),
+    Migration(13, "what hosts kept each for itself, an audit log, quotas", _FROM_12),
 )
 SCHEMA = MIGRATIONS[-1].to
 """The version of a store of today."""
@@ -186,6 +217,10 @@ TABLES = {
     "messages": ("conversation", "number"),
     "taggers": ("id",),
     "people": ("id",),
+    "annotations": ("of", "project", "annotation"),
+    "predictions": ("id",),
+    "audit": ("id",),
+    "requests": ("key", "day"),
 }
 """Tables of today with their keys, each behind those that it refers to; `totals` follows from them."""
 

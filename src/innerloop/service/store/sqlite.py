@@ -63,7 +63,7 @@ class SQLite:
         InputError: It cannot be used.
     """
 
-    instant = True
+    instant, shared = True, False
 
     def __init__(self, folder: str | Path, seconds: float = 10.0):
         self.path = expanded(folder) / FILE
@@ -112,6 +112,12 @@ class SQLite:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[sqlite3.Connection]:
+        """The same: all that is written to the file is written one after another."""
+        with self.writing() as connection:
+            yield connection
 
     def change(self, work: Callable[[Connection], T]) -> T:
         """The result of a change, made in `writing`."""

@@ -5,6 +5,7 @@ rolling back is one more change. `innerloop.service.store.database` says how it 
 """
 
 import copy
+import functools
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -17,7 +18,9 @@ from innerloop.core.errors import InputError
 from innerloop.fewshot.calibrate import NOTHING, Wanted
 from innerloop.fewshot.reading import Reading
 from innerloop.service.limits import Limits
+from innerloop.service.store import audit, quotas
 from innerloop.service.store.answers import Once, T, find, once
+from innerloop.service.store.audit import What, audited
 from innerloop.service.store.database import Connection, opened
 from innerloop.service.store.errors import ConflictError, MissingError, RereadError, StaleError
 from innerloop.service.store.members import begin, classes, declared, end, learned, listed, with_classes, with_names
@@ -65,13 +68,18 @@ class Store:
         with self.database.reading() as c:
             return find(c, self._once)
 
-    def once(self, work: Callable[[Connection], T]) -> T:
+    def once(self, what: What | None, work: Callable[[Connection], T]) -> T:
         """The result of a change, in a transaction of its own; that of the first time where a client asks again.
+
+        Args:
+            what: Is changed, as the audit log has it; None: nothing that anybody asked for.
+            work: Changes it.
 
         Raises:
             ConflictError: The client called another change so.
         """
-        return self.database.change(lambda c: once(c, self._once, work))
+        made = work if what is None else functools.partial(audited, what=what, work=work)
+        return self.database.change(lambda c: once(c, self._once, made))
 
     def create(
         self,
@@ -101,7 +109,7 @@ class Store:
                 begin(c, id, naming, now)
             return read_task(c, name)
 
-        return self.once(work)
+        return self.once(audit.task("create", name), work)
 
     def check_new(self, c: Connection, name: str) -> None:
         """Refuse a name that is taken, and one task too many, with a `ConflictError`."""
@@ -112,7 +120,7 @@ class Store:
 
     def delete(self, name: str) -> Task:
         """Forget a task with all its examples and versions; returns what it was."""
-        return self.once(lambda c: delete_task(c, name))
+        return self.once(audit.task("delete", name), lambda c: delete_task(c, name))
 
     def count(self) -> int:
         """The number of tasks, which is kept: it takes as long for a thousand as for one, and waits for nobody.
@@ -200,20 +208,22 @@ class Store:
                 known = json.dumps(readings[1].to_json())
                 c.execute("UPDATE tasks SET reading = ? WHERE id = ?", (known, task.id))
             check_rows(c, task, [e.row for e in examples], self.limits)
-            now, ids = _now(), []
+            now, ids, owner = _now(), [], quotas.owner()
+            columns = "task, row, text, picture, mime, added, owner, size"
+            query = f"INSERT INTO examples ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
             for e in examples:
-                values = (task.id, e.row.tobytes(), e.text, e.picture, e.mime, now)
-                query = "INSERT INTO examples (task, row, text, picture, mime, added) VALUES (?, ?, ?, ?, ?, ?)"
+                values = (task.id, e.row.tobytes(), e.text, e.picture, e.mime, now, owner, e.size)
                 ids.append(c.execute(query, values).lastrowid)
                 c.execute("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", (task.id, ids[-1], e.label, version))
             if besides is not None:
                 besides(c, task)
+            quotas.check(c)
             counts: dict[str, int] = {}
             for e in examples:
                 counts[e.label] = counts.get(e.label, 0) + 1
             return Done(action or "add " + listed([f"{n} to {label}" for label, n in counts.items()]), tuple(ids))
 
-        return self.change(name, work, expected)
+        return self.change("add", name, work, expected)
 
     def relabel(self, name: str, example: int, label: str, expected: int | None = None) -> Change:
         """Say that an example is of another class."""
@@ -225,7 +235,7 @@ class Store:
             c.execute("INSERT INTO members VALUES (?, ?, ?, ?, NULL)", (task.id, example, label, version))
             return Done(f"relabel {example} from {before} to {label}", (example,))
 
-        return self.change(name, work, expected)
+        return self.change("relabel", name, work, expected)
 
     def remove(self, name: str, example: int, expected: int | None = None) -> Change:
         """Take an example out; earlier versions keep it."""
@@ -235,7 +245,7 @@ class Store:
             end(c, task, version, [example])
             return Done(f"remove {example} of {before}", (example,))
 
-        return self.change(name, work, expected)
+        return self.change("remove", name, work, expected)
 
     def drop(self, name: str, label: str, expected: int | None = None) -> Change:
         """Take a class out with all its examples; earlier versions keep them."""
@@ -251,7 +261,7 @@ class Store:
             left = tuple(one for one in known if one != label) if label in known else None
             return Done(f"drop {label}", tuple(ids), declared=left)
 
-        return self.change(name, work, expected)
+        return self.change("drop", name, work, expected)
 
     def examples(self, name: str, label: str | None, limit: int, after: int) -> list[dict[str, Any]]:
         """A page of a task's examples, by id: `id`, `label`, `text`, `mime`, `added`, and `shape` of the rows."""
@@ -299,6 +309,7 @@ class Store:
 
     def change(
         self,
+        verb: str,
         name: str,
         work: Callable[[Connection, Task, int], Done],
         expected: int | None,
@@ -306,6 +317,7 @@ class Store:
         """A new version, in one transaction.
 
         Args:
+            verb: What the audit log calls it.
             name: Of the task.
             work: Changes the members of a task to those of the version that it is given.
             expected: The version that the client saw; None: any.
@@ -351,7 +363,7 @@ class Store:
             c.execute("UPDATE tasks SET version = ? WHERE id = ?", (version, task.id))
             return Change(version=version, ids=done.ids, classes=counts)
 
-        return self.once(make)
+        return self.once(audit.task(verb, name), make)
 
 
 def _label(c: Connection, task: Task, example: int) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from innerloop.core.errors import InputError
+from innerloop.service.store import annotations, audit, quotas
 from innerloop.service.store.database import Connection, Row
 from innerloop.service.store.errors import ConflictError, MissingError, StaleError
 from innerloop.service.store.records import Change
@@ -53,13 +54,13 @@ def create(store: Store, name: str, content: Content) -> Change:
         if c.execute("SELECT count(*) FROM taggers").fetchone()[0] >= store.limits.tasks:
             raise ConflictError(f"there are {store.limits.tasks} taggers, the most this server keeps: delete one")
         values = (name, datetime.now(UTC).isoformat(timespec="seconds"), *kept)
-        c.execute(
-            "INSERT INTO taggers (name, created, version, hash, about, content) VALUES (?, ?, ?, ?, ?, ?)", values
-        )
+        query = "INSERT INTO taggers (name, created, version, hash, about, content, owner) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        c.execute(query, (*values, quotas.owner()))
+        quotas.check(c)
         return Change(version=content.version)  # answers are kept a day: no type may stay in them
 
     kept = _columns(store, content)  # before the store is held
-    return store.once(work)
+    return store.once(audit.tagger("create", name), work)
 
 
 def replace(store: Store, before: Kept, content: Content) -> Change:
@@ -79,10 +80,13 @@ def replace(store: Store, before: Kept, content: Content) -> Change:
         query = "UPDATE taggers SET version = ?, hash = ?, about = ?, content = ? WHERE id = ? AND hash = ?"
         if not c.execute(query, (*kept, before.id, before.hash)).rowcount:
             raise StaleError(f"tagger '{before.name}' was changed or deleted meanwhile: look at it again")
+        if (owner := quotas.owner()) is not None:  # who taught it last, and has a quota
+            c.execute("UPDATE taggers SET owner = ? WHERE id = ?", (owner, before.id))
+            quotas.check(c)
         return Change(version=content.version)  # answers are kept a day: no type may stay in them
 
     kept = _columns(store, content)
-    return store.once(work)
+    return store.once(audit.tagger("change", before.name), work)
 
 
 def delete(store: Store, name: str) -> Change:
@@ -91,7 +95,7 @@ def delete(store: Store, name: str) -> Change:
     Raises:
         MissingError: There is none.
     """
-    return store.once(lambda c: Change(version=removed(c, name).version))
+    return store.once(audit.tagger("delete", name), lambda c: Change(version=removed(c, name).version))
 
 
 def removed(c: Connection, name: str) -> Kept:
@@ -102,6 +106,7 @@ def removed(c: Connection, name: str) -> Kept:
     """
     kept = _read(c, name)
     c.execute("DELETE FROM taggers WHERE id = ?", (kept.id,))
+    annotations.forget(c, f"tagger {kept.id}")
     return kept
 
 

@@ -13,6 +13,7 @@ from innerloop.core.errors import InputError
 from innerloop.encoders.base import content_of
 from innerloop.fewshot.history import History, Label, Version, runs
 from innerloop.fewshot.task import Task as Taught
+from innerloop.service.store import audit, quotas
 from innerloop.service.store.database import Connection
 from innerloop.service.store.errors import MissingError
 from innerloop.service.store.records import Task, read_task
@@ -116,19 +117,25 @@ def insert(
         names = (source.names, json.dumps(dict(source.descriptions), ensure_ascii=False), content_of(source.encoder))
         query = (
             "INSERT INTO tasks (name, source, kind, reject, coverage, created, version, dtype, shape, reading, file, "
-            "head, names, descriptions, pin, drift, budget) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "head, names, descriptions, pin, drift, budget, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+            "?, ?, ?, ?)"
         )
-        id = c.execute(query, (*values, *about, *names, taught.drift.to_json(), taught.budget)).lastrowid
+        owner = quotas.owner()
+        id = c.execute(query, (*values, *about, *names, taught.drift.to_json(), taught.budget, owner)).lastrowid
         c.execute("INSERT INTO versions VALUES (?, 0, ?, 'create', 0, 0, NULL, '[]', NULL, NULL)", (id, start))
-        query = "INSERT INTO examples (task, row, picture, mime, added) VALUES (?, ?, ?, ?, ?)"
+        columns = "task, row, picture, mime, added, owner, size"
+        query = f"INSERT INTO examples ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)"
         ids = []
         for row, picture in zip(rows, pictures, strict=True):
-            values = (id, row.tobytes(), picture, None if picture is None else "image/png", start)
+            mime = None if picture is None else "image/png"
+            values = (id, row.tobytes(), picture, mime, start, owner, row.nbytes + len(picture or b""))
             ids.append(c.execute(query, values).lastrowid)
         _insert_versions(c, id, [i for i in ids if i is not None], taught.history, labels)
+        quotas.check(c)
+        audit.write(c, audit.task("import", name), None, len(versions))
         return read_task(c, name)
 
-    return store.once(work)
+    return store.once(None, work)  # one that is there already is no change
 
 
 def file_of(store: Store, digest: str) -> bytes:

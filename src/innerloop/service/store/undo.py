@@ -43,7 +43,7 @@ def undo(store: Store, name: str, to: int | None = None, expected: int | None = 
         back = (pointers(c, task, before)[0], (task.version,))
         return Done("undo", back=back, same=same, declared=restored(c, task, before))
 
-    return store.change(name, work, expected)
+    return store.change("undo", name, work, expected)
 
 
 def redo(store: Store, name: str, expected: int | None = None) -> Change:
@@ -64,7 +64,7 @@ def redo(store: Store, name: str, expected: int | None = None) -> Change:
         back = (task.version, () if before is None else (before,))
         return Done("redo", back=back, same=same, declared=restored(c, task, undone))
 
-    return store.change(name, work, expected)
+    return store.change("redo", name, work, expected)
 
 
 def pointers(c: Connection, task: Task, version: int) -> tuple[int | None, int | None]:

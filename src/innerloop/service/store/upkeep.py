@@ -64,7 +64,7 @@ def migrate(where: str | Path, dry: bool = False) -> tuple[int, tuple[Migration,
 
 
 def backup(where: str | Path, out: str | Path) -> Backup:
-    """Copy a store while it is served: what was committed when this began, with its watches and learned annotations.
+    """Copy a store while it is served: what was committed when this began, with its watches.
 
     Args:
         where: Folder or address of the store.
@@ -87,7 +87,7 @@ def backup(where: str | Path, out: str | Path) -> Backup:
     try:
         with _opened(where) as (c, path):
             version = sqlite_tables.version_of(c, path)
-            # First: what is learned in between is in the store, which knows by its answers that it was.
+            # Of a release before, if the store was not served since: whoever serves the copy takes it in.
             for learned in path.parent.glob(ANNOTATIONS):
                 _copy_file(learned, made / ANNOTATIONS)
             _copy(c, made / path.name)

@@ -1,0 +1,107 @@
+"""What API keys use of a store, and where that ends: counted in the store, so that all hosts count the same."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from innerloop.core.errors import InputError
+from innerloop.service.store.by import BY, Quota
+from innerloop.service.store.database import Connection, Database
+
+_SPEND = (
+    "INSERT INTO requests (key, day, spent) VALUES (?, ?, 1) ON CONFLICT (key, day) DO UPDATE SET spent = "
+    "requests.spent + 1 WHERE requests.spent < ?"
+)
+_STORED = (
+    "SELECT count(*), coalesce(sum(size), 0) FROM examples WHERE owner = ?",
+    "SELECT count(*), coalesce(sum(size), 0) FROM held WHERE client = CAST(? AS TEXT)",
+    "SELECT 0, coalesce(sum(length(content)), 0) FROM files WHERE hash IN (SELECT file FROM tasks WHERE owner = ?)",
+    "SELECT 0, coalesce(sum(length(content)), 0) FROM taggers WHERE owner = ?",
+)
+
+
+class SpentError(InputError):
+    """A key made all requests that it may make today."""
+
+
+class FullError(InputError):
+    """A key would store more than it may; nothing was changed."""
+
+
+class Used(NamedTuple):
+    """What a key uses."""
+
+    requests: int
+    """Today, where they are counted."""
+    examples: int
+    bytes: int
+
+
+def checked(quota: Quota) -> Quota:
+    """A quota that lets something through, or an `InputError`."""
+    for name, value in quota._asdict().items():
+        if value is not None and not 0 < value < 2**63:
+            raise InputError(f"a key with {value} {name} can do nothing: take more than 0, or leave the limit out")
+    return quota
+
+
+def spend(database: Database, key: int, most: int) -> None:
+    """Count a request of a key.
+
+    Raises:
+        SpentError: It made so many today.
+        StoreError: It cannot be counted now.
+    """
+    with database.noting() as c:
+        if c.execute(_SPEND, (key, _day(), most)).rowcount:
+            return
+    raise SpentError(
+        f"this API key made {most:,} requests today, as many as it may (--requests-a-day): the next day begins at "
+        "00:00 UTC; ask more at once (up to 256 examples in a request), or ask the owner for a key with more"
+    )
+
+
+def owner() -> int | None:
+    """The key whose quota what is stored now counts for; None: nobody's, and nothing is counted."""
+    by = BY.get()
+    return None if by is None or (by.quota.examples, by.quota.bytes) == (None, None) else by.key
+
+
+def check(c: Connection) -> None:
+    """Refuse what was just stored, on a connection in its transaction, where it is more than its key may store.
+
+    Raises:
+        FullError: It is.
+    """
+    by, key = BY.get(), owner()
+    if by is None or key is None:
+        return
+    used = stored(c, key)
+    for most, now, what in ((by.quota.examples, used[0], "examples"), (by.quota.bytes, used[1], "bytes")):
+        if most is not None and now > most:
+            raise FullError(
+                f"this API key may store {most:,} {what} (--most-{'examples' if what == 'examples' else 'megabytes'}), "
+                f"and with these it would be {now:,}: erase examples (?forever=1) or delete tasks that it taught, or "
+                "ask the owner for a key with more"
+            )
+
+
+def used(c: Connection, key: int) -> Used:
+    """What a key uses, on a connection."""
+    row = c.execute("SELECT spent FROM requests WHERE key = ? AND day = ?", (key, _day())).fetchone()
+    return Used(0 if row is None else row[0], *stored(c, key))
+
+
+def stored(c: Connection, key: int) -> tuple[int, int]:
+    """Examples that a key stores, and its bytes."""
+    found = [c.execute(query, (key,)).fetchone() for query in _STORED]
+    return sum(int(row[0]) for row in found), sum(int(row[1]) for row in found)
+
+
+def expire(database: Database) -> None:
+    """Let the counts of days go that are over."""
+    with database.writing() as c:
+        c.execute("DELETE FROM requests WHERE day < ?", (_day(),))
+
+
+def _day() -> str:
+    return datetime.now(UTC).date().isoformat()
