@@ -103,6 +103,8 @@ export const giveDesk = (name, json) => call("POST", `${of(name)}/desk`, { json 
 const tagging = (name) => `api/taggers/${part(name)}`;
 export const taggers = () => call("GET", "api/taggers");
 export const tagger = (name) => call("GET", tagging(name));
+export const createTagger = (name, source, sentences) => call("POST", "api/taggers", { json: { name, source, sentences } });
+export const words = (texts) => call("POST", "api/taggers/words", { json: { texts } });
 export const deleteTagger = (name) => call("DELETE", tagging(name));
 export const taggerVersions = (name) => call("GET", `${tagging(name)}/versions`);
 export const undoTagger = (name, to, version) => call("POST", `${tagging(name)}/undo`, { json: { to }, version });
