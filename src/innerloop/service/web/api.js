@@ -90,6 +90,7 @@ export const task = (name) => call("GET", of(name));
 export const deleteTask = (name) => call("DELETE", of(name));
 export const dropClass = (name, label, version) => call("DELETE", `${of(name)}/classes/${part(label)}`, { version });
 export const evaluation = (name) => call("GET", `${of(name)}/evaluation`);
+export const shots = (name, numbers) => call("GET", `${of(name)}/shots?${new URLSearchParams(numbers.map((n) => ["shots", n]))}`);
 export const abilities = (name) => call("GET", `${of(name)}/abilities`);
 export const versions = (name) => call("GET", `${of(name)}/versions`);
 export const undo = (name, to, version) => call("POST", `${of(name)}/undo`, { json: { to }, version });
