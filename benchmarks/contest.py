@@ -29,6 +29,14 @@ _PAUSE = 0.02
 """Seconds between turns: OpenMP's threads spin for a few milliseconds after their last work."""
 _AGAIN = 2
 """Times as many rounds as asked for are drawn again at most."""
+BURN = """
+import os, sys
+parent = int(sys.argv[1])
+while os.getppid() == parent:
+    for _ in range(1_000_000):
+        pass
+"""
+"""Takes a core as long as whoever started it lives: also where that is killed, and cannot end it."""
 _PATIENCE = 900
 """Seconds after which a child that does not answer is given up."""
 
@@ -203,13 +211,15 @@ class Rules:
 @contextmanager
 def busy(count: int) -> Iterator[Callable[[], float]]:
     """Processes that compute all the time, and how many CPU seconds they have used."""
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
+    command = [sys.executable, "-S", "-c", BURN, str(os.getpid())]
+    with ExitStack() as stack:
+        others = list[subprocess.Popen[bytes]]()
+        for _ in range(count):
+            # In a session of its own: Ctrl-C is for us, who end it, and it prints nothing of that.
+            others.append(subprocess.Popen(command, start_new_session=True))
+            stack.callback(others[-1].wait)
+            stack.callback(others[-1].kill)
         yield lambda: sum(machine.cpu_seconds(other.pid) for other in others)
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()
 
 
 def compete(contenders: tuple[Contender, ...], rules: Rules, say: Callable[[str], None]) -> dict[str, Any]:

@@ -2,13 +2,17 @@
 
 import json
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import report, results, shipped, yardstick
+from benchmarks import contest, report, results, shipped, yardstick
 from benchmarks.__main__ import WORKLOADS, picked
 from benchmarks.claim import Claim, Workload
 from benchmarks.contest import Contender, Rules, compete
@@ -78,6 +82,59 @@ def test_a_round_beside_others_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -
     found = compete((work,), Rules(rounds=2, budget=60, beside=1), lambda said: None)
     assert len(found["contenders"]["work"]["seconds"]) == 2
     assert (found["redrawn"], found["elsewhere"]) == (2, 0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, OSError])
+def test_what_takes_a_core_is_ended_whatever_ends_us(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    started = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *args: Any, **options: Any):
+            super().__init__(*args, **options)
+            started.append(self)
+
+    monkeypatch.setattr("benchmarks.contest.subprocess.Popen", Recorded)
+
+    def burned() -> None:
+        with contest.busy(2) as spent:
+            while not spent():
+                assert all(one.poll() is None for one in started)
+                time.sleep(0.01)
+            raise error
+
+    with pytest.raises(error):
+        burned()
+    assert len(started) == 2 and all(one.returncode == -signal.SIGKILL for one in started)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_what_takes_a_core_ends_where_we_are_killed() -> None:
+    command = [sys.executable, "-S", "-c", contest.BURN]
+    starting = (
+        "import os, subprocess, sys\n"
+        "child = subprocess.Popen([*sys.argv[1:], str(os.getpid())], start_new_session=True)\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+    with subprocess.Popen([sys.executable, "-S", "-c", starting, *command], stdout=subprocess.PIPE, text=True) as us:
+        assert us.stdout is not None
+        burner = int(us.stdout.readline())
+        assert alive(burner)
+        us.kill()
+    until = time.monotonic() + 10
+    while alive(burner) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not alive(burner)
 
 
 def test_a_row_with_one_core_taken_stands_beside_the_other(tmp_path: Path) -> None:

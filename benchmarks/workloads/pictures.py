@@ -148,6 +148,28 @@ def _processes() -> Workload:
     )
 
 
+def _threads() -> Workload:
+    """Whether a step waits for the slowest of OpenMP's threads after every operation, or of ours once."""
+    options = {"problem": "omniglot", "tasks": 32}
+    contenders = sides.pinned(_MAML, options, {"threads": PLANS["threads"], "loop": PLANS["loop"]})
+    alone = Contender(
+        name="loop, 1 thread", make=_MAML, options=options | {"plan": PLANS["loop"]}, allocator="raised", threads=1
+    )
+    ours, openmp = (c.name for c in contenders)
+    return Workload(
+        name="openmp",
+        title="threads of ours, each with its tasks, against OpenMP's in every operation: W1, 1 inner step, with Adam",
+        contenders=(*contenders, alone),
+        claims=(
+            Claim(said="OpenMP's threads", ours=ours, others=(openmp,), least=1.0),
+            Claim(said="for comparison: one thread", ours=ours, others=(alone.name,)),
+        ),
+        budget=40,
+        note="OpenMP's threads wait for each other after every operation, so that one which shares its core holds all "
+        "of them: look at this row with one core taken (`--busy`).",
+    )
+
+
 WORKLOADS = (
     _second_order(1, (1.65, 1.4), (2.0, 2.0), 60),
     _second_order(5, (1.9, 1.7), (2.4, 2.3), 90),
@@ -186,4 +208,5 @@ WORKLOADS = (
     ),
     _reptile(),
     _processes(),
+    _threads(),
 )

@@ -80,6 +80,7 @@ def test_a_task_is_taught_asked_corrected_and_taken_back(client, task, tmp_path,
     before = task.show().version
     evaluation = task.evaluate()
     assert evaluation["accuracy"]["of"] == 9 and evaluation["version"] == before
+    assert [one["shots"] for one in task.shots([2, 1])["points"]] == [1, 2]
     assert task.feedback(answers[0], "ring") == before + 1
     assert task.show().classes["ring"] == 1
     assert task.undo(before) == before + 2

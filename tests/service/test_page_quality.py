@@ -28,6 +28,12 @@ def test_an_answer_says_why_and_a_task_how_good_it_is(page, address, tmp_path):
     before = f"{round(100 * accuracy['value'])}% right"
     assert before in section.locator(".score").inner_text() and f"of {FIVE} examples" in section.inner_text()
     assert not section.get_by_role("button", name="Measure").is_visible()
+    section.get_by_role("button", name="Try with fewer").click()
+    fewer = section.get_by_role("group", name="By the number of examples")
+    expected = [f"{round(100 * one['mean'])}%" for one in task.shots([1, 2])["points"]]
+    fewer.locator("tbody tr").nth(1).wait_for()
+    assert [text.split()[0] for text in fewer.locator("td:nth-child(2)").all_inner_texts()] == expected
+    section.get_by_text("What 12 examples would bring is not forecast").wait_for()
     task.add(draw(tmp_path, "cross", 4, seed=3), "circle")  # a change that hurts
     section.get_by_text("This is of version").wait_for()
     section.get_by_role("button", name="Measure again").click()

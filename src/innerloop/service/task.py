@@ -148,6 +148,18 @@ class Task:
         """
         return self.client.request("GET", f"{self._path}/evaluation").json()
 
+    def shots(self, shots: Sequence[int]) -> dict[str, Any]:
+        """How good it would be with fewer of its examples: `points`, `gains`, and a `forecast` of ten more.
+
+        Args:
+            shots: How many examples of each class, ten numbers at most.
+
+        Raises:
+            ServiceError: A class has too few examples (409), or it takes longer than a request may wait (503): ask
+                again.
+        """
+        return self.client.request("GET", f"{self._path}/shots", params={"shots": list(shots)}).json()
+
     def feedback(self, prediction: Prediction | str, label: str) -> int:
         """Say what a prediction should have been; its example is learned from. Returns the version that knows it.
 

@@ -28,6 +28,7 @@ BODIES = {
     "/label-studio/{name}/webhook": {"json": {"action": "START_TRAINING"}},
     "/api/taggers": {"json": {"name": "theirs2", "sentences": [{"text": "a"}]}},
     "/api/taggers/import": {"files": {"file": ("theirs2.conll", b"a B-x\n")}},
+    "/api/taggers/words": {"json": {"texts": ["a"]}},
     "/api/taggers/{name}/tag": {"json": {"texts": ["a"]}},
     "/api/taggers/{name}/sentences": {"json": {"sentences": [{"text": "a"}]}},
 }
@@ -74,6 +75,9 @@ def test_no_route_reaches_a_task_of_somebody_else(client):
             continue
         if (method, path) == ("GET", "/api/taggers"):
             assert answer.json()["taggers"] == []
+            continue
+        if path == "/api/taggers/words":
+            assert answer.json() == {"texts": [{"text": "a", "words": [[0, 1]]}]}  # it says nothing of any tagger
             continue
         if (method, path) == ("GET", "/v2/models"):
             assert answer.json() == {"models": ["mine"]}

@@ -1,13 +1,16 @@
 """Why an answer is what it is, and how good a task is, over HTTP."""
 
+import json
 import threading
 import time
 
 import numpy as np
 import pytest
 
+from innerloop.cli.main import main
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.evaluation import cross_validate
+from innerloop.fewshot.shots import by_shots
 from innerloop.fewshot.suggestions import suggest
 from innerloop.service.http.adapted import Adapted
 from innerloop.service.limits import Limits
@@ -28,6 +31,13 @@ def taught(client, count=5, name="t"):
     examples = [{"label": label, "features": row.tolist()} for row, label in zip(x, y, strict=True)]
     client.post(f"/api/tasks/{name}/examples", json={"examples": examples}).raise_for_status()
     return x, y
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("store")) as client:
+        taught(client)
+        yield client
 
 
 def test_an_answer_comes_with_the_texts_that_are_nearest(tmp_path):
@@ -147,6 +157,72 @@ def test_an_erased_example_is_in_no_evaluation(tmp_path):
         client.delete(f"/api/tasks/t/examples/{example}?forever=1").raise_for_status()
         after = client.get("/api/tasks/t/evaluation").json()
         assert after["accuracy"]["of"] == before["accuracy"]["of"] - 1 and after["previous"] is None
+
+
+def rounded(values):
+    """To eleven digits: the store has rows in another order than the file, and sums end otherwise."""
+    return json.loads(json.dumps(values), parse_float=lambda digits: round(float(digits), 11))
+
+
+def test_what_labels_buy_is_what_the_command_line_and_python_say(tmp_path, capsys):
+    with serving(tmp_path / "store") as client:
+        taught(client)
+        x, y = rows([0, 1, 2, 3], 3, seed=5)
+        more = [{"label": label, "features": row.tolist()} for row, label in zip(x, y, strict=True)]
+        client.post("/api/tasks/t/examples", json={"examples": more}).raise_for_status()
+        answer = client.get("/api/tasks/t/shots", params={"shots": [5, 1, 2]})
+        assert answer.status_code == 200, answer.text
+        (tmp_path / "t.fewshot").write_bytes(client.get("/api/tasks/t/download").content)
+    file = str(tmp_path / "t.fewshot")
+    assert main(["evaluate", file, "--shots", "1", "2", "5", "--allow", "tests", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    python = by_shots(FewShotClassifier.load(file, ("tests",)), (1, 2, 5)).to_json()
+    served, asked = answer.json(), {"task": "t", "version": 2}
+    assert rounded(served) == rounded(printed | asked) == rounded(python | asked)
+    assert [one["shots"] for one in python["points"]] == [1, 2, 5] and python["forecast"]["total"] is not None
+
+
+def test_what_labels_buy_is_counted_once_by_version_and_ends_in_time(tmp_path, monkeypatch):
+    go, work, counted = threading.Event(), Adapted.by_shots, []
+
+    def slow(*args):
+        counted.append(1)
+        go.wait(20)
+        return work(*args)
+
+    monkeypatch.setattr(Adapted, "by_shots", slow)
+    with serving(tmp_path, limits=Limits(seconds=0.3)) as client:
+        x, _ = taught(client)
+        path = "/api/tasks/t/shots?shots=1&shots=2"
+        late = client.get(path)
+        assert late.status_code == 503 and late.headers["retry-after"] and "goes on" in late.json()["error"]
+        assert client.post("/api/tasks/t/predict", json={"features": [x[0].tolist()]}).status_code == 200
+        go.set()
+        end = time.monotonic() + 20
+        while (answer := client.get(path)).status_code == 503 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert answer.status_code == 200 and client.get(path).json() == answer.json() and len(counted) == 1
+        example = [{"label": "a", "features": x[0].tolist()}]
+        client.post("/api/tasks/t/examples", json={"examples": example}).raise_for_status()
+        assert client.get(path).json()["version"] == 2 and len(counted) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "said"),
+    [
+        ("", 422, "shots"),
+        ("shots=0", 422, "greater than or equal to 1"),
+        ("shots=1001", 422, "less than or equal to 1000"),
+        ("shots=x", 422, "integer"),
+        ("shots=2&shots=2", 422, "2 shots are given twice"),
+        ("&".join(f"shots={n}" for n in range(1, 12)), 422, "at most 10"),
+        ("shots=1&shots=5", 409, "'a' has 5, of which 4 are left where a fifth is held out"),
+    ],
+)
+def test_numbers_of_shots_that_cannot_be_are_refused(quiet, query, status, said):
+    answer = quiet.get(f"/api/tasks/t/shots?{query}")
+    assert answer.status_code == status and said in answer.json()["error"], answer.text
+    assert quiet.get("/api/tasks/none/shots?shots=1").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/api/tasks/{name}/evaluation", "/api/tasks/{name}/predict"])

@@ -9,6 +9,7 @@ import pytest
 from innerloop.apps.ner.tagger import FewShotTagger
 from innerloop.cli.main import main
 from innerloop.service.store import keys
+from innerloop.tasks.entities.words import offsets
 from tests.service.served import serving
 from tests.service.test_erase import are_there
 
@@ -65,6 +66,15 @@ def test_http_python_and_command_line_find_the_same(client, tmp_path, monkeypatc
             for one, other in zip(ours["entities"], theirs["entities"], strict=True):
                 assert one == pytest.approx(other)
                 assert ours["text"][one["start"] : one["end"]] == one["text"]
+
+
+def test_words_of_plain_texts_are_those_that_taggers_read(client):
+    given = ["👩‍💻 Peter's bell, don't ring it.", "在北京 ring\r"]
+    answer = client.post("/api/taggers/words", json={"texts": given})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "texts": [{"text": text, "words": [list(place) for place in offsets(text)]} for text in given]
+    }
 
 
 def test_corrections_are_examples_and_are_taken_back(client):
@@ -131,6 +141,9 @@ def test_files_are_taken_in(client, tmp_path):
         ("names/tag", {"texts": ["a"] * 257}, 413, "257 texts in one request"),
         ("names/tag", {"texts": ["a" * 9_000] * 12}, 413, "108,000 characters, and 100,000 is most"),
         ("names/sentences", {"sentences": [{"text": "a" * 9_000}] * 12}, 413, "100,000 is most"),
+        ("words", {"texts": ["a", " "]}, 422, "texts[1] is empty"),
+        ("words", {"texts": []}, 422, "texts"),
+        ("words", {"texts": ["a" * 9_000] * 12}, 413, "108,000 characters, and 100,000 is most"),
         ("none/tag", {"texts": ["a"]}, 404, "no tagger 'none'"),
         ("", {"name": "names", "source": "minilm", "sentences": SENTENCES}, 409, "a tagger 'names' already"),
         ("", {"name": "x", "source": "/etc", "sentences": SENTENCES}, 422, "reads no words by '/etc'"),

@@ -11,7 +11,10 @@ from innerloop.service.task_names import spelled
 KEY = "innerloop.key"
 """Where the guard puts a request's key in its scope."""
 _NAMED = ("/api/tasks/{name}", "/api/taggers/{name}", "/v2/models/{name}", "/label-studio/{name}")
-_LOOKS_ITSELF = ("/api/tasks", "/api/tasks/import", "/api/taggers", "/api/taggers/import", "/api/sources", "/v2/models")
+_LOOKS_ITSELF = (
+    *("/api/tasks", "/api/tasks/import", "/api/taggers", "/api/taggers/import", "/api/taggers/words", "/api/sources"),
+    "/v2/models",
+)
 """Paths whose routes leave out other tasks and taggers, refuse their names, or say nothing of any."""
 
 

@@ -20,6 +20,7 @@ from innerloop.fewshot.evaluation import Progress, cross_validate
 from innerloop.fewshot.nearest import Neighbour
 from innerloop.fewshot.rows import Rows, floats, read
 from innerloop.fewshot.settings import Names
+from innerloop.fewshot.shots import by_shots
 from innerloop.fewshot.sources import Source
 from innerloop.fewshot.suggestions import Chosen, most_telling
 from innerloop.fewshot.task import Task
@@ -233,6 +234,17 @@ class Adapted:
         """
         try:
             return cross_validate(self.classifier, name=name, progress=progress).to_json()
+        except InputError as error:
+            raise HTTPError(409, str(error)) from error
+
+    def by_shots(self, shots: Sequence[int], progress: Progress) -> dict[str, Any]:
+        """How good it would be with fewer of its examples, in plain JSON.
+
+        Raises:
+            HTTPError: It has too few examples.
+        """
+        try:
+            return by_shots(self.classifier, shots, progress=progress).to_json()
         except InputError as error:
             raise HTTPError(409, str(error)) from error
 

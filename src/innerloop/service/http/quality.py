@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -12,17 +13,20 @@ from innerloop.core.errors import FailedError
 from innerloop.fewshot.nearest import Neighbour
 from innerloop.service import task_names
 from innerloop.service.http.adapted import Adapted
+from innerloop.service.http.cache import Cache
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.turns import TURN
 from innerloop.service.store import evaluations
 from innerloop.service.store.errors import StoreError
-from innerloop.service.store.records import State, Task
+from innerloop.service.store.records import Task
 from innerloop.service.store.store import Store
 
 NEAREST = 3
 """Taught examples that are named for each answer."""
 _WAITING = 8
 """Tasks that are evaluated or wait for it."""
+_KEPT = 256
+"""Answers by numbers of shots that stay in memory."""
 
 
 def neighbours(asked: Sequence[tuple[np.ndarray, Adapted]]) -> list[list[Neighbour]]:
@@ -62,7 +66,8 @@ class Evaluations:
     def __init__(self, store: Store, seconds: float):
         self._store, self._seconds, self._closed = store, seconds, False
         self._pool = ThreadPoolExecutor(1, "evaluation")
-        self._running: dict[State, Future[dict[str, Any]]] = {}
+        self._running: dict[Hashable, Future[dict[str, Any]]] = {}
+        self._shots: Cache[dict[str, Any]] = Cache(_KEPT, _KEPT * 4096, lambda _: 4096)
 
     def close(self) -> None:
         """End what is computed, at the next fold, and what waits."""
@@ -79,14 +84,26 @@ class Evaluations:
         Raises:
             HTTPError: Too many wait already, it takes longer than a request may wait, or the task is too small.
         """
+        return await self._waited(task.state, functools.partial(self._compute, task, adapted))
+
+    async def by_shots(self, task: Task, adapted: Adapted, shots: tuple[int, ...]) -> dict[str, Any]:
+        """How good a task would be with fewer of its examples, in plain JSON, once it is there.
+
+        Raises:
+            HTTPError: As of `computed`, or a class has too few examples.
+        """
+        key = (task.state, shots)
+        kept = self._shots.find(key)
+        return kept or await self._waited(key, functools.partial(self._counted, key, adapted, shots))
+
+    async def _waited(self, key: Hashable, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         if (turn := TURN.get()) is not None:
             turn.end()  # who waits for this goes on looking at other things
-        key = task.state
         if key not in self._running and len(self._running) >= _WAITING:
             raise HTTPError(503, f"{_WAITING} tasks wait to be evaluated already: try again", retry=5)
         future = self._running.get(key)
         if future is None:
-            future = self._running[key] = self._pool.submit(self._compute, task, adapted)
+            future = self._running[key] = self._pool.submit(work)
             # Not here, below: whoever asked may have left by then.
             future.add_done_callback(lambda _: self._running.pop(key, None))
         try:
@@ -95,6 +112,11 @@ class Evaluations:
         except TimeoutError as error:
             message = f"it takes longer than {self._seconds:g} s and goes on: ask again for what comes out"
             raise HTTPError(503, message, retry=5) from error
+
+    def _counted(self, key: Hashable, adapted: Adapted, shots: tuple[int, ...]) -> dict[str, Any]:
+        content = adapted.by_shots(shots, self._go_on)
+        self._shots.put(key, content)
+        return content
 
     def _compute(self, task: Task, adapted: Adapted) -> dict[str, Any]:
         content = adapted.evaluation(task.name, self._go_on)

@@ -4,11 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import Field
 
 from innerloop.core.rules import By
+from innerloop.evaluate.by_shots import check_shots
 from innerloop.service.http import payload
 from innerloop.service.http.routes import FILES, REFUSALS, Name, Worker, body_of
 from innerloop.service.http.schemas import EvaluationOut, PredictBody, SuggestionsOut
+from innerloop.service.http.shots_schemas import ShotsOut
 
 router = APIRouter(prefix="/api", responses=REFUSALS)
 
@@ -17,6 +20,22 @@ router = APIRouter(prefix="/api", responses=REFUSALS)
 async def evaluate_task(name: Name, worker: Worker) -> EvaluationOut:
     """How good the task is, by cross-validation on its own examples; computed when a version is first asked about."""
     return EvaluationOut(**await worker.evaluation(name))
+
+
+@router.get("/tasks/{name}/shots", tags=["tasks"])
+async def evaluate_shots(
+    name: Name,
+    worker: Worker,
+    shots: Annotated[
+        list[Annotated[int, Field(ge=1, le=1_000)]],
+        Query(min_length=1, max_length=10, description="Examples of each class; given once for each number."),
+    ],
+) -> ShotsOut:
+    """How good the task is with so many of its examples of each class, and what ten more would bring."""
+    asked = check_shots(shots)
+    task, adapted = await worker.learned(name)
+    result = await worker.evaluations.by_shots(task, adapted, asked)
+    return ShotsOut(task=task.name, version=task.version, **result)
 
 
 @router.post(

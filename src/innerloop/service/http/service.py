@@ -86,7 +86,7 @@ class Service:
         # By id and version: what another worker changes has another key, so nobody need be told.
         self._adapted: Cache[Adapted] = Cache(self.limits.adapted, self.limits.adapted_mb * 1e6, lambda a: a.size)
         self._told = Told(self.store, self._adapted, self._adapt)
-        self._evaluations = quality.Evaluations(self.store, self.limits.seconds)
+        self.evaluations = quality.Evaluations(self.store, self.limits.seconds)
         self.teaching = Teaching(self)
         self.chatting = Chatting(self)
         self.tagging = Tagging(self)
@@ -109,7 +109,7 @@ class Service:
     def close(self) -> None:
         """Refuse what waits."""
         # The store last: all the others may still be using it.
-        self._evaluations.close()
+        self.evaluations.close()
         self._told.close()
         self._daily.close()
         self.batcher.close(finish=False)
@@ -248,9 +248,9 @@ class Service:
         Raises:
             HTTPError: It has too few examples (409), or it takes longer than a request may wait (503).
         """
-        result, previous = await self.threads.read(self._evaluations.kept, task)
+        result, previous = await self.threads.read(self.evaluations.kept, task)
         if result is None:
-            result = await self._evaluations.computed(task, await _thread(self._adapt, task))
+            result = await self.evaluations.computed(task, await _thread(self._adapt, task))
         return result, previous
 
     async def answered(self, name: str, raw: Sequence[Raw]) -> tuple[Task, Adapted, list[tuple[np.ndarray, Answer]]]:

@@ -10,6 +10,7 @@ from innerloop.apps.ner.settings import SOURCE
 from innerloop.service import task_names
 from innerloop.service.http import payload
 from innerloop.service.http.access import Reach
+from innerloop.service.http.apart import apart
 from innerloop.service.http.named import TaskName
 from innerloop.service.http.routes import REFUSALS, Asked, Expected, Forever, Worker
 from innerloop.service.http.schemas import UndoIn, VersionOut
@@ -130,6 +131,19 @@ class TextOut(BaseModel):
     entities: list[EntityOut]
 
 
+class WordsOut(BaseModel):
+    """A text that was cut into words."""
+
+    text: str
+    words: list[tuple[int, int]] = Field(description="Start and end of each word.")
+
+
+class CutOut(BaseModel):
+    """Texts that were cut into words."""
+
+    texts: list[WordsOut]
+
+
 class TaggedOut(BaseModel):
     """Texts that were tagged, by one version."""
 
@@ -191,6 +205,13 @@ async def take(request: Request, worker: Worker, store: Asked, reach: Reach) -> 
     reach.check(name)
     kept, notices = await worker.tagging.take(store, name, sent.source, sent.file, sent.content)
     return TakenOut(**_out(kept).model_dump(), notices=notices)
+
+
+@router.post("/words")
+async def words(body: TextsIn, worker: Worker) -> CutOut:
+    """The words of texts, as every tagger cuts them: entities are marked in whole words."""
+    cut = await apart("words", worker.tagging.cut, body.texts)
+    return CutOut(texts=[WordsOut(text=text, words=list(words)) for text, words in cut])
 
 
 @router.get("/{name}")

@@ -35,6 +35,7 @@ from innerloop.service.store.store import Store
 from innerloop.service.store.taggers import Content, Kept
 from innerloop.tasks.entities import files, json_spans
 from innerloop.tasks.entities.sentences import Sentence
+from innerloop.tasks.entities.words import offsets
 
 if TYPE_CHECKING:
     from innerloop.service.http.service import Service
@@ -82,6 +83,16 @@ class Tagging:
         asked = [(one.value, task) for one in raw]
         tagged = await self._worker.together(("tag", task.source.encoder.name), raw, asked, _tagged)
         return kept.version, [one.to_json() for one in tagged]
+
+    def cut(self, texts: Sequence[str]) -> list[tuple[str, tuple[tuple[int, int], ...]]]:
+        """Texts, and where the words of each are.
+
+        Raises:
+            HTTPError: A text is too long, or there are too many.
+        """
+        self._refuse_many(texts)
+        whole = [self._text(text, f"texts[{i}]").value for i, text in enumerate(texts)]
+        return [(text, offsets(text)) for text in whole]
 
     async def create(self, store: Store, name: str, source: str, sentences: Sequence[dict[str, Any]]) -> Kept:
         """A new one, of tagged texts."""

@@ -90,6 +90,7 @@ export const task = (name) => call("GET", of(name));
 export const deleteTask = (name) => call("DELETE", of(name));
 export const dropClass = (name, label, version) => call("DELETE", `${of(name)}/classes/${part(label)}`, { version });
 export const evaluation = (name) => call("GET", `${of(name)}/evaluation`);
+export const shots = (name, numbers) => call("GET", `${of(name)}/shots?${new URLSearchParams(numbers.map((n) => ["shots", n]))}`);
 export const abilities = (name) => call("GET", `${of(name)}/abilities`);
 export const versions = (name) => call("GET", `${of(name)}/versions`);
 export const undo = (name, to, version) => call("POST", `${of(name)}/undo`, { json: { to }, version });
@@ -103,6 +104,8 @@ export const giveDesk = (name, json) => call("POST", `${of(name)}/desk`, { json 
 const tagging = (name) => `api/taggers/${part(name)}`;
 export const taggers = () => call("GET", "api/taggers");
 export const tagger = (name) => call("GET", tagging(name));
+export const createTagger = (name, source, sentences) => call("POST", "api/taggers", { json: { name, source, sentences } });
+export const words = (texts) => call("POST", "api/taggers/words", { json: { texts } });
 export const deleteTagger = (name) => call("DELETE", tagging(name));
 export const taggerVersions = (name) => call("GET", `${tagging(name)}/versions`);
 export const undoTagger = (name, to, version) => call("POST", `${tagging(name)}/undo`, { json: { to }, version });

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { Message, announce, button, count, h, percent } from "./dom.js";
 import { confusion, riskCoverage } from "./figures.js";
+import { Shots } from "./shots.js";
 
 const SHOWN = 10;  // classes shown before "Show all"
 const DOUBTS = 5;
@@ -16,16 +17,18 @@ export class Quality {
     this.all = false;
     this.seen = new Set();  // ids of examples whose label somebody has looked at
     this.place = h("div", {});
+    this.shots = new Shots(view);
     this.ask = button("Measure", () => this.measure());
     this.element = h("section", { class: "quality", "aria-labelledby": "quality" },
       h("h2", { id: "quality" }, "How good is it?"),
       h("p", { class: "soft small" }, "Each of its examples is asked after it has learned from the others. Examples that it has never seen are the better question; innerloop evaluate asks them."),
-      this.place, this.error.element, h("div", { class: "buttons" }, this.ask));
+      this.place, this.error.element, h("div", { class: "buttons" }, this.ask), this.shots.element);
   }
 
   /** Hides what can't be measured yet, and says what is of an earlier version. */
   update(task) {
     this.element.hidden = task.classes.filter((one) => one.examples > 1).length < 2;
+    this.shots.update(task);
     this.draw();
   }
 

@@ -7,15 +7,16 @@ const HUES = 8;
 /** The class of a type's colour: the same wherever it is shown, by its place among all types. */
 export const hue = (types, type) => `hue-${Math.max(0, types.indexOf(type)) % HUES}`;
 
-/** A text that can be corrected. `learn`: teaches its entities; `types`: all that are known. */
+/** A text that can be corrected. `types`: all that are known; `learn`: teaches it, if it may be alone; `marked`: after each mark. */
 export class Tagged {
-  constructor({ text, words, entities }, types, learn) {
+  constructor({ text, words, entities }, types, learn, marked = () => {}) {
     this.text = text;
     this.characters = [...text];  // places count these, and strings of the browser count halves of some
     this.words = words;  // [start, end] of each
     this.entities = entities.map(({ start, end, type, confidence }) => ({ ...this.inside(start, end), type, confidence }));
     this.types = types;
     this.learn = learn;
+    this.marked = marked;
     this.anchor = this.at = null;  // the first and the last word that are chosen
     this.error = new Message();
     this.name = unique("word");
@@ -23,14 +24,15 @@ export class Tagged {
       onkeydown: (event) => this.key(event), onpointerdown: (event) => this.press(event), onpointermove: (event) => this.drag(event) });
     this.type = h("input", { "aria-label": "Type of the chosen words", list: `${this.name}-types`, placeholder: "type", autocomplete: "off", spellcheck: "false", maxlength: 100 });
     this.chosen = h("span", { class: "clip" });
+    this.known = h("span", { class: "picks" });
+    this.names = h("datalist", { id: `${this.name}-types` });
     this.bar = h("form", { class: "inline mark-as", hidden: true, onsubmit: (event) => {
       event.preventDefault();
       this.mark(this.type.value.trim());
-    } }, this.chosen, this.type, h("datalist", { id: `${this.name}-types` }, types.map((type) => h("option", { value: type }))),
-      h("button", {}, "Mark"), button("No entity", () => this.mark("")));
+    } }, this.chosen, this.known, this.type, this.names, h("button", {}, "Mark"), button("No entity", () => this.mark("")));
     this.teach = button("Learn from this text", () => this.send(), { class: "link" });
     this.state = h("span", { class: "soft small", role: "status" });
-    this.element = h("li", { class: "answer-text" }, this.line, this.bar, this.error.element, h("div", { class: "inline" }, this.teach, this.state));
+    this.element = h("li", { class: "answer-text" }, this.line, this.bar, this.error.element, learn ? h("div", { class: "inline" }, this.teach, this.state) : null);
     this.draw();
   }
 
@@ -77,6 +79,8 @@ export class Tagged {
     const known = this.entities.find(({ from, to }) => from <= word && word <= to);
     if (!more && known) [this.anchor, this.at] = [known.from, known.to];  // an entity is chosen as a whole
     this.type.value = known?.type ?? "";
+    this.names.replaceChildren(...this.types.map((type) => h("option", { value: type })));
+    this.known.replaceChildren(...this.types.slice(0, HUES).map((type) => button(type, () => this.mark(type), { class: `swatch ${hue(this.types, type)}` })));
     this.draw();
   }
 
@@ -125,12 +129,18 @@ export class Tagged {
     this.teach.className = "primary";
     this.draw();
     this.line.focus();
+    this.marked();
+  }
+
+  /** What is taught. */
+  get sentence() {
+    return { text: this.text, entities: this.entities.map(({ from, to, type }) => ({ start: this.words[from][0], end: this.words[to][1], type })) };
   }
 
   async send() {
     this.error.clear();
     try {
-      await this.learn({ text: this.text, entities: this.entities.map(({ from, to, type }) => ({ start: this.words[from][0], end: this.words[to][1], type })) });
+      await this.learn(this.sentence);
       this.teach.replaceWith(h("span", { class: "done small" }, "✓ Learned; going back to an earlier version takes it back"));
     } catch (problem) {
       this.error.show(problem);
