@@ -34,7 +34,7 @@ def __dir__() -> list[str]:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Imports without a search for garbage: one among torch's 170,000 objects takes a tenth of a second, and finds none."""
+    """Imports without a search for garbage: one among torch's objects takes a tenth of a second and finds none."""
     collecting = gc.isenabled()
     gc.disable()
     try:
