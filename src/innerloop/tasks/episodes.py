@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from innerloop.core import notebook
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.ranges import Checked, Count, Natural, Share
@@ -159,6 +160,9 @@ class EpisodeSampler(Checked):
             unlabelled[:, :ways][absent] = -1
         parts = (classes, support, query, distractors, unlabelled)
         return Draw(*map(from_numpy, parts))
+
+    def _repr_html_(self) -> str:
+        return notebook.described(f"tasks of {self.pool.dataset}", self.describe())
 
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`; a range is a list [low, high]. Hashes of results hold these names."""
