@@ -16,7 +16,7 @@ from innerloop.core import notebook, random
 from innerloop.core.errors import InputError
 from innerloop.core.names import composed
 from innerloop.core.plain import is_whole, normalise, plain
-from innerloop.tasks.split_sizes import default_sizes as default_sizes  # its place in release 0.1.0
+from innerloop.tasks.split_sizes import default_sizes as default_sizes  # also by its first name
 
 _ROTATIONS = ("rot090", "rot180", "rot270")
 _SHORT = 16
