@@ -19,7 +19,7 @@ BENCH_ARGS ?=
 PORTABLE_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help quickstart test test-slow test-gliner test-portable test-exact coverage lint format docs bench attack constraints clean
+.PHONY: help quickstart test test-slow test-gliner test-portable test-exact coverage lint format docs gallery bench attack constraints clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ format: $(READY) ## let ruff rewrite what it can
 
 docs: $(READY) ## build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
+
+gallery: $(READY) ## draw the pictures of docs/gallery.md anew: a minute or two
+	$(BIN)/python -m tests.docs.gallery
 
 bench: $(BENCH)/.ready ## measure us against the peers: some 25 minutes on an idle machine; rewrites benchmarks/RESULTS.md
 	$(BENCH)/bin/python -m benchmarks $(BENCH_ARGS)

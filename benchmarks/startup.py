@@ -27,6 +27,8 @@ COMMANDS = {
     "innerloop --help": ["-m", "innerloop", "--help"],
     "import innerloop": ["-c", "import innerloop"],
     "import torch": ["-c", "import torch"],
+    "from innerloop import FewShotClassifier": ["-c", "from innerloop import FewShotClassifier"],
+    "the same after import torch": ["-c", "import torch; from innerloop import FewShotClassifier"],
     "innerloop predict, one sentence": ["-m", "innerloop", "predict", "t.fewshot", "q.txt"],
     "the same with --explain": ["-m", "innerloop", "predict", "t.fewshot", "q.txt", "--explain"],
     "innerloop show of a file that is missing": ["-m", "innerloop", "show", "none.fewshot"],
@@ -62,7 +64,7 @@ def main() -> None:
     for about, each in costs.items():
         seconds, megabytes = (statistics.median(values) for values in zip(*each, strict=True))
         kept[about] = {"seconds": seconds, "megabytes": megabytes}
-        print(f"{about:32} {seconds:.2f} s {megabytes:.0f} MB", flush=True)
+        print(f"{about:40} {seconds:.2f} s {megabytes:.0f} MB", flush=True)
     PLACE.write_text(json.dumps(kept, indent=2) + "\n")
 
 

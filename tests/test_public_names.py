@@ -46,6 +46,17 @@ def test_the_import_itself_brings_nothing_heavy(heavy):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_who_only_teaches_and_asks_imports_nothing_that_trains_or_draws():
+    """Tables on a terminal, plans and compilers cost as much again as all that teaching a task needs."""
+    heavy = ("rich", "torch._inductor", "innerloop.learners.gradient.maml")
+    heavy += tuple(f"innerloop.{name}" for name in ("engine.train", "engine.trace", "engine.choose", "engine.log"))
+    heavy += ("innerloop.problems", "innerloop.report", "innerloop.runs", "innerloop.apps", "innerloop.cli")
+    script = "import gc; from innerloop import FewShotClassifier\nimport sys\n"
+    script += f"print(gc.isenabled(), *[name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.split() == ["True"], done.stdout + done.stderr
+
+
 def test_names_and_commands_bring_no_package_of_an_extra():
     names = "from innerloop import MAML, ProtoNet, FewShotClassifier, EpisodeSampler, meta_train, meta_test"
     commands = "from innerloop.cli.main import main; main(['show', 'none']); main(['train', 'maml', '--help'])"

@@ -9,7 +9,7 @@ import pytest
 
 from innerloop.cli.main import VERBS, main
 from tests import test_guide, test_tutorials
-from tests.docs import blocks, brief, reader, samples
+from tests.docs import blocks, brief, reader, samples, test_gallery
 from tests.docs.blocks import ROOT, Block
 
 WHOLE = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs" / "zh").glob("*.md"))]
@@ -38,6 +38,7 @@ ELSEWHERE = {
     "tutorials/lines.md": ("python", test_tutorials.test_what_is_learned_on_lines_is_the_closed_form),
     "tutorials/two-tasks.md": ("python", test_tutorials.test_the_sum_of_two_losses_ends_in_one_line_for_both),
     "sounds.md": ("python console", test_guide.test_sounds_are_learned_as_their_page_says),
+    "gallery.md": ("python console", test_gallery.test_the_page_finds_the_numbers_again),
     "watch.md": ("console", test_guide.test_the_commands_of_the_watch_alert_as_its_page_says),
     "tagging.md": ("python console", test_guide.test_the_commands_of_tagging_go_from_sentences_to_a_served_tagger),
 } | {page.removeprefix("../"): ("python", test_guide.test_the_code_of_a_page_runs) for page, _ in test_guide.PYTHON}

@@ -10,7 +10,8 @@ from innerloop.core.types import Batch, Episode
 from innerloop.evaluate import compare, meta_test
 from innerloop.learners.gradient.maml import MAML
 from innerloop.nn.mlp import MLP
-from innerloop.tasks import EpisodeSampler, Pool
+from innerloop.tasks import EpisodeSampler, Pool, Sinusoid
+from innerloop.tasks.pool import split_classes
 
 
 def cells(html: str) -> list[list[str]]:
@@ -60,3 +61,19 @@ def test_a_task_shows_its_parts():
     html = Episode(values, Batch(torch.zeros(0, 1), torch.zeros(0, 1)))._repr_html_()
     assert cells(html)[1] == ["support", "<x> [2, 1] torch.float32", "[2, 1] torch.float32", "0.5 to 2"]
     assert cells(html)[2][3] == "none" and "<x>" not in html
+
+
+def test_pools_and_where_tasks_come_from_show_what_they_hold():
+    pool = Pool.from_arrays(torch.rand(7, 4), torch.tensor([0, 0, 0, 1, 1, 2, 2]), dataset="<b>own</b>")
+    html = pool._repr_html_()
+    assert cells(html) == [
+        ["classes", "examples", "of a class", "shape of one"],
+        ["3", "7", "2 to 3", "[4] torch.float32"],
+    ]
+    assert "<b>" not in html and "&lt;b&gt;own" in html
+    splits = split_classes(pool, {"train": 1, "validation": 1, "test": 1})
+    assert [row[:2] for row in cells(splits._repr_html_())[1:]] == [["train", "1"], ["validation", "1"], ["test", "1"]]
+    about = cells(EpisodeSampler(pool=pool, ways=(2, 3), shots=1, queries=1, seed=3)._repr_html_())
+    assert ["ways", "[2, 3]"] in about and ["seed", "3"] in about and ["shots", "1"] in about
+    lines = Sinusoid(shots=5, queries=2, seed=1)._repr_html_()
+    assert "tasks of sinusoid" in lines and ["queries", "2"] in cells(lines)

@@ -6,7 +6,8 @@ import pkgutil
 import tests.learners
 from innerloop.learners import catalogue
 from tests.agents import AgentConformance
-from tests.conformance import Conformance, Regression
+from tests.conformance import Conformance
+from tests.regression_conformance import Regression
 
 ASKED = [name for name in vars(Regression) if name.startswith("test_")]
 

@@ -7,7 +7,7 @@ import pytest
 
 from innerloop.cli.main import main
 from innerloop.core.errors import InputError
-from innerloop.engine.log import read_metrics
+from innerloop.engine.metrics import read_metrics
 from innerloop.runs import build
 from innerloop.runs.compare import CompareOptions, compare_runs
 from tests.runs.test_build import small

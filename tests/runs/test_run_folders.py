@@ -14,7 +14,7 @@ import pytest
 from innerloop.core.errors import InputError
 from innerloop.core.objectives import regression
 from innerloop.engine import TrainConfig, checkpoint, load, meta_train
-from innerloop.engine.log import read_metrics
+from innerloop.engine.metrics import read_metrics
 from innerloop.evaluate import Result, calibration
 from innerloop.evaluate.optimizer_curves import OptimizerCurves
 from innerloop.fewshot import sources

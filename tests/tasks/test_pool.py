@@ -7,7 +7,8 @@ import torch
 from innerloop.core.errors import InputError
 from innerloop.tasks import Pool, Splits
 from innerloop.tasks.datasets.arrays import npz
-from innerloop.tasks.pool import base_name, default_sizes, from_rows, split_classes
+from innerloop.tasks.pool import base_name, from_rows, split_classes
+from innerloop.tasks.split_sizes import default_sizes
 
 from .pools import pictures, tagged
 

@@ -21,7 +21,8 @@ from innerloop.fewshot.source_names import SHIPPED
 from innerloop.runs.build import build
 from innerloop.runs.defaults import defaults
 from innerloop.runs.run import Run
-from innerloop.tasks.pool import default_sizes, from_rows, split_classes
+from innerloop.tasks.pool import from_rows, split_classes
+from innerloop.tasks.split_sizes import default_sizes
 
 FEWEST_CLASSES, FEWEST_EXAMPLES = 25, 6
 """Below, nothing is meta-trained: a fifth for tests would be fewer than five classes, and tasks take 3 shots and 3

@@ -22,7 +22,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.ranges import Checked, Count
 from innerloop.core.scores import Score, named
 from innerloop.engine.checkpoint import read_config
-from innerloop.engine.log import read_metrics
+from innerloop.engine.metrics import read_metrics
 from innerloop.evaluate.continual import MEANINGS, Figure, Regret, figures, proficiency, regret
 from innerloop.evaluate.result import finite
 

@@ -23,7 +23,7 @@ from innerloop.core.context import Context
 from innerloop.core.errors import InputError
 from innerloop.core.scores import Score, named
 from innerloop.engine.checkpoint import read_config
-from innerloop.engine.log import read_metrics
+from innerloop.engine.metrics import read_metrics
 from innerloop.evaluate.continual import MEANINGS
 from innerloop.problems.networks import NetworkOptions
 from innerloop.runs.record import allowed, changed

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from innerloop.engine.log import read_metrics
+from innerloop.engine.metrics import read_metrics
 
 
 def within(run: Path, stream: Mapping[str, Any]) -> dict[int, list[tuple[int, float]]]:

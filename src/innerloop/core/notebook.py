@@ -1,6 +1,6 @@
 """What a notebook shows of an object: the words that `str` has, then tables; text of any kind stays text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 
@@ -12,6 +12,17 @@ def shown(words: str, *tables: Sequence[Sequence[object]]) -> str:
         tables: Rows of cells, of which the first row is the head.
     """
     return "".join([f'<p style="white-space: pre-line">{escape(words)}</p>', *map(_table, tables)])
+
+
+def described(words: str, about: Mapping[str, object]) -> str:
+    """HTML of what describes itself: a row for each value that is not empty.
+
+    Args:
+        words: Before them.
+        about: Such as a sampler's `describe()`.
+    """
+    rows = [(name.replace("_", " "), value) for name, value in about.items() if value not in (None, "", [], {})]
+    return shown(words, [("of it", "is"), *rows])
 
 
 def _table(cells: Sequence[Sequence[object]]) -> str:

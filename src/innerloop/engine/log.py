@@ -2,15 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, Any
 
 from innerloop.core import files
-from innerloop.core.errors import InputError
 from innerloop.engine.config import TrainConfig
+from innerloop.engine.metrics import lines_of, step_of
 from innerloop.engine.watchers import Watcher
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 class Log(Watcher):
@@ -29,7 +29,7 @@ class Log(Watcher):
         self.path = None if run is None else run / "metrics.jsonl"
         if self.path is not None and self.path.exists():
             # Lines after the checkpoint will be written again, and a metric must not stand there twice.
-            kept = [line for line in _lines(self.path) if _step(line) <= self.after]
+            kept = [line for line in lines_of(self.path) if step_of(line) <= self.after]
             files.write(self.path, "".join(f"{line}\n" for line in kept))
 
     def step(self, number: int, metrics: dict[str, float]) -> None:
@@ -60,6 +60,10 @@ class Bar(Watcher):
     """
 
     def __init__(self, name: str, done: int):
+        # Here: who only adapts and predicts need not wait for it.
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
         self.name, self.done, self.best = name, done, ""
         console = Console(stderr=True)
         columns = (
@@ -86,40 +90,3 @@ class Bar(Watcher):
 
     def ended(self, reason: str) -> None:
         self.progress.stop()
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The entries of a `metrics.jsonl`, without lines that a crash cut or someone damaged; none where there is no file.
-
-    Every entry has a number `step`; its `loss` and `score`, and `mean` and `ci95` of its `validation`, are numbers.
-    """
-    try:
-        lines = _lines(path) if path.exists() else []
-    except (InputError, OSError):  # it may not be read: a page can be shown without it
-        return []
-    return [entry for line in lines if (entry := _entry(line)) is not None]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        # Of a line whose bytes are no text no number is read.
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"cannot read {path}: {reason}. Remove it, or choose another folder") from error
-
-
-def _entry(line: str) -> dict[str, Any] | None:
-    try:
-        entry = json.loads(line)
-        scores = entry.get("validation", {"mean": 0, "ci95": 0})
-        numbers = (entry["step"], entry.get("loss", 0), entry.get("score", 0), scores["mean"], scores["ci95"])
-        named = isinstance(scores.get("score", ""), str) and isinstance(scores.get("normalisation", ""), str)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None
-    return entry if named and all(type(number) in (int, float) for number in numbers) else None
-
-
-def _step(line: str) -> float:
-    entry = _entry(line)
-    return float("inf") if entry is None else entry["step"]

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from rich.console import Console
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -161,6 +160,8 @@ def _compiled(graph: torch.fx.GraphModule, leaves: list[Tensor], threads: int) -
     """By inductor, called once so that it is ready; with one intra-op thread where Python threads will call it."""
     options: dict[str, Any] = {"cpp_wrapper": True} if _on_cpu(leaves) else {"triton.cudagraphs": True}
     intra_op = torch.get_num_threads()
+    from rich.console import Console  # who only adapts and predicts need not wait for it
+
     with Console(stderr=True).status(f"compiling {len(graph.graph.nodes):,} operators"):
         try:
             if threads > 1:

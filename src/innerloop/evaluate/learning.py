@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from innerloop.core import scores
 from innerloop.core.scores import Score
-from innerloop.engine.log import read_metrics
+from innerloop.engine.metrics import read_metrics
 
 _GRID = 20
 """Moments of a curve by processor seconds."""

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 
 from innerloop.core import fits, objectives, tree
@@ -243,6 +241,9 @@ def _refuse_broken(learner: Learner, sampler: Sampler, scores: Tensor, first: in
 @contextmanager
 def _bar(learner: Learner, episodes: int, quiet: bool) -> Iterator[Callable[[], None]]:
     """A progress bar on standard error; yields what to call after every episode."""
+    from rich.console import Console  # here: who only adapts and predicts need not wait for it
+    from rich.progress import Progress
+
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
         task = progress.add_task(f"meta-test {type(learner).__name__}", total=episodes)

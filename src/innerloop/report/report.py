@@ -13,7 +13,7 @@ from innerloop.core.scores import SCORES, TRAINED, Accuracy, Score, named
 from innerloop.core.task_code import Choosing
 from innerloop.core.types import Params, Sampler
 from innerloop.engine.checkpoint import load, read_config
-from innerloop.engine.log import read_metrics
+from innerloop.engine.metrics import read_metrics
 from innerloop.evaluate import kept
 from innerloop.evaluate.active_curves import ActiveCurves
 from innerloop.evaluate.compare import Comparison, comparable, compare

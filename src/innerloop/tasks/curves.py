@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerloop.core import random
+from innerloop.core import notebook, random
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.ranges import Checked, Count, Natural, NotNegative
@@ -98,6 +98,10 @@ class Curves(Checked, abc.ABC):
             return apart
         number = draws.between(draws.fold(apart, _NUMBER), 0, self.tasks - 1)
         return draws.fold(draws.fold(draws.keys(self.seed, 0, 1), _SET), number)
+
+    def _repr_html_(self) -> str:
+        about = self.describe()
+        return notebook.described(f"tasks of {about['dataset']}", about)
 
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.plain import is_whole, plain
+from innerloop.tasks.pool import Pool
 
 Keys = NDArray[np.uint32]
 Numbers = NDArray[np.int64]
@@ -119,3 +120,16 @@ def _scramble(x: Keys) -> Keys:
     x *= np.uint32(0xC2B2AE35)
     x ^= x >> 16
     return x
+
+
+def drawn_from(pool: Pool) -> dict[str, object]:
+    """What samplers of a pool say of it in `describe`, and of the version of these draws."""
+    return {
+        "dataset": pool.dataset,
+        "split": pool.split,
+        "class_hash": pool.class_hash,
+        "data": pool.digest,
+        "draws": VERSION,
+        "classes": len(pool),
+        "shape": list(pool.shape),
+    }

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from innerloop.core import notebook
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.ranges import Checked, Count, Natural, Share
@@ -160,19 +161,16 @@ class EpisodeSampler(Checked):
         parts = (classes, support, query, distractors, unlabelled)
         return Draw(*map(from_numpy, parts))
 
+    def _repr_html_(self) -> str:
+        return notebook.described(f"tasks of {self.pool.dataset}", self.describe())
+
     def describe(self) -> dict[str, object]:
         """See `innerloop.core.types.Sampler`; a range is a list [low, high]. Hashes of results hold these names."""
         extras = {"unlabelled": self.unlabelled, "distractors": self.distractors, "within": self.same_group}
         return {
             "kind": "episodes",
             "score": "accuracy",
-            "dataset": self.pool.dataset,
-            "split": self.pool.split,
-            "class_hash": self.pool.class_hash,
-            "data": self.pool.digest,
-            "draws": draws.VERSION,
-            "classes": len(self.pool),
-            "shape": list(self.pool.shape),
+            **draws.drawn_from(self.pool),
             "ways": _plain(self.ways),
             "shots": _plain(self.shots),
             "queries": self.queries,
@@ -267,13 +265,7 @@ class BatchSampler(Checked):
         return {
             "kind": "batches",
             "score": "accuracy",
-            "dataset": self.pool.dataset,
-            "split": self.pool.split,
-            "class_hash": self.pool.class_hash,
-            "data": self.pool.digest,
-            "draws": draws.VERSION,
-            "classes": len(self.pool),
-            "shape": list(self.pool.shape),
+            **draws.drawn_from(self.pool),
             "ways": len(self.pool),
             "shots": 0,
             "batch_size": self.batch_size,

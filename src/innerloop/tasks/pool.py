@@ -12,13 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from innerloop.core import random
+from innerloop.core import notebook, random
 from innerloop.core.errors import InputError
 from innerloop.core.names import composed
 from innerloop.core.plain import is_whole, normalise, plain
+from innerloop.tasks.split_sizes import default_sizes as default_sizes  # also by its first name
 
 _ROTATIONS = ("rot090", "rot180", "rot270")
 _SHORT = 16
+_HEADS = ("split", "classes", "examples", "of a class", "shape of one")
 Role = Literal["train", "validation", "test"]
 
 
@@ -125,6 +127,9 @@ class Pool:
     def __len__(self) -> int:
         """How many classes there are."""
         return len(self.names)
+
+    def _repr_html_(self) -> str:
+        return notebook.shown(f"{self.dataset}: {self.split}", [_HEADS[1:], _cells("", self)[1:]])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -277,9 +282,20 @@ class Splits:
             if pool.role != role:
                 object.__setattr__(self, role, replace(pool, role=role))
 
+    def _repr_html_(self) -> str:
+        rows = [_cells(role, pool) for role, pool in self.pools().items()]
+        return notebook.shown(self.train.dataset, [_HEADS, *rows])
+
     def pools(self) -> dict[str, Pool]:
         """The pools by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def _cells(role: str, pool: Pool) -> tuple[object, ...]:
+    """What a notebook shows of a pool, under `_HEADS`."""
+    low, high = int(pool.counts.min()), int(pool.counts.max())
+    of_each = str(low) if low == high else f"{low} to {high}"
+    return role, len(pool), int(pool.counts.sum()), of_each, f"{list(pool.shape)} {pool.data.dtype}"
 
 
 def base_name(name: str) -> str:
@@ -328,21 +344,6 @@ def split_classes(pool: Pool, sizes: Mapping[str, int], seed: int = 0) -> Splits
         pools[name] = pool.take(sorted(order[start : start + size]), split=name)
         start += size
     return Splits(**pools)
-
-
-def default_sizes(classes: int) -> dict[str, int]:
-    """A 60/20/20 cut of `classes`, at least one each.
-
-    Raises:
-        InputError: There are fewer than three.
-    """
-    if classes < 3:
-        raise InputError(
-            f"{classes} classes cannot be cut into train, validation and test; at least 3 are needed, and 10 for "
-            "tests of 2 ways (a fifth is for tests). To teach only these, use `innerloop adapt`"
-        )
-    part = max(1, classes // 5)
-    return {"train": classes - 2 * part, "validation": part, "test": part}
 
 
 def from_rows(

@@ -17,7 +17,7 @@ from innerloop.core import files
 from innerloop.core.errors import InputError
 from innerloop.core.names import of_path
 from innerloop.engine import checkpoint
-from innerloop.engine.log import read_metrics
+from innerloop.engine.metrics import read_metrics
 from innerloop.evaluate import kept
 from innerloop.evaluate.compare import comparable, compare
 from innerloop.evaluate.result import Result

@@ -13,7 +13,8 @@ from innerloop.core.files import expanded
 from innerloop.core.names import unified
 from innerloop.core.precision import check_precision
 from innerloop.tasks.npz import load, pictures_first, words
-from innerloop.tasks.pool import Pool, Splits, default_sizes, from_rows, split_classes
+from innerloop.tasks.pool import Pool, Splits, from_rows, split_classes
+from innerloop.tasks.split_sizes import default_sizes
 
 
 def arrays(root: Path | str | None = None, seed: int = 0) -> Splits:

@@ -7,7 +7,8 @@ from innerloop.core.errors import InputError
 from innerloop.tasks.audio import holds_sounds, sound_folder
 from innerloop.tasks.images import Ink, image_folder
 from innerloop.tasks.log_mel import of_sounds
-from innerloop.tasks.pool import Pool, Splits, default_sizes, split_classes
+from innerloop.tasks.pool import Pool, Splits, split_classes
+from innerloop.tasks.split_sizes import default_sizes
 
 
 def folder(

@@ -10,7 +10,7 @@ from innerloop.core.errors import InputError
 from innerloop.tasks.entities import conll
 from innerloop.tasks.entities.domains import LEFT_OUT, Domain
 from innerloop.tasks.entities.sentences import Sentence
-from innerloop.tasks.pool import default_sizes
+from innerloop.tasks.split_sizes import default_sizes
 from innerloop.tasks.texts.splits import located
 
 

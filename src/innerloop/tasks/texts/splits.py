@@ -11,7 +11,7 @@ from innerloop.core.errors import InputError
 from innerloop.core.names import unified
 from innerloop.tasks import cache, tables
 from innerloop.tasks.columns import TableOptions
-from innerloop.tasks.pool import default_sizes
+from innerloop.tasks.split_sizes import default_sizes
 
 SCHEMES = ("1", "2", "3", "4", "5")
 """The five splits of the classes that few-shot intent papers use."""
