@@ -44,7 +44,9 @@ def start(out: Path, workers: int) -> subprocess.Popen[bytes]:
     root = Path(__file__).parents[2]
     environment = os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     command = [sys.executable, str(script)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    # In a file, which outlives who is killed: a pipe would fill, and nobody reads it.
+    with (out.parent / "stderr").open("ab") as stderr:
+        return subprocess.Popen(command, env=environment, stderr=stderr, start_new_session=True)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -86,7 +88,7 @@ def test_a_study_killed_again_and_again_ends_with_the_trials_asked_for(tmp_path)
         time.sleep(draws.uniform(0.5, 5))
         kill(process)
     assert len(ends(out)) < TRIALS, "it was killed while there was work"
-    assert start(out, 2).wait(timeout=300) == 0
+    assert start(out, 2).wait(timeout=300) == 0, (out.parent / "stderr").read_text()[-3000:]
     whole(out)
 
 
