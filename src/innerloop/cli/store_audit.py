@@ -39,8 +39,8 @@ def run(argv: list[str]) -> int:
         path = files.expanded(options.out)
         with files.writing(path):
             files.write(Path(path), "".join(lines))
-        told = {"path": str(path), "entries": len(lines)}
-        emit(told) if options.common.json else print(f"{path}: {len(lines):,} changes")
+        summary = {"path": str(path), "entries": len(lines)}
+        emit(summary) if options.common.json else print(f"{path}: {len(lines):,} changes")
         return 0
     if options.common.json:
         emit([entry._asdict() for entry in entries])

@@ -93,8 +93,8 @@ def used(c: Connection, key: int) -> Used:
 
 def stored(c: Connection, key: int) -> tuple[int, int]:
     """Examples that a key stores, and its bytes."""
-    found = [c.execute(query, (key,)).fetchone() for query in _STORED]
-    return sum(int(row[0]) for row in found), sum(int(row[1]) for row in found)
+    sums = [c.execute(query, (key,)).fetchone() for query in _STORED]
+    return sum(int(row[0]) for row in sums), sum(int(row[1]) for row in sums)
 
 
 def expire(database: Database) -> None:

@@ -78,8 +78,8 @@ class Store:
         Raises:
             ConflictError: The client called another change so.
         """
-        made = work if what is None else functools.partial(audited, what=what, work=work)
-        return self.database.change(lambda c: once(c, self._once, made))
+        noted = work if what is None else functools.partial(audited, what=what, work=work)
+        return self.database.change(lambda c: once(c, self._once, noted))
 
     def create(
         self,
