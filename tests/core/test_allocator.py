@@ -34,25 +34,27 @@ for name, plan in {"loop": Plan("loop"), "vmap": Plan("vmap"), "threads": Plan("
 print(json.dumps([changed, faults]))
 """
 CHOICES = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
+FIRST_THRESHOLDS = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+"""Where glibc begins; unless they are set, it moves them by the order in which threads free their blocks."""
 GLIBC = sys.platform.startswith("linux") and platform.libc_ver()[0] == "glibc"
 
 
-def faults(*words: str) -> tuple[bool | None, dict[str, int]]:
+def faults(*words: str, **settings: str) -> tuple[bool | None, dict[str, int]]:
     """Whether the allocator was changed, and the page faults of a usual meta-step by every plan.
 
     The median of five: a heap may still grow once, which is no fault of every step.
     """
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(CHOICES)}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(CHOICES)} | settings
     done = subprocess.run([sys.executable, "-c", WORK, *words], env=clean, capture_output=True, text=True, check=True)
     return tuple(json.loads(done.stdout))
 
 
 @pytest.mark.skipif(not GLIBC, reason="glibc's allocator")
 def test_page_faults_vanish():
-    (_, plain), (changed, kept) = faults(), faults("keep")
+    (_, plain), (changed, kept) = faults(**FIRST_THRESHOLDS), faults("keep")
     assert changed
     assert sum(plain.values()) > 3_000, "otherwise this measures nothing"
-    assert sum(kept.values()) < sum(plain.values()) / 5, (plain, kept)
+    assert sum(kept.values()) < sum(plain.values()) / 100, (plain, kept)
 
 
 @pytest.mark.skipif(not GLIBC, reason="glibc's allocator")
