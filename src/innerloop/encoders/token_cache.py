@@ -61,5 +61,5 @@ def _encoded(encoder: TokenEncoder, sentences: list[list[str]]) -> np.ndarray:
     for start in track(starts, f"{len(order):,} sentences through {encoder.name}", len(starts)):
         part = order[start : start + _BATCH]
         for i, found in zip(part, encoder.encode([sentences[i] for i in part]).split(), strict=True):
-            rows[ends[i] - lengths[i] : ends[i]] = found.numpy()
+            rows[ends[i] - lengths[i] : ends[i]] = found.half().numpy()
     return rows

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import layer_norm, relu
+from torch.nn.functional import embedding_bag, layer_norm, relu
 
 from innerloop import encoders
 from innerloop.core.aligned import from_numpy
@@ -32,6 +32,8 @@ _ORDERS = ((2, 0), (3, 1), (5, 2))
 _REACH = 2
 _BATCH = 1024
 """Pieces that go through the network together."""
+_WORDS = 1 << 16
+"""Words whose normalised form is kept: most words of a text come again."""
 _UNKNOWN, _BEGIN, _END = 0, 1, 2
 _BLANK = "▁"
 _STRANGER = "\ufffd"
@@ -50,7 +52,8 @@ class UniversalTokens:
     def __init__(self, package: Any) -> None:
         try:  # parts that the package does not promise to keep
             tokenizer, weights = package._tokenizer, package._model
-            self._normalized, self._cut = tokenizer._normalizer.normalize, tokenizer._viterbi
+            self._cut = tokenizer._viterbi
+            self._normalized = functools.lru_cache(_WORDS)(tokenizer._normalizer.normalize)
             self._texts: list[str] = tokenizer._pieces
             self._table, self._scale, self._low = weights.table, weights.scale, weights.lo  # as they lie: 65 MB
             names = ("proj_W", "proj_b", "ln_g_all", "ln_b_all", "ln_g", "ln_b")
@@ -83,17 +86,16 @@ class UniversalTokens:
 
     def _rows(self, sentences: list[list[str]]) -> Tensor:
         """[words, features] means of the states of the pieces that cover them."""
-        count = sum(map(len, sentences))
-        rows, weights = torch.zeros(count, self.features), torch.zeros(count)
+        rows = [torch.empty(0, self.features)]
         for batch in _batches(self._pieces(sentences)):
             lengths = np.array([len(one.ids) for one in batch])
             starts = np.cumsum(lengths) - lengths
             states = self._states(np.concatenate([one.ids for one in batch]), starts, lengths)
             pieces = from_numpy(np.concatenate([s + one.pieces for s, one in zip(starts, batch, strict=True)]))
-            words = from_numpy(np.concatenate([one.words for one in batch]))
-            rows.index_add_(0, words, states[pieces])
-            weights += torch.bincount(words, minlength=count)
-        return rows / weights[:, None]
+            words = np.concatenate([one.words for one in batch])
+            first = from_numpy(np.flatnonzero(np.diff(words, prepend=-1)))  # every word has a piece
+            rows.append(embedding_bag(pieces, states, first, mode="mean"))
+        return torch.cat(rows)
 
     def _pieces(self, sentences: list[list[str]]) -> Iterator["_Pieces"]:
         """Pieces of sentences, their words numbered through."""
