@@ -30,8 +30,8 @@ _REPLAYED = 3_000
 _SHARED = "shared"
 _PROXY = (502, 504)
 """What a proxy says when no answer came from behind it."""
-_ON_ITS_WAY = 1.0
-"""Seconds in which a database has done what a host sent it before it was killed."""
+_UNKNOWN = b"may have been made or not"
+"""What a store says that went away while it was asked to commit."""
 _CLOSE = 1e-3
 """Probabilities that differ by less are the same: rounding depends on what else was in a batch."""
 
@@ -118,6 +118,8 @@ class Server:
     def resident(self) -> float:
         """Megabytes that it holds."""
         assert self.process is not None
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the server stopped by itself with {self.process.returncode}: see {self._log.name}")
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
@@ -165,8 +167,8 @@ class Client:
             self._connection.request(method, path, content, {"Content-Type": "application/json"})
             answer = self._connection.getresponse()
             text = answer.read()
-            if answer.status in _PROXY:
-                raise ConnectionError(f"a proxy answered {answer.status}")
+            if answer.status in _PROXY or (answer.status == 503 and _UNKNOWN in text):
+                raise ConnectionError(f"{answer.status} does not say whether anything was done")
         except BaseException:
             self._connection.close()
             self._connection = None
@@ -238,14 +240,15 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         try:
-            for name, reject in ((self.diary.task, self.diary.reject), (_SHARED, None)):
-                self._persist(
-                    "POST", "/api/tasks", {"name": name, "source": self._source, "reject": reject}, (201, 409)
-                )
+            self._begin(self.diary.task, self.diary.reject)
+            self._begin(_SHARED)
             while not self._halt.is_set():
                 self._step()
         except BaseException as error:
             self.failure = error
+
+    def _begin(self, task: str, reject: float | None = None) -> None:
+        self._persist("POST", "/api/tasks", {"name": task, "source": self._source, "reject": reject}, (201, 409))
 
     def _step(self) -> None:
         r, now = self._random.random(), self._now()
@@ -327,7 +330,8 @@ class Writer(threading.Thread):
     def _settled(self) -> int:
         """The version after a change that got no answer."""
         self.diary.unknown += 1
-        time.sleep(_ON_ITS_WAY)
+        # Changes come one after the other, also one that is refused: what was being committed is over by its turn.
+        self._begin(_SHARED)
         return self._persist("GET", f"/api/tasks/{self.diary.task}", None, (200,))["version"]
 
     def _persist(self, method: str, path: str, body: Any, wanted: tuple[int, ...]) -> Any:

@@ -63,6 +63,20 @@ def test_what_a_dead_process_left_is_removed_and_what_a_living_one_writes_stays(
     assert sorted(os.listdir(tmp_path)) == [".b.txt.settings", "b.txt"]
 
 
+def test_two_that_prove_one_folder_at_once_do_not_disturb_each_other(tmp_path, monkeypatch):
+    close, inside = os.close, []
+
+    def closing(handle):
+        close(handle)
+        if not inside:  # at the first moment in which another process may remove what this one had
+            inside.append(True)
+            files.writable(tmp_path)
+
+    monkeypatch.setattr(os, "close", closing)
+    files.writable(tmp_path)
+    assert inside and not os.listdir(tmp_path)
+
+
 def test_a_long_name_can_be_written(tmp_path):
     path = tmp_path / ("ü" * 120)
     files.write(path, "x")

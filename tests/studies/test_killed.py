@@ -21,7 +21,7 @@ import pytest
 
 from innerloop.core.context import Context
 from innerloop.studies import storage
-from innerloop.studies.claims import REASON
+from innerloop.studies.claims import OUTCOME, REASON
 from innerloop.studies.final import rows_of
 from innerloop.studies.study import open_, tune, work
 from tests.studies.small import options, settings
@@ -29,6 +29,8 @@ from tests.studies.small import options, settings
 pytest.importorskip("optuna")
 KILLS = int(os.environ.get("INNERLOOP_KILLS", "2"))
 TRIALS = min(KILLS + 2, 12)
+MOST = 2
+"""Workers of one command."""
 
 
 def start(out: Path, workers: int) -> subprocess.Popen[bytes]:
@@ -82,13 +84,16 @@ def whole(out: Path) -> None:
 def test_a_study_killed_again_and_again_ends_with_the_trials_asked_for(tmp_path):
     out, draws = tmp_path / "s", random.Random(5)
     for i in range(KILLS):
-        process = start(out, 1 + i % 2)
+        process = start(out, 1 + i % MOST)
         if i == 0:
             wait_for(lambda: (out / "trials").exists())
-        time.sleep(draws.uniform(0.5, 5))
+        # Never so late that all is done: every worker may still end a trial until it is killed.
+        until, most = time.monotonic() + draws.uniform(0.5, 5), min(i, TRIALS - MOST - 1)
+        while time.monotonic() < until and len([*out.glob(f"trials/*/{OUTCOME}")]) <= most:
+            time.sleep(0.02)
         kill(process)
     assert len(ends(out)) < TRIALS, "it was killed while there was work"
-    assert start(out, 2).wait(timeout=300) == 0, (out.parent / "stderr").read_text()[-3000:]
+    assert start(out, MOST).wait(timeout=300) == 0, (out.parent / "stderr").read_text()[-3000:]
     whole(out)
 
 
@@ -101,7 +106,7 @@ def test_two_commands_on_one_file_share_the_trials(tmp_path):
     whole(out)
 
 
-def wait_for(what: Any, seconds: float = 60) -> None:
+def wait_for(what: Any, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "it did not happen"

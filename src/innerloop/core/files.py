@@ -107,8 +107,14 @@ def writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(folder, ".")
         handle, name = _temporary(folder / "writable")
-        os.close(handle)
-        os.unlink(name)
+        if fcntl is None:
+            os.close(handle)  # Windows removes nothing that is open
+            os.unlink(name)
+            return
+        try:
+            os.unlink(name)  # while the lock on it lasts, without which another process would sweep it away first
+        finally:
+            os.close(handle)
 
 
 def expanded(path: str | Path) -> Path:

@@ -7,6 +7,7 @@ slot the first that still counts is the one, so that two who repair the same slo
 
 import contextlib
 import json
+import math
 import os
 import socket
 import threading
@@ -107,20 +108,22 @@ class Board:
         """Take a trial that waits, or begin one; None: somebody else was faster, or there is none to begin."""
         with quiet():
             trial = self.study.ask()
+        try:
+            return self._begun(trial)
+        except late():  # this process stood still so long that the trial was given away
+            return None
+
+    def _begun(self, trial: Any) -> Claim | None:
         self.storage.record_heartbeat(trial._trial_id)
         slot = trial.user_attrs.get(SLOT, trial.number)
         folder = self.out / "trials" / f"{slot:04d}"
-        try:
-            for key, value in {SLOT: slot, HOST: socket.gethostname(), FOLDER: str(folder.resolve())}.items():
-                trial.set_user_attr(key, value)
-        except late():  # this process stood still so long that the trial was given away
-            return None
+        for key, value in {SLOT: slot, HOST: socket.gethostname(), FOLDER: str(folder.resolve())}.items():
+            trial.set_user_attr(key, value)
         slots = self.slots()
         first = self._first(slots.get(slot, ()))
         if first is None or first.number != trial.number:
             trial.set_user_attr(SURPLUS, True)
-            with contextlib.suppress(*late()):
-                self.storage.set_trial_state_values(trial._trial_id, state=self.states.FAIL)
+            self.storage.set_trial_state_values(trial._trial_id, state=self.states.FAIL)
             return None
         if slot == 0 and not trial.params:
             self.storage.set_trial_system_attr(trial._trial_id, "fixed_params", self.usual)
@@ -141,13 +144,14 @@ class Board:
                     self.storage.record_heartbeat(claim.trial._trial_id)
 
         thread = threading.Thread(target=beat, daemon=True, name=f"trial {claim.slot}")
-        with files.locked(lock):
-            thread.start()
-            try:
+        thread.start()
+        try:
+            # However long it takes: whoever has it is at work on the same, though the trial was given away.
+            with files.locked(lock, math.inf):
                 yield
-            finally:
-                over.set()
-                thread.join()
+        finally:
+            over.set()
+            thread.join()
 
     def _repair(self) -> None:
         """Give trials back whose processes are gone, and see that every slot has somebody to work on it."""
@@ -185,7 +189,7 @@ class Board:
     def _dead(self, one: Any) -> bool:
         """Whether the process of a running trial is gone for certain; of other machines, the storage tells later."""
         age = datetime.now() - one.datetime_start
-        if HOST not in one.user_attrs:  # it died, or is about to say where it is
+        if not {HOST, FOLDER} <= one.user_attrs.keys():  # it died, or is about to say where it is
             return age > timedelta(seconds=GRACE)
         # From being taken to its lock it takes milliseconds.
         if one.user_attrs[HOST] != socket.gethostname() or os.name == "nt" or age < timedelta(seconds=BEAT):

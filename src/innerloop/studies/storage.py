@@ -74,6 +74,8 @@ def open_storage(url: str) -> Any:
     arguments = {"connect_args": {"timeout": _LOCKED}} if lite else {"pool_pre_ping": True}
     with quiet(), opening(url):
         try:
+            if lite:
+                _make_tables(url, arguments)
             storage = optuna.storages.RDBStorage(
                 url, engine_kwargs=arguments, heartbeat_interval=BEAT, grace_period=GRACE
             )
@@ -201,6 +203,21 @@ def _prepare(url: str) -> None:
     files.writable(Path(path).parent)
     with opening(url), contextlib.closing(sqlite3.connect(path, timeout=_LOCKED)) as file:
         file.execute("PRAGMA journal_mode=WAL")
+
+
+def _make_tables(url: str, arguments: dict[str, Any]) -> None:
+    """Make the tables of a file in one transaction.
+
+    Optuna makes one after the other: whoever was killed behind that of studies would leave it without the index by which
+    no two have one name.
+    """
+    from optuna.storages._rdb import models
+    from sqlalchemy import create_engine
+
+    engine = create_engine(url, **arguments)
+    _one_at_a_time(engine)
+    models.BaseModel.metadata.create_all(engine)
+    engine.dispose()
 
 
 def _one_at_a_time(engine: Any) -> None:
