@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from benchmarks.hosts import adapted, hosts
-from benchmarks.serve_load import PLAIN, Client, mixed, numbers
+from benchmarks.serve_load import mixed
+from benchmarks.serve_process import PLAIN, Client, numbers
 
 pytestmark = [
     pytest.mark.slow,
