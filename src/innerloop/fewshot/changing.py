@@ -19,26 +19,3 @@ class Changing(Fitted):
     def drop(self, label: Label) -> Self:
         """`drop_class`, by the name that it has on the command line and over HTTP."""
         return self.drop_class(label)
-
-    def undo(self, to: int | None = None) -> Self:
-        """Go back one version, or to any; nothing is lost, and `redo` takes it back.
-
-        Args:
-            to: A version of `history`; None: before the last change.
-
-        Raises:
-            InputError: There is nothing to undo, or no such version.
-        """
-        task = self._fitted()
-        self._task = task.at(task.history.back(to))
-        return self
-
-    def redo(self) -> Self:
-        """Take back what `undo` did, as long as nothing was changed since.
-
-        Raises:
-            InputError: There is nothing to redo.
-        """
-        task = self._fitted()
-        self._task = task.at(task.history.redone())
-        return self

@@ -304,16 +304,8 @@ class FewShotClassifier(Changing):
         task = self.__dict__.get("_task")
         return floats(read(X, self._resolved() if task is None else task.source)[0])
 
-    def save(self, path: str | Path) -> Path:
-        """Write what was learned to one portable file, whole or not at all.
-
-        Raises:
-            InputError: Nothing was learned yet, it cannot be written, or the file that this was loaded from was changed
-                since by another.
-        """
-        path, task = paths.named(path), self._fitted()
-        self._read_from = paths.replaced(path, self.__dict__.get("_read_from"), lambda: file.write(path, task))
-        return path
+    def _write(self, path: Path, task: Task) -> None:
+        file.write(path, task)
 
     @property
     def name(self) -> str:
