@@ -25,10 +25,10 @@ def plans_of_these_tests(tmp_path_factory) -> Iterator[None]:
 
 @pytest.fixture
 def soon_calibrated(monkeypatch) -> None:
-    """Runs are calibrated on 48 tasks instead of up to 400, where nothing is asked about their probabilities."""
+    """Runs are calibrated on 16 tasks instead of up to 400, where nothing is asked about their probabilities."""
     from innerloop.runs import calibrate
 
-    monkeypatch.setattr(calibrate, "keep", functools.partial(calibrate.keep, episodes=48))
+    monkeypatch.setattr(calibrate, "keep", functools.partial(calibrate.keep, episodes=16))
 
 
 @pytest.fixture(scope="session")
