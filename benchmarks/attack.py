@@ -34,7 +34,7 @@ from typing import Any
 from benchmarks import results
 from benchmarks.machine import cpu_seconds, elsewhere, noise
 from benchmarks.serve import about, percentile
-from benchmarks.serve_load import Client, Server
+from benchmarks.serve_process import LETTERS, Client, Server
 from innerloop.fewshot import sources
 
 PLACE = Path(__file__).with_name("attack.json")
@@ -339,7 +339,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=(*ATTACKS, GONE), default=(*ATTACKS, GONE))
     parser.add_argument("--seconds", type=float, default=10.0, help="of each attack")
-    parser.add_argument("--texts", default=TEXTS if TEXTS in sources.installed() else "benchmarks.serve_load:Letters")
+    parser.add_argument("--texts", default=TEXTS if TEXTS in sources.installed() else LETTERS)
     parser.add_argument("--dry", action="store_true", help="print, keep nothing")
     options = parser.parse_args()
     rows: dict[str, Any] = {}

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from benchmarks import results
 from benchmarks.serve import about, said
-from benchmarks.serve_load import PLAIN, Server, mixed, numbers
+from benchmarks.serve_load import mixed
+from benchmarks.serve_process import PLAIN, Server, numbers
 
 PLACE = Path(__file__).with_name("chaos.json")
 

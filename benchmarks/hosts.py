@@ -32,7 +32,8 @@ from typing import Any
 from benchmarks import results
 from benchmarks.results import Spread
 from benchmarks.serve import CLIENTS, about, drawing, load, said, teach
-from benchmarks.serve_load import PLAIN, Client, Server, mixed, numbers
+from benchmarks.serve_load import mixed
+from benchmarks.serve_process import PLAIN, Client, Server, numbers
 from tests.service.postgres import Server as Database
 from tests.service.postgres import serving
 

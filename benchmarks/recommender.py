@@ -14,8 +14,8 @@ from functools import partial
 import numpy as np
 import torch
 
+from benchmarks.ranked_items import Scorer, ranked
 from innerloop.apps.recsys.onboarding import most_telling
-from innerloop.apps.recsys.ranking import Scorer, ranked
 from innerloop.apps.recsys.recommender import Recommender
 from innerloop.core.context import Context
 from innerloop.core.interval import difference

@@ -36,7 +36,8 @@ from typing import Any
 from benchmarks import results
 from benchmarks.machine import elsewhere, noise, processor
 from benchmarks.results import Spread
-from benchmarks.serve_load import Client, Found, Reached, Server, mixed
+from benchmarks.serve_load import Found, mixed
+from benchmarks.serve_process import Client, Reached, Server
 from innerloop.core.errors import InputError
 from innerloop.engine.plan import cores
 from innerloop.fewshot import sources

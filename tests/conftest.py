@@ -1,3 +1,4 @@
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,14 @@ def plans_of_these_tests(tmp_path_factory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("innerloop.core.kept.cache_folder", lambda root: folder)
         yield
+
+
+@pytest.fixture
+def soon_calibrated(monkeypatch) -> None:
+    """Runs are calibrated on 16 tasks instead of up to 400, where nothing is asked about their probabilities."""
+    from innerloop.runs import calibrate
+
+    monkeypatch.setattr(calibrate, "keep", functools.partial(calibrate.keep, episodes=16))
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,7 @@ def test_sentences_in_chinese_get_an_encoder_that_reads_them(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("soon_calibrated")
 def test_meta_training_pays_for_many_characters_that_nothing_knows(tmp_path, monkeypatch):
     data = npz(tmp_path / "a.npz", *characters(0, 50, lines=2))
     advice = advise(data, AdviceOptions(episodes=20))
@@ -92,7 +93,7 @@ def test_meta_training_pays_for_many_characters_that_nothing_knows(tmp_path, mon
     assert advice.use is advice.trained
     assert advice.commands[0].startswith("innerloop train protonet")
     monkeypatch.chdir(tmp_path)
-    quick = {"train": ["--steps", "1"], "test": ["--episodes", "20"]}
+    quick = {"train": ["--steps", "1", "--plan", "loop"], "test": ["--episodes", "20"]}
     for command in advice.commands:
         words = shlex.split(command)[1:]
         assert main(words + quick.get(words[0], [])) == 0, command

@@ -62,6 +62,7 @@ def scored(name: str, learner: Learner, params: Params, problem: Problem) -> Res
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("soon_calibrated")
 @pytest.mark.parametrize("name", catalogue())
 def test_seconds_of_training_are_better_than_none(name, tmp_path):
     if name in NO_CLASSIFIER:

@@ -60,9 +60,11 @@ def here(page: Path) -> list[Block]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if here(page)], ids=lambda page: page.stem)
-def test_blocks_run(page, tmp_path, monkeypatch):
+def test_blocks_run(page, tmp_path, monkeypatch, request):
     for package in EXTRAS.get(page.name, []):
         pytest.importorskip(package, reason=f"{page.name} needs it")
+    if page not in WHOLE:
+        request.getfixturevalue("soon_calibrated")
     monkeypatch.chdir(tmp_path)
     names = samples.stage(page, tmp_path)
     reader.run(here(page), names, shorten=None if page in WHOLE else ALONE.get(page.name, ()))

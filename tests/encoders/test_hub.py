@@ -3,7 +3,6 @@
 import json
 import pickle
 import shutil
-from typing import Any
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from innerloop.encoders.tuned import Tuned
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.fewshot.sources import source
 from tests.encoders.test_encoders import png
-from tests.encoders.tiny import tiny_bert
+from tests.encoders.tiny import LAYERS, tiny_bert
 from tests.service.http.test_heads import answers
 from tests.service.served import serving
 
@@ -57,14 +56,8 @@ def pictures(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("models") / "pictures"
     torch.manual_seed(0)
-    layers: dict[str, Any] = {
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-    }
     with hub.quietly():
-        ViTModel(ViTConfig(image_size=32, patch_size=8, **layers), add_pooling_layer=False).save_pretrained(folder)
+        ViTModel(ViTConfig(image_size=32, patch_size=8, **LAYERS), add_pooling_layer=False).save_pretrained(folder)
     about = {"size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
     (folder / "preprocessor_config.json").write_text(json.dumps(about))
     return folder

@@ -8,6 +8,14 @@ import torch
 
 from innerloop.encoders import hub
 
+LAYERS: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
+"""Of transformers that are soon made."""
+
 
 def tiny_bert(folder: Path, words: Iterable[str]) -> None:
     """A BERT of two layers with its tokenizer, as `save_pretrained` leaves it; it has learned nothing."""
@@ -21,12 +29,6 @@ def tiny_bert(folder: Path, words: Iterable[str]) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))  # pyright: ignore[reportAttributeAccessIssue]
     torch.manual_seed(0)
-    layers: dict[str, Any] = {
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-    }
     with hub.quietly():
-        BertModel(BertConfig(vocab_size=len(vocabulary), max_position_embeddings=40, **layers)).save_pretrained(folder)
+        BertModel(BertConfig(vocab_size=len(vocabulary), max_position_embeddings=40, **LAYERS)).save_pretrained(folder)
         PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=32, **special).save_pretrained(folder)

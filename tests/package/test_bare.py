@@ -99,12 +99,13 @@ def test_every_verb_works_or_names_its_extra(core, tmp_path):
     (tmp_path / "folder" / "one").mkdir(parents=True)
     (tmp_path / "folder" / "one" / "a.png").write_bytes(b"no picture")
     wrong = []
-    for command, (status, words) in VERBS.items():
-        done = bare.run(core, ["-m", "innerloop", *command.split()], tmp_path)
+    for (command, (status, words)), (ended, said) in zip(
+        VERBS.items(), bare.commands(core, [*VERBS], tmp_path), strict=True
+    ):
         named = f"innerloop[{words}]" if status else words
-        output = " ".join((done.stdout + done.stderr).split())
-        if done.returncode != status or named not in output or "Traceback" in output:
-            wrong.append(f"{command}: {done.returncode} {output[-300:]}")
+        output = " ".join(said.split())
+        if ended != status or named not in output or "Traceback" in output:
+            wrong.append(f"{command}: {ended} {output[-300:]}")
     assert not wrong, "\n".join(wrong)
 
 

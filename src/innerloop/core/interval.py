@@ -175,8 +175,6 @@ def bootstrap(
     total: Callable[[Tensor], float],
     scores: Tensor,
     bounds: tuple[float, float] | None = None,
-    *,
-    resamples: int = _RESAMPLES,
 ) -> Interval:
     """`total(scores)`, and half of the width of its percentile interval when tasks are drawn anew with replacement.
 
@@ -188,7 +186,6 @@ def bootstrap(
         scores: [tasks, ...].
         bounds: The lowest and the highest total there can be, for tasks that are all alike, as in `interval`; None:
             unknown.
-        resamples: How many draws.
 
     Raises:
         InputError: There is no task.
@@ -202,8 +199,8 @@ def bootstrap(
     if bounds is not None and bool((scores == scores[0]).all()):
         return Interval(value, unseen(value, tasks, bounds))
     totals = []
-    for first in range(0, resamples, _BLOCK):
-        rows = random.bits(random.mix(_SEED, first), (min(_BLOCK, resamples - first), tasks)) % tasks
+    for first in range(0, _RESAMPLES, _BLOCK):
+        rows = random.bits(random.mix(_SEED, first), (min(_BLOCK, _RESAMPLES - first), tasks)) % tasks
         totals += [total(scores[row]) for row in rows]
     low, high = torch.tensor(totals, dtype=torch.float64).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
     return Interval(value, ((high - low) / 2).item())

@@ -8,28 +8,30 @@ from torch import Tensor
 from innerloop.core import tree
 from innerloop.core.types import Params
 
+_CONVERGED = 1e-10
+
 
 def dot(a: Params, b: Params) -> Tensor:
     """Inner product over all entries."""
     return torch.stack([(a[k] * b[k]).sum() for k in a]).sum()
 
 
-def conjugate_gradient(matvec: Callable[[Params], Params], b: Params, steps: int, tolerance: float = 1e-10) -> Params:
+def conjugate_gradient(matvec: Callable[[Params], Params], b: Params, steps: int) -> Params:
     """Approximate `A^-1 b` for symmetric A (Hestenes and Stiefel 1952), starting from 0.
 
     The residual's direction of non-positive curvature (`p^T A p <= 0`) ends the search at the last safe point: from
-    there on every step length is 0, so the iteration count stays fixed and the result finite.
+    there on every step length is 0, so the iteration count stays fixed and the result finite. It also ends where
+    `|r| <= 1e-10 |b|`.
 
     Args:
         matvec: `v -> A v`.
         b: Right-hand side.
         steps: Iterations; exact in exact arithmetic once it reaches the dimension.
-        tolerance: The search also ends when `|r|^2 <= tolerance^2 |b|^2`.
     """
     x = tree.map(torch.zeros_like, b)
     r, p = b, b
     rr = dot(r, r)
-    target = tolerance**2 * rr
+    target = _CONVERGED**2 * rr
     alive = rr > target
     for _ in range(steps):
         ap = matvec(p)

@@ -23,11 +23,10 @@ from innerloop.core.aligned import align
 from innerloop.core.errors import InputError
 from innerloop.core.importing import require
 from innerloop.core.names import reason
-from innerloop.core.threads import on_one_core
 from innerloop.encoders import hub
 from innerloop.encoders.base import Pin, quietly
 from innerloop.encoders.linear import quickened
-from innerloop.encoders.tokens import TokenEncoder, TokenRows, named, readable
+from innerloop.encoders.tokens import TokenEncoder, TokenRows, encoded, named, readable
 from innerloop.encoders.windows import Window, windows
 from innerloop.tasks.entities.sentences import Span
 
@@ -62,11 +61,7 @@ class GlinerTokens:
     @torch.no_grad()
     def encode(self, sentences: Sequence[Sequence[str]]) -> TokenRows:
         """Rows of words, see `TokenEncoder`: the model's states of them; long sentences are read in windows."""
-        words = readable(sentences)
-        lengths = torch.tensor([len(sentence) for sentence in words], dtype=torch.int64)
-        # A sentence alone gets the same rows on any number of cores.
-        rows = on_one_core(lambda: self._rows(words)) if len(words) == 1 else self._rows(words)
-        return TokenRows(rows, lengths)
+        return encoded(sentences, self._rows)
 
     @torch.no_grad()
     def zero_shot(

@@ -16,10 +16,9 @@ from torch import Tensor
 
 from innerloop.core.aligned import align, from_numpy
 from innerloop.core.importing import require
-from innerloop.core.threads import on_one_core
 from innerloop.encoders.base import quietly
 from innerloop.encoders.linear import quickened
-from innerloop.encoders.tokens import TokenEncoder, TokenRows, named, readable
+from innerloop.encoders.tokens import TokenEncoder, TokenRows, encoded, named
 from innerloop.encoders.windows import windows
 
 LAYERS, LAYER = 6, 3
@@ -78,11 +77,7 @@ class MiniLMTokens:
         A sentence of more than 254 pieces is read in windows that overlap by half, and a word has its row from the one
         in which most is on both sides of it.
         """
-        words = readable(sentences)
-        lengths = torch.tensor([len(sentence) for sentence in words], dtype=torch.int64)
-        # A sentence alone gets the same rows on any number of cores, and gains nothing by several.
-        rows = on_one_core(lambda: self._rows(words)) if len(words) == 1 else self._rows(words)
-        return TokenRows(rows, lengths)
+        return encoded(sentences, self._rows)
 
     def _rows(self, sentences: list[list[str]]) -> Tensor:
         """[words, features] means of the states of their pieces."""

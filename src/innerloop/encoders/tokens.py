@@ -10,15 +10,17 @@ import importlib
 import importlib.util
 import pkgutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from innerloop import encoders
 from innerloop.core.errors import InputError
 from innerloop.core.importing import require
 from innerloop.core.nearest import nearest
+from innerloop.core.threads import on_one_core
 
 LONGEST = 100
 """Characters of a word that are read; what is beyond has no influence. BERT's tokenizer makes one unknown piece of
@@ -95,6 +97,21 @@ def readable(sentences: Sequence[Sequence[str]]) -> list[list[str]]:
     if isinstance(sentences, str):
         raise InputError("one text was given; give a list of sentences, each a list of its words")
     return [_words(sentence, i) for i, sentence in enumerate(sentences)]
+
+
+def encoded(sentences: Sequence[Sequence[str]], rows: Callable[[list[list[str]]], Tensor]) -> TokenRows:
+    """Rows of words, of which one sentence alone gets the same on any number of cores.
+
+    Args:
+        sentences: As an encoder is given them.
+        rows: Readable ones -> [words, features].
+
+    Raises:
+        InputError: As of `readable`.
+    """
+    words = readable(sentences)
+    lengths = torch.tensor([len(sentence) for sentence in words], dtype=torch.int64)
+    return TokenRows(on_one_core(lambda: rows(words)) if len(words) == 1 else rows(words), lengths)
 
 
 def _words(sentence: Sequence[str], number: int) -> list[str]:

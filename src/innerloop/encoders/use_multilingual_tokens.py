@@ -20,8 +20,7 @@ from innerloop import encoders
 from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.importing import require
-from innerloop.core.threads import on_one_core
-from innerloop.encoders.tokens import TokenEncoder, TokenRows, named, readable
+from innerloop.encoders.tokens import TokenEncoder, TokenRows, encoded, named
 
 _NAME = "use-multilingual"
 NAMES = {_NAME: "words in 16 languages: Universal Sentence Encoder's n-grams, 1,280 features, weaker"}
@@ -78,11 +77,7 @@ class UniversalTokens:
         Words of Chinese, Japanese and Thai are read as they are written, without blanks, so that one word a character
         gives pieces of several, each of whose words has the piece's row.
         """
-        words = readable(sentences)
-        lengths = torch.tensor([len(sentence) for sentence in words], dtype=torch.int64)
-        # A sentence alone gets the same rows on any number of cores.
-        rows = on_one_core(lambda: self._rows(words)) if len(words) == 1 else self._rows(words)
-        return TokenRows(rows, lengths)
+        return encoded(sentences, self._rows)
 
     def _rows(self, sentences: list[list[str]]) -> Tensor:
         """[words, features] means of the states of the pieces that cover them."""

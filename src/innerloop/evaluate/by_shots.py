@@ -85,9 +85,9 @@ class ByShots:
             Gain(less, more, self.score.difference(self.scores[i + 1], self.scores[i])) for i, less, more in pairs
         )
 
-    def forecast(self, more: int = NEXT) -> Forecast:
-        """What so many further shots would give, or why that cannot be said."""
-        target = self.shots[-1] + more
+    def forecast(self) -> Forecast:
+        """What `NEXT` further shots would give, or why that cannot be said."""
+        target = self.shots[-1] + NEXT
         if len(self.shots) < _FEWEST:
             why = f"a forecast takes {_FEWEST} numbers of shots or more, and {len(self.shots)} were measured"
             return Forecast(target, None, None, why)

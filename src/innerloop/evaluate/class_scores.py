@@ -113,12 +113,12 @@ def risk_coverage(confidence: Tensor, right: Tensor) -> RiskCoverage:
     return RiskCoverage(number / len(wrong), share[group].cumsum(0) / number)
 
 
-def reliability(confidence: Tensor, right: Tensor, bins: int = BINS) -> list[Bin]:
+def reliability(confidence: Tensor, right: Tensor) -> list[Bin]:
     """Confidence and accuracy in the bins of `temperature.expected_calibration_error`."""
-    index = ((confidence.double() * bins).ceil().long() - 1).clamp(0, bins - 1)
+    index = ((confidence.double() * BINS).ceil().long() - 1).clamp(0, BINS - 1)
     rows = []
-    for i in range(bins):
+    for i in range(BINS):
         mine = index == i
         means = (float(values[mine].double().mean()) for values in (confidence, right))  # NaN of none
-        rows.append(Bin(i / bins, (i + 1) / bins, int(mine.sum()), *means))
+        rows.append(Bin(i / BINS, (i + 1) / BINS, int(mine.sum()), *means))
     return rows

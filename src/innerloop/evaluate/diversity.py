@@ -1,6 +1,5 @@
 """Lists that are not all of one kind: maximal marginal relevance, Carbonell and Goldstein, SIGIR 1998."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,8 +12,9 @@ from innerloop.core.learner import Learner
 from innerloop.core.objectives import normalize, weights
 from innerloop.core.types import Params, Sampler
 
-WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""At which a curve of what diversity costs is drawn."""
+_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""At which a curve of what diversity costs is drawn, of lists of ten."""
+_TOP = 10
 _POOL = 10
 """So many times the length of the list are chosen from."""
 
@@ -60,9 +60,7 @@ class Cost(NamedTuple):
 
 
 @torch.no_grad()
-def costs(
-    learner: Learner, params: Params, sampler: Sampler, tasks: int, top: int = 10, at: Sequence[float] = WEIGHTS
-) -> list[Cost]:
+def costs(learner: Learner, params: Params, sampler: Sampler, tasks: int) -> list[Cost]:
     """What diversity costs, on tasks whose query is all candidates; empty for a learner without an encoder.
 
     Args:
@@ -71,24 +69,22 @@ def costs(
         params: Its meta-parameters.
         sampler: Of the tasks.
         tasks: How many.
-        top: Length of the lists.
-        at: Weights.
     """
     encoder = getattr(learner, "encoder", None)
     if encoder is None:
         return []
-    discounts, rows = 1 / torch.log2(torch.arange(2, top + 2, dtype=torch.float64)), list[list[tuple[float, float]]]()
+    discounts, rows = 1 / torch.log2(torch.arange(2, _TOP + 2, dtype=torch.float64)), list[list[tuple[float, float]]]()
     for i in range(tasks):
         support, query = tree.slice(sampler.episodes(i, 1), 0)
         open_ = weights(query.y, query.mask)
         scores = learner.predict(params, learner.adapt(params, support), query.x)[open_, 0]
         vectors = encoder.apply(tree.part(params, "encoder"), query.x)[:, :-1]
         vectors, worth = (vectors - vectors.mean(0))[open_], query.y[open_, 0].double()
-        best = float(worth.sort(descending=True).values[:top] @ discounts[: len(worth)])
-        lists = [diverse(scores, vectors, top, weight) for weight in at]
+        best = float(worth.sort(descending=True).values[:_TOP] @ discounts[: len(worth)])
+        lists = [diverse(scores, vectors, _TOP, weight) for weight in _WEIGHTS]
         rows.append([(float(worth[one] @ discounts[: len(one)]) / best, alike(vectors[one])) for one in lists])
     numbers = torch.tensor(rows, dtype=torch.float64)  # [tasks, weights, 2]
-    return [Cost(w, interval(numbers[:, k, 0]), float(numbers[:, k, 1].mean())) for k, w in enumerate(at)]
+    return [Cost(w, interval(numbers[:, k, 0]), float(numbers[:, k, 1].mean())) for k, w in enumerate(_WEIGHTS)]
 
 
 def alike(vectors: Tensor) -> float:

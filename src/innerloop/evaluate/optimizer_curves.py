@@ -27,6 +27,8 @@ RATES = tuple(10 ** (-3 + i / 3) for i in range(14))
 """From 1e-3 to 22, three a decade: the search of every hand-made optimizer."""
 _CHUNK = 64
 """Functions at once; bounds the memory."""
+_MULTIPLES = (1, 2, 5)
+"""Of the training horizon, rising: where they are judged."""
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "SGD": torch.optim.SGD,
     "momentum": lambda leaves, lr: torch.optim.SGD(leaves, lr=lr, momentum=0.9),
@@ -174,7 +176,6 @@ def descend(
     *,
     functions: int,
     split: str = "test",
-    multiples: Sequence[int] = (1, 2, 5),
 ) -> OptimizerCurves:
     """A learned optimizer beside tuned ones, at its training horizon and at multiples of it.
 
@@ -185,7 +186,6 @@ def descend(
         validation: Functions that the others' rates are tuned on, over the training horizon.
         functions: How many.
         split: What the functions are called.
-        multiples: Of the training horizon, rising.
 
     Raises:
         InputError: Fewer than two functions.
@@ -193,7 +193,7 @@ def descend(
     """
     if functions < 2:
         raise InputError(f"an interval needs at least 2 functions, got {functions}")
-    horizons = tuple(m * learner.inner_steps for m in multiples)
+    horizons = tuple(m * learner.inner_steps for m in _MULTIPLES)
     tuned = tune(learner, validation, learner.inner_steps)
     runs: dict[str, list[Tensor]] = {type(learner).__name__: [], **{t.name: [] for t in tuned}}
     starts = range(0, functions, _CHUNK)

@@ -12,7 +12,7 @@ from torch import Tensor
 from innerloop.core.errors import InputError
 
 BINS = 15
-_COLDEST, _HOTTEST = 1e-3, 1e4
+_COLDEST, _HOTTEST, _TOLERANCE = 1e-3, 1e4, 1e-4
 _GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -49,11 +49,11 @@ def fit_temperature(logits: Tensor, y: Tensor, ways: Tensor | None = None) -> fl
     return math.exp(_lowest(cost, math.log(_COLDEST), math.log(_HOTTEST)))
 
 
-def _lowest(cost: Any, low: float, high: float, tolerance: float = 1e-4) -> float:
+def _lowest(cost: Any, low: float, high: float) -> float:
     """Golden-section search (Kiefer 1953)."""
     a, b = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_a, at_b = cost(a), cost(b)
-    while high - low > tolerance:
+    while high - low > _TOLERANCE:
         if at_a <= at_b:
             high, b, at_b = b, a, at_a
             a = high - _GOLDEN * (high - low)

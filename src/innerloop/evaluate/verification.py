@@ -4,7 +4,7 @@ Pairs of one episode share pictures, so the episode is the unit of every interva
 validation classes. The area under the ROC curve (AUC) and the equal error rate (EER) need no threshold.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,14 +20,6 @@ _REFERENCE = 32
 """Validation episodes whose pictures give the batch-norm statistics."""
 _RESAMPLES = 1000
 _CHUNK = 16
-
-
-class Verifier(Protocol):
-    """What a learner needs to verify: how alike the rows of two batches are, one by one; higher is more alike."""
-
-    def similarity(self, params: Params, adapted: Any, left: Any, right: Any) -> Tensor:
-        """[n] similarities, with the batch-norm statistics of `adapted`."""
-        ...
 
 
 class Pairs(NamedTuple):
@@ -71,7 +63,8 @@ def verify(
     """Score pairs of unseen classes.
 
     Args:
-        learner: One with `similarity`; see `Verifier`. Its batch norms use the statistics of validation examples.
+        learner: One with `similarity(params, adapted, left, right)`, [n] how alike the rows of two batches are, one by
+            one, higher where more. Its batch norms use the statistics of validation examples.
         params: Its meta-parameters.
         validation: Of validation classes, one shot and one query: the threshold is chosen on its pairs.
         test: Of test classes, likewise.

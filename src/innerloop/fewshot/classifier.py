@@ -16,10 +16,10 @@ from innerloop.fewshot import class_names, examples, file, paths, priors, source
 from innerloop.fewshot.answers import Answer, Answers
 from innerloop.fewshot.budget import checked
 from innerloop.fewshot.calibrate import NONE, Wanted
-from innerloop.fewshot.changing import Changing
+from innerloop.fewshot.fitted import Fitted
 from innerloop.fewshot.gaussians import noted
 from innerloop.fewshot.history import Label
-from innerloop.fewshot.labels import Labels, check_among, labels, same_names
+from innerloop.fewshot.labels import Labels, check_among, known_as, labels, same_names
 from innerloop.fewshot.nearest import Neighbour
 from innerloop.fewshot.rows import Examples, Rows, floats, read
 from innerloop.fewshot.settings import Head, Names
@@ -33,7 +33,7 @@ from innerloop.tasks.columns import TableOptions
 __all__ = ["NONE", "Answer", "Answers", "Examples", "FewShotClassifier", "Neighbour", "Rows"]
 
 
-class FewShotClassifier(Changing):
+class FewShotClassifier(Fitted):
     """Learns classes from a handful of examples each, in milliseconds; follows scikit-learn's conventions.
 
     ```python
@@ -257,6 +257,16 @@ class FewShotClassifier(Changing):
         """
         return self._learn(list(X) if isinstance(X, Iterator) else X, lambda count: labels([label], 1) * count)
 
+    def drop_class(self, label: Label) -> "FewShotClassifier":
+        """Forget a class, which `undo` brings back; an `InputError` where there is none, or fewer than two are left."""
+        task = self._fitted()
+        self._task = task.at(task.history.drop(known_as(label, task.classes)))
+        return self
+
+    def drop(self, label: Label) -> "FewShotClassifier":
+        """`drop_class`, by the name that it has on the command line and over HTTP."""
+        return self.drop_class(label)
+
     def feedback(self, X: Any, y: Labels | None = None) -> "FewShotClassifier":
         """Say what examples are that came in use: they are asked, which drift is told by (`show`), and then learned.
 
@@ -304,16 +314,8 @@ class FewShotClassifier(Changing):
         task = self.__dict__.get("_task")
         return floats(read(X, self._resolved() if task is None else task.source)[0])
 
-    def save(self, path: str | Path) -> Path:
-        """Write what was learned to one portable file, whole or not at all.
-
-        Raises:
-            InputError: Nothing was learned yet, it cannot be written, or the file that this was loaded from was changed
-                since by another.
-        """
-        path, task = paths.named(path), self._fitted()
-        self._read_from = paths.replaced(path, self.__dict__.get("_read_from"), lambda: file.write(path, task))
-        return path
+    def _write(self, path: Path, task: Task) -> None:
+        file.write(path, task)
 
     @property
     def name(self) -> str:

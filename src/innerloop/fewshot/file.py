@@ -116,7 +116,7 @@ def read(path: Path, allow: Sequence[str] = (), encoder: Callable[[str], Encoder
     version = about.get("version")
     if version not in _READ:
         raise InputError(f"{path} is of version {version}, this release reads 2 and {VERSION}: adapt again")
-    find = encoder or functools.partial(_local_encoder, path, allow)
+    find = encoder or functools.partial(_local_encoder, allow)
     with container.naming(path):
         learner = config.decode(about.get("learner"), allow)
         if not isinstance(learner, Learner):
@@ -235,7 +235,7 @@ def _choice(entry: Any, learner: Learner, encoder: Encoder | None) -> Choice | N
     return choice
 
 
-def _local_encoder(path: Path, allow: Sequence[str], name: str) -> Encoder | None:
+def _local_encoder(allow: Sequence[str], name: str) -> Encoder | None:
     """The encoder of a name; not of a folder, which would be some other file of this machine."""
     return None if files.is_folder(Path(name)) and name not in sources.names() else sources.source(name, allow).encoder
 

@@ -16,12 +16,13 @@ from innerloop.fewshot.labels import Labels, share_right
 from innerloop.fewshot.nearest import Neighbour, nearest_examples
 from innerloop.fewshot.rows import Examples, read
 from innerloop.fewshot.task import Task
+from innerloop.fewshot.versioned import Versioned
 from innerloop.fewshot.wish import Wish
 from innerloop.tasks import other_sets
 
 
-class Fitted(scikit.Estimator):
-    """An estimator that keeps what it learned as one task, which is never changed, only replaced."""
+class Fitted(Versioned[Task]):
+    """What is to be asked of a taught classifier."""
 
     @property
     def task(self) -> Task:
@@ -130,14 +131,11 @@ class Fitted(scikit.Estimator):
         X, y = other_sets.apart(X, y)
         return share_right(self.predict(X).tolist(), y, self._fitted().classes, NONE)
 
+    def __sklearn_tags__(self) -> Any:
+        return scikit.tags()
+
     def __sklearn_is_fitted__(self) -> bool:
         return "_task" in self.__dict__
-
-    def _fitted(self) -> Task:
-        task = self.__dict__.get("_task")
-        if task is None:
-            raise scikit.not_fitted()
-        return task
 
     def _attribute(self, name: str) -> Task:
         """The task behind an attribute that exists only after `fit`."""

@@ -59,12 +59,5 @@ class Settings:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items() if v != usual[k])})"
 
 
-class Estimator(Settings):
-    """What scikit-learn asks of a classifier."""
-
-    def __sklearn_tags__(self) -> Any:
-        return tags()
-
-
 def _usual(estimator: Settings) -> dict[str, Any]:
     return {name: one.default for name, one in inspect.signature(type(estimator)).parameters.items()}

@@ -10,6 +10,11 @@ import numpy as np
 
 from innerloop.tasks.ratings.table import Numbers, Ratings, Whole
 
+_DECAY = 5.0
+"""Weight of the squares of factors."""
+_ROUNDS = 10
+"""Of users, then items."""
+
 
 class Factors(NamedTuple):
     """Items as vectors, beside their means."""
@@ -27,9 +32,7 @@ class Factors(NamedTuple):
         return self.items @ _ridge(self.items[items], left, self.decay)
 
 
-def factorised(
-    table: Ratings, rows: np.ndarray, means: Numbers, size: int = 8, decay: float = 5.0, rounds: int = 10, seed: int = 0
-) -> Factors:
+def factorised(table: Ratings, rows: np.ndarray, means: Numbers, size: int = 8, seed: int = 0) -> Factors:
     """Factors of the items from some of the ratings.
 
     Args:
@@ -37,8 +40,6 @@ def factorised(
         rows: [rows] bool, those that are learned from.
         means: [items] of the items.
         size: Numbers that stand for an item.
-        decay: Weight of the squares of factors.
-        rounds: Of users, then items.
         seed: Of the first factors.
     """
     users, items = table.users[rows], table.items[rows]
@@ -47,13 +48,13 @@ def factorised(
     of_items = np.concatenate([drawn, np.ones((len(means), 1))], 1)
     by_user, by_item = _groups(users), _groups(items)
     of_users = np.zeros((len(table.user_names), size + 1))
-    for _ in range(rounds):
+    for _ in range(_ROUNDS):
         for user, own in by_user.items():
-            of_users[user] = _ridge(of_items[items[own]], left[own], decay)
+            of_users[user] = _ridge(of_items[items[own]], left[own], _DECAY)
         for item, own in by_item.items():
             rest = left[own] - of_users[users[own], -1]
-            of_items[item, :-1] = _ridge(of_users[users[own], :-1], rest, decay)
-    return Factors(of_items, decay)
+            of_items[item, :-1] = _ridge(of_users[users[own], :-1], rest, _DECAY)
+    return Factors(of_items, _DECAY)
 
 
 def _groups(of: Whole) -> dict[int, Whole]:

@@ -97,7 +97,7 @@ def judge_run(
             return None
         raise InputError(f"{name} takes examples of shape {source.shape}, and the run makes {record.get('shape')}")
     sampler = _tasks(problem, record, context, options)
-    _refuse_seen(name, source, problem, context, options)
+    _refuse_seen(name, problem, context, options)
     judge = Judge(replace(source.learner, transductive=False), source.params, name)
     learner = replace(learner, transductive=False)
     found = generation(learner, params, judge, sampler, judging.judged, _COUNT, options.seed, judging.ink)
@@ -119,9 +119,7 @@ def _tasks(problem: Problem, record: dict[str, Any], context: Context, options: 
     return EpisodeSampler(pool=pool, seed=options.seed, **sizes)
 
 
-def _refuse_seen(
-    name: str, source: sources.Source, problem: Problem, context: Context, options: MetaTestOptions
-) -> None:
+def _refuse_seen(name: str, problem: Problem, context: Context, options: MetaTestOptions) -> None:
     """Refuse a judge that was trained on the very classes.
 
     Raises:

@@ -206,7 +206,7 @@ def _tested(study: Study, winner: Row, context: Context, progress: Callable[[str
         trained = train_seeds(options, seeds, out, context, lambda what: progress(f"the winner again: {what}"))
         runs = [one.run for one in trained if one.error is None]
         test = {"trial": winner.number, "trials": study.board.trials, "runs": [str(run) for run in runs]}
-        test |= _measured(study, runs, context, progress)
+        test |= _measured(runs, context, progress)
         test |= {"tested": _now(), "begun": begun, HOST: socket.gethostname()}
         test |= {"failed": {one.seed: str(one.error) for one in trained if one.error is not None}}
         _keep(study, test)
@@ -219,7 +219,7 @@ def _keep(study: Study, about: Mapping[str, Any]) -> None:
     patient(lambda: study.study.set_user_attr(FINAL, dict(about)), study.url, lost)
 
 
-def _measured(study: Study, runs: list[Path], context: Context, progress: Callable[[str], None]) -> dict[str, Any]:
+def _measured(runs: list[Path], context: Context, progress: Callable[[str], None]) -> dict[str, Any]:
     comparison = compare_runs(runs, CompareOptions(), context, progress)
     if len(runs) == 1:
         result = comparison.rows[0].result

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from innerloop.apps.recsys.ranking import ranked
+from benchmarks.ranked_items import ranked
 from innerloop.problems.rating_factors import factorised
 from innerloop.tasks.ratings.sampler import RatingSampler
 from innerloop.tasks.ratings.splits import TRAIN, roles

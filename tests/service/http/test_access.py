@@ -112,7 +112,7 @@ def test_a_prediction_of_another_task_is_no_way_in(tmp_path):
 def test_the_command_line_makes_and_lists_them(tmp_path, capsys):
     add = ["serve", "keys", "add", "--store", str(tmp_path), "--scope", "write"]
     assert main([*add, "--task", "a", "b"]) == 0 and main(add) == 0
-    assert [key.tasks for key in keys.listed(tmp_path)] == [("a", "b"), None]
+    assert [key.tasks for key, _ in keys.used(tmp_path)] == [("a", "b"), None]
     capsys.readouterr()
     assert main(["serve", "keys", "list", "--store", str(tmp_path)]) == 0
     assert "a, b" in capsys.readouterr().out

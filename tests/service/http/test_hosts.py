@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from benchmarks.hosts import Proxy, adapted, hosts
-from benchmarks.serve_load import PLAIN, Client, mixed, numbers
+from benchmarks.serve_load import mixed
+from benchmarks.serve_process import PLAIN, Client, numbers
 
 pytestmark = [
     pytest.mark.slow,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.serve_load import PLAIN, Client, Server, mixed, numbers
+from benchmarks.serve_load import mixed
+from benchmarks.serve_process import PLAIN, Client, Server, numbers
 from tests.service.served import SLEEPY
 
 pytestmark = pytest.mark.slow

@@ -20,7 +20,7 @@ def test_a_key_is_found_until_it_is_revoked_and_never_kept(place):
         assert token.encode() not in file.read_bytes() and token[3:].encode() not in file.read_bytes()
     keys.revoke(place, made.id)
     assert found.find(token) is None
-    assert [(k.id, k.revoked is None) for k in keys.listed(place)] == [(made.id, False), (other.id, True)]
+    assert [(k.id, k.revoked is None) for k, _ in keys.used(place)] == [(made.id, False), (other.id, True)]
     database.close()
 
 

@@ -7,7 +7,8 @@ import torch
 
 from innerloop.core import random
 from innerloop.core.environment import Task
-from innerloop.tasks.environments.navigation import Navigation, Position
+from innerloop.tasks.environments.navigation import Navigation
+from innerloop.tasks.environments.plane import Position
 from tests.tasks.environments.contract import Constants, Contract
 
 GOALS, HORIZON = 4000, 100

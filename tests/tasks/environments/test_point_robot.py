@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from innerloop.core import random
-from innerloop.tasks.environments.point_robot import PointRobot, Position
+from innerloop.tasks.environments.plane import Position
+from innerloop.tasks.environments.point_robot import PointRobot
 from tests.tasks.environments.contract import Constants, Contract
 
 

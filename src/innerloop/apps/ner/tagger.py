@@ -12,12 +12,13 @@ from innerloop.apps.ner.sources import Source, source
 from innerloop.apps.ner.task import Task, teach
 from innerloop.core.context import Context, prefixes
 from innerloop.encoders.whitening import Whitening
-from innerloop.fewshot import paths, scikit
+from innerloop.fewshot import paths
 from innerloop.fewshot.history import Version
+from innerloop.fewshot.versioned import Versioned
 from innerloop.tasks.entities.sentences import Sentence
 
 
-class FewShotTagger(scikit.Settings):
+class FewShotTagger(Versioned[Task]):
     """Finds entities in sentences, of types that a few tagged sentences show.
 
     It may be asked by many threads at once; what changes it is for one at a time.
@@ -140,29 +141,6 @@ class FewShotTagger(scikit.Settings):
         self._task = self._fitted().without(what)
         return self
 
-    def undo(self, to: int | None = None) -> "FewShotTagger":
-        """Go back one version, or to any; nothing is lost, and `redo` takes it back.
-
-        Args:
-            to: A version of `history`; None: before the last change.
-
-        Raises:
-            InputError: There is nothing to undo, or no such version.
-        """
-        task = self._fitted()
-        self._task = task.at(task.history.back(to))
-        return self
-
-    def redo(self) -> "FewShotTagger":
-        """Take back what `undo` did, as long as nothing was changed since.
-
-        Raises:
-            InputError: There is nothing to redo.
-        """
-        task = self._fitted()
-        self._task = task.at(task.history.redone())
-        return self
-
     def predict(self, sentences: Any) -> list[list[str]]:
         """A list of BIO tags for each sentence, one tag a word; sentences as of `fit`, without tags."""
         return [answer.tags for answer in self.answers(sentences)]
@@ -175,16 +153,8 @@ class FewShotTagger(scikit.Settings):
         """What is found in a text, in plain JSON: words, tags, and entities by characters, each with a confidence."""
         return self.answers([text])[0].to_json()
 
-    def save(self, path: str | Path) -> Path:
-        """Write what was learned to one portable file, whole or not at all.
-
-        Raises:
-            InputError: Nothing was learned yet, it cannot be written, or the file that this was loaded from was changed
-                since by another.
-        """
-        path, task = paths.named(path), self._fitted()
-        self._read_from = paths.replaced(path, self.__dict__.get("_read_from"), lambda: file.write(path, task))
-        return path
+    def _write(self, path: Path, task: Task) -> None:
+        file.write(path, task)
 
     def show(self) -> dict[str, Any]:
         """What it is and knows, in plain JSON: source, types with their number of entities, and versions."""
@@ -209,12 +179,6 @@ class FewShotTagger(scikit.Settings):
     def history(self) -> tuple[Version, ...]:
         """Every version; the last is the present one."""
         return self._fitted().history.versions
-
-    def _fitted(self) -> Task:
-        task = self.__dict__.get("_task")
-        if task is None:
-            raise scikit.not_fitted()
-        return task
 
     def _resolved(self) -> Source:
         return source(

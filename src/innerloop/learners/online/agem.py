@@ -4,55 +4,30 @@ Adaptation is descent on every batch, where the gradient would raise the loss on
 it that does (https://arxiv.org/abs/1812.00420, equation 11).
 """
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from innerloop.core import reservoir, tree
 from innerloop.core.gradient import value_and_grad
 from innerloop.core.linalg import dot
-from innerloop.core.online import counted, no_counts
-from innerloop.core.online_weights import OnlineWeights
+from innerloop.core.online_memory import OnlineMemory, Remembered
 from innerloop.core.ranges import Count
-from innerloop.core.reservoir import Reservoir
-from innerloop.core.searched import INNER_LR
 from innerloop.core.types import Batch, Params
 
 
-class Guarded(NamedTuple):
-    """The network as it is now, and a sample of what it saw."""
-
-    weights: Params
-    counts: Tensor  # [ways] rows of each class that were seen; [0] for values
-    memory: Reservoir
-
-
 @dataclass(frozen=True, kw_only=True)
-class AGEM(OnlineWeights[Guarded]):
+class AGEM(OnlineMemory):
     """Parameters are the network's. The memory is one reservoir of all that came, whatever task it is of."""
 
-    trains_on = ("episodes",)
-    stochastic = True
-
-    inner_lr: float = field(default=0.1, metadata=INNER_LR)
-    """Step size on the mean loss of a batch."""
-    memory: Count = 200
-    """Rows that are kept."""
     reference: Count = 100
     """Rows of the memory, drawn for every batch, whose loss may not rise."""
 
-    def begin(self, params: Params, like: Batch) -> Guarded:
-        return Guarded(params, no_counts(self.model, params, like), reservoir.empty(like, self.memory))
-
-    def step(self, params: Params, state: Guarded, batch: Batch) -> Guarded:
+    def moved(self, state: Remembered, batch: Batch) -> Params:
         remembered = reservoir.draw(state.memory, batch, self.reference)
         slope, _, _ = value_and_grad(self.loss_on(batch), state.weights)
         reference, _, _ = value_and_grad(self.loss_on(remembered), state.weights)
-        slope = projected(slope, reference)
-        weights = tree.map(lambda w, g: w - self.inner_lr * g, state.weights, slope)
-        return Guarded(weights, counted(state.counts, batch), reservoir.add(state.memory, batch))
+        return tree.map(lambda w, g: w - self.inner_lr * g, state.weights, projected(slope, reference))
 
 
 def projected(slope: Params, reference: Params) -> Params:

@@ -5,6 +5,7 @@ Steps, rates and the number of test tasks are not in the paper: those of Prototy
 """
 
 from innerloop.runs.paper import SIZES, Changes, Report, Row, row, unseen_tasks
+from innerloop.runs.papers.omniglot_protonet import SMALL, TRAIN
 
 _PAPER = Report(
     source="Vinyals et al. 2016, table 1",
@@ -23,8 +24,6 @@ _OTHERS = (
         numbers={(5, 1): 98.3, (5, 5): 99.8, (20, 1): 92.8, (20, 5): 98.2},
     ),
 )
-_RATE = {"meta_lr": 1e-3, "schedule": "step", "schedule_every": 2000}
-_END = {"steps": 1_000_000, "validate_every": 100, "validation_episodes": 100, "patience": 200}
 
 
 def rows() -> list[Row]:
@@ -34,17 +33,12 @@ def rows() -> list[Row]:
             "omniglot",
             "matching",
             (ways, shots),
-            small=Changes(
-                task={"split_scheme": "vinyals", "train_ways": 20, "queries": 5},
-                fields={"temperature": 10.0},
-                network={"width": 32},
-                train={"meta_batch_size": 1},
-            ),
+            small=SMALL | Changes(fields={"temperature": 10.0}),
             full=Changes(
                 task={"split_scheme": "vinyals", "train_ways": ways, "queries": 5},
                 fields={"temperature": None},
                 network={"width": 64, "pool": "max"},
-                train={"meta_batch_size": 1, **_RATE, **_END},
+                train=TRAIN,
             ),
             as_paper=unseen_tasks(15, 1000),
             paper=(_PAPER,),

@@ -5,6 +5,7 @@ regularisation; tested on 10,000 episodes without the queries' statistics.
 """
 
 from innerloop.runs.paper import SIZES, Changes, Report, Row, row, unseen_tasks
+from innerloop.runs.papers.omniglot_protonet import SMALL
 
 _PAPER = Report(
     source="Bertinetto et al. 2019",
@@ -22,11 +23,7 @@ def rows() -> list[Row]:
             "omniglot",
             "r2d2",
             (ways, shots),
-            small=Changes(
-                task={"split_scheme": "vinyals", "train_ways": 20, "queries": 5},
-                network={"width": 32},
-                train={"meta_batch_size": 1},
-            ),
+            small=SMALL,
             full=Changes(
                 task={"split_scheme": "vinyals", "train_ways": 60, "queries": _PICTURES - shots},
                 fields={"learn_decay": True},

@@ -132,19 +132,12 @@ def add(
         return keys.add(scope, name, tasks, quota)
 
 
-def listed(folder: str | Path) -> list[Key]:
-    """The keys of the store in a folder.
+def used(folder: str | Path) -> list[tuple[Key, quotas.Used]]:
+    """The keys of the store in a folder, and what each uses.
 
     Raises:
         InputError: There is no store.
     """
-    check_there(folder)
-    with _opened(folder) as keys:
-        return keys.all()
-
-
-def used(folder: str | Path) -> list[tuple[Key, quotas.Used]]:
-    """The same, and what each uses."""
     check_there(folder)
     with _opened(folder) as keys:
         return [(key, keys.used(key.id)) for key in keys.all()]

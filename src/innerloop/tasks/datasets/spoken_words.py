@@ -97,7 +97,7 @@ def words(role: Role) -> list[str]:
     return [word for group in _WORDS[role].values() for word in group.split()]
 
 
-def speakers(role: Role, count: int = SPEAKERS) -> list[Speaker]:
+def speakers(role: Role) -> list[Speaker]:
     """Who speaks in a split, each with another voice, pitch and rate."""
     voices, accents = _VOICES[role].split(), _ACCENTS[role].split()
     draw = np.random.default_rng([VERSION, len(voices)])
@@ -109,7 +109,7 @@ def speakers(role: Role, count: int = SPEAKERS) -> list[Speaker]:
             int(draw.integers(*_PITCHES, endpoint=True)),
             int(draw.integers(*_RATES, endpoint=True)),
         )
-        for i in range(count)
+        for i in range(SPEAKERS)
     ]
 
 

@@ -11,11 +11,13 @@ from innerloop.core import tree
 from innerloop.core.aligned import from_numpy
 from innerloop.core.interval import Interval, difference, interval
 from innerloop.core.types import Batch
-from innerloop.evaluate.ranking import Gain, gains, ndcg, recall
+from innerloop.evaluate.ranking import gains, ndcg, recall
 from innerloop.tasks.ratings.sampler import RatingSampler
 
 Scorer = Callable[[np.ndarray, np.ndarray], Tensor]
 """Positions of rated items and their ratings -> a score for every item."""
+_LIKED = 4.0
+"""From which rating on an item counts as found."""
 
 
 class Ranked(NamedTuple):
@@ -43,8 +45,6 @@ def ranked(
     tests: RatingSampler,
     users: Iterable[int],
     k: int = 10,
-    liked: float = 4.0,
-    gain: Gain = "exponential",
 ) -> Ranked:
     """Rank, for every user, all items that meta-training knows and the user was not told to have rated.
 
@@ -55,8 +55,6 @@ def ranked(
         tests: Tasks, of `user-cold` or a like state.
         users: Which tasks.
         k: How long lists are.
-        liked: From which rating on an item counts as found.
-        gain: What a found item is worth.
     """
     known = from_numpy(tests.encoding.counts > 0)
     ndcgs, recalls, shown = [], [], torch.zeros_like(known)
@@ -68,9 +66,9 @@ def ranked(
         open_ = known.clone()
         open_[told[0]] = False
         at = open_.nonzero()[:, 0]
-        worth = torch.where(ratings > 0, gains(ratings, gain), 0.0)
+        worth = torch.where(ratings > 0, gains(ratings), 0.0)
         ndcgs.append(ndcg(scores[at], worth[at], k))
-        recalls.append(recall(scores[at], ratings[at] >= liked, k))
+        recalls.append(recall(scores[at], ratings[at] >= _LIKED, k))
         shown[at[scores[at].argsort(descending=True, stable=True)[:k]]] = True
     return Ranked(
         torch.tensor(ndcgs, dtype=torch.float64),
