@@ -102,7 +102,7 @@ class Guard:
             body.turn = self._turns.of(await self._admit(scope))
             key = scope.get(KEY)
             request = None if ids is None else ids["request"]
-            BY.set(By(request=request) if key is None else By(key.id, key.name, request, key.quota))
+            BY.set(By(request=request) if key is None else By(key.id, key.name, request))
             body.check()
             if scope["path"] not in _HEALTH and (not body.expected or scope["method"] not in _SENDING):
                 await body.turn.begin()
