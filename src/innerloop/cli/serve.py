@@ -40,6 +40,9 @@ class Command:
     """Address of Label Studio, whose pictures and sounds may be fetched, with the token in LABEL_STUDIO_API_KEY."""
     log: Literal["text", "json"] = "text"
     """json: a line of JSON for every request and event, with the request's id and the client's trace."""
+    traces: str | None = None
+    """Address of a collector of OpenTelemetry (http://localhost:4318) that traces of requests are sent to; without it,
+    OTEL_EXPORTER_OTLP_ENDPOINT says where, and where neither does, nothing is sent."""
     demand_keys: bool = False
     """Demand API keys on loopback as well."""
     limits: Limits = field(default_factory=Limits)
@@ -72,6 +75,7 @@ def run(argv: list[str]) -> int:
             proxy=options.proxy,
             label_studio=options.label_studio,
             log=options.log,
+            traces=options.traces,
             demand_keys=options.demand_keys,
             limits=options.limits,
         )
