@@ -1,6 +1,5 @@
 """`innerloop serve audit`."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def run(argv: list[str]) -> int:
 
     entries = audit.listed(options.store, options.since, options.task, options.key)
     if options.out is not None:
-        lines = [f"{json.dumps(entry._asdict(), ensure_ascii=False)}\n" for entry in entries]
+        lines = [audit.line(entry) for entry in entries]
         path = files.expanded(options.out)
         with files.writing(path):
             files.write(Path(path), "".join(lines))

@@ -9,7 +9,7 @@ with Client("http://127.0.0.1:8000") as client:
 ```
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,11 +20,12 @@ from innerloop.service.connection import Connection
 from innerloop.service.parts import Example, whole
 from innerloop.service.recommender import Person, Recommender
 from innerloop.service.refusals import ServiceError
-from innerloop.service.replies import Prediction, StoredExample, TaskInfo, Version, task_info
+from innerloop.service.replies import AuditEntry, Prediction, StoredExample, TaskInfo, Version, known, task_info
 from innerloop.service.tagger import Tagger
 from innerloop.service.task import Task
 
 __all__ = [
+    "AuditEntry",
     "Client",
     "Example",
     "Person",
@@ -37,6 +38,7 @@ __all__ = [
     "TaskInfo",
     "Version",
 ]
+_PAGE = 1_000
 
 
 class Client(Connection):
@@ -122,6 +124,23 @@ class Client(Connection):
             ServiceError: It is not.
         """
         return recommender.known(self, name)
+
+    def audit(self, since: str | None = None, task: str | None = None, key: str | None = None) -> Iterator[AuditEntry]:
+        """Who changed what, oldest first; asked for page by page.
+
+        Args:
+            since: The first moment, as 2026-11-29 or 2026-11-29T08:00Z; None: from the beginning.
+            task: Only of the task, tagger or recommender of this name.
+            key: Only by API keys of this name or number.
+
+        Raises:
+            ServiceError: The key may not read it, or that is no moment.
+        """
+        asked = {name: value for name, value in {"since": since, "task": task, "key": key}.items() if value is not None}
+        after = 0
+        while page := self.request("GET", "api/audit", params=asked | {"limit": _PAGE, "after": after}).json():
+            yield from (known(AuditEntry, entry) for entry in page)
+            after = page[-1]["id"]
 
     def load(self, path: str | Path, name: str | None = None) -> Task:
         """Make a task of a `.fewshot` file, with all its versions.

@@ -78,6 +78,28 @@ class StoredExample:
     """How many numbers it has."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AuditEntry:
+    """A change that somebody made."""
+
+    id: int
+    time: str
+    """In UTC."""
+    key: int | None
+    """Number of the API key; None: a command's, or no key was demanded."""
+    name: str
+    """What that key is for."""
+    verb: str
+    kind: str
+    """What `of` is of: a task, a tagger, a person (whose recommender it names), or a key."""
+    of: str
+    before: int | None
+    """Version, or limit of a key; None: it was not there, or has none."""
+    after: int | None
+    request: str | None
+    """Id of the request."""
+
+
 def task_info(task: dict[str, Any]) -> TaskInfo:
     """A task of its JSON."""
     classes = {c["label"]: c["examples"] for c in task["classes"]}

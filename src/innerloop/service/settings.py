@@ -40,6 +40,8 @@ class Settings:
     """Address of Label Studio, whose files may be fetched."""
     log: Kind = "text"
     """Lines of the log: for people, or JSON with a line for every request."""
+    traces: str | None = None
+    """Address of a collector that takes traces of requests; None: as the variables of OpenTelemetry say."""
     demand_keys: bool = False
     """Demand API keys on loopback as well, as behind a proxy."""
     limits: Limits = field(default_factory=Limits)

@@ -1,13 +1,15 @@
 """What keys may use: counted in the store for all hosts together, refused with what is used, and given back."""
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from innerloop.cli.main import main
 from innerloop.core.errors import InputError
-from innerloop.service.store import keys, quotas
+from innerloop.service.http import guard
+from innerloop.service.store import audit, keys, quotas
 from innerloop.service.store.database import opened
 from innerloop.service.store.keys import Quota
 from tests.service.served import WORDS, refused, served_by, serving, teach
@@ -82,7 +84,8 @@ def test_what_a_key_stores_is_bounded_and_what_is_erased_or_deleted_is_given_bac
         client.delete("/api/tasks/t").raise_for_status()
         assert uses(place)[0][1] == 2
         client.headers = free
-        assert client.post("/api/tasks/theirs/examples", json=two).status_code == 201 and uses(place)[1] == (0, 0, 0)
+        assert client.post("/api/tasks/theirs/examples", json=two).status_code == 201
+        assert uses(place)[1][:2] == (0, 6), "a limit may come later"
 
 
 def test_bytes_count_what_is_brought_as_files_and_parts_too(place):
@@ -129,3 +132,91 @@ def test_limits_are_given_with_the_key_and_listed_with_what_is_used(tmp_path, ca
     with pytest.raises(InputError, match="can do nothing"):
         keys.add(place, "read", quota=Quota(bytes=2**63))
     assert len(keys.listed(place)) == 1
+
+
+def test_limits_that_change_hold_at_once_on_all_hosts_and_what_is_stored_stays(place):
+    headers = key(place)
+    with serving(place, demand_keys=True) as one, serving(place, demand_keys=True) as other:
+        one.headers = other.headers = headers
+        teach(one)
+        keys.limit(place, 1, {"examples": 3, "requests": 2})  # fewer than it has
+        two = {"examples": [{"label": "a", "text": "a"}, {"label": "b", "text": "b"}]}
+        refused(other.post("/api/tasks/t/examples", json=two), 507, "may store 3 examples", "it would be 6")
+        assert one.post("/api/tasks/t/predict", json={"texts": ["a"]}).status_code == 200
+        refused(one.get("/api/tasks"), 429, "made 2 requests today")
+        changed, used = keys.limit(place, 1, {"requests": 5, "examples": 6})
+        assert changed.quota == Quota(5, 6) and used[:2] == (2, 4)
+        assert other.post("/api/tasks/t/examples", json=two).status_code == 201
+        keys.limit(place, 1, {"requests": None, "examples": None, "bytes": 1})
+        refused(one.post("/api/tasks/t/examples", json=two), 507, "may store 1 bytes")
+        assert all(host.get("/api/tasks").status_code == 200 for host in (one, other) * 3)
+    told = [(one.verb, one.of, one.before, one.after) for one in audit.listed(place) if one.verb.startswith("limit")]
+    named = [("examples", None, 3), ("requests", None, 2), ("requests", 2, 5), ("examples", 3, 6)]
+    named += [("requests", 5, None), ("examples", 6, None), ("bytes", None, 1)]
+    assert told == [(f"limit {name}", "1", before, after) for name, before, after in named]
+
+
+def test_a_limit_that_changes_while_a_request_waits_for_the_store_holds_for_it(place, monkeypatch):
+    headers = key(place, examples=9)
+    asked, changed = threading.Event(), threading.Event()
+    plain = guard.By
+
+    def by(*about):
+        asked.set()  # the guard let it through by its key as it was
+        assert changed.wait(20)
+        return plain(*about)
+
+    with serving(place, demand_keys=True) as client, ThreadPoolExecutor(1) as pool:
+        client.headers = headers
+        teach(client)
+        monkeypatch.setattr(guard, "By", by)
+        body = {"examples": [{"label": "a", "text": "a"}]}
+        answer = pool.submit(client.post, "/api/tasks/t/examples", json=body)
+        assert asked.wait(20)
+        keys.limit(place, 1, {"examples": 4})
+        changed.set()
+        refused(answer.result(), 507, "may store 4 examples")
+
+
+def test_no_request_is_refused_while_limits_change(place):
+    headers = key(place, requests=10**6)
+    with serving(place, demand_keys=True) as client, ThreadPoolExecutor(4) as pool:
+        client.headers = headers
+        teach(client)
+        answers = [pool.submit(client.get, "/api/tasks") for _ in range(40)]
+        for i in range(20):
+            keys.limit(place, 1, {"requests": 10**6 + i if i % 2 else None, "bytes": 10**9 - i})
+        assert {answer.result().status_code for answer in answers} == {200}
+
+
+def test_limits_change_on_the_command_line_and_what_makes_no_sense_is_refused(tmp_path, capsys):
+    place = str(tmp_path)
+    for _ in range(2):
+        keys.add(place, "write")
+    keys.revoke(place, 2)
+    words = ["serve", "keys", "limit", "--store", place]
+    assert main([*words, "1", "--requests-a-day", "7", "--most-megabytes", "1.5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["quota"] == {"requests": 7, "examples": None, "bytes": 1_500_000}
+    assert main([*words, "1", "--requests-a-day", "unlimited", "--most-examples", "3"]) == 0
+    assert "0 of 3 examples, 0 of 1,500,000 bytes" in capsys.readouterr().out
+    for wrong, said in (
+        (["1"], "say which limits of key 1 change"),
+        (["--most-examples", "4"], "say which key"),
+        (["2", "--most-examples", "4"], "no key 2 in use"),
+        (["3", "--most-examples", "4"], "no key 3 in use"),
+        (["1", "--most-examples", "0"], "can do nothing"),
+        (["1", "--most-megabytes", "nan"], "nan megabytes are no limit"),
+        (["1", "--most-examples", "4", "--scope", "read"], "--scope is not for `keys limit`"),
+    ):
+        assert main([*words, *wrong]) == 2 and said in capsys.readouterr().err
+    assert main(["serve", "keys", "revoke", "1", "--store", place, "--most-examples", "4"]) == 2
+    with pytest.raises(InputError, match="say which limits"):
+        keys.limit(place, 1, {"hash": 1})
+    assert main(["serve", "keys", "limit", "--store", f"{place}/no", "1", "--most-examples", "4"]) == 2
+    assert keys.listed(place)[0].quota == Quota(None, 3, 1_500_000)
+    assert [one.verb for one in audit.listed(place)][3:] == [
+        "limit requests",
+        "limit bytes",
+        "limit requests",
+        "limit examples",
+    ]

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.types import Scope
 
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.store.keys import Key
@@ -58,6 +59,14 @@ async def permitted(request: Request) -> None:
     if path not in _LOOKS_ITSELF:
         of_one = path in _NAMED or path.startswith(tuple(f"{start}/" for start in _NAMED))
         (await access(request)).check(spelled(request.path_params["name"]) if of_one else None)
+
+
+def named(scope: Scope) -> str | None:
+    """Name of the task or tagger that a request is about, once its route is known; None: it is about none."""
+    route = getattr(scope.get("route"), "path", "")
+    if not any(route == start or route.startswith(f"{start}/") for start in _NAMED):
+        return None
+    return spelled(scope["path"].split("/")[route.split("/").index("{name}")])
 
 
 Reach = Annotated[Access, Depends(access)]

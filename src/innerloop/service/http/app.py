@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 
 from innerloop.service import logs
 from innerloop.service.http import (
+    audit_routes,
     chat_routes,
     ending,
     example_routes,
@@ -92,6 +93,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(watch_routes.router)
     app.include_router(inference_routes.router)
     app.include_router(label_routes.router)
+    app.include_router(audit_routes.router)
     app.include_router(read_routes.router)
     app.add_middleware(PredictRoad, service=service, route=_predict_route())
     app.add_middleware(Guard, service=service)  # the last is the outermost

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from innerloop.core.threads import stay_on_one_core
 from innerloop.service.http.errors import HTTPError
+from innerloop.service.stages import Elsewhere, together
 
 CLIENT: ContextVar[str] = ContextVar("client", default="")
 """Whose request is being answered: an API key, or an address."""
@@ -39,6 +40,8 @@ class _Job:
     number: int
     start: float
     """Virtual time of its client at which its next item begins."""
+    noted: Elsewhere | None
+    """Where its stages are noted; None: nobody listens."""
     taken: int = 0
     missing: int = 0
     results: list[Any] = field(default_factory=list)
@@ -134,6 +137,7 @@ class Batcher:
         alone: bool = False,
         costs: Sequence[float] | None = None,
         client: str | None = None,
+        noted: Elsewhere | None = None,
     ) -> "Future[list[Any]]":
         """Have items worked on together with what else waits in the same queue.
 
@@ -145,6 +149,7 @@ class Batcher:
                 holds, with a part of the items in its hands.
             costs: Seconds that each should take; None: they are small, and alike.
             client: Whose they are; None: whoever's request this is.
+            noted: Where stages are noted.
 
         Returns:
             All results, in their order. When it is cancelled, what was not begun is not done.
@@ -160,7 +165,8 @@ class Batcher:
             self._make_room(name, len(items))
             # It begins now: time in which a client asked nothing is no credit that it may spend at once.
             client_ = self._clients.setdefault(name, _Client(self._now))
-            job = _Job(name, queue, items, costs or [_COST] * len(items), work, alone, next(self._numbers), client_.now)
+            costs, number = costs or [_COST] * len(items), next(self._numbers)
+            job = _Job(name, queue, items, costs, work, alone, number, client_.now, noted)
             job.missing, job.results = len(items), [None] * len(items)
             client_.jobs[job] = None
             client_.waiting += len(items)
@@ -277,6 +283,8 @@ class Batcher:
     def _charge(self, client: _Client, job: _Job) -> None:
         """Take the next item of a job, which is the head of its queue."""
         cost = job.cost
+        if job.noted is not None and not job.taken:
+            job.noted.begun()
         client.now += cost / len(client.jobs)
         self._now += cost / len(self._clients)
         client.start += cost
@@ -294,7 +302,8 @@ class Batcher:
     def _run(self, parts: list[_Part]) -> None:
         items = [item for part in parts for item in part.job.items[part.first : part.end]]
         try:
-            results = list(parts[0].job.work(items))
+            with together([part.job.noted for part in parts], len(items), parts[0].job.queue):
+                results = list(parts[0].job.work(items))
             if len(results) != len(items):
                 raise RuntimeError(f"{len(items)} items gave {len(results)} results")
         # Whatever it is, it is told to who asked: a thread that ended of it would be missed by all.

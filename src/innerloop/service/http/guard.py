@@ -8,6 +8,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from innerloop.service import logs
 from innerloop.service.addresses import Proxies
-from innerloop.service.http.access import KEY
+from innerloop.service.http.access import KEY, named
 from innerloop.service.http.batching import CLIENT
 from innerloop.service.http.connections import HEADER_BYTES, HEADERS
 from innerloop.service.http.counting import Counter
@@ -26,8 +27,12 @@ from innerloop.service.http.tensors import LENGTH
 from innerloop.service.http.turns import Turn, Turns
 from innerloop.service.limits import Rate
 from innerloop.service.settings import LOOPBACK_NAMES
+from innerloop.service.stages import stage
 from innerloop.service.store.by import BY, By
 from innerloop.service.store.keys import Key
+
+if TYPE_CHECKING:
+    from innerloop.service.spans import Request
 
 _LOG = logging.getLogger("innerloop.service")
 _ASKING = ("/predict", "/suggestions", "/chat", "/tag", "/recommend", "/ask", "/infer", "/setup")
@@ -83,10 +88,18 @@ class Guard:
         """Answer one request, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-            return
+        elif (traces := self._service.traces) is None:
+            await self._answer(scope, receive, send, None)
+        else:
+            with traces.request(_method(scope), Headers(scope=scope)) as traced:
+                await self._answer(scope, receive, send, traced)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, traced: "Request | None") -> None:
         start, status, body = time.perf_counter(), 0, _Body(self, receive, scope)
-        logged = self._settings.log == "json"
-        ids = logs.ids(Headers(scope=scope)) if logged or not _looks(scope) else None
+        logged, failure = self._settings.log == "json", None
+        ids = logs.ids(Headers(scope=scope)) if logged or traced is not None or not _looks(scope) else None
+        if ids is not None and traced is not None:
+            ids["trace"] = traced.trace
         logs.REQUEST.set(ids)
 
         async def sending(message: Message) -> None:
@@ -99,11 +112,12 @@ class Guard:
             await send(message)
 
         try:
-            body.turn = self._turns.of(await self._admit(scope))
-            key = scope.get(KEY)
-            request = None if ids is None else ids["request"]
-            BY.set(By(request=request) if key is None else By(key.id, key.name, request, key.quota))
-            body.check()
+            with stage("guard"):
+                body.turn = self._turns.of(await self._admit(scope))
+                key = scope.get(KEY)
+                request = None if ids is None else ids["request"]
+                BY.set(By(request=request) if key is None else By(key.id, key.name, request))
+                body.check()
             if scope["path"] not in _HEALTH and (not body.expected or scope["method"] not in _SENDING):
                 await body.turn.begin()
             await self._app(scope, body.receive, sending)
@@ -115,7 +129,8 @@ class Guard:
         except asyncio.CancelledError:  # only a server that is stopping does that
             if not status:
                 await _refuse(HTTPError(503, "the server is stopping: try again", retry=2), sending)
-        except Exception:
+        except Exception as error:
+            failure = type(error).__name__
             _LOG.exception("%s %s failed", scope["method"], scope["path"])
             if not status:
                 await _refuse(HTTPError(500, "the server failed: see its log"), sending)
@@ -127,6 +142,10 @@ class Guard:
                 _LOG.info("%s %s: the client left after %d bytes", scope["method"], scope["path"], body.size)
             seconds = time.perf_counter() - start
             self._count(scope, status, seconds)
+            if ids is not None and traced is not None:
+                key, route = scope.get(KEY), getattr(scope.get("route"), "path", None)
+                about = {"task": named(scope), "key": key and key.id, "request": ids["request"]}
+                traced.answered(_method(scope), route, status or 499, failure, about)
             if ids is not None and logged:
                 logs.answered(scope["method"], scope["path"], status or 499, seconds, CLIENT.get())
 
@@ -185,7 +204,7 @@ class Guard:
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's pattern and known methods: whatever else a client may send would begin a new series.
         route = getattr(scope.get("route"), "path", None) or "none"
-        method = scope["method"] if scope["method"] in (*_LOOKING, "POST", "PATCH", "DELETE", "PUT") else "other"
+        method = _method(scope)
         self._service.metrics.requests.labels(method, route, str(status or 499)).inc()
         self._service.metrics.seconds.labels(method, route).observe(seconds)
 
@@ -249,6 +268,10 @@ class _Body:
 
     def _too_large(self) -> HTTPError:
         return HTTPError(413, f"a request has at most {self._guard._limits.body_mb:g} MB: send several")
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in (*_LOOKING, "POST", "PATCH", "DELETE", "PUT") else "other"
 
 
 def _looks(scope: Scope) -> bool:

@@ -37,6 +37,7 @@ def check(settings: Settings) -> None:
     Raises:
         InputError: No key where one is demanded, a store that cannot be used, a number that makes no sense.
     """
+    from innerloop.service import tracing
     from innerloop.service.addresses import Proxies, check_home
     from innerloop.service.store.keys import Keys
     from innerloop.service.store.store import Store
@@ -44,6 +45,7 @@ def check(settings: Settings) -> None:
     if not 0 <= settings.port < 65536:
         raise InputError(f"there is no port {settings.port}: take one from 1 to 65535, or 0 for any that is free")
     Proxies(settings.proxy)
+    tracing.check(settings.traces)
     check_home(settings.label_studio)  # a worker that refuses it would be started again, for ever
     if settings.workers < 1:
         raise InputError(f"{settings.workers} workers cannot serve: take 1 or more")

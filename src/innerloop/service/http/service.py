@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from anyio import to_thread
 
 from innerloop.core.errors import FailedError, InnerloopError, InputError
 from innerloop.core.rules import By
@@ -21,6 +20,7 @@ from innerloop.fewshot.answers import Answer
 from innerloop.fewshot.calibrate import Wanted
 from innerloop.fewshot.settings import Names
 from innerloop.fewshot.sources import Source
+from innerloop.service import tracing
 from innerloop.service.http import quality, transfer, work
 from innerloop.service.http.adapted import Adapted, Measured, Raw, check_kind, naming_of
 from innerloop.service.http.batching import Batcher, Work
@@ -39,11 +39,12 @@ from innerloop.service.http.recent_shelves import recent
 from innerloop.service.http.recommending import Recommending
 from innerloop.service.http.tagging import Tagging
 from innerloop.service.http.teaching import Teaching
-from innerloop.service.http.threads import Threads
+from innerloop.service.http.threads import Threads, thread
 from innerloop.service.http.told import Told
 from innerloop.service.http.turns import TURN
 from innerloop.service.http.watching import Watching
 from innerloop.service.settings import Settings
+from innerloop.service.stages import elsewhere, stage
 from innerloop.service.store.ask import ask
 from innerloop.service.store.erase import erase, erase_task
 from innerloop.service.store.errors import BusyError
@@ -73,6 +74,8 @@ class Service:
         self.store.database.examine()
         with contextlib.suppress(BusyError):  # what a server before was asked to erase when it was ended
             self.store.database.scrub()
+        self.traces = tracing.started(settings.traces)
+        """Spans of requests; None: nobody wants them."""
         self._daily = Daily(self.store.database)
         self.threads = Threads(self.limits.changes)
         self.keys = Keys(self.store.database)
@@ -116,6 +119,8 @@ class Service:
         self.recent.close()
         self.drifting.close()
         self.store.close()
+        if self.traces is not None:
+            self.traces.close()
 
     async def source_of(self, source: str, prior: str | None) -> str:
         """What a task is taught to, by name: what it starts from, where that is another than the source.
@@ -126,7 +131,7 @@ class Service:
         """
         if prior in (None, priors.NOTHING):
             return source
-        await _thread(priors.begun, await _thread(self.sources.find, source), prior, self.sources.find)
+        await thread(priors.begun, await thread(self.sources.find, source), prior, self.sources.find)
         return prior
 
     async def create(
@@ -142,7 +147,7 @@ class Service:
         budget: int | None = None,
     ) -> Task:
         """A new task, of a source that is offered; `store` is as the client asked it, here and below."""
-        offered = await _thread(self.sources.find, source)
+        offered = await thread(self.sources.find, source)
         known = offered.headed(head).head
         naming = naming_of(offered, names, descriptions, classes, self.limits)
         pin = content_of(offered.encoder)
@@ -177,7 +182,7 @@ class Service:
     async def erase(self, store: Store, name: str, example: int, expected: int | None) -> Change:
         """Take an example out of all versions, of what is in memory, and of every file of the store."""
         task = await self.threads.read(self.store.task, name)
-        bare = None if task.file is None else await _thread(transfer.bare, self.store, self.sources, task.file)
+        bare = None if task.file is None else await thread(transfer.bare, self.store, self.sources, task.file)
         try:
             return await self.threads.change(erase, store, name, example, expected, bare)
         finally:  # also where it was erased before, and something held the files then
@@ -194,7 +199,7 @@ class Service:
         ids = self.noted(task, adapted, raw, results)
         predictions = [{"id": id} | answer.to_json() for id, answer in zip(ids, answers, strict=True)]
         if coverage is not None:
-            sets = await _thread(adapted.sets, [row for row, _ in results], coverage)
+            sets = await thread(adapted.sets, [row for row, _ in results], coverage)
             for prediction, some in zip(predictions, sets, strict=True):
                 prediction["set"] = some
         if explain:
@@ -215,7 +220,7 @@ class Service:
             InputError: The learner has one member, and `by` is what members disagree on.
         """
         task, adapted, results = await self.answered(name, raw)
-        chosen = await _thread(adapted.most_telling, results, n, by)
+        chosen = await thread(adapted.most_telling, results, n, by)
         ids = [self.recent.put(Asked(task.id, results[i][0], raw[i], results[i][1].label)) for i in chosen.places]
         answers = [results[i][1].to_json() for i in chosen.places]
         suggestions = [
@@ -229,12 +234,12 @@ class Service:
 
     async def learned(self, name: str) -> tuple[Task, Adapted]:
         """The same, and which task it is."""
-        task, _ = await _thread(self.task, name)
-        return task, await _thread(self._adapt, task)
+        task, _ = await thread(self.task, name)
+        return task, await thread(self._adapt, task)
 
     async def evaluation(self, name: str) -> dict[str, Any]:
         """How good a task is, by cross-validation on its own examples; wrong answers with their examples."""
-        task, _ = await _thread(self.task, name)
+        task, _ = await thread(self.task, name)
         result, previous = await self.evaluated(task)
         about = {"task": task.name, "version": task.version, "source": task.source, "previous": previous}
         wanted = [(error["truth"], error["number"]) for error in result["errors"]]
@@ -250,13 +255,13 @@ class Service:
         """
         result, previous = await self.threads.read(self.evaluations.kept, task)
         if result is None:
-            result = await self.evaluations.computed(task, await _thread(self._adapt, task))
+            result = await self.evaluations.computed(task, await thread(self._adapt, task))
         return result, previous
 
     async def answered(self, name: str, raw: Sequence[Raw]) -> tuple[Task, Adapted, list[tuple[np.ndarray, Answer]]]:
         """A task as it has learned, and the row and the answer of every example."""
-        task, source = self._task_now(name) or await _thread(self.task, name)
-        adapted = self._adapted.find(task.state) or await _thread(self._adapt, task)
+        task, source = self._task_now(name) or await thread(self.task, name)
+        adapted = self._adapted.find(task.state) or await thread(self._adapt, task)
         check_kind(source, raw)
         asked = [(example, adapted) for example in raw]
         answer = functools.partial(work.answered, pixels=self.limits.pixels)
@@ -288,8 +293,8 @@ class Service:
 
     async def file(self, name: str) -> bytes:
         """The task as a portable `.fewshot` file, with all its versions."""
-        _, source = await _thread(self.task, name)
-        return await _thread(transfer.give, self.store, name, source)
+        _, source = await thread(self.task, name)
+        return await thread(transfer.give, self.store, name, source)
 
     async def take(self, store: Store, name: str, content: bytes) -> tuple[Task, dict[str, int], Measured | None]:
         """A task from a `.fewshot` file, with all its versions, as `described` says it."""
@@ -309,7 +314,7 @@ class Service:
     async def _measured(self, task: Task, classes: dict[str, int]) -> Measured | None:
         if len(classes) > 1:
             with contextlib.suppress(InnerloopError):
-                return (await _thread(self._adapt, task)).measured()
+                return (await thread(self._adapt, task)).measured()
         return None
 
     async def together(
@@ -318,17 +323,19 @@ class Service:
         """Results of items, one for each example, that are worked on in turns with those of other requests."""
         files = any(example.kind in FILES for example in raw)
         # Headers of hundreds of files would hold the event loop.
-        costs = await _thread(costs_of, raw) if files else costs_of(raw)
-        future = self.batcher.submit(queue, items, work, alone, costs)
-        if (turn := TURN.get()) is not None:
-            turn.end()  # the batcher has turns of its own
-        try:
-            async with asyncio.timeout(self.limits.seconds):
-                return await asyncio.wrap_future(future)
-        except TimeoutError as error:
-            raise HTTPError(503, f"no answer in {self.limits.seconds:g} s: the server is busy, try again", 5) from error
-        finally:
-            future.cancel()  # a client that left, or waited too long: what was not begun need not be worked on
+        costs = await thread(costs_of, raw) if files else costs_of(raw)
+        with elsewhere() as noted:
+            future = self.batcher.submit(queue, items, work, alone, costs, noted=noted)
+            if (turn := TURN.get()) is not None:
+                turn.end()  # the batcher has turns of its own
+            try:
+                async with asyncio.timeout(self.limits.seconds):
+                    return await asyncio.wrap_future(future)
+            except TimeoutError as error:
+                message = f"no answer in {self.limits.seconds:g} s: the server is busy, try again"
+                raise HTTPError(503, message, 5) from error
+            finally:
+                future.cancel()  # a client that left, or waited too long: what was not begun need not be worked on
 
     def task(self, name: str) -> tuple[Task, Source]:
         """A task, and what it is taught to; the source is loaded where it is not in memory.
@@ -386,8 +393,7 @@ class Service:
             self.metrics.adaptations.inc()
             return adapted
 
-        return self._adapted.get(task.state, make)
-
-
-async def _thread(work: Callable[..., T], *args: Any) -> T:
-    return await to_thread.run_sync(functools.partial(work, *args))
+        if (kept := self._adapted.find(task.state)) is not None:
+            return kept
+        with stage("adapt"):  # of all who wait for it, whoever does it
+            return self._adapted.get(task.state, make)

@@ -13,6 +13,11 @@ T = TypeVar("T")
 _READERS = 16
 
 
+async def thread(work: Callable[..., T], *args: Any) -> T:
+    """Have any thread do it."""
+    return await to_thread.run_sync(functools.partial(work, *args))
+
+
 class Threads:
     """So few changes wait that they keep neither each other nor those that only look.
 

@@ -4,6 +4,8 @@ import asyncio
 from contextvars import ContextVar
 from weakref import WeakValueDictionary
 
+from innerloop.service.stages import stage
+
 _AT_ONCE = 16
 """Requests of one client: there are 40 threads, so that some are left for others."""
 
@@ -17,7 +19,8 @@ class Turn:
     async def begin(self) -> None:
         """Wait for it; once is enough."""
         if not self._held and not self._over:
-            await self._places.acquire()
+            with stage("turn"):
+                await self._places.acquire()
             self._held = True
 
     def end(self) -> None:

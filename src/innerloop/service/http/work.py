@@ -12,6 +12,7 @@ from innerloop.fewshot.sources import Source
 from innerloop.service.http import thumbnails
 from innerloop.service.http.adapted import Adapted, Raw, encode
 from innerloop.service.http.errors import HTTPError
+from innerloop.service.stages import stage
 from innerloop.tasks.images import Scan, scan
 
 
@@ -27,8 +28,9 @@ def encoded(asked: Sequence[tuple[Raw, Source]], pixels: int) -> list[np.ndarray
     for i, (_, source) in enumerate(asked):
         alike.setdefault(source.reading, []).append(i)
     try:
-        for places in alike.values():
-            rows |= zip(places, encode(asked[places[0]][1], [raw[i] for i in places]), strict=True)
+        with stage("encoder"):
+            for places in alike.values():
+                rows |= zip(places, encode(asked[places[0]][1], [raw[i] for i in places]), strict=True)
     except InputError:
         for example in raw:  # an encoder does not know what a picture was called
             if example.kind == "pictures":
@@ -40,7 +42,8 @@ def encoded(asked: Sequence[tuple[Raw, Source]], pixels: int) -> list[np.ndarray
 def answered(asked: Sequence[tuple[Raw, Adapted]], pixels: int) -> list[tuple[np.ndarray, Answer]]:
     """Rows and answers of examples of several tasks of one source: encoded together, answered task by task."""
     rows = encoded([(raw, adapted.source) for raw, adapted in asked], pixels)
-    answers = of_rows([(row, raw, adapted) for row, (raw, adapted) in zip(rows, asked, strict=True)])
+    with stage("answer"):
+        answers = of_rows([(row, raw, adapted) for row, (raw, adapted) in zip(rows, asked, strict=True)])
     return list(zip(rows, answers, strict=True))
 
 

@@ -1,18 +1,22 @@
 """Who changed what in a store: a row a change, written in its transaction, and never changed or taken away."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
 from innerloop.core.errors import InputError
+from innerloop.core.names import printable
 from innerloop.service.store.by import BY, By
 from innerloop.service.store.database import Connection, Database, check_there, opened
+from innerloop.service.task_names import spelled
 
 T = TypeVar("T")
 _COLUMNS = "id, time, key, name, verb, kind, of, before, after, request"
 _PAGE = 2_000
 """Rows that are read at once."""
+_SHOWN = 40
 _VERSIONS = {
     "task": "SELECT version FROM tasks WHERE name = ?",
     "tagger": "SELECT version FROM taggers WHERE name = ?",
@@ -42,7 +46,7 @@ class Entry(NamedTuple):
     of: str
     """Name of the task or tagger, of the recommender whose person it is, or number of the key."""
     before: int | None
-    """Version; None: it was not there, or has none."""
+    """Version; of a limit of a key the limit. None: it was not there, or has none."""
     after: int | None
     request: str | None
 
@@ -78,10 +82,10 @@ def write(c: Connection, what: What, before: int | None = None, after: int | Non
     c.execute(f"INSERT INTO audit ({_COLUMNS.removeprefix('id, ')}) VALUES ({', '.join('?' * len(values))})", values)
 
 
-def entries(
+def pages(
     database: Database, since: datetime | None = None, task: str | None = None, key: str | None = None
-) -> Iterator[Entry]:
-    """Changes that were made, oldest first.
+) -> Iterator[list[Entry]]:
+    """Changes that were made, oldest first, as many at once as are read at once.
 
     Args:
         database: Of the store.
@@ -89,23 +93,36 @@ def entries(
         task: Only of the task, tagger or recommender of this name; None: of all.
         key: Only of keys of this name, or of this number; None: of everybody.
     """
-    query, values = f"SELECT {_COLUMNS} FROM audit WHERE id > ?", list[object]()
+    last = 0
+    while True:
+        found = page(database, since, task, key, last, _PAGE)
+        if found:
+            yield found
+        if len(found) < _PAGE:
+            return
+        last = found[-1].id
+
+
+def page(
+    database: Database, since: datetime | None, task: str | None, key: str | None, after: int, limit: int
+) -> list[Entry]:
+    """A part of the same: at most so many, behind the entry of a number."""
+    query, values = f"SELECT {_COLUMNS} FROM audit WHERE id > ?", list[object]([after])
     if since is not None:
         query, values = f"{query} AND time >= ?", [*values, _text(since)]
     if task is not None:
-        query, values = f"{query} AND kind <> 'key' AND of = ?", [*values, task]
+        query, values = f"{query} AND kind <> 'key' AND of = ?", [*values, _name(spelled(task))]
     if key is not None:
         number = int(key) if key.isascii() and key.isdigit() and len(key) < 19 else -1
-        query, values = f"{query} AND (key = ? OR (key IS NOT NULL AND name = ?))", [*values, number, key]
-    last = 0
-    while True:
-        # Nothing is ever put between two rows, so pages are as one look would be.
-        with database.reading() as c:
-            rows = c.execute(f"{query} ORDER BY id LIMIT {_PAGE}", (last, *values)).fetchall()
-        yield from (Entry(*row) for row in rows)
-        if len(rows) < _PAGE:
-            return
-        last = rows[-1]["id"]
+        query, values = f"{query} AND (key = ? OR (key IS NOT NULL AND name = ?))", [*values, number, _name(key)]
+    # Nothing is ever put between two rows, so pages are as one look would be.
+    with database.reading() as c:
+        return [Entry(*row) for row in c.execute(f"{query} ORDER BY id LIMIT {limit}", values).fetchall()]
+
+
+def line(entry: Entry) -> str:
+    """An entry as a line of JSON, as files have it."""
+    return f"{json.dumps(entry._asdict(), ensure_ascii=False)}\n"
 
 
 def listed(
@@ -116,27 +133,40 @@ def listed(
     Raises:
         InputError: There is no store, or that is no moment.
     """
-    moment = None if since is None else _moment(since)
+    first = None if since is None else moment(since)
     check_there(where)
     database = opened(where)
     try:
-        yield from entries(database, moment, task, key)
+        for found in pages(database, first, task, key):
+            yield from found
     finally:
         database.close()
+
+
+def moment(text: str) -> datetime:
+    """A moment as people write it: ISO 8601, in UTC unless it says otherwise.
+
+    Raises:
+        InputError: It is none.
+    """
+    try:
+        read = datetime.fromisoformat(text)
+        return read.astimezone(UTC) if read.tzinfo is not None else read.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # a year 1 that is the year 0 in UTC
+        raise InputError(
+            f"'{printable(text[:_SHOWN])}' is no moment: give a date or a time, as 2026-11-29 or 2026-11-29T08:00Z"
+        ) from None
+
+
+def _name(text: str) -> str:
+    # PostgreSQL takes no NUL, and neither takes half of a character; nothing is called so.
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _version(c: Connection, what: What) -> int | None:
     query = _VERSIONS.get(what.kind)
     row = None if query is None else c.execute(query, what.of).fetchone()
     return None if row is None else row[0]
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"'{text}' is no moment: give a date or a time, as 2026-11-29 or 2026-11-29T08:00Z") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _text(moment: datetime) -> str:

@@ -1,18 +1,7 @@
-"""Who asks for what is done now: the audit log names it, and quotas are its own."""
+"""Who asks for what is done now: the audit log names it, and what is stored counts for its key."""
 
 from contextvars import ContextVar
 from typing import NamedTuple
-
-
-class Quota(NamedTuple):
-    """What an API key may use; None: as much as the server allows."""
-
-    requests: int | None = None
-    """A day, in UTC."""
-    examples: int | None = None
-    """Stored by it at the same time, in all versions and tasks."""
-    bytes: int | None = None
-    """What these take, and the files and taggers that it brought."""
 
 
 class By(NamedTuple):
@@ -24,7 +13,6 @@ class By(NamedTuple):
     """What that key is for."""
     request: str | None = None
     """Id of the request."""
-    quota: Quota = Quota()
 
 
 BY: ContextVar[By | None] = ContextVar("by", default=None)

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,8 @@ from innerloop.core.errors import InputError
 from innerloop.service import task_names
 from innerloop.service.store import audit, quotas
 from innerloop.service.store.audit import What
-from innerloop.service.store.by import Quota
 from innerloop.service.store.database import Database, Row, check_there, opened
+from innerloop.service.store.quotas import Quota
 
 Scope = Literal["read", "write"]
 """read: look and predict. write: everything."""
@@ -99,10 +99,40 @@ class Keys:
             if done:
                 audit.write(c, What("revoke", "key", (str(id),)))
         if not done:
-            raise InputError(f"there is no key {id} in use: see `innerloop serve keys list`")
+            raise _none(id)
+
+    def limit(self, id: int, limits: Mapping[str, int | None]) -> Key:
+        """Change what a key may use: from the next request on, and for changes that wait for the store.
+
+        What it stores stays, also where that is more than it may store now.
+
+        Args:
+            id: Its number.
+            limits: Those that change, by the names of `Quota`; None: there is none any more.
+
+        Returns:
+            What is kept of it then.
+
+        Raises:
+            InputError: There is no such key in use, no such limit, or one that lets nothing through.
+        """
+        if not limits or not limits.keys() <= set(Quota._fields):
+            raise InputError(
+                f"say which limits of key {id} change, and to what: requests (--requests-a-day), examples "
+                "(--most-examples), bytes (--most-megabytes)"
+            )
+        quotas.checked(Quota(**limits))
+        with self._database.writing() as c:
+            row = c.execute("SELECT * FROM keys WHERE id = ? AND revoked IS NULL", (id,)).fetchone()
+            if row is None:
+                raise _none(id)
+            for name, value in limits.items():
+                c.execute(f"UPDATE keys SET {name} = ? WHERE id = ?", (value, id))
+                audit.write(c, What(f"limit {name}", "key", (str(id),)), row[name], value)
+            return _read(c.execute("SELECT * FROM keys WHERE id = ?", (id,)).fetchone())
 
     def used(self, key: int) -> quotas.Used:
-        """What a key uses; examples and bytes are counted where it has a limit of either."""
+        """What a key uses; requests are counted where it has a limit of them."""
         with self._database.reading() as c:
             return quotas.used(c, key)
 
@@ -152,6 +182,15 @@ def revoke(folder: str | Path, id: int | None) -> None:
         keys.revoke(id)
 
 
+def limit(folder: str | Path, id: int | None, limits: Mapping[str, int | None]) -> tuple[Key, quotas.Used]:
+    """Change what a key of the store in a folder may use; see `Keys.limit`. Returns it, and what it uses."""
+    if id is None:
+        raise InputError("say which key is to be limited: `innerloop serve keys limit ID`, as `list` shows it")
+    check_there(folder)
+    with _opened(folder) as keys:
+        return keys.limit(id, limits), keys.used(id)
+
+
 @contextlib.contextmanager
 def _opened(folder: str | Path) -> Iterator[Keys]:
     database = opened(folder)
@@ -159,6 +198,10 @@ def _opened(folder: str | Path) -> Iterator[Keys]:
         yield Keys(database)
     finally:
         database.close()
+
+
+def _none(id: int) -> InputError:
+    return InputError(f"there is no key {id} in use: see `innerloop serve keys list`")
 
 
 def _read(row: Row) -> Key:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from innerloop.core.errors import InputError
+from innerloop.service.stages import stage
 from innerloop.service.store import postgres_tables
 from innerloop.service.store.address import Address
 from innerloop.service.store.database import Connection
@@ -85,7 +86,7 @@ class Postgres:
     @contextlib.contextmanager
     def reading(self, wait: bool = True) -> Iterator[Speaking]:
         """A connection for statements that change nothing; see `database.Database`. Nobody else makes it wait."""
-        with self._explained(), self._taken(_READ_SECONDS) as raw:
+        with stage("store read"), self._explained(), self._taken(_READ_SECONDS) as raw:
             yield Speaking(raw)
 
     @contextlib.contextmanager
@@ -105,14 +106,15 @@ class Postgres:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Speaking]:
         """A connection in a transaction; see `database.Database`."""
-        yield from self._changing(time.monotonic() + self._seconds)
+        with stage("store write"):
+            yield from self._changing(time.monotonic() + self._seconds)
 
     @contextlib.contextmanager
     def noting(self) -> Iterator[Speaking]:
         """A connection in a transaction that waits for no turn; see `database.Database`."""
         self.check()
         milliseconds = int(1000 * _READ_SECONDS)
-        with self._explained(), self._taken(_READ_SECONDS) as raw:
+        with stage("store write"), self._explained(), self._taken(_READ_SECONDS) as raw:
             raw.execute(
                 "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = "
                 f"{milliseconds}; SET LOCAL statement_timeout = {milliseconds}",
@@ -129,7 +131,7 @@ class Postgres:
         deadline = time.monotonic() + self._seconds
         while True:
             try:
-                with contextlib.contextmanager(self._changing)(deadline) as c:
+                with stage("store write"), contextlib.contextmanager(self._changing)(deadline) as c:
                     return work(c)
             except _AgainError:
                 if time.monotonic() + _PAUSE > deadline:

@@ -1,10 +1,11 @@
 """What API keys use of a store, and where that ends: counted in the store, so that all hosts count the same."""
 
+import math
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from innerloop.core.errors import InputError
-from innerloop.service.store.by import BY, Quota
+from innerloop.service.store.by import BY
 from innerloop.service.store.database import Connection, Database
 
 _SPEND = (
@@ -27,6 +28,17 @@ class FullError(InputError):
     """A key would store more than it may; nothing was changed."""
 
 
+class Quota(NamedTuple):
+    """What an API key may use; None: as much as the server allows."""
+
+    requests: int | None = None
+    """A day, in UTC."""
+    examples: int | None = None
+    """Stored by it at the same time, in all versions and tasks."""
+    bytes: int | None = None
+    """What these take, and the files and taggers that it brought."""
+
+
 class Used(NamedTuple):
     """What a key uses."""
 
@@ -42,6 +54,13 @@ def checked(quota: Quota) -> Quota:
         if value is not None and not 0 < value < 2**63:
             raise InputError(f"a key with {value} {name} can do nothing: take more than 0, or leave the limit out")
     return quota
+
+
+def bytes_of(megabytes: float) -> int:
+    """Bytes of so many megabytes, or an `InputError` where these are no number."""
+    if not math.isfinite(megabytes):
+        raise InputError(f"{megabytes:g} megabytes are no limit: give a number, or leave the limit out")
+    return math.floor(megabytes * 1e6)
 
 
 def spend(database: Database, key: int, most: int) -> None:
@@ -61,9 +80,9 @@ def spend(database: Database, key: int, most: int) -> None:
 
 
 def owner() -> int | None:
-    """The key whose quota what is stored now counts for; None: nobody's, and nothing is counted."""
+    """The key that what is stored now counts for; None: nobody's, and nothing is counted."""
     by = BY.get()
-    return None if by is None or (by.quota.examples, by.quota.bytes) == (None, None) else by.key
+    return None if by is None else by.key
 
 
 def check(c: Connection) -> None:
@@ -72,11 +91,14 @@ def check(c: Connection) -> None:
     Raises:
         FullError: It is.
     """
-    by, key = BY.get(), owner()
-    if by is None or key is None:
+    if (key := owner()) is None:
+        return
+    # As they are now: a limit that was changed while this request waited holds for it.
+    limits = c.execute("SELECT examples, bytes FROM keys WHERE id = ?", (key,)).fetchone()
+    if limits["examples"] is None and limits["bytes"] is None:
         return
     used = stored(c, key)
-    for most, now, what in ((by.quota.examples, used[0], "examples"), (by.quota.bytes, used[1], "bytes")):
+    for most, now, what in ((limits["examples"], used[0], "examples"), (limits["bytes"], used[1], "bytes")):
         if most is not None and now > most:
             raise FullError(
                 f"this API key may store {most:,} {what} (--most-{'examples' if what == 'examples' else 'megabytes'}), "

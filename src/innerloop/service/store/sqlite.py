@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded, is_file
+from innerloop.service.stages import stage
 from innerloop.service.store.database import Connection
 from innerloop.service.store.errors import BusyError, LostError, StoreError
 from innerloop.service.store.files import Watched, make_private
@@ -98,7 +99,7 @@ class SQLite:
             BusyError: Somebody does.
             StoreError: It cannot be read.
         """
-        with self._explained(), self._reader(wait) as connection:
+        with stage("store read"), self._explained(), self._reader(wait) as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -135,14 +136,15 @@ class SQLite:
         """
         # Before the wait for the turn: a client is promised a time for all of it.
         deadline = time.monotonic() + self._seconds
-        self.check()
-        if not self._turn.acquire(timeout=self._seconds):
-            raise BusyError(_BUSY)
-        try:
-            with self._explained():
-                yield from self._transaction(deadline)
-        finally:
-            self._turn.release()
+        with stage("store write"):
+            self.check()
+            if not self._turn.acquire(timeout=self._seconds):
+                raise BusyError(_BUSY)
+            try:
+                with self._explained():
+                    yield from self._transaction(deadline)
+            finally:
+                self._turn.release()
 
     def check(self) -> None:
         """Refuse to go on where the files are not those any more that were opened; it takes three looks at a folder.

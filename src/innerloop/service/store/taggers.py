@@ -80,7 +80,7 @@ def replace(store: Store, before: Kept, content: Content) -> Change:
         query = "UPDATE taggers SET version = ?, hash = ?, about = ?, content = ? WHERE id = ? AND hash = ?"
         if not c.execute(query, (*kept, before.id, before.hash)).rowcount:
             raise StaleError(f"tagger '{before.name}' was changed or deleted meanwhile: look at it again")
-        if (owner := quotas.owner()) is not None:  # who taught it last, and has a quota
+        if (owner := quotas.owner()) is not None:  # who taught it last
             c.execute("UPDATE taggers SET owner = ? WHERE id = ?", (owner, before.id))
             quotas.check(c)
         return Change(version=content.version)  # answers are kept a day: no type may stay in them
