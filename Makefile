@@ -11,6 +11,9 @@ READY := $(VENV)/.ready
 BENCH := .venv-bench
 # The package of GLiNER models alone, for their tests.
 GLINER := .venv-gliner
+# Linters of what is deployed, and engines that serve tasks: beside what is pinned, which they go with.
+DEPLOY := .venv-deploy
+ENGINES := .venv-engines
 # Where `make constraints` finds out which versions fit together.
 PINS := .venv-pins
 TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
@@ -19,7 +22,7 @@ BENCH_ARGS ?=
 PORTABLE_ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help quickstart test test-slow test-gliner test-portable test-exact coverage lint format docs gallery bench attack constraints clean
+.PHONY: help quickstart test test-slow test-gliner test-deploy test-engines test-portable test-exact coverage lint format docs gallery bench attack constraints clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,6 +39,17 @@ test-slow: $(READY) ## the slow tests: short trainings, kill -9, real data where
 test-gliner: $(READY) ## loading of GLiNER models, whose package does not allow the pinned transformers, and runs with it
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(GLINER) 'gliner>=0.2.29'
 	PYTHONPATH=$(GLINER) $(BIN)/python -m pytest -n 0 tests/encoders/test_gliner.py
+
+test-deploy: $(DEPLOY)/.ready ## Dockerfile, compose file and Helm chart by their linters, and one recipe for another engine
+	PATH="$(CURDIR)/$(DEPLOY)/bin:$$PATH" PYTHONPATH=$(DEPLOY) $(BIN)/python -m pytest -n 0 -m 'slow or not slow' tests/deploy
+
+$(DEPLOY)/.ready: $(READY) tests/deploy/requirements.txt
+	$(PIP) --no-deps --upgrade --target $(DEPLOY) -r tests/deploy/requirements.txt
+	@touch $@
+
+test-engines: $(READY) ## the recipes for BentoML, LitServe and Ray Serve, which bring 300 MB
+	$(PIP) --target $(ENGINES) bentoml litserve 'ray[serve]'
+	PYTHONPATH=$(ENGINES) $(BIN)/python -m pytest -n 0 -m slow tests/deploy/test_engines.py
 
 test-portable: $(READY) ## the tests as other processors and more threads would run them: most of an hour
 	$(BIN)/python -m tests.portable $(PORTABLE_ARGS)

@@ -44,6 +44,14 @@ _DATABASE = 3
 """Of so many kills one is the database's as well."""
 
 
+def block_of_the_guide() -> str:
+    """What the guide has nginx told."""
+    found = re.search(r"```nginx\n(upstream.*?)```", _PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    if found is None:
+        raise LookupError(f"{_PAGE} has no block of nginx that begins with upstream")
+    return found[1]
+
+
 class Proxy:
     """nginx in front of hosts, as the guide has it.
 
@@ -76,12 +84,10 @@ class Proxy:
 
     def _block(self, ports: Sequence[int]) -> str:
         """The block of the guide, whose addresses are those of this machine."""
-        found = re.search(r"```nginx\n(upstream.*?)```", _PAGE.read_text(encoding="utf-8"), re.DOTALL)
-        if found is None:
-            raise LookupError(f"{_PAGE} has no block of nginx that begins with upstream")
-        (rest,) = set(re.findall(r"server host\d:8000 (.*?);", found[1]))
+        block = block_of_the_guide()
+        (rest,) = set(re.findall(r"server host\d:8000 (.*?);", block))
         hosts = "".join(f"    server 127.0.0.1:{port} {rest};\n" for port in ports)
-        text = re.sub(r"(    server host\d:8000 .*?;\n)+", hosts, found[1])
+        text = re.sub(r"(    server host\d:8000 .*?;\n)+", hosts, block)
         return text.replace("listen 80;", f"listen 127.0.0.1:{self.port};")
 
     def stop(self) -> None:

@@ -205,6 +205,10 @@ def _bought(folder: Path) -> None:
         pictures(folder / name, count, seed, {"cat": "circle", "dog": "cross"})
 
 
+def _intents(folder: Path) -> None:
+    texts(folder / "intents.csv")
+
+
 def _asked(folder: Path) -> None:
     texts(folder / "FILE.csv")
     rows = [f"{verb} the {thing},{thing}" for thing in range(15) for verb in ("show", "hide", "find", "lose")]
@@ -218,6 +222,7 @@ SAMPLES: dict[str, Callable[[Path], Any]] = {
     "guide/advise.md": _advised,
     "guide/agents.md": _tank,
     "guide/encoders.md": _encoded,
+    "guide/engines.md": _intents,
     "guide/entities.md": _entities,
     "guide/export.md": _exported,
     "guide/first-run.md": _package,

