@@ -27,7 +27,6 @@ class Remembered(NamedTuple):
 class OnlineMemory(OnlineWeights[Remembered]):
     """A learner that descends on what arrives and on what it remembers: one reservoir of all that came."""
 
-    trains_on = ("episodes",)
     stochastic = True
 
     inner_lr: float = field(default=0.1, metadata=INNER_LR)

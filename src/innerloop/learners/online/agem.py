@@ -20,6 +20,8 @@ from innerloop.core.types import Batch, Params
 class AGEM(OnlineMemory):
     """Parameters are the network's. The memory is one reservoir of all that came, whatever task it is of."""
 
+    trains_on = ("episodes",)
+
     reference: Count = 100
     """Rows of the memory, drawn for every batch, whose loss may not rise."""
 

@@ -17,6 +17,8 @@ from innerloop.core.types import Batch, Params, joined
 class Replay(OnlineMemory):
     """Parameters are the network's. A row that is drawn counts as one that arrives."""
 
+    trains_on = ("episodes",)
+
     glances: Count = 1
     """Steps on every batch, each beside another draw."""
 
