@@ -28,7 +28,7 @@ RATES = tuple(10 ** (-3 + i / 3) for i in range(14))
 _CHUNK = 64
 """Functions at once; bounds the memory."""
 _MULTIPLES = (1, 2, 5)
-"""Of the training horizon, rising: where they are judged."""
+"""Where optimizers are judged, in training horizons, rising."""
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "SGD": torch.optim.SGD,
     "momentum": lambda leaves, lr: torch.optim.SGD(leaves, lr=lr, momentum=0.9),

@@ -13,7 +13,7 @@ from innerloop.tasks.ratings.table import Numbers, Ratings, Whole
 _DECAY = 5.0
 """Weight of the squares of factors."""
 _ROUNDS = 10
-"""Of users, then items."""
+"""Rounds of users, then items."""
 
 
 class Factors(NamedTuple):
