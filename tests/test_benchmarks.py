@@ -131,7 +131,7 @@ def test_what_takes_a_core_ends_where_we_are_killed() -> None:
         burner = int(us.stdout.readline())
         assert alive(burner)
         us.kill()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while alive(burner) and time.monotonic() < until:
         time.sleep(0.02)
     assert not alive(burner)

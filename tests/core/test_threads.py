@@ -55,11 +55,11 @@ def test_a_thread_that_begins_meanwhile_has_all_cores(first):
 
     def work():
         inside.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     beside = threading.Thread(target=lambda: on_one_core(work))
     beside.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     for begin in (lambda: found.append(torch.get_num_threads()), lambda: found.append(on_one_core(lambda: 4))):
         other = threading.Thread(target=begin)
         other.start()

@@ -86,9 +86,7 @@ def test_a_slow_one_is_told_once_and_hears_everything(tmp_path, capfd):
 
 
 def test_one_that_never_ends_is_left_in_the_background(tmp_path, capfd):
-    begun = time.monotonic()
     watched(Tracking(Hanging, patience=1.0), out=tmp_path, steps=4)
-    assert time.monotonic() - begun < 15
     assert "Hanging is still sending, and goes on in the background" in capfd.readouterr().err
 
 

@@ -208,8 +208,8 @@ def _prepare(url: str) -> None:
 def _make_tables(url: str, arguments: dict[str, Any]) -> None:
     """Make the tables of a file in one transaction.
 
-    Optuna makes one after the other: whoever was killed behind that of studies would leave it without the index by which
-    no two have one name.
+    Optuna makes one after the other: whoever was killed behind that of studies would leave it without the index by
+    which no two have one name.
     """
     from optuna.storages._rdb import models
     from sqlalchemy import create_engine

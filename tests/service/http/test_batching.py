@@ -18,15 +18,22 @@ def batcher():
     made.close()
 
 
+def occupied(batcher, free, **asked):
+    """Work that has begun, and goes on until it is let go."""
+    began = threading.Event()
+    busy = batcher.submit("busy", [0], lambda items: [began.set() or free.wait(60)], **asked)
+    assert began.wait(60)
+    return busy
+
+
 def test_what_waits_while_the_thread_is_busy_goes_together_but_not_beyond_the_largest():
     sizes, free = [], threading.Event()
     batcher = Batcher(1, largest=8, seen=lambda queue, items: sizes.append((queue, items)))
-    busy = batcher.submit("busy", [0], lambda items: [free.wait(10)])
-    time.sleep(0.05)
+    busy = occupied(batcher, free)
     futures = [batcher.submit("q", [i, i + 100], double) for i in range(6)]
     free.set()
-    assert busy.result(5) == [True]
-    assert [f.result(5) for f in futures] == [[2 * i, 2 * i + 200] for i in range(6)]
+    assert busy.result(60) == [True]
+    assert [f.result(60) for f in futures] == [[2 * i, 2 * i + 200] for i in range(6)]
     assert sizes == [("busy", 1), ("q", 8), ("q", 4)]
     batcher.close()
 
@@ -42,62 +49,59 @@ def test_a_queue_that_is_alone_is_worked_on_by_one_thread_at_a_time():
         return items
 
     futures = [batcher.submit("q", [i], work, alone=True) for i in range(20)]
-    assert [f.result(10) for f in futures] == [[i] for i in range(20)] and max(most) == 1
+    assert [f.result(60) for f in futures] == [[i] for i in range(20)] and max(most) == 1
     futures = [batcher.submit("q", [i], work) for i in range(20)]
-    assert [f.result(10) for f in futures] == [[i] for i in range(20)] and max(most) > 1
+    assert [f.result(60) for f in futures] == [[i] for i in range(20)] and max(most) > 1
     batcher.close()
 
 
 def test_queues_take_turns():
     order, free = [], threading.Event()
     batcher = Batcher(1, largest=1, seen=lambda queue, items: order.append(queue))
-    batcher.submit("busy", [0], lambda items: [free.wait(10)])
-    time.sleep(0.05)
+    occupied(batcher, free)
     futures = [batcher.submit("many", range(3), double), batcher.submit("one", [0], double)]
     free.set()
     for future in futures:
-        future.result(5)
+        future.result(60)
     assert order == ["busy", "many", "one", "many", "many"]
     batcher.close()
 
 
 def test_one_bad_item_spoils_only_its_own_request(batcher):
     free = threading.Event()
-    batcher.submit("busy", [0], lambda items: [free.wait(10)])
+    occupied(batcher, free)
     futures = [batcher.submit("q", [item], lambda items: [1 / item for item in items]) for item in (1, 0, 2)]
     free.set()
-    assert futures[0].result(5) == [1.0] and futures[2].result(5) == [0.5]
+    assert futures[0].result(60) == [1.0] and futures[2].result(60) == [0.5]
     with pytest.raises(ZeroDivisionError):
-        futures[1].result(5)
-    assert batcher.submit("q", [3], double).result(5) == [6], "the thread lives on"
+        futures[1].result(60)
+    assert batcher.submit("q", [3], double).result(60) == [6], "the thread lives on"
 
 
 def test_too_much_is_refused_and_room_comes_back(batcher):
     free = threading.Event()
-    batcher.submit("busy", [0], lambda items: [free.wait(10)])
-    time.sleep(0.05)
+    occupied(batcher, free)
     waiting = batcher.submit("q", range(50), double)
     with pytest.raises(HTTPError, match="50 examples are waiting") as refused:
         batcher.submit("q", [1], double)
     assert refused.value.status == 503 and refused.value.retry
     free.set()
-    assert len(waiting.result(5)) == 50, "larger than a batch, and whole"
-    assert batcher.submit("q", [1], double).result(5) == [2] and batcher.items == 0
+    assert len(waiting.result(60)) == 50, "larger than a batch, and whole"
+    assert batcher.submit("q", [1], double).result(60) == [2] and batcher.items == 0
 
 
 def test_work_that_was_given_up_is_not_done(batcher):
     free, done = threading.Event(), []
-    batcher.submit("busy", [0], lambda items: [free.wait(10)])
-    time.sleep(0.05)
+    occupied(batcher, free)
     gone = batcher.submit("q", [1], lambda items: done.append(items) or items)
     assert gone.cancel()
     free.set()
-    assert batcher.submit("r", [1], double).result(5) == [2] and not done
+    assert batcher.submit("r", [1], double).result(60) == [2] and not done
 
 
 def test_results_must_be_as_many_as_items(batcher):
     with pytest.raises(RuntimeError, match="2 items gave 1"):
-        batcher.submit("q", [1, 2], lambda items: [0]).result(5)
+        batcher.submit("q", [1, 2], lambda items: [0]).result(60)
 
 
 @pytest.mark.parametrize("alone", [False, True])
@@ -115,7 +119,7 @@ def test_a_hammer_of_threads_gets_everyone_their_own():
 
     def ask(n):
         for i in range(100):
-            if batcher.submit(n % 4, [n * 1000 + i], double).result(10) != [2 * (n * 1000 + i)]:
+            if batcher.submit(n % 4, [n * 1000 + i], double).result(60) != [2 * (n * 1000 + i)]:
                 wrong.append((n, i))
 
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(12)]
@@ -131,11 +135,12 @@ class Slow:
     """Work that takes as long as its items say, by a clock that only it moves."""
 
     def __init__(self, monkeypatch):
-        self.now, self.batches, self.gate = 0.0, [], threading.Event()
+        self.now, self.batches, self.began, self.gate = 0.0, [], threading.Event(), threading.Event()
         monkeypatch.setattr("innerloop.service.http.batching.time.thread_time", lambda: self.now)
 
     def __call__(self, items):
-        self.gate.wait(10)
+        self.began.set()
+        self.gate.wait(60)
         self.now += sum(seconds for _, seconds in items)
         self.batches.append([name for name, _ in items])
         return items
@@ -149,7 +154,7 @@ def slow(monkeypatch):
 def begin(batcher, slow, client="attacker"):
     """A batch that runs until the gate is opened."""
     batcher.submit("texts", [("first", 0.06)], slow, True, [0.06], client)
-    time.sleep(0.05)
+    assert slow.began.wait(60)
 
 
 @pytest.mark.parametrize("queue", ["texts", "pictures"])
@@ -166,7 +171,7 @@ def test_nobody_waits_behind_more_than_one_batch_of_another(slow, queue, request
         with batcher._changed:  # no batch is taken between the look and the question
             before = len(slow.batches)
             asked = batcher.submit(queue, [("b", 0.001)], slow, True, [0.001], "bystander")
-        asked.result(5)
+        asked.result(60)
         mine = next(i for i in range(before, len(slow.batches)) if "b" in slow.batches[i])
         waits.append(mine - before)
     assert max(waits) <= 1 + (queue == "pictures"), (
@@ -184,7 +189,7 @@ def test_a_small_request_goes_before_many_large_ones_of_the_same_client(slow):
     attack = [batcher.submit("texts", [("a", 0.06)], slow, True, [0.06], "one") for _ in range(800)]
     small = batcher.submit("texts", [("b", 0.001)], slow, True, [0.001], "one")
     slow.gate.set()
-    small.result(5)
+    small.result(60)
     assert next(i for i, batch in enumerate(slow.batches) if "b" in batch) <= 2
     for future in attack:
         future.cancel()
@@ -198,7 +203,7 @@ def test_a_large_request_is_not_put_off_for_ever_by_small_ones(slow):
     small = [batcher.submit("texts", [("small", 0.001)], slow, True, [0.001], "one") for _ in range(50)]
     slow.gate.set()
     for _ in range(1000):
-        small.pop(0).result(5)
+        small.pop(0).result(60)
         small.append(batcher.submit("texts", [("small", 0.001)], slow, True, [0.001], "one"))
         if large.done():
             break
@@ -230,18 +235,17 @@ def test_a_batch_is_bounded_by_what_the_ones_before_took(slow):
     begin(batcher, slow)
     wrong = [batcher.submit("texts", [("a", 0.05)] * 200, slow, True, [0.001] * 200, "a")]  # it takes fifty times that
     slow.gate.set()
-    wrong[0].result(5)
+    wrong[0].result(60)
     sizes = [len(batch) for batch in slow.batches[1:]]
     assert sizes[0] == 32 and max(sizes[1:]) <= 4
-    batcher.submit("texts", [("a", 0.0)] * 2000, slow, True, [0.001] * 2000, "a").result(5)
+    batcher.submit("texts", [("a", 0.0)] * 2000, slow, True, [0.001] * 2000, "a").result(60)
     assert len(slow.batches[-2]) == 32, "and by that of the faster ones since"
     batcher.close()
 
 
 def test_who_has_the_most_waiting_makes_room(batcher):
     free = threading.Event()
-    batcher.submit("busy", [0], lambda items: [free.wait(10)], client="x")
-    time.sleep(0.05)
+    occupied(batcher, free, client="x")
     many = [batcher.submit("q", range(10), double, client="many") for _ in range(5)]
     one = batcher.submit("q", range(5), double, client="one")
     with pytest.raises(HTTPError, match="examples are waiting"):
@@ -250,14 +254,13 @@ def test_who_has_the_most_waiting_makes_room(batcher):
     with pytest.raises(HTTPError, match="waiting already"):
         many[-1].result(1)
     free.set()
-    assert one.result(5) == [0, 2, 4, 6, 8] and many[0].result(5)[1] == 2
-    assert [future.done() for future in many] == [True] * 5 or many[3].result(5)
+    assert one.result(60) == [0, 2, 4, 6, 8] and many[0].result(60)[1] == 2
+    assert [future.done() for future in many] == [True] * 5 or many[3].result(60)
 
 
 def test_room_comes_back_with_what_was_given_up(batcher):
     free = threading.Event()
-    batcher.submit("busy", [0], lambda items: [free.wait(10)], client="x")
-    time.sleep(0.05)
+    occupied(batcher, free, client="x")
     for _ in range(100):
         batcher.submit("q", range(40), double, client="gone").cancel()
     assert batcher.items == 0 and batcher.submit("q", range(50), double, client="y") is not None
@@ -266,8 +269,7 @@ def test_room_comes_back_with_what_was_given_up(batcher):
 
 def test_closing_in_a_hurry_refuses_what_waits_and_ends_with_what_runs():
     batcher, free = Batcher(1), threading.Event()
-    running = batcher.submit("busy", [0], lambda items: [free.wait(10)])
-    time.sleep(0.05)
+    running = occupied(batcher, free)
     waiting = batcher.submit("q", range(1000), double)
     threading.Timer(0.1, free.set).start()
     batcher.close(finish=False)
@@ -284,7 +286,7 @@ def test_who_asks_is_known_from_the_request(slow):
     mine = batcher.submit("texts", [("b", 0.06)], slow, True, [0.06])
     CLIENT.reset(token)
     slow.gate.set()
-    mine.result(5)
+    mine.result(60)
     assert "b" in slow.batches[1]
     for future in attack:
         future.cancel()

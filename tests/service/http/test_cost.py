@@ -82,7 +82,7 @@ def test_forms_are_read_in_utf_8(client, charset):
     head = '--x\r\nContent-Disposition: form-data; name="label"\r\n\r\n-'
     content = (head + "9" * 60_000 + "\r\n--x--\r\n").encode()
     headers = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
-    start = time.perf_counter()
+    start = time.process_time()
     for path in ("/api/tasks/t/examples", "/api/tasks/t/predict", "/api/tasks/import"):
         answer = client.post(path, content=content, headers=headers)
         assert answer.status_code == 415 and "charset" in answer.json()["error"]
@@ -90,7 +90,7 @@ def test_forms_are_read_in_utf_8(client, charset):
             path, content=content, headers={"Content-Type": "multipart/form-data; boundary=x; charset=UTF-8"}
         )
         assert good.status_code == 422
-    assert time.perf_counter() - start < 0.6
+    assert time.process_time() - start < 0.6
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -42,7 +41,7 @@ def started(script, *args):
 def test_what_does_not_end_is_given_up():
     process, out = started(["-c", STUCK], "0.5")
     process.send_signal(signal.SIGTERM)
-    assert out.readline() == "asked\n" and process.wait(5) == 1
+    assert out.readline() == "asked\n" and process.wait(40) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -51,7 +50,7 @@ def test_who_asks_twice_does_not_wait(number):
     process.send_signal(number)
     assert out.readline() == "asked\n"
     process.send_signal(number)
-    assert process.wait(5) == 128 + number
+    assert process.wait(40) == 128 + number
 
 
 def test_one_stop_may_come_as_two_signals():
@@ -59,7 +58,7 @@ def test_one_stop_may_come_as_two_signals():
     for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C, and what the parent sends then
         process.send_signal(number)
         assert out.readline() == "asked\n"
-    assert process.wait(5) == 1
+    assert process.wait(40) == 1
 
 
 def test_a_worker_ends_with_its_parent(tmp_path):
@@ -67,6 +66,5 @@ def test_a_worker_ends_with_its_parent(tmp_path):
     script.write_text(PARENT)
     process, out = started([str(script)])
     process.kill()
-    start = time.perf_counter()
+    # Left alone it would end after a minute, without having been asked.
     assert out.readline() == "asked\n" and out.read() == "", "its end of the pipe is closed"
-    assert time.perf_counter() - start < 5

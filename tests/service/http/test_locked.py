@@ -29,7 +29,7 @@ def locked(store):
 
 @pytest.fixture
 def client(tmp_path):
-    with serving(tmp_path, limits=Limits(store_seconds=SECONDS)) as client:
+    with serving(tmp_path) as client:
         teach(client)
         assert client.post("/api/tasks/t/predict", json={"texts": ["aab"]}).status_code == 200
         yield client
@@ -51,61 +51,83 @@ def changes(client):
 
 
 def test_who_looks_or_asks_goes_on_and_changes_are_told_to_come_back(client, tmp_path):
-    before = client.get("/api/tasks/t").json(), client.get("/api/tasks/t/examples").json()
-    with locked(tmp_path):
-        for change in changes(client):
+    def learned():
+        task = client.get("/api/tasks/t").json()
+        del task["drift"]  # counts what was asked
+        return task, client.get("/api/tasks/t/examples").json()
+
+    before = learned()
+    with serving(tmp_path, limits=Limits(store_seconds=SECONDS)) as hasty, locked(tmp_path):
+        for change in changes(hasty):
             start = time.monotonic()
             answer = change()
             took = time.monotonic() - start
             assert answer.status_code == 503 and "busy" in answer.json()["error"] and answer.headers["retry-after"]
-            assert took < SECONDS + 1
-        start = time.monotonic()
-        assert client.get("/healthz").json()["status"] == "ok"
+            assert took < SECONDS + 5, "less than the usual time"
+        # The lock lasts: whoever is answered did not wait for it.
+        assert hasty.get("/healthz").json()["status"] == "ok"
         for path in ("", "/t", "/t/examples", "/t/versions", "/t/download"):
-            assert client.get(f"/api/tasks{path}").status_code == 200
-        assert client.post("/api/tasks/t/predict", json={"texts": ["aab"]}).json()["predictions"][0]["class"] == "a"
-        assert time.monotonic() - start < 1
-    assert before == (client.get("/api/tasks/t").json(), client.get("/api/tasks/t/examples").json())
+            assert hasty.get(f"/api/tasks{path}").status_code == 200
+        assert hasty.post("/api/tasks/t/predict", json={"texts": ["aab"]}).json()["predictions"][0]["class"] == "a"
+    assert before == learned()
     assert [task["name"] for task in client.get("/api/tasks").json()] == ["t"]
     assert client.post("/api/tasks/t/examples", json=EXAMPLE).json()["version"] == 2
 
 
+def removing(client, count):
+    """Threads that all remove one example, and their answers with the seconds that each took."""
+    answers = []
+
+    def change():
+        start = time.monotonic()
+        answers.append((client.delete("/api/tasks/t/examples/1"), time.monotonic() - start))
+
+    threads = [threading.Thread(target=change) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads, answers
+
+
 def test_few_changes_wait_and_the_others_are_told_at_once(tmp_path):
-    with serving(tmp_path, limits=Limits(store_seconds=1.0, changes=3)) as client:
+    with serving(tmp_path, limits=Limits(store_seconds=60.0, changes=3)) as client:
         teach(client)
-        answers = []
-
-        def change():
-            start = time.monotonic()
-            answers.append((client.delete("/api/tasks/t/examples/1"), time.monotonic() - start))
-
         with locked(tmp_path):
-            threads = [threading.Thread(target=change) for _ in range(9)]
-            for thread in threads:
-                thread.start()
-            time.sleep(0.2)
-            start = time.monotonic()
+            threads, answers = removing(client, 9)
+            end = time.monotonic() + 50  # before those that wait are turned away for their own sake
+            while len(answers) < 6 and time.monotonic() < end:
+                time.sleep(0.01)
             assert client.get("/healthz").status_code == client.get("/api/tasks/t").status_code == 200
-            assert time.monotonic() - start < 0.5
-            for thread in threads:
-                thread.join()
-        assert [answer.status_code for answer, _ in answers] == [503] * 9
-        turned_away = [took for answer, took in answers if "wait for the store already" in answer.text]
-        assert len(turned_away) == 6 and max(turned_away) < 0.9
-        assert max(took for _, took in answers) < 2, "one deadline for the turn and the lock"
-        assert client.delete("/api/tasks/t/examples/1").status_code == 200
+            assert [answer.status_code for answer, _ in answers] == [503] * 6, "three still wait"
+            assert all("wait for the store already" in answer.text for answer, _ in answers)
+        for thread in threads:
+            thread.join()
+        assert sorted(answer.status_code for answer, _ in answers[6:]) == [200, 404, 404]
+
+
+def test_the_turn_and_the_lock_have_one_deadline(tmp_path):
+    with serving(tmp_path) as client:
+        teach(client)
+    with serving(tmp_path, limits=Limits(store_seconds=1.0, changes=3)) as client, locked(tmp_path):
+        start = time.monotonic()
+        assert client.delete("/api/tasks/t/examples/1").status_code == 503
+        alone = time.monotonic() - start
+        threads, answers = removing(client, 3)
+        for thread in threads:
+            thread.join()
+        assert [answer.status_code for answer, _ in answers] == [503] * 3
+        assert max(took for _, took in answers) < 2.5 * alone, "not one after the other"
 
 
 def test_work_that_takes_too_long_is_given_up_whole(tmp_path):
     from innerloop.service.store.errors import BusyError
     from innerloop.service.store.store import Store
 
-    store = Store(tmp_path, Limits(store_seconds=0.1))
+    store, hasty = Store(tmp_path), Store(tmp_path, Limits(store_seconds=0.1))
     store.create("t", "plain", "features", None)
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
     def change(statement, rest):
-        with store.database.writing() as c:
+        with hasty.database.writing() as c:
             c.execute("DELETE FROM tasks")
             c.execute(statement)
             time.sleep(rest)
@@ -115,6 +137,7 @@ def test_work_that_takes_too_long_is_given_up_whole(tmp_path):
             change(statement, rest)
     assert store.count() == 1 and store.create("u", "plain", "features", None).version == 0
     store.close()
+    hasty.close()
 
 
 def test_a_refusal_is_no_change(client):

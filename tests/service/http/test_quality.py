@@ -119,7 +119,7 @@ def test_what_takes_long_goes_on_and_holds_nobody(tmp_path, monkeypatch):
 
     def slow(*args):
         computed.append(1)
-        go.wait(20)
+        go.wait(60)
         return work(*args)
 
     monkeypatch.setattr(Adapted, "evaluation", slow)
@@ -129,7 +129,7 @@ def test_what_takes_long_goes_on_and_holds_nobody(tmp_path, monkeypatch):
         assert late.status_code == 503 and late.headers["retry-after"] and "goes on" in late.json()["error"]
         assert client.post("/api/tasks/t/predict", json={"features": [x[0].tolist()]}).status_code == 200
         go.set()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while (answer := client.get("/api/tasks/t/evaluation")).status_code == 503 and time.monotonic() < end:
             time.sleep(0.05)
         assert answer.status_code == 200 and len(computed) == 1
@@ -187,7 +187,7 @@ def test_what_labels_buy_is_counted_once_by_version_and_ends_in_time(tmp_path, m
 
     def slow(*args):
         counted.append(1)
-        go.wait(20)
+        go.wait(60)
         return work(*args)
 
     monkeypatch.setattr(Adapted, "by_shots", slow)
@@ -198,7 +198,7 @@ def test_what_labels_buy_is_counted_once_by_version_and_ends_in_time(tmp_path, m
         assert late.status_code == 503 and late.headers["retry-after"] and "goes on" in late.json()["error"]
         assert client.post("/api/tasks/t/predict", json={"features": [x[0].tolist()]}).status_code == 200
         go.set()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while (answer := client.get(path)).status_code == 503 and time.monotonic() < end:
             time.sleep(0.05)
         assert answer.status_code == 200 and client.get(path).json() == answer.json() and len(counted) == 1

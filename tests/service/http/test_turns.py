@@ -94,16 +94,15 @@ def test_a_body_that_nobody_reads_is_no_way_around(tmp_path, monkeypatch):
 
 def test_who_waits_to_change_the_store_goes_on_looking(tmp_path, monkeypatch):
     monkeypatch.setattr(turns, "_AT_ONCE", 1)
-    with serving(tmp_path, limits=Limits(store_seconds=1.0)) as client:
+    with serving(tmp_path, limits=Limits(store_seconds=60.0)) as client:
         teach(client)
         with locked(tmp_path):
             thread = threading.Thread(target=client.delete, args=("/api/tasks/t/examples/1",))
             thread.start()
             time.sleep(0.2)
-            start = time.monotonic()
             assert client.get("/api/tasks/t").status_code == 200
-            assert time.monotonic() - start < 0.5
-            thread.join()
+            assert thread.is_alive(), "it waits for the lock, which lasts"
+        thread.join()
 
 
 def test_every_request_gives_its_turn_back(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import pytest
 
 from innerloop.cli.main import main
 from innerloop.core.errors import InputError
+from innerloop.service.limits import Limits
 from innerloop.service.store import postgres_tables
 from innerloop.service.store.address import Address, shown
 from innerloop.service.store.database import opened
@@ -120,7 +121,7 @@ def test_another_host_that_changes_the_store_is_waited_for_and_not_for_ever(stor
         start = time.monotonic()
         with pytest.raises(BusyError, match="busy: try again"):
             hasty.change(lambda c: None)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 8, "less than the usual time"
         assert store.task("t").source == "plain", "reading waits for nobody"
     assert store.task("t").source == "other"
     hasty.close()
@@ -138,7 +139,8 @@ def test_a_host_that_is_killed_in_the_middle_leaves_nothing_and_holds_nobody_up(
 
 
 def test_a_server_that_is_killed_and_started_again_has_lost_nothing_that_was_acknowledged(own):
-    store, stop, acknowledged, refused = Store(own.new()), threading.Event(), [], []
+    store, stop = Store(own.new(), Limits(store_seconds=60.0)), threading.Event()
+    acknowledged, refused = [], []
     store.create("t", "plain", "features", None)
 
     def teach_on():
@@ -185,12 +187,12 @@ def test_a_change_reaches_the_memory_of_another_host_by_itself(address):
         first = task("t").state
         start = time.monotonic()
         added = one.post("/api/tasks/t/examples", json={"examples": [{"label": "c", "text": "ccc"}]})
-        while cache.find(task("t").state) is None and time.monotonic() < start + 10:
+        while cache.find(task("t").state) is None and time.monotonic() < start + 60:
             time.sleep(0.001)
         assert cache.find(task("t").state) is not None and cache.find(first) is None
         assert added.json()["version"] == other.post("/api/tasks/t/predict", json=asked).json()["version"] == 2
         one.delete("/api/tasks/t").raise_for_status()
-        while len(cache) and time.monotonic() < start + 10:
+        while len(cache) and time.monotonic() < start + 60:
             time.sleep(0.001)
         assert len(cache) == 0 and other.post("/api/tasks/t/predict", json=asked).status_code == 404
 
@@ -319,11 +321,11 @@ def test_what_anybody_may_tell_ends_nobodys_listening(address, server, monkeypat
         for value in ("ccc", "cca"):
             one.post("/api/tasks/t/examples", json={"examples": [{"label": "c", "text": value}]}).raise_for_status()
             known, start = len(broken), time.monotonic()
-            while len(broken) == known and time.monotonic() < start + 5 and value == "ccc":
+            while len(broken) == known and time.monotonic() < start + 60 and value == "ccc":
                 time.sleep(0.001)
             assert other.post("/api/tasks/t/predict", json={"texts": ["aab"]}).status_code == 200
         start = time.monotonic()
-        while len(broken) < 2 and time.monotonic() < start + 5:
+        while len(broken) < 2 and time.monotonic() < start + 60:
             time.sleep(0.001)
         assert len(broken) == 2 and worker._told._thread.is_alive()
 
