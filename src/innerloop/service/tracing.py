@@ -63,7 +63,7 @@ def _asked() -> str | None:
     # As the specification has it: one that is for traces alone is taken as it is.
     if own:
         return _checked(own)
-    return _checked(every.rstrip("/") + _PATH) if every else _USUAL
+    return _checked(every).rstrip("/") + _PATH if every else _USUAL
 
 
 def _address(url: str) -> str:
