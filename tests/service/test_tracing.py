@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def alone(monkeypatch):
     theirs.handlers, theirs.propagate = before
 
 
-def heard(client):
+def heard(client) -> Any:
     """Where a service keeps its spans from now on."""
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -77,7 +78,7 @@ def collecting(answers=None, port=0):
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_):
+        def log_message(self, format, *args):
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
