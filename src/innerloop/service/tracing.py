@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -51,7 +52,8 @@ def started(url: str | None) -> "Traces | None":
 
 def _asked() -> str | None:
     """Where the environment has traces sent; None: nowhere."""
-    if _disabled() or os.environ.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() != "otlp":
+    exporters = os.environ.get("OTEL_TRACES_EXPORTER", "otlp").lower().split(",")
+    if _disabled() or "otlp" not in map(str.strip, exporters):
         return None
     own, every = os.environ.get(_OWN), os.environ.get(_ALL)
     if not own and not every and "OTEL_TRACES_EXPORTER" not in os.environ:
@@ -63,7 +65,7 @@ def _asked() -> str | None:
     # As the specification has it: one that is for traces alone is taken as it is.
     if own:
         return _checked(own)
-    return _checked(every.rstrip("/") + _PATH) if every else _USUAL
+    return _checked(every).rstrip("/") + _PATH if every else _USUAL
 
 
 def _address(url: str) -> str:
@@ -93,7 +95,7 @@ def _disabled() -> bool:
     return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
-def _spans():
+def _spans() -> ModuleType:
     try:
         return importlib.import_module("innerloop.service.spans")
     except ImportError as error:

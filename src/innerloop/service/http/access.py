@@ -12,6 +12,8 @@ from innerloop.service.task_names import spelled
 KEY = "innerloop.key"
 """Where the guard puts a request's key in its scope."""
 _NAMED = ("/api/tasks/{name}", "/api/taggers/{name}", "/v2/models/{name}", "/label-studio/{name}")
+_LONGEST = 64
+"""Characters of a name, as `task_names` has it; what is longer is none."""
 _LOOKS_ITSELF = (
     *("/api/tasks", "/api/tasks/import", "/api/taggers", "/api/taggers/import", "/api/taggers/words", "/api/sources"),
     "/v2/models",
@@ -66,7 +68,7 @@ def named(scope: Scope) -> str | None:
     route = getattr(scope.get("route"), "path", "")
     if not any(route == start or route.startswith(f"{start}/") for start in _NAMED):
         return None
-    return spelled(scope["path"].split("/")[route.split("/").index("{name}")])
+    return spelled(scope["path"].split("/")[route.split("/").index("{name}")][:_LONGEST])
 
 
 Reach = Annotated[Access, Depends(access)]

@@ -24,15 +24,15 @@ class Metrics:
     """Counters of one worker.
 
     Args:
-        store: What says the rest when somebody asks, with a `collect` as Prometheus's collectors have it.
+        stores: What says the rest when somebody asks, with a `collect` as Prometheus's collectors have it.
     """
 
-    def __init__(self, store: "Collector"):
+    def __init__(self, *stores: "Collector"):
         try:
             import prometheus_client as prometheus
         except ImportError as error:
             raise InputError("the service needs prometheus-client: pip install 'innerloop[serve]'") from error
-        self._prometheus, self._store = prometheus, store
+        self._prometheus, self._stores = prometheus, stores
         self.registry = kept = prometheus.CollectorRegistry()
         self.requests = prometheus.Counter(
             "innerloop_requests", "Requests answered.", ["method", "route", "status"], registry=kept
@@ -73,6 +73,7 @@ class Metrics:
             multiprocess.MultiProcessCollector(registry)
         # Not among them, as every worker would add it once more.
         kept = self._prometheus.CollectorRegistry()
-        kept.register(self._store)
+        for store in self._stores:
+            kept.register(store)
         text = self._prometheus.generate_latest(registry) + self._prometheus.generate_latest(kept)
         return text, self._prometheus.CONTENT_TYPE_LATEST

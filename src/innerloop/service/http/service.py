@@ -32,6 +32,7 @@ from innerloop.service.http.drifting import Drifting
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.labelling import Labelling
 from innerloop.service.http.learning import learned
+from innerloop.service.http.limiting import Limiting
 from innerloop.service.http.metrics import Metrics
 from innerloop.service.http.offers import Sources, is_file, is_source
 from innerloop.service.http.recent import Asked
@@ -80,7 +81,7 @@ class Service:
         self.threads = Threads(self.limits.changes)
         self.keys = Keys(self.store.database)
         self.drifting = Drifting(self.store)
-        self.metrics = Metrics(self.drifting)
+        self.metrics = Metrics(self.drifting, Limiting(self.keys))
         # Sources are loaded before anything listens, so that the first client does not wait for them.
         self.sources = Sources(settings)
         threads = self.limits.workers_threads(settings.workers)
