@@ -1,6 +1,6 @@
 """What Helm makes of the chart, in a process of its own: its library is Go's, with threads and signals of its own.
 
-    python -m tests.deploy.chart CHART '{"replicas": 3}'
+python -m tests.deploy.chart CHART '{"replicas": 3}'
 """
 
 import json
