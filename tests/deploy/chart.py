@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    import helm_python
+    import helm_python  # pyright: ignore[reportMissingImports]
 
     place, values = sys.argv[1], json.loads(sys.argv[2])
     said = helm_python.lint(place)
