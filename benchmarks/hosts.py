@@ -38,18 +38,11 @@ from tests.service.postgres import Server as Database
 from tests.service.postgres import serving
 
 PLACE = Path(__file__).with_suffix(".json")
-_PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
+BLOCK = Path(__file__).parents[1] / "deploy" / "nginx" / "innerloop.conf"
+"""The block of `docs/scale.md`."""
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 _DATABASE = 3
 """Of so many kills one is the database's as well."""
-
-
-def block_of_the_guide() -> str:
-    """What the guide has nginx told."""
-    found = re.search(r"```nginx\n(upstream.*?)```", _PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    if found is None:
-        raise LookupError(f"{_PAGE} has no block of nginx that begins with upstream")
-    return found[1]
 
 
 class Proxy:
@@ -84,7 +77,7 @@ class Proxy:
 
     def _block(self, ports: Sequence[int]) -> str:
         """The block of the guide, whose addresses are those of this machine."""
-        block = block_of_the_guide()
+        block = BLOCK.read_text(encoding="utf-8")
         (rest,) = set(re.findall(r"server host\d:8000 (.*?);", block))
         hosts = "".join(f"    server 127.0.0.1:{port} {rest};\n" for port in ports)
         text = re.sub(r"(    server host\d:8000 .*?;\n)+", hosts, block)

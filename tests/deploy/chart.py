@@ -1,6 +1,6 @@
 """What Helm makes of the chart, in a process of its own: its library is Go's, with threads and signals of its own.
 
-    python -m tests.deploy.chart CHART '{"replicas": 3}'
+python -m tests.deploy.chart CHART '{"replicas": 3}'
 """
 
 import json
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    import helm_python
+    import helm_python  # pyright: ignore[reportMissingImports]
 
     place, values = sys.argv[1], json.loads(sys.argv[2])
     said = helm_python.lint(place)

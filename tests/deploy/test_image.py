@@ -2,8 +2,8 @@
 
     INNERLOOP_CONTAINER=podman python -m pytest -n 0 -m slow tests/deploy/test_image.py
 
-`INNERLOOP_CONTAINER` is the engine's command with its options, `INNERLOOP_BUILD` further options of its `build`, such as
-`--build-arg BASE=...`. Containers have no network: they are asked from inside, and reach PostgreSQL by its socket.
+`INNERLOOP_CONTAINER` is the engine's command with its options, `INNERLOOP_BUILD` further options of its `build`, for
+another base or index. Containers have no network: they are asked from inside, and reach PostgreSQL by its socket.
 """
 
 import json

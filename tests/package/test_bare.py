@@ -54,6 +54,9 @@ def test_wheel_and_sdist_hold_what_they_should(built):
         inside = {name.partition("/")[2] for name in archive.getnames()}
     assert {"tests/conftest.py", "docs/index.md", "mkdocs.yml", "constraints.txt", "CHANGELOG.md", "LICENSE"} <= inside
     assert {"environment.yml", "recipe/meta.yaml"} <= inside, "what tests/package/test_recipes.py reads"
+    assert {"deploy/Dockerfile", "deploy/helm/innerloop/values.yaml", ".dockerignore"} <= inside, (
+        "tests/deploy reads them"
+    )
 
 
 def test_extras_are_missing_in_the_bare_environment(core, tmp_path):
