@@ -131,7 +131,7 @@ def test_limits_are_given_with_the_key_and_listed_with_what_is_used(tmp_path, ca
         assert "can do nothing: take more than 0" in capsys.readouterr().err
     with pytest.raises(InputError, match="can do nothing"):
         keys.add(place, "read", quota=Quota(bytes=2**63))
-    assert len(keys.listed(place)) == 1
+    assert len(keys.used(place)) == 1
 
 
 def test_limits_that_change_hold_at_once_on_all_hosts_and_what_is_stored_stays(place):
@@ -213,7 +213,7 @@ def test_limits_change_on_the_command_line_and_what_makes_no_sense_is_refused(tm
     with pytest.raises(InputError, match="say which limits"):
         keys.limit(place, 1, {"hash": 1})
     assert main(["serve", "keys", "limit", "--store", f"{place}/no", "1", "--most-examples", "4"]) == 2
-    assert keys.listed(place)[0].quota == Quota(None, 3, 1_500_000)
+    assert keys.used(place)[0][0].quota == Quota(None, 3, 1_500_000)
     assert [one.verb for one in audit.listed(place)][3:] == [
         "limit requests",
         "limit bytes",
