@@ -41,7 +41,7 @@ test-gliner: $(READY) ## loading of GLiNER models, whose package does not allow 
 	PYTHONPATH=$(GLINER) $(BIN)/python -m pytest -n 0 tests/encoders/test_gliner.py
 
 test-deploy: $(DEPLOY)/.ready ## Dockerfile, compose file and Helm chart by their linters, and one recipe for another engine
-	PATH="$(CURDIR)/$(DEPLOY)/bin:$$PATH" PYTHONPATH=$(DEPLOY) $(BIN)/python -m pytest -n 0 -m 'slow or not slow' tests/deploy
+	PATH="$(CURDIR)/$(DEPLOY)/bin:$$PATH" PYTHONPATH="$(CURDIR)/$(DEPLOY)" $(BIN)/python -m pytest -n 0 -m 'slow or not slow' tests/deploy
 
 $(DEPLOY)/.ready: $(READY) tests/deploy/requirements.txt
 	$(PIP) --no-deps --upgrade --target $(DEPLOY) -r tests/deploy/requirements.txt
@@ -49,7 +49,7 @@ $(DEPLOY)/.ready: $(READY) tests/deploy/requirements.txt
 
 test-engines: $(READY) ## the recipes for BentoML, LitServe and Ray Serve, which bring 300 MB
 	$(PIP) --target $(ENGINES) bentoml litserve 'ray[serve]'
-	PYTHONPATH=$(ENGINES) $(BIN)/python -m pytest -n 0 -m slow tests/deploy/test_engines.py
+	PYTHONPATH="$(CURDIR)/$(ENGINES)" $(BIN)/python -m pytest -n 0 -m slow tests/deploy/test_engines.py
 
 test-portable: $(READY) ## the tests as other processors and more threads would run them: most of an hour
 	$(BIN)/python -m tests.portable $(PORTABLE_ARGS)
