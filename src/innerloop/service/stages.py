@@ -1,8 +1,9 @@
 """What a request waits for, stage by stage, for whoever listens; where nobody does, nothing is noted."""
 
 import contextlib
+import functools
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import NamedTuple, Protocol
@@ -84,14 +85,8 @@ class _Batch:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        start, error = time.time_ns(), None
-        try:
+        with _ending(functools.partial(self.over, name, time.time_ns())):
             yield
-        except BaseException as problem:
-            error = type(problem).__name__
-            raise
-        finally:
-            self.over(name, start, error)
 
     def over(self, name: str, start: int, error: str | None) -> None:
         """Note one that ends now."""
@@ -120,13 +115,25 @@ def together(works: Sequence[Elsewhere | None], items: int, queue: Hashable) -> 
         yield
         return
     batch = _Batch(heard, items, len(works))
-    token, start, error = LISTENER.set(batch), time.time_ns(), None
+    token, start = LISTENER.set(batch), time.time_ns()
+
+    def over(error: str | None) -> None:
+        LISTENER.reset(token)
+        if not batch.heard:
+            batch.over(str(queue[0]) if isinstance(queue, tuple) else str(queue), start, error)
+
+    with _ending(over):
+        yield
+
+
+@contextlib.contextmanager
+def _ending(over: Callable[[str | None], None]) -> Iterator[None]:
+    """Call `over` behind the block, with the name of the class of the error that ended it."""
+    error = None
     try:
         yield
     except BaseException as problem:
         error = type(problem).__name__
         raise
     finally:
-        LISTENER.reset(token)
-        if not batch.heard:
-            batch.over(str(queue[0]) if isinstance(queue, tuple) else str(queue), start, error)
+        over(error)

@@ -95,12 +95,12 @@ def pages(
     """
     last = 0
     while True:
-        found = page(database, since, task, key, last, _PAGE)
-        if found:
-            yield found
-        if len(found) < _PAGE:
+        entries = page(database, since, task, key, last, _PAGE)
+        if entries:
+            yield entries
+        if len(entries) < _PAGE:
             return
-        last = found[-1].id
+        last = entries[-1].id
 
 
 def page(
@@ -137,8 +137,8 @@ def listed(
     check_there(where)
     database = opened(where)
     try:
-        for found in pages(database, first, task, key):
-            yield from found
+        for entries in pages(database, first, task, key):
+            yield from entries
     finally:
         database.close()
 
