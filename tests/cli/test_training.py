@@ -17,19 +17,21 @@ from innerloop.runs import Options, defaults
 
 SECONDS = 6.0
 """Of processor time."""
-LONGER = {"rl2": 20.0, "model_predictive": 15.0, "amortised_vi": 20.0, "imaml": 20.0, "self_supervised": 20.0}
+LONGER = {"rl2": 15.0, "model_predictive": 15.0, "neural_process": 12.0}
+LONGER |= dict.fromkeys(("amortised_vi", "imaml", "self_supervised"), 20.0)
 """A policy that has to find out by itself what pays, without an inner gradient; one that plans while it is trained;
 what takes many inner steps, or learns without labels, and gains slowly."""
 EPISODES, VALUES = 100, 300
 """Of pictures, and of values, which take less time and differ more from one another."""
 SMALL = {"ways": 5, "train_ways": 5, "queries": 5}
-FEWER = {"model_predictive": 12, "maml_rl": 50, "anil_rl": 50, "rl2": 50, "l2o": 50, "meta_lstm": 30}
+FEWER = {"model_predictive": 12, "maml_rl": 50, "anil_rl": 50, "l2o": 50, "meta_lstm": 30}
 """Whose episodes take long: an agent acts at every step of them, a learned optimizer steps hundreds of times."""
 NO_CLASSIFIER = {"figr": "a critic is no classifier: test_figr.py trains it and has what it draws judged"}
 RATE = 0.01
 """Ten times the usual one of Adam: there is little time."""
-SLOWER = {"alpaca": 0.002}
-"""It learns the likelihood of values: after a few large steps the squared error of single tasks is far off."""
+RATES = {"alpaca": 0.002, "rl2": 0.02}
+"""Other ones: the likelihood of values is learned by small steps, after large ones the squared error of single tasks is
+far off; a recurrent policy has but two hundred steps in its seconds."""
 
 
 def words(usual: Options) -> list[str]:
@@ -40,7 +42,7 @@ def words(usual: Options) -> list[str]:
     if getattr(usual.task, "update", "descent") != "descent":  # which reads no rate, and no plan
         return ["--cpu-minutes", minutes]
     own |= (
-        {"meta_lr": SLOWER.get(usual.learner, RATE)}
+        {"meta_lr": RATES.get(usual.learner, RATE)}
         if usual.train.optimizer == "adam" and usual.train.estimator == "exact"
         else {}
     )
@@ -49,7 +51,7 @@ def words(usual: Options) -> list[str]:
     given = [word for k, v in own.items() for word in (f"--{k.replace('_', '-')}", str(v))]
     # Cut by the budget, not by the number of steps, of which a fast learner may take many.
     # Networks for values are small: what counts is how many tasks go at once.
-    plan = "threads" if hasattr(usual.network, "width") else "vmap"
+    plan = "threads" if hasattr(usual.network, "width") else "replay"
     return [*given, "--plan", plan, "--unchecked", "--cpu-minutes", minutes, "--validate-every", "0"]
 
 
