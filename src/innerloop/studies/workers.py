@@ -17,7 +17,7 @@ from innerloop.core.errors import FailedError, InputError
 def in_processes(workers: int, work: Callable[..., None], *arguments: Any) -> None:
     """Have processes work until all of them have ended; they end when this one does.
 
-    One that was killed leaves its work to whoever asks next, such as the caller.
+    One that was killed, or failed, leaves its work to whoever asks next, such as the caller; that is told.
 
     Args:
         workers: How many.
@@ -48,6 +48,8 @@ def in_processes(workers: int, work: Callable[..., None], *arguments: Any) -> No
         raise InputError("a worker could not go on: its message is above")
     if any(code == 130 for code in codes):
         raise KeyboardInterrupt
+    if lost := sum(code != 0 for code in codes):
+        complain(f"{lost} of {workers} workers ended before their work was done: it goes on without them")
 
 
 def wanted() -> bool:
