@@ -18,29 +18,25 @@ _AWAY = 86_400.0
 _NEW = 1_000
 """Clients whom one worker met first, before it looks whether others can be forgotten."""
 _CLOCK = "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"
-_ASKED = """
-WITH asked (client, rate, most, time) AS (
-    VALUES (CAST(? AS TEXT), CAST(? AS DOUBLE PRECISION), CAST(? AS DOUBLE PRECISION), CAST(? AS DOUBLE PRECISION))
+# The clock is read while the client's row is held, so that whoever waited for the row comes later by the clock as well;
+# one that is set back takes nothing from anybody. Of a row that was updated, `xmax` says by whom.
+_ASK = f"""
+WITH asked (client, rate, most, takes, time) AS (
+    VALUES (
+        CAST(? AS TEXT), CAST(? AS DOUBLE PRECISION), CAST(? AS DOUBLE PRECISION), CAST(? AS INTEGER),
+        CAST(? AS DOUBLE PRECISION)
+    )
 )
-"""
-# The clock is read while the client's row is held, so that whoever waited for the row comes later by the clock as well.
-# One that is set back takes nothing from anybody.
-_THERE = f"""(
-    SELECT now, rate, least(most, kept.tokens + greatest(0, now - kept.time) * rate) AS has
-    FROM asked, LATERAL (SELECT coalesce(asked.time, {_CLOCK}) AS now) AS clock
-) AS there"""
-# Of a row that was updated, `xmax` says by whom.
-_TAKE = f"""{_ASKED}
-INSERT INTO rates AS kept (client, tokens, time, wait) SELECT client, most - 1, coalesce(time, {_CLOCK}), 0 FROM asked
+INSERT INTO rates AS kept (client, tokens, time, wait)
+SELECT client, most - takes, coalesce(time, {_CLOCK}), 0 FROM asked
 ON CONFLICT (client) DO UPDATE SET (tokens, time, wait) = (
-    SELECT CASE WHEN has < 1 THEN has ELSE has - 1 END, now, CASE WHEN has < 1 THEN (1 - has) / rate ELSE 0 END
-    FROM {_THERE}
+    SELECT CASE WHEN has < 1 THEN has ELSE has - takes END, now, CASE WHEN has < 1 THEN (1 - has) / rate ELSE 0 END
+    FROM (
+        SELECT now, rate, takes, least(most, kept.tokens + greatest(0, now - kept.time) * rate) AS has
+        FROM asked, LATERAL (SELECT coalesce(asked.time, {_CLOCK}) AS now) AS clock
+    ) AS there
 )
 RETURNING wait, xmax = 0
-"""
-_LOOK = f"""{_ASKED}
-SELECT greatest(0, (1 - has) / rate)
-FROM (SELECT * FROM rates WHERE client = (SELECT client FROM asked)) AS kept, LATERAL {_THERE}
 """
 # Whoever asks just now is nobody to be forgotten; and two hosts that forget do not wait for each other.
 _FORGET = f"""
@@ -86,10 +82,7 @@ class Rates:
         """
         if left := self.refused(client):
             return left
-        if not take:
-            wait, new = looked(self._database, client, self.rate), False
-        else:
-            wait, new = taken(self._database, client, self.rate)
+        wait, new = asked(self._database, client, self.rate, take)
         if wait:
             with self._lock:
                 self._refused[client] = time.monotonic() + wait
@@ -107,13 +100,16 @@ class Rates:
             return not self._new
 
 
-def taken(database: Database, client: str, rate: float, now: float | None = None) -> tuple[float, bool]:
+def asked(
+    database: Database, client: str, rate: float, take: bool = True, now: float | None = None
+) -> tuple[float, bool]:
     """Take a token, where there is one.
 
     Args:
         database: Of a store that several hosts share.
         client: Whose.
         rate: Tokens a second.
+        take: Whether it is taken, or only looked for.
         now: Seconds since 1970; None: the server's clock is read.
 
     Returns:
@@ -123,19 +119,8 @@ def taken(database: Database, client: str, rate: float, now: float | None = None
         StoreError: It cannot be counted now.
     """
     with database.noting(alone=True) as c:
-        wait, new = c.execute(_TAKE, (client, rate, most_tokens(rate), now)).fetchone()
+        wait, new = c.execute(_ASK, (client, rate, most_tokens(rate), int(take), now)).fetchone()
     return wait, new
-
-
-def looked(database: Database, client: str, rate: float, now: float | None = None) -> float:
-    """The seconds until there is a token, which is left; 0: there is one.
-
-    Raises:
-        StoreError: The store cannot be read now.
-    """
-    with database.reading() as c:
-        row = c.execute(_LOOK, (client, rate, most_tokens(rate), now)).fetchone()
-    return 0.0 if row is None else row[0]
 
 
 def forget(database: Database, seconds: float = _AWAY, most: int = KEPT_CLIENTS) -> None:
