@@ -65,7 +65,7 @@ class Server:
 
         address = self._free.pop() if self._free else self.new()
         yield address
-        tables = ", ".join(f"innerloop.{table}" for table in TABLES)
+        tables = ", ".join(f"innerloop.{table}" for table in (*TABLES, "rates"))
         emptied = f"TRUNCATE {tables} RESTART IDENTITY; UPDATE innerloop.totals SET tasks = 0, unscrubbed = 0"
         self.sql(f"SET lock_timeout = '5s'; {emptied}", address.partition("@/")[2].partition("?")[0])
         self._free.append(address)

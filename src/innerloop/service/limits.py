@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from innerloop.core.errors import InputError
 
-# Who comes from many addresses must not fill the memory.
-_KEPT_CLIENTS = 10_000
+KEPT_CLIENTS = 10_000
+"""Who comes from many addresses must not fill the memory, or the store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,8 @@ class Limits:
     """Examples of one task in all its versions."""
     rate: float | None = None
     """Requests a second of one client (an API key, or an address), with bursts of twice as many; None: 50 where keys
-    are demanded, no limit on loopback. Every worker counts for itself."""
+    are demanded, no limit on loopback. Every worker counts for itself where the store is a folder; in PostgreSQL it is
+    counted for all hosts together."""
     connections: int = 1_000
     """Connections of one worker; one that is more takes the place of the one that has let the server wait longest."""
     address_connections: int = 256
@@ -75,6 +76,11 @@ class Limits:
         return self.threads or max(1, (os.cpu_count() or 1) // workers)
 
 
+def most_tokens(rate: float) -> float:
+    """What a bucket holds: twice what flows in within a second, and one request at least."""
+    return max(1.0, 2 * rate)
+
+
 class Rate:
     """A bucket of tokens for each client: `rate` a second flow in, it holds twice as many."""
 
@@ -97,7 +103,7 @@ class Rate:
         if not self.rate:
             return 0.0
         now = time.monotonic() if now is None else now
-        most = max(1.0, 2 * self.rate)
+        most = most_tokens(self.rate)
         with self._lock:
             # Out and in again at the end: the first one is who has been away longest.
             tokens, then = self._buckets.pop(client, (most, now))
@@ -105,6 +111,6 @@ class Rate:
             wait = 0.0 if tokens >= 1 else (1 - tokens) / self.rate
             # A refusal costs nothing: who asks too early would never get in.
             self._buckets[client] = (tokens if wait or not take else tokens - 1, now)
-            while len(self._buckets) > _KEPT_CLIENTS:
+            while len(self._buckets) > KEPT_CLIENTS:
                 self._buckets.popitem(last=False)
         return wait

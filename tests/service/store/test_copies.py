@@ -21,6 +21,7 @@ from innerloop.service.store import (
     postgres_tables,
     predictions,
     quotas,
+    rates,
     taggers,
     upkeep,
 )
@@ -190,6 +191,7 @@ def test_a_backup_is_restored_by_pg_restore(tmp_path, server, capsys, monkeypatc
     store.add("t", [Example(row=np.zeros(3, np.float32), label="ä", picture=b"\0\xff")])
     store.delete("t")
     store.create("t", "plain", "features", None)
+    rates.asked(store.database, "192.0.2.1", 1.0)
     store.close()
     out = tmp_path / "deep" / "store.dump"
     assert main(["serve", "backup", address, str(out), "--json"]) == 0
@@ -200,6 +202,7 @@ def test_a_backup_is_restored_by_pg_restore(tmp_path, server, capsys, monkeypatc
     subprocess.run(["pg_restore", "--exit-on-error", "--no-owner", f"--dbname={target}", str(out)], check=True)
     assert content(target) == content(address)
     again = Store(target)
+    assert rates.asked(again.database, "192.0.2.1", 1.0)[1], "who asked is not in it"
     assert again.add("t", [Example(row=np.zeros(3, np.float32), label="a")]).version == 1 and again.count() == 1
     again.close()
     monkeypatch.setenv("PATH", "/nowhere")

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 
-from innerloop.service.store import held, predictions, quotas
+from innerloop.service.store import held, predictions, quotas, rates
 from innerloop.service.store.database import Database
 from innerloop.service.store.errors import StoreError
 
@@ -37,4 +37,6 @@ class Daily:
                     held.expire(self._database)
                     predictions.expire(self._database)
                     quotas.expire(self._database)
+                    if self._database.shared:
+                        rates.forget(self._database)
                     self._database.scrub()

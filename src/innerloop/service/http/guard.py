@@ -30,6 +30,7 @@ from innerloop.service.settings import LOOPBACK_NAMES
 from innerloop.service.stages import stage
 from innerloop.service.store.by import BY, By
 from innerloop.service.store.keys import Key
+from innerloop.service.store.rates import Rates
 
 if TYPE_CHECKING:
     from innerloop.service.spans import Request
@@ -77,7 +78,12 @@ class Guard:
         self._app, self._service = app, service
         self._settings, self._limits = service.settings, service.limits
         rate = self._limits.rate
-        self._rate = Rate(_RATE if rate is None and self._settings.keys else rate)
+        if rate is None and self._settings.keys:
+            rate = _RATE
+        self._rate = Rate(rate)
+        database = service.store.database
+        self._shared = Rates(database, rate) if rate and database.shared else None
+        """What all hosts of a store count together; None: each worker counts for itself."""
         self._proxies = Proxies(self._settings.proxy)
         self._good: OrderedDict[str, None] = OrderedDict()
         """Keys that were right: who shows one again is not kept out by others at the same address."""
@@ -157,12 +163,14 @@ class Guard:
             _check_origin(headers)
         peer = scope["client"][0] if scope.get("client") else "?"
         client = self._proxies.client(peer, headers.getlist("x-forwarded-for"))
+        is_open = path in _OPEN or path.startswith("/static/")
         key = None
-        if self._settings.keys and path not in _OPEN and not path.startswith("/static/"):
+        if self._settings.keys and not is_open:
             key = scope[KEY] = await self._check_key(headers, client)
             client = f"key {key.id}"
         CLIENT.set(client)
-        if wait := self._rate.wait(client):
+        # What is open to anybody is answered without the store.
+        if wait := self._rate.wait(client) if is_open else await self._wait(client):
             raise self._too_many(wait)
         # After the rate: what a key may not do counts as well.
         if key is not None and key.scope != "write" and not _looks(scope):
@@ -170,6 +178,13 @@ class Guard:
         if key is not None and key.quota.requests is not None:
             await self._service.threads.change(self._service.keys.spend, key)
         return client
+
+    async def _wait(self, client: str, take: bool = True) -> float:
+        """The seconds that a client is to wait; 0: it may go on."""
+        if self._shared is None:
+            return self._rate.wait(client, take=take)
+        # A refusal asks neither a thread nor the store.
+        return self._shared.refused(client) or await self._service.threads.read(self._shared.wait, client, take)
 
     def _too_many(self, wait: float) -> HTTPError:
         return HTTPError(429, f"more than {self._rate.rate:g} requests a second: slow down", retry=max(1, round(wait)))
@@ -187,14 +202,14 @@ class Guard:
 
     async def _check_key(self, headers: Headers, address: str) -> Key:
         token = _token(headers.get("authorization", ""))
-        if token not in self._good and (wait := self._rate.wait(address, take=False)):
+        if token not in self._good and (wait := await self._wait(address, take=False)):
             raise self._too_many(wait)
         # Asked of the store each time, also where it was right before: a revoked one ends with the next request.
         key = await self._service.threads.read(self._service.keys.find, token) if token else None
         self._good.pop(token, None)
         if key is None:
             # A wrong key costs a token: guessing is as slow as asking.
-            self._rate.wait(address)
+            await self._wait(address)
             raise HTTPError(401, "this server demands an API key: send 'Authorization: Bearer <key>'")
         self._good[token] = None
         if len(self._good) > _GOOD:

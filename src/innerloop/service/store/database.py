@@ -119,8 +119,11 @@ class Database(Protocol):
         """
         ...
 
-    def noting(self) -> AbstractContextManager[Connection]:
+    def noting(self, alone: bool = False) -> AbstractContextManager[Connection]:
         """The same for what may be lost with the power, and is no change: it waits for no turn where it need not.
+
+        Args:
+            alone: Whether it is a single statement, on what is not logged and may be lost with the server as well.
 
         Raises:
             BusyError: It cannot be had in a moment.

@@ -56,6 +56,7 @@ def dump(where: str, out: Path) -> tuple[int, int, int]:
         secret = {"PGPASSWORD": str(parts.pop("password"))} if "password" in parts else {}
         # Not in the command, which all users of the machine see.
         command = ["pg_dump", "--format=custom", f"--schema={SPACE}", "--no-owner", f"--file={made}"]
+        command.append("--no-unlogged-table-data")  # who asked just now
         command.append(f"--dbname={make_conninfo(**parts)}")
         ended = subprocess.run(command, env={**os.environ, **secret}, capture_output=True, text=True)
         if ended.returncode:

@@ -32,6 +32,12 @@ COMMIT = (
 )
 """Numbers of transactions are used again after a crash, so that only what they wrote says that they were committed.
 So many are kept that other hosts cannot push one out in the seconds in which it is asked for."""
+_RATES = (
+    'CREATE UNLOGGED TABLE rates (client TEXT COLLATE "C" PRIMARY KEY, tokens DOUBLE PRECISION NOT NULL, time DOUBLE '
+    "PRECISION NOT NULL, wait DOUBLE PRECISION NOT NULL) WITH (fillfactor = 50)"
+)
+"""No part of what a store holds, so that no version says whether it is there. Pages have room for rows that are written
+anew all the time."""
 OLDER = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND "
     "backend_xmin IS NOT NULL AND xact_start < now() - interval '20 milliseconds'"
@@ -128,6 +134,8 @@ def migrate(raw: Any) -> tuple[Migration, ...]:
             raw.execute(statement)
     if new:
         raw.execute(TOLD)
+    if "rates" not in names(raw):
+        raw.execute(_RATES)
     if done:
         raw.execute("UPDATE about SET version = %s", (done[-1].to,))
     return done

@@ -115,7 +115,7 @@ class SQLite:
                     connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
-    def noting(self) -> Iterator[sqlite3.Connection]:
+    def noting(self, alone: bool = False) -> Iterator[sqlite3.Connection]:
         """The same: all that is written to the file is written one after another."""
         with self.writing() as connection:
             yield connection
