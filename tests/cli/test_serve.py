@@ -60,6 +60,7 @@ def test_a_key_that_begins_a_store_says_so(tmp_path, capsys):
         (["--source", "os:getcwd"], "os"),
         (["--batch", "0"], "--batch 0"),
         (["--rate", "-1"], "--rate -1"),
+        (["--rate", "1e308"], "at most 1,000,000"),
     ],
 )
 def test_what_cannot_be_served_is_told_before_anything_listens(tmp_path, capsys, monkeypatch, options, said):

@@ -10,6 +10,7 @@ from innerloop.core.errors import InputError
 
 KEPT_CLIENTS = 10_000
 """Who comes from many addresses must not fill the memory, or the store."""
+_MOST_RATE = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,8 @@ class Limits:
             # Not `<= 0`, which NaN is not either.
             if value is not None and (value < 0 if name == "threads" else not value > 0):
                 raise InputError(f"--{name.replace('_', '-')} {value:g} lets nothing through: take more than 0")
+        if self.rate is not None and self.rate > _MOST_RATE:
+            raise InputError(f"--rate {self.rate:g} bounds nothing: take at most {_MOST_RATE:,.0f} requests a second")
 
     def workers_threads(self, workers: int) -> int:
         """Threads of one worker out of `workers`."""
