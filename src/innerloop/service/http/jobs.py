@@ -30,7 +30,7 @@ class Job:
     noted: Elsewhere | None
     """Where its stages are noted; None: nobody listens."""
     places: Sequence[int]
-    """Of the items in the request: here they stand by what they cost, so that those go together that cost alike."""
+    """Places of the items in the request: here they stand by cost, so that those go together that cost alike."""
     taken: int = 0
     missing: int = 0
     results: list[Any] = field(default_factory=list)
