@@ -22,7 +22,8 @@ PLAIN = "benchmarks.serve_process:Plain"
 """A source whose rows are the numbers that were sent."""
 LETTERS = "benchmarks.serve_process:Letters"
 """A source of texts."""
-_ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[1]
+"""This checkout."""
 _PROXY = (502, 504)
 """What a proxy says when no answer came from behind it."""
 _UNKNOWN = b"may have been made or not"
@@ -62,9 +63,11 @@ class Server:
         source: The sources that it offers, with blanks between them.
         options: Further options of the command.
         log: Where it writes what it says; None: beside its folder.
+        root: The checkout whose server it is.
     """
 
-    def __init__(self, store: Path | str, source: str, *options: str, log: Path | None = None):
+    def __init__(self, store: Path | str, source: str, *options: str, log: Path | None = None, root: Path = ROOT):
+        self._root = root
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -86,10 +89,12 @@ class Server:
     def start(self) -> float:
         """Start it, and wait until it answers; returns the seconds."""
         began = time.perf_counter()
-        paths = os.pathsep.join(map(str, (_ROOT / "src", _ROOT)))  # benchmarks are no part of what is installed
+        paths = os.pathsep.join(
+            map(str, (self._root / "src", self._root))
+        )  # benchmarks are no part of what is installed
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
         self.process = subprocess.Popen(
-            self._command, stdout=self._log, stderr=self._log, env=environment, cwd=_ROOT, start_new_session=True
+            self._command, stdout=self._log, stderr=self._log, env=environment, cwd=self._root, start_new_session=True
         )
         while True:
             with contextlib.suppress(OSError, http.client.HTTPException):

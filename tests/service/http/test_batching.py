@@ -1,3 +1,6 @@
+import os
+import random
+import sys
 import threading
 import time
 
@@ -132,17 +135,24 @@ def test_a_hammer_of_threads_gets_everyone_their_own():
 
 
 class Slow:
-    """Work that takes as long as its items say, by a clock that only it moves."""
+    """Work that takes as long as its items say, by a clock of each thread that only it moves."""
 
     def __init__(self, monkeypatch):
         self.now, self.batches, self.began, self.gate = 0.0, [], threading.Event(), threading.Event()
-        monkeypatch.setattr("innerloop.service.http.batching.time.thread_time", lambda: self.now)
+        self._clock, self._lock = threading.local(), threading.Lock()
+        monkeypatch.setattr("innerloop.service.http.batching.time.thread_time", self._read)
+
+    def _read(self):
+        return getattr(self._clock, "now", 0.0)
 
     def __call__(self, items):
         self.began.set()
         self.gate.wait(60)
-        self.now += sum(seconds for _, seconds in items)
-        self.batches.append([name for name, _ in items])
+        seconds = sum(seconds for _, seconds in items)
+        self._clock.now = self._read() + seconds
+        with self._lock:
+            self.now += seconds
+            self.batches.append([name for name, _ in items])
         return items
 
 
@@ -151,9 +161,9 @@ def slow(monkeypatch):
     return Slow(monkeypatch)
 
 
-def begin(batcher, slow, client="attacker"):
+def begin(batcher, slow, client="attacker", cost=0.06):
     """A batch that runs until the gate is opened."""
-    batcher.submit("texts", [("first", 0.06)], slow, True, [0.06], client)
+    batcher.submit("texts", [("first", cost)], slow, True, [cost], client)
     assert slow.began.wait(60)
 
 
@@ -168,7 +178,7 @@ def test_nobody_waits_behind_more_than_one_batch_of_another(slow, queue, request
     slow.gate.set()
     waits = []
     for _ in range(20):
-        with batcher._changed:  # no batch is taken between the look and the question
+        with batcher._lock:  # no batch is taken between the look and the question
             before = len(slow.batches)
             asked = batcher.submit(queue, [("b", 0.001)], slow, True, [0.001], "bystander")
         asked.result(60)
@@ -177,7 +187,7 @@ def test_nobody_waits_behind_more_than_one_batch_of_another(slow, queue, request
     assert max(waits) <= 1 + (queue == "pictures"), (
         "what was running when it came, and nothing else but what goes with it"
     )
-    assert max(len(batch) for batch in slow.batches) <= 0.2 // 0.06 + 1
+    assert max(len(batch) for batch in slow.batches) == 1
     for future in attack:
         future.cancel()
     batcher.close()
@@ -211,10 +221,77 @@ def test_a_large_request_is_not_put_off_for_ever_by_small_ones(slow):
     batcher.close()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("client", ["attacker", "bystander"])
+@pytest.mark.parametrize("queue", ["texts", "pictures"])
+def test_what_costs_much_less_does_not_wait_for_what_runs(slow, threads, client, queue):
+    batcher = Batcher(threads)
+    long = [batcher.submit("texts", [("a", 0.06)] * 256, slow, True, [0.06] * 256, "attacker") for _ in range(3)]
+    assert slow.began.wait(60)
+    short = batcher.submit(queue, [1, 2], double, True, [0.001] * 2, client)
+    assert short.result(60) == [2, 4], "the gate is shut: what runs has not ended"
+    assert not slow.batches and not any(future.done() for future in long)
+    threading.Timer(0.01, slow.gate.set).start()
+    batcher.close(finish=False)
+
+
+def test_one_thing_at_a_time_goes_beside_what_runs_and_nothing_that_costs_alike(slow):
+    batcher, free, began = Batcher(1), threading.Event(), []
+
+    def held(items):
+        began.extend(items)
+        free.wait(60)
+        return items
+
+    begin(batcher, slow)
+    asked = [batcher.submit("q", ["alike"], held, costs=[0.02])]
+    assert not began
+    asked.append(batcher.submit("r", ["cheap"], held, costs=[0.01]))
+    while not began:
+        time.sleep(0.001)
+    asked.append(batcher.submit("s", ["cheapest"], held, costs=[0.001]))
+    time.sleep(0.02)
+    assert began == ["cheap"]
+    free.set()
+    assert [future.result(60) for future in asked[1:]] == [["cheap"], ["cheapest"]] and "alike" not in began
+    slow.gate.set()
+    assert asked[0].result(60) == ["alike"]
+    batcher.close()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_batches_are_bounded_and_of_items_that_cost_alike_and_answers_are_in_order(slow, seed):
+    batcher, r, asked = Batcher(2, waiting=10_000, seconds=0.02), random.Random(seed), []
+    slow.gate.set()
+    for i in range(60):
+        costs = [10 ** r.uniform(-4, -1) for _ in range(r.randint(1, 40))]
+        items = [((i, n, cost), cost) for n, cost in enumerate(costs)]
+        asked.append((items, batcher.submit(r.choice("xy"), items, slow, r.random() < 0.5, costs, r.choice("abc"))))
+    assert [future.result(60) for _, future in asked] == [items for items, _ in asked]
+    batcher.close()
+    batches = [[cost for _, _, cost in batch] for batch in slow.batches]
+    assert sum(map(len, batches)) == sum(len(items) for items, _ in asked)
+    for costs in batches:
+        assert len(costs) == 1 or (sum(costs) <= 0.02 and max(costs) < 4 * min(costs)), costs
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
+def test_long_work_gives_way_to_all_other():
+    batcher, usual = Batcher(1), os.getpriority(os.PRIO_PROCESS, 0)
+
+    def priority(items):
+        return [os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) for _ in items]
+
+    assert batcher.submit("q", [0], priority, costs=[0.001]).result(60) == [usual]
+    assert batcher.submit("q", [0], priority, costs=[0.06]).result(60) == [min(19, usual + 5)]
+    assert batcher.submit("q", [0], priority, costs=[0.001]).result(60) == [usual]
+    batcher.close()
+
+
 def test_three_clients_share_alike_whatever_they_send(slow):
     batcher = Batcher(1)
-    begin(batcher, slow, "nobody")
-    sent = {"a": (1000, 1, 0.01), "b": (10, 100, 0.01), "c": (100, 1, 0.1)}
+    begin(batcher, slow, "nobody", 0.001)
+    sent = {"a": (1000, 1, 0.01), "b": (10, 100, 0.01), "c": (100, 1, 0.03)}
     for client, (requests, items, cost) in sent.items():
         for _ in range(min(requests, 300)):
             batcher.waiting = 10_000
@@ -232,7 +309,7 @@ def test_three_clients_share_alike_whatever_they_send(slow):
 
 def test_a_batch_is_bounded_by_what_the_ones_before_took(slow):
     batcher = Batcher(1, seconds=0.2)
-    begin(batcher, slow)
+    begin(batcher, slow, cost=0.001)
     wrong = [batcher.submit("texts", [("a", 0.05)] * 200, slow, True, [0.001] * 200, "a")]  # it takes fifty times that
     slow.gate.set()
     wrong[0].result(60)
@@ -287,7 +364,7 @@ def test_who_asks_is_known_from_the_request(slow):
     CLIENT.reset(token)
     slow.gate.set()
     mine.result(60)
-    assert "b" in slow.batches[1]
+    assert slow.batches[1:3] == [["a"], ["b"]]
     for future in attack:
         future.cancel()
     batcher.close()

@@ -7,6 +7,7 @@ takes 2 ms and 3 (JPEG) to 60 ns (PNG) a pixel. A sound takes 170 to 200 ns a sa
 
 from collections.abc import Sequence
 
+from innerloop.core.texts import LONGEST
 from innerloop.service.http import thumbnails
 from innerloop.service.http.adapted import Raw
 from innerloop.tasks import audio
@@ -24,7 +25,7 @@ def costs_of(raw: Sequence[Raw]) -> list[float]:
 
 def _cost(raw: Raw) -> float:
     if raw.kind == "texts":
-        return _TEXT + _CHARACTER * len(raw.value)
+        return _TEXT + _CHARACTER * min(len(raw.value), LONGEST)
     if raw.kind == "features":
         return _VECTOR + _NUMBER * len(raw.value)
     if raw.kind == "sounds":

@@ -7,7 +7,7 @@ import time
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -23,13 +23,14 @@ from innerloop.fewshot.sources import Source
 from innerloop.service import tracing
 from innerloop.service.http import quality, transfer, work
 from innerloop.service.http.adapted import Adapted, Measured, Raw, check_kind, naming_of
-from innerloop.service.http.batching import Batcher, Work
+from innerloop.service.http.batching import Batcher
 from innerloop.service.http.cache import Cache
 from innerloop.service.http.chatting import Chatting
 from innerloop.service.http.costs import costs_of
 from innerloop.service.http.daily import Daily
 from innerloop.service.http.drifting import Drifting
 from innerloop.service.http.errors import HTTPError
+from innerloop.service.http.jobs import Work
 from innerloop.service.http.labelling import Labelling
 from innerloop.service.http.learning import learned
 from innerloop.service.http.limiting import Limiting
@@ -54,8 +55,6 @@ from innerloop.service.store.records import Change, Task
 from innerloop.service.store.store import Store
 from innerloop.service.store.taught import numbered
 from innerloop.service.store.transfer import file_of
-
-T = TypeVar("T")
 
 
 class Service:
