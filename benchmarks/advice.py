@@ -26,6 +26,7 @@ import torch
 
 from innerloop.advice.advise import AdviceOptions, advise
 from innerloop.advice.verdict import Advice
+from innerloop.core.allocator import keep_memory
 from innerloop.core.context import Context
 from innerloop.fewshot import sources
 from innerloop.tasks import handwriting
@@ -175,6 +176,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0..9", help="first..last")
     parser.add_argument("--only", choices=SITUATIONS, nargs="*", default=list(SITUATIONS))
     asked = parser.parse_args()
+    keep_memory()
     first, _, last = asked.seeds.partition("..")
     kept: dict[str, Any] = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
     for seed in range(int(first), int(last or first) + 1):

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from innerloop.core import interval, tree
 from innerloop.core.agent import PolicyGradient
+from innerloop.core.allocator import keep_memory
 from innerloop.core.types import Params
 from innerloop.engine import TrainConfig, meta_train
 from innerloop.engine.clipped import Clipped
@@ -102,6 +103,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help=f"of {', '.join(SETTINGS)}; none: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args()
+    keep_memory()
     if unknown := [name for name in options.names if name not in SETTINGS]:
         parser.error(f"there is no setting {unknown[0]!r}: choose of {', '.join(map(repr, SETTINGS))}")
     torch.set_num_threads(1)

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks import machine
+from innerloop.core.allocator import keep_memory
 from innerloop.core.context import Context
 from innerloop.core.learner import Learner
 from innerloop.core.types import Params
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--episodes", type=int, default=300)
     asked = parser.parse_args()
+    keep_memory()
     torch.set_num_threads(1)
     splits = datasets.load(asked.data, Context(), None)
     kept: dict[str, Any] = {

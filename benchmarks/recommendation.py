@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import torch
 
+from innerloop.core.allocator import keep_memory
 from innerloop.core.context import Context
 from innerloop.core.interval import difference, interval
 from innerloop.core.learner import Learner
@@ -83,6 +84,7 @@ def main() -> None:
     parser.add_argument("--text-encoder")
     parser.add_argument("--implicit", action="store_true")
     options = parser.parse_args()
+    keep_memory()
     rows: dict[str, list[list[dict[str, torch.Tensor]]]] = {}
     usual = RatingTasks(
         data=options.data, task=options.task, text_encoder=options.text_encoder, implicit=options.implicit

@@ -22,6 +22,7 @@ from torch import Tensor
 from benchmarks import machine
 from innerloop.apps.ner.decode import counted
 from innerloop.apps.ner.measure import choose, measure
+from innerloop.core.allocator import keep_memory
 from innerloop.core.context import Context
 from innerloop.core.interval import Interval
 from innerloop.core.learner import Learner
@@ -145,6 +146,7 @@ def main() -> None:
     parser.add_argument("--only-learners", action="store_true")
     parser.add_argument("--plan", default="auto", help="as of `innerloop train`")
     asked = parser.parse_args()
+    keep_memory()
     kept = json.loads(FILE.read_text())["rows"] if FILE.exists() else []
     references = dict[str, Reference]()
 

@@ -24,6 +24,7 @@ import torch
 
 from benchmarks import machine
 from innerloop.core import tree
+from innerloop.core.allocator import keep_memory
 from innerloop.core.context import Context
 from innerloop.core.online_head import OnlineHead
 from innerloop.core.types import Params, Sampler
@@ -138,6 +139,7 @@ def main() -> None:
     parser.add_argument("--plans", action="store_true", help="measure a meta-step of OML by plan, and nothing else")
     parser.add_argument("--dry", action="store_true", help="write no file: print what was found")
     given = parser.parse_args()
+    keep_memory()
     torch.set_num_threads(1)
     if given.plans:
         plans()
