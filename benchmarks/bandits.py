@@ -49,9 +49,9 @@ def trained(environment: Bandits, steps: int, seed: int) -> tuple[RL2, Params, f
         units=_UNITS,
         baseline="trials",
         discount=1.0,
-        entropy=0.005,
+        entropy=0.02,
     )
-    config = TrainConfig(steps=steps, meta_batch_size=64, meta_lr=4e-3, schedule="cosine", seed=seed, plan="vmap")
+    config = TrainConfig(steps=steps, meta_batch_size=64, meta_lr=8e-3, schedule="cosine", seed=seed, plan="vmap")
     start = time.process_time()
     params = meta_train(learner, EnvironmentTasks(environment=environment, seed=0), config)
     return replace(learner, trajectories=_TRIALS), params, time.process_time() - start

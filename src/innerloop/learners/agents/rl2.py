@@ -69,9 +69,9 @@ class RL2(Unrolled[Remembering, Trial]):
     step_name = "episode"
     sensible = by_kind(
         bandits=Sensible(
-            fields={"baseline": "trials", "discount": 1.0, "entropy": 0.005, "greedy": True},
+            fields={"baseline": "trials", "discount": 1.0, "entropy": 0.02, "greedy": True},
             task={"update": "descent"},
-            train={"steps": 4000, "meta_batch_size": 64, "meta_lr": 4e-3, "schedule": "cosine"},
+            train={"steps": 4000, "meta_batch_size": 64, "meta_lr": 8e-3, "schedule": "cosine"},
         ),
         mazes=Sensible(fields={"inner_steps": 2}, task={"update": "descent"}, train=_TRAIN),
         agents=Sensible(task={"update": "descent"}, train=_TRAIN),
