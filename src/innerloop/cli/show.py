@@ -40,10 +40,8 @@ def run(argv: list[str]) -> int:
     table = Table("version", "time (UTC)", "action", "classes", "examples")
     for entry in summary["versions"]:
         counts = entry["examples"]
-        action = printable(entry["action"])
-        table.add_row(
-            str(entry["version"]), _in_utc(entry["time"]), action, str(len(counts)), str(sum(counts.values()))
-        )
+        what = _in_utc(entry["time"]), printable(entry["action"])
+        table.add_row(str(entry["version"]), *what, str(len(counts)), str(sum(counts.values())))
     print(table)
     return 0
 

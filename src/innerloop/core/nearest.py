@@ -20,7 +20,7 @@ def nearest(name: str, among: Iterable[str]) -> str:
 
 
 def beside(path: Path) -> str:
-    """The end of a sentence such as "there is no file photo": did you mean the one beside it that is called alike, or nothing."""
+    """The end of a sentence such as "there is no file photo": did you mean the one beside it, or nothing."""
     try:
         names = [one.name for one in path.parent.iterdir()]
     except (OSError, ValueError):  # no folder there, none that may be read, a name that no folder can have

@@ -25,8 +25,8 @@ def check(name: str) -> None:
     path = Path(name)
     if files.is_folder(path) and not any(path.glob("config.json")) and not any(path.glob("seed-*/config.json")):
         raise InputError(
-            f"{name} is a folder that holds no run, so nothing starts from it: name an encoder or a run folder, such as "
-            "efficientnet-lite0; examples come after it"
+            f"{name} is a folder that holds no run, so nothing starts from it: name a run folder or an encoder, such "
+            "as efficientnet-lite0; examples come after it"
         )
     there = files.is_folder(path) or files.is_file(path) or path.suffix == ".fewshot"
     if ":" not in name and not there and (os.sep in name or name not in [*encoders.listed(), *shipped()]):

@@ -87,7 +87,7 @@ def test_photographs_of_telephones_are_taken_where_their_package_is_installed():
 
 def test_photographs_of_telephones_name_their_package_where_it_is_missing(monkeypatch):
     monkeypatch.setattr(picture_files, "endings", lambda: frozenset({".jpg", ".png"}))
-    with pytest.raises(HTTPError, match=r"IMG_1\.HEIC .*the service reads them after pip install 'innerloop\[heic\]'"):
+    with pytest.raises(HTTPError, match=r"IMG_1\.HEIC .*the service reads HEIC after pip install 'innerloop\[heic\]'"):
         check(b"x", "IMG_1.HEIC", PIXELS)
     with pytest.raises(HTTPError, match=r"IMG_1\.JPG .* or leave it out$"):
         check(b"x", "IMG_1.JPG", PIXELS)

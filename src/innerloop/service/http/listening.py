@@ -28,9 +28,7 @@ def reached(host: str) -> list[str]:
     here, elsewhere = addresses
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as asked:
-            asked.connect(
-                (elsewhere, 9)
-            )  # of documentation: nothing is sent, the system says which address it would use
+            asked.connect((elsewhere, 9))  # sends nothing: the system says from which address it would
             return [here, asked.getsockname()[0]]
     except OSError:  # no network
         return [here]
