@@ -2,10 +2,12 @@
 
 import io
 import json
+import re
 import sys
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 from innerloop.cli.main import main
 
@@ -40,6 +42,18 @@ def rows(tmp_path):
         return str(tmp_path / name)
 
     return write("teach.npz", [0, 1, 2, 3], 5), write("more.npz", [4], 5), write("ask.npz", [0, 4, 5], 10)
+
+
+def test_answers_stand_in_columns_whatever_their_script(pictures, tmp_path, capsys):
+    (pictures / "bar").rename(pictures / "一二三四五六七八")  # sixteen columns of a terminal
+    file = str(tmp_path / "t.fewshot")
+    assert main(["adapt", "kanji-protonet", str(pictures), "--out", file]) == 0
+    capsys.readouterr()
+    assert main(["predict", file, str(pictures)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {cell_len(line[: line.index(str(pictures))]) for line in lines} == {18} and len(lines) == 3
+    assert main(["show", file]) == 0
+    assert re.search(r"│ 1 +│ 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d │ fit ", capsys.readouterr().out)
 
 
 def test_a_task_grows_shrinks_and_goes_back(rows_run, rows, tmp_path, capsys):

@@ -160,8 +160,13 @@ def test_folders_of_pictures(tmp_path):
         labelled(tmp_path / "d", "pictures")
     with pytest.raises(InputError, match="has no sub-folders"):
         labelled(tmp_path / "d" / "dog", "pictures")
-    with pytest.raises(InputError, match="there is no file or folder"):
+    with pytest.raises(InputError, match=r"there is no file or folder \S+none$"):
         labelled(tmp_path / "none", "pictures")
+    (tmp_path / "my_images").mkdir()
+    with pytest.raises(InputError, match=r"no file or folder .*my_image; did you mean '.*my_images'\?"):
+        labelled(tmp_path / "my_image", "pictures")
+    with pytest.raises(InputError, match=r"is one picture, without a class: give a folder with a sub-folder for each"):
+        labelled(paths[0], "pictures")
 
 
 def test_paths_of_a_table_are_relative_to_it(tmp_path, stdin, monkeypatch):

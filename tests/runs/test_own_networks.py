@@ -58,6 +58,7 @@ def test_what_it_has_parameters_for_is_given():
         ("no_network", "returns int; it must return an nn.Module"),
         ("dropped", "'0' is Dropout with rate 0.5"),
         ("Nat", "has no 'Nat'"),
+        ("Mute", r"^Mute has no method forward\(self, x\)"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_training(name, said):

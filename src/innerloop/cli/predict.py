@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import tyro
+from rich.cells import cell_len, set_cell_size
 
 from innerloop.cli.options import Common, emit, parse, print, tell
 from innerloop.core.complaints import complain
@@ -90,11 +91,11 @@ def _show(entry: dict[str, Any], common: Common) -> None:
         emit(entry)
         return
     ranked = [(printable(label), p) for label, p in entry["probabilities"].items()]
-    width = max(len(label) for label in ["none of these", *dict(ranked)])
+    width = max(map(cell_len, ["none of these", *dict(ranked)]))  # Chinese characters take two columns each
     name, nearest = (printable(entry["class"]), ranked[:2]) if entry["accepted"] else ("none of these", ranked[:1])
     chances = ", ".join(f"{label} {p:.2f}" for label, p in nearest)
     example = printable(str(next(iter(entry.values()))))
-    print(f"{name:<{width}}  {example}  ({chances}{'' if entry['accepted'] else ' if it must be'})")
+    print(f"{set_cell_size(name, width)}  {example}  ({chances}{'' if entry['accepted'] else ' if it must be'})")
     if "set" in entry:
         doubt = "" if entry["accepted"] else " (if it must be)"
         print(f"{'':<{width}}  one of: {', '.join(map(printable, entry['set']))}{doubt}")

@@ -1,6 +1,7 @@
 """`innerloop show <file>`."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import tyro
 from rich.table import Table
@@ -36,10 +37,18 @@ def run(argv: list[str]) -> int:
         if summary[key] is not None:
             print(f"{key}: {summary[key]['reason']}")
     print(f"drift: {drift_in_words(summary['drift'])}")
-    table = Table("version", "time", "action", "classes", "examples")
+    table = Table("version", "time (UTC)", "action", "classes", "examples")
     for entry in summary["versions"]:
         counts = entry["examples"]
-        time, action = printable(entry["time"]), printable(entry["action"])
-        table.add_row(str(entry["version"]), time, action, str(len(counts)), str(sum(counts.values())))
+        what = _in_utc(entry["time"]), printable(entry["action"])
+        table.add_row(str(entry["version"]), *what, str(len(counts)), str(sum(counts.values())))
     print(table)
     return 0
+
+
+def _in_utc(time: str) -> str:
+    """A time of a file as people read it; a stranger's file may hold anything."""
+    try:
+        return f"{datetime.fromisoformat(time).astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError):
+        return printable(time)

@@ -85,7 +85,8 @@ class Trial:
         """Why a plan was chosen that is the best one, whatever it takes at once."""
         best, loop = self.best(), self.loop
         faster = f", {self.seconds[loop] / self.seconds[best]:.1f}x the loop" if loop in self.seconds else ""
-        tried = f"{len(self.seconds)} plans timed on {count} task{'s' * (count > 1)}"
+        plans = len(self.seconds)
+        tried = f"{plans} plan{'s' * (plans > 1)} timed on {count} task{'s' * (count > 1)}"
         dropped = "".join(f"; not {plan}: {why}" for plan, why in self.dropped.items())
         return f"plan: {chosen}{faster} ({tried}{dropped})"
 

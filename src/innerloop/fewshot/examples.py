@@ -21,7 +21,8 @@ from typing import IO, Any
 import numpy as np
 
 from innerloop.core.errors import InputError
-from innerloop.core.files import expanded, is_folder
+from innerloop.core.files import expanded, is_file, is_folder
+from innerloop.core.nearest import beside
 from innerloop.core.texts import FILES, Kind
 from innerloop.fewshot.history import Label
 from innerloop.tasks import npz, tables
@@ -62,6 +63,11 @@ def labelled(
         return _folder(root, kind, known)
     if str(path) != STDIN and root.suffix.lower() == ".npz":
         return _arrays(root, labels=True)
+    if str(path) != STDIN and is_file(root) and _is_one(root, kind):
+        raise InputError(
+            f"{root} is one {files.ONE[kind]}, without a class: give a folder with a sub-folder for each class, "
+            "or a table with path and label"
+        )
     raw, labels = [], []
     with _opened(path) as (file, name, folder):
         for row in tables.rows(file, name, kind, table):
@@ -270,7 +276,7 @@ def _opened(path: str | files.File) -> Iterator[tuple[IO[bytes], str, Path]]:
     try:
         file = root.open("rb")
     except FileNotFoundError as error:
-        raise InputError(f"there is no file or folder {root}") from error
+        raise InputError(f"there is no file or folder {root}{beside(root)}") from error
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"cannot read {str(root)[:_SHOWN]}: {reason}") from error

@@ -20,9 +20,14 @@ def check(name: str) -> None:
     """Refuse what nothing is called.
 
     Raises:
-        InputError: It is no encoder, shipped run, path, or name of a network or model.
+        InputError: It is a folder of something else, or no encoder, shipped run, path, or name of a network or model.
     """
     path = Path(name)
+    if files.is_folder(path) and not any(path.glob("config.json")) and not any(path.glob("seed-*/config.json")):
+        raise InputError(
+            f"{name} is a folder that holds no run, so nothing starts from it: name a run folder or an encoder, such "
+            "as efficientnet-lite0; examples come after it"
+        )
     there = files.is_folder(path) or files.is_file(path) or path.suffix == ".fewshot"
     if ":" not in name and not there and (os.sep in name or name not in [*encoders.listed(), *shipped()]):
         raise unknown(name)

@@ -8,7 +8,7 @@ from innerloop.audit.check_plans import PLANS
 from innerloop.core import tree
 from innerloop.core.context import Context
 from innerloop.core.errors import InputError
-from innerloop.core.files import is_folder
+from innerloop.core.files import is_folder, no_run
 from innerloop.core.importing import find, is_import_path
 from innerloop.core.learner import Learner
 from innerloop.core.model import Model
@@ -67,6 +67,8 @@ def audit_any(
         return audit_learner(subject, options, context)
     if is_import_path(subject):
         return audit_own(subject, options, context)
+    if "/" in subject:  # a path: learners are called otherwise
+        raise no_run(subject)
     raise InputError(
         f"there is no run folder and no learner '{subject}' (a network of your own is named as "
         f"package.module:attribute){nearest(subject, catalogue())}"

@@ -15,6 +15,7 @@ from innerloop.core.aligned import from_numpy
 from innerloop.core.errors import InputError
 from innerloop.core.files import expanded, is_file, is_folder
 from innerloop.core.names import of_path
+from innerloop.core.nearest import beside
 from innerloop.core.plain import is_whole, plain
 from innerloop.tasks.exif import open_picture, upright
 from innerloop.tasks.notices import warn
@@ -228,7 +229,7 @@ def image_files(path: Path | str, *, size: int, channels: int = 1, ink: Ink = "a
     """
     root = expanded(path)
     if not is_file(root) and not is_folder(root):
-        raise InputError(f"there is no file or folder {str(root)[:_SHOWN]}")
+        raise InputError(f"there is no file or folder {str(root)[:_SHOWN]}{beside(root)}")
     _check(size, channels, ink)
     files: list[File] = [root]
     if is_folder(root) or is_zip(root):

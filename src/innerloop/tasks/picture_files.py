@@ -238,7 +238,13 @@ def _refusal(name: str, suffixes: tuple[str, ...] | None) -> str | None:
         return None if ending in suffixes else f"no {' or '.join(suffixes)} file"
     if ending in endings():
         return None
-    return "needs pip install 'innerloop[heic]'" if ending in _HEIC else "not a picture"
+    return f"needs {more}" if (more := lacking(name)) else "not a picture"
+
+
+def lacking(name: str) -> str | None:
+    """How to install what reads a file that is called like this, where that is not there."""
+    ending = PurePosixPath(name).suffix.lower()
+    return "pip install 'innerloop[heic]'" if ending in _HEIC and ending not in endings() else None
 
 
 Refusal = Callable[[str], str | None]

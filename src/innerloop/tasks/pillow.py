@@ -21,8 +21,9 @@ def called(file: Any, index: int) -> str:
 
 def is_pillow(value: Any) -> bool:
     """Whether something is a picture of Pillow, which is optional."""
-    module = sys.modules.get("PIL.Image")
-    return module is not None and isinstance(value, module.Image)
+    # Another thread may be importing it this moment: what has no such class yet has made no picture either.
+    image = getattr(sys.modules.get("PIL.Image"), "Image", None)
+    return image is not None and isinstance(value, image)
 
 
 def content(picture: Any, name: str) -> Any:

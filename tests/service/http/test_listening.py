@@ -19,6 +19,15 @@ def test_what_is_taken_is_refused():
     listening.check("127.0.0.1", 0)
 
 
+def test_where_a_service_on_all_addresses_is_opened():
+    assert listening.reached("127.0.0.1") == listening.reached("192.168.1.20") == []
+    here, *others = listening.reached("0.0.0.0")
+    assert here == "127.0.0.1" and len(others) <= 1 and "0.0.0.0" not in others
+    with socket.socket() as other:
+        other.bind(((others or [here])[0], 0))  # an address of this machine
+    assert listening.reached("::")[0] == "::1"
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere workers share one socket")
 def test_connections_are_dealt_out_among_workers():
     (given,) = listening.sockets("127.0.0.1", 0)

@@ -6,6 +6,7 @@ import pytest
 
 from innerloop.service.http.errors import HTTPError
 from innerloop.service.http.thumbnails import check, thumbnail
+from innerloop.tasks import picture_files
 from tests.service.served import picture
 
 PIXELS = 1_000_000
@@ -82,3 +83,11 @@ def test_photographs_of_telephones_are_taken_where_their_package_is_installed():
     ).register_heif_opener()
     content, mime = thumbnail(picture("red", (400, 200), "HEIF"), "IMG_1.HEIC", PIXELS)
     assert mime == "image/jpeg" and content[:2] == b"\xff\xd8"
+
+
+def test_photographs_of_telephones_name_their_package_where_it_is_missing(monkeypatch):
+    monkeypatch.setattr(picture_files, "endings", lambda: frozenset({".jpg", ".png"}))
+    with pytest.raises(HTTPError, match=r"IMG_1\.HEIC .*the service reads HEIC after pip install 'innerloop\[heic\]'"):
+        check(b"x", "IMG_1.HEIC", PIXELS)
+    with pytest.raises(HTTPError, match=r"IMG_1\.JPG .* or leave it out$"):
+        check(b"x", "IMG_1.JPG", PIXELS)

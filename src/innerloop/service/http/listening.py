@@ -20,6 +20,20 @@ def check(host: str, port: int) -> None:
         raise InputError(f"cannot listen on {host}, port {port}: {why}; choose another --port or --host") from error
 
 
+def reached(host: str) -> list[str]:
+    """Addresses at which a service that listens on all of them is opened, on this machine and from others."""
+    addresses = {"0.0.0.0": ("127.0.0.1", "192.0.2.1"), "::": ("::1", "2001:db8::1")}.get(host)
+    if addresses is None:
+        return []
+    here, elsewhere = addresses
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as asked:
+            asked.connect((elsewhere, 9))  # sends nothing: the system says from which address it would
+            return [here, asked.getsockname()[0]]
+    except OSError:  # no network
+        return [here]
+
+
 def sockets(host: str, port: int) -> list[socket.socket]:
     """What is handed to every worker: on Linux each gets a socket of its own on the same port."""
     if not sys.platform.startswith("linux"):

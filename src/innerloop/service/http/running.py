@@ -53,6 +53,7 @@ def check(settings: Settings) -> None:
         raise InputError(f"there is no folder {settings.run_folder} for --runs")
     for source in settings.sources:  # before a store is made for what cannot be served
         source_names.check(source)
+    listening.check(settings.host, settings.port)
     store = Store(settings.store, settings.limits)
     try:
         if settings.workers > 1:  # one worker does so itself
@@ -79,7 +80,6 @@ def serve(settings: Settings) -> None:
     except ImportError as error:
         raise InputError("the service needs uvicorn and fastapi: pip install 'innerloop[serve]'") from error
     check(settings)
-    listening.check(settings.host, settings.port)
     logs.set_up(settings.log)
     common = options(settings)
 
@@ -171,6 +171,8 @@ def _open_files() -> int:
 
 def _announce(settings: Settings, port: int) -> None:
     message = f"serving on http://{_shown(settings.host)}:{port} from {shown(settings.store)}"
+    if addresses := listening.reached(settings.host):
+        message += f"; open it at {' or '.join(f'http://{_shown(one)}:{port}' for one in addresses)}"
     if settings.log == "json":
         _LOG.info(message)
     else:

@@ -132,7 +132,8 @@ def _opened(content: bytes, name: str, pixels: int) -> "Image":
     except Image.DecompressionBombError as error:
         raise HTTPError(413, f"{name} has too many pixels; at most {pixels:,} are read: scale it down first") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:
-        raise HTTPError(422, f"{name} is no picture that can be read; {_OTHER}, or leave it out") from error
+        reads = f"; the service reads HEIC after {more}" if (more := picture_files.lacking(name)) else ""
+        raise HTTPError(422, f"{name} is no picture that can be read; {_OTHER}, or leave it out{reads}") from error
     width, height = picture.size
     if width * height > pixels or not width * height:
         raise HTTPError(

@@ -49,10 +49,12 @@ class View {
     this.drift = h("div", {});
     this.history = new Versions((to, seen) => this.goBack(to, seen), sizes);
     this.download = button("Download", () => this.attempt(() => api.download(this.name)), { title: "One file that innerloop predict reads" });
+    // On a narrow screen it lies below the examples of all classes.
+    this.toTry = button("Try it", () => this.trying.element.scrollIntoView(), { class: "narrow" });
     place.replaceChildren(
       h("div", { class: "head" },
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Tasks"), " /"), h("h1", { dir: "auto" }, task.name), this.facts),
-        h("div", { class: "buttons" }, this.download, button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the task" }))),
+        h("div", { class: "buttons" }, this.toTry, this.download, button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the task" }))),
       this.error.element, this.notice,
       h("div", { class: "columns work" }, this.teach.element, h("div", { class: "side" }, this.trying.element, this.threshold.element, this.chat.element, this.next.element, this.sheet.element, this.drift), this.watch.element, this.measuring.element, this.history.element));
   }
@@ -68,7 +70,7 @@ class View {
     this.task = task;
     const examples = task.classes.reduce((sum, c) => sum + c.examples, 0);
     this.facts.textContent = [`Starts from ${task.source}`, count(task.classes.length, "class", "classes"), count(examples, "example"), ...bounded(task), `version ${task.version}`].join(" · ");
-    this.download.hidden = task.classes.length < 2;
+    this.download.hidden = this.toTry.hidden = task.classes.length < 2;
     this.threshold.update(task);
     this.trying.update(task);
     this.next.update(task);

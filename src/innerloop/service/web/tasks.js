@@ -105,7 +105,7 @@ function newTask(sources, taken, open) {
     h("p", { class: "help", id: "names-help" }, "A name such as “card payment fee” says what its class is about, as an example does."),
     h("label", { for: "classes" }, "Classes it knows from the start"), classes,
     h("p", { class: "help", id: "classes-help" }, "If you like: names with commas between them, for example refund, delivery. They answer before there is an example."));
-  const submit = h("button", { class: "primary" }, "Make the task");
+  const submit = h("button", { class: "primary", hidden: !sources.length }, "Make the task");
   const form = h("form", { class: "panel", "aria-labelledby": "new-title", onsubmit: async (event) => {
     event.preventDefault();
     error.clear();
@@ -138,7 +138,7 @@ function newTask(sources, taken, open) {
       h("p", { class: "help", id: "name-help" }, "Letters and digits of any script, dots, dashes; no spaces. For example garden-birds.")),
     h("div", { class: "field", role: "group", "aria-labelledby": "source-label" },
       h("p", { class: "label", id: "source-label" }, "What it starts from"),
-      choices.length ? choices : h("p", { class: "soft" }, "This service offers none. Start it with --source or --runs.")),
+      choices.length ? choices : h("p", { class: "soft" }, "Nothing: this service was started with --source, which names all that it may use. Name what new tasks start from there too, as in --source mine.fewshot efficientnet-lite0, or leave it out.")),
     h("div", { class: "field" },
       h("label", { class: "check" }, reject, h("span", {}, "Answer “none of these” when nothing is near"))),
     rejecting,

@@ -202,15 +202,21 @@ class Card {
       api.showPicture(image, example.picture).catch(() => {});
       return h("li", { "data-key": example.id }, h("button", { ...open, class: "thumb" }, image));
     }
-    const text = example.text ?? `${example.features} numbers (example ${example.id})`;
+    const text = example.text ?? this.unseen(example);
     return h("li", { "data-key": example.id }, h("span", {}, text), h("button", { ...open, class: "tiny", "aria-label": `Change or delete “${text}”` }, "Edit"));
+  }
+
+  /** What an example is called that cannot be shown: of a picture that was taught elsewhere, a file has what was learned from it. */
+  unseen(example) {
+    const file = { pictures: "Picture", sounds: "Sound" }[this.view.kind];
+    return file ? `${file} ${example.id}, taught in a file` : `${example.features} numbers (example ${example.id})`;
   }
 
   edit(example) {
     const [title, field] = [unique("title"), unique("label")];
     const error = new Message();
     const label = h("input", { id: field, value: this.label, required: true, list: "known-classes", maxlength: 100, autocomplete: "off" });
-    const shown = example.picture ? h("img", { class: "large", alt: `An example of ${this.label}` }) : h("blockquote", {}, example.text ?? `${example.features} numbers`);
+    const shown = example.picture ? h("img", { class: "large", alt: `An example of ${this.label}` }) : h("blockquote", {}, example.text ?? this.unseen(example));
     if (example.picture) api.showPicture(shown, example.picture).catch(() => {});
     const change = (work, message) => async () => {
       error.clear();
