@@ -109,7 +109,7 @@ class Model(Checked, abc.ABC):
             module = self.build()
         if not isinstance(module, nn.Module):
             raise InputError(f"a network must be an nn.Module, and this factory makes a {type(module).__name__}")
-        if type(module).forward is nn.Module.forward and "forward" not in vars(module):
+        if getattr(type(module), "forward", None) is nn.Module.forward and "forward" not in vars(module):
             name = type(module).__name__
             raise InputError(f"{name} has no method forward(self, x): write the one that takes a batch to its outputs")
         return guards.prepare(module)
