@@ -328,8 +328,8 @@ def adapted(
     classes = list(history.examples())
     wanted = checked_wanted(wanted, classes)
     if len(classes) < 2:
-        alone = f"'{classes[0]}' alone: give examples of another class too" if classes else "none"
-        raise InputError(f"telling classes apart needs at least 2, and this would be {alone}")
+        there = f"1 class, '{classes[0]}': give examples of another one, too" if classes else "none"
+        raise InputError(f"telling classes apart needs at least 2, and this would be {there}")
     # Before anything is learned, which may take minutes for a learner with inner steps.
     check_ways(source, tuple(rows.shape[1:]), len(classes))
     named = class_names.completed(named, source, classes)
