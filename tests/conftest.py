@@ -9,7 +9,10 @@ from hypothesis import settings
 
 from innerloop.core.context import Context
 
-torch.set_num_threads(int(os.environ.get("INNERLOOP_TEST_THREADS", "1")))
+THREADS = os.environ.get("INNERLOOP_TEST_THREADS", "1")
+torch.set_num_threads(int(THREADS))
+# Programs that tests start as well: two workers whose programs each take all cores wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", THREADS)
 settings.register_profile("innerloop", deadline=None, print_blob=True)
 settings.load_profile("innerloop")
 
