@@ -43,6 +43,16 @@ export class Message {
     this.element.replaceChildren();
     this.element.hidden = true;
   }
+
+  /** Does work, and shows why where it fails. */
+  async attempt(work) {
+    this.clear();
+    try {
+      await work();
+    } catch (problem) {
+      this.show(problem);
+    }
+  }
 }
 
 /** With a capital and a full stop, unless it starts with a name such as cat.png. */

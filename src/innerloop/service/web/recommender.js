@@ -39,8 +39,8 @@ class View {
     this.list = h("ol", { class: "liked", "aria-label": "What you may like", tabindex: "-1" });
     this.notices = h("div", {});
     this.search = h("input", { type: "search", id: "search", autocomplete: "off", spellcheck: "false", dir: "auto", "aria-describedby": "search-help", oninput: () => this.later() });
-    this.known = h("input", { type: "range", id: "known", min: 0, max: 2, step: 0.1, value: 0, "aria-describedby": "known-help", onchange: () => this.attempt(() => this.recommend()) });
-    this.variety = h("input", { type: "range", id: "variety", min: 0, max: 1, step: 0.1, value: 0, onchange: () => this.attempt(() => this.recommend()) });
+    this.known = h("input", { type: "range", id: "known", min: 0, max: 2, step: 0.1, value: 0, "aria-describedby": "known-help", onchange: () => this.error.attempt(() => this.recommend()) });
+    this.variety = h("input", { type: "range", id: "variety", min: 0, max: 1, step: 0.1, value: 0, onchange: () => this.error.attempt(() => this.recommend()) });
     place.replaceChildren(
       h("div", { class: "head" },
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/recommend" }, "Recommend"), " /"), h("h1", { dir: "auto" }, this.name), this.facts),
@@ -85,7 +85,7 @@ class View {
   /** A field for one of them; what it holds is an option where there are few, else typed. */
   field({ name, kind, values }, id) {
     const known = this.features[name];
-    const change = ({ target }) => this.attempt(async () => {
+    const change = ({ target }) => this.error.attempt(async () => {
       const value = kind === "number" ? target.valueAsNumber : kind === "category" ? target.value.trim() : split(target.value);
       if (value.length === 0 || Number.isNaN(value)) delete this.features[name];
       else this.features[name] = value;
@@ -104,18 +104,9 @@ class View {
       h("option", { value: "" }, "not known"), values.map((value) => h("option", { value, selected: value === known }, value))));
   }
 
-  async attempt(work) {
-    this.error.clear();
-    try {
-      await work();
-    } catch (problem) {
-      this.error.show(problem);
-    }
-  }
-
   /** Rates an item, or takes its rating back where it is null, and shows what follows. */
   async rate({ item, title }, rating) {
-    await this.attempt(async () => {
+    await this.error.attempt(async () => {
       if (this.who !== null) await api.rate(this.name, this.who, { [item]: rating });
       if (rating === null) this.ratings.delete(item);
       else this.ratings.set(item, { item, title, rating });
@@ -147,7 +138,7 @@ class View {
 
   later() {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.attempt(() => this.look()), PAUSE);
+    this.timer = setTimeout(() => this.error.attempt(() => this.look()), PAUSE);
   }
 
   async look() {
@@ -228,7 +219,7 @@ class View {
   async forget() {
     const agreed = await confirm(`Forget ${this.who}?`, "All ratings of this name are erased from the service. This can't be taken back.", "Forget me");
     if (!agreed) return;
-    await this.attempt(async () => {
+    await this.error.attempt(async () => {
       await api.forgetPerson(this.name, this.who);
       rememberFeatures(this.name, this.who, {});
       announce(`Forgot ${this.who}`);

@@ -35,7 +35,7 @@ class View {
       h("div", { class: "head" },
         h("div", { class: "clip" }, h("p", { class: "crumb" }, h("a", { href: "#/taggers" }, "Taggers"), " /"), h("h1", { dir: "auto" }, tagger.name), this.facts),
         h("div", { class: "buttons" },
-          button("Download", () => this.attempt(() => api.downloadTagger(this.name)), { title: "One file that innerloop ner predict reads" }),
+          button("Download", () => this.error.attempt(() => api.downloadTagger(this.name)), { title: "One file that innerloop ner predict reads" }),
           button("Delete", () => this.remove(), { class: "quiet", "aria-label": "Delete the tagger" }))),
       this.error.element,
       ...(noticed.get(this.name) ?? []).map((notice) => h("p", { class: "soft small", role: "status" }, notice)),
@@ -70,18 +70,9 @@ class View {
     this.versions.show(versions, tagger.version);
   }
 
-  async attempt(work) {
-    this.error.clear();
-    try {
-      await work();
-    } catch (problem) {
-      this.error.show(problem);
-    }
-  }
-
   /** A change of our own, and the tagger as it is then. */
   async change(work, said) {
-    await this.attempt(async () => {
+    await this.error.attempt(async () => {
       try {
         await work();
         announce(said);
@@ -118,7 +109,7 @@ class View {
   async remove() {
     const agreed = await confirm(`Delete ${this.name}?`, "The tagger, its sentences and all its versions go. This can't be taken back; download it first if you may want it again.", "Delete the tagger");
     if (!agreed) return;
-    await this.attempt(async () => {
+    await this.error.attempt(async () => {
       await api.deleteTagger(this.name);
       announce(`Deleted ${this.name}`);
       location.hash = "#/taggers";

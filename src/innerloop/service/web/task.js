@@ -48,7 +48,7 @@ class View {
     this.measuring = new Quality(this);
     this.drift = h("div", {});
     this.history = new Versions((to, seen) => this.goBack(to, seen), sizes);
-    this.download = button("Download", () => this.attempt(() => api.download(this.name)), { title: "One file that innerloop predict reads" });
+    this.download = button("Download", () => this.error.attempt(() => api.download(this.name)), { title: "One file that innerloop predict reads" });
     // On a narrow screen it lies below the examples of all classes.
     this.toTry = button("Try it", () => this.trying.element.scrollIntoView(), { class: "narrow" });
     place.replaceChildren(
@@ -129,19 +129,10 @@ class View {
     announce(text);
   }
 
-  async attempt(work) {
-    this.error.clear();
-    try {
-      await work();
-    } catch (problem) {
-      this.error.show(problem);
-    }
-  }
-
   async remove() {
     const agreed = await confirm(`Delete ${this.name}?`, "The task, its examples and all its versions go. This can't be taken back; download it first if you may want it again.", "Delete the task");
     if (!agreed) return;
-    await this.attempt(async () => {
+    await this.error.attempt(async () => {
       await api.deleteTask(this.name);
       this.gone = true;
       announce(`Deleted ${this.name}`);

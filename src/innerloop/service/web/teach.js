@@ -85,7 +85,7 @@ function composer(view, fixed) {
       underWay = false;
       announceCount();
     }
-    await view.attempt(() => view.refresh(version));
+    await view.error.attempt(() => view.refresh(version));
     if (atOnce && !intake.empty) await submit();  // chosen in the meantime
   }
 

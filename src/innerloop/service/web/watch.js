@@ -65,14 +65,11 @@ export class Watch {
     });
   }
 
-  async attempt(work) {
-    this.error.clear();
-    try {
-      await work();
-    } catch (problem) {
-      if (problem.status === 403) this.element.hidden = true;  // a key that only looks is not for what people wrote
-      else this.error.show(problem);
-    }
+  attempt(work) {
+    return this.error.attempt(() => work().catch((problem) => {
+      if (problem.status !== 403) throw problem;
+      this.element.hidden = true;  // a key that only looks is not for what people wrote
+    }));
   }
 
   begin() {
