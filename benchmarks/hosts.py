@@ -4,7 +4,8 @@
     python -m benchmarks.hosts --minutes 1 --rounds 2 --dry
 
 1. Throughput of 32 clients through the proxy with two hosts, to that with one, in turns. A host is a process with one
-   worker and one thread: a core. Clients, proxy and database take their part of the same cores.
+   worker and one thread on a core of its own, as `taskset` would have it. Clients, proxy and database take their part of
+   the same cores, so texts are long (`--words`): the encoder is the limit, not they.
 2. Milliseconds from the answer that one host gives to a change until the other has adapted the task of twenty texts
    anew, unasked.
 3. `--minutes` of mixed load (teach, relabel, remove, roll back, ask), in which one host, then the other, is killed with
@@ -16,6 +17,7 @@ The proxy is nginx by the block of `docs/scale.md`, with other addresses (Debian
 import argparse
 import contextlib
 import itertools
+import os
 import random
 import re
 import shutil
@@ -96,12 +98,15 @@ class Hosts:
         folder: For logs.
         database: Runs.
         source: What tasks are taught to.
-        count: Hosts.
+        cores: The core of each host; None: any.
     """
 
-    def __init__(self, folder: Path, database: Database, source: str, count: int = 2):
+    def __init__(self, folder: Path, database: Database, source: str, cores: Sequence[int | None] = (None, None)):
         self._database, self._folder, store = database, folder, database.new()
-        self.all = [Server(store, source, "--proxy", "127.0.0.1", log=folder / f"host-{i}.log") for i in range(count)]
+        self.all = [
+            Server(store, source, "--proxy", "127.0.0.1", log=folder / f"host-{i}.log", core=core)
+            for i, core in enumerate(cores)
+        ]
         for host in self.all:
             host.start()
         self._proxy = Proxy(folder / "nginx", [host.port for host in self.all])
@@ -146,25 +151,26 @@ class Hosts:
 
 
 @contextlib.contextmanager
-def hosts(source: str, count: int = 2) -> Iterator[Hosts]:
+def hosts(source: str, cores: Sequence[int | None] = (None, None)) -> Iterator[Hosts]:
     """Hosts that run as long as the block, with their database and proxy."""
     with serving() as database, tempfile.TemporaryDirectory(prefix="innerloop-hosts-") as folder:
-        several = Hosts(Path(folder), database, source, count)
+        several = Hosts(Path(folder), database, source, cores)
         try:
             yield several
         finally:
             several.end()
 
 
-def speed(source: str, rounds: int, seconds: float) -> dict[str, list[float]]:
+def speed(source: str, rounds: int, seconds: float, words: int) -> dict[str, Any]:
     """Answers a second with one host and with two, in turns."""
-    row: dict[str, list[float]] = {"one": [], "two": []}
-    with hosts(source) as several, several.only(1) as first, several.only(2) as both:
+    row: dict[str, Any] = {"source": source, "words": words, "one": [], "two": []}
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    with hosts(source, cores) as several, several.only(1) as first, several.only(2) as both:
         teach(several, source)
-        load(both, source, CLIENTS, min(2.0, seconds), 0)
+        load(both, source, CLIENTS, min(2.0, seconds), 0, words=words)
         for i in range(rounds):
-            row["one"].append(load(first, source, CLIENTS, seconds, i)[0])
-            row["two"].append(load(both, source, CLIENTS, seconds, i)[0])
+            row["one"].append(load(first, source, CLIENTS, seconds, i, words=words)[0])
+            row["two"].append(load(both, source, CLIENTS, seconds, i, words=words)[0])
     return row
 
 
@@ -204,6 +210,7 @@ def main() -> None:
     parser.add_argument("--source", default="use-multilingual", help="an encoder of texts")
     parser.add_argument("--rounds", type=int, default=5, help="of throughput; 0: none")
     parser.add_argument("--seconds", type=float, default=8.0, help="of one of them")
+    parser.add_argument("--words", type=int, default=100, help="of each text")
     parser.add_argument("--changes", type=int, default=100, help="that the other host is told of; 0: none")
     parser.add_argument("--minutes", type=float, default=10.0, help="of mixed load; 0: none")
     parser.add_argument("--every", type=float, default=30.0, help="seconds between kills")
@@ -216,7 +223,7 @@ def main() -> None:
             results.write(rows | {name: about("benchmarks.hosts") | row}, PLACE)
 
     if options.rounds:
-        row = speed(options.source, options.rounds, options.seconds)
+        row = speed(options.source, options.rounds, options.seconds, options.words)
         ratio = Spread.of([two / one for one, two in zip(row["one"], row["two"], strict=True)])
         print(
             f"two hosts to one: {ratio.middle:.2f} [{ratio.low:.2f} to {ratio.high:.2f}], at least 1.7: "

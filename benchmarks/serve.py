@@ -55,9 +55,9 @@ _SMALL = ("--adapted-mb", "64", "--recent-mb", "16")
 _TOPICS = ("ant", "bee", "cat", "dog")
 
 
-def sentence(r: random.Random) -> dict[str, str]:
-    """An example for an encoder of texts."""
-    return {"text": " ".join(r.choices(_SAID.split(), k=r.randint(4, 12)))}
+def sentence(r: random.Random, words: int | None = None) -> dict[str, str]:
+    """An example for an encoder of texts, of so many words; None: 4 to 12."""
+    return {"text": " ".join(r.choices(_SAID.split(), k=words or r.randint(4, 12)))}
 
 
 def picture(r: random.Random) -> dict[str, str]:
@@ -70,9 +70,9 @@ def picture(r: random.Random) -> dict[str, str]:
     return {"image": base64.b64encode(out.getvalue()).decode()}
 
 
-def drawing(source: str) -> Callable[[random.Random], dict[str, str]]:
-    """What draws examples for a source."""
-    return picture if sources.kind(source) == "pictures" else sentence
+def drawing(source: str, words: int | None = None) -> Callable[[random.Random], dict[str, str]]:
+    """What draws examples for a source; texts have so many words."""
+    return picture if sources.kind(source) == "pictures" else functools.partial(sentence, words=words)
 
 
 def bare(source: str, seconds: float) -> float:
@@ -129,7 +129,13 @@ async def _connection(port: int, requests: list[bytes], pause: float, until: flo
 
 
 def load(
-    server: Reached, source: str, clients: int, seconds: float, seed: int, pause: float = 0.0
+    server: Reached,
+    source: str,
+    clients: int,
+    seconds: float,
+    seed: int,
+    pause: float = 0.0,
+    words: int | None = None,
 ) -> tuple[float, list[float]]:
     """Answers a second, and the seconds that each took.
 
@@ -140,8 +146,9 @@ def load(
         seconds: How long.
         seed: Of what is asked.
         pause: Mean seconds that a client waits before the next request, at random.
+        words: Of each text; None: 4 to 12.
     """
-    make, kind = drawing(source), "images" if sources.kind(source) == "pictures" else "texts"
+    make, kind = drawing(source, words), "images" if sources.kind(source) == "pictures" else "texts"
     waits: list[float] = []
 
     async def all_of_them() -> float:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -64,10 +65,19 @@ class Server:
         options: Further options of the command.
         log: Where it writes what it says; None: beside its folder.
         root: The checkout whose server it is.
+        core: The one that it has, and no other; None: all.
     """
 
-    def __init__(self, store: Path | str, source: str, *options: str, log: Path | None = None, root: Path = ROOT):
-        self._root = root
+    def __init__(
+        self,
+        store: Path | str,
+        source: str,
+        *options: str,
+        log: Path | None = None,
+        root: Path = ROOT,
+        core: int | None = None,
+    ):
+        self._root, self._core = root, core
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -93,9 +103,15 @@ class Server:
             map(str, (self._root / "src", self._root))
         )  # benchmarks are no part of what is installed
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-        self.process = subprocess.Popen(
-            self._command, stdout=self._log, stderr=self._log, env=environment, cwd=self._root, start_new_session=True
-        )
+        with _on(self._core):  # what is started has the cores of who starts it
+            self.process = subprocess.Popen(
+                self._command,
+                stdout=self._log,
+                stderr=self._log,
+                env=environment,
+                cwd=self._root,
+                start_new_session=True,
+            )
         while True:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if Client(self.port).ask("GET", "/healthz")[0] == 200:
@@ -135,6 +151,17 @@ class Server:
             raise RuntimeError(f"the server stopped by itself with {self.process.returncode}: see {self._log.name}")
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+@contextlib.contextmanager
+def _on(core: int | None) -> Iterator[None]:
+    """Have this thread run on one core alone for the length of the block; None: where it may anyway."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, before if core is None else {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 class Reached(Protocol):
