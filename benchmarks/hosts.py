@@ -4,8 +4,8 @@
     python -m benchmarks.hosts --minutes 1 --rounds 2 --dry
 
 1. Throughput of 32 clients through the proxy with two hosts, to that with one, in turns. A host is a process with one
-   worker and one thread on a core of its own, as `taskset` would have it. Clients, proxy and database take their part of
-   the same cores, so texts are long (`--words`): the encoder is the limit, not they.
+   worker and one thread on a core of its own. Clients, proxy and database take their part of the same cores, so texts
+   are long (`--words`): the encoder is the limit, not they.
 2. Milliseconds from the answer that one host gives to a change until the other has adapted the task of twenty texts
    anew, unasked.
 3. `--minutes` of mixed load (teach, relabel, remove, roll back, ask), in which one host, then the other, is killed with

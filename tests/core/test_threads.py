@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from innerloop.core import threads
-from innerloop.core.threads import on_one_core, spread, stay_on_one_core
+from innerloop.core.threads import compute_on_one_core, on_one_core, spread, stay_on_one_core
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +38,17 @@ def test_one_part_or_one_thread_is_one_at_a_time_on_one_core(count):
     assert set(spread(work, range(5) if count == 1 else range(1), count)) == {1} and torch.get_num_threads() == 4
     assert on_one_core(torch.get_num_threads) == 1
     assert spread(lambda i: i, []) == []
+
+
+def test_a_block_has_one_core_and_whoever_runs_it_all_of_them_again():
+    def work():
+        with compute_on_one_core():
+            assert torch.get_num_threads() == 1
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()
+    assert torch.get_num_threads() == 4
 
 
 def test_with_one_core_there_is_no_other_thread():

@@ -1,14 +1,16 @@
 import dataclasses
 import signal
+from collections import OrderedDict
 
 import pytest
 import torch
 
 from innerloop.core import kept, tree
+from innerloop.core.errors import InputError
 from innerloop.core.objectives import regression
 from innerloop.core.recompute import recomputing
 from innerloop.core.types import Batch, Episode, Params
-from innerloop.engine import Interrupted, TrainConfig, choose, load, meta_gradient, meta_train, trial
+from innerloop.engine import Interrupted, TrainConfig, choose, load, meta_gradient, meta_train, trace, trial
 from innerloop.engine.checkpoint import read_state, steps_done
 from innerloop.engine.footprint import saved_bytes
 from innerloop.engine.plan import Name, Plan
@@ -92,6 +94,51 @@ def test_a_recorded_meta_step_is_the_ordinary_one(optimizer, clip):
         return meta_train(REGRESSION, Sinusoid(seed=1), config)
 
     assert distance(trained("replay"), trained("loop")) < 1e-5
+
+
+@pytest.fixture
+def two():
+    """As on a machine of two cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_one_core_is_one_while_what_is_recorded_runs(two, monkeypatch):
+    params, episodes, counts = REGRESSION.init(0), Sinusoid().episodes(0, 4), []
+    direct = trace.direct
+
+    def counting(graph):
+        run = direct(graph)
+        return lambda *leaves: counts.append(torch.get_num_threads()) or run(*leaves)
+
+    monkeypatch.setattr(trace, "direct", counting)
+    monkeypatch.setattr(trace, "_RECORDED", OrderedDict())
+    expected = meta_gradient(REGRESSION, params, episodes, "loop")[0]
+    for plan, cores in ((Plan("replay", one_core=True), 1), (Plan("replay"), 2)):
+        found = meta_gradient(REGRESSION, params, episodes, plan, unchecked=True)[0]
+        assert distance(found, expected) < 1e-5 and counts.pop() == cores and torch.get_num_threads() == 2
+    meta_train(REGRESSION, Sinusoid(), TrainConfig(steps=1, plan="replay"))
+    assert counts[-1] == 2
+    for name, threads in (("loop", 1), ("vmap", 1), ("threads", 2), ("replay", 2)):
+        with pytest.raises(InputError, match="one_core is for replay and compile without threads"):
+            Plan(name, threads=threads, one_core=True)
+
+
+@pytest.mark.parametrize(("slower", "chosen"), [(1.05, True), (1.2, False)])
+def test_auto_takes_one_core_where_several_are_hardly_faster(two, monkeypatch, slower, chosen):
+    once = trial.Trial._once
+
+    def planted(self, plan):
+        once(self, plan)
+        return {"replay": 1e-3}.get(plan.name, 1e-1) * (slower if plan.one_core else 1.0)
+
+    monkeypatch.setattr(trial.Trial, "_once", planted)
+    monkeypatch.setattr(choose, "_SMALL", 1.0)
+    choice = choose.choose(REGRESSION, REGRESSION.init(0), Sinusoid().episodes(0, 4))
+    assert (choice.plan.name, choice.plan.one_core) == ("replay", chosen)
+    assert ("one core" in choice.message) == chosen
 
 
 @pytest.mark.exact

@@ -8,6 +8,7 @@ import torch
 
 from innerloop.core.errors import FailedError
 from innerloop.engine import Stop, Watcher, load, meta_train
+from innerloop.engine import train as engine_train
 from innerloop.engine.checkpoint import steps_done
 from tests.engine.test_train import CONFIG, LEARNER, TASKS, Broken, lines, same, train
 
@@ -46,6 +47,15 @@ class Diary(Watcher):
 
     def events(self):
         return [(event, number) for event, number, _ in self.entries]
+
+
+@pytest.mark.parametrize(("apart", "expected"), [(1e9, [30]), (0.0, [4, 8, 12, 16, 20, 24, 28, 30])])
+def test_checkpoints_are_apart_in_steps_and_in_seconds(tmp_path, monkeypatch, apart, expected):
+    monkeypatch.setattr(engine_train, "_EVERY", 4)
+    monkeypatch.setattr(engine_train, "_APART", apart)
+    diary = Diary()
+    train(tmp_path, checkpoint_every=None, watchers=[diary])
+    assert [number for event, number, _ in diary.entries if event == "saving"] == expected
 
 
 class Rude(Watcher):

@@ -10,7 +10,7 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -44,6 +44,22 @@ def give_way() -> None:
     if sys.platform == "linux":  # elsewhere it would be said of the whole process
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.nice(0) + _LESS)
+
+
+@contextlib.contextmanager
+def compute_on_one_core() -> Iterator[None]:
+    """Let this thread compute on one core for the length of the block, which is short and starts no thread.
+
+    A thread that asks torch for the first time meanwhile would stay on one core: see `spread`, for what is longer.
+    """
+    before = torch.get_num_threads()
+    if before > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if before > 1:
+            torch.set_num_threads(before)
 
 
 def on_one_core(work: Callable[[], Result]) -> Result:

@@ -171,7 +171,7 @@ def _choose(
     if not trial.seconds:
         raise InputError(f"no plan runs {type(learner).__name__} with {pins}: {'; '.join(trial.dropped.values())}")
     if trial.seconds.get(_pin(vmap, pins) or loop, _SMALL) < _SMALL:
-        trial.race([*_pinned([replace(vmap, name="replay")], pins), trial.best()], most / 2)
+        trial.race([*_pinned(_replayed(probe, vmap), pins), trial.best()], most / 2)
     run = length.seconds(trial.seconds[trial.best()] * tasks / count)
     compiled = [plan for plan in _pinned(_compiled(trial, chunk, threads), pins) if _repays(trial, plan, run)]
     if compiled:
@@ -211,6 +211,13 @@ def _eager(learner: Learner, probe: Episode, vmap: Plan, chunk: int, threads: in
     for plan in (*alone, Plan("loop")):
         yield from (replace(plan, layout=layout) for layout in layouts)
     yield vmap
+
+
+def _replayed(probe: Episode, vmap: Plan) -> Iterator[Plan]:
+    """Candidates that record a vmap; what is compiled then has as many cores as the better of them."""
+    yield replace(vmap, name="replay")
+    if torch.get_num_threads() > 1 and probe.support.y.device.type == "cpu":
+        yield replace(vmap, name="replay", one_core=True)
 
 
 def _compiled(trial: Trial, chunk: int, threads: int) -> Iterator[Plan]:

@@ -46,8 +46,8 @@ class TrainConfig(Checked):
     support's, as the usual test does, also where training is transductive."""
     patience: Natural = 0
     """Stop after this many validations without a new best; 0: never."""
-    checkpoint_every: Count = 100
-    """Steps between checkpoints."""
+    checkpoint_every: Count | None = None
+    """Steps between checkpoints; None: 100, and two seconds at least where one process trains."""
     plan: Literal["auto", "loop", "threads", "vmap", "replay", "compile", "compile-query"] = "auto"
     """How tasks are run: `auto` times them, says what it chose and remembers it; see `docs/scale.md`."""
     retime: bool = False

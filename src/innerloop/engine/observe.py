@@ -8,6 +8,7 @@ from torch import Tensor
 from innerloop.core import tree
 from innerloop.core.online import OnlineLearner
 from innerloop.core.types import Batch, Params
+from innerloop.engine.plan import Plan
 from innerloop.engine.trace import Recorded, shapes
 
 Observe = Callable[[Any, Batch], Any]
@@ -32,12 +33,12 @@ def recorded_observe(learner: OnlineLearner[Any], params: Params, compiled: bool
         InputError: When first called: what the learner does depends on values, so that it cannot be recorded.
     """
     params = tree.map(Tensor.detach, params)
-    kept: dict[Any, Recorded] = {}
+    plan, kept = Plan("compile" if compiled else "replay"), dict[Any, Recorded]()
 
     def observe(state: Any, batch: Batch) -> Any:
         key = shapes(batch)  # those of a state stay
         if key not in kept:
-            kept[key] = Recorded(learner.observe, (params, state, batch), compiled, threads=1)
+            kept[key] = Recorded(learner.observe, (params, state, batch), plan)
         return kept[key](params, state, batch)
 
     return observe

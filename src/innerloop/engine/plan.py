@@ -37,12 +37,17 @@ class Plan(Checked):
     """bfloat16: autocast, for learners that declare `low_precision`."""
     recompute: bool = False
     """Throw away the graphs of the first inner steps, and make them again in the backward pass: `core.recompute`."""
+    one_core: bool = False
+    """Compute every operator on one core, in replay and compile without Python threads: small ones take as long as on
+    several, whose threads wait for each other after every operator, and for ever where another program has a core."""
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
             raise InputError(f"there is no plan '{self.name}': use auto, {', '.join(NAMES)}")
         if self.recompute and (self.name not in ("loop", "threads") or self.chunk > 1):
             raise InputError("recompute works task by task: with the plans loop and threads, and without a chunk")
+        if self.one_core and not (self.traced and self.threads < 2):
+            raise InputError(f"one_core is for replay and compile without threads; {self.name} has a core for each")
         if self.name == "compile-query":
             if self.layout == "channels_last":
                 raise InputError("compile-query has the layout mixed: leave out channels_last, or use compile with it")
@@ -80,6 +85,7 @@ class Plan(Checked):
         parts += [self.layout.replace("_", " ")] if self.layout != "contiguous" and self.name != "compile-query" else []
         parts += [self.precision] if self.precision != "float32" else []
         parts += ["recomputing inner steps"] if self.recompute else []
+        parts += ["one core"] if self.one_core else []
         return ", ".join(parts)
 
 

@@ -4,6 +4,7 @@ For small networks the interpreter, the transforms and the dispatch of gradients
 learner does with a piece cannot depend on the data (`vmap` demands the same), so one recording serves all.
 """
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from innerloop.core import tree
 from innerloop.core.errors import InputError
 from innerloop.core.learner import Learner
+from innerloop.core.threads import compute_on_one_core
 from innerloop.core.types import Batch, Episode, Params
 from innerloop.engine import halves, task_gradient
 from innerloop.engine.gradients import vmapped
@@ -31,11 +33,12 @@ class Recorded:
     Args:
         f: A pure function.
         example: Its arguments; the graph holds for their shapes and types, a compiled one for their strides as well.
-        compiled: Whether to compile the graph.
-        threads: How many Python threads will call it.
+        plan: Whether the graph is compiled, and on how many cores it is computed.
+        compiled: Another answer to the first.
     """
 
-    def __init__(self, f: Callable[..., Any], example: tuple[Any, ...], compiled: bool, threads: int):
+    def __init__(self, f: Callable[..., Any], example: tuple[Any, ...], plan: Plan, compiled: bool | None = None):
+        compiled = plan.compiled if compiled is None else compiled
         self._shape: Any = None
 
         def flat(*leaves: Tensor) -> list[Tensor]:
@@ -50,12 +53,14 @@ class Recorded:
             make = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)
             graph = simplify(vmapped(lambda: make(*leaves)))
         self.operators = len(graph.graph.nodes)
-        self._run = _compiled(graph, leaves, threads) if compiled else direct(graph)
+        self._run = _compiled(graph, leaves, plan.threads > 1 or plan.one_core) if compiled else direct(graph)
+        self._cores = compute_on_one_core if plan.one_core else contextlib.nullcontext
         # CUDA graphs write into the same memory at every call, and what the last one gave may still be in use.
         self._volatile = compiled and not _on_cpu(leaves)
 
     def __call__(self, *trees: Any) -> Any:
-        with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():  # what autograd would look at costs a tenth
+        # What autograd would look at costs a tenth.
+        with self._cores(), torch.no_grad(), torch._C._AutoDispatchBelowAutograd():
             results = self._run(*tree.flatten(trees))
             if self._volatile:
                 results = [leaf.clone() for leaf in results]
@@ -81,7 +86,7 @@ def recorded(learner: Learner, params: Params, episodes: Episode, plan: Plan, co
     example = ({k: v.detach() for k, v in params.items()}, episodes)
 
     def make() -> Recorded:
-        return Recorded(lambda p, e: task_gradient.sums(learner, p, e, plan), example, compiled, plan.threads)
+        return Recorded(lambda p, e: task_gradient.sums(learner, p, e, plan), example, plan, compiled)
 
     return _kept(key, make)
 
@@ -121,7 +126,7 @@ def recorded_query(
             def query_pass(params: Params, adapted: Any, query: Batch) -> halves.Given:
                 return halves.query_pass(learner, params, adapted, query, through)
 
-            return Recorded(query_pass, example, compiled, plan.threads), through
+            return Recorded(query_pass, example, plan, compiled), through
 
     query, expected = _kept(key, make)
 
@@ -156,15 +161,15 @@ def shapes(values: Any) -> tuple[Any, ...]:
     return tuple((path, leaf.shape, leaf.dtype, leaf.device) for path, leaf in tree.items(values))
 
 
-def _compiled(graph: torch.fx.GraphModule, leaves: list[Tensor], threads: int) -> Callable[..., Any]:
-    """By inductor, called once so that it is ready; with one intra-op thread where Python threads will call it."""
+def _compiled(graph: torch.fx.GraphModule, leaves: list[Tensor], alone: bool) -> Callable[..., Any]:
+    """By inductor, called once so that it is ready; with one intra-op thread where whoever calls it has one core."""
     options: dict[str, Any] = {"cpp_wrapper": True} if _on_cpu(leaves) else {"triton.cudagraphs": True}
     intra_op = torch.get_num_threads()
     from rich.console import Console  # who only adapts and predicts need not wait for it
 
     with Console(stderr=True).status(f"compiling {len(graph.graph.nodes):,} operators"):
         try:
-            if threads > 1:
+            if alone:
                 torch.set_num_threads(1)
             # What torch keeps on disk was made for the vectors of one processor, and it does not look at that: on
             # another one, or under ATEN_CPU_CAPABILITY, it would give nonsense.

@@ -32,6 +32,8 @@ _TASKS = 32
 """Tasks of meta-training that a learner completes its parameters from."""
 _WORTH_RECORDING = 200
 """Meta-steps, for pieces of an unroll."""
+_EVERY, _APART = 100, 2.0
+"""Meta-steps, and seconds, between two checkpoints where nothing else was asked for."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -144,7 +146,7 @@ def _train(
             if config.validate_every and training.step % config.validate_every == 0 and validation is not None:
                 heard.validated(training.validate(validation))
             stop = stop or (alone and heard.stop is not None)
-            if training.step % config.checkpoint_every == 0 or training.finished or stop:
+            if training.due or training.finished or stop:
                 world.on_rank_zero(keep)  # nobody leaves before it is done: torchrun would end the others
             if stop and not training.finished:
                 if world.on_rank_zero(lambda: None if stopped() else heard.stop) is None:
@@ -186,6 +188,16 @@ class _Training:
         self.alike: dict[tuple[torch.Size, ...], bool] = {}  # by shape, whether tasks have the parameters' type
         self.same_plan = True  # as asked for when the checkpoint was made
         self.stop = False
+        self.saved = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether there should be a checkpoint after this step."""
+        if self.config.checkpoint_every is not None:
+            return self.step % self.config.checkpoint_every == 0
+        # A checkpoint takes as long as a few steps of a small network. Several processes must take one decision.
+        late = self.world.size > 1 or time.monotonic() - self.saved >= _APART
+        return self.step % _EVERY == 0 and late
 
     @property
     def finished(self) -> bool:
@@ -332,6 +344,7 @@ class _Training:
             "cpu_seconds": self.spent,
         }
         checkpoint.save(self.run, self.learner, state, self.result)
+        self.saved = time.monotonic()
 
     def restore(self) -> None:
         """Go on from the checkpoint in the run folder, where there is one; only the first process needs to see it."""

@@ -74,7 +74,7 @@ class WholeStep:
         if shapes not in self._recorded:
             if len(self._recorded) == _KEPT:
                 del self._recorded[next(iter(self._recorded))]
-            self._recorded[shapes] = Recorded(self._step, inputs, self.plan.compiled, self.plan.threads)
+            self._recorded[shapes] = Recorded(self._step, inputs, self.plan)
         vector, moments, metrics, finite = self._recorded[shapes](*inputs)
         self._params, self._flat = pieces(vector, self._like), vector
         return self._params, moments, metrics, bool(finite)

@@ -20,6 +20,8 @@ from innerloop.engine.race import race
 _TOLERANCE = {torch.float32: 2e-2, torch.float64: 1e-6}
 """Relative distance to the loop's gradient on the tasks that are timed, for what goes wrong there alone (a compiler).
 In float32 one ReLU that falls to the other side of 0 costs 1e-3; whether the plan itself is right, `exactness` says."""
+_HARDLY = 1.1
+"""Times that a plan may take longer on one core: it takes half of the processor's time, and waits for no program."""
 _SLOW = 0.5
 """Seconds of one task above which its first example of each class is enough to judge a plan by."""
 _WARM = 0.1
@@ -74,7 +76,7 @@ class Trial:
             InputError: None is left.
         """
         while self.seconds:
-            plan = min(self.seconds, key=self.seconds.__getitem__)
+            plan = min(self.seconds, key=lambda p: self.seconds[p] / (_HARDLY if p.one_core else 1.0))
             if plan in self._judged or plan == self.loop or self._right(plan):
                 self._judged.add(plan)
                 return plan

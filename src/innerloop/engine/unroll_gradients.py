@@ -72,10 +72,7 @@ class _Pieces:
             return vmapped(lambda: self._step(learner, *trees))
         # An annealed learner is another one from some step on, and what was recorded holds for the one before.
         if self._recorded is None or self._recorded[0] != learner:
-            self._recorded = (
-                learner,
-                Recorded(lambda *values: self._step(learner, *values), trees, self.plan.compiled, self.plan.threads),
-            )
+            self._recorded = learner, Recorded(lambda *values: self._step(learner, *values), trees, self.plan)
         return self._recorded[1](*trees)
 
     _step: Callable[..., Any]
