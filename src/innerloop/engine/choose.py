@@ -42,6 +42,8 @@ _COMPILING = 0.05
 """Seconds to compile one operator, roughly: once for the trial, once with the meta-optimizer."""
 _REPAYS = 0.3
 """Part of a run that compiling the whole step of a small network may take: it is left with a half to a fifth."""
+_ALIKE = 1.5
+"""Times that a recorded step takes longer on one core, or on all, beyond which it is not compiled so."""
 _BRIEF = 0.3
 """Seconds that a whole training takes by the loop below which no other plan is timed: that takes longer."""
 _WARM = 0.1
@@ -214,7 +216,7 @@ def _eager(learner: Learner, probe: Episode, vmap: Plan, chunk: int, threads: in
 
 
 def _replayed(probe: Episode, vmap: Plan) -> Iterator[Plan]:
-    """Candidates that record a vmap; what is compiled then has as many cores as the better of them."""
+    """Candidates that record a vmap."""
     yield replace(vmap, name="replay")
     if torch.get_num_threads() > 1 and probe.support.y.device.type == "cpu":
         yield replace(vmap, name="replay", one_core=True)
@@ -224,7 +226,10 @@ def _compiled(trial: Trial, chunk: int, threads: int) -> Iterator[Plan]:
     """Candidates that are compiled, given what was fastest without."""
     eager = trial.best()
     if not _pictures(trial.probe) or trial.probe.support.y.device.type != "cpu":
-        yield replace(eager, name="compile", threads=eager.threads, recompute=False)
+        yield replace(eager, name="compile", recompute=False)
+        other = replace(eager, one_core=not eager.one_core) if eager.traced else eager
+        if other != eager and trial.seconds.get(other, float("inf")) < _ALIKE * trial.seconds[eager]:
+            yield replace(other, name="compile")
         return
     if splits(trial.learner):
         yield Plan("compile-query", chunk=_chunk(trial.probe, chunk, threads), threads=threads)
