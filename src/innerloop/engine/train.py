@@ -23,6 +23,7 @@ from innerloop.engine.log import Bar, Log
 from innerloop.engine.open_run import PLAN, open_run, plain_record
 from innerloop.engine.page_faults import PageFaults
 from innerloop.engine.signals import stop_signals
+from innerloop.engine.slow_steps import SlowSteps
 from innerloop.engine.unroll_gradients import PES, PLANS, Estimator, TruncatedBPTT
 from innerloop.engine.updates import Descent, NotFiniteError, Own, Update, leaves_of, refuse_settings, restored
 from innerloop.engine.validation import Validation, normalisation, score_of, validate
@@ -125,7 +126,7 @@ def _train(
     if config.meta_batch_size < world.size and world.rank == 0:
         idle = f"{world.size - config.meta_batch_size} of {world.size} processes"
         print(f"innerloop: {idle} have nothing to do in a meta-batch of {config.meta_batch_size}", file=sys.stderr)
-    own = (Log(training.step), Bar(type(learner).__name__, training.step), PageFaults())
+    own = (Log(training.step), Bar(type(learner).__name__, training.step), PageFaults(), SlowSteps())
     heard = Watchers(own, watchers) if world.rank == 0 else Watchers()
     heard.number = training.step
 
