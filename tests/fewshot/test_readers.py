@@ -214,14 +214,18 @@ def _folders(root: Path, *names: str) -> Path:
 
 @pytest.mark.parametrize("shut", ["a", "."])
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch, shut):
-    root, listdir = _folders(tmp_path / "pics", "a", "b"), os.listdir
+    root = _folders(tmp_path / "pics", "a", "b")
 
-    def refusing(path="."):
-        if Path(path) == root / shut:
-            raise PermissionError(13, "Permission denied", str(path))
-        return listdir(path)
+    def refusing(read):
+        def refused(path="."):
+            if Path(path) == root / shut:
+                raise PermissionError(13, "Permission denied", str(path))
+            return read(path)
 
-    monkeypatch.setattr(os, "listdir", refusing)
+        return refused
+
+    for name in ("listdir", "scandir"):  # what pathlib reads folders by depends on the version of Python
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
     for read in (images.image_folder, lambda path: examples.labelled(path, "pictures")):
         with pytest.raises(InputError, match=r"cannot read the folder .*pics.*Permission denied"):
             read(root)
