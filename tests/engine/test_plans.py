@@ -126,7 +126,7 @@ def test_one_core_is_one_while_what_is_recorded_runs(two, monkeypatch):
             Plan(name, threads=threads, one_core=True)
 
 
-@pytest.mark.parametrize(("slower", "chosen"), [(1.05, True), (1.2, False)])
+@pytest.mark.parametrize(("slower", "chosen"), [(1.2, True), (1.3, False)])
 def test_auto_takes_one_core_where_several_are_hardly_faster(two, monkeypatch, slower, chosen):
     once = trial.Trial._once
 

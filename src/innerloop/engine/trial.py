@@ -20,8 +20,9 @@ from innerloop.engine.race import race
 _TOLERANCE = {torch.float32: 2e-2, torch.float64: 1e-6}
 """Relative distance to the loop's gradient on the tasks that are timed, for what goes wrong there alone (a compiler).
 In float32 one ReLU that falls to the other side of 0 costs 1e-3; whether the plan itself is right, `exactness` says."""
-_HARDLY = 1.1
-"""Times that a plan may take longer on one core: it takes half of the processor's time, and waits for no program."""
+_HARDLY, _HARDLY_COMPILED = 1.25, 1.1
+"""Times that a plan may take longer on one core: it takes half of the processor's time, and waits for no program, which
+is up to a hundred times as long. What is compiled is for long runs, on machines of their own."""
 _SLOW = 0.5
 """Seconds of one task above which its first example of each class is enough to judge a plan by."""
 _WARM = 0.1
@@ -76,7 +77,7 @@ class Trial:
             InputError: None is left.
         """
         while self.seconds:
-            plan = min(self.seconds, key=lambda p: self.seconds[p] / (_HARDLY if p.one_core else 1.0))
+            plan = min(self.seconds, key=self._weighed)
             if plan in self._judged or plan == self.loop or self._right(plan):
                 self._judged.add(plan)
                 return plan
@@ -91,6 +92,10 @@ class Trial:
         tried = f"{plans} plan{'s' * (plans > 1)} timed on {count} task{'s' * (count > 1)}"
         dropped = "".join(f"; not {plan}: {why}" for plan, why in self.dropped.items())
         return f"plan: {chosen}{faster} ({tried}{dropped})"
+
+    def _weighed(self, plan: Plan) -> float:
+        """Seconds of a plan, fewer of one that has one core."""
+        return self.seconds[plan] / ((_HARDLY_COMPILED if plan.compiled else _HARDLY) if plan.one_core else 1.0)
 
     def _once(self, plan: Plan) -> float | None:
         if self.stopped():
