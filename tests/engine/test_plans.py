@@ -141,6 +141,29 @@ def test_auto_takes_one_core_where_several_are_hardly_faster(two, monkeypatch, s
     assert ("one core" in choice.message) == chosen
 
 
+@pytest.mark.parametrize(
+    ("slower", "pins", "compiled"),
+    [(1.4, {}, 2), (1.6, {}, 1), (1.4, {"threads": 2}, 1)],
+    ids=["both", "the faster", "pinned threads"],
+)
+def test_what_is_recorded_is_compiled_on_as_many_cores_as_may_be_best(two, monkeypatch, slower, pins, compiled):
+    once, raced = trial.Trial._once, set()
+
+    def planted(self, plan):
+        if plan.compiled:  # not compiled here, which takes long: it only loses
+            raced.add(plan)
+            return 1.0
+        once(self, plan)
+        return {"replay": 1e-3}.get(plan.name, 1e-1) * (slower if plan.one_core else 1.0)
+
+    monkeypatch.setattr(trial.Trial, "_once", planted)
+    monkeypatch.setattr(choose, "_SMALL", 1.0)
+    monkeypatch.setattr(choose, "_COMPILING", 0.0)
+    length = choose.Length(steps=10**6)
+    choice = choose.choose(REGRESSION, REGRESSION.init(0), Sinusoid().episodes(0, 4), length, **pins)
+    assert choice.plan.name == "replay" and len(raced) == compiled
+
+
 @pytest.mark.exact
 def test_a_resumed_recorded_run_equals_an_unbroken_one(tmp_path):
     short, long = (TrainConfig(steps=n, checkpoint_every=3, plan="replay") for n in (5, 9))

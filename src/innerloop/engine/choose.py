@@ -227,9 +227,9 @@ def _compiled(trial: Trial, chunk: int, threads: int) -> Iterator[Plan]:
     eager = trial.best()
     if not _pictures(trial.probe) or trial.probe.support.y.device.type != "cpu":
         yield replace(eager, name="compile", recompute=False)
-        other = replace(eager, one_core=not eager.one_core) if eager.traced else eager
-        if other != eager and trial.seconds.get(other, float("inf")) < _ALIKE * trial.seconds[eager]:
-            yield replace(other, name="compile")
+        for other, seconds in trial.seconds.items():
+            if eager.traced and other.traced and other != eager and seconds < _ALIKE * trial.seconds[eager]:
+                yield replace(other, name="compile")
         return
     if splits(trial.learner):
         yield Plan("compile-query", chunk=_chunk(trial.probe, chunk, threads), threads=threads)

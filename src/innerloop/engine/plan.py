@@ -39,7 +39,8 @@ class Plan(Checked):
     """Throw away the graphs of the first inner steps, and make them again in the backward pass: `core.recompute`."""
     one_core: bool = False
     """Compute every operator on one core, in replay and compile without Python threads: small ones take as long as on
-    several, whose threads wait for each other after every operator, and for ever where another program has a core."""
+    several, whose threads wait for each other after every operator, and up to a hundred times as long where another
+    program has a core."""
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:

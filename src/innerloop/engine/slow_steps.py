@@ -31,7 +31,7 @@ class SlowSteps(Watcher):
             self._over = True
             print(
                 f"innerloop: steps take {self._fastest / max(speed, 1e-9):,.0f} times as long as the fastest one did: "
-                "where another program uses a core, torch's threads wait for each other. The same command with "
-                "OMP_NUM_THREADS=1 in its environment goes on from the last checkpoint on one core",
+                "where another program uses a core, torch's threads wait for each other. With OMP_NUM_THREADS=1 in its "
+                "environment a training has one core, and one that has a folder goes on from its last checkpoint",
                 file=sys.stderr,
             )

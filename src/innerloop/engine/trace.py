@@ -34,7 +34,7 @@ class Recorded:
         f: A pure function.
         example: Its arguments; the graph holds for their shapes and types, a compiled one for their strides as well.
         plan: Whether the graph is compiled, and on how many cores it is computed.
-        compiled: Another answer to the first.
+        compiled: Whether the graph is compiled after all; None: as the plan has it.
     """
 
     def __init__(self, f: Callable[..., Any], example: tuple[Any, ...], plan: Plan, compiled: bool | None = None):
